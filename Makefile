@@ -1,0 +1,56 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Set-up happens by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SERVICES := $(sort $(wildcard services/*))
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(SERVICES))
+ARGS ?=
+
+.PHONY: demo up test check format bench lock clean
+.DEFAULT_GOAL := demo
+
+$(STAMP): requirements.lock $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . $(addprefix -e ,$(SERVICES))
+	@touch $@
+
+demo: $(STAMP)  ## the whole fleet on this machine, a ship with faults, incidents on screen
+	@$(BIN)/aiops demo $(ARGS)
+
+up: $(STAMP)  ## the fleet alone
+	@$(BIN)/aiops up $(ARGS)
+
+test: $(STAMP)  ## all tests, with coverage
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(STAMP)  ## lint, format, types, architecture
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/aiops policy check
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP)  ## speed, as ratios to a limit measured in the same run
+	@$(BIN)/aiops bench $(ARGS)
+
+lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
+	@override=$$(mktemp) && echo "aiops-core @ file://$(CURDIR)" > $$override && \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --no-annotate --all-extras \
+		--override $$override --no-emit-package aiops-core \
+		$(PROJECTS) -o requirements.lock; rm -f $$override
+
+clean:
+	rm -rf $(VENV) .aiops .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

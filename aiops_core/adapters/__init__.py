@@ -1,0 +1,1 @@
+"""One module per backing store: the only places that know a client library."""

@@ -1,0 +1,441 @@
+"""The bus over NATS JetStream.
+
+Pulling keeps standing requests open and takes what arrives by callback: ``fetch(n)`` of nats-py can
+wait out its timeout on a partial batch, which would be the p99. Publishing sends a whole batch before
+it waits for the first acknowledgement, because a fsynced one takes most of a millisecond.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, PubAck, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+import aiops_core
+from aiops_core.bus import Delivery, Inbox, Outgoing, Stored
+from aiops_core.errors import Reject
+from aiops_core.probe import Readiness
+from aiops_core.retention import StreamLimits, Streams
+from aiops_core.utils import StructuredLogger
+
+log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
+
+DEPENDENCY = "nats"
+LOGS, PIPELINE, OPS = "LOGS", "PIPELINE", "OPS"
+SUBJECTS = {
+    LOGS: ("logs.>", "metrics.>"),
+    PIPELINE: ("anomaly.>", "incidents.>", "actions.>"),
+    OPS: ("ops.>", "dead.>"),
+}
+STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s in subjects}
+
+DUPLICATE_WINDOW = timedelta(minutes=2)
+ACK_WAIT = 10.0  # seconds after which an unsettled message is delivered again
+KEEPALIVE = 3.0  # seconds between signs of life for what is still being handled
+REQUEST = 512  # messages that one standing pull request asks for
+REQUEST_EXPIRES = 30.0  # seconds
+HEARTBEAT = 5.0  # seconds between the broker's signs of life while nothing arrives
+UNSETTLED = 2048  # messages out at most; the broker waits beyond that
+ACK_TIMEOUT = 5.0  # seconds that a publish may wait for the broker's acknowledgement
+RECONNECT = 0.25  # seconds between tries, for ever
+HISTORY_PAGE = 500
+
+REASON, SUBJECT, SOURCE, TRUNCATED = (
+    "Aiops-Reason",
+    "Aiops-Subject",
+    "Aiops-Source",
+    "Aiops-Truncated-From",
+)
+
+
+@dataclass
+class NatsDelivery:
+    msg: Msg
+    inbox: NatsInbox
+    taken: float = field(default_factory=time.monotonic)
+
+    @property
+    def subject(self) -> str:
+        return self.msg.subject
+
+    @property
+    def id(self) -> str:
+        return f"{self.msg.metadata.stream}/{self.msg.metadata.sequence.stream}"
+
+    @property
+    def attempt(self) -> int:
+        return self.msg.metadata.num_delivered or 1
+
+    @property
+    def at(self) -> datetime:
+        return self.msg.metadata.timestamp.astimezone(UTC)
+
+    @property
+    def data(self) -> bytes:
+        return self.msg.data
+
+    async def ack(self) -> None:
+        await self.inbox.settle(self, b"+ACK")
+
+    async def retry(self, delay: float) -> None:
+        await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
+
+    async def bury(self, reason: str) -> None:
+        await self.inbox.bus.bury(self, self.inbox.group, reason)
+        await self.inbox.settle(self, b"+TERM")
+
+
+class NatsInbox:
+    """The standing pull requests of one durable consumer, and what has arrived."""
+
+    def __init__(self, bus: NatsBus, stream: str, group: str) -> None:
+        self.bus, self.stream, self.group = bus, stream, group
+        self._arrived: list[NatsDelivery] = []
+        self._unsettled: dict[str, NatsDelivery] = {}
+        self._wakeup = asyncio.Event()
+        self._requested = 0
+        self._heard = time.monotonic()
+        self._subscription: Subscription | None = None
+
+    async def take(self, most: int) -> Sequence[Delivery]:
+        while not self._arrived:
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        taken, self._arrived = self._arrived[:most], self._arrived[most:]
+        return taken
+
+    async def lag(self) -> int:
+        with contextlib.suppress(NatsError, asyncio.TimeoutError):
+            info = await self.bus.js.consumer_info(self.stream, self.group)
+            return (info.num_pending or 0) + (info.num_ack_pending or 0)
+        return len(self._unsettled)
+
+    async def settle(self, delivery: NatsDelivery, verdict: bytes) -> None:
+        """Tell the broker. If that is lost, it delivers again, and the ids keep effects single."""
+        self._unsettled.pop(delivery.msg.reply, None)
+        with contextlib.suppress(NatsError):
+            await self.bus.connection.publish(delivery.msg.reply, verdict)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[NatsInbox]:
+        address = self.bus.connection.new_inbox()
+        self._subscription = await self.bus.connection.subscribe(address, cb=self._receive)
+        upkeep = asyncio.create_task(self._keep_up())
+        try:
+            yield self
+        finally:
+            upkeep.cancel()
+            with contextlib.suppress(NatsError, asyncio.CancelledError):
+                await self._subscription.unsubscribe()
+                await self._hand_back()
+
+    async def _hand_back(self) -> None:
+        """What has not been settled is delivered again at once, not after the ack wait."""
+        for delivery in list(self._unsettled.values()):
+            await self.settle(delivery, b"-NAK")
+
+    async def _receive(self, msg: Msg) -> None:
+        self._heard = time.monotonic()
+        if msg.reply.startswith("$JS.ACK"):
+            self._requested -= 1
+            delivery = NatsDelivery(msg, self)
+            self._unsettled[msg.reply] = delivery
+            self._arrived.append(delivery)
+            self._wakeup.set()
+        else:
+            self._status(msg.headers or {})
+        if self._requested <= REQUEST // 2:
+            await self.request()
+
+    def _status(self, headers: dict[str, str]) -> None:
+        """A pull request has ended before it was filled (or the idle heartbeat, code 100)."""
+        if headers.get("Status") != "100":
+            self._requested -= int(headers.get("Nats-Pending-Messages", self._requested))
+
+    async def request(self) -> None:
+        if self._subscription is None:
+            return
+        self._requested += REQUEST
+        body = {
+            "batch": REQUEST,
+            "expires": int(REQUEST_EXPIRES * 1e9),
+            "idle_heartbeat": int(HEARTBEAT * 1e9),
+        }
+        with contextlib.suppress(NatsError):
+            await self.bus.connection.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.group}",
+                json.dumps(body).encode(),
+                reply=self._subscription.subject,
+            )
+
+    async def restart(self) -> None:
+        """Forget what was requested of a connection that is gone, and ask anew."""
+        self._requested = 0
+        self._heard = time.monotonic()
+        await self.request()
+
+    async def _keep_up(self) -> None:
+        await self.request()
+        while True:
+            await asyncio.sleep(KEEPALIVE / 3)
+            await self._stay_alive()
+            if time.monotonic() - self._heard > 3 * HEARTBEAT and self.bus.connected:
+                await self.bus.ensure_consumer(self.stream, self.group)
+                await self.restart()
+
+    async def _stay_alive(self) -> None:
+        now = time.monotonic()
+        for delivery in list(self._unsettled.values()):
+            if now - delivery.taken >= KEEPALIVE:
+                delivery.taken = now
+                with contextlib.suppress(NatsError):
+                    await self.bus.connection.publish(delivery.msg.reply, b"+WPI")
+
+
+class NatsBus:
+    """One connection to the broker, for ever: it reconnects until it is closed."""
+
+    def __init__(self, url: str, limits: Streams, readiness: Readiness, name: str) -> None:
+        self._url, self._limits, self._name = url, limits, name
+        self._readiness = readiness
+        self._inboxes: list[NatsInbox] = []
+        self._groups: dict[str, tuple[str, ...]] = {}
+        self.connection = Client()
+        readiness.needs(DEPENDENCY, required=True)
+
+    @property
+    def js(self) -> JetStreamContext:
+        return self._js
+
+    @property
+    def connected(self) -> bool:
+        return self.connection.is_connected
+
+    async def connect(self) -> None:
+        """Returns when the broker has answered and the streams exist; waits for that for ever."""
+        while True:
+            try:
+                await self.connection.connect(
+                    self._url,
+                    name=self._name,
+                    max_reconnect_attempts=-1,
+                    allow_reconnect=True,
+                    reconnect_time_wait=RECONNECT,  # type: ignore[arg-type]
+                    connect_timeout=2,
+                    ping_interval=10,
+                    max_outstanding_pings=3,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                )
+                self._js = self.connection.jetstream(timeout=ACK_TIMEOUT)
+                await self._ensure_streams()
+                break
+            except (TimeoutError, NatsError, OSError) as exc:
+                self._readiness.down(DEPENDENCY, _line(exc))
+                log.warning("waiting for nats", url=_without_password(self._url), reason=_line(exc))
+                await asyncio.sleep(1)
+        self._readiness.up(DEPENDENCY)
+
+    async def close(self) -> None:
+        # Not drain(): nats-py 2.16 waits 30 s for pull subscriptions that timed out once.
+        if self.connection.is_connected:
+            with contextlib.suppress(NatsError, asyncio.TimeoutError):
+                await self.connection.flush(timeout=2)
+        with contextlib.suppress(NatsError, OSError):
+            await self.connection.close()
+
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        await self._store(
+            [
+                (item.message.subject, item.message.model_dump_json().encode(), {MSG_ID: item.id})
+                for item in outgoing
+            ]
+        )
+
+    async def bury(self, delivery: NatsDelivery, group: str, reason: str) -> None:
+        """Store a dead letter: the original bytes, with the reason and where they came from."""
+        headers = {
+            MSG_ID: f"{group}/{delivery.id}/dead",
+            REASON: _header(reason),
+            SUBJECT: delivery.subject,
+            SOURCE: delivery.id,
+        }
+        data, room = delivery.data, self.connection.max_payload - 4096
+        if len(data) > room:
+            headers[TRUNCATED] = str(len(data))
+            data = data[:room]
+        await self._store([(f"dead.{group}", data, headers)])
+
+    async def _store(self, letters: Sequence[tuple[str, bytes, dict[str, str]]]) -> None:
+        """Publish all, in order; on any failure again from the first that failed: ids keep it single."""
+        rest = list(letters)
+        while rest:
+            rest = await self._try_store(rest)
+            if rest:
+                await asyncio.sleep(RECONNECT)
+
+    async def _try_store(
+        self, letters: Sequence[tuple[str, bytes, dict[str, str]]]
+    ) -> list[tuple[str, bytes, dict[str, str]]]:
+        """Returns the letters from the first one on that is not known to be stored."""
+        sent: list[asyncio.Future[PubAck]] = []
+        try:
+            for subject, data, headers in letters:
+                sent.append(await self.js.publish_async(subject, data, headers=headers))
+            await asyncio.wait(sent, timeout=ACK_TIMEOUT)
+        except nats.errors.MaxPayloadError as exc:
+            raise Reject(f"message is larger than the broker takes: {_line(exc)}") from exc
+        except NatsError as exc:
+            log.warning("publish failed, trying again", reason=_line(exc))
+        stored = 0
+        for future in sent:
+            if not (future.done() and not future.cancelled() and future.exception() is None):
+                break
+            stored += 1
+        for future in sent[stored:]:
+            future.cancel()
+            if future.done() and not future.cancelled():
+                log.warning("publish refused, trying again", reason=_line(future.exception()))
+        return list(letters[stored:])
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, subjects: Sequence[str], *, group: str) -> AsyncIterator[Inbox]:
+        stream = stream_of(subjects)
+        self._groups[group] = tuple(subjects)
+        await self._patiently(lambda: self.ensure_consumer(stream, group))
+        inbox = NatsInbox(self, stream, group)
+        self._inboxes.append(inbox)
+        try:
+            async with inbox.open():
+                yield inbox
+        finally:
+            self._inboxes.remove(inbox)
+
+    async def ensure_consumer(self, stream: str, group: str) -> None:
+        """Create the durable consumer, or update its subjects; its position stays."""
+        config = ConsumerConfig(
+            durable_name=group,
+            filter_subjects=list(self._groups[group]),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_ack_pending=UNSETTLED,
+            deliver_policy=DeliverPolicy.ALL,
+        )
+        await self.js.add_consumer(stream, config)
+
+    async def history(
+        self, subjects: Sequence[str], *, since: datetime | None
+    ) -> AsyncIterator[Stored]:
+        stream = stream_of(subjects)
+        config = ConsumerConfig(
+            filter_subjects=list(subjects),
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.ALL,
+            opt_start_time=since,
+            inactive_threshold=60,
+            mem_storage=True,
+        )
+        info = await self.js.add_consumer(stream, config)
+        left = info.num_pending or 0
+        reader = await self.js.pull_subscribe_bind(info.name, stream)
+        try:
+            while left > 0:
+                for msg in await reader.fetch(min(left, HISTORY_PAGE), timeout=ACK_TIMEOUT):
+                    left -= 1
+                    meta = msg.metadata
+                    at = meta.timestamp.astimezone(UTC)
+                    yield Stored(msg.subject, msg.data, at, meta.sequence.stream)
+        finally:
+            with contextlib.suppress(NatsError):
+                await reader.unsubscribe()
+                await self.js.delete_consumer(stream, info.name)
+
+    async def newest(self, subject: str) -> Stored | None:
+        try:
+            raw = await self.js.get_last_msg(stream_of([subject]), subject)
+        except NotFoundError:
+            return None
+        return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
+
+    async def _ensure_streams(self) -> None:
+        limits = {
+            LOGS: self._limits.logs,
+            PIPELINE: self._limits.pipeline,
+            OPS: self._limits.ops,
+        }
+        for name, subjects in SUBJECTS.items():
+            config = _stream(name, subjects, limits[name])
+            try:
+                info = await self.js.stream_info(name)
+            except NotFoundError:
+                await self.js.add_stream(config)
+                continue
+            if (info.config.max_age, info.config.max_bytes) != (config.max_age, config.max_bytes):
+                await self.js.update_stream(config)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await work()
+            except (TimeoutError, NatsError) as exc:
+                log.warning("nats refused, trying again", reason=_line(exc))
+                await asyncio.sleep(1)
+
+    async def _on_error(self, exc: Exception) -> None:
+        log.warning("nats connection", reason=_line(exc))
+
+    async def _on_disconnect(self) -> None:
+        self._readiness.down(DEPENDENCY, "connection lost, reconnecting")
+
+    async def _on_reconnect(self) -> None:
+        self._readiness.up(DEPENDENCY)
+        for inbox in self._inboxes:
+            await inbox.restart()
+
+
+MSG_ID = "Nats-Msg-Id"
+
+
+def stream_of(subjects: Sequence[str]) -> str:
+    """The one stream that holds *subjects*."""
+    [stream] = {STREAM_OF[subject.split(".")[0]] for subject in subjects}
+    return stream
+
+
+def _stream(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=list(subjects),
+        max_age=limits.max_age.total_seconds(),
+        max_bytes=limits.max_bytes,
+        duplicate_window=DUPLICATE_WINDOW.total_seconds(),
+    )
+
+
+def _line(exc: BaseException | None) -> str:
+    if isinstance(exc, APIError) and exc.description:
+        return exc.description
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
+
+
+def _header(text: str) -> str:
+    return " ".join(text.split())[:1000].encode("ascii", "backslashreplace").decode()
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme else url.rpartition("@")[2]

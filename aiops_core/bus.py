@@ -1,0 +1,89 @@
+"""The port between services and the message broker; ``tests/contract/test_bus.py`` is its contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from aiops_core.models import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish; of several with the same *id* only the first arrives."""
+
+    message: Message
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as the broker kept it: *at* is when it arrived there, *sequence* its place."""
+
+    subject: str
+    data: bytes
+    at: datetime
+    sequence: int
+
+
+class Delivery(Protocol):
+    """One received message, still to be settled in exactly one of three ways."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def id(self) -> str:
+        """``STREAM/sequence``: the same on every delivery of the same message."""
+
+    @property
+    def attempt(self) -> int:
+        """1 on first delivery."""
+
+    @property
+    def at(self) -> datetime:
+        """When the broker stored the message."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    async def ack(self) -> None:
+        """Handled: never deliver it again."""
+
+    async def retry(self, delay: float) -> None:
+        """Not now: deliver it again after *delay* seconds."""
+
+    async def bury(self, reason: str) -> None:
+        """Never: move it to the group's dead letters with *reason*, and do not deliver it again."""
+
+
+class Inbox(Protocol):
+    """What waits for one consumer group, in the order in which the broker stored it."""
+
+    async def take(self, most: int) -> Sequence[Delivery]:
+        """Wait for at least one delivery; return all that have arrived, up to *most*."""
+
+    async def lag(self) -> int:
+        """Messages that wait or are unsettled for this group."""
+
+
+class Bus(Protocol):
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """Return when all are stored, in this order. Waits and tries again while the broker is away."""
+
+    def subscribe(
+        self, subjects: Sequence[str], *, group: str
+    ) -> AbstractAsyncContextManager[Inbox]:
+        """Join the durable consumer *group* of *subjects*, which must lie in one stream."""
+
+    def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:
+        """All that is stored on *subjects* up to now, from *since* on; settles nothing."""
+
+    async def newest(self, subject: str) -> Stored | None:
+        """The last message stored on *subject*."""
+
+    @property
+    def connected(self) -> bool: ...

@@ -1,0 +1,22 @@
+"""Why something was not done, and what the system should do about it. Handlers raise; the runtime acts."""
+
+from __future__ import annotations
+
+
+class AiopsError(Exception):
+    """Base of all errors the platform raises on purpose; the docstring is the default message."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class Reject(AiopsError):
+    """This message can never be handled; bury it."""
+
+
+class Unavailable(AiopsError):
+    """Something this message needs is away for now; try again later."""
+
+
+class Misconfigured(AiopsError):
+    """The process cannot start with what it was given; say so in one line and leave with code 2."""

@@ -1,0 +1,99 @@
+"""From a service's recipe to a process: settings, logs, probe, bus, signals, one line on a mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import uvloop
+from structlog.contextvars import bind_contextvars
+
+from aiops_core.adapters.nats import NatsBus
+from aiops_core.bus import Bus
+from aiops_core.errors import Misconfigured
+from aiops_core.probe import Readiness, probe
+from aiops_core.retention import RetentionPolicy
+from aiops_core.runtime import Runtime, Service
+from aiops_core.settings import Settings
+from aiops_core.utils import StructuredLogger
+
+PORTS = {
+    "anomaly-detection": 8080,
+    "incident-api": 8081,
+    "correlation-service": 8082,
+    "llm-enricher": 8083,
+    "enrichment-service": 8084,
+}
+
+Web = Callable[[str, int], AbstractAsyncContextManager[None]]
+
+
+@dataclass
+class Context:
+    """What a recipe may wire: where things are, the bus, and the process's readiness.
+
+    A service that speaks HTTP itself sets *web*, which then also answers the probe's paths.
+    """
+
+    settings: Settings
+    bus: Bus
+    readiness: Readiness
+    web: Web | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Recipe = Callable[[Context], AbstractAsyncContextManager[Service]]
+
+
+def launch(name: str, recipe: Recipe) -> None:
+    """Run the service that *recipe* builds until SIGTERM or SIGINT; ends the process."""
+    try:
+        uvloop.run(serve(name, recipe, Settings.read()))
+    except Misconfigured as exc:
+        sys.stderr.write(f"{name}: {exc}\n")
+        sys.exit(2)
+
+
+async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
+    StructuredLogger.configure(settings.log_level)
+    bind_contextvars(service=name)
+    readiness = Readiness(name)
+    limits = RetentionPolicy.load(settings.policies).streams
+    bus = NatsBus(settings.nats_url, limits, readiness, name)
+    context = Context(settings, bus, readiness)
+    async with recipe(context) as service:
+        port = PORTS[name] if settings.probe_port is None else settings.probe_port
+        web = context.web or _probe_only(readiness)
+        async with web(settings.probe_host, port):
+            await _run(Runtime(service, bus, readiness, stop=context.stop), bus)
+
+
+def _probe_only(readiness: Readiness) -> Web:
+    @contextlib.asynccontextmanager
+    async def web(host: str, port: int) -> AsyncIterator[None]:
+        async with probe(readiness, host, port):
+            yield
+
+    return web
+
+
+async def _run(runtime: Runtime, bus: NatsBus) -> None:
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, runtime.stop.set)
+    connecting = asyncio.ensure_future(bus.connect())
+    stopping = asyncio.ensure_future(runtime.stop.wait())
+    try:
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            connecting.result()
+            await runtime.run()
+    finally:
+        connecting.cancel()
+        stopping.cancel()
+        await bus.close()

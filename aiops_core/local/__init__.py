@@ -1,0 +1,1 @@
+"""The embedded parts that stand in for containers on a laptop: real engines, no Docker."""

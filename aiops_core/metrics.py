@@ -1,0 +1,64 @@
+"""Every metric the platform exports, with its meaning; dashboards and alerts quote these names."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_INSIGHT = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 30, 60, 120)
+
+FAST_PATH_LATENCY = Histogram(
+    "aiops_fast_path_latency_seconds",
+    "From ingest of a line to its incident in the store, seconds.",
+    buckets=_FAST,
+)
+FAST_PATH_REQUESTS = Counter(
+    "aiops_fast_path_requests_total", "Anomalies that reached the store or were buried on the way."
+)
+FAST_PATH_ERRORS = Counter(
+    "aiops_fast_path_errors_total", "Messages that a fast-path service buried as dead letters."
+)
+INSIGHT_PATH_LATENCY = Histogram(
+    "aiops_insight_path_latency_seconds",
+    "From an incident's creation to its first explanation, seconds.",
+    buckets=_INSIGHT,
+)
+INSIGHT_PATH_REQUESTS = Counter(
+    "aiops_insight_path_requests_total", "Incidents that asked for an explanation."
+)
+INSIGHT_PATH_ERRORS = Counter(
+    "aiops_insight_path_errors_total", "Incidents that got no explanation."
+)
+STAGE_LATENCY = Histogram(
+    "aiops_stage_latency_seconds",
+    "From the previous stage of a message to this one, seconds.",
+    ["stage"],
+    buckets=_FAST,
+)
+HANDLED = Counter(
+    "aiops_messages_handled_total",
+    "Messages settled, by outcome: ok, rejected, failed (will be retried), abandoned or malformed.",
+    ["service", "outcome"],
+)
+HANDLE_SECONDS = Histogram(
+    "aiops_handle_seconds",
+    "From taking a batch of messages to their acknowledgement, seconds.",
+    ["service"],
+    buckets=_FAST,
+)
+CONSUMER_LAG = Gauge(
+    "aiops_consumer_lag", "Messages that wait or are unsettled for the service.", ["service"]
+)
+DEAD_LETTERS = Counter("aiops_dead_letters_total", "Messages buried, with a reason.", ["service"])
+DEPENDENCY_UP = Gauge(
+    "aiops_dependency_up", "1 while the dependency answers, else 0.", ["dependency"]
+)
+LLM_LATENCY = Histogram(
+    "aiops_llm_latency_seconds", "Time the model took for one answer, seconds.", buckets=_INSIGHT
+)
+LLM_CACHE_HITS = Counter("aiops_llm_cache_hits_total", "Explanations that came from the cache.")
+LLM_FALLBACKS = Counter(
+    "aiops_llm_fallbacks_total", "Explanations by rules instead of the model.", ["reason"]
+)
+SUPPRESSED = Counter("aiops_suppressed_total", "Anomalies suppressed, by the rule's id.", ["by"])
+STATE_SIZE = Gauge("aiops_state_size", "Things a service keeps in memory.", ["service", "kind"])

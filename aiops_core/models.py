@@ -1,0 +1,491 @@
+"""The vocabulary of the platform: every message that crosses the bus, and nothing else.
+
+One frozen class per subject. Times are timezone-aware and normalised to UTC. Unknown keys are refused,
+except in the two ingress models, whose writers (Vector, other clients) we do not own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from uuid import NAMESPACE_OID, uuid5
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+M = TypeVar("M", bound="Message")
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda t: t.astimezone(UTC))]
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Stages = dict[str, UtcDatetime]
+
+EVIDENCE_KEPT = 50  # newest evidence an incident carries; the rest is in ClickHouse
+TRACKING_IDS_KEPT = 1000  # likewise
+
+FAST_PATH = ("detect", "enrich", "correlate", "store")
+
+
+def derived_id(*cause: str) -> str:
+    """The same id for the same cause on every delivery: a uuid5 of its parts."""
+    return str(uuid5(NAMESPACE_OID, "\x1f".join(cause)))
+
+
+class _Ordered(StrEnum):
+    """A string enum whose order is the order of declaration, so that ``max()`` is the worst."""
+
+    @property
+    def rank(self) -> int:
+        return list(type(self)).index(self)
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < type(self)(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= type(self)(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > type(self)(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= type(self)(other).rank
+
+
+class Severity(_Ordered):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Level(_Ordered):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class Domain(StrEnum):
+    COMMS = "comms"
+    NET = "net"
+    APP = "app"
+    SYSTEM = "system"
+    SECURITY = "security"
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    ACK = "ack"
+    RESOLVED = "resolved"
+    SUPPRESSED = "suppressed"
+
+
+class Record(BaseModel):
+    """A frozen value; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """What every message carries; ``tracking_id`` follows one cause through the whole pipeline."""
+
+    subject: ClassVar[str]
+
+    schema_version: Literal["3.0"] = "3.0"
+    tracking_id: Text
+    ship_id: Text
+    ts: UtcDatetime
+    stages: Stages = Field(default_factory=dict)
+
+    def derive(self, kind: type[M], **fields: Any) -> M:
+        """Make a message caused by this one: same ship, tracking id, event time and stages."""
+        carried = {
+            "tracking_id": self.tracking_id,
+            "ship_id": self.ship_id,
+            "ts": self.ts,
+            "stages": self.stages,
+        }
+        return kind.model_validate(carried | fields)
+
+    def stamped(self, stage: str, at: datetime) -> Self:
+        """A copy that has passed *stage* at *at*."""
+        return self.model_copy(update={"stages": self.stages | {stage: at}})
+
+
+class _Ingress(Message):
+    """Written by Vector, ``aiops replay`` and other clients: unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    host: Text
+    device_id: str | None = None
+    service: str = "unknown"
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class LogEntry(_Ingress):
+    """One log line. ``ts`` is the line's own time, ``stages.ingest`` when it reached the platform."""
+
+    subject: ClassVar[str] = "logs.ingested"
+
+    level: Level = Level.INFO
+    msg: str
+    source: str = "unknown"
+
+
+class MetricSample(_Ingress):
+    """One reading of one metric, in *unit*."""
+
+    subject: ClassVar[str] = "metrics.sampled"
+
+    metric: Text
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    unit: str | None = None
+
+
+class Anomaly(Message):
+    """What detection found; the part that ``AnomalyDetected`` and ``EnrichedAnomaly`` share."""
+
+    domain: Domain
+    anomaly_type: Text
+    service: Text
+    device_id: str | None = None
+    host: Text
+    detector: Text
+    score: Fraction
+    severity: Severity
+    msg: str
+    error_msg: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+    template_id: str | None = None
+    template: str | None = None
+    reason: str = ""
+    meta: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def anomaly_id(self) -> str:
+        """Identity of the finding: one line may be found by several detectors."""
+        return derived_id(self.tracking_id, self.detector, self.anomaly_type)
+
+    @property
+    def device(self) -> str:
+        """The device that is affected; the host stands in for one that the inventory lacks."""
+        return self.device_id or self.host
+
+
+class AnomalyDetected(Anomaly):
+    """A line or reading that a detector finds wrong; ``reason`` says why, for a person."""
+
+    subject: ClassVar[str] = "anomaly.detected"
+
+
+class Device(Record):
+    """One row of the inventory; ``upstream`` are the devices it needs to work."""
+
+    id: Text
+    name: str = ""
+    type: str = "unknown"
+    site: str = ""
+    criticality: Severity = Severity.MEDIUM
+    upstream: tuple[str, ...] = ()
+    owner: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class SimilarAnomaly(Record):
+    """An earlier anomaly of the same fingerprint."""
+
+    anomaly_id: str
+    ts: UtcDatetime
+    severity: Severity
+    msg: str
+    incident_id: str | None = None
+
+
+class LastIncident(Record):
+    """The newest incident that the affected device or service had before."""
+
+    id: str
+    title: str
+    severity: Severity
+    status: Status
+    last_seen: UtcDatetime
+    resolve_reason: str | None = None
+
+
+class AnomalyContext(Record):
+    """What is known around an anomaly. ``failed`` names the look-ups that make it ``partial``."""
+
+    device: Device | None = None
+    upstream: tuple[Device, ...] = ()
+    count_1h: int = 0
+    count_24h: int = 0
+    similar_7d: tuple[SimilarAnomaly, ...] = Field(default=(), max_length=5)
+    service_health: Literal["healthy", "degraded", "failing", "unknown"] = "unknown"
+    last_incident: LastIncident | None = None
+    partial: bool = False
+    failed: tuple[str, ...] = ()
+
+
+class EnrichedAnomaly(Anomaly):
+    """The anomaly with its context; ``severity`` is recomputed, ``severity_reason`` says from what."""
+
+    subject: ClassVar[str] = "anomaly.enriched"
+
+    context: AnomalyContext = Field(default_factory=AnomalyContext)
+    severity_reason: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class AnomalySuppressed(Message):
+    """An anomaly that makes no incident, and the rule that decided so."""
+
+    subject: ClassVar[str] = "anomaly.suppressed"
+
+    anomaly_id: Text
+    by: Text
+    reason: Text
+    fingerprint: str = ""
+    device_id: str | None = None
+    service: str = ""
+    anomaly_type: str = ""
+
+
+class Role(StrEnum):
+    MEMBER = "member"  # first of its fingerprint in the incident
+    DUPLICATE = "duplicate"  # a repetition of a member
+
+
+class Evidence(Record):
+    """One anomaly as part of one incident; ``reason`` says why it belongs there."""
+
+    anomaly_id: Text
+    tracking_id: Text
+    ts: UtcDatetime
+    role: Role = Role.MEMBER
+    reason: str = ""
+    domain: Domain
+    anomaly_type: str
+    device_id: str | None = None
+    host: str
+    service: str
+    detector: str = ""
+    severity: Severity
+    score: Fraction
+    msg: str
+    label: str = Field(default="", description="what it would be called on its own")
+    fingerprint: str = ""
+    upstream: tuple[str, ...] = Field(
+        default=(), description="devices it depends on, nearest first"
+    )
+    stages: Stages = Field(default_factory=dict)
+
+    @property
+    def device(self) -> str:
+        return self.device_id or self.host
+
+
+class TimelineEntry(Record):
+    """Something that happened to an incident; ``actor`` is a service or a user."""
+
+    ts: UtcDatetime
+    kind: str
+    text: str
+    actor: str = ""
+
+
+class RootCause(Record):
+    """The most probable origin of an incident, with the evidence it rests on."""
+
+    device: str | None = None
+    service: str | None = None
+    anomaly: str | None = Field(default=None, description="anomaly_id of the evidence")
+    reason: str = ""
+    confidence: Fraction = 0.0
+
+
+def _stamp_members(members: tuple[Evidence, ...], stage: str, at: datetime) -> tuple[Evidence, ...]:
+    return tuple(m.model_copy(update={"stages": m.stages | {stage: at}}) for m in members)
+
+
+class Incident(Message):
+    """Anomalies that belong together. On ``incidents.created`` it is the first fact of an incident;
+    at the API it is the fold of all its facts."""
+
+    subject: ClassVar[str] = "incidents.created"
+
+    id: Text
+    title: Text
+    description: str = ""
+    category: str = "uncategorised"
+    severity: Severity
+    status: Status = Status.OPEN
+    domain: Domain
+    affected_services: tuple[str, ...] = ()
+    affected_devices: tuple[str, ...] = ()
+    fingerprint: str = ""
+    suppress_key: str = ""
+    corr_keys: tuple[str, ...] = ()
+    root_cause: RootCause | None = None
+    anomaly_count: Annotated[int, Field(ge=0)] = 0
+    evidence: tuple[Evidence, ...] = Field(default=(), max_length=EVIDENCE_KEPT)
+    timeline: tuple[TimelineEntry, ...] = ()
+    context: dict[str, JsonValue] = Field(default_factory=dict)
+    first_seen: UtcDatetime
+    last_seen: UtcDatetime
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    resolve_reason: str | None = None
+    assignee: str | None = None
+    tracking_ids: tuple[str, ...] = Field(default=(), max_length=TRACKING_IDS_KEPT)
+    revision: Annotated[int, Field(ge=1)] = 1
+
+    def stamped(self, stage: str, at: datetime) -> Self:
+        copy = super().stamped(stage, at)
+        return copy.model_copy(update={"evidence": _stamp_members(self.evidence, stage, at)})
+
+
+class _Fact(Message):
+    """Something that happened to one incident. ``revision`` counts the facts of one incident, from 1
+    (its creation), as their single writer, correlation-service, decided them."""
+
+    incident_id: Text
+    revision: Annotated[int, Field(ge=2)]
+
+
+class IncidentUpdated(_Fact):
+    """Anomalies joined an incident; the other fields hold what is true from now on (None: as before)."""
+
+    subject: ClassVar[str] = "incidents.updated"
+
+    members: tuple[Evidence, ...] = ()
+    severity: Severity | None = None
+    title: str | None = None
+    description: str | None = None
+    category: str | None = None
+    root_cause: RootCause | None = None
+    corr_keys: tuple[str, ...] | None = None
+    reason: str = ""
+
+    def stamped(self, stage: str, at: datetime) -> Self:
+        copy = super().stamped(stage, at)
+        return copy.model_copy(update={"members": _stamp_members(self.members, stage, at)})
+
+
+class IncidentCleared(_Fact):
+    """An incident is over: ``recovered``, ``expired``, ``sender_lost``, ``max_length`` ..."""
+
+    subject: ClassVar[str] = "incidents.cleared"
+
+    resolve_reason: Text
+    note: str = ""
+
+
+class IncidentTransitioned(Message):
+    """An operator or a rule changed an incident through the API. ``change`` counts these per incident."""
+
+    subject: ClassVar[str] = "incidents.transitioned"
+
+    incident_id: Text
+    change: Annotated[int, Field(ge=1)]
+    kind: Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
+    from_status: Status
+    to_status: Status
+    actor: str = "anonymous"
+    comment: str = ""
+    resolve_reason: str | None = None
+    assignee: str | None = None
+    severity: Severity | None = None
+    title: str | None = None
+    merged_into: str | None = None
+
+
+class Citation(Record):
+    """A claim's ground: *kind* and *id* of something that exists."""
+
+    kind: Literal["evidence", "incident", "runbook"]
+    id: str
+
+
+class LlmInsights(Record):
+    """The explanation of an incident, by rules, from the cache or by the model."""
+
+    root_cause: str
+    impact: str = ""
+    recommendations: tuple[str, ...] = ()
+    narrative: str = ""
+    confidence: Fraction = 0.0
+    citations: tuple[Citation, ...] = ()
+    source: Literal["rules", "cache", "llm"]
+    model: str | None = None
+    latency_ms: Annotated[float, Field(ge=0)] = 0.0
+
+
+class SimilarIncident(Record):
+    id: str
+    score: Fraction
+    title: str
+    resolution: str | None = None
+
+
+class EnrichedIncident(Incident):
+    """The incident with its explanation."""
+
+    subject: ClassVar[str] = "incidents.enriched"
+
+    llm_insights: LlmInsights
+    similar_incidents: tuple[SimilarIncident, ...] = ()
+
+
+class AuditEvent(Message):
+    """Who did what, through which door, with which result."""
+
+    subject: ClassVar[str] = "ops.audit"
+
+    actor: str
+    action: str
+    target: str
+    result: Literal["ok", "refused", "failed"] = "ok"
+    detail: str = ""
+    via: str = "api"
+
+
+class ActionRequested(Message):
+    subject: ClassVar[str] = "actions.requested"
+
+    action_id: Text
+    action: Text
+    incident_id: str | None = None
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    requested_by: str
+    expires_at: UtcDatetime
+
+
+class ActionCompleted(Message):
+    subject: ClassVar[str] = "actions.completed"
+
+    action_id: Text
+    result: Literal["ok", "failed", "expired", "refused"]
+    output: str = ""
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    LogEntry,
+    MetricSample,
+    AnomalyDetected,
+    EnrichedAnomaly,
+    AnomalySuppressed,
+    Incident,
+    IncidentUpdated,
+    IncidentCleared,
+    IncidentTransitioned,
+    EnrichedIncident,
+    AuditEvent,
+    ActionRequested,
+    ActionCompleted,
+)
+BY_SUBJECT: Mapping[str, type[Message]] = {kind.subject: kind for kind in MESSAGES}

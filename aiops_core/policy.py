@@ -1,0 +1,89 @@
+"""Typed policies: one frozen model per file of ``policies/``, declared beside the code that obeys it.
+
+A distribution announces its models in the entry-point group ``aiops.policies``, so that
+``aiops policy check`` finds all of them without the core knowing any service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aiops_core.errors import Misconfigured
+
+GROUP = "aiops.policies"
+
+
+class Section(BaseModel):
+    """A part of a policy file: frozen, unknown keys forbidden, no silent conversions of type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Policy(Section):
+    """A whole policy file."""
+
+    file: ClassVar[str]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``folder/file``; raises Misconfigured with file, line and key of the first mistake."""
+        path = folder / cls.file
+        node, data = _parse(path)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as exc:
+            raise Misconfigured("; ".join(_describe(path, node, exc))) from exc
+
+
+def models() -> Sequence[type[Policy]]:
+    """Every policy model that an installed distribution announces."""
+    return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
+
+
+def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
+    except FileNotFoundError as exc:
+        raise Misconfigured(f"{path}: policy file is missing") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Misconfigured(f"{path}: cannot be read: {exc}") from exc
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise Misconfigured(f"{path}{line}: {getattr(exc, 'problem', exc)}") from exc
+
+
+def _describe(path: Path, root: yaml.Node | None, exc: ValidationError) -> Iterator[str]:
+    for error in exc.errors():
+        line = _line(root, error["loc"])
+        key = ".".join(str(part) for part in error["loc"])
+        yield f"{path}:{line}: {key}: {error['msg']}"
+
+
+def _line(node: yaml.Node | None, loc: Sequence[int | str]) -> int:
+    """The line (from 1) of the deepest part of *loc* that the file contains."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in loc:
+        found = _child(node, part)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return key.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        child = node.value[part]
+        return child.start_mark.line + 1, child
+    return None

@@ -1,0 +1,48 @@
+"""What differs between deployments, read once from the environment (``AIOPS_*``). It says *where*;
+policies say *how to judge*."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aiops_core.errors import Misconfigured
+
+
+class Settings(BaseSettings):
+    """All deployment settings; field descriptions are what ``.env.example`` explains."""
+
+    model_config = SettingsConfigDict(env_prefix="AIOPS_", frozen=True, extra="ignore")
+
+    ship_id: str = Field(
+        "ship-1", min_length=1, description="Identity of the ship in every message."
+    )
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222", description="Broker; user and password in the URL."
+    )
+    clickhouse_url: str = Field(
+        "clickhouse://default@127.0.0.1:9000/",
+        description="Native protocol, user and password in it.",
+    )
+    api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
+    policies: Path = Field(Path("policies"), description="Folder of the policy files.")
+    migrations: Path = Field(Path("clickhouse"), description="Folder of the numbered SQL files.")
+    probe_host: str = Field(
+        "127.0.0.1", description="Address that /health, /ready, /metrics listen on."
+    )
+    probe_port: int | None = Field(
+        None, ge=0, le=65535, description="Their port; by default the service's own of the design."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    @classmethod
+    def read(cls) -> Settings:
+        """The settings of this process; raises Misconfigured naming the variable and the mistake."""
+        try:
+            return cls()
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            name = "AIOPS_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise Misconfigured(f"environment: {name}: {first['msg']}") from exc

@@ -1,0 +1,148 @@
+"""A bus in memory that keeps the promises of the real one; see ``tests/contract/test_bus.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiops_core.bus import Inbox, Outgoing, Stored
+from aiops_core.models import Message
+from aiops_core.runtime import utc_now
+
+
+@dataclass
+class MemoryDelivery:
+    inbox: MemoryInbox
+    stored: Stored
+    attempt: int = 1
+
+    @property
+    def subject(self) -> str:
+        return self.stored.subject
+
+    @property
+    def id(self) -> str:
+        return f"MEMORY/{self.stored.sequence}"
+
+    @property
+    def at(self) -> datetime:
+        return self.stored.at
+
+    @property
+    def data(self) -> bytes:
+        return self.stored.data
+
+    async def ack(self) -> None:
+        self.inbox.settle(self)
+        self.inbox.bus.acked.append(self.stored.data)
+
+    async def retry(self, delay: float) -> None:
+        self.inbox.settle(self)
+        again = MemoryDelivery(self.inbox, self.stored, self.attempt + 1)
+        asyncio.get_running_loop().call_later(
+            delay * self.inbox.bus.retry_speed, self.inbox.put, again
+        )
+
+    async def bury(self, reason: str) -> None:
+        self.inbox.settle(self)
+        self.inbox.bus.buried.append((self.stored.data, reason))
+
+
+@dataclass
+class MemoryInbox:
+    """What waits for one group; it outlives its subscribers, like a durable consumer."""
+
+    bus: MemoryBus
+    subjects: tuple[str, ...]
+    waiting: list[MemoryDelivery] = field(default_factory=list)
+    unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, delivery: MemoryDelivery) -> None:
+        self.waiting.append(delivery)
+        self.arrived.set()
+
+    def settle(self, delivery: MemoryDelivery) -> None:
+        self.unsettled.pop(delivery.id, None)
+
+    def wants(self, subject: str) -> bool:
+        return any(fnmatch.fnmatch(subject, s.replace(">", "*")) for s in self.subjects)
+
+    async def take(self, most: int) -> Sequence[MemoryDelivery]:
+        while not self.waiting:
+            self.arrived.clear()
+            await self.arrived.wait()
+        taken, self.waiting = self.waiting[:most], self.waiting[most:]
+        self.unsettled |= {d.id: d for d in taken}
+        return taken
+
+    async def lag(self) -> int:
+        return len(self.waiting) + len(self.unsettled)
+
+    def release(self) -> None:
+        """Its subscriber is gone: what it had not settled waits again."""
+        again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.unsettled.values()]
+        self.unsettled.clear()
+        self.waiting[:0] = again
+
+
+class MemoryBus:
+    """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
+
+    *retry_speed* scales the delays of retries, so that tests do not wait.
+    """
+
+    def __init__(self, *, retry_speed: float = 1.0) -> None:
+        self.retry_speed = retry_speed
+        self.published: list[Message] = []
+        self.acked: list[bytes] = []
+        self.buried: list[tuple[bytes, str]] = []
+        self.stored: list[Stored] = []
+        self.connected = True
+        self._seen: set[str] = set()
+        self._inboxes: dict[str, MemoryInbox] = {}
+
+    def of(self, kind: type[Message]) -> list[Message]:
+        """What was published of one kind, in order."""
+        return [m for m in self.published if isinstance(m, kind) and m.subject == kind.subject]
+
+    def put(self, subject: str, data: bytes) -> None:
+        """Store raw bytes, as any client of the broker could."""
+        stored = Stored(subject, data, utc_now(), len(self.stored) + 1)
+        self.stored.append(stored)
+        for inbox in self._inboxes.values():
+            if inbox.wants(subject):
+                inbox.put(MemoryDelivery(inbox, stored))
+
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        for item in outgoing:
+            if item.id not in self._seen:
+                self._seen.add(item.id)
+                self.published.append(item.message)
+                self.put(item.message.subject, item.message.model_dump_json().encode())
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, subjects: Sequence[str], *, group: str) -> AsyncIterator[Inbox]:
+        if group not in self._inboxes:
+            inbox = self._inboxes[group] = MemoryInbox(self, tuple(subjects))
+            for stored in filter(lambda s: inbox.wants(s.subject), self.stored):
+                inbox.put(MemoryDelivery(inbox, stored))
+        inbox = self._inboxes[group]
+        try:
+            yield inbox
+        finally:
+            inbox.release()
+
+    async def history(
+        self, subjects: Sequence[str], *, since: datetime | None
+    ) -> AsyncIterator[Stored]:
+        for stored in list(self.stored):
+            if stored.subject in subjects and (since is None or stored.at >= since):
+                yield stored
+
+    async def newest(self, subject: str) -> Stored | None:
+        return next((s for s in reversed(self.stored) if s.subject == subject), None)

@@ -1,0 +1,115 @@
+"""Real servers for tests, on free ports, stopped when the session ends."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aiops_core.adapters.nats import NatsBus
+from aiops_core.local.programs import nats_server
+from aiops_core.models import LogEntry, MetricSample
+from aiops_core.probe import Readiness
+from aiops_core.retention import RetentionPolicy
+
+ROOT = Path(__file__).parents[1]
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def sample(value: float, *, n: int = 0, metric: str = "cpu_percent", **fields) -> MetricSample:
+    ts = NOON + timedelta(seconds=n)
+    base = {"tracking_id": f"m{n}", "ship_id": "s1", "ts": ts, "host": "srv-1", "metric": metric}
+    return MetricSample.model_validate(base | {"value": value} | fields)
+
+
+def line(msg: str, *, n: int = 0, **fields) -> LogEntry:
+    ts = NOON + timedelta(seconds=n)
+    base = {"tracking_id": f"l{n}", "ship_id": "s1", "ts": ts, "host": "srv-1", "service": "app"}
+    return LogEntry.model_validate(base | {"msg": msg} | fields)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with closing(socket.socket()) as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+class NatsServer:
+    """A real nats-server that can be killed and started again on the same port and store."""
+
+    def __init__(self, store: Path) -> None:
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._store = store
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [nats_server(), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self._store],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    @contextmanager
+    def running(self) -> Iterator[NatsServer]:
+        self.start()
+        try:
+            yield self
+        finally:
+            self.kill()
+
+
+@pytest.fixture(scope="session")
+def nats_server_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path_factory.mktemp("jetstream")).running() as server:
+        yield server
+
+
+@pytest.fixture
+def nats_url(nats_server_shared: NatsServer) -> str:
+    return nats_server_shared.url
+
+
+@pytest.fixture
+def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
+    """A broker of one test's own, which it may kill."""
+    with NatsServer(tmp_path / "jetstream").running() as server:
+        yield server
+
+
+@pytest.fixture
+def policies() -> Path:
+    return ROOT / "policies"
+
+
+@asynccontextmanager
+async def nats_bus(url: str, readiness: Readiness | None = None) -> AsyncIterator[NatsBus]:
+    limits = RetentionPolicy.load(ROOT / "policies").streams
+    bus = NatsBus(url, limits, readiness or Readiness("test"), "test")
+    await bus.connect()
+    try:
+        yield bus
+    finally:
+        await bus.close()

@@ -1,0 +1,162 @@
+"""What every bus promises. The fake must pass what the real one passes, or it proves nothing."""
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from aiops_core.bus import Outgoing
+from aiops_core.models import MetricSample
+from aiops_core.runtime import utc_now
+from aiops_core.testing import MemoryBus
+from tests.conftest import nats_bus, sample
+
+
+@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.e2e)])
+async def bus(request):
+    if request.param == "memory":
+        yield MemoryBus()
+    else:
+        async with nats_bus(request.getfixturevalue("nats_url")) as real:
+            yield real
+
+
+@asynccontextmanager
+async def joined(bus, *subjects, group=None):
+    """An inbox that has skipped what other tests left behind."""
+    async with bus.subscribe(
+        subjects or ["metrics.sampled"], group=group or f"g{uuid.uuid4().hex[:8]}"
+    ) as inbox:
+        yield inbox
+
+
+def fresh(value=1.0):
+    return sample(value).model_copy(update={"tracking_id": uuid.uuid4().hex})
+
+
+def out(message, id=None):
+    return Outgoing(message, id or uuid.uuid4().hex)
+
+
+async def receive(inbox, wanted, within=5.0):
+    """The next delivery of *wanted*, past what other tests left in the stream."""
+    async with asyncio.timeout(within):
+        while True:
+            for delivery in await inbox.take(1):
+                if MetricSample.model_validate_json(delivery.data) == wanted:
+                    return delivery
+                await delivery.ack()
+
+
+async def nothing_of(inbox, wanted):
+    with pytest.raises(TimeoutError):
+        await receive(inbox, wanted, within=0.5)
+
+
+async def test_delivers_what_was_published_with_its_subject_and_time(bus):
+    message = fresh()
+    before = utc_now() - timedelta(seconds=1)
+    await bus.publish([out(message)])
+    async with joined(bus) as inbox:
+        delivery = await receive(inbox, message)
+        assert (delivery.subject, delivery.attempt) == ("metrics.sampled", 1)
+        assert before < delivery.at < utc_now() + timedelta(seconds=1)
+        await delivery.ack()
+
+
+async def test_publishing_an_effect_twice_delivers_it_once(bus):
+    message = fresh()
+    await bus.publish([out(message, f"a/{message.tracking_id}")])
+    await bus.publish([out(message, f"a/{message.tracking_id}")])
+    async with joined(bus) as inbox:
+        await (await receive(inbox, message)).ack()
+        await nothing_of(inbox, message)
+
+
+async def test_a_batch_keeps_its_order(bus):
+    batch = [fresh(float(n)) for n in range(50)]
+    async with joined(bus) as inbox:
+        await bus.publish([out(m) for m in batch])
+        got = []
+        async with asyncio.timeout(5):
+            while len(got) < 50:
+                for delivery in await inbox.take(100):
+                    got.append(MetricSample.model_validate_json(delivery.data))
+                    await delivery.ack()
+    wanted = {m.tracking_id for m in batch}
+    assert [m for m in got if m.tracking_id in wanted] == batch[: len(got)]
+
+
+async def test_retry_delivers_again_and_counts(bus):
+    message = fresh()
+    await bus.publish([out(message)])
+    async with joined(bus) as inbox:
+        first = await receive(inbox, message)
+        await first.retry(0.05)
+        again = await receive(inbox, message)
+        assert (again.attempt, again.id) == (2, first.id)
+        await again.ack()
+
+
+async def test_bury_ends_it(bus):
+    message = fresh()
+    await bus.publish([out(message)])
+    async with joined(bus) as inbox:
+        await (await receive(inbox, message)).bury("no such ship")
+        await nothing_of(inbox, message)
+
+
+async def test_what_was_not_settled_comes_again_to_the_next_of_the_group(bus):
+    message, group = fresh(), uuid.uuid4().hex
+    await bus.publish([out(message)])
+    async with joined(bus, group=group) as inbox:
+        await receive(inbox, message)
+    async with joined(bus, group=group) as inbox:
+        again = await receive(inbox, message, within=15)
+        assert again.attempt >= 2
+        await again.ack()
+
+
+async def test_two_groups_both_receive(bus):
+    message = fresh()
+    async with AsyncExitStack() as stack:
+        inboxes = [await stack.enter_async_context(joined(bus)) for _ in range(2)]
+        await bus.publish([out(message)])
+        for inbox in inboxes:
+            await (await receive(inbox, message)).ack()
+
+
+async def test_lag_counts_what_waits(bus):
+    async with joined(bus) as inbox:
+        while await inbox.lag():
+            for delivery in await inbox.take(1000):
+                await delivery.ack()
+            await asyncio.sleep(0.01)
+        await bus.publish([out(fresh()) for _ in range(3)])
+        assert await inbox.lag() == 3
+
+
+async def test_history_reads_from_a_time_on_and_settles_nothing(bus):
+    old, new = fresh(), fresh()
+    await bus.publish([out(old)])
+    await asyncio.sleep(0.05)
+    since = utc_now()
+    await asyncio.sleep(0.05)
+    await bus.publish([out(new)])
+    read = [
+        MetricSample.model_validate_json(s.data)
+        async for s in bus.history(["metrics.sampled"], since=since)
+    ]
+    assert new in read and old not in read
+    everything = [s.data async for s in bus.history(["metrics.sampled"], since=None)]
+    assert old.model_dump_json().encode() in everything
+
+
+async def test_newest_is_the_last_of_its_subject(bus):
+    message = fresh()
+    await bus.publish([out(fresh()), out(message)])
+    newest = await bus.newest("metrics.sampled")
+    assert newest and MetricSample.model_validate_json(newest.data) == message
+    assert await bus.newest("actions.completed") is None
