@@ -1,0 +1,27 @@
+"""Which anomalies are known already. Pure."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+class Seen:
+    """The newest *most* anomaly ids, so that a redelivery changes nothing.
+
+    16 bytes an id instead of 36 characters: 200,000 of them stay below 30 MB.
+    """
+
+    def __init__(self, most: int = 200_000) -> None:
+        self._most = most
+        self._ids: dict[bytes, None] = {}
+
+    def __contains__(self, anomaly_id: str) -> bool:
+        return UUID(anomaly_id).bytes in self._ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, anomaly_id: str) -> None:
+        self._ids[UUID(anomaly_id).bytes] = None
+        if len(self._ids) > self._most:
+            del self._ids[next(iter(self._ids))]

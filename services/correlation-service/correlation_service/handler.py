@@ -1,0 +1,75 @@
+"""What happens to one message, how state comes back, and how the facts of one batch are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from aiops_core import metrics
+from aiops_core.bus import Bus, Outgoing
+from aiops_core.models import (
+    BY_SUBJECT,
+    AnomalySuppressed,
+    EnrichedAnomaly,
+    Incident,
+    IncidentCleared,
+    IncidentTransitioned,
+    IncidentUpdated,
+    Message,
+    Status,
+)
+from correlation_service.correlator import Correlator
+
+SERVICE = "correlation-service"
+FACTS = (Incident, IncidentUpdated, IncidentCleared, IncidentTransitioned, AnomalySuppressed)
+
+
+class Correlation:
+    def __init__(self, correlator: Correlator) -> None:
+        self._correlator = correlator
+
+    async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
+        fact = self._correlator.handle(anomaly)
+        if isinstance(fact, AnomalySuppressed):
+            metrics.SUPPRESSED.labels(fact.by).inc()
+        return [fact] if fact else []
+
+    async def transition(self, change: IncidentTransitioned) -> Sequence[Message]:
+        if change.to_status == Status.RESOLVED:
+            self._correlator.end(change.incident_id)
+        return []
+
+    def tick(self, now: datetime) -> Sequence[Outgoing]:
+        cleared = list(self._correlator.expire(now))
+        metrics.STATE_SIZE.labels(SERVICE, "open_incidents").set(len(self._correlator.windows))
+        metrics.STATE_SIZE.labels(SERVICE, "known_anomalies").set(len(self._correlator.seen))
+        return [Outgoing(c, f"{SERVICE}/{c.incident_id}/{c.revision}") for c in cleared]
+
+    async def recover(self, bus: Bus) -> None:
+        """Fold the facts of the longest time that can still matter before the newest of them."""
+        subjects = [kind.subject for kind in FACTS]
+        newest = [stored.at for s in subjects if (stored := await bus.newest(s))]
+        if not newest:
+            return
+        since = max(newest) - self._correlator.policy.longest_memory
+        async for stored in bus.history(subjects, since=since):
+            self._correlator.restore(BY_SUBJECT[stored.subject].model_validate_json(stored.data))
+
+
+def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    """Join the updates of one incident in one batch into one fact: a storm costs a few messages.
+
+    The joined fact stands where the first of them stood, so it still comes after the creation.
+    """
+    joined: dict[str, Outgoing] = {}
+    for effect in effects:
+        fact = effect.message
+        key = fact.incident_id if isinstance(fact, IncidentUpdated) else effect.id
+        earlier = joined.get(key)
+        joined[key] = Outgoing(_join(earlier.message, fact), earlier.id) if earlier else effect
+    return list(joined.values())
+
+
+def _join(earlier: Message, later: Message) -> Message:
+    assert isinstance(earlier, IncidentUpdated) and isinstance(later, IncidentUpdated)
+    return later.model_copy(update={"members": earlier.members + later.members})
