@@ -1,0 +1,128 @@
+"""What the bus promises while its broker dies and comes back."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from aiops_core.adapters.nats import REASON, SOURCE, SUBJECT, NatsBus
+from aiops_core.bus import Outgoing
+from aiops_core.models import MetricSample
+from aiops_core.probe import Readiness
+from aiops_core.retention import RetentionPolicy
+from tests.conftest import ROOT, nats_bus, sample
+
+pytestmark = pytest.mark.e2e
+
+
+def out(value):
+    message = sample(value, tracking_id=uuid.uuid4().hex)
+    return Outgoing(message, message.tracking_id)
+
+
+async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(own_nats):
+    async with (
+        nats_bus(own_nats.url) as bus,
+        bus.subscribe([MetricSample.subject], group="g") as inbox,
+    ):
+        sent = [out(float(n)) for n in range(400)]
+        received: list[float] = []
+
+        async def publish():
+            for item in sent:
+                await bus.publish([item])
+
+        async def receive():
+            while len(set(received)) < len(sent):
+                for delivery in await inbox.take(50):
+                    received.append(MetricSample.model_validate_json(delivery.data).value)
+                    await delivery.ack()
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(publish())
+            tasks.create_task(receive())
+            for _ in range(2):
+                await asyncio.sleep(0.15)
+                own_nats.kill()
+                await asyncio.sleep(0.3)
+                own_nats.start()
+        stored = [s async for s in bus.history([MetricSample.subject], since=None)]
+        assert len(stored) == len(sent)
+
+
+async def test_readiness_says_that_the_broker_is_away_and_back(own_nats):
+    state = Readiness("s")
+    async with nats_bus(own_nats.url, state) as bus:
+        state.state = "serving"
+        assert state.ready
+        own_nats.kill()
+        async with asyncio.timeout(10):
+            while state.ready:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert not bus.connected
+        own_nats.start()
+        async with asyncio.timeout(10):
+            while not state.ready:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
+async def test_a_broker_that_is_not_there_yet_is_waited_for(own_nats):
+    own_nats.kill()
+    state = Readiness("s")
+    bus = NatsBus(own_nats.url, RetentionPolicy.load(ROOT / "policies").streams, state, "test")
+    connecting = asyncio.create_task(bus.connect())
+    await asyncio.sleep(0.5)
+    assert not connecting.done() and state.report()["dependencies"]["nats"].startswith("down")
+    own_nats.start()
+    await asyncio.wait_for(connecting, 10)
+    await bus.close()
+
+
+async def test_a_dead_letter_keeps_the_bytes_the_reason_and_the_source(own_nats):
+    async with nats_bus(own_nats.url) as bus:
+        await bus.connection.publish(MetricSample.subject, b"\xff nonsense")
+        async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
+            [delivery] = await inbox.take(1)
+            await delivery.bury("no sense:\nnone at all \u2693")
+        letter = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert letter.data == b"\xff nonsense"
+        assert letter.headers[REASON] == "no sense: none at all \\u2693"
+        assert letter.headers[SUBJECT] == MetricSample.subject
+        assert letter.headers[SOURCE] == "LOGS/1"
+
+
+async def test_a_letter_as_large_as_the_broker_takes_is_cut_and_says_so(own_nats):
+    async with nats_bus(own_nats.url) as bus:
+        largest = bus.connection.max_payload
+        await bus.connection.publish(MetricSample.subject, b"x" * largest)
+        async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
+            [delivery] = await inbox.take(1)
+            await delivery.bury("too large")
+        letter = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert letter.headers["Aiops-Truncated-From"] == str(largest)
+        assert len(letter.data) > largest // 2
+
+
+async def test_limits_of_the_policy_reach_streams_that_exist_already(own_nats):
+    limits = RetentionPolicy.load(ROOT / "policies").streams
+    async with nats_bus(own_nats.url):
+        pass
+    smaller = limits.model_copy(
+        update={"logs": limits.logs.model_copy(update={"max_bytes": 5_000_000})}
+    )
+    bus = NatsBus(own_nats.url, smaller, Readiness("s"), "test")
+    await bus.connect()
+    assert (await bus.js.stream_info("LOGS")).config.max_bytes == 5_000_000
+    await bus.close()
+
+
+async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeypatch):
+    monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", 1.0)
+    monkeypatch.setattr("aiops_core.adapters.nats.KEEPALIVE", 0.3)
+    async with nats_bus(own_nats.url) as bus:
+        await bus.publish([out(1.0)])
+        async with bus.subscribe([MetricSample.subject], group="slow") as inbox:
+            [delivery] = await inbox.take(1)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(inbox.take(1), 2.5)
+            await delivery.ack()

@@ -1,0 +1,120 @@
+"""The vocabulary: what is accepted, what is refused, what is derived."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from aiops_core.models import (
+    BY_SUBJECT,
+    MESSAGES,
+    AnomalyDetected,
+    EnrichedAnomaly,
+    Incident,
+    LogEntry,
+    Severity,
+    derived_id,
+)
+from tests.conftest import NOON, line, sample
+
+
+def anomaly(**fields):
+    base = {
+        "tracking_id": "t1",
+        "ship_id": "s1",
+        "ts": NOON,
+        "domain": "net",
+        "anomaly_type": "link_down",
+        "service": "snmpd",
+        "host": "sw-1",
+        "detector": "pattern",
+        "score": 0.9,
+        "severity": "high",
+        "msg": "port 3 down",
+    }
+    return AnomalyDetected.model_validate(base | fields)
+
+
+def test_every_subject_has_one_class():
+    assert len(BY_SUBJECT) == len(MESSAGES)
+    assert {s.split(".")[0] for s in BY_SUBJECT} == {
+        "logs", "metrics", "anomaly", "incidents", "ops", "actions",
+    }  # fmt: skip
+
+
+def test_severities_are_ordered_and_compare_with_their_names():
+    assert max(Severity.HIGH, Severity.CRITICAL, Severity.LOW) == "critical"
+    assert sorted(Severity) == ["low", "medium", "high", "critical"]
+    assert Severity.LOW < "medium" <= Severity.MEDIUM and Severity.HIGH >= "high"
+
+
+def test_times_become_utc_and_naive_ones_are_refused():
+    there = datetime(2026, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    assert line("x", ts=there).ts == NOON and line("x", ts=there).ts.tzinfo is UTC
+    with pytest.raises(ValidationError, match="timezone"):
+        line("x", ts=datetime(2026, 6, 1))  # noqa: DTZ001
+
+
+def test_ingress_ignores_unknown_keys_and_inner_messages_refuse_them():
+    assert not hasattr(line("x", vector_extra=1), "vector_extra")
+    with pytest.raises(ValidationError, match="surprise"):
+        anomaly(surprise=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"score": 1.5}, {"severity": "awful"}, {"domain": "sea"}, {"tracking_id": ""}, {"ts": "noon"}],
+)
+def test_wrong_values_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        anomaly(**wrong)
+
+
+def test_a_sample_is_a_finite_number():
+    with pytest.raises(ValidationError):
+        sample(float("nan"))
+
+
+def test_messages_are_frozen():
+    with pytest.raises(ValidationError):
+        anomaly().score = 0.1
+
+
+def test_derive_carries_the_cause_and_its_stages():
+    cause = anomaly(stages={"ingest": NOON})
+    effect = cause.derive(EnrichedAnomaly, **cause.model_dump(exclude={"schema_version"}))
+    assert (effect.tracking_id, effect.stages) == ("t1", {"ingest": NOON})
+
+
+def test_a_finding_keeps_its_identity_from_detection_to_correlation():
+    found = anomaly()
+    enriched = EnrichedAnomaly.model_validate(found.model_dump())
+    assert enriched.anomaly_id == found.anomaly_id
+    assert found.anomaly_id != anomaly(detector="level").anomaly_id
+
+
+def test_derived_ids_depend_on_every_part_and_its_place():
+    assert derived_id("a", "bc") == derived_id("a", "bc") != derived_id("ab", "c")
+
+
+def test_the_host_stands_in_for_an_unknown_device():
+    assert (anomaly().device, anomaly(device_id="d7").device) == ("sw-1", "d7")
+
+
+def test_stamping_an_incident_stamps_its_evidence():
+    found = anomaly()
+    evidence = {k: getattr(found, k) for k in (
+        "anomaly_id", "tracking_id", "ts", "domain", "anomaly_type", "host", "service",
+        "severity", "score", "msg",
+    )}  # fmt: skip
+    incident = Incident(
+        tracking_id="t1", ship_id="s1", ts=NOON, id="i1", title="t", severity="high",
+        domain="net", first_seen=NOON, last_seen=NOON, created_at=NOON, updated_at=NOON,
+        evidence=[evidence],
+    ).stamped("correlate", NOON)  # fmt: skip
+    assert incident.stages == incident.evidence[0].stages == {"correlate": NOON}
+
+
+def test_json_round_trip():
+    entry = LogEntry.model_validate_json(line("x", labels={"a": "b"}).model_dump_json())
+    assert entry == line("x", labels={"a": "b"})
