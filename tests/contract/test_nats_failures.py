@@ -57,12 +57,12 @@ async def test_readiness_says_that_the_broker_is_away_and_back(own_nats):
         assert state.ready
         own_nats.kill()
         async with asyncio.timeout(10):
-            while state.ready:  # noqa: ASYNC110
+            while state.ready:
                 await asyncio.sleep(0.02)
         assert not bus.connected
         own_nats.start()
         async with asyncio.timeout(10):
-            while not state.ready:  # noqa: ASYNC110
+            while not state.ready:
                 await asyncio.sleep(0.02)
 
 

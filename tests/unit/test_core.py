@@ -32,7 +32,7 @@ class Example(Policy):
     file: ClassVar[str] = "example.yaml"
     name: str
     inner: Inner
-    many: list[Inner] = []
+    many: tuple[Inner, ...] = ()
 
 
 @pytest.mark.parametrize(

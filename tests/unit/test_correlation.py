@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -312,7 +313,7 @@ def test_every_anomaly_is_in_exactly_one_place_and_groups_fit_their_windows(hist
     assert places == Counter({a.anomaly_id: 1 for a in history})
     for times in spans.values():
         times.sort()
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(times)]
         assert all(gap <= timedelta(minutes=10) for gap in gaps)
         assert times[-1] - times[0] <= POLICY.max_length
 

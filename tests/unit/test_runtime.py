@@ -57,7 +57,7 @@ async def running(bus, service):
 
 async def until(condition, within=5.0):
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.002)
 
 

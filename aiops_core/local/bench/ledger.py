@@ -1,0 +1,83 @@
+"""Where every anomaly ended: from the published facts, and from what the store says of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.bus import Bus
+from aiops_core.models import FAST_PATH, AnomalySuppressed, Incident, IncidentUpdated
+
+PATH = ("ingest", *FAST_PATH)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Tracking id -> the incidents (or the suppression) that it became part of."""
+
+    places: Mapping[str, Collection[str]]
+
+    def lost(self, anomalous: Collection[str]) -> list[str]:
+        return [t for t in anomalous if not self.places.get(t)]
+
+    def doubled(self, anomalous: Collection[str]) -> list[str]:
+        return [t for t in anomalous if len(self.places.get(t, ())) > 1]
+
+
+async def published(bus: Bus, since: datetime | None = None) -> Ledger:
+    """The ledger of the facts in the stream, each membership counted once per incident."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    kinds = (Incident, IncidentUpdated, AnomalySuppressed)
+    async for stored in bus.history([kind.subject for kind in kinds], since=since):
+        for tracking_id, incident in _memberships(stored.subject, stored.data):
+            places[tracking_id].append(incident)
+    return Ledger(places)
+
+
+def _memberships(subject: str, data: bytes) -> list[tuple[str, str]]:
+    if subject == Incident.subject:
+        incident = Incident.model_validate_json(data)
+        return [(member.tracking_id, incident.id) for member in incident.evidence]
+    if subject == IncidentUpdated.subject:
+        update = IncidentUpdated.model_validate_json(data)
+        return [(member.tracking_id, update.incident_id) for member in update.members]
+    hidden = AnomalySuppressed.model_validate_json(data)
+    return [(hidden.tracking_id, f"suppressed by {hidden.by}")]
+
+
+async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:
+    """The ledger of the table ``aiops.incident_members``."""
+    rows = await store.query(
+        "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members "
+        "WHERE ship_id = %(ship)s AND stored_at >= %(since)s GROUP BY tracking_id",
+        {"ship": ship_id, "since": since},
+    )
+    return Ledger(dict(rows))
+
+
+async def settled(
+    store: ClickHouse, ship_id: str, since: datetime, wanted: int, within: float
+) -> Ledger:
+    """The stored ledger once it holds *wanted* anomalies, or what it holds after *within* seconds."""
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        ledger = await stored(store, ship_id, since)
+        if len(ledger.places) >= wanted or asyncio.get_running_loop().time() > deadline:
+            return ledger
+        await asyncio.sleep(0.25)
+
+
+async def stage_times(
+    store: ClickHouse, ship_id: str, since: datetime
+) -> list[tuple[datetime, ...]]:
+    """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path."""
+    columns = ", ".join(f"stages['{stage}']" for stage in PATH)
+    return await store.query(
+        f"SELECT {columns} FROM aiops.incident_members "  # noqa: S608 - constants of this module
+        "WHERE ship_id = %(ship)s AND stored_at >= %(since)s LIMIT 1 BY tracking_id",
+        {"ship": ship_id, "since": since},
+    )

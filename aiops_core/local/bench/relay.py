@@ -1,0 +1,145 @@
+"""The limit that the fleet is compared with: the same hops, the same broker settings, no work.
+
+``python -m aiops_core.local.bench.relay URL FROM TO KEEP`` is one hop: it takes bytes from one subject
+and publishes every ``1/KEEP``-th to the next, as detection passes on only what is anomalous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import uvloop
+
+from aiops_core.adapters.nats import NatsBus
+from aiops_core.bus import Inbox
+from aiops_core.local.bench.measure import Percentiles
+from aiops_core.local.fleet_plan import Plan, Ports, nats_config, nats_config_path
+from aiops_core.local.fleet_ports import free_ports
+from aiops_core.local.programs import nats_server
+from aiops_core.probe import Readiness
+from aiops_core.retention import RetentionPolicy
+
+HOPS = ("logs.relay", "anomaly.relay1", "anomaly.relay2", "incidents.relay3")
+PAYLOAD = 400  # bytes, as a log line has
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str, policies: Path, name: str) -> AsyncIterator[NatsBus]:
+    bus = NatsBus(url, RetentionPolicy.load(policies).streams, Readiness(name), name)
+    await bus.connect()
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+async def hop(url: str, policies: Path, source: str, target: str, keep: float) -> None:
+    """Relay until the process is told to end."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with _connected(url, policies, target) as bus:
+        group = target.replace(".", "-")
+        async with bus.subscribe([source], group=group) as inbox:
+            relaying = asyncio.ensure_future(_relay(bus, inbox, target, keep))
+            await stop.wait()
+            relaying.cancel()
+
+
+async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
+    seen = 0
+    while True:
+        batch = await inbox.take(256)
+        futures = []
+        for delivery in batch:
+            seen += 1
+            if int(seen * keep) > int((seen - 1) * keep):
+                futures.append(await bus.js.publish_async(target, delivery.data))
+        if futures:
+            await asyncio.wait(futures)
+        for delivery in batch:
+            await delivery.ack()
+
+
+@contextlib.contextmanager
+def _processes(data: Path, policies: Path, share: float) -> Iterator[str]:
+    """A broker and the three inner hops as processes of their own; yields the broker's URL."""
+    nats, monitor = free_ports(2)
+    plan = Plan(data, policies, policies, ports=Ports(nats, monitor))
+    nats_config_path(plan).write_text(nats_config(plan))
+    children = [_spawn([nats_server(), "-c", str(nats_config_path(plan))])]
+    keeps = (share, 1.0, 1.0)
+    for source, target, keep in zip(HOPS, HOPS[1:], keeps, strict=False):
+        arguments = [plan.nats_url, str(policies), source, target, str(keep)]
+        children.append(_spawn([sys.executable, "-m", __name__, *arguments]))
+    try:
+        yield plan.nats_url
+    finally:
+        for child in reversed(children):
+            child.terminate()
+        for child in reversed(children):
+            child.wait()
+
+
+def _spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def run(
+    data: Path, policies: Path, *, rate: float | None, count: int, share: float
+) -> tuple[Percentiles, float]:
+    """Relay *count* messages at *rate* a second (None: as fast as accepted).
+
+    Returns the latencies of what came through, in ms, and the messages accepted per second.
+    """
+    with _processes(data, policies, share) as url:
+        async with (
+            _connected(url, policies, "bench") as bus,
+            bus.subscribe([HOPS[-1]], group="bench-sink") as inbox,
+        ):
+            sink = asyncio.ensure_future(_collect(inbox, int(count * share)))
+            accepted = await _feed(bus, rate, count)
+            latencies, last = await asyncio.wait_for(sink, 120)
+            per_second = count / (last - accepted[0])
+            return Percentiles.of(latencies), per_second
+
+
+async def _feed(bus: NatsBus, rate: float | None, count: int) -> tuple[float, float]:
+    started = time.monotonic()
+    sent = 0
+    padding = os.urandom(PAYLOAD // 2).hex().encode()
+    while sent < count:
+        due = count if rate is None else min(count, round((time.monotonic() - started) * rate))
+        due = min(due, sent + 512)
+        futures = [
+            await bus.js.publish_async(HOPS[0], repr(time.time()).encode() + b" " + padding)
+            for _ in range(due - sent)
+        ]
+        if futures:
+            await asyncio.wait(futures)
+        else:
+            await asyncio.sleep(0.005)
+        sent = due
+    return started, time.monotonic()
+
+
+async def _collect(inbox: Inbox, wanted: int) -> tuple[list[float], float]:
+    latencies: list[float] = []
+    while len(latencies) < wanted:
+        for delivery in await inbox.take(256):
+            sent = float(delivery.data.split(b" ", 1)[0])
+            latencies.append((time.time() - sent) * 1000)
+            await delivery.ack()
+    return latencies, time.monotonic()
+
+
+if __name__ == "__main__":
+    url, policies, source, target, keep = sys.argv[1:]
+    uvloop.run(hop(url, Path(policies), source, target, float(keep)))

@@ -1,0 +1,72 @@
+"""A bench on the screen: tables with the ratio to the raw relay, and bars to compare by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aiops_core.local.bench.measure import Percentiles, Usage
+from aiops_core.local.bench.run import Bench, Limit, Outcome
+
+BAR = 40  # characters of the longest bar
+
+
+def report(bench: Bench) -> Iterator[RenderableType]:
+    steady = f"{bench.rate:g} lines/s for {bench.seconds:g} s"
+    yield latencies(steady, bench.steady, bench.steady_limit)
+    yield accounts(bench.steady, bench.steady_limit)
+    yield usages(bench.steady.usage)
+    yield latencies(
+        f"{bench.saturated.lines} lines as fast as accepted", bench.saturated, bench.saturated_limit
+    )
+    yield accounts(bench.saturated, bench.saturated_limit)
+    yield usages(bench.saturated.usage)
+
+
+def latencies(title: str, outcome: Outcome, limit: Limit) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("stage", "p50 ms", "p95 ms", "p99 ms", "worst ms", "p99"):
+        table.add_column(name, justify="left" if name in ("stage", "p99") else "right")
+    longest = max(limit.latency.p99, *(p.p99 for p in outcome.stages.values()))
+    rows = {**outcome.stages, "raw relay": limit.latency}
+    for name, p in rows.items():
+        table.add_row(name, *_numbers(p), _bar(p.p99, longest))
+    total = outcome.stages["end to end"]
+    ratios = [f"{a / b:.1f}x" for a, b in zip(_values(total), _values(limit.latency), strict=True)]
+    table.add_row("ratio", *ratios, "end to end / raw relay", style="bold")
+    return table
+
+
+def _values(p: Percentiles) -> tuple[float, ...]:
+    return (p.p50, p.p95, p.p99, p.worst)
+
+
+def _numbers(p: Percentiles) -> list[str]:
+    return [f"{value:.1f}" for value in _values(p)]
+
+
+def _bar(value: float, longest: float) -> Text:
+    return Text("█" * max(1, round(BAR * value / longest)), style="cyan")
+
+
+def accounts(outcome: Outcome, limit: Limit) -> Text:
+    ratio = outcome.handled_per_second / limit.per_second
+    return Text(
+        f"accepted {outcome.accepted_per_second:,.0f} lines/s, handled {outcome.handled_per_second:,.0f} "
+        f"lines/s (raw relay {limit.per_second:,.0f}, ratio {ratio:.2f}); {outcome.anomalous} anomalous "
+        f"lines: {outcome.lost} lost, {outcome.doubled} doubled\n"
+    )
+
+
+def usages(usage: dict[str, Usage]) -> Table:
+    table = Table(title="processes", title_justify="left")
+    for name in ("process", "cpu, % of a core", "memory MiB"):
+        table.add_column(name, justify="left" if name == "process" else "right")
+    for name, used in sorted(usage.items(), key=lambda item: -item[1].cpu):
+        table.add_row(name, f"{used.cpu * 100:.0f}", f"{used.memory_mib:.0f}")
+    total = sum(u.cpu for u in usage.values()), sum(u.memory_mib for u in usage.values())
+    table.add_row("all", f"{total[0] * 100:.0f}", f"{total[1]:.0f}", style="bold")
+    return table

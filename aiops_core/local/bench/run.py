@@ -1,0 +1,150 @@
+"""The measurements of one bench: a steady load and saturation, of the fleet and of the raw relay."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.ingest.sink import open_sink
+from aiops_core.local.bench import ledger, relay
+from aiops_core.local.bench.load import Load, Sent, send
+from aiops_core.local.bench.measure import Meter, Percentiles, Usage, by_stage
+from aiops_core.local.fleet import Fleet
+from aiops_core.local.fleet_plan import Plan
+from aiops_core.settings import Settings
+
+Say = Callable[[str], None]
+SETTLE = 60.0  # seconds that the fleet gets to work off what was accepted
+WARM_UP = 500  # lines before anything is measured: imports, caches, connections
+SATURATION = 20_000  # lines
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One load on the fleet: latencies in ms by stage, what was accepted, and what became of it."""
+
+    stages: dict[str, Percentiles]
+    accepted_per_second: float
+    handled_per_second: float
+    lines: int
+    anomalous: int
+    lost: int
+    doubled: int
+    usage: dict[str, Usage]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The raw relay under the same load."""
+
+    latency: Percentiles
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    rate: float
+    seconds: float
+    steady: Outcome
+    steady_limit: Limit
+    saturated: Outcome
+    saturated_limit: Limit
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a measurement needs of a running fleet."""
+
+    fleet: Fleet
+    settings: Settings
+    store: ClickHouse
+
+
+async def bench(plan: Plan, *, rate: float, seconds: float, share: float, say: Say) -> Bench:
+    """Measure the relay and the fleet in turn, each with the machine to itself."""
+    count = round(rate * seconds)
+    say(f"raw relay, {rate:g} lines/s for {seconds:g} s")
+    steady_limit = await _limit(plan, rate, count, share)
+    say(f"raw relay, {SATURATION} lines as fast as accepted")
+    saturated_limit = await _limit(plan, None, SATURATION, share)
+    say("starting the fleet")
+    async with _parts(plan) as parts:
+        await measure(parts, Load(WARM_UP, rate, share))
+        say(f"fleet, {rate:g} lines/s for {seconds:g} s")
+        steady = await measure(parts, Load(count, rate, share))
+        say(f"fleet, {SATURATION} lines as fast as accepted")
+        saturated = await measure(parts, Load(SATURATION, None, share))
+    return Bench(rate, seconds, steady, steady_limit, saturated, saturated_limit)
+
+
+async def _limit(plan: Plan, rate: float | None, count: int, share: float) -> Limit:
+    data = plan.data / f"relay-{'steady' if rate else 'saturated'}"
+    data.mkdir(parents=True, exist_ok=True)
+    latency, per_second = await relay.run(data, plan.policies, rate=rate, count=count, share=share)
+    return Limit(latency, per_second)
+
+
+@contextlib.asynccontextmanager
+async def _parts(plan: Plan) -> AsyncIterator[Parts]:
+    settings = settings_of(plan)
+    async with Fleet(plan) as fleet, ClickHouse.open(settings.clickhouse_url) as store:
+        await fleet.ready(within=60)
+        yield Parts(fleet, settings, store)
+
+
+def settings_of(plan: Plan) -> Settings:
+    """The settings of a client of the fleet of *plan*."""
+    return Settings(
+        ship_id=plan.ship_id,
+        nats_url=plan.nats_url,
+        clickhouse_url=plan.clickhouse_url,
+        api_url=plan.api_url,
+        policies=plan.policies,
+        migrations=plan.migrations,
+    )
+
+
+async def measure(parts: Parts, load: Load) -> Outcome:
+    """Send *load*, wait until it has settled, and account for every anomalous line of it."""
+    meter, started = Meter(parts.fleet.pids), time.monotonic()
+    async with open_sink(parts.settings) as sink:
+        sent = await send(load, sink)
+    book = await ledger.settled(parts.store, load.ship_id, sent.began, len(sent.anomalous), SETTLE)
+    seconds = time.monotonic() - started
+    times = await ledger.stage_times(parts.store, load.ship_id, sent.began)
+    return _outcome(sent, book, by_stage(times, ledger.PATH), seconds, meter.read(seconds))
+
+
+def _outcome(
+    sent: Sent,
+    book: ledger.Ledger,
+    stages: dict[str, Percentiles],
+    seconds: float,
+    usage: dict[str, Usage],
+) -> Outcome:
+    return Outcome(
+        stages=stages,
+        accepted_per_second=sent.lines / sent.seconds,
+        handled_per_second=sent.lines / seconds,
+        lines=sent.lines,
+        anomalous=len(sent.anomalous),
+        lost=len(book.lost(sent.anomalous)),
+        doubled=len(book.doubled(sent.anomalous)),
+        usage=usage,
+    )
+
+
+def run(plan: Plan, *, rate: float, seconds: float, share: float, say: Say) -> Bench:
+    return asyncio.run(bench(plan, rate=rate, seconds=seconds, share=share, say=say))
+
+
+def scratch(data: Path) -> Path:
+    """An empty folder below *data* for one bench, so that every run starts alike."""
+    folder = data / time.strftime("%Y%m%dT%H%M%S")
+    folder.mkdir(parents=True)
+    return folder

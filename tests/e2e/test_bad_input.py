@@ -1,0 +1,71 @@
+"""Nonsense on every ingress subject: a dead letter with a reason each, and everything else handled."""
+
+import json
+import uuid
+
+import httpx
+import pytest
+
+from aiops_core.adapters.nats import REASON, SUBJECT
+from aiops_core.ingest.sink import open_sink
+from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, LogEntry, MetricSample
+from aiops_core.runtime import LARGEST, utc_now
+from tests.conftest import nats_bus
+from tests.fleet import running_fleet, wait_until
+from tests.v3.conftest import entry, incidents_of
+
+pytestmark = pytest.mark.e2e
+
+READERS = {
+    LogEntry.subject: ("anomaly-detection",),
+    MetricSample.subject: ("anomaly-detection",),
+    AnomalyDetected.subject: ("enrichment-service", "incident-api"),
+    EnrichedAnomaly.subject: ("correlation-service", "incident-api"),
+    Incident.subject: ("llm-enricher", "incident-api"),
+}
+INGRESS = (LogEntry.subject, MetricSample.subject)
+
+
+def nonsense(subject):
+    """Bytes that are wrong, with a word that the reason must have."""
+    now = utc_now().isoformat()
+    base = {"tracking_id": str(uuid.uuid4()), "ship_id": "testship", "ts": now, "host": "h"}
+    yield b"{broken", "JSON"
+    yield b"\xff\xfe\xfd", "JSON"
+    yield json.dumps(base | {"ts": 5, "msg": {"a": 1}, "metric": [], "severity": 7}).encode(), ": "
+    yield b'{"msg": "' + b"x" * (LARGEST * 2) + b'"}', "limit"
+    if subject not in INGRESS:
+        yield json.dumps(base | {"surprise": 1}).encode(), "surprise"
+
+
+async def letters(bus, service):
+    stored = [s async for s in bus.history([f"dead.{service}"], since=None)]
+    found = []
+    for letter in stored:
+        raw = await bus.js.get_msg("OPS", letter.sequence)
+        found.append((raw.headers[SUBJECT], raw.headers[REASON]))
+    return found
+
+
+async def test_nonsense_is_buried_with_a_reason_and_good_messages_in_between_are_handled(tmp_path):
+    with running_fleet(tmp_path) as fleet:
+        pids, good, expected = fleet.about["pids"], [], []
+        async with nats_bus(fleet.settings.nats_url) as bus, open_sink(fleet.settings) as sink:
+            for subject, services in READERS.items():
+                for data, word in nonsense(subject):
+                    await bus.js.publish(subject, data)
+                    expected += [(service, subject, word) for service in services]
+                    line = entry(f"dev-{len(good)}", "disk controller failed", service="kernel")
+                    good.append(line.tracking_id)
+                    await sink.send([line])
+            with httpx.Client(base_url=fleet.settings.api_url) as api:
+                wait_until(lambda: all(incidents_of(api, tracking_id=t) for t in good), 30)
+            unknown = entry("dev-x", "fine", level="info").model_dump(mode="json") | {"more": 1}
+            await bus.js.publish(LogEntry.subject, json.dumps(unknown).encode())
+            buried = {s: await letters(bus, s) for s in set(sum(READERS.values(), ()))}
+        for service, subject, word in expected:
+            assert any(s == subject and word in reason for s, reason in buried[service]), (
+                service, subject, word, buried[service],
+            )  # fmt: skip
+        assert sum(map(len, buried.values())) == len(expected)
+        assert fleet.about["pids"] == pids
