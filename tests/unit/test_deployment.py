@@ -1,0 +1,547 @@
+"""The deployment files agree with the code, with each other and with the programs that will read them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The table of the design: what each of our services is called as a container, and where it listens.
+OURS = {
+    "anomaly-detection": ("aiops-anomaly", 8080),
+    "incident-api": ("aiops-api", 8081),
+    "correlation-service": ("aiops-correlation", 8082),
+    "llm-enricher": ("aiops-llm-enricher", 8083),
+    "enrichment-service": ("aiops-enrichment", 8084),
+}
+# Reached by others on the ship; everything else is for this host only.
+PUBLIC = {"vector": {"1514"}, "grafana": {"3000"}}
+UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(read("docker-compose.yml"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def vector() -> dict[str, Any]:
+    return tomllib.loads(read("vector/vector.toml"))
+
+
+def size(text: str) -> int:
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+# ------------------------------------------------------------------------------------------- compose
+
+
+def test_every_folder_in_services_is_a_compose_service_and_no_other_is_built(compose):
+    folders = {path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml")}
+    built = {name for name, service in compose["services"].items() if "build" in service}
+    assert folders == built == set(OURS)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_service_listens_on_its_port_of_the_design(compose, name):
+    container, port = OURS[name]
+    service = compose["services"][name]
+    assert service["container_name"] == container
+    assert service["build"]["args"]["SERVICE"] == name
+    assert service["environment"]["AIOPS_PROBE_PORT"] == str(port)
+    assert service["environment"]["AIOPS_PROBE_HOST"] == "0.0.0.0"
+    assert [entry.rpartition(":")[2] for entry in service["ports"]] == [str(port)]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_service_can_change_nothing_but_its_own_memory(compose, name):
+    service = compose["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(volume.endswith(":ro") for volume in service["volumes"])
+
+
+def test_every_container_is_named_watched_limited_restarted_and_rotates_its_log(compose):
+    for name, service in compose["services"].items():
+        assert service["container_name"].startswith("aiops-"), name
+        assert service["restart"] == "unless-stopped", name
+        assert service["networks"] == ["aiops"], name
+        assert service["healthcheck"]["test"][0] == "CMD", name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        assert size(service["mem_limit"]) > 0, name
+    assert len({s["container_name"] for s in compose["services"].values()}) == len(
+        compose["services"]
+    )
+
+
+def test_all_memory_limits_together_leave_room_on_a_host_with_16_gb(compose):
+    assert sum(size(s["mem_limit"]) for s in compose["services"].values()) < 14 * UNITS["g"]
+
+
+def test_images_are_pinned_to_a_full_version(compose):
+    pinned = re.compile(r"^[a-z0-9/-]+:v?\d+\.\d+(\.\d+)+(-[a-z]+)?$")
+    for name, service in compose["services"].items():
+        if name not in OURS:
+            assert pinned.match(service["image"]), service["image"]
+
+
+def test_only_syslog_and_the_console_are_published_beyond_this_host(compose):
+    for name, service in compose["services"].items():
+        for entry in service.get("ports", []):
+            inner = entry.rpartition(":")[2].partition("/")[0]
+            default = "0.0.0.0" if inner in PUBLIC.get(name, ()) else "127.0.0.1"
+            assert re.match(rf"^\${{AIOPS_\w*BIND:-{default}}}:", entry), entry
+
+
+def test_what_starts_waits_for_what_it_cannot_start_without(compose):
+    waits = {
+        name: set(service.get("depends_on", {})) for name, service in compose["services"].items()
+    }
+    for name in OURS:
+        assert "nats" in waits[name]
+    assert "clickhouse" in waits["incident-api"]
+    # Vector drops lines that have no table, and JetStream refuses what has no stream.
+    assert waits["vector"] >= {"nats", "clickhouse", "incident-api", "anomaly-detection"}
+    # What degrades one thing must not hold up the start.
+    assert not waits["llm-enricher"] & {"qdrant", "ollama"}
+    for service in compose["services"].values():
+        for on, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}, on
+
+
+def test_mounted_files_exist_and_named_volumes_are_declared(compose):
+    used = set()
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
+            else:
+                used.add(source)
+    assert used == set(compose["volumes"])
+
+
+def test_every_variable_of_compose_is_explained_in_the_example(compose):
+    used = set(re.findall(r"\$\{(\w+)", read("docker-compose.yml")))
+    explained = set(re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE))
+    assert used == explained
+
+
+def test_aiops_variables_of_our_services_are_settings(compose):
+    from aiops_core.settings import Settings
+
+    known = {f"AIOPS_{name.upper()}" for name in Settings.model_fields} | {"AIOPS_API_TOKENS"}
+    for name in OURS:
+        assert set(compose["services"][name]["environment"]) <= known, name
+
+
+# ------------------------------------------------------------------------------------------- secrets
+
+
+def generate(folder: Path, ship: str = "mv-test") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts/generate-env.sh", ship, folder / ".env"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def values(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE))
+
+
+def test_secrets_in_the_example_are_placeholders():
+    for name, value in values(ROOT / ".env.example").items():
+        if re.search("PASSWORD|TOKEN|SECRET|KEY", name):
+            assert "change-me" in value, name
+
+
+def test_a_generated_env_has_every_value_a_new_secret_each_and_one_reader(tmp_path):
+    generate(tmp_path)
+    made = values(tmp_path / ".env")
+    assert set(made) == set(values(ROOT / ".env.example"))
+    assert made["AIOPS_SHIP_ID"] == "mv-test"
+    assert "change-me" not in (tmp_path / ".env").read_text()
+    secrets = [value for value in made.values() if re.search(r"[0-9a-f]{48}$", value)]
+    assert len(secrets) == len(set(secrets)) == 3
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_an_env_that_exists_is_not_overwritten(tmp_path):
+    generate(tmp_path)
+    before = (tmp_path / ".env").read_text()
+    again = generate(tmp_path)
+    assert again.returncode == 1
+    assert "stays as it is" in again.stderr
+    assert (tmp_path / ".env").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_ship_id_that_would_break_a_subject_or_a_url_is_refused(tmp_path):
+    refused = generate(tmp_path, "my ship")
+    assert refused.returncode == 2
+    assert "ship id" in refused.stderr
+    assert not (tmp_path / ".env").exists()
+
+
+# --------------------------------------------------------------------------------------------- image
+
+
+def test_the_image_runs_as_a_user_who_is_not_root():
+    users = re.findall(r"^USER (\S+)$", read("Dockerfile"), re.MULTILINE)
+    assert users == ["10001:10001"]
+
+
+def test_the_image_takes_service_and_base_as_arguments_and_starts_in_exec_form():
+    text = read("Dockerfile")
+    assert "ARG PYTHON_IMAGE=python:3.11-slim" in text
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    assert re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE) == ['["serve"]']
+    assert "HEALTHCHECK" in text
+
+
+def test_what_the_image_copies_is_let_through_to_the_build():
+    allowed = {line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", read("Dockerfile"), re.MULTILINE)
+    for source in " ".join(copied).split():
+        top = source.split("/")[0]
+        assert top in allowed or source in allowed, source
+
+
+def subset_lock(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/subset_lock.py", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout if done.returncode == 0 else f"error: {done.stderr}"
+
+
+LOCK = """# generated
+alpha==1.0 \\
+    --hash=sha256:aa \\
+    --hash=sha256:ab
+    # via beta
+Beta_Two==2.1 ; python_version >= "3.11" \\
+    --hash=sha256:ba
+tool==3
+"""
+
+
+def report(path: Path, *names: str) -> Path:
+    own = {"metadata": {"name": "aiops-core"}, "is_direct": True}
+    found = [{"metadata": {"name": name}, "is_direct": False} for name in names]
+    path.write_text(json.dumps({"install": [own, *found]}))
+    return path
+
+
+def test_pins_are_the_lock_without_hashes(tmp_path):
+    (tmp_path / "lock").write_text(LOCK)
+    printed = subset_lock(tmp_path / "lock", "--pins").splitlines()
+    assert printed == ["alpha==1.0", 'Beta_Two==2.1 ; python_version >= "3.11"', "tool==3"]
+
+
+def test_the_cut_out_keeps_hashes_and_ignores_how_a_name_is_spelled(tmp_path):
+    (tmp_path / "lock").write_text(LOCK)
+    chosen = report(tmp_path / "report.json", "beta-two", "alpha")
+    printed = subset_lock(tmp_path / "lock", "--report", chosen).splitlines()
+    assert printed == [
+        "alpha==1.0 --hash=sha256:aa --hash=sha256:ab",
+        'Beta_Two==2.1 ; python_version >= "3.11" --hash=sha256:ba',
+    ]
+
+
+def test_a_package_that_the_lock_does_not_pin_stops_the_build(tmp_path):
+    (tmp_path / "lock").write_text(LOCK)
+    chosen = report(tmp_path / "report.json", "stranger")
+    printed = subset_lock(tmp_path / "lock", "--report", chosen)
+    assert "error: subset_lock: stranger is needed but not in the lock" in printed
+
+
+# -------------------------------------------------------------------------------------------- alerts
+
+
+def exported_names() -> set[str]:
+    from prometheus_client import REGISTRY
+
+    import aiops_core.metrics  # noqa: F401  declares them
+
+    names = set()
+    for family in REGISTRY.collect():
+        if family.type == "counter":
+            names.add(f"{family.name}_total")
+        elif family.type == "histogram":
+            names |= {f"{family.name}{suffix}" for suffix in ("_bucket", "_count", "_sum")}
+        else:
+            names.add(family.name)
+    return names
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(read("vmalert/alerts.yml"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_the_four_promises_are_watched():
+    assert [rule["alert"] for rule in rules()] == [
+        "FastPathSlow",
+        "FastPathErrors",
+        "InsightPathSlow",
+        "InsightPathErrors",
+    ]
+
+
+def test_rules_quote_only_metrics_that_the_code_exports():
+    for rule in rules():
+        quoted = set(re.findall(r"\baiops_\w+", rule["expr"]))
+        assert quoted
+        assert quoted <= exported_names(), rule["alert"]
+
+
+def test_every_alert_tells_how_bad_what_and_what_to_do_and_waits():
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}
+        assert rule["for"]
+
+
+def test_alerts_fire_at_what_the_policy_promises():
+    slo = yaml.safe_load(read("policies/slo.yaml"))
+    by_name = {rule["alert"]: rule["expr"] for rule in rules()}
+    for path, alert in {"fast_path": "FastPathSlow", "insight_path": "InsightPathSlow"}.items():
+        seconds = slo[path]["latency_ms"] / 1000
+        assert f") > {seconds:g}\n" in by_name[alert]
+
+
+def test_each_of_our_services_is_scraped_where_it_listens():
+    jobs = yaml.safe_load(read("vmalert/vmagent.yml"))["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    for name, (_, port) in OURS.items():
+        assert targets[name] == [f"{name}:{port}"]
+
+
+# -------------------------------------------------------------------------------- vector, clickhouse
+
+
+def test_vector_puts_into_logs_raw_what_the_table_has_columns_for(vector):
+    table = re.search(r"TABLE IF NOT EXISTS logs\.raw\s*\((.*?)\n\)", schema(), re.DOTALL)
+    assert table
+    columns = set(re.findall(r"^\s+([a-z_]+) [A-Z]", table[1], re.MULTILINE))
+    assert written(vector) - {"schema_version", "stages"} == columns
+    assert set(vector["sinks"]["logs_raw"]["encoding"]["except_fields"]) == {
+        "schema_version",
+        "stages",
+    }
+
+
+def test_vector_publishes_each_line_once_under_its_tracking_id(vector):
+    for sink, subject in {
+        "logs_ingested": "logs.ingested",
+        "metrics_sampled": "metrics.sampled",
+    }.items():
+        assert vector["sinks"][sink]["subject"] == subject
+        assert vector["sinks"][sink]["jetstream"] == {
+            "enabled": True,
+            "headers": {"message_id": "{{ tracking_id }}"},
+        }
+
+
+def test_lines_wait_on_disk_for_receivers_that_are_away(vector):
+    for sink in ("logs_raw", "logs_ingested"):
+        assert vector["sinks"][sink]["buffer"]["type"] == "disk"
+        assert vector["sinks"][sink]["acknowledgements"]["enabled"] is True
+
+
+def schema() -> str:
+    return "".join(path.read_text() for path in sorted((ROOT / "clickhouse").glob("*.sql")))
+
+
+def written(vector: dict[str, Any]) -> set[str]:
+    """The keys of the event that the transform `log_entry` ends with."""
+    event = vector["transforms"]["log_entry"]["source"].rpartition("\n. = {")[2]
+    return set(re.findall(r'^  "(\w+)":', event, re.MULTILINE))
+
+
+def vrl(program: str, event: dict[str, Any]) -> dict[str, Any]:
+    runtime = pytest.importorskip(
+        "vrl_python", reason="vrl-python runs Vector's language"
+    ).VRLRuntime()
+    program = re.sub(r"\$\{AIOPS_SHIP_ID[^}]*\}", "mv-test", program)
+    result: dict[str, Any] = runtime.execute(program, event).processed_event
+    return result
+
+
+LINES = {
+    "<34>Oct 11 22:14:15 mymachine su[12]: 'su root' failed": {
+        "host": "mymachine",
+        "service": "su",
+        "level": "critical",
+        "msg": "'su root' failed",
+        "labels": {"sender": "10.1.0.7", "facility": "auth", "pid": "12"},
+    },
+    "Jun 14 15:16:01 combo sshd(pam_unix)[99]: authentication failure": {
+        "host": "combo",
+        "service": "sshd",
+        "level": "info",
+        "labels": {"sender": "10.1.0.7", "module": "pam_unix", "pid": "99"},
+    },
+    '<165>1 2003-10-11T22:14:15.003Z nav-1 ecdis 111 ID47 [unit@32473 axis="3"] chart updated': {
+        "host": "nav-1",
+        "ts": "2003-10-11T22:14:15.003000Z",
+        "level": "info",
+        "labels": {
+            "sender": "10.1.0.7",
+            "facility": "local4",
+            "pid": "111",
+            "msgid": "ID47",
+            "unit@32473.axis": "3",
+        },
+    },
+    "<187>: 2024 Mar 3 10:11:12 UTC: %LINK-3-UPDOWN: Interface down": {
+        "host": "10.1.0.7",
+        "service": "syslog",
+        "level": "error",
+        "msg": "2024 Mar 3 10:11:12 UTC: %LINK-3-UPDOWN: Interface down",
+    },
+    "56 <13>Nov  1 10:00:00 h /usr/bin/app: octets counted": {"host": "h", "service": "app"},
+    "a line that is nothing": {
+        "level": "info",
+        "host": "10.1.0.7",
+        "msg": "a line that is nothing",
+    },
+    "ERROR: no priority, but a word": {"level": "error"},
+    "<999>no priority either": {"level": "info", "msg": "<999>no priority either"},
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_becomes_a_log_entry(vector, line):
+    from aiops_core.models import LogEntry
+
+    event = vrl(vector["transforms"]["log_entry"]["source"], {"message": line, "host": "10.1.0.7"})
+    entry = LogEntry.model_validate(event)
+    assert event["raw"] == line
+    assert {key: event[key] for key in LINES[line]} == LINES[line]
+    assert entry.ship_id == "mv-test"
+    assert entry.device_id == entry.host
+    assert event["stages"] == {"ingest": event["ingestion_timestamp"]}
+
+
+def test_two_equal_lines_are_two_messages(vector):
+    program = vector["transforms"]["log_entry"]["source"]
+    first, second = (vrl(program, {"message": "again", "host": "h"}) for _ in range(2))
+    assert first["tracking_id"] != second["tracking_id"]
+
+
+def test_a_clock_that_runs_ahead_does_not_put_a_line_into_the_future(vector):
+    line = "<13>1 2999-01-01T00:00:00Z clock app - - - from the future"
+    event = vrl(vector["transforms"]["log_entry"]["source"], {"message": line, "host": "h"})
+    assert event["ts"] == event["ingestion_timestamp"]
+    assert event["labels"]["stated_ts"] == "2999-01-01T00:00:00.000000Z"
+
+
+def test_a_gauge_of_the_host_becomes_a_metric_sample(vector):
+    from aiops_core.models import MetricSample
+
+    reading = {
+        "name": "filesystem_used_ratio",
+        "namespace": "host",
+        "tags": {"host": "edge", "collector": "filesystem", "mountpoint": "/var/lib/vector"},
+        "gauge": {"value": 0.93},
+    }
+    sample = MetricSample.model_validate(
+        vrl(vector["transforms"]["metric_sample"]["source"], reading)
+    )
+    assert (sample.metric, sample.value, sample.unit) == (
+        "host_filesystem_used_ratio",
+        0.93,
+        "ratio",
+    )
+    assert sample.labels == {"mountpoint": "/var/lib/vector"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "clickhouse").glob("config.d/*.xml")), ids=str)
+def test_clickhouse_settings_are_well_formed(path):
+    assert ElementTree.parse(path).getroot().tag == "clickhouse"
+
+
+def test_clickhouse_writes_no_log_table_about_itself_without_an_end():
+    root = ElementTree.parse(ROOT / "clickhouse/config.d/system-logs.xml").getroot()
+    for table in root:
+        assert table.get("remove") == "1" or table.findtext("ttl"), table.tag
+
+
+# --------------------------------------------------------------------------- the programs themselves
+
+VALIDATORS = {
+    "vmalert": ["-dryRun", "-rule=vmalert/alerts.yml"],
+    "vmagent": [
+        "-dryRun",
+        "-promscrape.config=vmalert/vmagent.yml",
+        "-remoteWrite.url=http://127.0.0.1/",
+    ],
+    "promtool": ["check", "rules", "vmalert/alerts.yml"],
+    "promtool ": ["test", "rules", "vmalert/alerts_test.yml"],
+    "amtool": ["check-config", "vmalert/alertmanager.yml"],
+    "nats-server": ["-t", "-c", "nats/nats.conf"],
+    "hadolint": ["Dockerfile"],
+    "shellcheck": [str(path) for path in sorted((ROOT / "scripts").glob("*.sh"))],
+    "vector": ["validate", "--no-environment", "vector/vector.toml"],
+    "vector ": ["test", "vector/vector.toml"],
+}
+
+
+def program(name: str) -> str:
+    """Where *name* is: in the path, or beside this Python, where packages put their programs."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    if not found:
+        pytest.skip(f"no {name} here")
+    return found
+
+
+@pytest.mark.parametrize("name", VALIDATORS)
+def test_the_program_that_reads_the_file_accepts_it(name, monkeypatch):
+    for variable in ("AIOPS_SHIP_ID", "AIOPS_CLICKHOUSE_USER", "AIOPS_CLICKHOUSE_PASSWORD"):
+        monkeypatch.setenv(variable, "test")
+    done = subprocess.run(
+        [program(name.strip()), *VALIDATORS[name]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_docker_compose_accepts_the_file_with_a_generated_env_and_not_without(tmp_path):
+    compose = program("docker-compose")
+    generate(tmp_path)
+    with_env = [compose, "--env-file", str(tmp_path / ".env"), "config", "--quiet"]
+    done = subprocess.run(with_env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "empty").touch()
+    without = [compose, "--env-file", str(tmp_path / "empty"), "config", "--quiet"]
+    done = subprocess.run(without, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "generate-env.sh" in done.stderr
