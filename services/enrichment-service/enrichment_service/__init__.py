@@ -1,0 +1,4 @@
+"""``anomaly.detected`` -> ``anomaly.enriched``: the anomaly with its context and a severity that knows it."""
+
+__version__ = "3.0.0"
+NAME = "enrichment-service"

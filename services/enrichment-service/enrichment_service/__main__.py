@@ -1,0 +1,41 @@
+"""Wiring of enrichment-service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
+from aiops_core.launch import Context, launch
+from aiops_core.models import AnomalyDetected
+from aiops_core.runtime import Service
+from enrichment_service import NAME
+from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.context import Memory
+from enrichment_service.handler import Enricher
+from enrichment_service.policy import EnrichPolicy
+from enrichment_service.warmup import Warmup
+
+
+@asynccontextmanager
+async def recipe(context: Context) -> AsyncIterator[Service]:
+    policy = EnrichPolicy.load(context.settings.policies)
+    memory = Memory(policy.health)
+    context.readiness.needs(DEPENDENCY, required=False)
+    async with ClickHouse.open(context.settings.clickhouse_url, threads=1) as store:
+        warmup = Warmup(Queries(store), memory, context.readiness)
+        yield Service(
+            NAME,
+            {AnomalyDetected: Enricher(memory, policy.severity)},
+            stage="enrich",
+            recover=warmup.recover,
+            background=[warmup.keep_fresh],
+        )
+
+
+def main() -> None:
+    launch(NAME, recipe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What ClickHouse knows of devices, earlier anomalies and incidents. Times are bound in microseconds.
+
+How far back goes by when a row arrived (``stored_at``), not by the time that the event claims, so that
+the replay of an old log file is remembered like everything else.
+
+Rows that do not fit the vocabulary are left out with a log line: another writer's mistake must not
+cost the context of all other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from aiops_core.adapters.clickhouse import Row
+from aiops_core.models import Device, LastIncident, SimilarAnomaly
+from aiops_core.utils import StructuredLogger
+from enrichment_service import NAME, __version__
+from enrichment_service.context import INCIDENTS_KEPT
+from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
+
+T = TypeVar("T")
+log = StructuredLogger.get_logger(name="queries", service=NAME, version=__version__)
+
+MINUTES_MOST = 500_000  # rows of history, newest first
+
+NEWEST = """
+SELECT max(stages['detect']) FROM aiops.anomalies WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
+"""
+DEVICES = """
+SELECT id, name, type, site, criticality, upstream, owner, labels FROM aiops.devices FINAL
+"""
+HISTORY = """
+SELECT ship_id, device_id, anomaly_type, service, toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute,
+       count() AS n
+FROM aiops.anomalies FINAL
+WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND mapContains(stages, 'detect')
+  AND stages['detect'] < fromUnixTimestamp64Micro(%(cutoff)s)
+GROUP BY ship_id, device_id, anomaly_type, service, minute
+ORDER BY minute DESC LIMIT %(most)s
+"""
+SIMILAR = """
+SELECT fingerprint, anomaly_id, ts, severity, substringUTF8(msg, 1, %(msg)s)
+FROM aiops.anomalies FINAL WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
+ORDER BY ts DESC LIMIT %(each)s BY fingerprint LIMIT %(most)s
+"""
+MEMBERSHIPS = """
+SELECT fingerprint, anomaly_id, incident_id
+FROM aiops.incident_members
+WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND incident_id != ''
+ORDER BY ts DESC LIMIT %(each)s BY fingerprint LIMIT %(most)s
+"""
+INCIDENTS = """
+SELECT ship_id, affected_devices, affected_services, id, title, severity, status, last_seen,
+       resolve_reason
+FROM aiops.incidents FINAL WHERE updated_at >= fromUnixTimestamp64Micro(%(since)s)
+ORDER BY last_seen DESC LIMIT %(most)s
+"""
+
+
+class Store(Protocol):
+    """``aiops_core.adapters.clickhouse.ClickHouse``, as far as it is used here."""
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> list[Row]: ...
+
+
+class Minute(NamedTuple):
+    """Anomalies of one type and service on one device in one minute (since 1970)."""
+
+    ship: str
+    device: str
+    kind: str
+    service: str
+    minute: int
+    number: int
+
+
+class IncidentRow(NamedTuple):
+    ship: str
+    devices: Sequence[str]
+    services: Sequence[str]
+    incident: LastIncident
+
+
+class Queries:
+    """Each raises Unavailable when ClickHouse is away, QueryFailed when a table is not there yet."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def newest(self, since: datetime) -> datetime | None:
+        """When the last anomaly stored from *since* on was detected; None when there is none."""
+        rows = await self._store.query(NEWEST, {"since": _micros(since)})
+        newest = _utc(rows[0][0])
+        return newest if newest.timestamp() > 0 else None
+
+    async def devices(self) -> list[Device]:
+        return list(_valid(_device, await self._store.query(DEVICES)))
+
+    async def history(self, since: datetime, cutoff: datetime) -> list[Minute]:
+        """Anomalies stored from *since* on that were detected before *cutoff*, newest minute first."""
+        bound = {"since": _micros(since), "cutoff": _micros(cutoff), "most": MINUTES_MOST}
+        return [Minute(*row) for row in await self._store.query(HISTORY, bound)]
+
+    async def similar(self, since: datetime) -> list[tuple[str, SimilarAnomaly]]:
+        """The newest of each fingerprint from *since* on, newest first."""
+        bound = _newest_of_each(since) | {"msg": MSG_KEPT}
+        return list(_valid(_similar, await self._store.query(SIMILAR, bound)))
+
+    async def memberships(self, since: datetime) -> list[Row]:
+        """Fingerprint, anomaly id and incident id of what joined incidents from *since* on."""
+        return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
+
+    async def incidents(self, since: datetime) -> list[IncidentRow]:
+        """Incidents that changed from *since* on, oldest first."""
+        bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
+        rows = await self._store.query(INCIDENTS, bound)
+        return list(_valid(_incident, reversed(rows)))
+
+
+def _device(row: Row) -> Device:
+    fields = ("id", "name", "type", "site", "criticality", "upstream", "owner", "labels")
+    return Device.model_validate(dict(zip(fields, row, strict=True)))
+
+
+def _similar(row: Row) -> tuple[str, SimilarAnomaly]:
+    fingerprint, anomaly_id, ts, severity, msg = row
+    similar = SimilarAnomaly(anomaly_id=anomaly_id, ts=_utc(ts), severity=severity, msg=msg)
+    return fingerprint, similar
+
+
+def _incident(row: Row) -> IncidentRow:
+    ship, devices, services, id, title, severity, status, last_seen, resolved = row
+    incident = LastIncident(
+        id=id,
+        title=title,
+        severity=severity,
+        status=status,
+        last_seen=_utc(last_seen),
+        resolve_reason=resolved or None,
+    )
+    return IncidentRow(ship, devices, services, incident)
+
+
+def _valid(build: Callable[[Row], T], rows: Iterable[Row]) -> Iterator[T]:
+    for row in rows:
+        try:
+            yield build(row)
+        except ValidationError as exc:
+            log.warning("row left out", kind=build.__name__, row=repr(row)[:200], reason=str(exc))
+
+
+def _newest_of_each(since: datetime) -> dict[str, object]:
+    most = EACH_KEPT * FINGERPRINTS_KEPT
+    return {"since": _micros(since), "each": EACH_KEPT, "most": most}
+
+
+def _micros(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000)
+
+
+def _utc(at: Any) -> datetime:
+    """The driver gives aware times for columns with a zone; a naive one is UTC."""
+    moment: datetime = at
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,29 @@
+"""One anomaly in, the same anomaly with its context and severity out; nothing waits here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiops_core.models import Anomaly, AnomalyDetected, EnrichedAnomaly
+from enrichment_service.context import Memory
+from enrichment_service.policy import SeverityRules
+from enrichment_service.severity import judge
+
+CARRIED = tuple(Anomaly.model_fields)
+
+
+class Enricher:
+    def __init__(self, memory: Memory, rules: SeverityRules) -> None:
+        self._memory = memory
+        self._rules = rules
+
+    async def __call__(self, message: AnomalyDetected) -> Sequence[EnrichedAnomaly]:
+        anomaly = self._memory.locate(message)
+        context = self._memory.observe(anomaly)
+        severity, reason, tags = judge(anomaly, context, self._rules)
+        fields = {name: getattr(anomaly, name) for name in CARRIED} | {"severity": severity}
+        return [
+            message.derive(
+                EnrichedAnomaly, **fields, context=context, severity_reason=reason, tags=tags
+            )
+        ]

@@ -1,0 +1,59 @@
+"""``policies/enrich.yaml``: how severity and the health of a service are judged."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from aiops_core.models import Domain, Fraction, Severity
+from aiops_core.policy import Policy, Section
+
+Count = Annotated[int, Field(ge=1)]
+Steps = Annotated[int, Field(ge=-3, le=3)]
+
+
+class Noise(Section):
+    """What repeats all day at a steady rate is known; it loses a step."""
+
+    count_24h: Count
+    ceiling: Severity
+
+
+class Rising(Section):
+    """What comes much more often than in the hours before gains a step."""
+
+    count_1h: Count
+    times_usual: Annotated[float, Field(gt=1)]
+    ceiling: Severity
+
+
+class SeverityRules(Section):
+    criticality: dict[Severity, Steps]
+    doubtful_below: Fraction
+    recurring_24h: Count
+    noise: Noise
+    rising: Rising
+    never_lowered: tuple[Domain, ...]
+    most_steps: Annotated[int, Field(ge=0, le=3)]
+
+
+class Health(Section):
+    """Anomalies of one service on one device within the window."""
+
+    window_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
+    degraded: Count
+    failing: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.failing <= self.degraded:
+            raise ValueError("failing must be greater than degraded")
+        return self
+
+
+class EnrichPolicy(Policy):
+    file: ClassVar[str] = "enrich.yaml"
+
+    severity: SeverityRules
+    health: Health

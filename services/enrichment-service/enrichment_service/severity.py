@@ -1,0 +1,110 @@
+"""How severe an anomaly is, given what is known around it, and why. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aiops_core.models import Anomaly, AnomalyContext, Severity
+from enrichment_service.context import DEVICES, HISTORY, SIMILAR
+from enrichment_service.policy import SeverityRules
+
+LEVELS = list(Severity)
+
+
+class Verdict(NamedTuple):
+    severity: Severity
+    reason: str
+    tags: tuple[str, ...]
+
+
+class Step(NamedTuple):
+    """One consideration: how many levels it moves the severity, and the words for it."""
+
+    by: int
+    reason: str
+
+
+def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Verdict:
+    """The severity that the detector gave, moved by what the context says, at most ``most_steps``."""
+    steps = list(_steps(anomaly, context, rules))
+    total = sum(step.by for step in steps)
+    if anomaly.domain in rules.never_lowered:
+        total = max(total, 0)
+    total = max(-rules.most_steps, min(total, rules.most_steps))
+    severity = _moved(anomaly.severity, total)
+    return Verdict(severity, _words(anomaly, severity, steps), tuple(_tags(context, rules)))
+
+
+def _steps(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
+    if device := context.device:
+        by = rules.criticality.get(device.criticality, 0)
+        yield Step(by, f"device {device.id} has {device.criticality} criticality")
+    if anomaly.score < rules.doubtful_below:
+        yield Step(-1, f"the detector is not sure (score {anomaly.score:.2f})")
+    if is_rising(context, rules):
+        yield _rising(anomaly, context, rules)
+    elif is_noise(context, rules):
+        by = -1 if anomaly.severity <= rules.noise.ceiling else 0
+        yield Step(by, f"known noise: {context.count_24h} in 24 h without a rise")
+    elif is_first(context):
+        yield Step(0, "first of its kind in 7 days")
+    elif context.count_24h:
+        yield Step(0, f"{context.count_24h} before it in 24 h")
+    if HISTORY in context.failed:
+        yield Step(0, "what happened before is not known yet")
+
+
+def _rising(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Step:
+    by = 1 if anomaly.severity < rules.rising.ceiling else 0
+    usual = (context.count_24h - context.count_1h) / 23
+    return Step(by, f"rising: {context.count_1h} in the last hour, usually {usual:.1f}")
+
+
+def is_rising(context: AnomalyContext, rules: SeverityRules) -> bool:
+    """Without the hours before there is nothing to compare with, so nothing rises."""
+    usual = (context.count_24h - context.count_1h) / 23
+    enough = context.count_1h >= rules.rising.count_1h
+    return (
+        HISTORY not in context.failed
+        and enough
+        and context.count_1h >= rules.rising.times_usual * usual
+    )
+
+
+def is_noise(context: AnomalyContext, rules: SeverityRules) -> bool:
+    return context.count_24h >= rules.noise.count_24h and HISTORY not in context.failed
+
+
+def is_first(context: AnomalyContext) -> bool:
+    """Nothing of the type on the device in 24 h and nothing alike in 7 days, and that is certain."""
+    certain = HISTORY not in context.failed and SIMILAR not in context.failed
+    return certain and context.count_24h == 0 and not context.similar_7d
+
+
+def _moved(severity: Severity, steps: int) -> Severity:
+    return LEVELS[max(0, min(severity.rank + steps, len(LEVELS) - 1))]
+
+
+def _words(anomaly: Anomaly, severity: Severity, steps: list[Step]) -> str:
+    """Detector and result first, then all considerations: those that moved it before the others."""
+    said = f"{anomaly.detector} says {anomaly.severity}"
+    if severity != anomaly.severity:
+        said += f", {'raised' if severity > anomaly.severity else 'lowered'} to {severity}"
+    reasons = [step.reason for step in sorted(steps, key=lambda step: step.by == 0)]
+    return "; ".join([said, *reasons])
+
+
+def _tags(context: AnomalyContext, rules: SeverityRules) -> Iterator[str]:
+    if is_first(context):
+        yield "new"
+    if context.count_24h >= rules.recurring_24h:
+        yield "recurring"
+    if is_rising(context, rules):
+        yield "rising"
+    elif is_noise(context, rules):
+        yield "noise"
+    if context.device and context.device.criticality == Severity.CRITICAL:
+        yield "critical-device"
+    if context.device is None and DEVICES not in context.failed:
+        yield "unknown-device"

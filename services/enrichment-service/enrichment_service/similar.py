@@ -1,0 +1,71 @@
+"""The newest anomalies of each fingerprint. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from datetime import timedelta
+from typing import TypeVar
+
+from aiops_core.models import Anomaly, SimilarAnomaly
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+FINGERPRINTS_KEPT = 10_000
+SHOWN = 5
+EACH_KEPT = SHOWN + 1  # one may be the anomaly in question itself
+AGE = timedelta(days=7)
+MSG_KEPT = 200  # characters
+
+
+class SimilarAnomalies:
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[SimilarAnomaly, ...]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def before(self, anomaly: Anomaly, fingerprint: str) -> tuple[SimilarAnomaly, ...]:
+        """Up to 5 others of the 7 days before *anomaly*, newest first."""
+        itself, oldest = anomaly.anomaly_id, anomaly.ts - AGE
+        others = (
+            s
+            for s in self._kept.get(fingerprint, ())
+            if s.anomaly_id != itself and oldest <= s.ts <= anomaly.ts
+        )
+        return tuple(others)[:SHOWN]
+
+    def add(self, fingerprint: str, similar: SimilarAnomaly) -> None:
+        """Keep *similar* if it is among the newest."""
+        known = self._kept.get(fingerprint, ())
+        if any(s.anomaly_id == similar.anomaly_id for s in known):
+            return
+        newest = sorted([similar, *known], key=lambda s: s.ts, reverse=True)[:EACH_KEPT]
+        keep(self._kept, fingerprint, tuple(newest), FINGERPRINTS_KEPT)
+
+    def set_membership(self, fingerprint: str, anomaly_id: str, incident_id: str) -> None:
+        """Say of an earlier anomaly in which incident it ended."""
+        known = self._kept.get(fingerprint, ())
+        if any(s.anomaly_id == anomaly_id for s in known):
+            update = {"incident_id": incident_id}
+            self._kept[fingerprint] = tuple(
+                s.model_copy(update=update) if s.anomaly_id == anomaly_id else s for s in known
+            )
+
+
+def as_similar(anomaly: Anomaly) -> SimilarAnomaly:
+    return SimilarAnomaly(
+        anomaly_id=anomaly.anomaly_id,
+        ts=anomaly.ts,
+        severity=anomaly.severity,
+        msg=anomaly.msg[:MSG_KEPT],
+    )
+
+
+def keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    """Put *value* at the young end; the oldest entry leaves when there are more than *most*."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)

@@ -1,0 +1,176 @@
+"""Fills the memory at start and keeps it fresh, beside the messages and never before one.
+
+Start: the cut-off is 20 s before the newest anomaly that ClickHouse has (without ClickHouse, an
+hour ago). The stream is replayed from the cut-off on, ClickHouse brings what is older, now or whenever
+it answers. Later: devices every 30 s, incidents every 15 s; what failed is tried again after 2 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from aiops_core import metrics
+from aiops_core.adapters.clickhouse import DEPENDENCY, QueryFailed
+from aiops_core.bus import Bus
+from aiops_core.errors import Unavailable
+from aiops_core.models import AnomalyDetected, Device
+from aiops_core.probe import Readiness
+from aiops_core.runtime import utc_now
+from aiops_core.utils import StructuredLogger
+from enrichment_service import NAME, __version__
+from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory
+from enrichment_service.inventory import Inventory
+from enrichment_service.similar import AGE as SIMILAR_AGE
+
+T = TypeVar("T")
+log = StructuredLogger.get_logger(name="warmup", service=NAME, version=__version__)
+
+HISTORY_AGE = timedelta(hours=24)
+INCIDENT_AGE = timedelta(days=30)
+MARGIN = timedelta(seconds=20)  # the recorder writes in batches, so its newest row is not its last
+BLIND_REPLAY = timedelta(hours=1)  # of the stream, while ClickHouse cannot say what it has
+FIRST_LOAD = 5.0  # seconds that the first message may wait for a ClickHouse that answers slowly
+RETRY, ROUND = 2.0, 0.5  # seconds
+SLICE = 500  # rows merged at a time, about a millisecond; then messages have their turn
+
+
+@dataclass
+class Lookup:
+    """One thing to know, loaded once or again *every* so many seconds."""
+
+    name: str
+    load: Callable[[], Awaitable[None]]
+    every: float = float("inf")
+    due: float = 0.0  # on the monotonic clock
+
+
+class Warmup:
+    def __init__(
+        self,
+        queries: Queries,
+        memory: Memory,
+        readiness: Readiness,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._queries = queries
+        self._memory = memory
+        self._readiness = readiness
+        self._clock = clock
+        self._devices: list[Device] = []
+        self._incidents_since: datetime | None = None
+        self._first: asyncio.Future[None] | None = None
+        self.lookups = (
+            Lookup(DEVICES, self._load_devices, every=30.0),
+            Lookup(HISTORY, self._load_history),
+            Lookup(SIMILAR, self._load_similar),
+            Lookup(INCIDENTS, self._load_incidents, every=15.0),
+        )
+
+    async def recover(self, bus: Bus) -> None:
+        """Before the first message: what ClickHouse gives at once, and the stream since the cut-off.
+
+        A load that takes longer goes on beside the messages; it is never cut off in the middle of a
+        merge, which would count its rows twice the next time.
+        """
+        self._memory.cutoff = cutoff = await self._choose_cutoff()
+        self._first = asyncio.ensure_future(self.refresh())
+        await asyncio.wait({self._first}, timeout=FIRST_LOAD)
+        replayed = 0
+        async for stored in bus.history([AnomalyDetected.subject], since=cutoff):
+            with contextlib.suppress(ValidationError):  # buried when it is delivered
+                anomaly = AnomalyDetected.model_validate_json(stored.data)
+                self._memory.record(self._memory.locate(anomaly))
+                replayed += 1
+        log.info(
+            "recovered", replayed=replayed, since=cutoff.isoformat(), failed=self._memory.failed
+        )
+
+    async def keep_fresh(self) -> None:
+        """The background loop: every look-up in its rhythm."""
+        if self._first:
+            await self._first
+        while True:
+            for kind, size in self._memory.sizes().items():
+                metrics.STATE_SIZE.labels(NAME, kind).set(size)
+            await asyncio.sleep(ROUND)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Make all look-ups that are due, and say in the readiness how that went."""
+        problem = None
+        for lookup in self.lookups:
+            if lookup.due <= time.monotonic():
+                problem = await self._attempt(lookup) or problem
+        self._report(problem)
+
+    async def _attempt(self, lookup: Lookup) -> str | None:
+        """The problem that *lookup* met, if any."""
+        try:
+            await lookup.load()
+        except (Unavailable, QueryFailed) as exc:
+            self._memory.lost(lookup.name)
+            lookup.due = time.monotonic() + RETRY
+            return str(exc)
+        self._memory.found(lookup.name)
+        lookup.due = time.monotonic() + lookup.every
+        return None
+
+    def _report(self, problem: str | None) -> None:
+        failed = self._memory.failed
+        if problem:
+            self._readiness.down(DEPENDENCY, f"{problem}; context without {', '.join(failed)}")
+        elif not failed:
+            self._readiness.up(DEPENDENCY)
+
+    async def _choose_cutoff(self) -> datetime:
+        now = self._clock()
+        oldest = now - HISTORY_AGE
+        try:
+            async with asyncio.timeout(FIRST_LOAD):
+                newest = await self._queries.newest(oldest)
+        except (Unavailable, QueryFailed, TimeoutError):
+            return now - BLIND_REPLAY
+        return max(min(newest, now) - MARGIN, oldest) if newest else oldest
+
+    async def _load_devices(self) -> None:
+        devices = await self._queries.devices()
+        if devices != self._devices:
+            self._devices = devices
+            self._memory.set_devices(Inventory(devices))
+
+    async def _load_history(self) -> None:
+        cutoff = self._memory.cutoff or self._clock()
+        rows = await self._queries.history(self._clock() - HISTORY_AGE, cutoff)
+        async for row in _politely(reversed(rows)):
+            self._memory.add_counts(*row)
+
+    async def _load_similar(self) -> None:
+        rows = await self._queries.similar(self._clock() - SIMILAR_AGE)
+        async for fingerprint, similar in _politely(rows):
+            self._memory.similar.add(fingerprint, similar)
+
+    async def _load_incidents(self) -> None:
+        """All that is needed of the past once, afterwards what was stored since the time before."""
+        now, since = self._clock(), self._incidents_since
+        for row in await self._queries.incidents(since or now - INCIDENT_AGE):
+            self._memory.set_incident(*row)
+        for membership in await self._queries.memberships(since or now - SIMILAR_AGE):
+            self._memory.similar.set_membership(*membership)
+        self._incidents_since = now - MARGIN
+
+
+async def _politely(rows: Iterable[T]) -> AsyncIterator[T]:
+    """*rows*, with a turn for the messages after each slice."""
+    for n, row in enumerate(rows, start=1):
+        yield row
+        if n % SLICE == 0:
+            await asyncio.sleep(0)

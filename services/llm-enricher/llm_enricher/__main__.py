@@ -1,0 +1,34 @@
+"""Wiring of llm-enricher."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiops_core.launch import Context, launch
+from aiops_core.models import Incident
+from aiops_core.runtime import Service
+from llm_enricher import NAME
+from llm_enricher.handler import CONCURRENCY, Insight
+from llm_enricher.policy import LlmPolicy
+from llm_enricher.rules import RuleBook
+
+
+@asynccontextmanager
+async def recipe(context: Context) -> AsyncIterator[Service]:
+    policy = LlmPolicy.load(context.settings.policies)
+    yield Service(
+        NAME,
+        {Incident: Insight([], last=RuleBook(policy))},
+        stage="insight",
+        path="insight",
+        concurrency=CONCURRENCY,
+    )
+
+
+def main() -> None:
+    launch(NAME, recipe)
+
+
+if __name__ == "__main__":
+    main()

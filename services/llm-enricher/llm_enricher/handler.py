@@ -1,0 +1,55 @@
+"""One incident in, the same incident with its explanation out.
+
+Explainers are asked in order of their worth; the first that has an answer speaks, and the rule book,
+which always has one, comes last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from aiops_core import metrics
+from aiops_core.models import EnrichedIncident, Incident, LlmInsights
+from llm_enricher.rules import RuleBook
+
+CONCURRENCY = 8
+CARRIED = tuple(Incident.model_fields)
+
+
+class Explainer(Protocol):
+    """Something that may explain an incident: a cache, similar incidents, a model."""
+
+    async def explain(self, incident: Incident) -> LlmInsights | None:
+        """The explanation, or None to leave it to the next."""
+
+
+class Insight:
+    """*clock* counts seconds; it only measures how long the answer took."""
+
+    def __init__(
+        self,
+        explainers: Sequence[Explainer],
+        *,
+        last: RuleBook,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._explainers = explainers
+        self._last = last
+        self._clock = clock
+
+    async def __call__(self, message: Incident) -> Sequence[EnrichedIncident]:
+        started = self._clock()
+        insights = await self._explain(message)
+        taken = (self._clock() - started) * 1000
+        fields = {name: getattr(message, name) for name in CARRIED}
+        fields["llm_insights"] = insights.model_copy(update={"latency_ms": taken})
+        return [message.derive(EnrichedIncident, **fields)]
+
+    async def _explain(self, incident: Incident) -> LlmInsights:
+        for explainer in self._explainers:
+            if insights := await explainer.explain(incident):
+                return insights
+        metrics.LLM_FALLBACKS.labels("no_model").inc()
+        return self._last.explain(incident)
