@@ -54,6 +54,8 @@ class StructuredLogger:
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=False,
         )
+        # It logs a traceback for every refused connection; the adapter says the same in one line.
+        logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
     @staticmethod
     def get_logger(*, name: str, service: str, version: str) -> structlog.stdlib.BoundLogger:

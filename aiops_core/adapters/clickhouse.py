@@ -72,9 +72,10 @@ class ClickHouse:
         try:
             yield store
         finally:
-            store._pool.shutdown(wait=True, cancel_futures=True)
+            store._pool.shutdown(wait=False, cancel_futures=True)
             for client in store._clients:
-                client.disconnect()
+                client.disconnect()  # ends a query that hangs, which would hold up the stop
+            store._pool.shutdown(wait=True)
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         """Rows of *sql*; *parameters* are bound as ``%(name)s``, never formatted by the caller."""
@@ -145,4 +146,7 @@ def _with_timeouts(url: str) -> str:
 
 
 def _first_line(exc: BaseException) -> str:
-    return (str(exc).strip() or type(exc).__name__).splitlines()[0][:300]
+    """What the driver says, without its own ``Code: N.`` line before it."""
+    text = str(getattr(exc, "message", "") or exc).strip() or type(exc).__name__
+    line = text.splitlines()[0].removeprefix("DB::Exception: ").partition(" Stack trace:")[0]
+    return line[:300]

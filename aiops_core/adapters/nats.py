@@ -43,8 +43,8 @@ SUBJECTS = {
 STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s in subjects}
 
 DUPLICATE_WINDOW = timedelta(minutes=2)
-ACK_WAIT = 10.0  # seconds after which an unsettled message is delivered again
-KEEPALIVE = 3.0  # seconds between signs of life for what is still being handled
+ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
+KEEPALIVE = 1.5  # seconds between signs of life for what is still being handled
 REQUEST = 512  # messages that one standing pull request asks for
 REQUEST_EXPIRES = 30.0  # seconds
 HEARTBEAT = 5.0  # seconds between the broker's signs of life while nothing arrives

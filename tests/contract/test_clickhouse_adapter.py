@@ -1,0 +1,82 @@
+"""The ClickHouse adapter against the real engine."""
+
+import asyncio
+import time
+
+import pytest
+
+from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
+from aiops_core.errors import Unavailable
+from aiops_core.local import clickhouse as server
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.e2e
+
+TABLE = (
+    "CREATE TABLE numbers (n UInt32) ENGINE = MergeTree ORDER BY n "
+    "SETTINGS non_replicated_deduplication_window = 100"
+)
+
+ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1 SETTINGS max_threads = 1"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with server.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
+
+
+async def test_rows_in_and_out_with_bound_parameters_and_deduplication(url):
+    states = []
+    async with ClickHouse.open(url, on_state=states.append) as store:
+        await store.execute(TABLE)
+        await store.insert("numbers", ["n"], [(1,), (2,)], token="a")
+        await store.insert("numbers", ["n"], [(1,), (2,)], token="a")
+        await store.insert("numbers", ["n"], [])
+        rows = await store.query("SELECT n FROM numbers WHERE n > %(n)s", {"n": 1})
+        assert rows == [(2,)]
+        assert await store.query("SELECT %(text)s", {"text": "it's; --"}) == [("it's; --",)]
+    assert set(states) == {None}
+
+
+async def test_a_refused_query_says_the_code_and_the_reason(url):
+    async with ClickHouse.open(url) as store:
+        with pytest.raises(QueryFailed, match=r"code 60: .*nothing_here") as refusal:
+            await store.query("SELECT * FROM nothing_here")
+        assert refusal.value.code == 60
+        await store.ping()
+
+
+async def test_many_at_once_share_a_bounded_pool(url):
+    async with ClickHouse.open(url, threads=2) as store:
+        answers = await asyncio.gather(*(store.query(f"SELECT {n}") for n in range(20)))
+    assert answers == [[(n,)] for n in range(20)]
+
+
+async def test_a_server_that_is_away_is_unavailable_and_used_again_when_back(tmp_path):
+    port, states = free_port(), []
+    url = f"clickhouse://default@127.0.0.1:{port}/"
+    async with ClickHouse.open(url, on_state=states.append) as store:
+        with pytest.raises(Unavailable, match="clickhouse does not answer"):
+            await store.ping()
+        child = server.start(tmp_path / "data", port)
+        try:
+            await store.ping()
+            child.kill()
+            with pytest.raises(Unavailable):
+                await store.ping()
+            child = server.start(tmp_path / "data", port)
+            await store.ping()
+        finally:
+            child.stop()
+    assert [bool(problem) for problem in states] == [True, False, True, False]
+
+
+async def test_closing_does_not_wait_for_a_query_that_hangs(url):
+    async with ClickHouse.open(url) as store:
+        hanging = asyncio.create_task(store.query(ENDLESS))
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    with pytest.raises((Unavailable, asyncio.CancelledError)):
+        await hanging
