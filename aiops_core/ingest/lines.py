@@ -1,0 +1,53 @@
+"""One file as a stream of what became of each line; pure but for reading the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, islice
+from pathlib import Path
+
+from aiops_core.ingest.formats import Format, LineReader, reader_for
+from aiops_core.ingest.parsed import Unreadable
+from aiops_core.ingest.reader import Blank, Line, Read, Refusal, read
+from aiops_core.ingest.stamp import Origin, Stamper
+from aiops_core.models import LogEntry, MetricSample
+
+Entry = LogEntry | MetricSample
+Now = Callable[[], datetime]
+
+LOOKED_AT = 50  # lines from which the format of a file is detected
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A line that became a message; *raw* is the line as it was."""
+
+    entry: Entry
+    raw: str
+
+
+Outcome = Accepted | Refusal | Blank
+
+
+def outcomes(
+    path: Path, origin: Origin, now: Now, wanted: Format = Format.AUTO
+) -> Iterator[Outcome]:
+    """What becomes of each line of *path*, in order: a message, a refusal or nothing."""
+    items = read(path)
+    head = list(islice(items, LOOKED_AT))
+    texts = [item.text for item in head if isinstance(item, Line)]
+    reader, stamper = reader_for(path.name, texts, now(), wanted), Stamper(origin)
+    for item in chain(head, items):
+        yield _outcome(item, path, reader, stamper, now)
+
+
+def _outcome(item: Read, path: Path, reader: LineReader, stamper: Stamper, now: Now) -> Outcome:
+    if not isinstance(item, Line):
+        return item
+    at = now()
+    try:
+        return Accepted(stamper.stamp(reader.read(item.text, at), at), item.text)
+    except Unreadable as exc:
+        return Refusal(str(path), item.number, str(exc))
