@@ -129,6 +129,28 @@ def test_a_full_disk_is_no_symptom_of_a_dead_switch(correlator):
     )
 
 
+def test_a_full_disk_explains_the_full_disk_downstream_of_it(correlator):
+    cause = correlator.handle(anomaly(1, "nvr-1", "disk_full"))
+    symptom = correlator.handle(anomaly(2, "desk-1", "disk_full", upstream=["nvr-1"]))
+    assert symptom.incident_id == cause.id
+
+
+def test_an_error_that_nobody_knows_explains_nothing_else(correlator):
+    correlator.handle(anomaly(1, "core-1", "log_error"))
+    for n, kind in enumerate(["log_error", "service_error"]):
+        other = anomaly(2 + n, f"srv-{n}", kind, upstream=["core-1"])
+        assert isinstance(correlator.handle(other), Incident)
+
+
+def test_an_attack_on_the_directory_explains_failed_logins_of_what_uses_it(correlator):
+    security = {"domain": "security", "meta": {"peer": "10.9.8.7"}}
+    attack = correlator.handle(anomaly(1, "dir-1", "credential_attack", **security))
+    logins = anomaly(2, "app-1", "auth_failure", upstream=["dir-1"], domain="security")
+    assert correlator.handle(logins).incident_id == attack.id
+    broken = correlator.handle(anomaly(3, "app-1", "service_error", upstream=["dir-1"]))
+    assert isinstance(broken, Incident)
+
+
 def test_an_attack_groups_by_its_peer_and_not_with_a_breakdown(correlator):
     attack = {"kind": "credential_attack", "domain": "security"}
     correlator.handle(anomaly(1, "srv-1"))

@@ -32,7 +32,7 @@ from aiops_core.utils import (
     compute_suppress_key,
 )
 from correlation_service.deduplication import Seen
-from correlation_service.policy import CorrelatePolicy, SuppressRule
+from correlation_service.policy import CorrelatePolicy, Grouping, SuppressRule
 from correlation_service.suppression import Suppression
 from correlation_service.topology import root_cause
 from correlation_service.windowing import (
@@ -121,18 +121,22 @@ class Correlator:
         for kind, key in known.items():
             for episode in self.windows.under(key, anomaly.ts):
                 yield Found(episode, f"same {_WORDS[kind]}: {key.rpartition('|')[2]}")
-        if grouping.graph:
-            yield from self._along_graph(anomaly)
+        yield from self._along_graph(anomaly, grouping)
 
-    def _along_graph(self, anomaly: EnrichedAnomaly) -> Iterator[Found]:
+    def _along_graph(self, anomaly: EnrichedAnomaly, grouping: Grouping) -> Iterator[Found]:
         """Open causes that *anomaly* depends on, the nearest first; then symptoms of what it reports."""
+        family = self.policy.family_of(anomaly.anomaly_type)
+        related = grouping.follows != "none"
+        follows, spreads = grouping.follows == "any", grouping.spreads == "any"
         for upstream in anomaly.context.upstream:
             key = affected_key(anomaly.ship_id, upstream.id)
             for episode in self.windows.under(key, anomaly.ts):
-                yield Found(episode, f"{anomaly.device} depends on {upstream.id}")
+                if (related and family in episode.families) or (follows and episode.spreads):
+                    yield Found(episode, f"{anomaly.device} depends on {upstream.id}")
         key = below_key(anomaly.ship_id, anomaly.device)
         for episode in self.windows.under(key, anomaly.ts):
-            yield Found(episode, f"affected devices depend on {anomaly.device}")
+            if family in episode.families or (spreads and episode.follows):
+                yield Found(episode, f"affected devices depend on {anomaly.device}")
 
     def _join(self, found: Found, anomaly: EnrichedAnomaly, fingerprint: str) -> IncidentUpdated:
         episode = found.episode
@@ -201,8 +205,12 @@ class Correlator:
         self._file_in_graph(episode, member)
 
     def _file_in_graph(self, episode: Episode, member: Evidence) -> None:
-        if self.policy.grouping_of(member.anomaly_type).graph:
-            self.windows.file(episode, graph_keys(member, episode.ship_id))
+        grouping = self.policy.grouping_of(member.anomaly_type)
+        if grouping.spreads != "none":
+            episode.families.add(self.policy.family_of(member.anomaly_type))
+        episode.spreads |= grouping.spreads == "any"
+        episode.follows |= grouping.follows == "any"
+        self.windows.file(episode, graph_keys(member, episode.ship_id))
 
     def _severity(self, episode: Episode) -> Severity:
         """The worst of the members; one step more when many devices are affected."""

@@ -13,11 +13,19 @@ from aiops_core.policy import Policy, Section
 KeyKind = Literal["peer", "service", "device", "attacked", "type"]
 
 
+Reach = Literal["any", "family", "none"]
+
+
 class Grouping(Section):
-    """By which keys anomalies of a type group, the strongest first; *graph*: also along the graph."""
+    """How anomalies of a type group: by which keys, the strongest first, and along the graph.
+
+    *spreads*: what a device downstream may show because of it; *follows*: of what upstream it may be a
+    symptom. ``family``: only anomalies of the same family, by default its own type alone.
+    """
 
     by: tuple[KeyKind, ...]
-    graph: bool = True
+    spreads: Reach = "any"
+    follows: Reach = "any"
 
 
 class Wording(Section):
@@ -73,6 +81,7 @@ class CorrelatePolicy(Policy):
     settle: timedelta
     default_grouping: Grouping
     grouping: dict[str, Grouping]
+    families: dict[str, tuple[str, ...]]
     escalate_devices: int = Field(ge=2)
     default_wording: Wording
     wording: dict[str, Wording]
@@ -84,6 +93,10 @@ class CorrelatePolicy(Policy):
 
     def grouping_of(self, anomaly_type: str) -> Grouping:
         return self.grouping.get(anomaly_type, self.default_grouping)
+
+    def family_of(self, anomaly_type: str) -> str:
+        """The family that names *anomaly_type*, or the type itself."""
+        return next((f for f, kin in self.families.items() if anomaly_type in kin), anomaly_type)
 
     def wording_of(self, anomaly_type: str) -> Wording:
         return self.wording.get(anomaly_type, self.default_wording)

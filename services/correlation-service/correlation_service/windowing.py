@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from aiops_core.models import Domain, EnrichedAnomaly, Evidence, Severity
+from aiops_core.models import EnrichedAnomaly, Evidence, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class Episode:
     fingerprints: set[str] = field(default_factory=set)
     firsts: dict[str, First] = field(default_factory=dict)
     services: dict[str, None] = field(default_factory=dict)
+    families: set[str] = field(default_factory=set)
+    spreads: bool = False  # something in it explains symptoms of other families
+    follows: bool = False  # something in it may be a symptom of other families
     keys: dict[str, None] = field(default_factory=dict)
 
     def reaches(self, ts: datetime, max_length: timedelta) -> bool:
@@ -139,8 +142,6 @@ class Windows:
 
 
 def graph_keys(member: Evidence, ship: str) -> Iterator[str]:
-    """Where a later anomaly finds this one along the dependency graph; attacks do not spread there."""
-    if member.domain == Domain.SECURITY:
-        return
+    """Where a later anomaly finds this one along the dependency graph."""
     yield affected_key(ship, member.device)
     yield from (below_key(ship, device) for device in member.upstream)
