@@ -189,7 +189,7 @@ class Runtime:
         name = self.service.name
         try:
             message = self._decode(delivery)
-        except (Reject, ValidationError) as exc:
+        except (Reject, ValueError) as exc:  # ValidationError is a ValueError
             await self._bury(delivery, "malformed", _reason(exc))
             return None
         with bound_contextvars(tracking_id=message.tracking_id, ship_id=message.ship_id):
@@ -243,8 +243,8 @@ class Runtime:
             await asyncio.sleep(LAG_EVERY)
 
 
-def _reason(exc: Reject | ValidationError) -> str:
-    if isinstance(exc, Reject):
+def _reason(exc: Exception) -> str:
+    if not isinstance(exc, ValidationError):
         return str(exc)
     return "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in exc.errors()[:5]

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
         description="Native protocol, user and password in it.",
     )
     api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
+    api_tokens: str = Field(
+        "",
+        description="role:token,... with roles viewer, operator, admin; empty: the API is loopback only.",
+    )
     policies: Path = Field(Path("policies"), description="Folder of the policy files.")
     migrations: Path = Field(Path("clickhouse"), description="Folder of the numbered SQL files.")
     probe_host: str = Field(

@@ -60,8 +60,9 @@ class StructuredLogger:
     @staticmethod
     def get_logger(*, name: str, service: str, version: str) -> structlog.stdlib.BoundLogger:
         """A logger whose every line says which module of which service in which version speaks."""
-        bound: Any = structlog.get_logger().bind(logger=name, service=service, version=version)
-        return cast(structlog.stdlib.BoundLogger, bound)
+        # No bind() here: it would freeze the configuration of the moment in which a module is imported.
+        logger: Any = structlog.get_logger(logger=name, service=service, version=version)
+        return cast(structlog.stdlib.BoundLogger, logger)
 
 
 def generate_tracking_id() -> str:

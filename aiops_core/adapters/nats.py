@@ -213,6 +213,7 @@ class NatsBus:
         self._readiness = readiness
         self._inboxes: list[NatsInbox] = []
         self._groups: dict[str, tuple[str, ...]] = {}
+        self._said = ""
         self.connection = Client()
         readiness.needs(DEPENDENCY, required=True)
 
@@ -396,12 +397,16 @@ class NatsBus:
                 await asyncio.sleep(1)
 
     async def _on_error(self, exc: Exception) -> None:
-        log.warning("nats connection", reason=_line(exc))
+        """Called for every failed try to connect; the same reason is said once."""
+        if self._said != _line(exc):
+            self._said = _line(exc)
+            log.warning("nats connection", reason=self._said)
 
     async def _on_disconnect(self) -> None:
         self._readiness.down(DEPENDENCY, "connection lost, reconnecting")
 
     async def _on_reconnect(self) -> None:
+        self._said = ""
         self._readiness.up(DEPENDENCY)
         for inbox in self._inboxes:
             await inbox.restart()
