@@ -1,0 +1,108 @@
+"""Lines that are normal one by one and wrong in numbers: floods of connections, guessing of passwords."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue
+
+from aiops_core.models import LogEntry
+from anomaly_detection.detectors.base import (
+    Lru,
+    Verdict,
+    clock,
+    device_of,
+    next_due,
+    span,
+    worst,
+)
+from anomaly_detection.detectors.table import Table, details, listed
+from anomaly_detection.policy import Burst
+
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Recent:
+    """The newest lines of one key as (event time, tracking id), and when it was last called a burst."""
+
+    lines: deque[tuple[datetime, str]]
+    alarmed: datetime | None = field(default=None)
+
+    def add(self, at: datetime, tracking_id: str, within: timedelta) -> bool:
+        """False for a line that was counted before or is late. A clock set back starts anew."""
+        if any(known == tracking_id for _, known in self.lines):
+            return False
+        if self.lines and at < self.lines[0][0] - within:
+            self.lines.clear()
+        elif len(self.lines) == self.lines.maxlen and at < self.lines[0][0]:
+            return False
+        self.lines.append((at, tracking_id))
+        return True
+
+    def extent(self) -> tuple[datetime, datetime]:
+        times = [at for at, _ in self.lines]
+        return min(times), max(times)
+
+    def quiet(self, at: datetime, within: timedelta) -> bool:
+        """Whether somebody was told a short while ago."""
+        if self.alarmed is None:
+            return False
+        return self.alarmed - within <= at < next_due(self.alarmed, within)
+
+
+class BurstDetector:
+    """One verdict when a burst begins, and again every ``within`` while it goes on.
+
+    Who replays the last ``memory`` of lines gets the same future.
+    """
+
+    def __init__(self, bursts: Sequence[Burst], keys_kept: int) -> None:
+        self._table = Table(bursts)
+        self.state: Lru[Key, Recent] = Lru(keys_kept)
+        self.memory = max(map(_needed, bursts), default=timedelta(0))
+
+    def observe(self, entry: LogEntry, /) -> Verdict | None:
+        return worst(
+            self._count(rule, entry, details(match)) for rule, match in self._table.matches(entry)
+        )
+
+    def _count(self, rule: Burst, line: LogEntry, found: dict[str, JsonValue]) -> Verdict | None:
+        by = {name: found.get(name) for name in rule.by}
+        if not all(by.values()):
+            return None  # lines that do not say whose they are must not be counted together
+        key = (rule.id, line.ship_id, device_of(line), *map(str, by.values()))
+        recent = self.state.get(key, lambda: Recent(deque(maxlen=rule.count)))
+        if not recent.add(line.ts, line.tracking_id, rule.within):
+            return None
+        since, until = recent.extent()
+        full = len(recent.lines) == rule.count and until - since <= rule.within
+        if not full or recent.quiet(until, rule.within):
+            return None
+        recent.alarmed = until
+        return _verdict(rule, line, by, since)
+
+
+def _needed(burst: Burst) -> timedelta:
+    """Half of a period for its rhythm, ``within`` and one more pause between lines to fill the count."""
+    return burst.within * (1.5 + 1 / (burst.count - 1))
+
+
+def _verdict(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Verdict:
+    seen = span(max(line.ts - since, timedelta(seconds=1)))
+    return Verdict(
+        anomaly_type=rule.anomaly_type,
+        domain=rule.domain,
+        severity=rule.severity,
+        score=rule.score,
+        detector="burst",
+        reason=(
+            f"{line.service} on {device_of(line)} reported {rule.says}"
+            f"{listed(by)}: {rule.count} lines in {seen} since {clock(since)}; "
+            f"expected are fewer than {rule.count} in {span(rule.within)}."
+        ),
+        meta=by | {"rule": rule.id, "lines": rule.count, "since": since.isoformat()},
+    )

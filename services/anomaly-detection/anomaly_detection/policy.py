@@ -1,0 +1,144 @@
+"""``policies/detect.yaml``: what counts as an anomaly in a log line or in a reading."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from aiops_core.models import Domain, Fraction, Level, Severity, Text
+from aiops_core.policy import Policy, Section
+
+LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
+
+
+def _compile(source: object) -> object:
+    """Case does not matter in log lines; a wrong regex is refused with the place of the mistake."""
+    if not isinstance(source, str):
+        return source
+    try:
+        compiled = re.compile(source, re.IGNORECASE)
+    except re.error as exc:
+        raise ValueError(f"wrong regular expression: {exc}") from exc
+    if compiled.search(""):
+        raise ValueError("wrong regular expression: it matches every line, even an empty one")
+    return compiled
+
+
+Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+EVERYTHING = ("*",)
+
+
+class Judgement(Section):
+    """What a finding is called and how bad it is; *score* is the certainty, 0..1."""
+
+    anomaly_type: Text
+    severity: Severity
+    score: Fraction
+
+
+class Scope(Section):
+    """A rule and the senders it is about: shell globs over service and over device id or host."""
+
+    id: Text
+    services: Globs = EVERYTHING
+    hosts: Globs = EVERYTHING
+
+
+class ServiceDomain(Section):
+    """To which domain the services of these globs belong."""
+
+    services: Globs
+    domain: Domain
+
+
+class LineRule(Scope):
+    """Lines that *regex* finds somewhere in the message; None of *levels* means any level."""
+
+    regex: Regex
+    levels: frozenset[Level] | None = None
+
+
+class Pattern(LineRule, Judgement):
+    """One line is enough. Named groups of the regex go to ``meta``; *says* ends a sentence."""
+
+    domain: Domain
+    says: Text
+
+
+class Burst(LineRule, Judgement):
+    """Single lines are normal, *count* of them *within* a time from the same *by* are not."""
+
+    domain: Domain
+    says: Text
+    count: int = Field(ge=2, le=1000)
+    within: Annotated[timedelta, Field(gt=timedelta(0), le=LONGEST_BURST)]
+    by: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        if missing := set(self.by) - set(self.regex.groupindex):
+            raise ValueError(f"the regex has no group {', '.join(sorted(missing))} to count by")
+        return self
+
+
+class Harmless(LineRule):
+    """Lines that are no anomaly although their level says so. Patterns still find them."""
+
+    why: Text
+
+
+class Threshold(Scope, Judgement):
+    """A reading on the wrong side of a limit for longer than *hold*; told again *repeat_every*."""
+
+    metric: Text
+    above: float | None = None
+    below: float | None = None
+    hold: timedelta = Field(alias="for", ge=timedelta(0))
+    repeat_every: Positive
+    unit: str = ""
+    domain: Domain
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give either above or below")
+        return self
+
+    @property
+    def limit(self) -> float:
+        limit = self.above if self.above is not None else self.below
+        assert limit is not None  # by _one_limit
+        return limit
+
+    def broken_by(self, value: float) -> bool:
+        return value > self.limit if self.above is not None else value < self.limit
+
+
+class DetectPolicy(Policy):
+    """The whole file. *series_kept* bounds the memory: least recently heard series are forgotten."""
+
+    file: ClassVar[str] = "detect.yaml"
+
+    series_kept: int = Field(ge=1)
+    default_domain: Domain
+    domains: tuple[ServiceDomain, ...]
+    levels: Mapping[Level, Judgement]
+    harmless: tuple[Harmless, ...]
+    bursts: tuple[Burst, ...]
+    patterns: tuple[Pattern, ...]
+    thresholds: tuple[Threshold, ...]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        rules = (*self.harmless, *self.bursts, *self.patterns, *self.thresholds)
+        twice = [id_ for id_, n in Counter(rule.id for rule in rules).items() if n > 1]
+        if twice:
+            raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
+        return self
