@@ -17,7 +17,6 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 M = TypeVar("M", bound="Message")
 
 
-
 def _to_utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)

@@ -51,7 +51,7 @@ class StructuredLogger:
                 structlog.processors.JSONRenderer(),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of the moment
             cache_logger_on_first_use=False,
         )
         # It logs a traceback for every refused connection; the adapter says the same in one line.
@@ -61,7 +61,7 @@ class StructuredLogger:
     def get_logger(*, name: str, service: str, version: str) -> structlog.stdlib.BoundLogger:
         """A logger whose every line says which module of which service in which version speaks."""
         # No bind() here: it would freeze the configuration of the moment in which a module is imported.
-        logger: Any = structlog.get_logger(logger=name, service=service, version=version)
+        logger: Any = structlog.get_logger(module=name, service=service, version=version)
         return cast(structlog.stdlib.BoundLogger, logger)
 
 

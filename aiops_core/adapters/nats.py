@@ -26,7 +26,7 @@ from nats.js.errors import APIError, NotFoundError
 
 import aiops_core
 from aiops_core.bus import Delivery, Inbox, Outgoing, Stored
-from aiops_core.errors import Reject
+from aiops_core.errors import Reject, Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
 from aiops_core.utils import StructuredLogger
@@ -341,6 +341,7 @@ class NatsBus:
     async def history(
         self, subjects: Sequence[str], *, since: datetime | None
     ) -> AsyncIterator[Stored]:
+        """Raises Unavailable when the broker goes away meanwhile: the reader starts again."""
         stream = stream_of(subjects)
         config = ConsumerConfig(
             filter_subjects=list(subjects),
@@ -350,26 +351,34 @@ class NatsBus:
             inactive_threshold=60,
             mem_storage=True,
         )
-        info = await self.js.add_consumer(stream, config)
-        left = info.num_pending or 0
-        reader = await self.js.pull_subscribe_bind(info.name, stream)
+        try:
+            info = await self.js.add_consumer(stream, config)
+            async for msg in self._pages(stream, info.name, info.num_pending or 0):
+                meta = msg.metadata
+                at = meta.timestamp.astimezone(UTC)
+                yield Stored(msg.subject, msg.data, at, meta.sequence.stream)
+        except (NatsError, TimeoutError) as exc:
+            raise Unavailable(f"nats: the history of {stream} broke off: {_line(exc)}") from exc
+
+    async def _pages(self, stream: str, consumer: str, left: int) -> AsyncIterator[Msg]:
+        reader = await self.js.pull_subscribe_bind(consumer, stream)
         try:
             while left > 0:
                 for msg in await reader.fetch(min(left, HISTORY_PAGE), timeout=ACK_TIMEOUT):
                     left -= 1
-                    meta = msg.metadata
-                    at = meta.timestamp.astimezone(UTC)
-                    yield Stored(msg.subject, msg.data, at, meta.sequence.stream)
+                    yield msg
         finally:
-            with contextlib.suppress(NatsError):
+            with contextlib.suppress(NatsError, TimeoutError):
                 await reader.unsubscribe()
-                await self.js.delete_consumer(stream, info.name)
+                await self.js.delete_consumer(stream, consumer)
 
     async def newest(self, subject: str) -> Stored | None:
         try:
             raw = await self.js.get_last_msg(stream_of([subject]), subject)
         except NotFoundError:
             return None
+        except (NatsError, TimeoutError) as exc:
+            raise Unavailable(f"nats: the newest {subject} is out of reach: {_line(exc)}") from exc
         return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
 
     async def _ensure_streams(self) -> None:
