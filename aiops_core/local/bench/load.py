@@ -14,7 +14,7 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.runtime import utc_now
 from aiops_core.utils import generate_tracking_id
 
-IN_FLIGHT = 8  # batches on their way at most
+IN_FLIGHT = 64  # batches on their way at most
 LARGEST_BATCH = 500  # lines
 
 # Lines that detection finds by its patterns or by their level, and lines that it does not.
@@ -84,8 +84,8 @@ async def send(load: Load, sink: Sink) -> Sent:
     async with asyncio.TaskGroup() as tasks:
         while sent.lines < load.total:
             due = await pacer.allowance() if pacer else LARGEST_BATCH
+            await slots.acquire()  # a line is ingested when it is accepted, not while it queues
             batch = _next(load, sent, min(due, LARGEST_BATCH, load.total - sent.lines))
-            await slots.acquire()
             tasks.create_task(sink.send(batch)).add_done_callback(lambda _: slots.release())
     sent.seconds = time.monotonic() - started
     return sent

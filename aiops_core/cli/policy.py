@@ -1,0 +1,87 @@
+"""``aiops policy check``: is every policy file right, and is every one read by somebody?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from aiops_core.cli.output import JsonOption, emit_json
+from aiops_core.errors import Misconfigured
+from aiops_core.local.screen import console
+from aiops_core.policy import Policy, models
+from aiops_core.settings import Settings
+
+MISTAKE = 2  # exit code
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def policy() -> None:
+    """Policies of this ship."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to say about one policy file; *problem* is None when it is right."""
+
+    file: str
+    model: str | None
+    problem: str | None
+
+
+@app.command()
+def check(
+    policies: Annotated[Path | None, typer.Option(help="Folder of the policy files.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every policy file against the model that reads it; exit code 2 on a mistake."""
+    folder = policies or Settings.read().policies
+    if not folder.is_dir():
+        raise Misconfigured(f"{folder}: no such folder")
+    findings = examine(folder, announced())
+    if as_json:
+        emit_json([asdict(finding) for finding in findings])
+    else:
+        _print(findings)
+    if any(finding.problem for finding in findings):
+        raise typer.Exit(MISTAKE)
+
+
+def announced() -> Sequence[type[Policy]]:
+    """All models of installed distributions; raises Misconfigured for one that cannot be imported."""
+    try:
+        return models()
+    except (ImportError, AttributeError) as exc:
+        raise Misconfigured(f"a policy model cannot be loaded: {exc}") from exc
+
+
+def examine(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
+    """One finding per file that a model reads, and one per YAML file that none reads."""
+    readers = list(readers)
+    read = {model.file for model in readers}
+    files = sorted(p.name for pattern in ("*.yaml", "*.yml") for p in folder.glob(pattern))
+    unread = [Finding(file, None, "no model reads this file") for file in files if file not in read]
+    checked = [_examined(folder, model) for model in readers]
+    return sorted(checked + unread, key=lambda finding: finding.file)
+
+
+def _examined(folder: Path, model: type[Policy]) -> Finding:
+    name = f"{model.__module__}.{model.__qualname__}"
+    try:
+        model.load(folder)
+    except Misconfigured as exc:
+        return Finding(model.file, name, str(exc))
+    return Finding(model.file, name, None)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    screen = console()
+    for finding in findings:
+        verdict = f"[red]{escape(finding.problem)}[/]" if finding.problem else "[green]OK[/]"
+        screen.print(f"{finding.file}: {verdict}", soft_wrap=True)

@@ -1,0 +1,54 @@
+"""``aiops trace ID``: the way of one line through the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from aiops_core.cli.api import Api, ApiOption
+from aiops_core.cli.output import JsonOption, emit_json
+from aiops_core.local.screen import console, dig, milliseconds
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def trace(
+    tracking_id: Annotated[str, typer.Argument(metavar="ID", help="A line's tracking id.")],
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of one line: its stages, its anomaly, its incident."""
+    with Api.open(api) as calls:
+        found = calls.get(f"/trace/{tracking_id}")
+    if as_json:
+        emit_json(found)
+    else:
+        console().print(way(found))
+
+
+def way(found: Mapping[str, Any]) -> RenderableType:
+    """The stages as a table, and around it the line and where it ended."""
+    total = milliseconds(found.get("total_latency_ms"))
+    parts: list[RenderableType] = [
+        Text(f"{found['tracking_id']}: {found['status']}, {total} in all", style="bold")
+    ]
+    for name, *keys in (("line", "log", "msg"), ("anomaly", "anomaly", "reason")):
+        if value := dig(found, *keys):
+            parts.append(Text(f"{name}: {value}"))
+    parts.append(_stages(found.get("stages") or {}))
+    if incident := found.get("incident"):
+        parts.append(Text(f"incident: {incident.get('id')} {incident.get('title', '')}"))
+    return Group(*parts)
+
+
+def _stages(stages: Mapping[str, Any]) -> Table:
+    table = Table("stage", "time", "latency", box=None)
+    for name, stage in stages.items():
+        table.add_row(name, dig(stage, "ts") or "-", milliseconds(dig(stage, "latency_ms")))
+    return table

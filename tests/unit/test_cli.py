@@ -1,0 +1,246 @@
+"""A command line -> what is printed and the exit code. The API is a small real server."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+from typer.testing import CliRunner
+
+import aiops_core
+from aiops_core.cli import COMMANDS, app, main
+from aiops_core.errors import Unavailable
+
+INCIDENT = {
+    "id": "i-1",
+    "title": "Disk [full] on srv-1",
+    "description": "",
+    "severity": "high",
+    "status": "open",
+    "root_cause": {"device": "srv-1", "reason": "first affected"},
+    "affected_devices": ["srv-1", "db-1"],
+    "anomaly_count": 4,
+    "first_seen": "2026-01-01T12:00:00Z",
+    "last_seen": "2026-01-01T12:05:00Z",
+    "evidence": [
+        {
+            "ts": "2026-01-01T12:00:00.123Z",
+            "device_id": None,
+            "host": "srv-1",
+            "service": "kernel",
+            "severity": "high",
+            "msg": "no space left [on] device",
+            "reason": "starts it",
+        }
+    ],
+    "timeline": [{"ts": "2026-01-01T12:00:01Z", "kind": "created", "text": "first", "actor": "x"}],
+    "llm_insights": {"narrative": "The disk is full."},
+}
+TRACE = {
+    "tracking_id": "t-1",
+    "status": "complete",
+    "total_latency_ms": 17.25,
+    "stages": {"detect": {"ts": "2026-01-01T12:00:00Z", "latency_ms": 3.0}},
+    "log": {"msg": "no space left"},
+    "anomaly": {"reason": "says so"},
+    "incident": {"id": "i-1", "title": "Disk full"},
+}
+STATS = {
+    "total": 3,
+    "by_severity": {"high": 3},
+    "fast_path": {
+        "processed": 9,
+        "errors": 0,
+        "latency_ms": {"p50": 5.0, "p95": 9.0, "p99": 11.0},
+        "slo_ms": 100,
+        "compliance": 0.995,
+    },
+    "insight_path": {},
+}
+
+
+class FakeApi(BaseHTTPRequestHandler):
+    """Answers like incident-api, and remembers what it was asked."""
+
+    asked: ClassVar[list[tuple[str, str, Any]]] = []
+    answers: ClassVar[dict[str, Any]] = {
+        "/api/v3/incidents": {"items": [INCIDENT], "next_cursor": None},
+        "/api/v3/incidents/i-1": INCIDENT,
+        "/api/v3/incidents/i-1/ack": INCIDENT | {"status": "ack"},
+        "/api/v3/incidents/i-1/resolve": INCIDENT | {"status": "resolved"},
+        "/api/v3/trace/t-1": TRACE,
+        "/api/v3/stats": STATS,
+    }
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _answer(self, body: Any) -> None:
+        path, _, query = self.path.partition("?")
+        self.asked.append((f"{self.command} {path}", query, body))
+        found = self.answers.get(path)
+        problem = {"title": "Not found", "detail": f"there is no {path.rsplit('/', 1)[-1]}"}
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(found or problem).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeApi) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def run(*words: str) -> Any:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, words)
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of the whole command."""
+    monkeypatch.setattr(sys, "argv", ["aiops", *words])
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)  # main sets its own
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_the_version_is_the_package_version() -> None:
+    assert run("--version").output == f"aiops {aiops_core.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS])
+def test_every_command_explains_itself(command: str) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "Usage: " in done.output
+
+
+def test_incidents_are_listed_with_root_cause_and_members(api: str) -> None:
+    output = run("incidents", "--api", api, "--status", "open").output
+    assert all(word in output for word in ("i-1", "Disk [full] on srv-1", "srv-1", "high", "4"))
+    assert FakeApi.asked[-1][1] == "status=open&limit=50"
+
+
+def test_no_incidents_is_said(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/incidents", {"items": []})
+    assert run("incidents", "--api", api).output == "no incidents\n"
+
+
+def test_an_incident_by_its_id_shows_members_history_and_insight(api: str) -> None:
+    output = run("incidents", "i-1", "--api", api).output
+    for words in ("no space left [on] device", "starts it", "first affected", "The disk is full."):
+        assert words in output
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "body"),
+    [
+        (["ack", "i-1", "--comment", "mine"], "ack", {"comment": "mine"}),
+        (["resolve", "i-1", "--reason", "fixed"], "resolve", {"resolve_reason": "fixed"}),
+    ],
+)
+def test_transitions_are_posted(api: str, words: list[str], asked: str, body: Any) -> None:
+    done = run("incidents", *words, "--api", api)
+    assert done.exit_code == 0
+    assert FakeApi.asked[-1] == (f"POST /api/v3/incidents/i-1/{asked}", "", body)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["incidents"], {"items": [INCIDENT], "next_cursor": None}),
+        (["incidents", "i-1"], INCIDENT),
+        (["trace", "t-1"], TRACE),
+        (["stats"], STATS),
+    ],
+)
+def test_json_is_the_answer_of_the_api(api: str, words: list[str], answer: Any) -> None:
+    assert json.loads(run(*words, "--api", api, "--json").output) == answer
+
+
+def test_a_trace_shows_stages_and_where_it_ended(api: str) -> None:
+    output = run("trace", "t-1", "--api", api).output
+    assert all(w in output for w in ("complete", "17.2 ms", "detect", "3.0 ms", "i-1 Disk full"))
+
+
+def test_stats_show_both_paths(api: str) -> None:
+    output = run("stats", "--api", api).output
+    assert all(w in output for w in ("3 incidents in 1h", "11.0 ms", "99.5% of 100 ms", "insight"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["incidents", "nothing"], 1, "aiops: Not found: there is no nothing\n"),
+        (["stats", "--api", "no-url"], 2, "aiops: --api no-url: not a URL"),
+        (["stats", "--api", "http://127.0.0.1:1"], 1, "aiops: incident-api at http://127.0.0.1:1"),
+        (["dead", "list", "--nats", "nats://127.0.0.1:1"], 1, "aiops: nats at nats://127.0.0.1:1"),
+        (["dead", "replay"], 2, "aiops: dead replay: give ids"),
+        (["policy", "check", "--policies", "nowhere"], 2, "aiops: nowhere: no such folder\n"),
+        (["up", "--policies", "nowhere"], 2, "aiops: nowhere: no such folder\n"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(
+    api: str,
+    words: list[str],
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AIOPS_API_URL", api)
+    assert leave(monkeypatch, *words) == code
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1 and "Traceback" not in said
+
+
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIOPS_PROBE_PORT", "many")
+    assert leave(monkeypatch, "stats") == 2
+    assert capsys.readouterr().err.startswith("aiops: environment: AIOPS_PROBE_PORT: ")
+
+
+def test_a_bug_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    from aiops_core.cli import _unexpected
+
+    _unexpected(KeyError, KeyError("a\nb"), None)
+    assert capsys.readouterr().err.startswith("aiops: KeyError: ")
+
+
+def test_a_failure_of_the_platform_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the sea is rough")
+
+    monkeypatch.setattr("aiops_core.cli.stats.summary", fail)
+    monkeypatch.setattr("aiops_core.cli.stats.Api.get", lambda *_, **__: {})
+    assert leave(monkeypatch, "stats") == 1
+    assert capsys.readouterr().err == "aiops: the sea is rough\n"
+
+
+def test_a_light_command_does_not_load_the_heavy_modules() -> None:
+    code = (
+        "import sys; from aiops_core.cli import app; import aiops_core.cli.stats;"
+        "heavy = {'nats', 'clickhouse_driver', 'chdb', 'uvloop', 'aiops_core.simulator'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
