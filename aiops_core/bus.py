@@ -75,9 +75,12 @@ class Bus(Protocol):
         """Return when all are stored, in this order. Waits and tries again while the broker is away."""
 
     def subscribe(
-        self, subjects: Sequence[str], *, group: str
+        self, subjects: Sequence[str], *, group: str, owner: str | None = None
     ) -> AbstractAsyncContextManager[Inbox]:
-        """Join the durable consumer *group* of *subjects*, which must lie in one stream."""
+        """Join the durable consumer *group* of *subjects*, which must lie in one stream.
+
+        Its dead letters go to ``dead.<owner>``, by default the group itself.
+        """
 
     def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:
         """All that is stored on *subjects* up to now, from *since* on; settles nothing."""

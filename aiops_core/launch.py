@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -37,13 +37,15 @@ Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 class Context:
     """What a recipe may wire: where things are, the bus, and the process's readiness.
 
-    A service that speaks HTTP itself sets *web*, which then also answers the probe's paths.
+    A service that speaks HTTP itself sets *web*, which then also answers the probe's paths. *beside*
+    are further consumers of the same process, which may go at a pace of their own.
     """
 
     settings: Settings
     bus: Bus
     readiness: Readiness
     web: Web | None = None
+    beside: list[Service] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -70,7 +72,9 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
         port = PORTS[name] if settings.probe_port is None else settings.probe_port
         web = context.web or _probe_only(readiness)
         async with web(settings.probe_host, port):
-            await _run(Runtime(service, bus, readiness, stop=context.stop), bus)
+            main = Runtime(service, bus, readiness, stop=context.stop)
+            others = [Runtime(s, bus, Readiness(name), stop=context.stop) for s in context.beside]
+            await _run([main, *others], bus)
 
 
 def _probe_only(readiness: Readiness) -> Web:
@@ -82,17 +86,19 @@ def _probe_only(readiness: Readiness) -> Web:
     return web
 
 
-async def _run(runtime: Runtime, bus: NatsBus) -> None:
-    loop = asyncio.get_running_loop()
+async def _run(runtimes: Sequence[Runtime], bus: NatsBus) -> None:
+    loop, stop = asyncio.get_running_loop(), runtimes[0].stop
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, runtime.stop.set)
+        loop.add_signal_handler(signum, stop.set)
     connecting = asyncio.ensure_future(bus.connect())
-    stopping = asyncio.ensure_future(runtime.stop.wait())
+    stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done():
             connecting.result()
-            await runtime.run()
+            async with asyncio.TaskGroup() as group:
+                for runtime in runtimes:
+                    group.create_task(runtime.run())
     finally:
         connecting.cancel()
         stopping.cancel()

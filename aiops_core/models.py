@@ -7,7 +7,7 @@ except in the two ingress models, whose writers (Vector, other clients) we do no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from uuid import NAMESPACE_OID, uuid5
@@ -17,7 +17,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 M = TypeVar("M", bound="Message")
 
 
+_ZERO = timedelta(0)
+
+
 def _to_utc(time: datetime) -> datetime:
+    if time.utcoffset() == _ZERO:  # nearly always: a message has a dozen times, and this is cheaper
+        return time
     try:
         return time.astimezone(UTC)
     except OverflowError as exc:  # the first and the last day of the calendar

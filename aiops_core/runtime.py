@@ -47,7 +47,8 @@ LAG_EVERY = 5.0  # seconds
 class Service:
     """What a service is made of; ``recipe()`` builds it, the runtime and the tests run it.
 
-    *stage* is stamped on every effect. With ``concurrency=1`` messages are handled one after the other
+    *group* is its durable consumer, by default its name; a process with two needs two. *stage* is
+    stamped on every effect. With ``concurrency=1`` messages are handled one after the other
     in the order of the stream, a batch at a time; with more, each on its own. *recover* rebuilds state
     before the first message. *merge* may join the effects of one batch. *commit* makes a batch durable
     before it is acknowledged. *tick* lets time pass. *background* are loops that live with the service.
@@ -55,6 +56,7 @@ class Service:
 
     name: str
     handlers: Mapping[type[Message], Handler]
+    group: str | None = None
     stage: str | None = None
     path: Literal["fast", "insight"] = "fast"
     concurrency: int = 1
@@ -94,7 +96,8 @@ class Runtime:
             self.readiness.state = "recovering"
             await self._unless_stopped(_until_available(service.recover, self.bus))
         subjects = tuple(service.by_subject)
-        async with self.bus.subscribe(subjects, group=service.name) as inbox:
+        group = service.group or service.name
+        async with self.bus.subscribe(subjects, group=group, owner=service.name) as inbox:
             if not self.stop.is_set():
                 self.readiness.state = "serving"
                 log.info("serving", service=service.name, subjects=subjects)
@@ -237,7 +240,7 @@ class Runtime:
                 await self._publish(tick(self.clock()))
 
     async def _watch_lag(self, inbox: Inbox) -> None:
-        lag = metrics.CONSUMER_LAG.labels(self.service.name)
+        lag = metrics.CONSUMER_LAG.labels(self.service.group or self.service.name)
         while True:
             lag.set(await inbox.lag())
             await asyncio.sleep(LAG_EVERY)
@@ -247,7 +250,7 @@ def _reason(exc: Exception) -> str:
     if not isinstance(exc, ValidationError):
         return str(exc)
     return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in exc.errors()[:5]
+        f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in exc.errors()[:20]
     )
 
 

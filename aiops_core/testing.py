@@ -126,7 +126,9 @@ class MemoryBus:
                 self.put(item.message.subject, item.message.model_dump_json().encode())
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, subjects: Sequence[str], *, group: str) -> AsyncIterator[Inbox]:
+    async def subscribe(
+        self, subjects: Sequence[str], *, group: str, owner: str | None = None
+    ) -> AsyncIterator[Inbox]:
         if group not in self._inboxes:
             inbox = self._inboxes[group] = MemoryInbox(self, tuple(subjects))
             for stored in filter(lambda s: inbox.wants(s.subject), self.stored):

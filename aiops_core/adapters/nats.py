@@ -94,15 +94,15 @@ class NatsDelivery:
         await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
 
     async def bury(self, reason: str) -> None:
-        await self.inbox.bus.bury(self, self.inbox.group, reason)
+        await self.inbox.bus.bury(self, self.inbox.owner, reason)
         await self.inbox.settle(self, b"+TERM")
 
 
 class NatsInbox:
     """The standing pull requests of one durable consumer, and what has arrived."""
 
-    def __init__(self, bus: NatsBus, stream: str, group: str) -> None:
-        self.bus, self.stream, self.group = bus, stream, group
+    def __init__(self, bus: NatsBus, stream: str, group: str, owner: str) -> None:
+        self.bus, self.stream, self.group, self.owner = bus, stream, group, owner
         self._arrived: list[NatsDelivery] = []
         self._unsettled: dict[str, NatsDelivery] = {}
         self._wakeup = asyncio.Event()
@@ -267,10 +267,10 @@ class NatsBus:
             ]
         )
 
-    async def bury(self, delivery: NatsDelivery, group: str, reason: str) -> None:
+    async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> None:
         """Store a dead letter: the original bytes, with the reason and where they came from."""
         headers = {
-            MSG_ID: f"{group}/{delivery.id}/dead",
+            MSG_ID: f"{delivery.inbox.group}/{delivery.id}/dead",
             REASON: _header(reason),
             SUBJECT: delivery.subject,
             SOURCE: delivery.id,
@@ -279,7 +279,7 @@ class NatsBus:
         if len(data) > room:
             headers[TRUNCATED] = str(len(data))
             data = data[:room]
-        await self._store([(f"dead.{group}", data, headers)])
+        await self._store([(f"dead.{owner}", data, headers)])
 
     async def _store(self, letters: Sequence[tuple[str, bytes, dict[str, str]]]) -> None:
         """Publish all, in order; on any failure again from the first that failed: ids keep it single."""
@@ -314,11 +314,13 @@ class NatsBus:
         return list(letters[stored:])
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, subjects: Sequence[str], *, group: str) -> AsyncIterator[Inbox]:
+    async def subscribe(
+        self, subjects: Sequence[str], *, group: str, owner: str | None = None
+    ) -> AsyncIterator[Inbox]:
         stream = stream_of(subjects)
         self._groups[group] = tuple(subjects)
         await self._patiently(lambda: self.ensure_consumer(stream, group))
-        inbox = NatsInbox(self, stream, group)
+        inbox = NatsInbox(self, stream, group, owner or group)
         self._inboxes.append(inbox)
         try:
             async with inbox.open():

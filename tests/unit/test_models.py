@@ -1,6 +1,6 @@
 """The vocabulary: what is accepted, what is refused, what is derived."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from pydantic import ValidationError
@@ -50,7 +50,7 @@ def test_severities_are_ordered_and_compare_with_their_names():
 
 def test_times_become_utc_and_naive_ones_are_refused():
     there = datetime(2026, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-    assert line("x", ts=there).ts == NOON and line("x", ts=there).ts.tzinfo is UTC
+    assert line("x", ts=there).ts == NOON and line("x", ts=there).ts.utcoffset() == timedelta(0)
     with pytest.raises(ValidationError, match="timezone"):
         line("x", ts=datetime(2026, 6, 1))  # noqa: DTZ001
 

@@ -4,6 +4,7 @@ import asyncio
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import FAST_PATH
+from tests.fleet import wait_until
 from tests.v3.conftest import entry, incident_with
 
 
@@ -28,8 +29,9 @@ async def test_the_trace_of_an_anomalous_line_has_the_four_stages_and_all_its_th
 async def test_a_normal_line_is_found_and_is_not_anomalous(sink, api, device):
     line = entry(device, "all quiet", level="info")
     await sink.send([line])
-    trace = api.get(f"/api/v3/trace/{line.tracking_id}").json()
-    assert trace["status"] == "not_anomalous" and trace["log"]["msg"] == "all quiet"
+    url = f"/api/v3/trace/{line.tracking_id}"
+    assert api.get(url).json()["log"]["msg"] == "all quiet"
+    wait_until(lambda: api.get(url).json()["status"] == "not_anomalous")
 
 
 def test_an_unknown_id_is_a_problem_document(api):

@@ -1,0 +1,35 @@
+"""Wiring of incident-api, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiops_core.launch import Context, launch
+from aiops_core.runtime import Service
+from incident_api.wiring import Wiring
+
+BATCH = 1024  # messages: a write costs the same for one row and for hundreds
+
+
+@asynccontextmanager
+async def recipe(context: Context) -> AsyncIterator[Service]:
+    async with Wiring.open(context) as wiring:
+        context.web = wiring.web
+        context.beside.append(wiring.history.service())
+        yield Service(
+            "incident-api",
+            handlers=wiring.recorder.handlers,
+            batch=BATCH,
+            recover=wiring.recover,
+            commit=wiring.recorder.commit,
+            background=[wiring.watch],
+        )
+
+
+def main() -> None:
+    launch("incident-api", recipe)
+
+
+if __name__ == "__main__":
+    main()

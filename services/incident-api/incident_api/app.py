@@ -1,0 +1,113 @@
+"""The HTTP side: every noun's routes, the probe's paths, problem documents and the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+
+from aiops_core.bus import Bus
+from aiops_core.probe import Readiness, answer
+from aiops_core.runtime import utc_now
+from incident_api import __version__, problems
+from incident_api.auth.guard import Guard
+from incident_api.incidents import routes as incidents
+from incident_api.incidents.desk import Desk
+from incident_api.policy import SloPolicy
+from incident_api.problems import FieldError, ProblemDocument
+from incident_api.recorder import Recorder
+from incident_api.stats import routes as stats
+from incident_api.stats.dead_letters import DeadLetters
+from incident_api.stats.queries import StatsStore
+from incident_api.store import IncidentStore
+from incident_api.trace import routes as trace
+from incident_api.trace.queries import TraceStore
+
+ABOUT = """Incidents of the ship, how they came about, and how well the platform keeps its promises.
+
+Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457 problem
+documents. With configured tokens send `Authorization: Bearer <token>`; without, only this host is served.
+"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the endpoints work with."""
+
+    recorder: Recorder
+    store: IncidentStore
+    stats: StatsStore
+    traces: TraceStore
+    bus: Bus
+    readiness: Readiness
+    slo: SloPolicy
+    ship_id: str
+    tokens: dict[str, str]
+    clock: Callable[[], datetime] = utc_now
+
+
+def build(parts: Parts) -> FastAPI:
+    app = FastAPI(
+        title="AIOps incident API",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,  # FastAPI's pages load their scripts from the internet, which a ship lacks
+        redoc_url=None,
+    )
+    state = app.state
+    state.recorder, state.store, state.stats = parts.recorder, parts.store, parts.stats
+    state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
+    state.dead_letters = DeadLetters(parts.bus)
+    state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
+    for router in (incidents.router, stats.router, trace.router):
+        app.include_router(router)
+    _probe(app, parts.readiness)
+    problems.install(app)
+    app.add_middleware(Guard, tokens=parts.tokens)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _probe(app: FastAPI, readiness: Readiness) -> None:
+    def add(path: str, summary: str, media: str, statuses: tuple[int, ...]) -> None:
+        async def endpoint() -> Response:
+            said = answer(path, readiness)
+            return Response(said.body, said.status, media_type=said.content_type)
+
+        app.add_api_route(
+            path,
+            endpoint,
+            summary=summary,
+            tags=["probe"],
+            operation_id=path.strip("/"),
+            response_class=Response,
+            responses={s: {"content": {media: {}}, "description": summary} for s in statuses},
+        )
+
+    add("/health", "The process answers", "application/json", (200,))
+    add("/ready", "Whether it can do its work, and what it lacks", "application/json", (200, 503))
+    add("/metrics", "Prometheus metrics", "text/plain", (200,))
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description, with our problem documents in place of its own error bodies."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = schema["components"]["schemas"]
+        for ours in (FieldError, ProblemDocument):
+            schemas[ours.__name__] = ours.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            schemas[ours.__name__].pop("$defs", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{}, {"token": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

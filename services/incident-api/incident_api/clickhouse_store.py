@@ -1,0 +1,154 @@
+"""The store in ClickHouse. Values are always bound; the SQL itself is constant text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.models import Evidence
+from incident_api.folding import StoredIncident
+from incident_api.rows import (
+    AnomalyRow,
+    Batch,
+    EventRow,
+    IncidentRow,
+    MemberRow,
+    micros,
+    stored_incident,
+)
+from incident_api.store import IncidentFilter, Position
+from incident_api.summary import TIMES, IncidentSummary
+
+CONDITIONS = {
+    "status": "status IN %(status)s",
+    "severity": "severity IN %(severity)s",
+    "category": "category = %(category)s",
+    "ship_id": "ship_id = %(ship_id)s",
+    "service": "has(affected_services, %(service)s)",
+    "device_id": "has(affected_devices, %(device_id)s)",
+    "tracking_id": (
+        "id IN (SELECT incident_id FROM aiops.incident_members WHERE tracking_id = %(tracking_id)s)"
+    ),
+    "since": "last_seen >= fromUnixTimestamp64Micro(toInt64(%(since)s))",
+    "until": "first_seen <= fromUnixTimestamp64Micro(toInt64(%(until)s))",
+    "q": (
+        "positionCaseInsensitiveUTF8(concat(title, '\\n', arrayStringConcat(affected_devices, '\\n'),"
+        " '\\n', arrayStringConcat(affected_services, '\\n'), '\\n', id), %(q)s) > 0"
+    ),
+}
+AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
+
+INCIDENT = "SELECT body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
+# The inner query finds the newest versions by narrow columns; only their bodies are read.
+NEWEST_OPEN = (
+    "SELECT body, fold FROM aiops.incidents WHERE (id, version) IN ("
+    "SELECT id, version FROM aiops.incidents FINAL WHERE status IN ('open', 'ack')"
+    " ORDER BY updated_at DESC, id DESC LIMIT %(most)s)"
+    " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
+)
+COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
+    name: f"toUnixTimestamp64Micro({name})" for name in TIMES
+}
+SELECTED = ", ".join(COLUMNS.values())
+PAGE = (
+    "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
+    " ORDER BY created_at DESC, id DESC LIMIT %(most)s"
+)
+# A member that was stored twice counts once; FINAL would keep the index on incident_id out.
+TRACKING_IDS = (
+    "SELECT tracking_id FROM (SELECT tracking_id, max(ts) AS at FROM aiops.incident_members"
+    " WHERE incident_id = %(id)s GROUP BY tracking_id ORDER BY at DESC, tracking_id DESC LIMIT %(most)s)"
+    " ORDER BY at, tracking_id"
+)
+EVIDENCE = (
+    "SELECT body FROM aiops.incident_members WHERE incident_id = %(incident_id)s AND {after}"
+    " ORDER BY ts DESC, anomaly_id DESC LIMIT 1 BY anomaly_id LIMIT %(most)s"
+)
+TIMELINE = (
+    "SELECT event_id, incident_id, toUnixTimestamp64Micro(ts), kind, actor, text, body"
+    " FROM aiops.incident_events FINAL WHERE incident_id = %(incident_id)s AND {after}"
+    " ORDER BY ts, event_id LIMIT %(most)s"
+)
+
+
+class ClickHouseStore:
+    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def write(self, batch: Batch) -> None:
+        """All tables at once: a row that is there twice is one, so no order between them is needed."""
+        inserts = (
+            ("aiops.anomalies", AnomalyRow._fields, batch.anomalies),
+            ("aiops.incident_members", MemberRow._fields, batch.members),
+            ("aiops.incidents", IncidentRow._fields, batch.incidents),
+            ("aiops.incident_events", EventRow._fields, batch.events),
+        )
+        outcomes = await asyncio.gather(
+            *(
+                self._clickhouse.insert(table, columns, rows, token=f"{batch.token}-{table}")
+                for table, columns, rows in inserts
+            ),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def incident(self, incident_id: str) -> StoredIncident | None:
+        rows = await self._clickhouse.query(INCIDENT, {"id": incident_id})
+        return stored_incident(*rows[0]) if rows else None
+
+    async def newest_open(self, most: int) -> Sequence[StoredIncident]:
+        rows = await self._clickhouse.query(NEWEST_OPEN, {"most": most})
+        return [stored_incident(*row) for row in rows]
+
+    async def page(
+        self, where: IncidentFilter, after: Position | None, most: int
+    ) -> Sequence[IncidentSummary]:
+        wanted = _parameters(where)
+        conditions = [CONDITIONS[name] for name in wanted]
+        if after:
+            conditions.append(f"(created_at, id) < ({AFTER})")
+            wanted |= after._asdict()
+        sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
+        rows = await self._clickhouse.query(sql, wanted | {"most": most})
+        return [IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+
+    async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
+        rows = await self._clickhouse.query(TRACKING_IDS, {"id": incident_id, "most": most})
+        return [str(row[0]) for row in rows]
+
+    async def evidence(
+        self, incident_id: str, after: Position | None, most: int
+    ) -> Sequence[Evidence]:
+        sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
+        rows = await self._clickhouse.query(sql, _paged(incident_id, after, most))
+        return [Evidence.model_validate_json(row[0]) for row in rows]
+
+    async def timeline(
+        self, incident_id: str, after: Position | None, most: int
+    ) -> Sequence[EventRow]:
+        sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
+        rows = await self._clickhouse.query(sql, _paged(incident_id, after, most))
+        return [EventRow._make(row) for row in rows]
+
+
+def _parameters(where: IncidentFilter) -> dict[str, object]:
+    """The restrictions that are set, as the driver can bind them."""
+    texts = ("category", "ship_id", "service", "device_id", "tracking_id", "q")
+    wanted: dict[str, object] = {n: getattr(where, n) for n in texts if getattr(where, n)}
+    for name in ("status", "severity"):
+        if values := getattr(where, name):
+            wanted[name] = tuple(value.value for value in values)
+    for name in ("since", "until"):
+        if at := getattr(where, name):
+            wanted[name] = micros(at)
+    return wanted
+
+
+def _paged(incident_id: str, after: Position | None, most: int) -> dict[str, object]:
+    place = after._asdict() if after else {}
+    return {"incident_id": incident_id, "most": most} | place

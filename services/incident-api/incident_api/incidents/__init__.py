@@ -1,0 +1,1 @@
+"""Incidents: list, show, create, change."""

@@ -1,0 +1,103 @@
+"""What operators do to incidents: published durably, folded and stored before it is answered.
+
+The stream has it first: were this process killed in between, the message would still be consumed. It is
+consumed in any case, and is then found to be folded already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aiops_core.bus import Bus, Outgoing
+from aiops_core.errors import Unavailable
+from aiops_core.models import Incident, Message, TimelineEntry, derived_id
+from aiops_core.probe import Readiness
+from aiops_core.runtime import utc_now
+from aiops_core.utils import generate_tracking_id
+from incident_api.folding import StoredIncident
+from incident_api.incidents.models import NewIncident
+from incident_api.incidents.transitions import Kind, transition
+from incident_api.problems import Problem
+from incident_api.recorder import Recorder, ensure_recovered
+from incident_api.registry import KeyedLocks
+
+PUBLISH_TIMEOUT = (
+    5.0  # seconds; a broker that is away is waited for, a client is not kept that long
+)
+
+
+class Desk:
+    """Serialises the requests on one incident; *ship_id* is of incidents that are reported here."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        bus: Bus,
+        readiness: Readiness,
+        ship_id: str,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._recorder, self._bus, self._readiness = recorder, bus, readiness
+        self._ship_id, self._clock = ship_id, clock
+        self._locks = KeyedLocks()
+
+    async def change(
+        self, incident_id: str, kind: Kind, actor: str, details: Mapping[str, object]
+    ) -> StoredIncident:
+        """Make a transition; the incident after it. Problem 404 or 409; Unavailable."""
+        self._check()
+        async with self._locks.hold(incident_id):
+            stored = await self._recorder.registry.get(incident_id)
+            if stored is None:
+                raise Problem(404, f"there is no incident {incident_id}")
+            fact = transition(stored, kind, actor, self._clock(), details)
+            if fact is None:
+                return stored
+            await self._publish(fact, derived_id(fact.model_dump_json()))
+            await self._recorder.registry.get(incident_id)
+            return await self._record(fact)
+
+    async def report(self, new: NewIncident, actor: str) -> StoredIncident:
+        """Open an incident that a person reports; it is explained like any other."""
+        self._check()
+        incident = self._opened(new, actor)
+        await self._publish(incident, incident.id)
+        return await self._record(incident)
+
+    def _opened(self, new: NewIncident, actor: str) -> Incident:
+        now = self._clock()
+        entry = TimelineEntry(ts=now, kind="created", text=f"reported: {new.title}", actor=actor)
+        times = dict.fromkeys(("ts", "first_seen", "last_seen", "created_at", "updated_at"), now)
+        given = new.model_dump(exclude={"ship_id"})
+        return Incident(
+            id=generate_tracking_id(),
+            tracking_id=generate_tracking_id(),
+            ship_id=new.ship_id or self._ship_id,
+            stages={"ingest": now, "correlate": now},
+            timeline=(entry,),
+            **given,
+            **times,
+        )
+
+    async def _record(self, fact: Message) -> StoredIncident:
+        stored = self._recorder.record(fact)
+        await self._recorder.flush()
+        return stored
+
+    async def _publish(self, fact: Message, message_id: str) -> None:
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                await self._bus.publish([Outgoing(fact, message_id)])
+        except TimeoutError as exc:
+            raise Unavailable("NATS does not answer; the change may or may not arrive") from exc
+
+    def _check(self) -> None:
+        """Refuse before anything is published, rather than leave a change half done."""
+        ensure_recovered(self._recorder)
+        if not self._bus.connected:
+            raise Unavailable("NATS is away")
+        dependency = self._readiness.dependencies.get("clickhouse")
+        if dependency and dependency.problem:
+            raise Unavailable(dependency.problem)

@@ -1,0 +1,130 @@
+"""What the incident endpoints take and give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from aiops_core.models import (
+    Domain,
+    Evidence,
+    Incident,
+    LlmInsights,
+    Severity,
+    SimilarIncident,
+    TimelineEntry,
+)
+from incident_api.folding import StoredIncident
+from incident_api.summary import IncidentSummary
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+
+
+class IncidentView(Incident):
+    """An incident with everything that is known about it."""
+
+    tracking_ids: tuple[str, ...] = Field(
+        default=(), description="Of all members; the newest 50,000 when there are more."
+    )
+    llm_insights: LlmInsights | None = Field(None, description="None until it has been explained.")
+    similar_incidents: tuple[SimilarIncident, ...] = ()
+    version: int = Field(description="Grows with every fact that was folded in.")
+
+    @classmethod
+    def of(
+        cls, stored: StoredIncident, tracking_ids: tuple[str, ...] | None = None
+    ) -> IncidentView:
+        incident = stored.incident
+        known = {name: getattr(incident, name) for name in Incident.model_fields}
+        if tracking_ids is not None:
+            known["tracking_ids"] = tracking_ids
+        return cls.model_construct(
+            **known | {"revision": stored.revision},
+            llm_insights=stored.insights,
+            similar_incidents=stored.similar,
+            version=stored.version,
+        )
+
+
+class IncidentPage(BaseModel):
+    items: list[IncidentSummary]
+    next_cursor: str | None = Field(description="Where the next page starts; null on the last.")
+
+
+class EvidencePage(BaseModel):
+    items: list[Evidence]
+    next_cursor: str | None
+
+
+class TimelinePage(BaseModel):
+    items: list[TimelineEntry]
+    next_cursor: str | None
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewIncident(_Request):
+    """An incident that a person reports."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "VSAT modem reboots every hour",
+                    "severity": "high",
+                    "domain": "comms",
+                    "affected_devices": ["vsat-modem-1"],
+                }
+            ]
+        }
+    )
+
+    title: Line
+    description: Prose = ""
+    category: Name = "manual"
+    severity: Severity = Severity.MEDIUM
+    domain: Domain = Domain.SYSTEM
+    ship_id: Name | None = Field(None, description="By default the ship of this platform.")
+    affected_services: tuple[Name, ...] = Field((), max_length=100)
+    affected_devices: tuple[Name, ...] = Field((), max_length=100)
+
+
+class Edit(_Request):
+    """What changes; fields that are left out stay. What a person sets here, no update overwrites."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"assignee": "eto", "severity": "critical"}]}
+    )
+
+    assignee: Name | None = None
+    severity: Severity | None = None
+    title: Line | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if all(value is None for value in (self.assignee, self.severity, self.title)):
+            raise ValueError("give at least one of assignee, severity, title")
+        return self
+
+
+class Acknowledge(_Request):
+    comment: Prose = ""
+    assignee: Name | None = None
+
+
+class Resolve(_Request):
+    resolve_reason: Name = Field("resolved by operator", min_length=1, examples=["modem replaced"])
+    comment: Prose = ""
+
+
+class Reopen(_Request):
+    comment: Prose = ""
+
+
+class Comment(_Request):
+    comment: Annotated[Prose, Field(min_length=1, examples=["called the shipyard"])]

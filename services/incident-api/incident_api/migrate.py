@@ -1,0 +1,132 @@
+"""The schema: ``clickhouse/NNNN_name.sql``, applied once, in order, recorded in ``aiops.migrations``.
+
+Every statement is idempotent, so a kill between a file and its record only applies the file again. A
+file that was changed or removed after it had been applied is a mistake that nobody should build on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
+from aiops_core.errors import Misconfigured
+from aiops_core.retention import Tables
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
+
+log = StructuredLogger.get_logger(name="migrate", service="incident-api", version=__version__)
+
+NAME = re.compile(r"(\d{4})_\w+\.sql")
+RECORD = (
+    "CREATE DATABASE IF NOT EXISTS aiops",
+    (
+        "CREATE TABLE IF NOT EXISTS aiops.migrations (number UInt32, name String, checksum String,"
+        " applied_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC'))"
+        " ENGINE = ReplacingMergeTree ORDER BY number"
+    ),
+)
+APPLIED = "SELECT number, name, checksum FROM aiops.migrations FINAL ORDER BY number"
+TTL_DAYS = (
+    "SELECT toUInt32OrZero(extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)'))"
+    " FROM system.tables WHERE database = %(database)s AND name = %(table)s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def statements(self) -> Iterator[str]:
+        """Comments are dropped; a statement ends with a semicolon at the end of a line."""
+        lines = [line for line in self.sql.splitlines() if not line.lstrip().startswith("--")]
+        for statement in re.split(r";\s*(?:\n|$)", "\n".join(lines)):
+            if statement.strip():
+                yield statement.strip()
+
+
+async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
+    """Bring the schema up to date. Raises Misconfigured on files that contradict what was applied."""
+    migrations = read(folder)
+    for statement in RECORD:
+        await clickhouse.execute(statement)
+    applied = {row[0]: (row[1], row[2]) for row in await clickhouse.query(APPLIED)}
+    check(migrations, applied, folder)
+    for migration in migrations:
+        if migration.number not in applied:
+            await _apply(clickhouse, migration)
+    for table, column, kept in retention(days):
+        await _keep(clickhouse, table, column, kept)
+
+
+def read(folder: Path) -> Sequence[Migration]:
+    """The numbered files of *folder*, which count from 0001 without a gap."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+        migrations = [Migration(int(p.name[:4]), p.name, p.read_text("utf-8")) for p in paths]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Misconfigured(f"{folder}: migrations cannot be read: {exc}") from exc
+    if not migrations:
+        raise Misconfigured(f"{folder}: no migration (NNNN_name.sql) in this folder")
+    for expected, migration in enumerate(migrations, start=1):
+        if migration.number != expected:
+            raise Misconfigured(f"{folder}/{migration.name}: expected number {expected:04}")
+    return migrations
+
+
+def check(
+    migrations: Sequence[Migration], applied: dict[int, tuple[str, str]], folder: Path
+) -> None:
+    """What was applied must still be there, unchanged."""
+    present = {migration.number: migration for migration in migrations}
+    for number, (name, checksum) in sorted(applied.items()):
+        if number not in present:
+            raise Misconfigured(f"{folder}/{name}: was applied to this ClickHouse but is missing")
+        if present[number].checksum != checksum:
+            raise Misconfigured(
+                f"{folder}/{present[number].name}: was changed after it had been applied; "
+                "undo the change and add a new migration"
+            )
+
+
+async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
+    try:
+        for statement in migration.statements:
+            await clickhouse.execute(statement)
+    except QueryFailed as exc:
+        raise Misconfigured(f"{migration.name}: {exc}") from exc
+    row = (migration.number, migration.name, migration.checksum)
+    await clickhouse.insert("aiops.migrations", ("number", "name", "checksum"), [row])
+    log.info("migrated", migration=migration.name)
+
+
+def retention(days: Tables) -> Sequence[tuple[str, str, int]]:
+    """Table, the column its age is counted from, and the days that its rows stay."""
+    return (
+        ("logs.raw", "ingestion_timestamp", days.logs_raw),
+        ("aiops.anomalies", "stored_at", days.anomalies),
+        ("aiops.incidents", "stored_at", days.incidents),
+        ("aiops.incident_members", "stored_at", days.incidents),
+        ("aiops.incident_events", "stored_at", days.incidents),
+    )
+
+
+async def _keep(clickhouse: ClickHouse, table: str, column: str, days: int) -> None:
+    """Set the table's TTL where it differs."""
+    database, name = table.split(".")
+    rows = await clickhouse.query(TTL_DAYS, {"database": database, "table": name})
+    if rows and rows[0][0] != days:
+        await clickhouse.execute(
+            f"ALTER TABLE {table} MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY"
+        )
+        log.info("retention set", table=table, days=days)

@@ -1,0 +1,95 @@
+"""The incidents in memory: those that facts and requests are about, the rest is one look-up away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from weakref import WeakValueDictionary
+
+from aiops_core.errors import Unavailable
+from aiops_core.models import Message
+from incident_api.folding import StoredIncident, fold
+from incident_api.store import IncidentStore
+
+KEPT = 2000  # incidents; one with all its evidence takes some 100 KB
+RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between look-ups while the store is away
+
+
+class KeyedLocks:
+    """One lock per key, for as long as somebody holds or awaits it."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        async with lock:
+            yield
+
+
+class Registry:
+    """Folds facts into incidents. *changed* are those whose newest version is not cut for storing."""
+
+    def __init__(self, store: IncidentStore, kept: int = KEPT) -> None:
+        self._store, self._kept = store, kept
+        self._known: OrderedDict[str, StoredIncident] = OrderedDict()
+        self._loading = KeyedLocks()
+        self.changed: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def preload(self, incidents: Sequence[StoredIncident]) -> None:
+        for stored in reversed(incidents):
+            self._known[stored.incident.id] = stored
+
+    def known(self, incident_id: str) -> StoredIncident | None:
+        return self._known.get(incident_id)
+
+    async def get(self, incident_id: str) -> StoredIncident | None:
+        """From memory, else from the store. Raises Unavailable when that is away."""
+        if incident_id not in self._known:
+            async with self._loading.hold(incident_id):
+                if incident_id not in self._known:
+                    loaded = await self._store.incident(incident_id)
+                    if loaded is not None:
+                        self._known.setdefault(incident_id, loaded)
+        if incident_id in self._known:
+            self._known.move_to_end(incident_id)
+        return self._known.get(incident_id)
+
+    async def expect(self, incident_id: str) -> StoredIncident | None:
+        """Like ``get``, but waits while the store is away: an order once lost is hard to restore."""
+        tries = 0
+        while True:
+            try:
+                return await self.get(incident_id)
+            except Unavailable:
+                await asyncio.sleep(RETRY[min(tries, len(RETRY) - 1)])
+                tries += 1
+
+    def fold(self, incident_id: str, fact: Message) -> tuple[StoredIncident, bool]:
+        """Fold *fact* into what is in memory; says whether it was new."""
+        before = self._known.get(incident_id)
+        after = fold(before, fact)
+        if after is not before:
+            self._known[incident_id] = after
+            self.changed[incident_id] = None
+        return after, after is not before
+
+    def take_changed(self) -> list[StoredIncident]:
+        """The newest version of what has changed since the last call."""
+        taken = [self._known[incident_id] for incident_id in self.changed]
+        self.changed.clear()
+        return taken
+
+    def forget_oldest(self) -> None:
+        """Keep the bound. Only to be called when everything that was taken has been stored."""
+        for incident_id in list(self._known)[: max(len(self._known) - self._kept, 0)]:
+            if incident_id not in self.changed:
+                del self._known[incident_id]

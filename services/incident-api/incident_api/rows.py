@@ -1,0 +1,281 @@
+"""Pure: messages as rows of the tables in ``clickhouse/``. Field names are column names.
+
+Times are integers of microseconds: the driver would otherwise convert each through two time zones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from aiops_core.models import (
+    AnomalyDetected,
+    AnomalySuppressed,
+    EnrichedAnomaly,
+    Evidence,
+    Incident,
+    IncidentTransitioned,
+    Message,
+    Stages,
+    TimelineEntry,
+    derived_id,
+)
+from aiops_core.utils import compute_fingerprint
+from incident_api.folding import StoredIncident
+from incident_api.timeline import describe
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LATEST = 4_102_444_800_000_000  # year 2100; a wilder clock is cut to what DateTime64 can hold
+SUPPRESSED = "suppressed"
+
+
+class AnomalyRow(NamedTuple):
+    anomaly_id: str
+    tracking_id: str
+    ship_id: str
+    ts: int
+    domain: str
+    anomaly_type: str
+    service: str
+    device_id: str
+    host: str
+    detector: str
+    score: float
+    severity: str
+    msg: str
+    reason: str
+    fingerprint: str
+    stages: dict[str, int]
+    version: int
+    body: str
+
+
+class MemberRow(NamedTuple):
+    incident_id: str
+    anomaly_id: str
+    tracking_id: str
+    ship_id: str
+    ts: int
+    role: str
+    reason: str
+    rule: str
+    fingerprint: str
+    device_id: str
+    service: str
+    anomaly_type: str
+    severity: str
+    stages: dict[str, int]
+    body: str
+
+
+class IncidentRow(NamedTuple):
+    id: str
+    ship_id: str
+    status: str
+    severity: str
+    category: str
+    domain: str
+    title: str
+    description: str
+    root_cause: str
+    affected_services: tuple[str, ...]
+    affected_devices: tuple[str, ...]
+    fingerprint: str
+    anomaly_count: int
+    first_seen: int
+    last_seen: int
+    created_at: int
+    updated_at: int
+    resolve_reason: str
+    assignee: str
+    version: int
+    recorded_at: int
+    insight_source: str
+    insight_ms: float
+    body: str
+    fold: str
+
+
+class EventRow(NamedTuple):
+    event_id: str
+    incident_id: str
+    ts: int
+    kind: str
+    actor: str
+    text: str
+    body: str
+
+
+class Batch(NamedTuple):
+    """What is written together; *token* makes a repeated write of it count once."""
+
+    anomalies: Sequence[AnomalyRow]
+    members: Sequence[MemberRow]
+    incidents: Sequence[IncidentRow]
+    events: Sequence[EventRow]
+    token: str
+
+    @classmethod
+    def of(
+        cls,
+        anomalies: Sequence[AnomalyRow] = (),
+        members: Sequence[MemberRow] = (),
+        incidents: Sequence[IncidentRow] = (),
+        events: Sequence[EventRow] = (),
+    ) -> Batch:
+        content = hashlib.blake2b(digest_size=16)
+        tables: tuple[Sequence[AnomalyRow | MemberRow | IncidentRow | EventRow], ...]
+        tables = (anomalies, members, incidents, events)
+        for rows in tables:
+            for row in rows:
+                content.update(f"{row[0]}\x1f{row.body}\x1e".encode())
+        return cls(anomalies, members, incidents, events, content.hexdigest())
+
+    def __bool__(self) -> bool:
+        return bool(self.anomalies or self.members or self.incidents or self.events)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970, cut to the years 1970-2100."""
+    return min(max((at - EPOCH) // MICROSECOND, 0), LATEST)
+
+
+def moment(micro: int) -> datetime:
+    return EPOCH + micro * MICROSECOND
+
+
+def _times(stages: Stages) -> dict[str, int]:
+    return {stage: micros(at) for stage, at in stages.items()}
+
+
+def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly) -> AnomalyRow:
+    return AnomalyRow(
+        anomaly_id=anomaly.anomaly_id,
+        tracking_id=anomaly.tracking_id,
+        ship_id=anomaly.ship_id,
+        ts=micros(anomaly.ts),
+        domain=anomaly.domain.value,
+        anomaly_type=anomaly.anomaly_type,
+        service=anomaly.service,
+        device_id=anomaly.device,
+        host=anomaly.host,
+        detector=anomaly.detector,
+        score=anomaly.score,
+        severity=anomaly.severity.value,
+        msg=anomaly.msg,
+        reason=anomaly.reason,
+        fingerprint=compute_fingerprint(anomaly),
+        stages=_times(anomaly.stages),
+        version=2 if isinstance(anomaly, EnrichedAnomaly) else 1,
+        body=anomaly.model_dump_json(),
+    )
+
+
+def member_rows(incident_id: str, ship_id: str, members: Sequence[Evidence]) -> Iterator[MemberRow]:
+    for one in members:
+        yield MemberRow(
+            incident_id=incident_id,
+            anomaly_id=one.anomaly_id,
+            tracking_id=one.tracking_id,
+            ship_id=ship_id,
+            ts=micros(one.ts),
+            role=one.role.value,
+            reason=one.reason,
+            rule="",
+            fingerprint=one.fingerprint,
+            device_id=one.device,
+            service=one.service,
+            anomaly_type=one.anomaly_type,
+            severity=one.severity.value,
+            stages=_times(one.stages),
+            body=one.model_dump_json(),
+        )
+
+
+def suppressed_row(anomaly: AnomalySuppressed) -> MemberRow:
+    return MemberRow(
+        incident_id="",
+        anomaly_id=anomaly.anomaly_id,
+        tracking_id=anomaly.tracking_id,
+        ship_id=anomaly.ship_id,
+        ts=micros(anomaly.ts),
+        role=SUPPRESSED,
+        reason=anomaly.reason,
+        rule=anomaly.by,
+        fingerprint=anomaly.fingerprint,
+        device_id=anomaly.device_id or "",
+        service=anomaly.service,
+        anomaly_type=anomaly.anomaly_type,
+        severity="",
+        stages=_times(anomaly.stages),
+        body=anomaly.model_dump_json(),
+    )
+
+
+def incident_row(stored: StoredIncident) -> IncidentRow:
+    incident = stored.incident
+    return IncidentRow(
+        id=incident.id,
+        ship_id=incident.ship_id,
+        status=incident.status.value,
+        severity=incident.severity.value,
+        category=incident.category,
+        domain=incident.domain.value,
+        title=incident.title,
+        description=incident.description,
+        root_cause=incident.root_cause.model_dump_json() if incident.root_cause else "",
+        affected_services=incident.affected_services,
+        affected_devices=incident.affected_devices,
+        fingerprint=incident.fingerprint,
+        anomaly_count=incident.anomaly_count,
+        first_seen=micros(incident.first_seen),
+        last_seen=micros(incident.last_seen),
+        created_at=micros(incident.created_at),
+        updated_at=micros(incident.updated_at),
+        resolve_reason=incident.resolve_reason or "",
+        assignee=incident.assignee or "",
+        version=stored.version,
+        recorded_at=micros(stored.recorded_at),
+        insight_source=stored.insights.source if stored.insights else "",
+        insight_ms=-1.0 if stored.insight_ms is None else stored.insight_ms,
+        body=incident.model_dump_json(exclude={"tracking_ids"}),
+        fold=stored.model_dump_json(exclude={"incident"}),
+    )
+
+
+def stored_incident(body: str, fold: str) -> StoredIncident:
+    """The inverse of ``incident_row``: both are JSON objects, joined into one."""
+    return StoredIncident.model_validate_json(f'{{"incident":{body},{fold[1:]}')
+
+
+def event_row(incident_id: str, fact: Message) -> EventRow:
+    entry = describe(fact)
+    return EventRow(
+        event_id=derived_id(incident_id, fact.subject, _place(fact)),
+        incident_id=incident_id,
+        ts=micros(entry.ts),
+        kind=entry.kind,
+        actor=entry.actor,
+        text=entry.text,
+        body=fact.model_dump_json(exclude={"members", "evidence", "tracking_ids", "timeline"}),
+    )
+
+
+def _place(fact: Message) -> str:
+    """What tells this fact from others of its subject and incident, the same on every delivery."""
+    if isinstance(fact, IncidentTransitioned):
+        return str(fact.change)
+    if "insight" in fact.stages:
+        return fact.stages["insight"].isoformat()
+    return str(getattr(fact, "revision", 1))
+
+
+def timeline_entry(row: EventRow) -> TimelineEntry:
+    return TimelineEntry(ts=moment(row.ts), kind=row.kind, text=row.text, actor=row.actor)
+
+
+def fact_incident_id(fact: Message) -> str:
+    return fact.id if isinstance(fact, Incident) else str(getattr(fact, "incident_id", ""))

@@ -1,0 +1,84 @@
+"""What the statistics endpoints give."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from aiops_core.models import UtcDatetime
+
+Counts = dict[str, int]
+
+
+class Percentiles(BaseModel):
+    """Milliseconds; null while nothing was measured."""
+
+    p50: float | None = Field(examples=[11.2])
+    p95: float | None = Field(examples=[24.0])
+    p99: float | None = Field(examples=[38.5])
+
+
+class PathStats(BaseModel):
+    processed: int = Field(description="Cases that reached the end of the path.")
+    errors: int = Field(description="Dead letters of the services of this path.")
+    latency_ms: Percentiles
+    slo_ms: float = Field(description="The promise, from policies/slo.yaml.", examples=[100.0])
+    compliance: float | None = Field(
+        description="Share (0-1) of the measured cases that kept the promise; null without any.",
+        examples=[0.998],
+    )
+
+
+class Stats(BaseModel):
+    """``total`` and the breakdowns count incidents that were created in the span."""
+
+    time_range: str = Field(examples=["1h"])
+    total: int
+    by_severity: Counts
+    by_status: Counts
+    by_category: Counts
+    fast_path: PathStats
+    insight_path: PathStats
+    fast_path_latency_p99: float | None = Field(description="Milliseconds.")
+    insight_path_latency_p99: float | None = Field(description="Milliseconds.")
+
+
+class SeverityStats(BaseModel):
+    time_range: str
+    incidents: Counts
+    anomalies: Counts
+
+
+class TypeStats(BaseModel):
+    time_range: str
+    anomalies: Counts = Field(description="By anomaly_type.")
+    incidents: Counts = Field(description="By category.")
+
+
+class DuplicateGroup(BaseModel):
+    fingerprint: str
+    anomaly_type: str
+    service: str
+    device_id: str
+    members: int
+    duplicates: int
+
+
+class DuplicateStats(BaseModel):
+    time_range: str
+    members: int = Field(description="Anomalies that were the first of their kind in an incident.")
+    duplicates: int = Field(description="Repetitions that were folded into a member.")
+    ratio: float = Field(description="Share (0-1) of duplicates among all.")
+    top: list[DuplicateGroup] = Field(description="The 50 fingerprints that repeated most.")
+
+
+class RuleStats(BaseModel):
+    rule: str
+    hidden: int
+    by_type: Counts
+    last_matched_at: UtcDatetime
+
+
+class SuppressionStats(BaseModel):
+    time_range: str
+    total: int
+    by_rule: list[RuleStats]

@@ -1,0 +1,92 @@
+"""Pure: counted rows as the documents that the API shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from aiops_core.models import Severity, Status
+from incident_api.stats.models import (
+    Counts,
+    DuplicateGroup,
+    DuplicateStats,
+    PathStats,
+    Percentiles,
+    RuleStats,
+    Stats,
+    SuppressionStats,
+)
+from incident_api.stats.queries import TOP, Hidden, IncidentCount, Latency, Repetition
+
+
+def stats(
+    time_range: str, counts: Sequence[IncidentCount], fast: PathStats, insight: PathStats
+) -> Stats:
+    return Stats(
+        time_range=time_range,
+        total=sum(row.number for row in counts),
+        by_severity=by_severity((row.severity, row.number) for row in counts),
+        by_status={s.value: 0 for s in Status} | _sums((row.status, row.number) for row in counts),
+        by_category=_sums((row.category, row.number) for row in counts),
+        fast_path=fast,
+        insight_path=insight,
+        fast_path_latency_p99=fast.latency_ms.p99,
+        insight_path_latency_p99=insight.latency_ms.p99,
+    )
+
+
+def path(latency: Latency, errors: int, slo_ms: float) -> PathStats:
+    return PathStats(
+        processed=latency.processed,
+        errors=errors,
+        latency_ms=Percentiles(p50=latency.p50, p95=latency.p95, p99=latency.p99),
+        slo_ms=slo_ms,
+        compliance=round(latency.within / latency.measured, 6) if latency.measured else None,
+    )
+
+
+def by_severity(pairs: Iterable[tuple[str, int]]) -> Counts:
+    """Every severity is named, also those that did not occur."""
+    return {s.value: 0 for s in Severity} | _sums(pairs)
+
+
+def by_category(counts: Sequence[IncidentCount]) -> Counts:
+    return _sums((row.category, row.number) for row in counts)
+
+
+def duplicates(time_range: str, rows: Sequence[Repetition]) -> DuplicateStats:
+    members = sum(row.members for row in rows)
+    repeated = sum(row.duplicates for row in rows)
+    return DuplicateStats(
+        time_range=time_range,
+        members=members,
+        duplicates=repeated,
+        ratio=round(repeated / (members + repeated), 6) if rows else 0.0,
+        top=[DuplicateGroup(**row._asdict()) for row in rows[:TOP]],
+    )
+
+
+def suppressions(time_range: str, rows: Sequence[Hidden]) -> SuppressionStats:
+    rules: dict[str, list[Hidden]] = {}
+    for row in rows:
+        rules.setdefault(row.rule, []).append(row)
+    by_rule = [
+        RuleStats(
+            rule=rule,
+            hidden=sum(row.number for row in of_rule),
+            by_type={row.anomaly_type: row.number for row in of_rule},
+            last_matched_at=max(row.last_matched_at for row in of_rule),
+        )
+        for rule, of_rule in rules.items()
+    ]
+    by_rule.sort(key=lambda r: (-r.hidden, r.rule))
+    return SuppressionStats(
+        time_range=time_range, total=sum(row.number for row in rows), by_rule=by_rule
+    )
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> Counts:
+    sums: Counter[str] = Counter()
+    for name, count in pairs:
+        sums[name] += count
+    return dict(sorted(sums.items()))

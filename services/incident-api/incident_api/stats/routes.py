@@ -1,0 +1,113 @@
+"""``/api/v3/stats``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from incident_api.policy import SloPolicy
+from incident_api.problems import Problem, responses
+from incident_api.recorder import ensure_recovered
+from incident_api.stats import report
+from incident_api.stats.dead_letters import FAST, INSIGHT, DeadLetters
+from incident_api.stats.models import (
+    DuplicateStats,
+    SeverityStats,
+    Stats,
+    SuppressionStats,
+    TypeStats,
+)
+from incident_api.stats.queries import StatsStore
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+SPAN = re.compile(r"([1-9]\d{0,5})([smhd])")
+LONGEST = timedelta(days=366)
+
+router = APIRouter(prefix="/api/v3/stats", tags=["stats"], responses=responses(422, 503))
+
+
+def parse_span(text: str) -> timedelta:
+    """``15m``, ``1h``, ``7d`` as a span; a Problem (422) for anything else."""
+    found = SPAN.fullmatch(text)
+    span = timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
+    if span is None or span > LONGEST:
+        raise Problem(422, "query.time_range: expected a span like 15m, 1h, 24h or 7d, up to 366d")
+    return span
+
+
+class Window:
+    """The span that a request asks about, and everything that counts in it."""
+
+    def __init__(
+        self,
+        request: Request,
+        time_range: Annotated[
+            str, Query(description="Span up to now.", examples=["15m", "1h", "24h", "7d"])
+        ] = "1h",
+    ) -> None:
+        state = request.app.state
+        self.text, self.span = time_range, parse_span(time_range)
+        ensure_recovered(state.recorder)
+        self.now: datetime = state.clock()
+        self.store: StatsStore = state.stats
+        self.slo: SloPolicy = state.slo
+        self.dead_letters: DeadLetters = state.dead_letters
+
+    @property
+    def since(self) -> datetime:
+        return self.now - self.span
+
+
+Asked = Annotated[Window, Depends()]
+
+
+@router.get("", summary="Incidents, latencies and promises kept")
+async def overall(asked: Asked) -> Stats:
+    fast_ms, insight_ms = asked.slo.fast_path.latency_ms, asked.slo.insight_path.latency_ms
+    counts, fast, insight, fast_errors, insight_errors = await asyncio.gather(
+        asked.store.incidents(asked.since),
+        asked.store.fast_path(asked.since, fast_ms),
+        asked.store.insight_path(asked.since, insight_ms),
+        asked.dead_letters.count(FAST, asked.now, asked.span),
+        asked.dead_letters.count(INSIGHT, asked.now, asked.span),
+    )
+    return report.stats(
+        asked.text,
+        counts,
+        report.path(fast, fast_errors, fast_ms),
+        report.path(insight, insight_errors, insight_ms),
+    )
+
+
+@router.get("/severity", summary="Incidents and anomalies by severity")
+async def by_severity(asked: Asked) -> SeverityStats:
+    counts = await asked.store.incidents(asked.since)
+    anomalies = await asked.store.anomalies(asked.since, "severity")
+    return SeverityStats(
+        time_range=asked.text,
+        incidents=report.by_severity((row.severity, row.number) for row in counts),
+        anomalies=report.by_severity(anomalies.items()),
+    )
+
+
+@router.get("/type", summary="Anomalies by type, incidents by category")
+async def by_type(asked: Asked) -> TypeStats:
+    counts = await asked.store.incidents(asked.since)
+    anomalies = await asked.store.anomalies(asked.since, "anomaly_type")
+    return TypeStats(
+        time_range=asked.text, anomalies=anomalies, incidents=report.by_category(counts)
+    )
+
+
+@router.get("/duplicates", summary="What was a repetition, and of what")
+async def duplicates(asked: Asked) -> DuplicateStats:
+    return report.duplicates(asked.text, await asked.store.repetitions(asked.since))
+
+
+@router.get("/suppressions", summary="What was hidden, and by which rule")
+async def suppressions(asked: Asked) -> SuppressionStats:
+    return report.suppressions(asked.text, await asked.store.suppressions(asked.since))

@@ -1,0 +1,73 @@
+"""The port to what is remembered. ``tests/contract/test_incident_store.py`` is its contract.
+
+Every method raises Unavailable while the store is away. Pages are read by position, not by number, so
+that they neither repeat nor skip an entry while new ones arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from aiops_core.models import Evidence, Severity, Status
+from incident_api.folding import StoredIncident
+from incident_api.rows import Batch, EventRow
+from incident_api.summary import IncidentSummary
+
+
+class Position(NamedTuple):
+    """Where a page ended: the sort time in microseconds, and the id that tells equal times apart."""
+
+    at: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """What a list is restricted to; an empty field restricts nothing.
+
+    *since* and *until* ask for incidents that had anomalies in between, *q* for text in the title, a
+    device, a service or the id.
+    """
+
+    status: tuple[Status, ...] = ()
+    severity: tuple[Severity, ...] = ()
+    category: str = ""
+    ship_id: str = ""
+    service: str = ""
+    device_id: str = ""
+    tracking_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    q: str = ""
+
+
+class IncidentStore(Protocol):
+    async def write(self, batch: Batch) -> None:
+        """Store all rows of *batch*; repeating it, even after half of it succeeded, adds nothing."""
+
+    async def incident(self, incident_id: str) -> StoredIncident | None:
+        """The newest version, its tracking ids left out."""
+
+    async def newest_open(self, most: int) -> Sequence[StoredIncident]:
+        """Open and acknowledged incidents, last updated first."""
+
+    async def page(
+        self, where: IncidentFilter, after: Position | None, most: int
+    ) -> Sequence[IncidentSummary]:
+        """Incidents by ``created_at`` and id, newest first, from *after* on."""
+
+    async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
+        """Of all members, oldest first; the newest when there are more than *most*."""
+
+    async def evidence(
+        self, incident_id: str, after: Position | None, most: int
+    ) -> Sequence[Evidence]:
+        """All members by ``ts`` and anomaly id, newest first, from *after* on."""
+
+    async def timeline(
+        self, incident_id: str, after: Position | None, most: int
+    ) -> Sequence[EventRow]:
+        """All facts by ``ts`` and event id, oldest first, from *after* on."""

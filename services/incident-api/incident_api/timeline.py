@@ -1,0 +1,91 @@
+"""Pure: facts in words, and the bounded timeline that an incident carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiops_core.models import (
+    EnrichedIncident,
+    Incident,
+    IncidentCleared,
+    IncidentTransitioned,
+    IncidentUpdated,
+    Message,
+    TimelineEntry,
+)
+
+TIMELINE_KEPT = 100  # newest entries that an incident carries; all of them are in incident_events
+CORRELATION = "correlation-service"
+
+
+def describe(fact: Message) -> TimelineEntry:
+    """The fact in words, as the timeline shows it."""
+    return _WORDS[type(fact)](fact)
+
+
+def _creation_words(fact: Incident) -> TimelineEntry:
+    return creation(fact.timeline) or TimelineEntry(
+        ts=fact.created_at, kind="created", text=fact.title, actor=CORRELATION
+    )
+
+
+def _update_words(fact: IncidentUpdated) -> TimelineEntry:
+    parts = [fact.reason] if fact.reason else []
+    if fact.members:
+        parts.append(f"{len(fact.members)} anomalies joined")
+    if fact.severity:
+        parts.append(f"severity is now {fact.severity}")
+    text = "; ".join(parts) or "updated"
+    return TimelineEntry(ts=fact.ts, kind="updated", text=text, actor=CORRELATION)
+
+
+def _clear_words(fact: IncidentCleared) -> TimelineEntry:
+    text = f"{fact.resolve_reason}: {fact.note}" if fact.note else fact.resolve_reason
+    return TimelineEntry(ts=fact.ts, kind="cleared", text=text, actor=CORRELATION)
+
+
+def _transition_words(fact: IncidentTransitioned) -> TimelineEntry:
+    said = {
+        "assignee": fact.assignee,
+        "severity": fact.severity,
+        "title": fact.title,
+        "reason": fact.resolve_reason,
+        "merged into": fact.merged_into,
+    }
+    parts = [f"{name} {value}" for name, value in said.items() if value]
+    text = "; ".join([fact.comment, *parts] if fact.comment else parts) or fact.kind
+    return TimelineEntry(ts=fact.ts, kind=fact.kind, text=text, actor=fact.actor)
+
+
+def _insight_words(fact: EnrichedIncident) -> TimelineEntry:
+    insight = fact.llm_insights
+    text = f"explained by {insight.source}: {insight.root_cause}"
+    at = fact.stages.get("insight", fact.ts)
+    return TimelineEntry(ts=at, kind="insight", text=text, actor="llm-enricher")
+
+
+_WORDS: dict[type[Message], Callable[[Any], TimelineEntry]] = {
+    Incident: _creation_words,
+    IncidentUpdated: _update_words,
+    IncidentCleared: _clear_words,
+    IncidentTransitioned: _transition_words,
+    EnrichedIncident: _insight_words,
+}
+
+
+def creation(timeline: Sequence[TimelineEntry]) -> TimelineEntry | None:
+    return next((entry for entry in timeline if entry.kind == "created"), None)
+
+
+def with_entry(incident: Incident, entry: TimelineEntry) -> tuple[TimelineEntry, ...]:
+    return newest_entries((*incident.timeline, entry))
+
+
+def newest_entries(entries: Sequence[TimelineEntry]) -> tuple[TimelineEntry, ...]:
+    """The newest in order of time, and always the creation, first."""
+    created = creation(entries)
+    others = sorted(
+        (e for e in entries if e is not created), key=lambda e: (e.ts, e.kind, e.text, e.actor)
+    )
+    return (*((created,) if created else ()), *others[-(TIMELINE_KEPT - 1) :])

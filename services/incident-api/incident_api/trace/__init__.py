@@ -1,0 +1,1 @@
+"""The way of one log line through the platform."""

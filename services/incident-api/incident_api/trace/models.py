@@ -1,0 +1,62 @@
+"""What the trace endpoint gives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+from aiops_core.models import LlmInsights, UtcDatetime
+from incident_api.summary import IncidentSummary
+
+TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
+
+
+class Stage(BaseModel):
+    """When a stage was passed, and how long after the one before; null while it is still ahead."""
+
+    ts: UtcDatetime | None
+    latency_ms: float | None = Field(description="Since the previous stage.", examples=[2.4])
+
+
+class FastPath(BaseModel):
+    """The four stages of the fast path, in their order."""
+
+    detect: Stage
+    enrich: Stage
+    correlate: Stage
+    store: Stage
+
+
+class TracedInsight(LlmInsights):
+    """The explanation, when it came and how long after the incident's creation."""
+
+    ts: UtcDatetime
+    insight_latency_ms: float | None
+
+
+class LogLine(BaseModel):
+    ts: UtcDatetime
+    ingestion_timestamp: UtcDatetime
+    ship_id: str
+    host: str
+    device_id: str
+    service: str
+    level: str
+    msg: str
+    source: str
+    labels: dict[str, str]
+    raw: str
+
+
+class Trace(BaseModel):
+    tracking_id: str
+    status: TraceStatus
+    total_latency_ms: float | None = Field(description="From ingest to store.", examples=[17.9])
+    stages: FastPath
+    insight: TracedInsight | None
+    log: LogLine | None = Field(description="Null for a metric reading or when it has expired.")
+    anomaly: dict[str, JsonValue] | None = Field(
+        description="As enriched; with several detectors, the one that made the incident."
+    )
+    incident: IncidentSummary | None

@@ -1,0 +1,105 @@
+"""The port to what is stored under one tracking id, and its ClickHouse side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from pydantic import JsonValue, TypeAdapter
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.models import Stages, UtcDatetime
+from incident_api.rows import moment
+
+JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+class TracedLog(NamedTuple):
+    """The line as it is in ``logs.raw``."""
+
+    ts: UtcDatetime
+    ingestion_timestamp: UtcDatetime
+    ship_id: str
+    host: str
+    device_id: str
+    service: str
+    level: str
+    msg: str
+    source: str
+    labels: dict[str, str]
+    raw: str
+
+
+class TracedAnomaly(NamedTuple):
+    """An anomaly that a detector found in the line; *version* 2 once it was enriched."""
+
+    anomaly_id: str
+    version: int
+    stages: Stages
+    body: dict[str, JsonValue]
+
+
+class TracedMember(NamedTuple):
+    """Where an anomaly ended."""
+
+    anomaly_id: str
+    incident_id: str
+    role: str
+    rule: str
+    reason: str
+    stages: Stages
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    log: TracedLog | None
+    anomalies: Sequence[TracedAnomaly]
+    members: Sequence[TracedMember]
+
+
+class TraceStore(Protocol):
+    async def traced(self, tracking_id: str) -> Traced: ...
+
+
+LOG = (
+    "SELECT toUnixTimestamp64Micro(ts), toUnixTimestamp64Micro(ingestion_timestamp), ship_id, host,"
+    " device_id, service, level, msg, source, labels, raw"
+    " FROM logs.raw WHERE tracking_id = %(id)s LIMIT 1"
+)
+ANOMALIES = (
+    "SELECT anomaly_id, version, mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), body"
+    " FROM aiops.anomalies WHERE tracking_id = %(id)s ORDER BY version DESC LIMIT 1 BY anomaly_id"
+)
+MEMBERS = (
+    "SELECT anomaly_id, incident_id, role, rule, reason,"
+    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), toUnixTimestamp64Micro(stored_at)"
+    " FROM aiops.incident_members FINAL WHERE tracking_id = %(id)s"
+)
+
+
+class ClickHouseTrace:
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def traced(self, tracking_id: str) -> Traced:
+        bound = {"id": tracking_id}
+        logs = await self._clickhouse.query(LOG, bound)
+        anomalies = await self._clickhouse.query(ANOMALIES, bound)
+        members = await self._clickhouse.query(MEMBERS, bound)
+        return Traced(
+            log=next((TracedLog._make((moment(r[0]), moment(r[1]), *r[2:])) for r in logs), None),
+            anomalies=[
+                TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
+                for anomaly_id, version, stages, body in anomalies
+            ],
+            members=[
+                TracedMember._make((*row[:5], times(row[5]), moment(row[6]))) for row in members
+            ],
+        )
+
+
+def times(stages: dict[str, int]) -> Stages:
+    return {stage: moment(at) for stage, at in stages.items()}

@@ -1,0 +1,43 @@
+"""``/api/v3/trace``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+
+from incident_api.problems import Problem, responses
+from incident_api.recorder import Recorder, ensure_recovered
+from incident_api.store import IncidentStore
+from incident_api.trace.assembly import assemble, principal
+from incident_api.trace.models import Trace
+from incident_api.trace.queries import TraceStore
+
+router = APIRouter(prefix="/api/v3/trace", tags=["trace"])
+
+Id = Annotated[
+    str, Path(min_length=1, max_length=200, examples=["6f9c1f5e-8f0f-4f53-9c57-7a54b1a2c0de"])
+]
+
+
+@router.get("/{tracking_id}", summary="The way of one line", responses=responses(404, 422, 503))
+async def trace(tracking_id: Id, request: Request) -> Trace:
+    """Each stage of the fast path with its time, and the line, anomaly and incident themselves.
+
+    `not_anomalous`: the line was read and nothing was wrong with it. `suppressed`: a rule hid it.
+    """
+    state = request.app.state
+    recorder: Recorder = state.recorder
+    incidents: IncidentStore = state.store
+    traces: TraceStore = state.traces
+    ensure_recovered(recorder)
+    traced = await traces.traced(tracking_id)
+    member = principal(traced)[1]
+    incident_id = member.incident_id if member else ""
+    stored = recorder.registry.known(incident_id)
+    if stored is None and incident_id:
+        stored = await incidents.incident(incident_id)
+    found = assemble(tracking_id, traced, stored, state.clock())
+    if found is None:
+        raise Problem(404, f"nothing is known under tracking id {tracking_id}")
+    return found

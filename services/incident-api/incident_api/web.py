@@ -1,0 +1,71 @@
+"""The web server, inside the service's own event loop. Signals stay with the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from aiops_core.errors import Misconfigured
+from aiops_core.launch import Web
+
+BACKLOG = 256
+GRACE = 3  # seconds that requests in hand get at shutdown
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM first ends the runtime, which then leaves the server's context."""
+        yield
+
+
+def web(app: ASGIApp) -> Web:
+    """*app* as what ``launch`` serves while the service runs."""
+
+    @contextlib.asynccontextmanager
+    async def served(host: str, port: int) -> AsyncIterator[None]:
+        listening = _listen(host, port)
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield  # the socket listens already: early clients wait in its backlog
+        finally:
+            server.should_exit = True
+            await serving
+            listening.close()
+
+    return served
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; Misconfigured in one line when the address is taken or wrong."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, proto)
+    except OSError as exc:
+        raise Misconfigured(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as exc:
+        listening.close()
+        raise Misconfigured(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    return listening

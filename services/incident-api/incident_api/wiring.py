@@ -1,0 +1,86 @@
+"""The parts of the process, put together once; ``recipe()`` and the tests use the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+
+from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
+from aiops_core.bus import Bus
+from aiops_core.errors import Unavailable
+from aiops_core.launch import Context, Web
+from aiops_core.probe import Readiness
+from aiops_core.retention import RetentionPolicy
+from aiops_core.settings import Settings
+from incident_api.app import Parts, build
+from incident_api.auth.guard import parse_tokens
+from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.history import History
+from incident_api.migrate import migrate, read
+from incident_api.policy import SloPolicy
+from incident_api.recorder import Recorder
+from incident_api.stats.queries import ClickHouseStats
+from incident_api.trace.queries import ClickHouseTrace
+from incident_api.web import web
+
+THREADS = 6  # four tables at once, and requests beside them
+WATCH_EVERY = 3.0  # seconds after which /ready knows that ClickHouse has gone or come back
+
+
+class Wiring:
+    def __init__(self, context: Context, clickhouse: ClickHouse) -> None:
+        settings = context.settings
+        self._clickhouse, self._settings = clickhouse, settings
+        self._retention = RetentionPolicy.load(settings.policies)
+        read(settings.migrations)  # a missing folder shows at once, not when ClickHouse is there
+        store = ClickHouseStore(clickhouse)
+        self.recorder = Recorder(store)
+        self.history = History(store, self.recorder)
+        self.web: Web = web(build(self._parts(context, settings, store)))
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, context: Context) -> AsyncIterator[Self]:
+        context.readiness.needs(DEPENDENCY, required=True)
+
+        def on_state(problem: str | None) -> None:
+            _report(context.readiness, problem)
+
+        url = context.settings.clickhouse_url
+        async with ClickHouse.open(url, threads=THREADS, on_state=on_state) as clickhouse:
+            yield cls(context, clickhouse)
+
+    async def recover(self, bus: Bus) -> None:
+        """The schema first, then the state."""
+        days = self._retention.tables_days
+        await migrate(self._clickhouse, self._settings.migrations, days)
+        await self.recorder.recover(bus)
+
+    async def watch(self) -> None:
+        """Ask ClickHouse for a sign of life, also while there is nothing to store."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            with suppress(Unavailable):
+                await self._clickhouse.ping()
+
+    def _parts(self, context: Context, settings: Settings, store: ClickHouseStore) -> Parts:
+        return Parts(
+            recorder=self.recorder,
+            store=store,
+            stats=ClickHouseStats(self._clickhouse),
+            traces=ClickHouseTrace(self._clickhouse),
+            bus=context.bus,
+            readiness=context.readiness,
+            slo=SloPolicy.load(settings.policies),
+            ship_id=settings.ship_id,
+            tokens=parse_tokens(settings.api_tokens),
+        )
+
+
+def _report(readiness: Readiness, problem: str | None) -> None:
+    if problem:
+        readiness.down(DEPENDENCY, problem)
+    else:
+        readiness.up(DEPENDENCY)

@@ -1,0 +1,307 @@
+"""What incident-api expects of its store: the same of the one in memory and of ClickHouse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.errors import Misconfigured
+from aiops_core.local import clickhouse as embedded
+from aiops_core.models import Message, Role, Severity, Status
+from aiops_core.retention import RetentionPolicy, Tables
+from aiops_core.testing import MemoryBus
+from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.memory_reads import MemoryStats, MemoryTrace
+from incident_api.memory_store import MemoryStore
+from incident_api.migrate import migrate
+from incident_api.recorder import Recorder
+from incident_api.rows import Batch, anomaly_row, micros
+from incident_api.stats.queries import ClickHouseStats, StatsStore
+from incident_api.store import IncidentFilter, IncidentStore, Position
+from incident_api.trace.queries import ClickHouseTrace, TraceStore
+from tests.incident_cases import (
+    NOON,
+    at,
+    cleared,
+    created,
+    detected,
+    enriched,
+    evidence,
+    explained,
+    receive,
+    suppressed,
+    updated,
+)
+
+ROOT = Path(__file__).parents[2]
+TABLES = ("anomalies", "incidents", "incident_members", "incident_events")
+EVERYTHING = IncidentFilter()
+
+
+@dataclass
+class Remembered:
+    incidents: IncidentStore
+    stats: StatsStore
+    traces: TraceStore
+    recorder: Recorder
+
+    async def after(self, *messages: Message) -> None:
+        await receive(self.recorder, self.incidents, *messages)
+
+    async def ids(self, **where: object) -> list[str]:
+        found = await self.incidents.page(IncidentFilter(**where), None, 100)  # type: ignore[arg-type]
+        return [incident.id for incident in found]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[ClickHouse]:
+    async with ClickHouse.open(url) as clickhouse:
+        yield clickhouse
+
+
+@pytest.fixture(params=["memory", "clickhouse"])
+async def remembered(request: pytest.FixtureRequest) -> AsyncIterator[Remembered]:
+    if request.param == "memory":
+        store = MemoryStore()
+        yield Remembered(store, MemoryStats(store), MemoryTrace(store), Recorder(store))
+        return
+    async with connected(request.getfixturevalue("engine")) as clickhouse:
+        await migrate(clickhouse, ROOT / "clickhouse", days())
+        for table in TABLES:
+            await clickhouse.execute(f"TRUNCATE TABLE aiops.{table}")
+        real = ClickHouseStore(clickhouse)
+        yield Remembered(
+            real, ClickHouseStats(clickhouse), ClickHouseTrace(clickhouse), Recorder(real)
+        )
+
+
+def days() -> Tables:
+    return RetentionPolicy.load(ROOT / "policies").tables_days
+
+
+async def test_an_unknown_incident_is_none(remembered):
+    assert await remembered.incidents.incident("nobody") is None
+    assert await remembered.incidents.tracking_ids("nobody", 10) == []
+
+
+async def test_what_was_folded_comes_back_as_it_was(remembered):
+    await remembered.after(created(), updated(2, 1, severity="critical"), explained("llm", 3))
+    stored = await remembered.incidents.incident("i1")
+    kept = remembered.recorder.registry.known("i1")
+    assert stored == kept.model_copy(
+        update={"incident": kept.incident.model_copy(update={"tracking_ids": ()})}
+    )
+
+
+async def test_only_the_newest_version_is_found(remembered):
+    await remembered.after(created())
+    assert await remembered.ids(status=(Status.OPEN,)) == ["i1"]
+    await remembered.after(cleared(2))
+    assert await remembered.ids(status=(Status.OPEN,)) == []
+    assert await remembered.ids(status=(Status.RESOLVED, Status.ACK)) == ["i1"]
+    assert await remembered.incidents.newest_open(10) == []
+
+
+async def test_newest_open_are_those_last_updated(remembered):
+    await remembered.after(*(created(f"i{n}", n) for n in range(4)))
+    await remembered.after(updated(2, 60, incident="i1"), cleared(2, "i3"))
+    found = await remembered.incidents.newest_open(2)
+    assert [stored.incident.id for stored in found] == ["i1", "i2"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"severity": (Severity.CRITICAL,)},
+        {"category": "uplink"},
+        {"ship_id": "ship-2"},
+        {"service": "modemd"},
+        {"device_id": "vsat-1"},
+        {"tracking_id": "t77"},
+        {"since": at(50)},
+        {"q": "MODEM läuft"},
+        {"q": "VSAT-"},
+        {"q": "o'brien\\"},
+    ],
+)
+async def test_filters_find_the_one_and_not_the_other(remembered, where):
+    special = evidence(77, device_id="vsat-1")
+    other = created(
+        "special",
+        77,
+        severity="critical",
+        category="uplink",
+        ship_id="ship-2",
+        affected_services=("modemd",),
+        evidence=(special,),
+        title="Modem läuft heiß, sagt O'Brien\\ 100%",
+    )
+    await remembered.after(created(), other)
+    assert await remembered.ids(**where) == ["special"]
+
+
+async def test_until_ends_the_span(remembered):
+    await remembered.after(created(), created("late", 90))
+    assert await remembered.ids(until=at(30)) == ["i1"]
+
+
+async def test_pages_neither_repeat_nor_skip_while_new_incidents_arrive(remembered):
+    same_time = {"created_at": NOON}
+    await remembered.after(*(created(f"i{n}", n, **same_time) for n in range(7)))
+    seen: list[str] = []
+    after = None
+    for arrival in range(4):
+        page = await remembered.incidents.page(EVERYTHING, after, 2)
+        seen += [incident.id for incident in page]
+        last = page[-1]
+        after = Position(micros(last.created_at), last.id)
+        await remembered.after(created(f"new-{arrival}", 100 + arrival))
+    assert seen == [f"i{n}" for n in (6, 5, 4, 3, 2, 1, 0)]
+
+
+async def test_evidence_and_tracking_ids_are_all_members(remembered):
+    await remembered.after(created(), updated(2, *range(1, 70)), updated(3, 70))
+    first = await remembered.incidents.evidence("i1", None, 40)
+    after = Position(micros(first[-1].ts), first[-1].anomaly_id)
+    rest = await remembered.incidents.evidence("i1", after, 40)
+    shown = [one.tracking_id for one in (*first, *rest)]
+    assert shown == [f"t{n}" for n in range(70, -1, -1)]
+    assert await remembered.incidents.tracking_ids("i1", 50_000) == shown[::-1]
+    assert await remembered.incidents.tracking_ids("i1", 3) == ["t68", "t69", "t70"]
+
+
+async def test_the_timeline_has_every_fact_once(remembered):
+    await remembered.after(created(), updated(2, 1), updated(3, 2))
+    await remembered.after(updated(3, 2), cleared(4))
+    first = await remembered.incidents.timeline("i1", None, 2)
+    rest = await remembered.incidents.timeline("i1", Position(first[-1].ts, first[-1].event_id), 9)
+    assert [row.kind for row in first] == ["created", "updated"]
+    assert [row.kind for row in rest] == ["updated", "cleared"]
+
+
+async def test_a_batch_that_is_written_twice_counts_once(remembered):
+    batch = Batch.of(anomalies=[anomaly_row(enriched(n)) for n in range(3)])
+    for _ in range(3):
+        await remembered.incidents.write(batch)
+    assert await remembered.stats.anomalies(NOON, "severity") == {"high": 3}
+
+
+async def test_stats_count_incidents_members_and_latency(remembered):
+    now = datetime.now(UTC)
+    fresh = {"stages": {"ingest": now - timedelta(milliseconds=40), "correlate": now}}
+    member = evidence(1, **fresh)
+    repeat = evidence(2, role=Role.DUPLICATE, fingerprint="f1", **fresh)
+    incident = created(n=1, evidence=(member, repeat), **fresh)
+    await remembered.after(detected(1), enriched(1), incident, suppressed(5))
+    since = now - timedelta(seconds=5)
+    (count,) = await remembered.stats.incidents(since)
+    assert count == ("high", "open", "network", 1)
+    assert await remembered.stats.incidents(now + timedelta(seconds=60)) == []
+    fast = await remembered.stats.fast_path(since, 1e15)
+    assert (fast.processed, fast.measured, fast.within) == (3, 3, 3)
+    assert fast.p50 is not None and 40 <= fast.p50 < 60_000
+    assert (await remembered.stats.fast_path(since, 1)).within == 0
+    (group,) = await remembered.stats.repetitions(since)
+    assert group[0] == "f1" and group[-2:] == (1, 1)
+    (hidden,) = await remembered.stats.suppressions(since)
+    assert hidden[:3] == ("dock-noise", "link_down", 1)
+    assert hidden.last_matched_at >= since
+    assert await remembered.stats.anomalies(since, "anomaly_type") == {"link_down": 1}
+
+
+async def test_an_empty_span_has_no_latency(remembered):
+    nothing = await remembered.stats.insight_path(NOON, 5000)
+    assert (nothing.processed, nothing.p99) == (0, None)
+
+
+async def test_the_insight_path_is_measured_by_the_first_answer(remembered):
+    await remembered.after(created(), explained("rules", 1), explained("llm", 9))
+    path = await remembered.stats.insight_path(NOON, 5000)
+    assert (path.processed, path.within) == (1, 1)
+    assert path.p99 == pytest.approx(997, abs=1)
+
+
+async def test_a_trace_has_the_enriched_anomaly_and_where_it_ended(remembered):
+    await remembered.after(detected(0), enriched(0), created())
+    traced = await remembered.traces.traced("t0")
+    (anomaly,) = traced.anomalies
+    assert anomaly.version == 2
+    assert anomaly.body["msg"] == "link down on port 0"
+    assert set(anomaly.stages) == {"ingest", "detect", "enrich"}
+    (member,) = traced.members
+    assert (member.incident_id, member.role) == ("i1", "member")
+    assert member.stages["correlate"] == created().stages["correlate"]
+    assert (await remembered.traces.traced("t9")).members == []
+
+
+# The schema itself, which only ClickHouse has.
+
+
+async def sizes(clickhouse: ClickHouse) -> Sequence[tuple[object, ...]]:
+    sql = (
+        "SELECT name, extract(engine_full, 'toIntervalDay\\\\((\\\\d+)\\\\)') FROM system.tables"
+        " WHERE database IN ('aiops', 'logs') ORDER BY name"
+    )
+    return await clickhouse.query(sql)
+
+
+async def test_migrating_again_changes_nothing_and_retention_follows_the_policy(engine):
+    async with connected(engine) as clickhouse:
+        await migrate(clickhouse, ROOT / "clickhouse", days())
+        before = await sizes(clickhouse)
+        await migrate(clickhouse, ROOT / "clickhouse", days())
+        assert await sizes(clickhouse) == before
+        await migrate(clickhouse, ROOT / "clickhouse", Tables(logs_raw=3, anomalies=4, incidents=5))
+        kept = dict(await sizes(clickhouse))
+        assert (kept["raw"], kept["anomalies"], kept["incident_events"]) == ("3", "4", "5")
+
+
+async def test_a_kill_between_a_migration_and_its_record_is_harmless(engine):
+    async with connected(engine) as clickhouse:
+        await migrate(clickhouse, ROOT / "clickhouse", days())
+        await clickhouse.execute("TRUNCATE TABLE aiops.migrations")
+        await migrate(clickhouse, ROOT / "clickhouse", days())
+        ((count,),) = await clickhouse.query("SELECT count() FROM aiops.migrations FINAL")
+        assert count == len(list((ROOT / "clickhouse").glob("*.sql")))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda f: f.write_text(f.read_text() + "\nSELECT 1;\n"), "was changed after"),
+        (lambda f: f.unlink(), "is missing"),
+    ],
+)
+async def test_a_migration_that_changed_later_is_refused(engine, tmp_path, change, complaint):
+    for name in ("0001_init.sql", "0002_more.sql"):
+        (tmp_path / name).write_text("CREATE DATABASE IF NOT EXISTS aiops;\n")
+    async with connected(engine) as clickhouse:
+        await clickhouse.execute("DROP TABLE IF EXISTS aiops.migrations SYNC")
+        try:
+            (tmp_path / "0001_init.sql").write_text((ROOT / "clickhouse/0001_init.sql").read_text())
+            await migrate(clickhouse, tmp_path, days())
+            change(tmp_path / "0002_more.sql")
+            with pytest.raises(Misconfigured, match=complaint):
+                await migrate(clickhouse, tmp_path, days())
+        finally:
+            await clickhouse.execute("DROP TABLE aiops.migrations SYNC")
+
+
+async def test_recovery_loads_the_open_incidents(remembered):
+    await remembered.after(created(), created("i2", 2), cleared(2, "i2"))
+    again = Recorder(remembered.incidents)
+    await again.recover(MemoryBus())
+    assert again.recovered
+    assert again.registry.known("i1") and not again.registry.known("i2")

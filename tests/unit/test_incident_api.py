@@ -1,0 +1,478 @@
+"""Requests -> answers, over the store and the bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aiops_core.errors import Misconfigured
+from aiops_core.models import Message
+from aiops_core.probe import Readiness
+from aiops_core.testing import MemoryBus
+from incident_api.app import Parts, build
+from incident_api.auth.guard import parse_tokens
+from incident_api.memory_reads import MemoryStats, MemoryTrace
+from incident_api.memory_store import MemoryStore
+from incident_api.policy import PathSlo, SloPolicy
+from incident_api.recorder import Recorder
+from incident_api.trace.queries import TracedLog
+from incident_api.web import web
+from tests.incident_cases import (
+    at,
+    cleared,
+    created,
+    detected,
+    enriched,
+    evidence,
+    explained,
+    receive,
+    suppressed,
+    updated,
+)
+
+LOCAL = "http://127.0.0.1"
+API = "/api/v3"
+
+
+@dataclass
+class Desk:
+    parts: Parts
+    store: MemoryStore
+    traces: MemoryTrace
+    bus: MemoryBus
+    recorder: Recorder
+
+    async def after(self, *messages: Message) -> None:
+        await receive(self.recorder, self.store, *messages)
+
+    def client(
+        self, peer: str = "127.0.0.1", tokens: str = "", **headers: str
+    ) -> httpx.AsyncClient:
+        app = build(replace(self.parts, tokens=parse_tokens(tokens)))
+        transport = httpx.ASGITransport(app, client=(peer, 4711), raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url=LOCAL, headers=headers)
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    store, bus = MemoryStore(), MemoryBus()
+    recorder = Recorder(store)
+    await recorder.recover(bus)
+    readiness = Readiness("incident-api", state="serving")
+    traces = MemoryTrace(store)
+    slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
+    parts = Parts(recorder, store, MemoryStats(store), traces, bus, readiness, slo, "ship-1", {})
+    return Desk(parts, store, traces, bus, recorder)
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    async with desk.client() as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, object]:
+    """The problem document of *answer*, which must be one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, object] = answer.json()
+    assert document["status"] == status
+    assert document["title"] and document["detail"]
+    assert document["instance"] == answer.request.url.path
+    return document
+
+
+async def test_an_incident_is_listed_and_shown_with_all_that_is_known(desk, client):
+    await desk.after(created(), updated(2, *range(1, 80)), explained())
+    (listed,) = (await client.get(f"{API}/incidents")).json()["items"]
+    assert (listed["id"], listed["anomaly_count"], listed["status"]) == ("i1", 80, "open")
+    shown = (await client.get(f"{API}/incidents/i1")).json()
+    assert len(shown["evidence"]) == 50
+    assert shown["tracking_ids"] == [f"t{n}" for n in range(80)]
+    assert shown["llm_insights"]["source"] == "rules"
+    assert shown["similar_incidents"][0]["id"] == "old"
+
+
+async def test_pages_are_stable_while_incidents_arrive(desk, client):
+    await desk.after(*(created(f"i{n}", n) for n in range(5)))
+    seen, cursor = [], None
+    for arrival in range(3):
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await client.get(f"{API}/incidents", params=params)).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        await desk.after(created(f"new-{arrival}", 100 + arrival))
+    assert seen == ["i4", "i3", "i2", "i1", "i0"]
+    assert cursor is None
+
+
+async def test_filters_combine(desk, client):
+    await desk.after(created(), created("i2", 2, severity="low"), cleared(2, "i2"))
+    params = {"status": ["open", "resolved"], "severity": "low", "since": at(1).isoformat()}
+    found = (await client.get(f"{API}/incidents", params=params)).json()["items"]
+    assert [item["id"] for item in found] == ["i2"]
+
+
+async def test_evidence_and_timeline_come_in_pages(desk, client):
+    await desk.after(created(), updated(2, 1, 2), cleared(3))
+    page = (await client.get(f"{API}/incidents/i1/evidence", params={"limit": 2})).json()
+    assert [item["tracking_id"] for item in page["items"]] == ["t2", "t1"]
+    rest = await client.get(f"{API}/incidents/i1/evidence", params={"cursor": page["next_cursor"]})
+    assert [item["tracking_id"] for item in rest.json()["items"]] == ["t0"]
+    timeline = (await client.get(f"{API}/incidents/i1/timeline")).json()
+    assert [item["kind"] for item in timeline["items"]] == ["created", "updated", "cleared"]
+    assert timeline["next_cursor"] is None
+
+
+async def test_the_way_of_an_incident_through_the_hands_of_operators(desk, client):
+    await desk.after(created())
+    user = {"X-Grafana-User": "mate"}
+    acked = await client.post(f"{API}/incidents/i1/ack", json={"comment": "on it"}, headers=user)
+    assert acked.json()["status"] == "ack"
+    listed = (await client.get(f"{API}/incidents", params={"status": "ack"})).json()["items"]
+    assert len(listed) == 1  # a list reads what was written just now
+    edit = {"assignee": "eto", "severity": "critical", "title": "Core switch"}
+    assert (await client.patch(f"{API}/incidents/i1", json=edit)).json()["assignee"] == "eto"
+    body = {"resolve_reason": "cable replaced"}
+    resolved = (await client.post(f"{API}/incidents/i1/resolve", json=body)).json()
+    assert (resolved["status"], resolved["resolve_reason"]) == ("resolved", "cable replaced")
+    assert (await client.post(f"{API}/incidents/i1/reopen")).json()["status"] == "open"
+    said = await client.post(f"{API}/incidents/i1/comments", json={"comment": "watching"})
+    assert said.status_code == 201
+    facts = [m for m in desk.bus.published if m.subject == "incidents.transitioned"]
+    assert [(m.kind, m.change) for m in facts] == [
+        ("ack", 1),
+        ("edit", 2),
+        ("resolve", 3),
+        ("reopen", 4),
+        ("comment", 5),
+    ]
+    assert facts[0].actor == "mate"
+    version = desk.store.incidents["i1"].version
+    await desk.after(*facts)  # as they come back from the stream
+    assert desk.store.incidents["i1"].version == version
+    assert len(desk.store.events) == 6
+
+
+async def test_a_repeated_request_changes_nothing(desk, client):
+    await desk.after(created())
+    for _ in range(2):
+        assert (await client.post(f"{API}/incidents/i1/ack")).status_code == 200
+    assert len(desk.bus.published) == 1
+
+
+async def test_a_resolved_incident_is_not_acknowledged(desk, client):
+    await desk.after(created(), cleared(2))
+    document = problem(await client.post(f"{API}/incidents/i1/ack"), 409)
+    assert "is resolved" in str(document["detail"])
+    assert desk.bus.published == []
+
+
+async def test_an_open_incident_is_not_reopened(desk, client):
+    await desk.after(created())
+    problem(await client.post(f"{API}/incidents/i1/reopen"), 409)
+
+
+async def test_two_requests_at_once_are_one_after_the_other(desk, client):
+    await desk.after(created())
+    texts = [f"comment {n}" for n in range(8)]
+    await asyncio.gather(
+        *(client.post(f"{API}/incidents/i1/comments", json={"comment": text}) for text in texts)
+    )
+    changes = [m.change for m in desk.bus.published]
+    assert changes == list(range(1, 9))
+    stored = desk.recorder.registry.known("i1")
+    assert {e.text for e in stored.incident.timeline if e.kind == "comment"} == set(texts)
+
+
+async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(desk, client):
+    new = {"title": "Smoke in the rack", "severity": "critical", "affected_devices": ["rack-1"]}
+    answer = await client.post(f"{API}/incidents", json=new)
+    assert answer.status_code == 201
+    address = answer.headers["location"]
+    shown = (await client.get(address)).json()
+    assert (shown["title"], shown["category"], shown["ship_id"]) == (
+        "Smoke in the rack",
+        "manual",
+        "ship-1",
+    )
+    assert len((await client.get(f"{API}/incidents")).json()["items"]) == 1
+    (message,) = desk.bus.published
+    assert (message.subject, message.id) == ("incidents.created", shown["id"])
+    await desk.after(message)
+    assert desk.store.incidents[shown["id"]].version == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/incidents?limit=0", None),
+        ("GET", "/incidents?limit=501", None),
+        ("GET", "/incidents?status=broken", None),
+        ("GET", "/incidents?since=yesterday", None),
+        ("GET", "/incidents?cursor=nonsense", None),
+        ("GET", "/incidents?cursor=WyJhIiwxXQ", None),
+        ("GET", "/stats?time_range=1y", None),
+        ("GET", "/stats?time_range=0h", None),
+        ("GET", "/stats/type?time_range=9999d", None),
+        ("POST", "/incidents", {"title": ""}),
+        ("POST", "/incidents", {"title": "x", "colour": "red"}),
+        ("PATCH", "/incidents/i1", {}),
+        ("POST", "/incidents/i1/comments", {"comment": "   "}),
+    ],
+)
+async def test_mistakes_in_a_request_are_named(desk, client, method, path, body):
+    await desk.after(created())
+    document = problem(await client.request(method, API + path, json=body), 422)
+    assert any(word in str(document["detail"]) for word in ("query.", "body"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/incidents/nobody"),
+        ("GET", "/incidents/nobody/timeline"),
+        ("GET", "/incidents/nobody/evidence"),
+        ("POST", "/incidents/nobody/ack"),
+        ("GET", "/trace/nobody"),
+        ("GET", "/nothing/here"),
+    ],
+)
+async def test_what_is_not_there_is_404(client, method, path):
+    problem(await client.request(method, API + path), 404)
+
+
+async def test_a_wrong_method_is_a_problem_too(client):
+    problem(await client.delete(f"{API}/incidents"), 405)
+
+
+async def test_broken_json_is_a_problem_too(client):
+    headers = {"content-type": "application/json"}
+    answer = await client.post(f"{API}/incidents", content=b"{", headers=headers)
+    problem(answer, 422)
+
+
+async def test_while_the_store_is_away_the_answer_is_503_and_says_when_to_try_again(desk, client):
+    await desk.after(created())
+    desk.store.problem = "clickhouse does not answer"
+    for path in ("/incidents", "/incidents/other"):
+        answer = await client.get(API + path)
+        problem(answer, 503)
+        assert answer.headers["retry-after"]
+    desk.parts.readiness.needs("clickhouse", required=True)
+    desk.parts.readiness.down("clickhouse", "clickhouse does not answer")
+    problem(await client.post(f"{API}/incidents/i1/ack"), 503)
+    desk.bus.connected = False
+    problem(await client.get(f"{API}/stats"), 503)
+    assert desk.bus.published == []
+
+
+async def test_before_it_has_recovered_it_says_so(desk, client):
+    desk.recorder.recovered = False
+    for path in ("/incidents", "/stats", "/trace/t1"):
+        assert "starting" in str(problem(await client.get(API + path), 503)["detail"])
+
+
+async def test_a_bug_is_500_without_a_traceback_for_the_client(desk, client, capsys):
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    desk.store.page = broken  # type: ignore[method-assign]
+    answer = await client.get(f"{API}/incidents")
+    assert "secret" not in json.dumps(problem(answer, 500))
+    logged = capsys.readouterr()
+    assert "secret detail" in logged.out + logged.err
+
+
+async def test_stats_have_exactly_the_agreed_keys(desk, client):
+    now = datetime.now(UTC)
+    fresh = {"stages": {"ingest": now, "correlate": now}}
+    incident = created(evidence=(evidence(0, **fresh),), **fresh)
+    await desk.after(detected(), enriched(), incident, suppressed(8))
+    stats = (await client.get(f"{API}/stats", params={"time_range": "15m"})).json()
+    assert set(stats) == {
+        "time_range",
+        "total",
+        "by_severity",
+        "by_status",
+        "by_category",
+        "fast_path",
+        "insight_path",
+        "fast_path_latency_p99",
+        "insight_path_latency_p99",
+    }
+    assert stats["total"] == 1
+    assert stats["by_severity"] == {"low": 0, "medium": 0, "high": 1, "critical": 0}
+    assert stats["by_category"] == {"network": 1}
+    path = stats["fast_path"]
+    assert set(path) == {"processed", "errors", "latency_ms", "slo_ms", "compliance"}
+    assert set(path["latency_ms"]) == {"p50", "p95", "p99"}
+    assert (path["processed"], path["slo_ms"]) == (2, 100)
+    assert stats["fast_path_latency_p99"] == path["latency_ms"]["p99"]
+    assert stats["insight_path"]["compliance"] is None
+
+
+async def test_dead_letters_are_the_errors_of_their_path(desk, client):
+    desk.bus.put("dead.enrichment-service", b"{")
+    desk.bus.put("dead.llm-enricher", b"{")
+    stats = (await client.get(f"{API}/stats")).json()
+    assert (stats["fast_path"]["errors"], stats["insight_path"]["errors"]) == (1, 1)
+
+
+async def test_the_breakdowns(desk, client):
+    now = datetime.now(UTC)
+    fresh = {"stages": {"ingest": now, "correlate": now}}
+    members = (
+        evidence(0, **fresh),
+        evidence(1, role="duplicate", fingerprint="f0", **fresh),
+    )
+    await desk.after(enriched(0), created(evidence=members, **fresh), suppressed(5), suppressed(6))
+    said = {name: (await client.get(f"{API}/stats/{name}")).json() for name in NAMES}
+    assert said["severity"]["anomalies"]["high"] == 1
+    assert said["type"] == {
+        "time_range": "1h",
+        "anomalies": {"link_down": 1},
+        "incidents": {"network": 1},
+    }
+    assert (said["duplicates"]["members"], said["duplicates"]["duplicates"]) == (1, 1)
+    assert said["duplicates"]["top"][0]["fingerprint"] == "f0"
+    (rule,) = said["suppressions"]["by_rule"]
+    assert (rule["rule"], rule["hidden"], rule["by_type"]) == ("dock-noise", 2, {"link_down": 2})
+
+
+NAMES = ("severity", "type", "duplicates", "suppressions")
+
+
+async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(desk, client):
+    await desk.after(detected(), enriched(), created(), explained())
+    desk.traces.logs["t0"] = line()
+    trace = (await client.get(f"{API}/trace/t0")).json()
+    assert set(trace) == {
+        "tracking_id",
+        "status",
+        "total_latency_ms",
+        "stages",
+        "insight",
+        "log",
+        "anomaly",
+        "incident",
+    }
+    assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
+    assert [trace["stages"][s]["latency_ms"] for s in ("detect", "enrich", "correlate")] == [1] * 3
+    total = sum(stage["latency_ms"] for stage in trace["stages"].values())
+    assert trace["total_latency_ms"] == pytest.approx(total)
+    assert trace["status"] == "complete"
+    assert trace["anomaly"]["msg"] == trace["log"]["msg"] == "link down on port 0"
+    assert trace["incident"]["id"] == "i1"
+    assert trace["insight"]["source"] == "rules"
+
+
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ((), "not_anomalous"),
+        ((detected(),), "in_progress"),
+        ((detected(), enriched(), suppressed()), "suppressed"),
+    ],
+)
+async def test_a_trace_says_how_far_its_line_came(desk, client, messages, status):
+    desk.traces.logs["t0"] = line()
+    await desk.after(*messages)
+    trace = (await client.get(f"{API}/trace/t0")).json()
+    assert trace["status"] == status
+    assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
+    assert trace["incident"] is None
+
+
+def line() -> TracedLog:
+    msg = "link down on port 0"
+    return TracedLog(
+        at(0), at(0), "ship-1", "host-0", "sw-0", "switchd", "error", msg, "file", {}, msg
+    )
+
+
+async def test_without_tokens_only_this_host_is_served(desk):
+    async with desk.client(peer="10.1.2.3") as client:
+        problem(await client.get(f"{API}/incidents"), 403)
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.get("/ready")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 200
+    for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
+        async with desk.client(**headers) as client:
+            problem(await client.get(f"{API}/incidents"), 403)
+    async with desk.client(peer="::1", origin="http://localhost:3000") as client:
+        assert (await client.get(f"{API}/incidents")).status_code == 200
+
+
+async def test_with_tokens_the_role_decides(desk):
+    await desk.after(created())
+    tokens = "viewer:look-only-1, operator:hands-on-2"
+    async with desk.client(peer="10.1.2.3", tokens=tokens) as client:
+        answer = await client.get(f"{API}/incidents")
+        problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        problem(await client.get(f"{API}/incidents", headers=bearer("wrong-wrong")), 401)
+        look, hands = bearer("look-only-1"), bearer("hands-on-2")
+        assert (await client.get(f"{API}/incidents", headers=look)).status_code == 200
+        problem(await client.post(f"{API}/incidents/i1/ack", headers=look), 403)
+        assert (await client.post(f"{API}/incidents/i1/ack", headers=hands)).status_code == 200
+    (fact,) = desk.bus.published
+    assert fact.actor == "operator"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("text", ["king:longenough", "viewer:short", "nonsense"])
+def test_a_mistake_in_the_tokens_stops_the_start(text):
+    with pytest.raises(Misconfigured, match="AIOPS_API_TOKENS"):
+        parse_tokens(text)
+
+
+async def test_every_operation_is_described(desk):
+    schema = build(desk.parts).openapi()
+    operations = [
+        (path, method, operation)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) >= 17
+    for path, method, operation in operations:
+        assert operation["summary"], path
+        good = next(v for k, v in operation["responses"].items() if k.startswith("2"))
+        assert good["content"], (path, method)
+        for status, response in operation["responses"].items():
+            if path.startswith(API) and status[0] in "45":
+                assert "application/problem+json" in response["content"]
+    known = schema["components"]["schemas"]
+    named = [part.split('"')[0] for part in json.dumps(schema).split("#/components/schemas/")[1:]]
+    assert set(named) <= set(known)
+    ids = [operation["operationId"] for _, _, operation in operations]
+    assert len(set(ids)) == len(ids)
+
+
+async def test_the_policy_file_is_what_the_service_reads(policies: Path):
+    slo = SloPolicy.load(policies)
+    assert (slo.fast_path.latency_ms, slo.insight_path.latency_ms) == (100, 5000)
+
+
+async def test_a_taken_port_is_one_clear_line(desk):
+    app = build(desk.parts)
+    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(Misconfigured, match=f"cannot listen on 127.0.0.1:{port}"):
+        async with web(app)("127.0.0.1", port):
+            pass
+    server.close()
+    async with web(app)("127.0.0.1", port), httpx.AsyncClient() as client:
+        assert (await client.get(f"{LOCAL}:{port}/health")).json()["status"] == "ok"
+    async with web(app)("127.0.0.1", port):
+        pass  # the port is free again

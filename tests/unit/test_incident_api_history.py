@@ -1,0 +1,58 @@
+"""The history of anomalies: every one stored once, in its last version, before it is acknowledged."""
+
+import pytest
+
+from aiops_core.errors import Unavailable
+from aiops_core.testing import MemoryBus
+from incident_api.history import History
+from incident_api.memory_store import MemoryStore
+from incident_api.recorder import Recorder
+from tests.incident_cases import detected, enriched
+
+
+@pytest.fixture
+async def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+async def history(store):
+    recorder = Recorder(store)
+    await recorder.recover(MemoryBus())
+    return History(store, recorder, pace=0)
+
+
+async def test_a_detected_and_enriched_anomaly_is_one_row_the_enriched(history, store):
+    for message in (enriched(1, severity="critical"), detected(1)):
+        await history.anomaly(message)
+    await history.commit()
+    (row,) = store.anomalies.values()
+    assert (row.version, row.severity, row.device_id) == (2, "critical", "sw-1")
+
+
+async def test_what_a_failing_store_refused_is_stored_later_with_what_came_since(history, store):
+    await history.anomaly(detected(1))
+    store.problem = "connection refused"
+    with pytest.raises(Unavailable):
+        await history.commit()
+    await history.anomaly(detected(2))
+    store.problem = None
+    await history.commit()
+    assert len(store.anomalies) == 2
+
+
+async def test_a_wild_clock_is_cut_to_what_a_column_can_hold(history, store):
+    await history.anomaly(detected(1, ts="0002-01-01T00:00:00Z"))
+    await history.anomaly(detected(2, ts="9999-01-01T00:00:00Z"))
+    await history.commit()
+    assert sorted(row.ts for row in store.anomalies.values()) == [0, 4_102_444_800_000_000]
+
+
+async def test_it_waits_for_the_tables(store):
+    with pytest.raises(Unavailable):
+        await History(store, Recorder(store)).recover(MemoryBus())
+
+
+async def test_it_has_a_consumer_of_its_own_and_the_dead_letters_of_the_service(history):
+    service = history.service()
+    assert (service.name, service.group) == ("incident-api", "incident-api-history")

@@ -1,0 +1,195 @@
+"""Messages -> rows, stored before they are acknowledged, each counted once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from prometheus_client import REGISTRY
+
+from aiops_core.bus import Outgoing
+from aiops_core.errors import Unavailable
+from aiops_core.models import Message, Status
+from aiops_core.probe import Readiness
+from aiops_core.runtime import Runtime, Service
+from aiops_core.testing import MemoryBus
+from incident_api import registry as registry_module
+from incident_api.memory_store import MemoryStore
+from incident_api.recorder import Recorder
+from incident_api.registry import Registry
+from tests.incident_cases import (
+    cleared,
+    created,
+    explained,
+    suppressed,
+    transitioned,
+    updated,
+)
+
+
+async def recorder_on(store: MemoryStore, bus: MemoryBus | None = None) -> Recorder:
+    recorder = Recorder(store)
+    await recorder.recover(bus or MemoryBus())
+    return recorder
+
+
+async def handle(recorder: Recorder, *messages: Message) -> None:
+    for message in messages:
+        await recorder.handlers[type(message)](message)
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_several_versions_of_an_incident_in_one_batch_are_one_row():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created(), updated(2, 1), updated(3, 2), cleared(4))
+    await recorder.commit()
+    assert store.writes == 1
+    assert store.incidents["i1"].anomaly_count == 3
+    assert store.incidents["i1"].status == "resolved"
+    assert [row.kind for row in store.events.values()] == [
+        "created",
+        "updated",
+        "updated",
+        "cleared",
+    ]
+    assert {row.incident_id for row in store.members.values()} == {"i1"}
+
+
+async def test_each_member_passes_the_stage_store_and_is_measured_once():
+    before = metric("aiops_fast_path_requests_total")
+    recorder = await recorder_on(MemoryStore())
+    await handle(recorder, created(), updated(2, 1, 2), updated(2, 1, 2), suppressed(9))
+    await recorder.commit()
+    assert metric("aiops_fast_path_requests_total") - before == 4
+    stored = recorder.registry.known("i1")
+    assert stored and all("store" in one.stages for one in stored.incident.evidence)
+
+
+async def test_a_suppressed_anomaly_ends_in_no_incident_but_under_its_rule():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, suppressed(1))
+    await recorder.commit()
+    (row,) = store.members.values()
+    assert (row.role, row.incident_id, row.rule) == ("suppressed", "", "dock-noise")
+
+
+async def test_the_first_explanation_is_measured_the_second_is_not():
+    before = metric("aiops_insight_path_requests_total")
+    recorder = await recorder_on(MemoryStore())
+    await handle(recorder, created(), explained("rules", 1), explained("llm", 5))
+    assert metric("aiops_insight_path_requests_total") - before == 1
+
+
+async def test_while_the_store_is_away_nothing_is_lost_and_then_all_is_stored_once():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    store.problem = "connection refused"
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await recorder.commit()
+    await handle(recorder, updated(2, 1))
+    store.problem = None
+    await recorder.commit()
+    assert store.incidents["i1"].anomaly_count == 2
+    assert (len(store.members), len(store.events)) == (2, 2)
+
+
+async def test_a_killed_recorder_goes_on_from_the_store_and_folds_nothing_twice():
+    store = MemoryStore()
+    first = await recorder_on(store)
+    await handle(first, created(), updated(2, 1))
+    await first.commit()
+    second = await recorder_on(store)
+    await handle(second, created(), updated(2, 1), updated(3, 2))
+    await second.commit()
+    assert store.incidents["i1"].anomaly_count == 3
+    assert len(store.members) == 3
+
+
+async def test_what_a_half_written_batch_lacks_comes_with_its_redelivery():
+    store = MemoryStore()
+    first = await recorder_on(store)
+    await handle(first, created(), updated(2, 1))
+    await first.commit()
+    store.members.clear()
+    store.events.clear()
+    second = await recorder_on(store)
+    await handle(second, created(), updated(2, 1))
+    await second.commit()
+    assert len(store.members) == 2
+    assert len(store.events) == 2
+    assert store.incidents["i1"].anomaly_count == 2
+
+
+async def test_a_transition_that_a_kill_left_in_the_stream_is_folded_before_serving():
+    store, bus = MemoryStore(), MemoryBus()
+    first = await recorder_on(store, bus)
+    await handle(first, created())
+    await first.commit()
+    await bus.publish([Outgoing(transitioned(1, "ack"), "x")])
+    bus.put("incidents.transitioned", b"not JSON")
+    second = await recorder_on(store, bus)
+    stored = second.registry.known("i1")
+    assert stored and stored.incident.status is Status.ACK
+    assert store.incidents["i1"].status == "ack"
+
+
+async def test_a_fact_waits_for_the_store_rather_than_being_given_up(monkeypatch):
+    monkeypatch.setattr(registry_module, "RETRY", (0.01,))
+    store = MemoryStore()
+    first = await recorder_on(store)
+    await handle(first, created(), cleared(2))
+    await first.commit()
+    second = await recorder_on(store)
+    store.problem = "restarting"
+    waiting = asyncio.create_task(handle(second, updated(3, 1)))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    store.problem = None
+    await waiting
+    await second.commit()
+    assert store.incidents["i1"].anomaly_count == 2
+    assert store.incidents["i1"].status == "resolved"
+
+
+async def test_memory_is_bounded_and_what_is_forgotten_is_looked_up():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    recorder.registry = Registry(store, kept=5)
+    await handle(recorder, *(created(f"i{n}", n) for n in range(20)))
+    assert len(recorder.registry) == 20  # nothing that is not stored is forgotten
+    await recorder.commit()
+    assert len(recorder.registry) == 5
+    await handle(recorder, updated(2, 50, incident="i0"))
+    await recorder.commit()
+    assert store.incidents["i0"].anomaly_count == 2
+
+
+async def test_in_the_runtime_messages_are_acknowledged_after_they_are_stored():
+    store, bus = MemoryStore(), MemoryBus()
+    recorder = Recorder(store)
+    service = Service(
+        "incident-api",
+        handlers=recorder.handlers,
+        recover=recorder.recover,
+        commit=recorder.commit,
+    )
+    runtime = Runtime(service, bus, Readiness("incident-api"))
+    store.problem = "away"
+    running = asyncio.create_task(runtime.run())
+    await bus.publish([Outgoing(created(), "1"), Outgoing(updated(2, 1), "2")])
+    await asyncio.sleep(0.05)
+    assert bus.acked == []
+    store.problem = None
+    async with asyncio.timeout(5):
+        while len(bus.acked) < 2:
+            await asyncio.sleep(0.01)
+    assert store.incidents["i1"].anomaly_count == 2
+    runtime.stop.set()
+    await running
