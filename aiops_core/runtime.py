@@ -61,6 +61,9 @@ class Service:
     path: Literal["fast", "insight"] = "fast"
     concurrency: int = 1
     batch: int = 256
+    pace: float = (
+        0.0  # seconds between the starts of two batches at least; what arrives waits together
+    )
     grace: float = 8.0  # seconds that messages in flight get to finish after a stop
     recover: Callable[[Bus], Awaitable[None]] | None = None
     merge: Merge | None = None
@@ -142,16 +145,21 @@ class Runtime:
 
     async def _consume(self, inbox: Inbox) -> None:
         if self.service.concurrency == 1:
-            while batch := await self._unless_stopped(inbox.take(self.service.batch)):
-                async with self._turn:
-                    await self._settle(batch)
-            return
+            return await self._consume_in_order(inbox)
         slots = asyncio.Semaphore(self.service.concurrency)
         async with asyncio.TaskGroup() as tasks:
             await slots.acquire()
             while batch := await self._unless_stopped(inbox.take(1)):
                 tasks.create_task(self._settle(batch)).add_done_callback(lambda _: slots.release())
                 await slots.acquire()  # a full service stops pulling: back-pressure
+
+    async def _consume_in_order(self, inbox: Inbox) -> None:
+        while batch := await self._unless_stopped(inbox.take(self.service.batch)):
+            next_start = time.monotonic() + self.service.pace
+            async with self._turn:
+                await self._settle(batch)
+            if (wait := next_start - time.monotonic()) > 0:
+                await self._unless_stopped(asyncio.sleep(wait))
 
     async def _settle(self, batch: Sequence[Delivery]) -> None:
         """Handle *batch*; publish what it causes; acknowledge, retry or bury each of its messages."""

@@ -154,9 +154,10 @@ def suppressed(n: int = 0, by: str = "dock-noise") -> AnomalySuppressed:
 
 async def receive(recorder: Recorder, store: IncidentStore, *messages: Message) -> None:
     """What both consumers of incident-api do with *messages*."""
-    history = History(store, recorder, pace=0)
-    handlers = {**recorder.handlers, **history.service().handlers}
+    history = History(store, recorder)
     for message in messages:
-        await handlers[type(message)](message)
+        for handle in (recorder.handlers, history.service().handlers):
+            if type(message) in handle:
+                await handle[type(message)](message)
     await recorder.commit()
     await history.commit()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +34,9 @@ _PASSING = {
     252,  # TOO_MANY_PARTS: merges lag behind
     735,  # QUERY_WAS_CANCELLED_BY_CLIENT
 }
+
+# It logs a traceback for every refused connection; the adapter says the same in one line.
+logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 
 class QueryFailed(AiopsError):
@@ -72,10 +77,18 @@ class ClickHouse:
         try:
             yield store
         finally:
-            store._pool.shutdown(wait=False, cancel_futures=True)
-            for client in store._clients:
-                client.disconnect()  # ends a query that hangs, which would hold up the stop
-            store._pool.shutdown(wait=True)
+            store._close()
+
+    def _close(self) -> None:
+        """Cut the connections first: a query that hangs would hold up the stop."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients:
+            if connected := client.connection.socket:
+                with contextlib.suppress(OSError):
+                    connected.shutdown(socket.SHUT_RDWR)
+        self._pool.shutdown(wait=True)
+        for client in self._clients:
+            client.disconnect()
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         """Rows of *sql*; *parameters* are bound as ``%(name)s``, never formatted by the caller."""
@@ -97,9 +110,11 @@ class ClickHouse:
         """Insert *rows* in one block. Of several inserts with the same *token* only the first counts."""
         if not rows:
             return
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
-        settings = {"insert_deduplication_token": token} if token else {}
-        await self._run(lambda client: client.execute(sql, list(rows), settings=settings))
+        # In the statement, not beside it: the embedded engine pays a query for each setting that comes
+        # with the protocol, and the token is another one every time.
+        settings = f"SETTINGS insert_deduplication_token = {_quoted(token)} " if token else ""
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) {settings}VALUES"
+        await self._run(lambda client: client.execute(sql, list(rows)))
 
     async def ping(self) -> None:
         """Raises Unavailable when the server does not answer."""
@@ -138,6 +153,11 @@ class ClickHouse:
             self._local.client = client
             self._clients.append(client)
         return client
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _with_timeouts(url: str) -> str:

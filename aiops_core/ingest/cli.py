@@ -1,4 +1,4 @@
-"""``aiops replay FILES...``: send log files as if they happened now."""
+"""``aiops replay FILES...``: send log files; their incidents are those of then."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def replay(
         bool, typer.Option("--dry-run", help="Show what would be sent; needs no server.")
     ] = False,
 ) -> None:
-    """Send log files to the platform as if they happened now.
+    """Send log files to the platform; every line keeps the time that it states.
+
+    So the incidents are those of then; only lines without a time happen now.
 
     Exit code 0: all lines sent; 1: some were refused; 2: nothing could be read or sent; 130: Ctrl-C.
     """

@@ -18,17 +18,18 @@ class Pacer:
         rate: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tick: float = TICK,
     ) -> None:
-        self._rate, self._clock, self._sleep = rate, clock, sleep
+        self._rate, self._clock, self._sleep, self._tick = rate, clock, sleep, tick
         self._start = clock()
         self._given = 0
 
     async def allowance(self) -> int:
         """Wait for the next tick in which at least one line is due; return how many are."""
-        await self._sleep(TICK)
+        await self._sleep(self._tick)
         while (due := self._due()) < 1:
             await self._sleep(
-                max(TICK, (self._given + 1) / self._rate + self._start - self._clock())
+                max(self._tick, (self._given + 1) / self._rate + self._start - self._clock())
             )
         self._given += due
         return due

@@ -38,7 +38,7 @@ async def test_every_anomalous_line_is_in_exactly_one_incident_whoever_is_killed
             sent = await sending
         anomalous = set(sent.anomalous)
         async with ClickHouse.open(fleet.settings.clickhouse_url) as store:
-            book = await ledger.settled(store, load.ship_id, sent.began, len(anomalous), within=60)
+            book = await ledger.settled(store, load.ship_id, sent.began, anomalous, within=60)
             assert (book.lost(anomalous), book.doubled(anomalous)) == ([], [])
             async with nats_bus(fleet.settings.nats_url) as bus:
                 facts = await ledger.published(bus)

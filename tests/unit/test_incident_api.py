@@ -437,6 +437,13 @@ def test_a_mistake_in_the_tokens_stops_the_start(text):
         parse_tokens(text)
 
 
+@pytest.mark.parametrize("token", ["change-me-api-token", "CHANGE-ME-please"])
+def test_a_token_that_everybody_knows_stops_the_start(token):
+    with pytest.raises(Misconfigured, match=r"the token of operator is the placeholder") as refused:
+        parse_tokens(f"viewer:look-only-1,operator:{token}")
+    assert token not in str(refused.value)
+
+
 async def test_every_operation_is_described(desk):
     schema = build(desk.parts).openapi()
     operations = [

@@ -196,6 +196,21 @@ async def test_recovery_comes_before_the_first_message_and_is_repeated_until_it_
     assert order == ["recover", "recover", "handle"]
 
 
+async def test_a_pace_gathers_what_arrives_between_two_batches():
+    bus, commits = MemoryBus(), []
+
+    async def commit():
+        commits.append(len(bus.acked))
+
+    service = Service("s", {MetricSample: nothing}, commit=commit, pace=0.1)
+    async with running(bus, service):
+        for n in range(10):
+            await bus.publish([out(sample(1, n=n))])
+            await asyncio.sleep(0.001)
+        await until(lambda: len(bus.acked) == 10)
+    assert len(commits) == 2
+
+
 async def test_merge_joins_the_effects_of_a_batch():
     bus = MemoryBus()
     await bus.publish([out(line("x", n=n)) for n in range(3)])

@@ -60,13 +60,13 @@ async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:
 
 
 async def settled(
-    store: ClickHouse, ship_id: str, since: datetime, wanted: int, within: float
+    store: ClickHouse, ship_id: str, since: datetime, anomalous: Collection[str], within: float
 ) -> Ledger:
-    """The stored ledger once it holds *wanted* anomalies, or what it holds after *within* seconds."""
+    """The stored ledger once all *anomalous* are in it, or what it holds after *within* seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
         ledger = await stored(store, ship_id, since)
-        if len(ledger.places) >= wanted or asyncio.get_running_loop().time() > deadline:
+        if not ledger.lost(anomalous) or asyncio.get_running_loop().time() > deadline:
             return ledger
         await asyncio.sleep(0.25)
 
@@ -74,8 +74,11 @@ async def settled(
 async def stage_times(
     store: ClickHouse, ship_id: str, since: datetime
 ) -> list[tuple[datetime, ...]]:
-    """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path."""
-    columns = ", ".join(f"stages['{stage}']" for stage in PATH)
+    """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path.
+
+    ``store`` is ClickHouse's own time of the row, so that waiting for the insert is in it.
+    """
+    columns = ", ".join([*(f"stages['{stage}']" for stage in PATH[:-1]), "stored_at"])
     return await store.query(
         f"SELECT {columns} FROM aiops.incident_members "  # noqa: S608 - constants of this module
         "WHERE ship_id = %(ship)s AND stored_at >= %(since)s LIMIT 1 BY tracking_id",

@@ -14,8 +14,9 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.runtime import utc_now
 from aiops_core.utils import generate_tracking_id
 
-IN_FLIGHT = 64  # batches on their way at most
+IN_FLIGHT = 500  # batches on their way at most; each waits for its rows in the history too
 LARGEST_BATCH = 500  # lines
+TICK = 0.005  # seconds: lines come one by one, as far as the event loop can
 
 # Lines that detection finds by its patterns or by their level, and lines that it does not.
 WRONG = (
@@ -80,7 +81,7 @@ async def send(load: Load, sink: Sink) -> Sent:
     """Send *load* through *sink*, a few batches at a time in flight; a slow sink slows it down."""
     sent, started = Sent(utc_now()), time.monotonic()
     slots = asyncio.Semaphore(IN_FLIGHT)
-    pacer = Pacer(load.rate) if load.rate else None
+    pacer = Pacer(load.rate, tick=TICK) if load.rate else None
     async with asyncio.TaskGroup() as tasks:
         while sent.lines < load.total:
             due = await pacer.allowance() if pacer else LARGEST_BATCH

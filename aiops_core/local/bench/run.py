@@ -114,7 +114,7 @@ async def measure(parts: Parts, load: Load) -> Outcome:
     meter, started = Meter(parts.fleet.pids), time.monotonic()
     async with open_sink(parts.settings) as sink:
         sent = await send(load, sink)
-    book = await ledger.settled(parts.store, load.ship_id, sent.began, len(sent.anomalous), SETTLE)
+    book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
     seconds = time.monotonic() - started
     times = await ledger.stage_times(parts.store, load.ship_id, sent.began)
     return _outcome(sent, book, by_stage(times, ledger.PATH), seconds, meter.read(seconds))

@@ -10,6 +10,7 @@ from aiops_core.runtime import Service
 from incident_api.wiring import Wiring
 
 BATCH = 1024  # messages: a write costs the same for one row and for hundreds
+PACE = 0.05  # seconds: each write makes a part per table, which ClickHouse has to merge
 
 
 @asynccontextmanager
@@ -21,6 +22,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             "incident-api",
             handlers=wiring.recorder.handlers,
             batch=BATCH,
+            pace=PACE,
             recover=wiring.recover,
             commit=wiring.recorder.commit,
             background=[wiring.watch],

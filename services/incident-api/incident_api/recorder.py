@@ -7,7 +7,6 @@ off is completed. Only the fold, and the metrics with it, counts each fact once.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -44,7 +43,6 @@ from incident_api.store import IncidentStore
 
 SERVICE = "incident-api"
 STAGE = "store"
-PACE = 0.02  # seconds from one write's start to the next's at least: each makes a part per table that must be merged
 PRELOADED = 1000  # open incidents
 RECENT = timedelta(minutes=10)  # in which a transition may have been published but not yet stored
 NOTHING: Sequence[Message] = ()
@@ -62,7 +60,6 @@ class Recorder:
         self._arrivals: list[Stages] = []
         self._unsent: list[tuple[Batch, list[Stages]]] = []
         self._writing = asyncio.Lock()
-        self._last_write = 0.0
 
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
@@ -97,41 +94,37 @@ class Recorder:
 
     async def fact(self, message: Message) -> Sequence[Message]:
         await self.registry.expect(fact_incident_id(message))
-        self.record(message)
+        self._fold(message)
         return NOTHING
 
     async def explanation(self, message: EnrichedIncident) -> Sequence[Message]:
         before = await self.registry.expect(message.id)
         stored, is_new = self.registry.fold(message.id, message)
-        self._events.append(event_row(message.id, message))
         if is_new and before and before.insights is None:
             metrics.INSIGHT_PATH_REQUESTS.inc()
             metrics.INSIGHT_PATH_LATENCY.observe((stored.insight_ms or 0) / 1000)
         return NOTHING
 
     def record(self, fact: Message) -> StoredIncident:
+        """Fold a fact of the API's own and queue its rows, its event among them: a caller may read
+        the timeline at once. The events of all others are written by ``History``."""
+        self._events.append(event_row(fact_incident_id(fact), fact))
+        return self._fold(fact)
+
+    def _fold(self, fact: Message) -> StoredIncident:
         """Fold *fact* into the incident in memory and queue its rows."""
         incident_id = fact_incident_id(fact)
         stamped = fact.stamped(STAGE, self._clock())
         stored, is_new = self.registry.fold(incident_id, stamped)
         members = getattr(stamped, "members", getattr(stamped, "evidence", ()))
         self._members += member_rows(incident_id, fact.ship_id, members)
-        self._events.append(event_row(incident_id, fact))
         if is_new:
             self._arrivals += [member.stages for member in members]
         return stored
 
     async def commit(self) -> None:
-        """Store what is queued, no more often than the pace. The runtime acknowledges afterwards."""
-        wait = self._last_write + PACE - time.monotonic()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        await self.flush()
-
-    async def flush(self) -> None:
         """Store what is queued. When that fails it stays queued, and the next call tries it again."""
         async with self._writing:
-            self._last_write = time.monotonic()
             self._cut()
             while self._unsent:
                 batch, arrivals = self._unsent[0]

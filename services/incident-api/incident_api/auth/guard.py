@@ -20,6 +20,7 @@ from incident_api.problems import problem
 OPEN = frozenset({"/health", "/ready", "/metrics"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLES = ("viewer", "operator", "admin")
+PLACEHOLDER = "change-me"  # in .env.example, which everybody can read
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aiops"'}
 
 
@@ -38,6 +39,11 @@ def parse_tokens(text: str) -> dict[str, str]:
             raise Misconfigured(
                 "environment: AIOPS_API_TOKENS: expected role:token,... with a role of "
                 f"{', '.join(ROLES)} and tokens of at least 8 characters"
+            )
+        if PLACEHOLDER in token.lower():
+            raise Misconfigured(
+                f"environment: AIOPS_API_TOKENS: the token of {role} is the placeholder of "
+                ".env.example, which everybody knows; scripts/generate-env.sh makes one of your own"
             )
         tokens[token] = role
     return tokens
