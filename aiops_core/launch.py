@@ -19,16 +19,9 @@ from aiops_core.errors import Misconfigured
 from aiops_core.probe import Readiness, probe
 from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import Runtime, Service
+from aiops_core.services import PORTS
 from aiops_core.settings import Settings
 from aiops_core.utils import StructuredLogger
-
-PORTS = {
-    "anomaly-detection": 8080,
-    "incident-api": 8081,
-    "correlation-service": 8082,
-    "llm-enricher": 8083,
-    "enrichment-service": 8084,
-}
 
 Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 

@@ -31,6 +31,9 @@ def _to_utc(time: datetime) -> datetime:
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[
+    str, Field(max_length=255)
+]  # of a host, device or service; travels in every message
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Stages = dict[str, UtcDatetime]
 
@@ -132,9 +135,9 @@ class _Ingress(Message):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    host: Text
-    device_id: str | None = None
-    service: str = "unknown"
+    host: Annotated[Name, Field(min_length=1)]
+    device_id: Name | None = None
+    service: Name = "unknown"
     labels: dict[str, str] = Field(default_factory=dict)
 
 

@@ -27,8 +27,15 @@ class Settings(BaseSettings):
         description="Native protocol, user and password in it.",
     )
     api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
+    api_token: str = Field(
+        "",
+        pattern=r"^[\x21-\x7e]*$",  # what a header can carry
+        repr=False,
+        description="Token that the CLI shows to incident-api; one of its AIOPS_API_TOKENS, without the role.",
+    )
     api_tokens: str = Field(
         "",
+        repr=False,
         description="role:token,... with roles viewer, operator, admin; empty: the API is loopback only.",
     )
     policies: Path = Field(Path("policies"), description="Folder of the policy files.")
@@ -40,6 +47,11 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Their port; by default the service's own of the design."
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    @property
+    def api_headers(self) -> dict[str, str]:
+        """What a request to incident-api carries to say who asks; nothing without a token."""
+        return {"Authorization": f"Bearer {self.api_token}"} if self.api_token else {}
 
     @classmethod
     def read(cls) -> Settings:

@@ -1,5 +1,5 @@
 """The command ``aiops``. Each command lives in a module of its own, which is imported when it is used,
-so that ``aiops trace`` does not wait for what only ``aiops up`` needs."""
+so that ``aiops trace`` does not wait for what only ``aiops up`` needs, and ``aiops --help`` for nothing."""
 
 from __future__ import annotations
 
@@ -7,45 +7,53 @@ import os
 import sys
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import aiops_core
 from aiops_core.errors import AiopsError, Misconfigured
 
-if TYPE_CHECKING:
-    from typer.core import TyperCommand
-
-# Command -> the module whose ``app`` it is, in the order in which ``aiops --help`` shows them.
+# Command -> the first line of its help, in the order in which ``aiops --help`` shows them. The module of
+# the same name beside this one has it as its ``app``.
 COMMANDS = {
-    "up": "aiops_core.cli.up",
-    "demo": "aiops_core.cli.demo",
-    "replay": "aiops_core.cli.replay",
-    "simulate": "aiops_core.cli.simulate",
-    "incidents": "aiops_core.cli.incidents",
-    "trace": "aiops_core.cli.trace",
-    "stats": "aiops_core.cli.stats",
-    "dead": "aiops_core.cli.dead",
-    "policy": "aiops_core.cli.policy",
-    "bench": "aiops_core.cli.bench",
+    "up": "Start the whole fleet on embedded parts and keep it running until Ctrl-C.",
+    "demo": "Run the fleet, a simulated ship with faults on it, and watch the incidents.",
+    "replay": "Send log files to the platform; every line keeps the time that it states.",
+    "simulate": "Simulate a ship: normal traffic, named faults, and the truth about them.",
+    "incidents": "List incidents, newest first; `incidents ID` shows one.",
+    "trace": "Show what became of one line: its stages, its anomaly, its incident.",
+    "stats": "Show numbers of incidents and latencies of both paths.",
+    "dead": "Messages that services could not handle, with the reason.",
+    "policy": "Policies of this ship.",
+    "bench": "Measure latency and throughput, and compare them with a raw relay over the same hops.",
 }
 INTERRUPTED = 130  # exit code of what Ctrl-C ended
 
 
+def load(name: str) -> Any:
+    """The command *name* itself, with all that it imports."""
+    command: Any = typer.main.get_command(import_module(f"{__name__}.{name}").app)
+    command.name = name
+    return command
+
+
 class Lazy(TyperGroup):
-    """Knows all commands by name and loads the one that is asked for."""
+    """Knows all commands by name and help, and loads the one that is to be run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """What the list of commands needs of one."""
         if cmd_name not in COMMANDS:
             return None
-        command: Any = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
-        command.name = cmd_name
-        return command  # type: ignore[no-any-return]
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and listed else None, rest
 
 
 app = typer.Typer(

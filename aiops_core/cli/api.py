@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
 import httpx
 import typer
@@ -25,18 +26,47 @@ class Refused(AiopsError):
     """The API answered, and the answer is no."""
 
 
+@dataclass(frozen=True)
+class Where:
+    """The API that was asked for, *guessed* when nobody said where it is, and what we show to it."""
+
+    url: str
+    headers: Mapping[str, str]
+    guessed: bool
+
+    @classmethod
+    def of(cls, given: str | None, settings: Settings) -> Self:
+        url = _checked(given or settings.api_url)
+        told = given is not None or "api_url" in settings.model_fields_set
+        return cls(url, settings.api_headers, guessed=not told)
+
+    @property
+    def advice(self) -> str:
+        """What may help when nobody answers there."""
+        if self.guessed:
+            return (
+                "; start the fleet with `aiops up`, or say where it is with --api or AIOPS_API_URL"
+            )
+        return "; is the fleet running there?"
+
+
 class Api:
     """Calls below ``/api/v3``. Raises Unavailable when nobody answers, Refused with the problem."""
 
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+    def __init__(self, client: httpx.Client, where: Where) -> None:
+        self._client, self._where = client, where
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, url: str | None, transport: httpx.BaseTransport | None = None) -> Iterator[Api]:
-        base = url or Settings.read().api_url
-        with httpx.Client(base_url=_checked(base), timeout=TIMEOUT, transport=transport) as client:
-            yield cls(client)
+        where = Where.of(url, Settings.read())
+        with httpx.Client(
+            base_url=where.url,
+            headers=where.headers,
+            timeout=TIMEOUT,
+            transport=transport,
+        ) as client:
+            yield cls(client, where)
 
     def get(self, path: str, **parameters: object) -> Any:
         return self._call("GET", path, params=_given(parameters))
@@ -45,20 +75,30 @@ class Api:
         return self._call("POST", path, json=_given(body))
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        url = self._client.base_url
+        where = self._where
         try:
             answer = self._client.request(method, f"{PREFIX}{path}", **arguments)
         except httpx.TimeoutException:
             raise Unavailable(
-                f"incident-api at {url} did not answer within {TIMEOUT:g} s"
+                f"incident-api at {where.url} did not answer within {TIMEOUT:g} s{where.advice}"
             ) from None
         except httpx.HTTPError as exc:
             raise Unavailable(
-                f"incident-api at {url} is not reachable ({exc}); is `aiops up` running?"
+                f"incident-api at {where.url} is not reachable ({exc}){where.advice}"
             ) from None
         if answer.is_success:
             return _decoded(answer)
-        raise Refused(_problem(answer))
+        raise Refused(_problem(answer) + _remedy(answer.status_code, bool(where.headers)))
+
+
+def _remedy(status: int, token: bool) -> str:
+    """What can be done about a refusal because of who asks; *token*: whether one was shown."""
+    if status == httpx.codes.UNAUTHORIZED:
+        wrong = "AIOPS_API_TOKEN holds one that it does not know"
+        return f"; {wrong if token else 'set AIOPS_API_TOKEN to one of its tokens'}"
+    if status == httpx.codes.FORBIDDEN:
+        return f" (AIOPS_API_TOKEN is {'set, its role decides' if token else 'not set'})"
+    return ""
 
 
 def _checked(url: str) -> str:

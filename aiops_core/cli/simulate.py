@@ -1,13 +1,36 @@
-"""``aiops simulate``: the simulator's command, publishing to this ship's broker and ClickHouse."""
+"""``aiops simulate``: the simulator's command, publishing to this ship's broker and ClickHouse.
+
+The inventory goes first, because root causes are found along its topology.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
 import typer
 
-from aiops_core.ingest.sink import open_sink
+from aiops_core.errors import AiopsError, Unavailable
+from aiops_core.ingest.sink import Sender, open_sink
+from aiops_core.local.demo_setup import load_inventory
 from aiops_core.local.flow import flowing
+from aiops_core.models import Device
 from aiops_core.settings import Settings
 from aiops_core.simulator.cli import simulate_command
 
+
+def _sink() -> AbstractAsyncContextManager[Sender]:
+    return flowing(open_sink(Settings.read()))
+
+
+async def _load(devices: Sequence[Device]) -> None:
+    try:
+        await load_inventory(Settings.read().clickhouse_url, devices)
+    except AiopsError as exc:
+        raise Unavailable(
+            f"the ship's devices cannot be loaded ({exc}); --no-inventory goes without"
+        ) from exc
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command("simulate")(simulate_command(lambda: flowing(open_sink(Settings.read()))))
+app.command("simulate")(simulate_command(_sink, _load))

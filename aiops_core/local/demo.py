@@ -77,7 +77,7 @@ class Demo:
         run = self._run("demo")
         settings = self._settings()
         async with (
-            Observer.open(self.plan, run.t0) as observer,
+            Observer.open(self.plan, run.t0, settings.api_headers) as observer,
             flowing(open_sink(settings)) as sink,
             self._shown(observer),
         ):

@@ -48,8 +48,10 @@ class Observer:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, plan: Plan, since: datetime) -> AsyncIterator[Observer]:
-        async with httpx.AsyncClient(timeout=TIMEOUT) as client:
+    async def open(
+        cls, plan: Plan, since: datetime, headers: Mapping[str, str]
+    ) -> AsyncIterator[Observer]:
+        async with httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as client:
             yield cls(client, plan, since)
 
     async def look(self) -> Snapshot:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from aiops_core.launch import PORTS
 from aiops_core.local.fleet_ports import LOOPBACK, free_ports
 from aiops_core.local.programs import nats_server
+from aiops_core.services import PORTS
 
 NATS = "nats"
 CLICKHOUSE = "clickhouse"
@@ -22,7 +22,7 @@ API = "incident-api"
 INFRASTRUCTURE = (NATS, CLICKHOUSE)
 SERVICES = tuple(PORTS)
 
-MAX_PAYLOAD = 8 * 1024 * 1024  # bytes
+MAX_PAYLOAD = 8 * 1024 * 1024  # bytes, as in nats/nats.conf, which gives the reason
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aiops_core.models import LogEntry, MetricSample
+from aiops_core.models import Device, LogEntry, MetricSample
+from aiops_core.settings import Settings
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.driver import Summary, play, start_of
 from aiops_core.simulator.fault_table import FAULTS
@@ -46,6 +47,7 @@ class Sink(Protocol):
 
 
 SinkFactory = Callable[[], AbstractAsyncContextManager[Sink]]
+LoadInventory = Callable[[Sequence[Device]], Awaitable[None]]
 
 
 def injections_of(texts: Iterable[str]) -> tuple[Injection, ...]:
@@ -126,9 +128,12 @@ class _Show:
     speed: float
     sink: AbstractAsyncContextManager[Sink]
     progress: Callable[[Summary], None]
+    load_inventory: LoadInventory | None
 
     async def perform(self, events: Iterable[Event]) -> Summary:
         async with self.sink as sink:
+            if self.load_inventory:
+                await self.load_inventory(SHIP.devices)
             return await play(
                 events,
                 sink.send,
@@ -175,14 +180,17 @@ def _run(scenario: Scenario, speed: float, ship_id: str, start: datetime | None)
     return Run(t0, ship_id, f"{ship_id}/{scenario.name}/{scenario.seed}/{t0.isoformat()}")
 
 
-def simulate_command(open_sink: SinkFactory | None = None) -> Callable[..., None]:
-    """The typer command; *open_sink* makes the place that messages go to without ``--out``."""
+def simulate_command(
+    open_sink: SinkFactory | None = None, load_inventory: LoadInventory | None = None
+) -> Callable[..., None]:
+    """The typer command; *open_sink* makes the place that messages go to without ``--out``, and
+    *load_inventory* tells the platform there which devices the ship has."""
 
     def simulate(
         scenario: Annotated[str, typer.Option(help="Named scenario, see --list")] = "demo",
         fault: Annotated[
             list[str] | None,
-            typer.Option(help="NAME[@SECONDS][:DEVICE] instead of a scenario; repeatable"),
+            typer.Option(help=r"NAME\[@SECONDS]\[:DEVICE] instead of a scenario; repeatable"),
         ] = None,
         seed: Annotated[int, typer.Option(help="The same seed gives the same voyage")] = 1,
         duration: Annotated[float | None, typer.Option(min=0.1, help="Seconds to simulate")] = None,
@@ -192,8 +200,8 @@ def simulate_command(open_sink: SinkFactory | None = None) -> Callable[..., None
         ] = 1.0,
         truth: Annotated[Path | None, typer.Option(help="Write ground truth, JSON lines")] = None,
         ship_id: Annotated[
-            str, typer.Option(help="The ship that the messages come from")
-        ] = "ship-01",
+            str | None, typer.Option(help="The ship they come from; default: AIOPS_SHIP_ID")
+        ] = None,
         start: Annotated[
             datetime | None, typer.Option(help="UTC time of the first second; default: now")
         ] = None,
@@ -203,6 +211,9 @@ def simulate_command(open_sink: SinkFactory | None = None) -> Callable[..., None
         devices_out: Annotated[
             Path | None, typer.Option(help="Also write the devices, CSV")
         ] = None,
+        inventory: Annotated[
+            bool, typer.Option(help="First load the ship's devices into the fleet's ClickHouse")
+        ] = True,
         list_: Annotated[bool, typer.Option("--list", help="Show scenarios and faults")] = False,
         json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON")] = False,
     ) -> None:
@@ -215,8 +226,9 @@ def simulate_command(open_sink: SinkFactory | None = None) -> Callable[..., None
             console.print(catalogue())
             return
         voyage = _scenario_or_exit(scenario, fault or (), seed, rate, duration)
-        run = _run(voyage, speed, ship_id, start)
-        summary = _perform(voyage, run, speed, truth, out, open_sink, console, json_)
+        run = _run(voyage, speed, ship_id or Settings.read().ship_id, start)
+        load = load_inventory if inventory and out is None else None
+        summary = _perform(voyage, run, speed, truth, out, open_sink, load, console, json_)
         if json_:
             typer.echo(_as_json(summary, voyage, run))
         else:
@@ -232,6 +244,7 @@ def _perform(
     truth: Path | None,
     out: Path | None,
     open_sink: SinkFactory | None,
+    load_inventory: LoadInventory | None,
     console: Console,
     quiet: bool,
 ) -> Summary:
@@ -242,4 +255,5 @@ def _perform(
             file = files.enter_context(truth.open("w", encoding="utf-8"))
             events = TruthWriter(file, scenario, run).watch(scenario)
         progress = files.enter_context(_bar(console, scenario, quiet))
-        return asyncio.run(_Show(scenario, run, speed, sink, progress).perform(events))
+        show = _Show(scenario, run, speed, sink, progress, load_inventory)
+        return asyncio.run(show.perform(events))

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 import aiops_core
-from aiops_core.cli import COMMANDS, app, main
+from aiops_core.cli import COMMANDS, app, load, main
+from aiops_core.cli.api import Api
 from aiops_core.errors import Unavailable
 
 INCIDENT = {
@@ -67,6 +69,7 @@ class FakeApi(BaseHTTPRequestHandler):
     """Answers like incident-api, and remembers what it was asked."""
 
     asked: ClassVar[list[tuple[str, str, Any]]] = []
+    tokens: ClassVar[dict[str, int]] = {}  # bearer token -> status that it gets; empty: all may
     answers: ClassVar[dict[str, Any]] = {
         "/api/v3/incidents": {"items": [INCIDENT], "next_cursor": None},
         "/api/v3/incidents/i-1": INCIDENT,
@@ -87,7 +90,12 @@ class FakeApi(BaseHTTPRequestHandler):
         self.asked.append((f"{self.command} {path}", query, body))
         found = self.answers.get(path)
         problem = {"title": "Not found", "detail": f"there is no {path.rsplit('/', 1)[-1]}"}
-        self.send_response(200 if found else 404)
+        status = 200 if found else 404
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if (refusal := self.tokens.get(token, 401 if self.tokens else 200)) != 200:
+            found, status = None, refusal
+            problem = {"title": f"Refused {refusal}", "detail": "for a reason"}
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(found or problem).encode())
 
@@ -122,11 +130,23 @@ def test_the_version_is_the_package_version() -> None:
     assert run("--version").output == f"aiops {aiops_core.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS])
-def test_every_command_explains_itself(command: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_as_the_list_of_commands_does(command: str) -> None:
     done = run(command, "--help")
     assert done.exit_code == 0
     assert "Usage: " in done.output
+    assert load(command).help.splitlines()[0] == COMMANDS[command]
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    code = (
+        "import sys; from aiops_core.cli import main; sys.argv = ['aiops', '--help']\n"
+        "try: main()\n"
+        "finally: print([name for name in sys.modules if name.startswith('aiops_core.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert all(command in done.stdout for command in COMMANDS)
+    assert done.stdout.splitlines()[-1] == "['aiops_core.errors', 'aiops_core.cli']"
 
 
 def test_incidents_are_listed_with_root_cause_and_members(api: str) -> None:
@@ -207,6 +227,62 @@ def test_an_error_is_one_line_and_a_code(
     said = capsys.readouterr().err
     assert said.startswith(line)
     assert said.count("\n") == 1 and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("token", "line"),
+    [
+        ("known-token", ""),
+        ("", "aiops: Refused 401: for a reason; set AIOPS_API_TOKEN to one of its tokens\n"),
+        (
+            "unknown-token",
+            "aiops: Refused 401: for a reason; AIOPS_API_TOKEN holds one that it does not know\n",
+        ),
+        (
+            "viewer-token",
+            "aiops: Refused 403: for a reason (AIOPS_API_TOKEN is set, its role decides)\n",
+        ),
+        ("two words", "aiops: environment: AIOPS_API_TOKEN: "),
+    ],
+)
+@pytest.mark.parametrize("words", [["incidents"], ["trace", "t-1"], ["stats"]])
+def test_the_token_of_the_environment_is_shown_to_the_api(
+    api: str,
+    words: list[str],
+    token: str,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(FakeApi, "tokens", {"known-token": 200, "viewer-token": 403})
+    monkeypatch.setenv("AIOPS_API_TOKEN", token)
+    code = leave(monkeypatch, *words, "--api", api)
+    said = capsys.readouterr().err
+    assert (code == 0) == (said == "") == (line == "")
+    assert said.startswith(line) and said.count("\n") <= 1
+    assert not token or token not in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "advice"),
+    [
+        ({}, "; start the fleet with `aiops up`, or say where it is with --api or AIOPS_API_URL"),
+        ({"AIOPS_API_URL": "http://127.0.0.1:8081"}, "; is the fleet running there?"),
+    ],
+)
+def test_who_finds_no_fleet_learns_how_to_start_or_to_point_to_one(
+    environment: dict[str, str], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused", request=request)
+
+    monkeypatch.delenv("AIOPS_API_URL", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Unavailable) as away, Api.open(None, httpx.MockTransport(refuse)) as calls:
+        calls.get("/stats")
+    line = "incident-api at http://127.0.0.1:8081 is not reachable (connection refused)"
+    assert str(away.value) == line + advice
 
 
 def test_a_wrong_setting_is_named(

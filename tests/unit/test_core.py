@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aiops_core.errors import Misconfigured, Reject
+from aiops_core.fingerprints import normalise
 from aiops_core.policy import Policy, Section, models
 from aiops_core.probe import Readiness, answer, probe
 from aiops_core.settings import Settings
@@ -18,7 +19,6 @@ from aiops_core.utils import (
     compute_suppress_key,
     extract_error_message,
     generate_tracking_id,
-    normalise,
 )
 from tests.conftest import ROOT
 from tests.unit.test_models import anomaly

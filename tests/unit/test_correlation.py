@@ -22,6 +22,7 @@ from aiops_core.models import (
     Severity,
     Status,
 )
+from aiops_core.runtime import LARGEST
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation, merge
@@ -258,6 +259,15 @@ def test_updates_of_one_incident_in_a_batch_become_one_fact(correlator):
     assert [type(o.message) for o in merged] == [Incident, IncidentUpdated]
     assert [m.tracking_id for m in merged[1].message.members] == ["t1", "t2", "t3", "t4"]
     assert (merged[1].id, merged[1].message.revision) == ("x/1", 5)
+
+
+def test_a_joined_fact_of_the_longest_lines_is_no_larger_than_the_runtime_takes(correlator):
+    long = "\u6f22" * 5000
+    facts = [correlator.handle(anomaly(n, msg=f"{long} {n}")) for n in range(256)]
+    merged = merge([Outgoing(f, f"x/{n}") for n, f in enumerate(facts)])
+    assert max(len(o.message.model_dump_json().encode()) for o in merged) < LARGEST
+    members = [m for o in merged[1:] for m in o.message.members]
+    assert [m.tracking_id for m in members] == [f"t{n}" for n in range(1, 256)]
 
 
 async def test_after_a_kill_the_published_facts_are_the_state(correlator):

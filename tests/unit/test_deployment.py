@@ -15,6 +15,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from aiops_core.errors import Misconfigured
+from aiops_core.local.fleet_plan import MAX_PAYLOAD
+from aiops_core.services import PORTS
+from incident_api.auth.guard import parse_tokens
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # The table of the design: what each of our services is called as a container, and where it listens.
@@ -49,7 +54,20 @@ def size(text: str) -> int:
     return int(text[:-1]) * UNITS[text[-1]]
 
 
+# -------------------------------------------------------------------------------------------- broker
+
+
+def test_the_broker_takes_messages_of_the_same_size_here_and_in_the_fleet_of_aiops_up():
+    said = re.search(r"^max_payload: (\d+)MB$", read("nats/nats.conf"), re.MULTILINE)
+    assert said
+    assert int(said[1]) * UNITS["m"] == MAX_PAYLOAD
+
+
 # ------------------------------------------------------------------------------------------- compose
+
+
+def test_a_service_that_is_told_nothing_listens_on_its_port_of_the_design():
+    assert {name: port for name, (_, port) in OURS.items()} == PORTS
 
 
 def test_every_folder_in_services_is_a_compose_service_and_no_other_is_built(compose):
@@ -166,6 +184,15 @@ def generate(folder: Path, ship: str = "mv-test") -> subprocess.CompletedProcess
 
 def values(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE))
+
+
+def test_the_api_does_not_start_with_the_token_of_the_example_but_with_a_generated_one(tmp_path):
+    with pytest.raises(Misconfigured, match=r"placeholder.*generate-env\.sh"):
+        parse_tokens(values(ROOT / ".env.example")["AIOPS_API_TOKENS"])
+    generate(tmp_path)
+    assert list(parse_tokens(values(tmp_path / ".env")["AIOPS_API_TOKENS"]).values()) == [
+        "operator"
+    ]
 
 
 def test_secrets_in_the_example_are_placeholders():

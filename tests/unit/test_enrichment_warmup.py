@@ -204,6 +204,40 @@ async def test_a_store_that_goes_away_later_makes_only_what_it_refreshes_stale(p
     assert memory.failed == ("devices", "incidents")
 
 
+class Over(Exception):
+    """The time of the test has passed."""
+
+
+class Passing:
+    """Time that passes only while somebody sleeps, up to *end*."""
+
+    def __init__(self, end: float) -> None:
+        self.now, self._end = 0.0, end
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now > self._end:
+            raise Over
+
+
+async def test_an_empty_inventory_is_read_every_2_s_and_a_known_one_every_30(policies, monkeypatch):
+    """The ship's devices come into the store 7 s after the start."""
+    monkeypatch.setattr(module, "ROUND", 0.5)
+    time, read = Passing(end=60), []
+
+    class Filled(FakeQueries):
+        async def devices(self):
+            read.append(time.now)
+            return [Device(id="sw-1")] if time.now > 7 else []
+
+    memory, readiness = Memory(EnrichPolicy.load(policies).health), Readiness("test")
+    readiness.needs("clickhouse", required=False)
+    warmup = Warmup(Filled(), memory, readiness, monotonic=lambda: time.now, sleep=time.sleep)
+    with pytest.raises(Over):
+        await warmup.keep_fresh()
+    assert read == [0.5, 2.5, 4.5, 6.5, 8.5, 38.5]
+
+
 async def test_rows_that_no_vocabulary_knows_are_left_out():
     class Store:
         async def query(self, sql, parameters=None):

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from aiops_core.launch import PORTS
 from aiops_core.local.fleet_plan import (
     INFRASTRUCTURE,
     SERVICES,
@@ -13,6 +12,7 @@ from aiops_core.local.fleet_plan import (
     service_environment,
     specs,
 )
+from aiops_core.services import PORTS
 from aiops_core.settings import Settings
 
 PLAN = Plan(Path("/d"), Path("/p"), Path("/m"), "ship-7")

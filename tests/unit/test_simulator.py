@@ -400,7 +400,9 @@ def test_no_event_is_ahead_of_its_time(speed: float) -> None:
 # --- command
 
 
-def command(sent: list[LogEntry | MetricSample] | None = None) -> typer.Typer:
+def command(
+    sent: list[LogEntry | MetricSample] | None = None, loaded: list[Device] | None = None
+) -> typer.Typer:
     class Memory:
         async def send(
             self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
@@ -411,8 +413,14 @@ def command(sent: list[LogEntry | MetricSample] | None = None) -> typer.Typer:
     def open_sink() -> AbstractAsyncContextManager[Memory]:
         return nullcontext(Memory())
 
+    async def load(devices: Sequence[Device]) -> None:
+        assert not sent, "the inventory comes before the first message"
+        loaded.extend(devices)  # type: ignore[union-attr]
+
     app = typer.Typer()
-    app.command()(simulate_command(None if sent is None else open_sink))
+    app.command()(
+        simulate_command(None if sent is None else open_sink, load if loaded is not None else None)
+    )
     return app
 
 
@@ -456,6 +464,37 @@ def test_publishes_through_the_given_sink() -> None:
     assert result.exit_code == 0, result.output
     assert {type(message).__name__ for message in sent} == {"LogEntry", "MetricSample"}
     assert "2 episodes" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        ([], SHIP.devices),
+        (["--no-inventory"], ()),
+        (["--out", "messages"], ()),  # nothing is published, so nobody needs to know the devices
+    ],
+)
+def test_the_platform_learns_the_devices_before_the_first_message(
+    options: list[str], devices: Sequence[Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent: list[LogEntry | MetricSample] = []
+    loaded: list[Device] = []
+    quick = ["--scenario", "quiet", "--duration", "1", "--speed", "inf"]
+    result = CliRunner().invoke(command(sent, loaded), [*quick, *options])
+    assert result.exit_code == 0, result.output
+    assert loaded == list(devices)
+
+
+def test_messages_come_from_the_ship_of_the_settings_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIOPS_SHIP_ID", "aurora")
+    quick = ["--scenario", "quiet", "--duration", "1", "--speed", "inf"]
+    for options, ship in ([], "aurora"), (["--ship-id", "borealis"], "borealis"):
+        sent: list[LogEntry | MetricSample] = []
+        CliRunner().invoke(command(sent), [*quick, *options])
+        assert {message.ship_id for message in sent} == {ship}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from aiops_core.fingerprints import (
+    compute_correlation_keys,
+    compute_fingerprint,
+    compute_suppress_key,
+)
 from aiops_core.models import (
     AnomalySuppressed,
     EnrichedAnomaly,
@@ -25,11 +30,6 @@ from aiops_core.models import (
     Status,
     TimelineEntry,
     derived_id,
-)
-from aiops_core.utils import (
-    compute_correlation_keys,
-    compute_fingerprint,
-    compute_suppress_key,
 )
 from correlation_service.deduplication import Seen
 from correlation_service.policy import CorrelatePolicy, Grouping, SuppressRule

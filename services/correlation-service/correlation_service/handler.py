@@ -11,6 +11,7 @@ from aiops_core.models import (
     BY_SUBJECT,
     AnomalySuppressed,
     EnrichedAnomaly,
+    Evidence,
     Incident,
     IncidentCleared,
     IncidentTransitioned,
@@ -21,6 +22,7 @@ from aiops_core.models import (
 from correlation_service.correlator import Correlator
 
 SERVICE = "correlation-service"
+JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
 FACTS = (Incident, IncidentUpdated, IncidentCleared, IncidentTransitioned, AnomalySuppressed)
 
 
@@ -57,19 +59,30 @@ class Correlation:
 
 
 def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
-    """Join the updates of one incident in one batch into one fact: a storm costs a few messages.
+    """Join the updates of one incident in one batch into few facts: a storm costs a few messages.
 
     The joined fact stands where the first of them stood, so it still comes after the creation.
     """
-    joined: dict[str, Outgoing] = {}
+    joined: list[Outgoing] = []
+    place: dict[str, int] = {}
     for effect in effects:
-        fact = effect.message
-        key = fact.incident_id if isinstance(fact, IncidentUpdated) else effect.id
-        earlier = joined.get(key)
-        joined[key] = Outgoing(_join(earlier.message, fact), earlier.id) if earlier else effect
-    return list(joined.values())
+        at = place.get(_incident(effect.message))
+        if at is not None and len(_members(joined[at].message)) < JOINED:
+            joined[at] = Outgoing(_join(joined[at].message, effect.message), joined[at].id)
+            continue
+        if isinstance(effect.message, IncidentUpdated):
+            place[effect.message.incident_id] = len(joined)
+        joined.append(effect)
+    return joined
+
+
+def _incident(fact: Message) -> str:
+    return fact.incident_id if isinstance(fact, IncidentUpdated) else ""
+
+
+def _members(fact: Message) -> Sequence[Evidence]:
+    return fact.members if isinstance(fact, IncidentUpdated) else ()
 
 
 def _join(earlier: Message, later: Message) -> Message:
-    assert isinstance(earlier, IncidentUpdated) and isinstance(later, IncidentUpdated)
-    return later.model_copy(update={"members": earlier.members + later.members})
+    return later.model_copy(update={"members": (*_members(earlier), *_members(later))})

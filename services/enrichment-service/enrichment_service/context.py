@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, TypeVar
 
+from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import Anomaly, AnomalyContext, LastIncident
-from aiops_core.utils import compute_fingerprint
 from enrichment_service.counts import DAY, Key, MinuteCounts, minute_of
 from enrichment_service.inventory import Inventory
 from enrichment_service.policy import Health

@@ -2,7 +2,8 @@
 
 Start: the cut-off is 20 s before the newest anomaly that ClickHouse has (without ClickHouse, an
 hour ago). The stream is replayed from the cut-off on, ClickHouse brings what is older, now or whenever
-it answers. Later: devices every 30 s, incidents every 15 s; what failed is tried again after 2 s.
+it answers. Later: devices every 30 s (every 2 s while there are none, so that a fresh platform soon
+knows its topology), incidents every 15 s; what failed is tried again after 2 s.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MARGIN = timedelta(seconds=20)  # the recorder writes in batches, so its newest 
 BLIND_REPLAY = timedelta(hours=1)  # of the stream, while ClickHouse cannot say what it has
 FIRST_LOAD = 5.0  # seconds that the first message may wait for a ClickHouse that answers slowly
 RETRY, ROUND = 2.0, 0.5  # seconds
+DEVICES_EVERY, WHILE_NONE = 30.0, 2.0  # seconds
 SLICE = 500  # rows merged at a time, about a millisecond; then messages have their turn
 
 
@@ -60,16 +62,21 @@ class Warmup:
         memory: Memory,
         readiness: Readiness,
         clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._queries = queries
         self._memory = memory
         self._readiness = readiness
         self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._devices: list[Device] = []
         self._incidents_since: datetime | None = None
         self._first: asyncio.Future[None] | None = None
+        self._device_lookup = Lookup(DEVICES, self._load_devices, every=WHILE_NONE)
         self.lookups = (
-            Lookup(DEVICES, self._load_devices, every=30.0),
+            self._device_lookup,
             Lookup(HISTORY, self._load_history),
             Lookup(SIMILAR, self._load_similar),
             Lookup(INCIDENTS, self._load_incidents, every=15.0),
@@ -101,14 +108,14 @@ class Warmup:
         while True:
             for kind, size in self._memory.sizes().items():
                 metrics.STATE_SIZE.labels(NAME, kind).set(size)
-            await asyncio.sleep(ROUND)
+            await self._sleep(ROUND)
             await self.refresh()
 
     async def refresh(self) -> None:
         """Make all look-ups that are due, and say in the readiness how that went."""
         problem = None
         for lookup in self.lookups:
-            if lookup.due <= time.monotonic():
+            if lookup.due <= self._monotonic():
                 problem = await self._attempt(lookup) or problem
         self._report(problem)
 
@@ -118,10 +125,10 @@ class Warmup:
             await lookup.load()
         except (Unavailable, QueryFailed) as exc:
             self._memory.lost(lookup.name)
-            lookup.due = time.monotonic() + RETRY
+            lookup.due = self._monotonic() + RETRY
             return str(exc)
         self._memory.found(lookup.name)
-        lookup.due = time.monotonic() + lookup.every
+        lookup.due = self._monotonic() + lookup.every
         return None
 
     def _report(self, problem: str | None) -> None:
@@ -143,6 +150,7 @@ class Warmup:
 
     async def _load_devices(self) -> None:
         devices = await self._queries.devices()
+        self._device_lookup.every = DEVICES_EVERY if devices else WHILE_NONE
         if devices != self._devices:
             self._devices = devices
             self._memory.set_devices(Inventory(devices))

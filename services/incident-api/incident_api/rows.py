@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import (
     AnomalyDetected,
     AnomalySuppressed,
@@ -22,7 +23,6 @@ from aiops_core.models import (
     TimelineEntry,
     derived_id,
 )
-from aiops_core.utils import compute_fingerprint
 from incident_api.folding import StoredIncident
 from incident_api.timeline import describe
 

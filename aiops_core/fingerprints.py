@@ -1,0 +1,69 @@
+"""What a message says apart from what varies: its error, its fingerprint, its keys. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from aiops_core.models import Anomaly, Domain
+
+# What varies between two occurrences of the same problem; order matters, the specific come first.
+_VARIABLE = (
+    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<uuid>"),
+    (re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", re.IGNORECASE), "<mac>"),
+    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?\b"), "<ip>"),
+    (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<hex>"),
+    (re.compile(r"(?<![\w/])/[\w.@%+-]+(?:/[\w.@%+-]+)+"), "<path>"),
+    (re.compile(r"(?<![\w.])[-+]?\d+(?:[.:,]\d+)*(?=\b|[a-zA-Z%])"), "<n>"),
+)
+_ERROR = re.compile(
+    r"(?:\b(?:error|exception|fatal|failed|failure|panic|critical)\b\s*[:=-]\s*)(?P<text>[^\n]{3,})",
+    re.IGNORECASE,
+)
+
+
+def extract_error_message(msg: str) -> str | None:
+    """The part of a log line that tells the error, or None when it tells none."""
+    found = _ERROR.search(msg)
+    return found["text"].strip() if found else None
+
+
+def normalise(msg: str) -> str:
+    """*msg* with what varies between occurrences (ids, addresses, numbers, paths) replaced by marks."""
+    for pattern, mark in _VARIABLE:
+        msg = pattern.sub(mark, msg)
+    return " ".join(msg.split())
+
+
+def compute_fingerprint(anomaly: Anomaly) -> str:
+    """What makes two anomalies occurrences of the same problem: 16 hex digits of sha256.
+
+    Ship, device, service, type and the template (or the normalised message, or the metric): never
+    the type alone, so that the same symptom on two devices stays two.
+    """
+    what = anomaly.template_id or anomaly.metric or normalise(anomaly.error_msg or anomaly.msg)
+    return _digest(anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type, what)
+
+
+def compute_suppress_key(anomaly: Anomaly) -> str:
+    """What a rule suppresses: all occurrences of a type of one service on one device."""
+    return _digest(anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type)
+
+
+def compute_correlation_keys(anomaly: Anomaly) -> tuple[str, ...]:
+    """Keys by which anomalies may group, most specific first; an empty value makes no key.
+
+    Attacks and breakdowns on one device have keys of their own: they are different problems.
+    """
+    kind = "attacked" if anomaly.domain == Domain.SECURITY else "device"
+    values = {
+        "peer": str(anomaly.meta.get("peer") or ""),
+        "service": f"{anomaly.device}/{anomaly.service}" if anomaly.service != "unknown" else "",
+        kind: anomaly.device,
+        "type": anomaly.anomaly_type,
+    }
+    return tuple(f"{anomaly.ship_id}|{name}|{value}" for name, value in values.items() if value)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
