@@ -41,6 +41,7 @@ BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds before the 2nd, 3rd, ... delivery; 
 LARGEST = 512 * 1024  # bytes; a larger message is no log line, and its dead letter must still fit
 COMMIT_RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries while the store is away
 LAG_EVERY = 5.0  # seconds
+BREATHE = 16  # messages handled without letting others of the process have a turn
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,9 @@ class Runtime:
         started = time.perf_counter()
         handled: list[Delivery] = []
         effects: list[Outgoing] = []
-        for delivery in batch:
+        for n, delivery in enumerate(batch):
+            if n % BREATHE == BREATHE - 1:
+                await asyncio.sleep(0)  # handlers rarely wait: others of this process want a turn
             caused = await self._effects(delivery)
             if caused is not None:
                 handled.append(delivery)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ def settings_of(plan: Plan) -> Settings:
 
 async def measure(parts: Parts, load: Load) -> Outcome:
     """Send *load*, wait until it has settled, and account for every anomalous line of it."""
-    meter, started = Meter(parts.fleet.pids), time.monotonic()
+    meter = Meter(parts.fleet.pids | {"load generator": os.getpid()})
+    started = time.monotonic()
     async with open_sink(parts.settings) as sink:
         sent = await send(load, sink)
     book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.05
 """Seconds between two looks at long queries; also the time to notice a stop."""
+_FAVOUR_EVERY = 2.0
+"""Seconds between two looks at the engine's threads."""
 _GRACE = 3.0
 """Seconds that sessions get to end."""
 
@@ -41,8 +43,12 @@ class Server:
 
     def serve(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
+        favoured = 0.0
         while not stop.is_set():
             self._accept()
+            if time.monotonic() - favoured > _FAVOUR_EVERY:  # its threads come and go
+                self._engine.favour_queries()
+                favoured = time.monotonic()
             for session in list(self._sessions.values()):
                 session.stop_if_abandoned(_TICK)
 
