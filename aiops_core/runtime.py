@@ -52,7 +52,8 @@ class Service:
     stamped on every effect. With ``concurrency=1`` messages are handled one after the other
     in the order of the stream, a batch at a time; with more, each on its own. *recover* rebuilds state
     before the first message. *merge* may join the effects of one batch. *commit* makes a batch durable
-    before it is acknowledged. *tick* lets time pass. *background* are loops that live with the service.
+    before it is acknowledged; with *settled*, acknowledgements wait for that as well, while the next
+    batches go on: until all that has been handled so far is durable. *tick* lets time pass. *background* are loops that live with the service.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Service:
     recover: Callable[[Bus], Awaitable[None]] | None = None
     merge: Merge | None = None
     commit: Callable[[], Awaitable[None]] | None = None
+    settled: Callable[[], Awaitable[None]] | None = None
     tick: Tick | None = None
     tick_every: float = 1.0  # seconds
     background: Sequence[Background] = ()
@@ -92,6 +94,7 @@ class Runtime:
     clock: Callable[[], datetime] = utc_now
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick never falls into a batch
+    _acks: set[asyncio.Task[None]] = field(default_factory=set)  # that wait to be settled
 
     async def run(self) -> None:
         """Serve until ``stop`` is set, then finish what is in flight, at most for the grace."""
@@ -124,8 +127,11 @@ class Runtime:
             drain = asyncio.create_task(self._limit_drain(limit))
             try:
                 await self._consume(inbox)
+                await asyncio.gather(*self._acks)
             finally:
                 drain.cancel()
+                for waiting in self._acks:
+                    waiting.cancel()
 
     async def _limit_drain(self, limit: asyncio.Timeout) -> None:
         await self.stop.wait()
@@ -177,10 +183,22 @@ class Runtime:
         if handled and self.service.commit:
             await _until_available(self.service.commit)
         await self._publish(effects)
+        if self.service.settled:
+            acking = asyncio.create_task(self._ack(handled, self.service.settled()))
+            self._acks.add(acking)
+            acking.add_done_callback(self._acks.discard)
+        else:
+            await self._ack(handled)
+        metrics.HANDLE_SECONDS.labels(self.service.name).observe(time.perf_counter() - started)
+
+    async def _ack(
+        self, handled: Sequence[Delivery], settled: Awaitable[None] | None = None
+    ) -> None:
+        if settled:
+            await settled
         for delivery in handled:
             await delivery.ack()
         metrics.HANDLED.labels(self.service.name, "ok").inc(len(handled))
-        metrics.HANDLE_SECONDS.labels(self.service.name).observe(time.perf_counter() - started)
 
     async def _publish(self, effects: Sequence[Outgoing]) -> None:
         if not effects:

@@ -159,5 +159,5 @@ async def receive(recorder: Recorder, store: IncidentStore, *messages: Message) 
         for handle in (recorder.handlers, history.service().handlers):
             if type(message) in handle:
                 await handle[type(message)](message)
-    await recorder.commit()
+    await recorder.flush()
     await history.commit()

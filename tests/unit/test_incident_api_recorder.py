@@ -46,7 +46,7 @@ async def test_several_versions_of_an_incident_in_one_batch_are_one_row():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1), updated(3, 2), cleared(4))
-    await recorder.commit()
+    await recorder.flush()
     assert store.writes == 1
     assert store.incidents["i1"].anomaly_count == 3
     assert store.incidents["i1"].status == "resolved"
@@ -57,7 +57,7 @@ async def test_each_member_passes_the_stage_store_and_is_measured_once():
     before = metric("aiops_fast_path_requests_total")
     recorder = await recorder_on(MemoryStore())
     await handle(recorder, created(), updated(2, 1, 2), updated(2, 1, 2), suppressed(9))
-    await recorder.commit()
+    await recorder.flush()
     assert metric("aiops_fast_path_requests_total") - before == 4
     stored = recorder.registry.known("i1")
     assert stored and all("store" in one.stages for one in stored.incident.evidence)
@@ -67,7 +67,7 @@ async def test_a_suppressed_anomaly_ends_in_no_incident_but_under_its_rule():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, suppressed(1))
-    await recorder.commit()
+    await recorder.flush()
     (row,) = store.members.values()
     assert (row.role, row.incident_id, row.rule) == ("suppressed", "", "dock-noise")
 
@@ -86,10 +86,10 @@ async def test_while_the_store_is_away_nothing_is_lost_and_then_all_is_stored_on
     store.problem = "connection refused"
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await recorder.commit()
+            await recorder.flush()
     await handle(recorder, updated(2, 1))
     store.problem = None
-    await recorder.commit()
+    await recorder.flush()
     assert store.incidents["i1"].anomaly_count == 2
     assert len(store.members) == 2
 
@@ -98,10 +98,10 @@ async def test_a_killed_recorder_goes_on_from_the_store_and_folds_nothing_twice(
     store = MemoryStore()
     first = await recorder_on(store)
     await handle(first, created(), updated(2, 1))
-    await first.commit()
+    await first.flush()
     second = await recorder_on(store)
     await handle(second, created(), updated(2, 1), updated(3, 2))
-    await second.commit()
+    await second.flush()
     assert store.incidents["i1"].anomaly_count == 3
     assert len(store.members) == 3
 
@@ -110,11 +110,11 @@ async def test_what_a_half_written_batch_lacks_comes_with_its_redelivery():
     store = MemoryStore()
     first = await recorder_on(store)
     await handle(first, created(), updated(2, 1))
-    await first.commit()
+    await first.flush()
     store.members.clear()
     second = await recorder_on(store)
     await handle(second, created(), updated(2, 1))
-    await second.commit()
+    await second.flush()
     assert len(store.members) == 2
     assert store.incidents["i1"].anomaly_count == 2
 
@@ -123,7 +123,7 @@ async def test_a_transition_that_a_kill_left_in_the_stream_is_folded_before_serv
     store, bus = MemoryStore(), MemoryBus()
     first = await recorder_on(store, bus)
     await handle(first, created())
-    await first.commit()
+    await first.flush()
     await bus.publish([Outgoing(transitioned(1, "ack"), "x")])
     bus.put("incidents.transitioned", b"not JSON")
     second = await recorder_on(store, bus)
@@ -137,7 +137,7 @@ async def test_a_fact_waits_for_the_store_rather_than_being_given_up(monkeypatch
     store = MemoryStore()
     first = await recorder_on(store)
     await handle(first, created(), cleared(2))
-    await first.commit()
+    await first.flush()
     second = await recorder_on(store)
     store.problem = "restarting"
     waiting = asyncio.create_task(handle(second, updated(3, 1)))
@@ -145,7 +145,7 @@ async def test_a_fact_waits_for_the_store_rather_than_being_given_up(monkeypatch
     assert not waiting.done()
     store.problem = None
     await waiting
-    await second.commit()
+    await second.flush()
     assert store.incidents["i1"].anomaly_count == 2
     assert store.incidents["i1"].status == "resolved"
 
@@ -156,11 +156,64 @@ async def test_memory_is_bounded_and_what_is_forgotten_is_looked_up():
     recorder.registry = Registry(store, kept=5)
     await handle(recorder, *(created(f"i{n}", n) for n in range(20)))
     assert len(recorder.registry) == 20  # nothing that is not stored is forgotten
-    await recorder.commit()
+    await recorder.flush()
     assert len(recorder.registry) == 5
     await handle(recorder, updated(2, 50, incident="i0"))
-    await recorder.commit()
+    await recorder.flush()
     assert store.incidents["i0"].anomaly_count == 2
+
+
+async def test_growth_waits_for_the_flush_and_so_do_its_acknowledgements():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.commit()
+    await handle(recorder, updated(2, 1))
+    await recorder.commit()
+    assert (len(store.members), store.incidents["i1"].anomaly_count) == (2, 1)
+    settled = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0.01)
+    assert not settled.done()
+    await recorder.flush()
+    await asyncio.wait_for(settled, 1)
+    assert store.incidents["i1"].anomaly_count == 2
+
+
+async def test_what_grows_while_a_flush_is_under_way_waits_for_the_next(monkeypatch):
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    release, write = asyncio.Event(), store.write
+
+    async def slow(batch):
+        await release.wait()
+        await write(batch)
+
+    monkeypatch.setattr(store, "write", slow)
+    await handle(recorder, created())
+    under_way = asyncio.create_task(recorder.flush())
+    await asyncio.sleep(0.01)
+    before = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0.01)
+    await handle(recorder, updated(2, 1))
+    after = asyncio.create_task(recorder.settled())
+    release.set()
+    await under_way
+    await asyncio.wait_for(before, 1)
+    assert not after.done()
+    await recorder.flush()
+    await asyncio.wait_for(after, 1)
+
+
+@pytest.mark.parametrize("urgent", [cleared(3), transitioned(1, "ack")])
+async def test_what_changes_an_incidents_state_is_stored_at_once(urgent):
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created(), updated(2, 1))
+    await recorder.commit()
+    before = store.incidents["i1"].version
+    await handle(recorder, urgent)
+    await recorder.commit()
+    assert store.incidents["i1"].version == before + 1
 
 
 async def test_in_the_runtime_messages_are_acknowledged_after_they_are_stored():
@@ -171,6 +224,8 @@ async def test_in_the_runtime_messages_are_acknowledged_after_they_are_stored():
         handlers=recorder.handlers,
         recover=recorder.recover,
         commit=recorder.commit,
+        settled=recorder.settled,
+        background=[recorder.keep_flushing],
     )
     runtime = Runtime(service, bus, Readiness("incident-api"))
     store.problem = "away"

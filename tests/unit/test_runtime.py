@@ -177,6 +177,38 @@ async def test_a_batch_is_committed_before_it_is_acknowledged_and_waits_for_the_
     assert tries == 3
 
 
+async def test_acknowledgements_wait_to_be_settled_while_the_next_batches_go_on():
+    bus, release, handled = MemoryBus(), asyncio.Event(), []
+
+    async def handle(message):
+        handled.append(message)
+        return []
+
+    async with running(bus, Service("s", {MetricSample: handle}, settled=release.wait)):
+        await bus.publish([out(sample(1, n=1))])
+        await until(lambda: len(handled) == 1)
+        await bus.publish([out(sample(1, n=2))])
+        await until(lambda: len(handled) == 2)
+        assert not bus.acked
+        release.set()
+        await until(lambda: len(bus.acked) == 2)
+
+
+async def test_a_stop_waits_for_what_settles_within_the_grace():
+    bus = MemoryBus()
+    await bus.publish([out(sample(1))])
+
+    async def settle():
+        await asyncio.sleep(0.1)
+
+    engine = Runtime(Service("s", {MetricSample: nothing}, settled=settle), bus, Readiness("s"))
+    serving = asyncio.create_task(engine.run())
+    await asyncio.sleep(0.05)
+    engine.stop.set()
+    await serving
+    assert len(bus.acked) == 1
+
+
 async def test_recovery_comes_before_the_first_message_and_is_repeated_until_it_works(monkeypatch):
     monkeypatch.setattr(runtime, "COMMIT_RETRY", (0.0,))
     bus, order = MemoryBus(), []

@@ -10,7 +10,7 @@ from aiops_core.runtime import Service
 from incident_api.wiring import Wiring
 
 BATCH = 1024  # messages: a write costs the same for one row and for hundreds
-PACE = 0.05  # seconds: each write makes a part per table, which ClickHouse has to merge
+PACE = 0.04  # seconds: each write makes a part per table, which ClickHouse has to merge
 
 
 @asynccontextmanager
@@ -25,7 +25,8 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             pace=PACE,
             recover=wiring.recover,
             commit=wiring.recorder.commit,
-            background=[wiring.watch],
+            settled=wiring.recorder.settled,
+            background=[wiring.watch, wiring.recorder.keep_flushing],
         )
 
 

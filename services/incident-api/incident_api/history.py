@@ -42,7 +42,7 @@ FACTS: tuple[type[Message], ...] = (
 )
 GROUP = f"{SERVICE}-history"
 BATCH = 2048  # messages of one insert
-PACE = 0.5  # seconds between two inserts
+PACE = 1.0  # seconds between two inserts
 
 
 class History:

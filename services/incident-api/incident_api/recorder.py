@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -43,9 +44,18 @@ from incident_api.store import IncidentStore
 
 SERVICE = "incident-api"
 STAGE = "store"
+FLUSH_EVERY = 1.0  # seconds after which an incident that only grew is stored
 PRELOADED = 1000  # open incidents
 RECENT = timedelta(minutes=10)  # in which a transition may have been published but not yet stored
 NOTHING: Sequence[Message] = ()
+
+
+class Write(NamedTuple):
+    """What goes to the store together; *cut* counts the cuts of all changed incidents up to it."""
+
+    batch: Batch
+    arrivals: Sequence[Stages]
+    cut: int
 
 
 class Recorder:
@@ -58,8 +68,12 @@ class Recorder:
         self._members: list[MemberRow] = []
         self._events: list[EventRow] = []
         self._arrivals: list[Stages] = []
-        self._unsent: list[tuple[Batch, list[Stages]]] = []
+        self._unsent: list[Write] = []
         self._writing = asyncio.Lock()
+        self._urgent: set[str] = set()
+        self._cuts = 0  # of all changed incidents
+        self._stored_cuts = 0
+        self._progress = asyncio.Condition()
 
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
@@ -79,7 +93,7 @@ class Recorder:
         async for stored in bus.history(subjects, since=self._clock() - RECENT):
             with suppress(ValidationError):  # the consumer will bury it
                 await self._catch_up(IncidentTransitioned.model_validate_json(stored.data))
-        await self.commit()
+        await self.flush()
         self.recovered = True
 
     async def _catch_up(self, change: IncidentTransitioned) -> None:
@@ -95,6 +109,8 @@ class Recorder:
     async def fact(self, message: Message) -> Sequence[Message]:
         await self.registry.expect(fact_incident_id(message))
         self._fold(message)
+        if not isinstance(message, IncidentUpdated):
+            self._urgent.add(fact_incident_id(message))
         return NOTHING
 
     async def explanation(self, message: EnrichedIncident) -> Sequence[Message]:
@@ -123,24 +139,56 @@ class Recorder:
         return stored
 
     async def commit(self) -> None:
-        """Store what is queued. When that fails it stays queued, and the next call tries it again."""
+        """Store where the anomalies ended, and the incidents that began, ended or were changed by hand;
+        mere growth waits for ``flush``, which makes one row of many versions.
+
+        What fails stays queued, and the next call tries it again.
+        """
+        await self._write(everything=False)
+
+    async def flush(self) -> None:
+        """Store everything that has changed."""
+        if self.registry.changed or self._events or self._members or self._unsent:
+            await self._write(everything=True)
+
+    async def keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            with suppress(Unavailable):  # commit says so, and tries again too
+                await self.flush()
+
+    async def settled(self) -> None:
+        """Return when every incident that has changed until now is stored."""
+        wanted = self._cuts + 1 if self.registry.changed else self._cuts
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._stored_cuts >= wanted)
+
+    async def _write(self, everything: bool) -> None:
         async with self._writing:
-            self._cut()
+            self._cut(everything)
             while self._unsent:
-                batch, arrivals = self._unsent[0]
-                await self._store.write(batch)
+                write = self._unsent[0]
+                await self._store.write(write.batch)
                 del self._unsent[0]
-                self._observe(arrivals)
+                self._observe(write.arrivals)
+                await self._tell(write.cut)
             self.registry.forget_oldest()
             metrics.STATE_SIZE.labels(SERVICE, "incidents").set(len(self.registry))
 
-    def _cut(self) -> None:
+    def _cut(self, everything: bool) -> None:
         """Close the batch: several versions of one incident have become one row, the last."""
-        incidents = [incident_row(stored) for stored in self.registry.take_changed()]
+        changed = self.registry.take_changed(None if everything else self._urgent)
+        self._cuts += everything
+        self._urgent.clear()
+        incidents = [incident_row(stored) for stored in changed]
         batch = Batch.of(members=self._members, incidents=incidents, events=self._events)
-        if batch:
-            self._unsent.append((batch, self._arrivals))
+        self._unsent.append(Write(batch, self._arrivals, self._cuts))
         self._members, self._events, self._arrivals = [], [], []
+
+    async def _tell(self, cut: int) -> None:
+        async with self._progress:
+            self._stored_cuts = cut
+            self._progress.notify_all()
 
     def _observe(self, arrivals: Sequence[Stages]) -> None:
         """What took how long, for anomalies that are in the store now."""

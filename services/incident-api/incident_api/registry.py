@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from weakref import WeakValueDictionary
 
 from aiops_core.errors import Unavailable
@@ -82,11 +82,12 @@ class Registry:
             self.changed[incident_id] = None
         return after, after is not before
 
-    def take_changed(self) -> list[StoredIncident]:
-        """The newest version of what has changed since the last call."""
-        taken = [self._known[incident_id] for incident_id in self.changed]
-        self.changed.clear()
-        return taken
+    def take_changed(self, only: Collection[str] | None = None) -> list[StoredIncident]:
+        """The newest version of what has changed since it was taken last, of all or *only* of these."""
+        taken = [i for i in self.changed if only is None or i in only]
+        for incident_id in taken:
+            del self.changed[incident_id]
+        return [self._known[incident_id] for incident_id in taken]
 
     def forget_oldest(self) -> None:
         """Keep the bound. Only to be called when everything that was taken has been stored."""
