@@ -160,4 +160,4 @@ async def receive(recorder: Recorder, store: IncidentStore, *messages: Message) 
             if type(message) in handle:
                 await handle[type(message)](message)
     await recorder.flush()
-    await history.commit()
+    await history.flush()

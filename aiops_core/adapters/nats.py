@@ -270,7 +270,7 @@ class NatsBus:
     async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> None:
         """Store a dead letter: the original bytes, with the reason and where they came from."""
         headers = {
-            MSG_ID: f"{delivery.inbox.group}/{delivery.id}/dead",
+            MSG_ID: f"{owner}/{delivery.id}/dead",  # of two consumers of one owner only one letter
             REASON: _header(reason),
             SUBJECT: delivery.subject,
             SOURCE: delivery.id,

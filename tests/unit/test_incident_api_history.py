@@ -1,5 +1,7 @@
 """The history of anomalies: every one stored once, in its last version, before it is acknowledged."""
 
+import asyncio
+
 import pytest
 
 from aiops_core.errors import Unavailable
@@ -25,7 +27,7 @@ async def history(store):
 async def test_a_detected_and_enriched_anomaly_is_one_row_the_enriched(history, store):
     for message in (enriched(1, severity="critical"), detected(1)):
         await history.anomaly(message)
-    await history.commit()
+    await history.flush()
     (row,) = store.anomalies.values()
     assert (row.version, row.severity, row.device_id) == (2, "critical", "sw-1")
 
@@ -33,7 +35,7 @@ async def test_a_detected_and_enriched_anomaly_is_one_row_the_enriched(history, 
 async def test_every_fact_is_an_event_of_its_incident_once(history, store):
     for fact in (created(), updated(2, 1), updated(2, 1), cleared(3)):
         await history.event(fact)
-    await history.commit()
+    await history.flush()
     assert [row.kind for row in store.events.values()] == ["created", "updated", "cleared"]
     assert {row.incident_id for row in store.events.values()} == {"i1"}
 
@@ -42,17 +44,17 @@ async def test_what_a_failing_store_refused_is_stored_later_with_what_came_since
     await history.anomaly(detected(1))
     store.problem = "connection refused"
     with pytest.raises(Unavailable):
-        await history.commit()
+        await history.flush()
     await history.anomaly(detected(2))
     store.problem = None
-    await history.commit()
+    await history.flush()
     assert len(store.anomalies) == 2
 
 
 async def test_a_wild_clock_is_cut_to_what_a_column_can_hold(history, store):
     await history.anomaly(detected(1, ts="0002-01-01T00:00:00Z"))
     await history.anomaly(detected(2, ts="9999-01-01T00:00:00Z"))
-    await history.commit()
+    await history.flush()
     assert sorted(row.ts for row in store.anomalies.values()) == [0, 4_102_444_800_000_000]
 
 
@@ -64,3 +66,37 @@ async def test_it_waits_for_the_tables(store):
 async def test_it_has_a_consumer_of_its_own_and_the_dead_letters_of_the_service(history):
     service = history.service()
     assert (service.name, service.group) == ("incident-api", "incident-api-history")
+
+
+async def test_what_is_not_stored_yet_is_found_by_its_tracking_id_in_its_last_version(
+    history, store
+):
+    for message in (detected(1), enriched(1), detected(2)):
+        await history.anomaly(message)
+    assert [row.version for row in history.pending("t1")] == [2]
+    store.problem = "away"
+    with pytest.raises(Unavailable):
+        await history.flush()
+    assert [row.version for row in history.pending("t1")] == [2]
+    store.problem = None
+    await history.flush()
+    assert history.pending("t1") == []
+
+
+async def test_acknowledgements_wait_for_the_flush_that_stores_also_after_one_that_fails(
+    history, store
+):
+    await history.anomaly(detected(1))
+    first = asyncio.create_task(history.settled())
+    await asyncio.sleep(0)
+    store.problem = "away"
+    with pytest.raises(Unavailable):
+        await history.flush()
+    await history.anomaly(detected(2))
+    second = asyncio.create_task(history.settled())
+    await asyncio.sleep(0.01)
+    assert not first.done() and not second.done()
+    store.problem = None
+    await history.flush()
+    await asyncio.wait_for(asyncio.gather(first, second), 1)
+    assert len(store.anomalies) == 2

@@ -6,7 +6,9 @@ merge, and incidents wait for the same engine.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
@@ -41,26 +43,28 @@ FACTS: tuple[type[Message], ...] = (
     EnrichedIncident,
 )
 GROUP = f"{SERVICE}-history"
-BATCH = 2048  # messages of one insert
-PACE = 1.0  # seconds between two inserts
+FLUSH_EVERY = 1.0  # seconds
 
 
 class History:
+    """Rows wait in memory, where ``pending`` finds them, and their messages unacknowledged."""
+
     def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
         self._store, self._recorder = store, recorder
-        self._rows: list[AnomalyRow] = []
+        self._rows: dict[str, AnomalyRow] = {}
         self._events: list[EventRow] = []
         self._unsent: list[Batch] = []
+        self._next = asyncio.Event()  # set when the rows that are gathered now are stored
+        self._under_way: list[asyncio.Event] = []
 
     def service(self) -> Service:
         return Service(
             SERVICE,
             dict.fromkeys(ANOMALIES, self.anomaly) | dict.fromkeys(FACTS, self.event),
             group=GROUP,
-            batch=BATCH,
-            pace=PACE,
             recover=self.recover,
-            commit=self.commit,
+            settled=self.settled,
+            background=[self.keep_flushing],
         )
 
     async def recover(self, bus: Bus) -> None:
@@ -69,23 +73,47 @@ class History:
             raise Unavailable("the tables are not there yet")
 
     async def anomaly(self, message: AnomalyDetected | EnrichedAnomaly) -> Sequence[Message]:
-        self._rows.append(anomaly_row(message))
+        """Of several versions of one anomaly only the last: the table would drop the others later."""
+        row = anomaly_row(message)
+        known = self._rows.get(row.anomaly_id)
+        if known is None or known.version <= row.version:
+            self._rows[row.anomaly_id] = row
         return ()
 
     async def event(self, fact: Message) -> Sequence[Message]:
         self._events.append(event_row(fact_incident_id(fact), fact))
         return ()
 
-    async def commit(self) -> None:
+    def pending(self, tracking_id: str) -> list[AnomalyRow]:
+        """Anomalies of one line that may not be in the store yet, the newest version of each."""
+        batches = [*(batch.anomalies for batch in self._unsent), self._rows.values()]
+        rows = (row for batch in batches for row in batch if row.tracking_id == tracking_id)
+        return list({row.anomaly_id: row for row in sorted(rows, key=_version)}.values())
+
+    async def settled(self) -> None:
+        """Return when what has been handled until now is stored: with the next flush at the latest."""
+        await self._next.wait()
+
+    async def flush(self) -> None:
         """Store what is queued. When that fails it stays queued, and the next call tries it again."""
-        if batch := Batch.of(self._newest(), events=self._events):
+        self._under_way.append(self._next)
+        self._next = asyncio.Event()
+        if batch := Batch.of(list(self._rows.values()), events=self._events):
             self._unsent.append(batch)
-            self._rows, self._events = [], []
+            self._rows, self._events = {}, []
         while self._unsent:
             await self._store.write(self._unsent[0])
             del self._unsent[0]
+        for stored in self._under_way:
+            stored.set()
+        self._under_way.clear()
 
-    def _newest(self) -> list[AnomalyRow]:
-        """Of several versions of one anomaly only the last: the table would drop the others later."""
-        rows = {row.anomaly_id: row for row in sorted(self._rows, key=lambda row: row.version)}
-        return list(rows.values())
+    async def keep_flushing(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
+                await self.flush()
+
+
+def _version(row: AnomalyRow) -> int:
+    return row.version

@@ -70,7 +70,7 @@ class Wiring:
             recorder=self.recorder,
             store=store,
             stats=ClickHouseStats(self._clickhouse),
-            traces=ClickHouseTrace(self._clickhouse),
+            traces=ClickHouseTrace(self._clickhouse, self.history.pending),
             bus=context.bus,
             readiness=context.readiness,
             slo=SloPolicy.load(settings.policies),

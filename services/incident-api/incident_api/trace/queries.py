@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import Stages, UtcDatetime
-from incident_api.rows import moment
+from incident_api.rows import AnomalyRow, moment
 
+Pending = Callable[[str], Sequence[AnomalyRow]]
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -81,8 +82,10 @@ MEMBERS = (
 
 
 class ClickHouseTrace:
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    """*pending* gives the anomalies of a line that may not be stored yet: history comes a little later."""
+
+    def __init__(self, clickhouse: ClickHouse, pending: Pending = lambda tracking_id: ()) -> None:
+        self._clickhouse, self._pending = clickhouse, pending
 
     async def traced(self, tracking_id: str) -> Traced:
         bound = {"id": tracking_id}
@@ -91,14 +94,23 @@ class ClickHouseTrace:
         members = await self._clickhouse.query(MEMBERS, bound)
         return Traced(
             log=next((TracedLog._make((moment(r[0]), moment(r[1]), *r[2:])) for r in logs), None),
-            anomalies=[
-                TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
-                for anomaly_id, version, stages, body in anomalies
-            ],
+            anomalies=_newest([*anomalies, *map(_traced_columns, self._pending(tracking_id))]),
             members=[
                 TracedMember._make((*row[:5], times(row[5]), moment(row[6]))) for row in members
             ],
         )
+
+
+def _traced_columns(row: AnomalyRow) -> tuple[str, int, dict[str, int], str]:
+    return row.anomaly_id, row.version, row.stages, row.body
+
+
+def _newest(rows: Sequence[tuple[Any, ...]]) -> list[TracedAnomaly]:
+    newest = {row[0]: row for row in sorted(rows, key=lambda row: row[1])}
+    return [
+        TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
+        for anomaly_id, version, stages, body in newest.values()
+    ]
 
 
 def times(stages: dict[str, int]) -> Stages:
