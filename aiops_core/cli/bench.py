@@ -14,6 +14,7 @@ from aiops_core.cli.output import JsonOption, console, emit_json
 from aiops_core.cli.up import PoliciesOption, plan_of
 from aiops_core.local.bench.report import report
 from aiops_core.local.bench.run import run, scratch
+from aiops_core.utils import StructuredLogger
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,6 +31,7 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure latency and throughput, and compare them with a raw relay over the same hops."""
+    StructuredLogger.configure("error")  # the report says what matters
     progress = Console(stderr=True, highlight=False)
     folder = scratch(data)
     try:

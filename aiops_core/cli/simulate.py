@@ -17,9 +17,11 @@ from aiops_core.local.flow import flowing
 from aiops_core.models import Device
 from aiops_core.settings import Settings
 from aiops_core.simulator.cli import simulate_command
+from aiops_core.utils import StructuredLogger
 
 
 def _sink() -> AbstractAsyncContextManager[Sender]:
+    StructuredLogger.configure(Settings.read().log_level)
     return flowing(open_sink(Settings.read()))
 
 

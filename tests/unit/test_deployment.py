@@ -297,6 +297,16 @@ def test_the_cut_out_keeps_hashes_and_ignores_how_a_name_is_spelled(tmp_path):
     ]
 
 
+def test_a_package_pinned_once_for_each_python_keeps_all_its_lines(tmp_path):
+    (tmp_path / "lock").write_text(
+        "alpha==1.0 ; python_full_version < '3.12' --hash=sha256:aa\n"
+        "alpha==2.0 ; python_full_version >= '3.12' --hash=sha256:ba\n"
+    )
+    chosen = report(tmp_path / "report.json", "alpha")
+    printed = subset_lock(tmp_path / "lock", "--report", chosen)
+    assert printed == (tmp_path / "lock").read_text()
+
+
 def test_a_package_that_the_lock_does_not_pin_stops_the_build(tmp_path):
     (tmp_path / "lock").write_text(LOCK)
     chosen = report(tmp_path / "report.json", "stranger")
