@@ -53,10 +53,15 @@ async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:
     """The ledger of the table ``aiops.incident_members``."""
     rows = await store.query(
         "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members "
-        "WHERE ship_id = %(ship)s AND stored_at >= %(since)s GROUP BY tracking_id",
-        {"ship": ship_id, "since": since},
+        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
+        {"ship": ship_id, "since": _micros(since)},
     )
     return Ledger(dict(rows))
+
+
+def _micros(at: datetime) -> int:
+    """The driver writes a datetime without its fraction of a second."""
+    return round(at.timestamp() * 1_000_000)
 
 
 async def settled(
@@ -81,6 +86,6 @@ async def stage_times(
     columns = ", ".join([*(f"stages['{stage}']" for stage in PATH[:-1]), "stored_at"])
     return await store.query(
         f"SELECT {columns} FROM aiops.incident_members "  # noqa: S608 - constants of this module
-        "WHERE ship_id = %(ship)s AND stored_at >= %(since)s LIMIT 1 BY tracking_id",
-        {"ship": ship_id, "since": since},
+        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) LIMIT 1 BY tracking_id",
+        {"ship": ship_id, "since": _micros(since)},
     )
