@@ -55,7 +55,7 @@ def screen(show: Show) -> RenderableType:
 
 def _header(show: Show) -> Panel:
     return Panel(
-        f"ship [bold]{show.ship_id}[/]   {show.elapsed:.0f} s   API {show.api_url}/docs   Ctrl-C stops",
+        f"ship [bold]{show.ship_id}[/]   {show.elapsed:.0f} s   API {show.api_url}/api/v3/incidents   Ctrl-C stops",
         title="AIOps NAAS",
     )
 

@@ -72,6 +72,10 @@ def test_the_first_anomaly_opens_an_incident_that_says_what_where_and_why(correl
     assert "error on srv-1" in incident.description
 
 
+def test_a_name_at_the_beginning_of_a_title_stays_as_it_is_written(correlator):
+    assert correlator.handle(anomaly(1, "sw-1", "device_reboot")).title == "sw-1 restarted"
+
+
 def test_a_repetition_is_a_duplicate_of_a_member_and_counted(correlator):
     first = correlator.handle(anomaly(1))
     again = correlator.handle(anomaly(2))

@@ -240,7 +240,8 @@ def test_the_image_runs_as_a_user_who_is_not_root():
 def test_the_image_takes_service_and_base_as_arguments_and_starts_in_exec_form():
     text = read("Dockerfile")
     assert "ARG PYTHON_IMAGE=python:3.11-slim" in text
-    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert (stages[0], stages[-1]) == ("${PYTHON_IMAGE}", "${PYTHON_IMAGE}")
     assert re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE) == ['["serve"]']
     assert "HEALTHCHECK" in text
 
@@ -275,26 +276,33 @@ tool==3
 
 
 def report(path: Path, *names: str) -> Path:
-    own = {"metadata": {"name": "aiops-core"}, "is_direct": True}
-    found = [{"metadata": {"name": name}, "is_direct": False} for name in names]
-    path.write_text(json.dumps({"install": [own, *found]}))
+    path.write_text(json.dumps({"install": [{"metadata": {"name": name}} for name in names]}))
     return path
 
 
 def test_pins_are_the_lock_without_hashes(tmp_path):
     (tmp_path / "lock").write_text(LOCK)
-    printed = subset_lock(tmp_path / "lock", "--pins").splitlines()
+    printed = subset_lock("pins", tmp_path / "lock").splitlines()
     assert printed == ["alpha==1.0", 'Beta_Two==2.1 ; python_version >= "3.11"', "tool==3"]
 
 
 def test_the_cut_out_keeps_hashes_and_ignores_how_a_name_is_spelled(tmp_path):
     (tmp_path / "lock").write_text(LOCK)
     chosen = report(tmp_path / "report.json", "beta-two", "alpha")
-    printed = subset_lock(tmp_path / "lock", "--report", chosen).splitlines()
+    printed = subset_lock("cut", tmp_path / "lock", chosen).splitlines()
     assert printed == [
         "alpha==1.0 --hash=sha256:aa --hash=sha256:ab",
         'Beta_Two==2.1 ; python_version >= "3.11" --hash=sha256:ba',
     ]
+
+
+def test_what_an_image_needs_is_what_its_projects_ask_for_without_each_other():
+    root, api = ROOT / "pyproject.toml", ROOT / "services/incident-api/pyproject.toml"
+    asked = {re.split("[>=<]", line)[0] for line in subset_lock("needs", root, api).splitlines()}
+    assert {"fastapi", "pydantic"} <= asked
+    assert not {"aiops-core", "chdb", "pytest"} & asked
+    assert "chdb" in subset_lock("needs", root, api, "--extra", "local")
+    assert "no project has an extra 'locl'" in subset_lock("needs", root, api, "--extra", "locl")
 
 
 def test_a_package_pinned_once_for_each_python_keeps_all_its_lines(tmp_path):
@@ -303,14 +311,14 @@ def test_a_package_pinned_once_for_each_python_keeps_all_its_lines(tmp_path):
         "alpha==2.0 ; python_full_version >= '3.12' --hash=sha256:ba\n"
     )
     chosen = report(tmp_path / "report.json", "alpha")
-    printed = subset_lock(tmp_path / "lock", "--report", chosen)
+    printed = subset_lock("cut", tmp_path / "lock", chosen)
     assert printed == (tmp_path / "lock").read_text()
 
 
 def test_a_package_that_the_lock_does_not_pin_stops_the_build(tmp_path):
     (tmp_path / "lock").write_text(LOCK)
     chosen = report(tmp_path / "report.json", "stranger")
-    printed = subset_lock(tmp_path / "lock", "--report", chosen)
+    printed = subset_lock("cut", tmp_path / "lock", chosen)
     assert "error: subset_lock: stranger is needed but not in the lock" in printed
 
 

@@ -27,6 +27,8 @@ def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
     }
     known = _Known({name: value for name, value in values.items() if value})
     text = string.Formatter().vformat(wording.title, (), known)
+    if text.startswith((anomaly.device, anomaly.service)):
+        return text  # a name stays as it is written
     return text[:1].upper() + text[1:]
 
 
