@@ -156,12 +156,19 @@ class Runtime:
         slots = asyncio.Semaphore(self.service.concurrency)
         async with asyncio.TaskGroup() as tasks:
             await slots.acquire()
-            while batch := await self._unless_stopped(inbox.take(1)):
+            while batch := await self._next(inbox, 1):
                 tasks.create_task(self._settle(batch)).add_done_callback(lambda _: slots.release())
                 await slots.acquire()  # a full service stops pulling: back-pressure
 
+    async def _next(self, inbox: Inbox, most: int) -> Sequence[Delivery] | None:
+        """What waits, None from the stop on, however much still waits."""
+        if self.stop.is_set():
+            return None
+        batch: Sequence[Delivery] | None = await self._unless_stopped(inbox.take(most))
+        return batch
+
     async def _consume_in_order(self, inbox: Inbox) -> None:
-        while batch := await self._unless_stopped(inbox.take(self.service.batch)):
+        while batch := await self._next(inbox, self.service.batch):
             next_start = time.monotonic() + self.service.pace
             async with self._turn:
                 await self._settle(batch)

@@ -305,6 +305,23 @@ async def test_stop_does_not_wait_longer_than_the_grace_and_the_message_comes_ag
         await until(lambda: bus.acked)
 
 
+async def test_a_stop_ends_the_pulling_however_much_waits():
+    bus, started = MemoryBus(), asyncio.Event()
+    await bus.publish([out(sample(1, n=n)) for n in range(50)])
+
+    async def handle(_):
+        started.set()
+        await asyncio.sleep(0.01)
+        return []
+
+    engine = Runtime(Service("s", {MetricSample: handle}, batch=1), bus, Readiness("s"))
+    serving = asyncio.create_task(engine.run())
+    await started.wait()
+    engine.stop.set()
+    await serving
+    assert len(bus.acked) == 1
+
+
 async def test_a_full_concurrent_service_stops_pulling():
     bus, release, seen = MemoryBus(), asyncio.Event(), 0
     await bus.publish([out(sample(1, n=n)) for n in range(5)])
