@@ -6,59 +6,82 @@
 # (pip.conf then says `cert = /run/secrets/ca_bundle`). Needs BuildKit, the default since Docker 23.
 ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS tools
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /src
+ENV PATH=/opt/tools/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /opt/tools
+
+# The lock holds every package of the project, tools and tests too. pip works out which of them this service
+# needs, and subset_lock.py cuts those out of the lock.
+FROM tools AS resolve
 ARG SERVICE
 # An extra of aiops-core besides the service; `local` brings the embedded ClickHouse and nats-server.
 ARG EXTRA=""
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-WORKDIR /src
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY pyproject.toml requirements.lock ./
 COPY scripts/subset_lock.py scripts/
-COPY aiops_core aiops_core
-COPY services/${SERVICE} services/${SERVICE}
-ENV PATH=/opt/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
-# The lock holds every package of the project, tools and tests too. pip works out which of them this service
-# needs, subset_lock.py cuts those out of the lock, and only they are installed, each checked by its hash.
-# Our own two are made into wheels first, without the cache: pip takes a folder called a-b for version b of a,
-# and would install its old wheel again.
-# hadolint ignore=DL3013
+COPY services/${SERVICE}/pyproject.toml services/${SERVICE}/
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     --mount=type=cache,target=/root/.cache/pip \
     test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/>" >&2; exit 2; }; \
-    python3 -m venv /opt/venv; \
-    python scripts/subset_lock.py requirements.lock --pins > /tmp/pins.txt; \
-    export PIP_CONSTRAINT=/tmp/pins.txt; \
-    pip wheel --quiet --no-deps --no-cache-dir --wheel-dir /tmp/core .; \
-    pip wheel --quiet --no-deps --no-cache-dir --wheel-dir /tmp/service "./services/$SERVICE"; \
-    core=$(echo /tmp/core/*.whl)${EXTRA:+[$EXTRA]}; \
-    pip install --quiet --dry-run --report /tmp/report.json "$core" /tmp/service/*.whl; \
-    python scripts/subset_lock.py requirements.lock --report /tmp/report.json > /tmp/needed.lock; \
-    PIP_CONSTRAINT='' pip install --quiet --no-deps --require-hashes -r /tmp/needed.lock; \
-    pip install --quiet --no-deps "$core" /tmp/service/*.whl; \
-    pip check; \
-    module=$(echo "$SERVICE" | tr - _); \
-    printf '#!/bin/sh\nexec python -m %s "$@"\n' "$module" > /opt/venv/bin/serve; \
-    chmod 755 /opt/venv/bin/serve; \
-    python -m compileall -q /opt/venv/lib; \
-    pip uninstall --quiet --yes setuptools pip
+    python scripts/subset_lock.py pins requirements.lock > /pins.txt; \
+    python scripts/subset_lock.py needs pyproject.toml "services/$SERVICE/pyproject.toml" \
+        ${EXTRA:+--extra "$EXTRA"} > /needs.txt; \
+    PIP_CONSTRAINT=/pins.txt pip install --quiet --dry-run --ignore-installed --report /report.json -r /needs.txt; \
+    python scripts/subset_lock.py cut requirements.lock /report.json > /needed.lock
+
+# Only they are installed, each checked by its hash. This layer changes only when they do: services that need
+# the same share it, and a ship that gets a new version of our code need not get it again.
+FROM tools AS dependencies
+COPY --from=resolve /needed.lock /needed.lock
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
+    --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv --without-pip /opt/venv; \
+    pip --python /opt/venv/bin/python install --quiet --no-deps --require-hashes -r /needed.lock; \
+    /opt/venv/bin/python -m compileall -q /opt/venv/lib
+
+# Our own two distributions are made into wheels without the cache: pip takes a folder called a-b for version b
+# of a, and would install its old wheel again.
+FROM dependencies AS build
+# Inherited all the same, but hadolint does not look that far.
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+ARG SERVICE
+COPY --from=resolve /pins.txt /pins.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY aiops_core aiops_core
+COPY services/${SERVICE} services/${SERVICE}
+# hadolint ignore=DL3013
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
+    --mount=type=cache,target=/root/.cache/pip \
+    PIP_CONSTRAINT=/pins.txt pip wheel --quiet --no-deps --no-cache-dir --wheel-dir /wheels . "./services/$SERVICE"; \
+    pip --python /opt/venv/bin/python install --quiet --no-deps --target /opt/aiops /wheels/*.whl; \
+    PYTHONPATH=/opt/aiops pip --python /opt/venv/bin/python check; \
+    printf '#!/bin/sh\nexec python -m %s "$@"\n' "$(echo "$SERVICE" | tr - _)" > /opt/aiops/bin/serve; \
+    chmod 755 /opt/aiops/bin/serve; \
+    /opt/venv/bin/python -m compileall -q /opt/aiops
 
 FROM ${PYTHON_IMAGE}
-ARG SERVICE
-LABEL org.opencontainers.image.title="aiops-naas ${SERVICE}" \
-      org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 aiops && useradd --uid 10001 --gid aiops --no-create-home --home-dir /app aiops
 WORKDIR /app
-COPY --from=build /opt/venv /opt/venv
+COPY --from=dependencies /opt/venv /opt/venv
+# From here on the images differ; what is above is stored and sent once for all that have the same packages.
+COPY --from=build /opt/aiops /opt/aiops
 COPY policies policies
 COPY clickhouse clickhouse
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/aiops/bin:/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/aiops \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     AIOPS_POLICIES=/app/policies \
     AIOPS_MIGRATIONS=/app/clickhouse \
     AIOPS_PROBE_HOST=0.0.0.0 \
     AIOPS_PROBE_PORT=8080
+ARG SERVICE
+LABEL org.opencontainers.image.title="aiops-naas ${SERVICE}" \
+      org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as http; http.urlopen('http://127.0.0.1:' + os.environ['AIOPS_PROBE_PORT'] + '/health', timeout=2)"]

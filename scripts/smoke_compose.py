@@ -24,8 +24,8 @@ OURS = (
 )
 
 
-# The embedded ClickHouse checks no password, so it listens on loopback only; within the private network of
-# the smoke run this passes connections on to it.
+# The embedded ClickHouse checks no password, so it listens on loopback only; this passes connections of the
+# smoke run's private network on to it. Its argument is the address to listen on.
 RELAY = """
 import asyncio, contextlib, signal, sys
 
@@ -48,7 +48,7 @@ async def main():
         sys.executable, '-m', 'aiops_core.local.clickhouse', '--port', '9001', '--data', '/var/lib/clickhouse'
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.terminate)
-    await asyncio.start_server(relay, '0.0.0.0', 9000)
+    await asyncio.start_server(relay, sys.argv[1], 9000)
     sys.exit(await engine.wait())
 
 asyncio.run(main())
@@ -79,7 +79,7 @@ def clickhouse(image: str) -> dict[str, Any]:
     return {
         "image": image,
         "user": "0:0",
-        "entrypoint": ["python", "-c", RELAY],
+        "entrypoint": ["python", "-c", RELAY, "0.0.0.0"],
         "healthcheck": probe(
             "from clickhouse_driver import Client; Client('127.0.0.1', port=9000).execute('SELECT 1')"
         ),
@@ -119,6 +119,9 @@ def smoke(
             service["healthcheck"] |= {"interval": "2s", "retries": 30}
         if network == "host":
             on_host_network(service)
+    if network == "host":  # neither asks who comes
+        services["nats"]["command"] += ["--addr", "127.0.0.1"]
+        services["clickhouse"]["entrypoint"][-1] = "127.0.0.1"
     services["incident-api"]["volumes"].append(f"{samples}:/smoke:ro")
     if network != "host":
         services["incident-api"]["ports"] = [f"127.0.0.1:{api_port}:8081"]
