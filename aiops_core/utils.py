@@ -8,7 +8,8 @@ from typing import Any, cast
 from uuid import uuid4
 
 import structlog
-from structlog.contextvars import merge_contextvars
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.typing import EventDict
 
 from aiops_core.fingerprints import (
     compute_correlation_keys,
@@ -34,6 +35,12 @@ LEVELS = {
 }
 
 
+def _of_this_process(_: Any, __: str, event: EventDict) -> EventDict:
+    """What the core says inside a service is said by that service."""
+    event["service"] = get_contextvars().get("service") or event.get("service")
+    return event
+
+
 class StructuredLogger:
     """JSON lines on stderr, one object an event, with the tracking id of the message in hand."""
 
@@ -43,6 +50,7 @@ class StructuredLogger:
         structlog.configure(
             processors=[
                 merge_contextvars,
+                _of_this_process,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.dict_tracebacks,

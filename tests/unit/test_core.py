@@ -6,6 +6,7 @@ from typing import ClassVar
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.contextvars import bound_contextvars
 
 from aiops_core.errors import Misconfigured, Reject
 from aiops_core.fingerprints import normalise
@@ -138,6 +139,14 @@ def test_logs_are_json_lines_with_the_service(capsys):
     [logged] = capsys.readouterr().err.splitlines()
     record = json.loads(logged)
     assert {"event": "hello", "service": "s", "version": "1", "port": 1}.items() <= record.items()
+
+
+def test_the_core_speaks_with_the_name_of_the_service_that_it_runs_in(capsys):
+    StructuredLogger.configure("info")
+    log = StructuredLogger.get_logger(name="nats", service="aiops_core", version="1")
+    with bound_contextvars(service="incident-api"):
+        log.info("waiting")
+    assert json.loads(capsys.readouterr().err)["service"] == "incident-api"
 
 
 def test_the_docstring_is_the_default_message():
