@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -59,6 +60,9 @@ class StoredIncident(Record):
     recorded_at: UtcDatetime
     insight_at: UtcDatetime | None = None
     insight_ms: float | None = Field(None, description="from creation to the first explanation")
+
+
+PLACE = attrgetter("ts", "anomaly_id")
 
 
 def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
@@ -222,10 +226,11 @@ def _newest_evidence(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     distinct: dict[str, Evidence] = {}
     for one in evidence:
         distinct.setdefault(one.anomaly_id, one)
-    ranked = sorted(
-        distinct.values(), key=lambda e: (e.role is Role.MEMBER, e.ts, e.anomaly_id), reverse=True
-    )
-    return tuple(sorted(ranked[:EVIDENCE_KEPT], key=lambda e: (e.ts, e.anomaly_id)))
+    everything = sorted(distinct.values(), key=PLACE)  # nearly in order already
+    members = [e for e in everything if e.role is Role.MEMBER][-EVIDENCE_KEPT:]
+    room = EVIDENCE_KEPT - len(members)
+    others = [e for e in everything if e.role is not Role.MEMBER][-room:] if room else []
+    return tuple(sorted((*members, *others), key=PLACE))
 
 
 def _united(known: tuple[T, ...], more: Iterable[T]) -> tuple[T, ...]:

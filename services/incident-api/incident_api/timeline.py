@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from aiops_core.models import (
@@ -74,18 +75,22 @@ _WORDS: dict[type[Message], Callable[[Any], TimelineEntry]] = {
 }
 
 
+PLACE = attrgetter("ts", "kind", "text", "actor")
+
+
 def creation(timeline: Sequence[TimelineEntry]) -> TimelineEntry | None:
     return next((entry for entry in timeline if entry.kind == "created"), None)
 
 
 def with_entry(incident: Incident, entry: TimelineEntry) -> tuple[TimelineEntry, ...]:
-    return newest_entries((*incident.timeline, entry))
+    known = incident.timeline
+    if known and len(known) < TIMELINE_KEPT and PLACE(known[-1]) <= PLACE(entry):
+        return (*known, entry)  # the common case: nothing to sort, nothing to drop
+    return newest_entries((*known, entry))
 
 
 def newest_entries(entries: Sequence[TimelineEntry]) -> tuple[TimelineEntry, ...]:
     """The newest in order of time, and always the creation, first."""
     created = creation(entries)
-    others = sorted(
-        (e for e in entries if e is not created), key=lambda e: (e.ts, e.kind, e.text, e.actor)
-    )
+    others = sorted((e for e in entries if e is not created), key=PLACE)
     return (*((created,) if created else ()), *others[-(TIMELINE_KEPT - 1) :])
