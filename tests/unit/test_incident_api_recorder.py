@@ -189,19 +189,42 @@ async def test_what_grows_while_a_flush_is_under_way_waits_for_the_next(monkeypa
         await write(batch)
 
     monkeypatch.setattr(store, "write", slow)
+    release.set()
     await handle(recorder, created())
-    under_way = asyncio.create_task(recorder.flush())
+    await recorder.flush()
+    release.clear()
+    await handle(recorder, updated(2, 1))
+    under_way = asyncio.create_task(recorder.store_growth())
     await asyncio.sleep(0.01)
     before = asyncio.create_task(recorder.settled())
     await asyncio.sleep(0.01)
-    await handle(recorder, updated(2, 1))
+    await handle(recorder, updated(3, 2))
     after = asyncio.create_task(recorder.settled())
     release.set()
     await under_way
     await asyncio.wait_for(before, 1)
     assert not after.done()
-    await recorder.flush()
+    await recorder.store_growth()
     await asyncio.wait_for(after, 1)
+    assert store.incidents["i1"].anomaly_count == 3
+
+
+async def test_growth_that_could_not_be_stored_is_stored_with_the_next():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.flush()
+    await handle(recorder, updated(2, 1))
+    waiting = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0)
+    store.problem = "away"
+    with pytest.raises(Unavailable):
+        await recorder.store_growth()
+    assert not waiting.done()
+    store.problem = None
+    await recorder.store_growth()
+    await asyncio.wait_for(waiting, 1)
+    assert store.incidents["i1"].anomaly_count == 2
 
 
 @pytest.mark.parametrize("urgent", [cleared(3), transitioned(1, "ack")])

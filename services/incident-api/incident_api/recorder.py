@@ -33,6 +33,7 @@ from incident_api.registry import Registry
 from incident_api.rows import (
     Batch,
     EventRow,
+    IncidentRow,
     MemberRow,
     event_row,
     fact_incident_id,
@@ -51,11 +52,10 @@ NOTHING: Sequence[Message] = ()
 
 
 class Write(NamedTuple):
-    """What goes to the store together; *cut* counts the cuts of all changed incidents up to it."""
+    """What goes to the store together, and the anomalies whose way ends with it."""
 
     batch: Batch
     arrivals: Sequence[Stages]
-    cut: int
 
 
 class Recorder:
@@ -70,6 +70,7 @@ class Recorder:
         self._arrivals: list[Stages] = []
         self._unsent: list[Write] = []
         self._writing = asyncio.Lock()
+        self._growing = asyncio.Lock()
         self._urgent: set[str] = set()
         self._cuts = 0  # of all changed incidents
         self._stored_cuts = 0
@@ -125,6 +126,7 @@ class Recorder:
         """Fold a fact of the API's own and queue its rows, its event among them: a caller may read
         the timeline at once. The events of all others are written by ``History``."""
         self._events.append(event_row(fact_incident_id(fact), fact))
+        self._urgent.add(fact_incident_id(fact))
         return self._fold(fact)
 
     def _fold(self, fact: Message) -> StoredIncident:
@@ -140,50 +142,61 @@ class Recorder:
 
     async def commit(self) -> None:
         """Store where the anomalies ended, and the incidents that began, ended or were changed by hand;
-        mere growth waits for ``flush``, which makes one row of many versions.
+        mere growth waits for ``store_growth``, which makes one row of many versions.
 
         What fails stays queued, and the next call tries it again.
         """
-        await self._write(everything=False)
+        async with self._writing:
+            self._cut()
+            while self._unsent:
+                write = self._unsent[0]
+                await self._store.write(write.batch)
+                del self._unsent[0]
+                self._observe(write.arrivals)
+            metrics.STATE_SIZE.labels(SERVICE, "incidents").set(len(self.registry))
+
+    def _cut(self) -> None:
+        """Close the batch: several versions of one incident have become one row, the last."""
+        incidents = [incident_row(stored) for stored in self.registry.take_changed(self._urgent)]
+        batch = Batch.of(members=self._members, incidents=incidents, events=self._events)
+        if batch:
+            self._unsent.append(Write(batch, self._arrivals))
+        self._members, self._events, self._arrivals = [], [], []
+        self._urgent.clear()
 
     async def flush(self) -> None:
-        """Store everything that has changed."""
-        if self.registry.changed or self._events or self._members or self._unsent:
-            await self._write(everything=True)
+        """Store everything that is queued or has changed."""
+        await self.commit()
+        await self.store_growth()
+
+    async def store_growth(self) -> None:
+        """Store the incidents that have changed and are not urgent, beside the commits: their rows are
+        long, and where an anomaly ended must not wait for them. What fails has changed still."""
+        async with self._growing:
+            changed = self.registry.take_changed()
+            self._cuts += 1
+            cut = self._cuts
+            try:
+                if batch := Batch.of(incidents=await _rows(changed)):
+                    await self._store.write(batch)
+            except BaseException:
+                self.registry.mark_changed(changed)
+                raise
+            await self._tell(cut)
+            if not self._unsent:  # what a commit has taken is only in memory until it is written
+                self.registry.forget_oldest()
 
     async def keep_flushing(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_EVERY)
-            with suppress(Unavailable):  # commit says so, and tries again too
-                await self.flush()
+            with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
+                await self.store_growth()
 
     async def settled(self) -> None:
         """Return when every incident that has changed until now is stored."""
         wanted = self._cuts + 1 if self.registry.changed else self._cuts
         async with self._progress:
             await self._progress.wait_for(lambda: self._stored_cuts >= wanted)
-
-    async def _write(self, everything: bool) -> None:
-        async with self._writing:
-            self._cut(everything)
-            while self._unsent:
-                write = self._unsent[0]
-                await self._store.write(write.batch)
-                del self._unsent[0]
-                self._observe(write.arrivals)
-                await self._tell(write.cut)
-            self.registry.forget_oldest()
-            metrics.STATE_SIZE.labels(SERVICE, "incidents").set(len(self.registry))
-
-    def _cut(self, everything: bool) -> None:
-        """Close the batch: several versions of one incident have become one row, the last."""
-        changed = self.registry.take_changed(None if everything else self._urgent)
-        self._cuts += everything
-        self._urgent.clear()
-        incidents = [incident_row(stored) for stored in changed]
-        batch = Batch.of(members=self._members, incidents=incidents, events=self._events)
-        self._unsent.append(Write(batch, self._arrivals, self._cuts))
-        self._members, self._events, self._arrivals = [], [], []
 
     async def _tell(self, cut: int) -> None:
         async with self._progress:
@@ -199,6 +212,15 @@ class Recorder:
                 metrics.STAGE_LATENCY.labels(STAGE).observe(_seconds(stages["correlate"], now))
             with suppress(KeyError):
                 metrics.FAST_PATH_LATENCY.observe(_seconds(stages["ingest"], now))
+
+
+async def _rows(changed: Sequence[StoredIncident]) -> list[IncidentRow]:
+    """A row takes a millisecond to write down; others of this process have a turn in between."""
+    rows = []
+    for stored in changed:
+        rows.append(incident_row(stored))
+        await asyncio.sleep(0)
+    return rows
 
 
 def _seconds(since: datetime, now: datetime) -> float:

@@ -89,6 +89,10 @@ class Registry:
             del self.changed[incident_id]
         return [self._known[incident_id] for incident_id in taken]
 
+    def mark_changed(self, incidents: Sequence[StoredIncident]) -> None:
+        """They were taken and could not be stored."""
+        self.changed |= dict.fromkeys(stored.incident.id for stored in incidents)
+
     def forget_oldest(self) -> None:
         """Keep the bound. Only to be called when everything that was taken has been stored."""
         for incident_id in list(self._known)[: max(len(self._known) - self._kept, 0)]:

@@ -83,7 +83,7 @@ class Desk:
 
     async def _record(self, fact: Message) -> StoredIncident:
         stored = self._recorder.record(fact)
-        await self._recorder.flush()
+        await self._recorder.commit()
         return stored
 
     async def _publish(self, fact: Message, message_id: str) -> None:
