@@ -7,7 +7,7 @@ SERVICES := $(sort $(wildcard services/*))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(SERVICES))
 ARGS ?=
 
-.PHONY: demo up test check format bench lock clean
+.PHONY: demo up test check format bench eval lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock $(PROJECTS)
@@ -44,6 +44,10 @@ format: $(STAMP)
 
 bench: $(STAMP)  ## speed, as ratios to a limit measured in the same run
 	@$(BIN)/aiops bench $(ARGS)
+
+eval: $(STAMP)  ## how good the decisions are, against known truth
+	@$(BIN)/aiops eval detect $(ARGS)
+	@$(BIN)/aiops eval correlate $(ARGS)
 
 lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
 	@override=$$(mktemp) && echo "aiops-core @ file://$(CURDIR)" > $$override && \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,6 +70,27 @@ class Inbox(Protocol):
         """Messages that wait or are unsettled for this group."""
 
 
+class Bucket(Protocol):
+    """Small state that processes share (silences, the ship's mode): the last value of each key.
+
+    Keys consist of letters, digits and ``-_=./``. All raise Unavailable while the broker is away.
+    """
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Return when it is stored durably."""
+
+    async def delete(self, key: str) -> None:
+        """Forget *key*; one that is not there is no error."""
+
+    async def all(self) -> Mapping[str, bytes]: ...
+
+    def watch(self) -> AsyncIterator[Mapping[str, bytes]]:
+        """All that is there now, and again all of it after every change, for ever: changes that
+        come together are seen together, and it waits while the broker is away."""
+
+
 class Bus(Protocol):
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """Return when all are stored, in this order. Waits and tries again while the broker is away."""
@@ -87,6 +108,9 @@ class Bus(Protocol):
 
     async def newest(self, subject: str) -> Stored | None:
         """The last message stored on *subject*."""
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket *name* of the key-value store, made when it is used first."""
 
     @property
     def connected(self) -> bool: ...

@@ -199,6 +199,30 @@ class AnomalyDetected(Anomaly):
     subject: ClassVar[str] = "anomaly.detected"
 
 
+class AnomalyCleared(Message):
+    """What detection had found is over: a positive sign that things are well again, at ``ts``.
+
+    It is about every anomaly of *anomaly_types* on the device (its service too, unless ``unknown``) up
+    to ``ts``. Silence is never a reason to send one.
+    """
+
+    subject: ClassVar[str] = "anomaly.cleared"
+
+    device_id: str | None = None
+    host: Text
+    service: str = "unknown"
+    anomaly_types: tuple[Text, ...] = Field(min_length=1)
+    detector: Text
+    metric: str | None = None
+    peer: str | None = None
+    started: UtcDatetime | None = Field(default=None, description="when the episode began")
+    reason: Text
+
+    @property
+    def device(self) -> str:
+        return self.device_id or self.host
+
+
 class Device(Record):
     """One row of the inventory; ``upstream`` are the devices it needs to work."""
 
@@ -493,6 +517,7 @@ MESSAGES: tuple[type[Message], ...] = (
     LogEntry,
     MetricSample,
     AnomalyDetected,
+    AnomalyCleared,
     EnrichedAnomaly,
     AnomalySuppressed,
     Incident,

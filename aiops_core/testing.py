@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiops_core.bus import Inbox, Outgoing, Stored
+from aiops_core.bus import Bucket, Inbox, Outgoing, Stored
 from aiops_core.models import Message
 from aiops_core.runtime import utc_now
 
@@ -90,6 +90,39 @@ class MemoryInbox:
         self.waiting[:0] = again
 
 
+class MemoryBucket:
+    """A dict whose changes can be watched."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._changed = asyncio.Condition()
+
+    async def get(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        await self._replace(self._values | {key: value})
+
+    async def delete(self, key: str) -> None:
+        await self._replace({k: v for k, v in self._values.items() if k != key})
+
+    async def all(self) -> Mapping[str, bytes]:
+        return self._values
+
+    async def watch(self) -> AsyncIterator[Mapping[str, bytes]]:
+        while True:
+            seen = self._values
+            yield seen
+            async with self._changed:
+                while self._values is seen:
+                    await self._changed.wait()
+
+    async def _replace(self, values: dict[str, bytes]) -> None:
+        async with self._changed:
+            self._values = values
+            self._changed.notify_all()
+
+
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
@@ -105,6 +138,7 @@ class MemoryBus:
         self.connected = True
         self._seen: set[str] = set()
         self._inboxes: dict[str, MemoryInbox] = {}
+        self._buckets: dict[str, MemoryBucket] = {}
 
     def of(self, kind: type[Message]) -> list[Message]:
         """What was published of one kind, in order."""
@@ -148,3 +182,6 @@ class MemoryBus:
 
     async def newest(self, subject: str) -> Stored | None:
         return next((s for s in reversed(self.stored) if s.subject == subject), None)
+
+    def bucket(self, name: str) -> Bucket:
+        return self._buckets.setdefault(name, MemoryBucket())

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, PubAck, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 import aiops_core
-from aiops_core.bus import Delivery, Inbox, Outgoing, Stored
+from aiops_core.adapters.nats_bucket import NatsBucket
+from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
+from aiops_core.bus import Bucket, Inbox, Outgoing, Stored
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
@@ -44,10 +42,6 @@ STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s 
 
 DUPLICATE_WINDOW = timedelta(minutes=2)
 ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
-KEEPALIVE = 1.5  # seconds between signs of life for what is still being handled
-REQUEST = 512  # messages that one standing pull request asks for
-REQUEST_EXPIRES = 30.0  # seconds
-HEARTBEAT = 5.0  # seconds between the broker's signs of life while nothing arrives
 UNSETTLED = 2048  # messages out at most; the broker waits beyond that
 ACK_TIMEOUT = 5.0  # seconds that a publish may wait for the broker's acknowledgement
 RECONNECT = 0.25  # seconds between tries, for ever
@@ -59,150 +53,6 @@ REASON, SUBJECT, SOURCE, TRUNCATED = (
     "Aiops-Source",
     "Aiops-Truncated-From",
 )
-
-
-@dataclass
-class NatsDelivery:
-    msg: Msg
-    inbox: NatsInbox
-    taken: float = field(default_factory=time.monotonic)
-
-    @property
-    def subject(self) -> str:
-        return self.msg.subject
-
-    @property
-    def id(self) -> str:
-        return f"{self.msg.metadata.stream}/{self.msg.metadata.sequence.stream}"
-
-    @property
-    def attempt(self) -> int:
-        return self.msg.metadata.num_delivered or 1
-
-    @property
-    def at(self) -> datetime:
-        return self.msg.metadata.timestamp.astimezone(UTC)
-
-    @property
-    def data(self) -> bytes:
-        return self.msg.data
-
-    async def ack(self) -> None:
-        await self.inbox.settle(self, b"+ACK")
-
-    async def retry(self, delay: float) -> None:
-        await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
-
-    async def bury(self, reason: str) -> None:
-        await self.inbox.bus.bury(self, self.inbox.owner, reason)
-        await self.inbox.settle(self, b"+TERM")
-
-
-class NatsInbox:
-    """The standing pull requests of one durable consumer, and what has arrived."""
-
-    def __init__(self, bus: NatsBus, stream: str, group: str, owner: str) -> None:
-        self.bus, self.stream, self.group, self.owner = bus, stream, group, owner
-        self._arrived: list[NatsDelivery] = []
-        self._unsettled: dict[str, NatsDelivery] = {}
-        self._wakeup = asyncio.Event()
-        self._requested = 0
-        self._heard = time.monotonic()
-        self._subscription: Subscription | None = None
-
-    async def take(self, most: int) -> Sequence[Delivery]:
-        while not self._arrived:
-            self._wakeup.clear()
-            await self._wakeup.wait()
-        taken, self._arrived = self._arrived[:most], self._arrived[most:]
-        return taken
-
-    async def lag(self) -> int:
-        with contextlib.suppress(NatsError, asyncio.TimeoutError):
-            info = await self.bus.js.consumer_info(self.stream, self.group)
-            return (info.num_pending or 0) + (info.num_ack_pending or 0)
-        return len(self._unsettled)
-
-    async def settle(self, delivery: NatsDelivery, verdict: bytes) -> None:
-        """Tell the broker. If that is lost, it delivers again, and the ids keep effects single."""
-        self._unsettled.pop(delivery.msg.reply, None)
-        with contextlib.suppress(NatsError):
-            await self.bus.connection.publish(delivery.msg.reply, verdict)
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[NatsInbox]:
-        address = self.bus.connection.new_inbox()
-        self._subscription = await self.bus.connection.subscribe(address, cb=self._receive)
-        upkeep = asyncio.create_task(self._keep_up())
-        try:
-            yield self
-        finally:
-            upkeep.cancel()
-            with contextlib.suppress(NatsError, asyncio.CancelledError):
-                await self._subscription.unsubscribe()
-                await self._hand_back()
-
-    async def _hand_back(self) -> None:
-        """What has not been settled is delivered again at once, not after the ack wait."""
-        for delivery in list(self._unsettled.values()):
-            await self.settle(delivery, b"-NAK")
-
-    async def _receive(self, msg: Msg) -> None:
-        self._heard = time.monotonic()
-        if msg.reply.startswith("$JS.ACK"):
-            self._requested -= 1
-            delivery = NatsDelivery(msg, self)
-            self._unsettled[msg.reply] = delivery
-            self._arrived.append(delivery)
-            self._wakeup.set()
-        else:
-            self._status(msg.headers or {})
-        if self._requested <= REQUEST // 2:
-            await self.request()
-
-    def _status(self, headers: dict[str, str]) -> None:
-        """A pull request has ended before it was filled (or the idle heartbeat, code 100)."""
-        if headers.get("Status") != "100":
-            self._requested -= int(headers.get("Nats-Pending-Messages", self._requested))
-
-    async def request(self) -> None:
-        if self._subscription is None:
-            return
-        self._requested += REQUEST
-        body = {
-            "batch": REQUEST,
-            "expires": int(REQUEST_EXPIRES * 1e9),
-            "idle_heartbeat": int(HEARTBEAT * 1e9),
-        }
-        with contextlib.suppress(NatsError):
-            await self.bus.connection.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.group}",
-                json.dumps(body).encode(),
-                reply=self._subscription.subject,
-            )
-
-    async def restart(self) -> None:
-        """Forget what was requested of a connection that is gone, and ask anew."""
-        self._requested = 0
-        self._heard = time.monotonic()
-        await self.request()
-
-    async def _keep_up(self) -> None:
-        await self.request()
-        while True:
-            await asyncio.sleep(KEEPALIVE / 3)
-            await self._stay_alive()
-            if time.monotonic() - self._heard > 3 * HEARTBEAT and self.bus.connected:
-                await self.bus.ensure_consumer(self.stream, self.group)
-                await self.restart()
-
-    async def _stay_alive(self) -> None:
-        now = time.monotonic()
-        for delivery in list(self._unsettled.values()):
-            if now - delivery.taken >= KEEPALIVE:
-                delivery.taken = now
-                with contextlib.suppress(NatsError):
-                    await self.bus.connection.publish(delivery.msg.reply, b"+WPI")
 
 
 class NatsBus:
@@ -382,6 +232,9 @@ class NatsBus:
         except (NatsError, TimeoutError) as exc:
             raise Unavailable(f"nats: the newest {subject} is out of reach: {_line(exc)}") from exc
         return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
+
+    def bucket(self, name: str) -> Bucket:
+        return NatsBucket(self, name)
 
     async def _ensure_streams(self) -> None:
         limits = {

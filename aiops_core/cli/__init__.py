@@ -27,6 +27,7 @@ COMMANDS = {
     "stats": "Show numbers of incidents and latencies of both paths.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
+    "eval": "Score detection and correlation against known truth.",
     "bench": "Measure latency and throughput, and compare them with a raw relay over the same hops.",
 }
 INTERRUPTED = 130  # exit code of what Ctrl-C ended

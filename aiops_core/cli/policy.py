@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from aiops_core.cli.output import JsonOption, emit_json
+from aiops_core.cli.plugins import plugged
 from aiops_core.errors import Misconfigured
 from aiops_core.local.screen import console
 from aiops_core.policy import Policy, models
@@ -18,7 +19,12 @@ from aiops_core.settings import Settings
 
 MISTAKE = 2  # exit code
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=plugged("aiops.policy"),
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
 
 
 @app.callback()

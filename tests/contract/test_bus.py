@@ -160,3 +160,57 @@ async def test_newest_is_the_last_of_its_subject(bus):
     newest = await bus.newest("metrics.sampled")
     assert newest and MetricSample.model_validate_json(newest.data) == message
     assert await bus.newest("actions.completed") is None
+
+
+@pytest.fixture
+def bucket(bus):
+    return bus.bucket(f"b{uuid.uuid4().hex[:8]}")
+
+
+async def test_a_bucket_keeps_the_last_value_of_each_key(bucket):
+    assert await bucket.get("mode") is None
+    await bucket.put("mode", b"port")
+    await bucket.put("mode", b"at_sea")
+    await bucket.put("window.1", b"{}")
+    assert await bucket.get("mode") == b"at_sea"
+    assert await bucket.all() == {"mode": b"at_sea", "window.1": b"{}"}
+
+
+async def test_a_deleted_key_is_gone_and_may_be_put_again(bucket):
+    await bucket.put("a", b"1")
+    await bucket.delete("a")
+    await bucket.delete("never-there")
+    assert (await bucket.get("a"), await bucket.all()) == (None, {})
+    await bucket.put("a", b"2")
+    assert await bucket.all() == {"a": b"2"}
+
+
+async def test_watching_shows_all_that_is_there_and_every_later_state(bucket):
+    await bucket.put("a", b"1")
+    seen = []
+
+    async def watch():
+        async for state in bucket.watch():
+            seen.append(dict(state))
+
+    watching = asyncio.create_task(watch())
+    try:
+        async with asyncio.timeout(10):
+            for key, value, wanted in (
+                (None, None, {"a": b"1"}),
+                ("b", b"2", {"a": b"1", "b": b"2"}),
+                ("a", None, {"b": b"2"}),
+            ):
+                if key:
+                    await (bucket.put(key, value) if value else bucket.delete(key))
+                while wanted not in seen:
+                    assert not watching.done()
+                    await asyncio.sleep(0.02)
+        assert seen[-1] == {"b": b"2"}
+    finally:
+        watching.cancel()
+
+
+async def test_an_empty_bucket_is_seen_as_empty(bucket):
+    async with asyncio.timeout(5):
+        assert await anext(bucket.watch()) == {}

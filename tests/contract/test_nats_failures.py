@@ -7,6 +7,7 @@ import pytest
 
 from aiops_core.adapters.nats import REASON, SOURCE, SUBJECT, NatsBus
 from aiops_core.bus import Outgoing
+from aiops_core.errors import Unavailable
 from aiops_core.models import MetricSample
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
@@ -118,7 +119,7 @@ async def test_limits_of_the_policy_reach_streams_that_exist_already(own_nats):
 
 async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeypatch):
     monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", 1.0)
-    monkeypatch.setattr("aiops_core.adapters.nats.KEEPALIVE", 0.3)
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", 0.3)
     async with nats_bus(own_nats.url) as bus:
         await bus.publish([out(1.0)])
         async with bus.subscribe([MetricSample.subject], group="slow") as inbox:
@@ -126,3 +127,22 @@ async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeyp
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(inbox.take(1), 2.5)
             await delivery.ack()
+
+
+async def test_a_watched_bucket_is_seen_again_after_the_broker_was_killed(own_nats):
+    async with nats_bus(own_nats.url) as bus, nats_bus(own_nats.url) as other:
+        bucket = bus.bucket("silences")
+        await bucket.put("a", b"1")
+        watching = bucket.watch()
+        async with asyncio.timeout(20):
+            assert await anext(watching) == {"a": b"1"}
+            own_nats.kill()
+            with pytest.raises(Unavailable):
+                await bucket.put("lost", b"0")
+            own_nats.start()
+            while not other.connected:
+                await asyncio.sleep(0.05)
+            await other.bucket("silences").put("b", b"2")
+            while await anext(watching) != {"a": b"1", "b": b"2"}:
+                pass
+        await watching.aclose()

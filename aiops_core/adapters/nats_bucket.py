@@ -1,0 +1,145 @@
+"""A bucket of JetStream's key-value store: small state that processes share, such as silences.
+
+Watching gives the whole bucket again after every change. nats-py's own watcher falls silent when the
+broker restarts; this one hears each change on the bucket's subject, which survives a reconnection, and
+compares sequences once a second for what it did not hear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
+from nats.js.kv import KeyValue
+
+from aiops_core.errors import Unavailable
+
+BUCKET_BYTES = 64 * 1024 * 1024  # at most on disk
+LOOK_EVERY = 1.0  # seconds between looks at the sequence
+SETTLE = 0.02  # seconds: a change is heard just before it is stored
+PAGE_TIMEOUT = 5.0  # seconds
+OPERATION = "KV-Operation"  # header of what deletes a key
+
+
+class Home(Protocol):
+    """What a bucket needs of the bus that it belongs to."""
+
+    connection: Client
+
+    @property
+    def js(self) -> JetStreamContext: ...
+
+
+class NatsBucket:
+    """One bucket; it is made when it is used first. Methods raise Unavailable while the broker is away."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self._home, self._name = home, name
+        self._store: KeyValue | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        with self._reachable("read"):
+            try:
+                return (await (await self._opened()).get(key)).value
+            except KeyNotFoundError:
+                return None
+
+    async def put(self, key: str, value: bytes) -> None:
+        with self._reachable("write"):
+            await (await self._opened()).put(key, value)
+
+    async def delete(self, key: str) -> None:
+        with self._reachable("write"):
+            await (await self._opened()).delete(key)
+
+    async def all(self) -> Mapping[str, bytes]:
+        with self._reachable("read"):
+            await self._opened()
+            return await self._all()
+
+    async def watch(self) -> AsyncIterator[Mapping[str, bytes]]:
+        changed = asyncio.Event()
+
+        async def hear(_: Msg) -> None:
+            changed.set()
+
+        heard = await self._home.connection.subscribe(f"{self._subject}>", cb=hear)
+        try:
+            seen = -1
+            while True:
+                with contextlib.suppress(Unavailable):
+                    sequence = await self._sequence()
+                    if sequence != seen:
+                        yield await self.all()
+                        seen = sequence
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), LOOK_EVERY)
+                    changed.clear()
+                    await asyncio.sleep(SETTLE)
+        finally:
+            with contextlib.suppress(NatsError):
+                await heard.unsubscribe()
+
+    @property
+    def _stream(self) -> str:
+        return f"KV_{self._name}"
+
+    @property
+    def _subject(self) -> str:
+        return f"$KV.{self._name}."
+
+    async def _opened(self) -> KeyValue:
+        if self._store is None:
+            try:
+                self._store = await self._home.js.key_value(self._name)
+            except (BucketNotFoundError, NotFoundError):
+                config = KeyValueConfig(bucket=self._name, history=1, max_bytes=BUCKET_BYTES)
+                self._store = await self._home.js.create_key_value(config)
+        return self._store
+
+    async def _sequence(self) -> int:
+        """Of the last change; counted before the bucket is read, so that none is missed."""
+        with self._reachable("read"):
+            await self._opened()
+            return (await self._home.js.stream_info(self._stream)).state.last_seq
+
+    async def _all(self) -> dict[str, bytes]:
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            filter_subject=f"{self._subject}>",
+            inactive_threshold=10,
+            mem_storage=True,
+        )
+        info = await self._home.js.add_consumer(self._stream, config)
+        found: dict[str, bytes] = {}
+        left = info.num_pending or 0
+        reader = await self._home.js.pull_subscribe_bind(info.name, self._stream)
+        try:
+            while left > 0:
+                for msg in await reader.fetch(min(left, 256), timeout=PAGE_TIMEOUT):
+                    left -= 1
+                    if OPERATION not in (msg.headers or {}):
+                        found[msg.subject.removeprefix(self._subject)] = msg.data
+        finally:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await reader.unsubscribe()
+                await self._home.js.delete_consumer(self._stream, info.name)
+        return found
+
+    @contextlib.contextmanager
+    def _reachable(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except (NatsError, TimeoutError) as exc:
+            self._store = None  # a broker that lost its disk has lost the bucket
+            reason = str(exc).strip() or type(exc).__name__
+            raise Unavailable(f"nats: cannot {verb} bucket {self._name}: {reason}") from exc
