@@ -2,7 +2,7 @@
 
 Pulling keeps standing requests open and takes what arrives by callback: ``fetch(n)`` of nats-py can
 wait out its timeout on a partial batch, which would be the p99. Publishing sends a whole batch before
-it waits for the first acknowledgement, because a fsynced one takes most of a millisecond.
+it waits for the first acknowledgement (``nats_store``).
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, PubAck, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
+from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
 from aiops_core.bus import Bucket, Inbox, Outgoing, Stored
-from aiops_core.errors import Reject, Unavailable
+from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
 from aiops_core.utils import StructuredLogger
@@ -43,7 +44,6 @@ STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s 
 DUPLICATE_WINDOW = timedelta(minutes=2)
 ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
 UNSETTLED = 2048  # messages out at most; the broker waits beyond that
-ACK_TIMEOUT = 5.0  # seconds that a publish may wait for the broker's acknowledgement
 RECONNECT = 0.25  # seconds between tries, for ever
 HISTORY_PAGE = 500
 
@@ -110,12 +110,8 @@ class NatsBus:
             await self.connection.close()
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        await self._store(
-            [
-                (item.message.subject, item.message.model_dump_json().encode(), {MSG_ID: item.id})
-                for item in outgoing
-            ]
-        )
+        for _, items in groupby(outgoing, key=lambda item: stream_of([item.message.subject])):
+            await self.store([_letter(item) for item in items])
 
     async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> None:
         """Store a dead letter: the original bytes, with the reason and where they came from."""
@@ -129,39 +125,15 @@ class NatsBus:
         if len(data) > room:
             headers[TRUNCATED] = str(len(data))
             data = data[:room]
-        await self._store([(f"dead.{owner}", data, headers)])
+        await self.store([Letter(f"dead.{owner}", data, headers)])
 
-    async def _store(self, letters: Sequence[tuple[str, bytes, dict[str, str]]]) -> None:
-        """Publish all, in order; on any failure again from the first that failed: ids keep it single."""
-        rest = list(letters)
+    async def store(self, letters: Sequence[Letter]) -> None:
+        """Store all, in order; on any failure again from the first that failed: ids keep it single."""
+        rest = letters
         while rest:
-            rest = await self._try_store(rest)
+            rest = await try_store(self.connection, self.js, rest)
             if rest:
                 await asyncio.sleep(RECONNECT)
-
-    async def _try_store(
-        self, letters: Sequence[tuple[str, bytes, dict[str, str]]]
-    ) -> list[tuple[str, bytes, dict[str, str]]]:
-        """Returns the letters from the first one on that is not known to be stored."""
-        sent: list[asyncio.Future[PubAck]] = []
-        try:
-            for subject, data, headers in letters:
-                sent.append(await self.js.publish_async(subject, data, headers=headers))
-            await asyncio.wait(sent, timeout=ACK_TIMEOUT)
-        except nats.errors.MaxPayloadError as exc:
-            raise Reject(f"message is larger than the broker takes: {_line(exc)}") from exc
-        except NatsError as exc:
-            log.warning("publish failed, trying again", reason=_line(exc))
-        stored = 0
-        for future in sent:
-            if not (future.done() and not future.cancelled() and future.exception() is None):
-                break
-            stored += 1
-        for future in sent[stored:]:
-            future.cancel()
-            if future.done() and not future.cancelled():
-                log.warning("publish refused, trying again", reason=_line(future.exception()))
-        return list(letters[stored:])
 
     @contextlib.asynccontextmanager
     async def subscribe(
@@ -249,7 +221,7 @@ class NatsBus:
             except NotFoundError:
                 await self.js.add_stream(config)
                 continue
-            if (info.config.max_age, info.config.max_bytes) != (config.max_age, config.max_bytes):
+            if _differ(info.config, config):
                 await self.js.update_stream(config)
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -285,6 +257,11 @@ def stream_of(subjects: Sequence[str]) -> str:
     return stream
 
 
+def _letter(item: Outgoing) -> Letter:
+    message = item.message
+    return Letter(message.subject, message.model_dump_json().encode(), {MSG_ID: item.id})
+
+
 def _stream(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamConfig:
     return StreamConfig(
         name=name,
@@ -292,7 +269,15 @@ def _stream(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamC
         max_age=limits.max_age.total_seconds(),
         max_bytes=limits.max_bytes,
         duplicate_window=DUPLICATE_WINDOW.total_seconds(),
+        allow_atomic=True,
     )
+
+
+def _differ(one: StreamConfig, other: StreamConfig) -> bool:
+    return any(getattr(one, name) != getattr(other, name) for name in _OURS)
+
+
+_OURS = ("max_age", "max_bytes", "allow_atomic")
 
 
 def _line(exc: BaseException | None) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.bus import Outgoing
-from aiops_core.models import MetricSample
+from aiops_core.models import IncidentCleared, MetricSample
 from aiops_core.runtime import utc_now
 from aiops_core.testing import MemoryBus
 from tests.conftest import nats_bus, sample
@@ -36,6 +36,12 @@ def fresh(value=1.0):
     return sample(value).model_copy(update={"tracking_id": uuid.uuid4().hex})
 
 
+def cleared():
+    return fresh().derive(
+        IncidentCleared, incident_id=uuid.uuid4().hex, revision=2, resolve_reason="expired"
+    )
+
+
 def out(message, id=None):
     return Outgoing(message, id or uuid.uuid4().hex)
 
@@ -45,7 +51,7 @@ async def receive(inbox, wanted, within=5.0):
     async with asyncio.timeout(within):
         while True:
             for delivery in await inbox.take(1):
-                if MetricSample.model_validate_json(delivery.data) == wanted:
+                if type(wanted).model_validate_json(delivery.data) == wanted:
                     return delivery
                 await delivery.ack()
 
@@ -87,6 +93,30 @@ async def test_a_batch_keeps_its_order(bus):
                     await delivery.ack()
     wanted = {m.tracking_id for m in batch}
     assert [m for m in got if m.tracking_id in wanted] == batch[: len(got)]
+
+
+async def test_of_a_large_batch_whose_half_is_stored_already_the_rest_arrives_once(bus):
+    batch = [fresh(float(n)) for n in range(40)]
+    async with joined(bus) as inbox:
+        await bus.publish([out(m, f"half/{m.tracking_id}") for m in batch[:20]])
+        await bus.publish([out(m, f"half/{m.tracking_id}") for m in batch])
+        got = []
+        async with asyncio.timeout(5):
+            while len(got) < 40:
+                for delivery in await inbox.take(100):
+                    message = MetricSample.model_validate_json(delivery.data)
+                    got += [message] if message in batch else []
+                    await delivery.ack()
+        await nothing_of(inbox, batch[0])
+    assert got == batch
+
+
+async def test_messages_of_several_streams_may_be_published_together(bus):
+    sampled, incident = fresh(), cleared()
+    async with joined(bus) as samples, joined(bus, IncidentCleared.subject) as facts:
+        await bus.publish([out(sampled), out(incident)])
+        await (await receive(samples, sampled)).ack()
+        await (await receive(facts, incident)).ack()
 
 
 async def test_retry_delivers_again_and_counts(bus):

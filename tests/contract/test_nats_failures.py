@@ -21,17 +21,20 @@ def out(value):
     return Outgoing(message, message.tracking_id)
 
 
-async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(own_nats):
+@pytest.mark.parametrize("together", [1, 40])
+async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(
+    own_nats, together
+):
     async with (
         nats_bus(own_nats.url) as bus,
         bus.subscribe([MetricSample.subject], group="g") as inbox,
     ):
-        sent = [out(float(n)) for n in range(400)]
+        sent = [out(float(n)) for n in range(400 * together)]
         received: list[float] = []
 
         async def publish():
-            for item in sent:
-                await bus.publish([item])
+            for n in range(0, len(sent), together):
+                await bus.publish(sent[n : n + together])
 
         async def receive():
             while len(set(received)) < len(sent):

@@ -19,6 +19,7 @@ from pathlib import Path
 import uvloop
 
 from aiops_core.adapters.nats import NatsBus
+from aiops_core.adapters.nats_store import Letter
 from aiops_core.bus import Inbox
 from aiops_core.local.bench.measure import Percentiles
 from aiops_core.local.fleet_plan import Plan, Ports, nats_config, nats_config_path
@@ -58,13 +59,12 @@ async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
     seen = 0
     while True:
         batch = await inbox.take(256)
-        futures = []
+        kept = []
         for delivery in batch:
             seen += 1
             if int(seen * keep) > int((seen - 1) * keep):
-                futures.append(await bus.js.publish_async(target, delivery.data))
-        if futures:
-            await asyncio.wait(futures)
+                kept.append(Letter(target, delivery.data, {}))
+        await bus.store(kept)
         for delivery in batch:
             await delivery.ack()
 
@@ -127,14 +127,10 @@ async def _feed(bus: NatsBus, rate: float | None, count: int) -> tuple[float, fl
     while sent < count:
         due = count if rate is None else min(count, round((time.monotonic() - started) * rate))
         due = min(due, sent + 512)
-        futures = [
-            await bus.js.publish_async(HOPS[0], repr(time.time()).encode() + b" " + padding)
-            for _ in range(due - sent)
-        ]
-        if futures:
-            await asyncio.wait(futures)
-        else:
+        if due == sent:
             await asyncio.sleep(0.005)
+        line = repr(time.time()).encode() + b" " + padding
+        await bus.store([Letter(HOPS[0], line, {})] * (due - sent))
         sent = due
     return started, time.monotonic()
 
