@@ -25,6 +25,7 @@ from aiops_core import metrics
 from aiops_core.bus import Bus, Delivery, Inbox, Outgoing
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.outbox import Outbox, Parcel
 from aiops_core.probe import Readiness
 from aiops_core.utils import StructuredLogger
 
@@ -96,6 +97,9 @@ class Runtime:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick never falls into a batch
     _acks: set[asyncio.Task[None]] = field(default_factory=set)  # that wait to be settled
 
+    def __post_init__(self) -> None:
+        self._outbox = Outbox(self._send)
+
     async def run(self) -> None:
         """Serve until ``stop`` is set, then finish what is in flight, at most for the grace."""
         service = self.service
@@ -113,7 +117,8 @@ class Runtime:
         log.info("stopped", service=service.name)
 
     async def _serve(self, inbox: Inbox) -> None:
-        loops = [self._watch_lag(inbox), *(work() for work in self.service.background)]
+        loops: list[Awaitable[None]] = [self._watch_lag(inbox), self._outbox.run()]
+        loops += [work() for work in self.service.background]
         if self.service.tick:
             loops.append(self._tick_forever(self.service.tick))
         async with _companions(loops):
@@ -127,6 +132,7 @@ class Runtime:
             drain = asyncio.create_task(self._limit_drain(limit))
             try:
                 await self._consume(inbox)
+                await self._outbox.empty()
                 await asyncio.gather(*self._acks)
             finally:
                 drain.cancel()
@@ -168,15 +174,27 @@ class Runtime:
         return batch
 
     async def _consume_in_order(self, inbox: Inbox) -> None:
+        durable = self.service.commit or self.service.settled
         while batch := await self._next(inbox, self.service.batch):
             next_start = time.monotonic() + self.service.pace
             async with self._turn:
-                await self._settle(batch)
+                await (self._settle(batch) if durable else self._decide(batch))
             if (wait := next_start - time.monotonic()) > 0:
                 await self._unless_stopped(asyncio.sleep(wait))
 
-    async def _settle(self, batch: Sequence[Delivery]) -> None:
-        """Handle *batch*; publish what it causes; acknowledge, retry or bury each of its messages."""
+    async def _decide(self, batch: Sequence[Delivery]) -> None:
+        """Handle *batch* and leave the rest to the outbox: the next batch need not wait for the broker."""
+        await self._outbox.put(await self._handled(batch))
+
+    async def _send(self, parcels: Sequence[Parcel]) -> None:
+        """Publish what was decided, then acknowledge what caused it."""
+        await self._publish([effect for parcel in parcels for effect in parcel.effects])
+        for parcel in parcels:
+            await self._ack(parcel.handled)
+            self._observe(parcel)
+
+    async def _handled(self, batch: Sequence[Delivery]) -> Parcel:
+        """What *batch* causes; what cannot be handled is retried later or buried."""
         started = time.perf_counter()
         handled: list[Delivery] = []
         effects: list[Outgoing] = []
@@ -187,16 +205,26 @@ class Runtime:
             if caused is not None:
                 handled.append(delivery)
                 effects += caused
-        if handled and self.service.commit:
+        return Parcel(effects, handled, started)
+
+    async def _settle(self, batch: Sequence[Delivery]) -> None:
+        """Handle *batch*; make it durable; publish what it causes; acknowledge its messages."""
+        parcel = await self._handled(batch)
+        if parcel.handled and self.service.commit:
             await _until_available(self.service.commit)
-        await self._publish(effects)
+        await self._publish(parcel.effects)
         if self.service.settled:
-            acking = asyncio.create_task(self._ack(handled, self.service.settled()))
+            acking = asyncio.create_task(self._ack(parcel.handled, self.service.settled()))
             self._acks.add(acking)
             acking.add_done_callback(self._acks.discard)
         else:
-            await self._ack(handled)
-        metrics.HANDLE_SECONDS.labels(self.service.name).observe(time.perf_counter() - started)
+            await self._ack(parcel.handled)
+        self._observe(parcel)
+
+    def _observe(self, parcel: Parcel) -> None:
+        if parcel.handled:
+            seconds = time.perf_counter() - parcel.started
+            metrics.HANDLE_SECONDS.labels(self.service.name).observe(seconds)
 
     async def _ack(
         self, handled: Sequence[Delivery], settled: Awaitable[None] | None = None
@@ -273,7 +301,8 @@ class Runtime:
         while True:
             await asyncio.sleep(self.service.tick_every)
             async with self._turn:
-                await self._publish(tick(self.clock()))
+                if effects := tick(self.clock()):
+                    await self._outbox.put(Parcel(effects))
 
     async def _watch_lag(self, inbox: Inbox) -> None:
         lag = metrics.CONSUMER_LAG.labels(self.service.group or self.service.name)
