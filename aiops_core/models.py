@@ -91,6 +91,16 @@ class Domain(StrEnum):
     SECURITY = "security"
 
 
+class ShipMode(StrEnum):
+    """What the ship does; it decides what is normal on it."""
+
+    AT_SEA = "at_sea"
+    PORT = "port"
+    ANCHOR = "anchor"
+    DRY_DOCK = "dry_dock"
+    BLACKOUT_RECOVERY = "blackout_recovery"
+
+
 class Status(StrEnum):
     OPEN = "open"
     ACK = "ack"
@@ -257,8 +267,20 @@ class LastIncident(Record):
     resolve_reason: str | None = None
 
 
+class MaintenanceNote(Record):
+    """The maintenance window that an anomaly falls into."""
+
+    id: Text
+    owner: str
+    reason: str
+    end: UtcDatetime
+
+
 class AnomalyContext(Record):
-    """What is known around an anomaly. ``failed`` names the look-ups that make it ``partial``."""
+    """What is known around an anomaly. ``failed`` names the look-ups that make it ``partial``.
+
+    ``ship_mode`` and ``maintenance`` are as of the anomaly's own time.
+    """
 
     device: Device | None = None
     upstream: tuple[Device, ...] = ()
@@ -267,6 +289,8 @@ class AnomalyContext(Record):
     similar_7d: tuple[SimilarAnomaly, ...] = Field(default=(), max_length=5)
     service_health: Literal["healthy", "degraded", "failing", "unknown"] = "unknown"
     last_incident: LastIncident | None = None
+    ship_mode: ShipMode | None = None
+    maintenance: MaintenanceNote | None = None
     partial: bool = False
     failed: tuple[str, ...] = ()
 

@@ -1,0 +1,164 @@
+"""The state of the ship as people declare it: its mode, maintenance windows, outages of its links. Pure.
+
+It lives in the bucket ``ship``, one key per thing: ``mode``, ``maintenance.<id>``, ``outage.<id>``. All
+questions are asked for a moment, so that a late message is judged by what held when it happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from aiops_core.models import Record, ShipMode, Text, UtcDatetime
+
+__all__ = [
+    "LinkOutage",
+    "MaintenanceWindow",
+    "ModeChange",
+    "ModeLog",
+    "OutageKind",
+    "Ship",
+    "ShipMode",
+]
+
+BUCKET = "ship"
+MODE_KEY = "mode"
+MAINTENANCE_PREFIX, OUTAGE_PREFIX = "maintenance.", "outage."
+CHANGES_KEPT = 50  # of the mode; for messages that come late
+
+R = TypeVar("R", bound=Record)
+Pattern = Annotated[str, Field(min_length=1, max_length=255)]
+Patterns = tuple[Pattern, ...]
+
+
+class ModeChange(Record):
+    """From *since* on the ship was in *mode*; *by* said so."""
+
+    mode: ShipMode
+    since: UtcDatetime
+    by: str = ""
+    reason: str = ""
+
+
+class ModeLog(Record):
+    """The last changes of the mode, newest last: the value of the key ``mode``."""
+
+    changes: tuple[ModeChange, ...] = ()
+
+    def at(self, moment: datetime) -> ModeChange | None:
+        """What held at *moment*; of the time before the first change that is remembered, nothing."""
+        return next((c for c in reversed(self.changes) if c.since <= moment), None)
+
+    def then(self, change: ModeChange) -> ModeLog:
+        """With *change*, which replaces everything that was said of its time and later."""
+        earlier = [c for c in self.changes if c.since < change.since]
+        return ModeLog(changes=(*earlier, change)[-CHANGES_KEPT:])
+
+
+class _Spell(Record):
+    """Something that holds from *start* until just before *end*."""
+
+    id: Text
+    start: UtcDatetime
+    end: UtcDatetime
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+    def holds(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+
+class MaintenanceWindow(_Spell):
+    """Somebody works on devices and services, by glob patterns in any case; none means all.
+
+    With *dependants* it is also about everything that needs one of the devices.
+    """
+
+    devices: Patterns = ()
+    services: Patterns = ()
+    dependants: bool = False
+    owner: Text
+    reason: Text
+
+    def covers(self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()) -> bool:
+        """Whether *device*, which needs *upstream*, and *service* on it are worked on at that time."""
+        if not self.holds(at):
+            return False
+        devices = (device, *upstream) if self.dependants else (device,)
+        return _any(self.devices, *devices) and _any(self.services, service)
+
+
+class OutageKind(StrEnum):
+    BLOCKED_SECTOR = "blocked_sector"  # mast, funnel or a fjord between antenna and satellite
+    HANDOVER = "handover"  # from one satellite or network to the next
+    QUOTA = "quota"  # the volume of the contract is used up
+    PLANNED = "planned"  # announced by the provider or the yard
+
+
+class LinkOutage(_Spell):
+    """A known outage of the link that *device* (an inventory id) carries; *source* told of it."""
+
+    device: Text
+    kind: OutageKind
+    reason: Text
+    source: Text
+
+
+class Ship(Record):
+    """All of the bucket. *unreadable* are keys whose values somebody else must have written."""
+
+    mode: ModeLog = ModeLog()
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    outages: tuple[LinkOutage, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, bucket: Mapping[str, bytes]) -> Ship:
+        unreadable: list[str] = []
+
+        def read(kind: type[R], prefix: str) -> Iterator[R]:
+            for key in sorted(key for key in bucket if key.startswith(prefix)):
+                try:
+                    yield kind.model_validate_json(bucket[key])
+                except ValidationError:
+                    unreadable.append(key)
+
+        return cls(
+            mode=next(read(ModeLog, MODE_KEY), ModeLog()),
+            maintenance=tuple(read(MaintenanceWindow, MAINTENANCE_PREFIX)),
+            outages=tuple(read(LinkOutage, OUTAGE_PREFIX)),
+            unreadable=tuple(unreadable),
+        )
+
+    def mode_at(self, moment: datetime) -> ShipMode | None:
+        change = self.mode.at(moment)
+        return change.mode if change else None
+
+    def maintenance_of(
+        self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()
+    ) -> MaintenanceWindow | None:
+        """The window that ends last of those that cover *service* on *device*."""
+        covering = [w for w in self.maintenance if w.covers(device, service, at, upstream)]
+        return max(covering, key=lambda window: window.end, default=None)
+
+    def outage_of(self, devices: Sequence[str], at: datetime) -> LinkOutage | None:
+        """The outage of the first of *devices* (one with its upstream, nearest first) that has one."""
+        holding = {outage.device: outage for outage in self.outages if outage.holds(at)}
+        return next((holding[device] for device in devices if device in holding), None)
+
+
+def _any(patterns: Patterns, *names: str) -> bool:
+    """Whether one of *names* matches one of *patterns*; no pattern restricts nothing."""
+    folded = [name.casefold() for name in names]
+    return not patterns or any(
+        fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded
+    )
