@@ -7,7 +7,14 @@ import pytest
 
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Misconfigured
-from aiops_core.models import AnomalyDetected, Level, LogEntry, MetricSample, Severity
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyDetected,
+    Level,
+    LogEntry,
+    MetricSample,
+    Severity,
+)
 from aiops_core.testing import MemoryBus
 from anomaly_detection.handler import MSG_KEPT, Detection
 from anomaly_detection.policy import DetectPolicy
@@ -244,7 +251,7 @@ class TestKill:
         revived = Detection(POLICY)
         await revived.recover(await bus_with(stored))
         assert await answers_to(revived, stored) == first
-        assert len(first) == 1
+        assert [type(message) for message in first] == [AnomalyDetected, AnomalyCleared]
 
     async def test_a_burst_is_counted_over_the_kill_and_each_line_once(self):
         msg = "Failed password for purser from 10.20.1.9 port 4 ssh2"

@@ -1,6 +1,5 @@
-"""What every detector promises, and what the single ones do. Time is in seconds after noon."""
+"""What the single detectors do; what all promise is in test_detector_battery.py. Seconds after noon."""
 
-import pickle
 import re
 from datetime import timedelta
 from time import process_time
@@ -9,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomaly_detection.detectors.base import Lru, next_due
+from anomaly_detection.detectors.base import Ended, Lru, Verdict, next_due
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.literals import required
-from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.table import LOOKED_AT
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import Burst, DetectPolicy, Threshold
@@ -49,84 +46,17 @@ def knock(n, peer="10.0.0.1", **fields):
 
 def alarms(detector, entries):
     """The places of the entries that the detector finds wrong."""
-    return [i for i, entry in enumerate(entries) if detector.observe(entry)]
+    return [
+        i
+        for i, entry in enumerate(entries)
+        if any(isinstance(finding, Verdict) for finding in detector.observe(entry))
+    ]
 
 
-# name -> (a fresh detector, entries of which it finds some wrong)
-DETECTORS = {
-    "level": (
-        lambda: LevelDetector(POLICY),
-        [line("a", n=n, level=("info", "error")[n % 2]) for n in range(20)],
-    ),
-    "pattern": (
-        lambda: PatternDetector(POLICY.patterns),
-        [line(("fine", "kernel panic")[n % 2], n=n) for n in range(20)],
-    ),
-    "burst": (bursts, [knock(n, peer=f"10.0.0.{n % 3}") for n in range(40)]),
-    "threshold": (thresholds, [sample((50, 95)[n // 10 % 2], n=10 * n) for n in range(80)]),
-}
-
-
-@pytest.fixture(params=DETECTORS)
-def case(request):
-    return DETECTORS[request.param]
-
-
-class TestEveryDetector:
-    def test_finds_something_and_not_everything(self, case):
-        make, entries = case
-        assert 0 < len(alarms(make(), entries)) < len(entries)
-
-    def test_does_not_look_ahead(self, case):
-        make, entries = case
-        whole, half = make(), make()
-        middle = len(entries) // 2
-        assert [whole.observe(e) for e in entries][:middle] == [
-            half.observe(e) for e in entries[:middle]
-        ]
-
-    def test_says_why_in_a_sentence_with_numbers(self, case):
-        make, entries = case
-        detector = make()
-        for reason in [v.reason for e in entries if (v := detector.observe(e))]:
-            assert re.search(r"\d", reason)
-            assert reason.endswith(".")
-            assert "expected" in reason
-            assert "srv-1" in reason
-            assert "UTC" in reason
-
-    def test_has_the_same_future_after_snapshot_and_restore(self, case):
-        make, entries = case
-        middle = len(entries) // 2
-        one, other = make(), make()
-        for entry in entries[:middle]:
-            one.observe(entry)
-        if hasattr(one, "state"):
-            other.state = pickle.loads(pickle.dumps(one.state))
-        assert [one.observe(e) for e in entries[middle:]] == [
-            other.observe(e) for e in entries[middle:]
-        ]
-
-    def test_keeps_no_more_than_it_may(self, case):
-        make, entries = case
-        detector = make()
-        for n in range(10 * KEPT):
-            detector.observe(entries[-1].model_copy(update={"host": f"h{n}", "device_id": None}))
-        assert len(getattr(detector, "state", ())) <= KEPT
-
-    def test_survives_the_same_entry_twice_and_time_going_back(self, case):
-        make, entries = case
-        detector = make()
-        for entry in (*entries, *entries, *reversed(entries)):
-            detector.observe(entry)
-
-    def test_tells_ships_apart(self, case):
-        make, entries = case
-        both = make()
-        elsewhere = [e.model_copy(update={"ship_id": "s2"}) for e in entries]
-        mixed = [both.observe(e) for pair in zip(entries, elsewhere, strict=True) for e in pair]
-        alone = make()
-        assert mixed[::2] == mixed[1::2] == [alone.observe(e) for e in entries]
+def ends(detector, entries):
+    """The places of the entries that tell the end of an episode, with that end."""
+    found = [(i, f) for i, entry in enumerate(entries) for f in detector.observe(entry)]
+    return [(i, finding) for i, finding in found if isinstance(finding, Ended)]
 
 
 class TestThreshold:
@@ -156,6 +86,22 @@ class TestThreshold:
         values = [95] * 5 + [50] + [95] * 5
         samples = [sample(v, n=10 * n) for n, v in enumerate(values)]
         assert alarms(thresholds(), samples) == [3, 9]
+
+    def test_the_first_good_sample_tells_that_it_is_over_how_long_it_was_and_the_peak(self):
+        values = [95, 95, 95, 99, 96, 40, 40]
+        ((place, end),) = ends(thresholds(), [sample(v, n=10 * n) for n, v in enumerate(values)])
+        assert (place, end.anomaly_types, end.started, end.peak) == (5, ("t",), NOON, 99)
+        assert "from 12:00:00 UTC to 12:00:50 UTC, for 50 s, at worst 99" in end.reason
+
+    def test_nothing_is_over_that_nobody_was_told_of(self):
+        samples = [sample(v, n=10 * n) for n, v in enumerate([95, 95, 40])]
+        assert ends(thresholds(), samples) == []
+
+    def test_a_good_sample_after_a_gap_ends_what_was_told_before_it(self):
+        times = [0, 30, 400, 410]
+        samples = [sample(v, n=n) for n, v in zip(times, [95, 96, 40, 40], strict=True)]
+        ((place, end),) = ends(thresholds(), samples)
+        assert (place, end.peak) == (2, 96)
 
     def test_after_a_gap_nobody_knows_what_happened_in_between(self):
         assert alarms(thresholds(), [sample(95, n=0), sample(95, n=301), sample(95, n=331)]) == [2]

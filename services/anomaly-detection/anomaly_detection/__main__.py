@@ -22,6 +22,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         handlers={LogEntry: detection.on_line, MetricSample: detection.on_sample},
         stage="detect",
         recover=detection.recover,
+        tick=detection.tick,
     )
 
 

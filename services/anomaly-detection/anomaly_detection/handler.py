@@ -1,18 +1,32 @@
-"""From a line or a reading to at most one anomaly."""
+"""From a line, a reading or the passing of time to what is wrong, and to what is well again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from aiops_core.bus import Bus
-from aiops_core.models import AnomalyDetected, LogEntry, Message, MetricSample
+from aiops_core.bus import Bus, Outgoing
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyDetected,
+    LogEntry,
+    Message,
+    MetricSample,
+    derived_id,
+)
 from aiops_core.runtime import utc_now
 from aiops_core.utils import extract_error_message
-from anomaly_detection.detectors.base import Detector, Verdict, shown, worst
+from anomaly_detection.detectors.base import (
+    Detector,
+    Ended,
+    Finding,
+    Verdict,
+    shown,
+    worst,
+)
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.pattern import PatternDetector
@@ -26,28 +40,46 @@ Entry = TypeVar("Entry", LogEntry, MetricSample)
 
 
 class Detection:
-    """The detectors and the order in which they are believed: a pattern before the bare level."""
+    """The detectors and the order in which they are believed: anything before the bare level."""
 
     def __init__(self, policy: DetectPolicy) -> None:
         self._level = LevelDetector(policy)
-        self._pattern = PatternDetector(policy.patterns)
         self._burst = BurstDetector(policy.bursts, policy.series_kept)
         self._threshold = ThresholdDetector(policy.thresholds, policy.series_kept)
-        self._answered: dict[str, Verdict] = {}
+        self.of_lines: Sequence[Detector[LogEntry]] = (
+            self._burst,
+            PatternDetector(policy.patterns),
+        )
+        self.of_samples: Sequence[Detector[MetricSample]] = (self._threshold,)
+        self._answered: dict[str, list[Finding]] = {}
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
-        counted = self._answered.get(line.tracking_id) or self._burst.observe(line)
-        verdict = worst((counted, self._pattern.observe(line))) or self._level.observe(line)
-        return [_anomaly(line, line.msg, verdict)] if verdict else []
+        findings = self._findings(self.of_lines, line)
+        if not any(isinstance(finding, Verdict) for finding in findings):
+            findings += self._level.observe(line)
+        return [_message(finding, line) for finding in worst(findings)]
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
-        verdict = self._answered.get(sample.tracking_id) or self._threshold.observe(sample)
-        return [_anomaly(sample, _said(sample, verdict), verdict)] if verdict else []
+        findings = self._findings(self.of_samples, sample)
+        return [_message(finding, sample) for finding in worst(findings)]
+
+    def tick(self, now: datetime) -> Sequence[Outgoing]:
+        """What is wrong because nothing came. The ids derive from the finding: it is published once."""
+        findings = [finding for detector in self.of_lines for finding in detector.elapse(now)]
+        findings += [finding for detector in self.of_samples for finding in detector.elapse(now)]
+        return [_outgoing(finding, now) for finding in findings]
+
+    def _findings(self, detectors: Sequence[Detector[Entry]], entry: Entry) -> list[Finding]:
+        """What the replay found in this entry comes from there: no detector judges it twice."""
+        found = [*self._answered.get(entry.tracking_id, ())]
+        for detector in detectors:
+            found += detector.observe(entry)
+        return found
 
     async def recover(self, bus: Bus) -> None:
         """Bring counts and series to where they were, without telling anybody.
 
-        What is stored but was not acknowledged comes again after this. Its verdicts are kept, because
+        What is stored but was not acknowledged comes again after this. Its findings are kept, because
         the detectors will not judge the same message twice.
         """
         await self._replay(bus, MetricSample, self._threshold, self._threshold.memory)
@@ -61,39 +93,75 @@ class Detection:
                 entry = kind.model_validate_json(stored.data)
             except ValidationError:
                 continue  # the runtime has buried it, or will
-            if verdict := detector.observe(entry):
-                self._answered[entry.tracking_id] = verdict
+            if findings := detector.observe(entry):
+                self._answered.setdefault(entry.tracking_id, []).extend(findings)
 
 
-def _shortened(msg: str) -> str:
-    """A line of half a megabyte must not travel in every incident; logs.raw has all of it."""
-    return msg if len(msg) <= MSG_KEPT else f"{msg[:MSG_KEPT]}…"
+def _message(finding: Finding, cause: Message) -> Message:
+    """What to tell about *finding*, as an effect of *cause*."""
+    if isinstance(finding, Ended):
+        return _cleared(finding, cause)
+    return _anomaly(finding, cause)
 
 
-def _said(sample: MetricSample, verdict: Verdict) -> str:
-    """The line that a reading does not have."""
-    unit = f" {sample.unit}" if sample.unit else ""
-    limit = shown(verdict.threshold or 0.0)
-    return f"{sample.metric} is {shown(sample.value)}{unit}, limit {limit}{unit}"
+def _outgoing(finding: Finding, now: datetime) -> Outgoing:
+    """A message that no entry caused; its tracking id begins here."""
+    about = finding.origin
+    told = finding.anomaly_types if isinstance(finding, Ended) else (finding.anomaly_type,)
+    id_ = derived_id(
+        *(about.ship_id, about.device, about.service, finding.metric or "", finding.detector),
+        *(*told, finding.at.isoformat()),
+    )
+    cause = Message(tracking_id=id_, ship_id=about.ship_id, ts=finding.at, stages={"ingest": now})
+    return Outgoing(_message(finding, cause), f"anomaly-detection/{id_}")
 
 
-def _anomaly(entry: LogEntry | MetricSample, msg: str, verdict: Verdict) -> AnomalyDetected:
-    short = _shortened(msg)
-    return entry.derive(
+def _said(finding: Verdict, cause: Message) -> str:
+    """The line itself, or the one that a reading does not have."""
+    if isinstance(cause, LogEntry):
+        # A line of half a megabyte must not travel in every incident; logs.raw has all of it.
+        return cause.msg if len(cause.msg) <= MSG_KEPT else f"{cause.msg[:MSG_KEPT]}…"
+    if finding.metric is None or finding.value is None or finding.threshold is None:
+        return finding.reason
+    unit = f" {cause.unit}" if isinstance(cause, MetricSample) and cause.unit else ""
+    limit = shown(finding.threshold)
+    return f"{finding.metric} is {shown(finding.value)}{unit}, limit {limit}{unit}"
+
+
+def _anomaly(finding: Verdict, cause: Message) -> AnomalyDetected:
+    msg = _said(finding, cause)
+    return cause.derive(
         AnomalyDetected,
-        service=entry.service or "unknown",
-        device_id=entry.device_id,
-        host=entry.host,
-        msg=short,
-        error_msg=extract_error_message(short) if isinstance(entry, LogEntry) else None,
-        domain=verdict.domain,
-        anomaly_type=verdict.anomaly_type,
-        detector=verdict.detector,
-        score=verdict.score,
-        severity=verdict.severity,
-        metric=verdict.metric,
-        value=verdict.value,
-        threshold=verdict.threshold,
-        reason=verdict.reason,
-        meta=verdict.meta,
+        service=finding.origin.service,
+        device_id=finding.origin.device_id,
+        host=finding.origin.host,
+        msg=msg,
+        error_msg=extract_error_message(msg) if isinstance(cause, LogEntry) else None,
+        domain=finding.domain,
+        anomaly_type=finding.anomaly_type,
+        detector=finding.detector,
+        score=finding.score,
+        severity=finding.severity,
+        metric=finding.metric,
+        value=finding.value,
+        threshold=finding.threshold,
+        template_id=finding.template_id,
+        template=finding.template,
+        reason=finding.reason,
+        meta=finding.meta,
+    )
+
+
+def _cleared(finding: Ended, cause: Message) -> AnomalyCleared:
+    return cause.derive(
+        AnomalyCleared,
+        device_id=finding.origin.device_id,
+        host=finding.origin.host,
+        service=finding.origin.service,
+        anomaly_types=finding.anomaly_types,
+        detector=finding.detector,
+        metric=finding.metric,
+        peer=finding.peer,
+        started=finding.started,
+        reason=finding.reason,
     )

@@ -120,6 +120,9 @@ class Threshold(Scope, Judgement):
     def broken_by(self, value: float) -> bool:
         return value > self.limit if self.above is not None else value < self.limit
 
+    def worse_of(self, one: float, other: float) -> float:
+        return max(one, other) if self.above is not None else min(one, other)
+
 
 class DetectPolicy(Policy):
     """The whole file. *series_kept* bounds the memory: least recently heard series are forgotten."""

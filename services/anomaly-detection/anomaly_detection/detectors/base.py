@@ -1,49 +1,124 @@
 """The contract of all detectors, and what they share.
 
-A detector judges one message at a time, by its event time and what came before; it does no I/O, has no
-clock and never looks ahead. What it must remember is in a ``Lru`` called ``state``, which is bounded
-and can be pickled.
+A detector judges one entry at a time, by the entry's own time and what came before; it does no I/O,
+has no clock and never looks ahead. What it must remember is bounded and can be taken out as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import translate
 from re import IGNORECASE, compile
 from typing import Generic, Protocol, TypeVar
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import Domain, LogEntry, MetricSample, Severity
 
 Entry_contra = TypeVar("Entry_contra", contravariant=True)
-K = TypeVar("K")
 V = TypeVar("V")
+
+Key = tuple[str, ...]
+Snapshot = dict[str, JsonValue]  # by the key of whatever is remembered: it may be cut into parts
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom a finding is about."""
+
+    ship_id: str
+    host: str
+    device_id: str | None = None
+    service: str = "unknown"
+
+    @classmethod
+    def of(cls, entry: LogEntry | MetricSample) -> Origin:
+        return cls(entry.ship_id, entry.host, entry.device_id, entry.service or "unknown")
+
+    @property
+    def device(self) -> str:
+        return self.device_id or self.host
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a message is anomalous. *reason* is a sentence: what was seen, what expected, since when."""
+    """Something is wrong. *reason* is a sentence: what was seen, what expected, since when.
 
+    *at* is the time of the entry, or the moment from which the passing of time was the proof.
+    """
+
+    origin: Origin
+    at: datetime
     anomaly_type: str
     domain: Domain
     severity: Severity
     score: float
     detector: str
     reason: str
-    meta: dict[str, JsonValue] = field(default_factory=dict)
+    meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
     threshold: float | None = None
+    template_id: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An episode that began at *started* is over at *at*: a positive sign, never mere silence."""
+
+    origin: Origin
+    at: datetime
+    anomaly_types: tuple[str, ...]
+    detector: str
+    reason: str
+    started: datetime | None = None
+    metric: str | None = None
+    peak: float | None = None
+    peer: str | None = None
+
+
+Finding = Verdict | Ended
 
 
 class Detector(Protocol[Entry_contra]):
-    def observe(self, entry: Entry_contra, /) -> Verdict | None:
-        """What is wrong with *entry*, or None."""
+    """What the battery in ``tests/unit/test_detector_battery.py`` checks of each."""
+
+    name: str
+
+    def observe(self, entry: Entry_contra, /) -> Sequence[Finding]:
+        """What *entry* proves. The same entry again, and one that is late, prove nothing."""
+
+    def elapse(self, now: datetime, /) -> Sequence[Finding]:
+        """What is proved by time that passed without entries, up to *now*.
+
+        Once per episode; ``at`` follows from what was seen and not from *now*, so that whoever asks
+        after a restart is told the same finding, which is published once.
+        """
+
+    def snapshot(self) -> Snapshot:
+        """All that is remembered, the longest unused first; bounded."""
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        """Remember what a snapshot, or a part of one, says: the same future as if never stopped."""
+
+
+class Memoryless:
+    """The rest of the contract for who judges every entry by itself."""
+
+    def elapse(self, now: datetime, /) -> Sequence[Finding]:
+        return ()
+
+    def snapshot(self) -> Snapshot:
+        return {}
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        """There is nothing to remember."""
 
 
 def device_of(entry: LogEntry | MetricSample) -> str:
@@ -51,29 +126,51 @@ def device_of(entry: LogEntry | MetricSample) -> str:
     return entry.device_id or entry.host
 
 
-def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
-    """The verdict of highest severity, then score; of equals the first."""
-    found = [verdict for verdict in verdicts if verdict]
-    return max(found, key=lambda v: (v.severity.rank, v.score), default=None)
+def worst(findings: Iterable[Finding]) -> Sequence[Finding]:
+    """What to tell of all findings about one entry: every end, and of what is wrong the worst.
+
+    That is the verdict of highest severity, then score; of equals the first.
+    """
+    found = list(findings)
+    if len(found) < 2:
+        return found
+    wrong = [finding for finding in found if isinstance(finding, Verdict)]
+    ended = [finding for finding in found if isinstance(finding, Ended)]
+    return [*sorted(wrong, key=lambda v: (-v.severity.rank, -v.score))[:1], *ended]
 
 
-class Lru(Generic[K, V]):
+class Lru(Generic[V]):
     """State per key for at most *most* keys; the one that was asked for longest ago is forgotten."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._items: OrderedDict[K, V] = OrderedDict()
+        self._items: OrderedDict[Key, V] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def get(self, key: K, make: Callable[[], V]) -> V:
+    def get(self, key: Key, make: Callable[[], V]) -> V:
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
         if len(self._items) >= self._most:
             self._items.popitem(last=False)
         return self._items.setdefault(key, make())
+
+    def items(self) -> Sequence[tuple[Key, V]]:
+        return list(self._items.items())
+
+    def dump(self, how: TypeAdapter[V]) -> Snapshot:
+        return {
+            json.dumps(key): how.dump_python(value, mode="json")
+            for key, value in self._items.items()
+        }
+
+    def load(self, how: TypeAdapter[V], state: Mapping[str, JsonValue]) -> None:
+        """Raises pydantic's ValidationError when *state* is of another kind."""
+        for key, value in state.items():
+            known = how.validate_python(value)
+            self._items[tuple(json.loads(key))] = known
 
 
 def globs(patterns: Sequence[str]) -> Callable[[str], bool]:

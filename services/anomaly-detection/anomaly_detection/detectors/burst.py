@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
+    Finding,
     Lru,
+    Memoryless,
+    Origin,
+    Snapshot,
     Verdict,
     clock,
     device_of,
@@ -21,8 +25,6 @@ from anomaly_detection.detectors.base import (
 )
 from anomaly_detection.detectors.table import Table, details, listed
 from anomaly_detection.policy import Burst
-
-Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -54,21 +56,37 @@ class Recent:
         return self.alarmed - within <= at < next_due(self.alarmed, within)
 
 
-class BurstDetector:
+_RECENT = TypeAdapter(Recent)
+
+
+class BurstDetector(Memoryless):
     """One verdict when a burst begins, and again every ``within`` while it goes on.
 
-    Who replays the last ``memory`` of lines gets the same future.
+    Who replays the last ``memory`` of lines gets the same future. Nothing tells that a burst is over:
+    that no more lines come is silence.
     """
+
+    name = "burst"
 
     def __init__(self, bursts: Sequence[Burst], keys_kept: int) -> None:
         self._table = Table(bursts)
-        self.state: Lru[Key, Recent] = Lru(keys_kept)
+        self._counts = {rule.id: rule.count for rule in bursts}
+        self.state: Lru[Recent] = Lru(keys_kept)
         self.memory = max(map(_needed, bursts), default=timedelta(0))
 
-    def observe(self, entry: LogEntry, /) -> Verdict | None:
-        return worst(
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        found = [
             self._count(rule, entry, details(match)) for rule, match in self._table.matches(entry)
-        )
+        ]
+        return worst(filter(None, found))
+
+    def snapshot(self) -> Snapshot:
+        return self.state.dump(_RECENT)
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        self.state.load(_RECENT, state)
+        for (rule, *_), recent in self.state.items():
+            recent.lines = deque(recent.lines, self._counts.get(rule, 0))
 
     def _count(self, rule: Burst, line: LogEntry, found: dict[str, JsonValue]) -> Verdict | None:
         by = {name: found.get(name) for name in rule.by}
@@ -94,11 +112,13 @@ def _needed(burst: Burst) -> timedelta:
 def _verdict(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Verdict:
     seen = span(max(line.ts - since, timedelta(seconds=1)))
     return Verdict(
+        Origin.of(line),
+        line.ts,
         anomaly_type=rule.anomaly_type,
         domain=rule.domain,
         severity=rule.severity,
         score=rule.score,
-        detector="burst",
+        detector=BurstDetector.name,
         reason=(
             f"{line.service} on {device_of(line)} reported {rule.says}"
             f"{listed(by)}: {rule.count} lines in {seen} since {clock(since)}; "

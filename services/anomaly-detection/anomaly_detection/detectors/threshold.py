@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from pydantic import JsonValue, TypeAdapter
+
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
+    Ended,
+    Finding,
+    Key,
     Lru,
+    Memoryless,
+    Origin,
+    Snapshot,
     Verdict,
     clock,
     device_of,
@@ -26,16 +34,20 @@ SHORTEST_GAP = timedelta(
     minutes=5
 )  # without a sample; after a longer one nothing is known any more
 SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
-Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Series:
-    """One limit of one metric of one device: last sample, since when beyond, last alarm."""
+    """One limit of one metric of one device: last sample, since when beyond, last alarm.
+
+    *started* and *peak* are of the episode that was told and whose end was not.
+    """
 
     seen: datetime | None = None
     since: datetime | None = None
     alarmed: datetime | None = None
+    started: datetime | None = None
+    peak: float = 0.0
 
     def advance(self, at: datetime, gap: timedelta) -> bool:
         """False for a duplicate or late sample. A gap, or a clock set back by as much, starts anew."""
@@ -48,11 +60,17 @@ class Series:
         return True
 
 
-class ThresholdDetector:
+_SERIES = TypeAdapter(Series)
+
+
+class ThresholdDetector(Memoryless):
     """One verdict when an episode has lasted ``for``, and again every ``repeat_every`` while it does.
+    It is over with the first sample within the limit.
 
     Who replays the last ``memory`` of samples gets the same future, see ``next_due``.
     """
+
+    name = "threshold"
 
     def __init__(self, thresholds: Sequence[Threshold], series_kept: int) -> None:
         self._rules = [
@@ -60,14 +78,20 @@ class ThresholdDetector:
             for rule in thresholds
         ]
         self._of_sender = lru_cache(SENDERS)(self._applicable)
-        self.state: Lru[Key, Series] = Lru(series_kept)
+        self.state: Lru[Series] = Lru(series_kept)
         needed = (t.hold + t.repeat_every / 2 + 2 * SPARSE for t in thresholds)
         self.memory = max(needed, default=timedelta(0))
 
-    def observe(self, entry: MetricSample, /) -> Verdict | None:
+    def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
         rules = self._of_sender(entry.metric, entry.service, device)
-        return worst([self._judge(rule, entry, device) for rule in rules])
+        return worst(filter(None, [self._judge(rule, entry, device) for rule in rules]))
+
+    def snapshot(self) -> Snapshot:
+        return self.state.dump(_SERIES)
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        self.state.load(_SERIES, state)
 
     def _applicable(self, metric: str, service: str, device: str) -> tuple[Threshold, ...]:
         return tuple(
@@ -76,35 +100,72 @@ class ThresholdDetector:
             if of_metric(metric) and of_service(service) and of_host(device)
         )
 
-    def _judge(self, rule: Threshold, sample: MetricSample, device: str) -> Verdict | None:
-        labels = (f"{k}={v}" for k, v in sorted(sample.labels.items()))
-        key = (rule.id, sample.ship_id, device, sample.service, sample.metric, *labels)
-        series = self.state.get(key, Series)
+    def _judge(self, rule: Threshold, sample: MetricSample, device: str) -> Finding | None:
+        series = self.state.get(_key(rule, sample, device), Series)
         if not series.advance(sample.ts, max(3 * rule.hold, SHORTEST_GAP)):
             return None
         if not rule.broken_by(sample.value):
-            series.since = series.alarmed = None
-            return None
+            return _end(rule, sample, series)
         since = series.since = series.since or sample.ts
+        if series.started:
+            series.peak = rule.worse_of(series.peak, sample.value)
         due = next_due(series.alarmed, rule.repeat_every) if series.alarmed else since + rule.hold
         if sample.ts < due:
             return None
+        if series.started is None:
+            series.started, series.peak = since, sample.value
         series.alarmed = sample.ts
-        return _verdict(rule, sample, device, since)
+        return _verdict(rule, sample, since)
 
 
-def _verdict(rule: Threshold, sample: MetricSample, device: str, since: datetime) -> Verdict:
-    unit = f" {unit}" if (unit := rule.unit or sample.unit or "") else ""
-    side, expected = ("above", "most") if rule.above is not None else ("below", "least")
+def _key(rule: Threshold, sample: MetricSample, device: str) -> Key:
+    labels = (f"{k}={v}" for k, v in sorted(sample.labels.items()))
+    return (rule.id, sample.ship_id, device, sample.service, sample.metric, *labels)
+
+
+def _end(rule: Threshold, sample: MetricSample, series: Series) -> Ended | None:
+    started, peak = series.started, series.peak
+    series.since = series.alarmed = series.started = None
+    if started is None:
+        return None
+    return Ended(
+        Origin.of(sample),
+        sample.ts,
+        anomaly_types=(rule.anomaly_type,),
+        detector=ThresholdDetector.name,
+        reason=(
+            f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{_unit(rule, sample)} "
+            f"again, expected is at {_expected(rule)}{_unit(rule, sample)}; it was beyond that from "
+            f"{clock(started)} to {clock(sample.ts)}, for {span(sample.ts - started)}, at worst "
+            f"{shown(peak)}{_unit(rule, sample)}."
+        ),
+        started=started,
+        metric=sample.metric,
+        peak=peak,
+    )
+
+
+def _unit(rule: Threshold, sample: MetricSample) -> str:
+    return f" {unit}" if (unit := rule.unit or sample.unit or "") else ""
+
+
+def _expected(rule: Threshold) -> str:
+    return f"{'most' if rule.above is not None else 'least'} {shown(rule.limit)}"
+
+
+def _verdict(rule: Threshold, sample: MetricSample, since: datetime) -> Verdict:
+    unit, side = _unit(rule, sample), "above" if rule.above is not None else "below"
     return Verdict(
+        Origin.of(sample),
+        sample.ts,
         anomaly_type=rule.anomaly_type,
         domain=rule.domain,
         severity=rule.severity,
         score=rule.score,
-        detector="threshold",
+        detector=ThresholdDetector.name,
         reason=(
-            f"{sample.metric} on {device} is {shown(sample.value)}{unit}, expected is at {expected} "
-            f"{shown(rule.limit)}{unit}; it has been {side} that since {clock(since)}, for "
+            f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{unit}, expected is at "
+            f"{_expected(rule)}{unit}; it has been {side} that since {clock(since)}, for "
             f"{span(sample.ts - since)} (tolerated: {span(rule.hold)})."
         ),
         meta={**sample.labels, "rule": rule.id, "since": since.isoformat()},
