@@ -39,7 +39,12 @@ class Order:
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Log files; .gz is read as it is.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Log files, or sentences (NMEA 0183, AIS) of instruments; .gz is read as it is."
+        ),
+    ],
     rate: Annotated[
         float | None, typer.Option(min=0.1, help="Lines a second; default: as fast as accepted.")
     ] = None,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from aiops_core.ingest import json_lines, levels
-from aiops_core.ingest.parsed import Parsed, Unreadable
+from aiops_core.ingest.parsed import Parsed, Readings, Unreadable
 from aiops_core.ingest.shapes import SHAPES, Shape
 from aiops_core.models import LogEntry, MetricSample
 
-Content = Parsed | LogEntry | MetricSample
+Content = Parsed | Readings | LogEntry | MetricSample
 
 SYSLOG = tuple(shape for shape in SHAPES if shape.syslog)
 PLAIN = tuple(shape for shape in SHAPES if not shape.syslog)
@@ -29,6 +30,14 @@ class Format(StrEnum):
     SYSLOG = "syslog"
     JSON = "json"
     PLAIN = "plain"
+    NMEA = "nmea"
+
+
+class Reader(Protocol):
+    """Reads the lines of one file, in their order."""
+
+    def read(self, line: str, now: datetime, /) -> Content:
+        """What *line* says; raises Unreadable."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,11 @@ class LineReader:
             return Parsed(msg=line.strip(), level=levels.from_message(line.strip()))
 
 
+# A sentence of a ship's instrument, perhaps after a time or a tag block.
+SENTENCE = re.compile(
+    r"(?:\d[^$!\\]*?[\s;,]+)?(?:\\[^\\]+\\)?[$!][A-Z0-9]{2,}[A-Z]{2},[^*]*(?:\*[0-9A-Fa-f]{2})?$"
+)
+
 FORCED = {
     Format.SYSLOG: LineReader("syslog", SYSLOG, json=False, strict=True),
     Format.JSON: LineReader("a JSON object", (), json_only=True, strict=True),
@@ -74,14 +88,30 @@ FORCED = {
 
 def reader_for(
     name: str, head: Iterable[str], now: datetime, wanted: Format = Format.AUTO
-) -> LineReader:
+) -> Reader:
     """How to read the file *name* that begins with the lines *head*."""
+    head = list(head)
+    if is_nmea(head, wanted):
+        return _sentences(head)
     if wanted is not Format.AUTO:
         return FORCED[wanted]
     seen = Counter(_kind(line, now) for line in head)
     if JSON_NAME.search(name) or seen["json"] > seen.total() / 2:
         return LineReader("a JSON object or another known shape", json_only=True)
     return LineReader("mixed", _most_frequent_first(seen))
+
+
+def is_nmea(head: Sequence[str], wanted: Format = Format.AUTO) -> bool:
+    """Whether lines that begin with *head* are sentences of instruments."""
+    if wanted is not Format.AUTO:
+        return wanted is Format.NMEA
+    return sum(bool(SENTENCE.match(line.strip())) for line in head) > len(head) / 2
+
+
+def _sentences(head: Sequence[str]) -> Reader:
+    from aiops_core.ingest.nmea.reader import NmeaReader  # its parsers take 0.2 s to load
+
+    return NmeaReader(head)
 
 
 def _most_frequent_first(seen: Counter[str]) -> tuple[Shape, ...]:

@@ -25,3 +25,22 @@ class Parsed:
     service: str | None = None
     source: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one instrument; *service* is the kind of instrument."""
+
+    service: str
+    metric: str
+    value: float
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What one line measured, perhaps nothing; *device* is the instrument that took it."""
+
+    device: str
+    ts: datetime | None = None
+    readings: tuple[Reading, ...] = ()

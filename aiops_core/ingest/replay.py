@@ -30,11 +30,13 @@ GRACE = 5.0  # seconds after Ctrl-C in which what is under way may still be conf
 
 @dataclass
 class Summary:
-    """What became of the lines: ``read == accepted + refused_total + skipped``."""
+    """What became of the lines: ``read == accepted + refused_total + skipped``. A line of a ship's
+    instruments may be several *messages*."""
 
     read: int = 0
     accepted: int = 0
     sent: int = 0
+    messages: int = 0
     skipped: int = 0
     refused_total: int = 0
     refused: list[Refusal] = field(default_factory=list)
@@ -142,8 +144,10 @@ class _Replay:
 
     async def _deliver(self, accepted: Sequence[Accepted], units: int) -> None:
         try:
-            await self._sink.send([a.entry for a in accepted], [a.raw for a in accepted])
+            pairs = [(entry, line.raw) for line in accepted for entry in line.entries]
+            await self._sink.send([entry for entry, _ in pairs], [raw for _, raw in pairs])
             self._summary.sent += len(accepted)
+            self._summary.messages += len(pairs)
             self._progress(self._summary)
         except AiopsError as exc:
             self._summary.problem = str(exc)

@@ -35,6 +35,7 @@ def as_json(summary: Summary) -> str:
     fields = {
         "read": summary.read,
         "sent": summary.sent,
+        "messages": summary.messages,
         "refused": summary.refused_total,
         "skipped": summary.skipped,
         "unconfirmed": summary.unconfirmed,
@@ -51,9 +52,11 @@ def table(summary: Summary) -> Table:
         "read": summary.read,
         "sent": summary.sent,
         "refused": summary.refused_total,
-        "skipped (empty)": summary.skipped,
+        "skipped (nothing to send)": summary.skipped,
         "unconfirmed": summary.unconfirmed,
     }
+    if summary.messages != summary.sent:
+        rows["messages of these"] = summary.messages
     shown = Table(title="interrupted" if summary.interrupted else None, show_header=False)
     for name, lines in rows.items():
         if lines or name in ("read", "sent", "refused"):
@@ -75,7 +78,7 @@ def refusals(summary: Summary, err: Console) -> None:
 
 def entry_line(entry: Entry) -> str:
     """One line for a person: what would be sent."""
-    said = entry.msg if isinstance(entry, LogEntry) else f"{entry.metric}={entry.value:g}"
+    said = entry.msg if isinstance(entry, LogEntry) else f"{entry.metric}={entry.value:.7g}"
     level = entry.level.value if isinstance(entry, LogEntry) else "metric"
     return f"{entry.ts:%Y-%m-%d %H:%M:%S} {level:8} {entry.host} {entry.service}: {said}"
 

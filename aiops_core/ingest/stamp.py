@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aiops_core.ingest.formats import Content
-from aiops_core.ingest.parsed import Parsed
+from aiops_core.ingest.parsed import Parsed, Reading, Readings
 from aiops_core.models import LogEntry, MetricSample
 
 STAGE = "ingest"
@@ -56,14 +56,30 @@ class Stamper:
         self._origin = origin
         self._ids = uuid4s()
 
-    def stamp(self, content: Content, now: datetime) -> LogEntry | MetricSample:
-        """*content* as a message that reached the platform at *now*.
+    def stamp(self, content: Content, now: datetime) -> tuple[LogEntry | MetricSample, ...]:
+        """*content* as messages that reached the platform at *now*.
 
         A message of ours keeps its identity: it was stamped by whoever wrote it.
         """
+        if isinstance(content, Readings):
+            return tuple(self._sample(content, reading, now) for reading in content.readings)
         if not isinstance(content, Parsed):
-            return content.stamped(STAGE, now)
-        return LogEntry.model_validate(self._fields(content, now))
+            return (content.stamped(STAGE, now),)
+        return (LogEntry.model_validate(self._fields(content, now)),)
+
+    def _sample(self, line: Readings, reading: Reading, now: datetime) -> MetricSample:
+        return MetricSample(
+            tracking_id=next(self._ids),
+            ship_id=self._origin.ship_id,
+            ts=line.ts or now,
+            stages={STAGE: now},
+            host=self._origin.host,
+            device_id=line.device,
+            service=reading.service,
+            metric=reading.metric,
+            value=reading.value,
+            unit=reading.unit,
+        )
 
     def _fields(self, line: Parsed, now: datetime) -> dict[str, object]:
         host = line.host or self._origin.host

@@ -118,7 +118,10 @@ class TestReader:
         path = written(tmp_path_factory.getbasetemp(), json.dumps(fields).encode(), "any.json")
         [got] = become(path)
         if isinstance(got, Accepted):
-            assert type(got.entry).model_validate_json(got.entry.model_dump_json()) == got.entry
+            assert (
+                type(got.entries[0]).model_validate_json(got.entries[0].model_dump_json())
+                == got.entries[0]
+            )
 
     @given(data=st.binary(max_size=300))
     def test_no_bytes_crash_the_unpacking(self, tmp_path_factory, data):
@@ -130,9 +133,9 @@ class TestStamp:
     def entry(self, tmp_path: Path, line: str, name: str = "nginx-error.log") -> LogEntry:
         [got] = become(written(tmp_path, line.encode(), name))
         assert isinstance(got, Accepted)
-        assert isinstance(got.entry, LogEntry)
+        assert isinstance(got.entries[0], LogEntry)
         assert got.raw == line
-        return got.entry
+        return got.entries[0]
 
     def test_what_the_line_does_not_say_comes_from_its_origin(self, tmp_path: Path):
         e = self.entry(tmp_path, "it broke")
@@ -192,7 +195,7 @@ def test_real_logs(system: str):
     seen = become(LOGHUB / system / f"{system}_2k.log")
     assert len(seen) == 2000
     assert all(isinstance(outcome, Accepted) for outcome in seen)
-    entries = [outcome.entry for outcome in seen]
+    entries = [entry for outcome in seen for entry in outcome.entries]
     assert {lv.value: n for lv in Level if (n := sum(e.level is lv for e in entries))} == levels
     assert services is None or {e.service for e in entries} == services
     assert all(e.ts < NOW and e.service != "unknown" and e.msg for e in entries)
