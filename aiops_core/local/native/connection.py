@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ class EngineConnection:
         self.tag = tag
         self._applied: tuple[Setting, ...] | None = ()
         self._overridden: list[str] = []
-        self._session_sets = [f"SET implicit_select = 0, log_queries = 0, query_cache_tag = '{tag}'"]
+        self._session_sets = [
+            f"SET implicit_select = 0, log_queries = 0, query_cache_tag = '{tag}'"
+        ]
         self._database = "default"
         self._described: dict[tuple[str, tuple[str, ...]], tuple[int, list[Column]]] = {}
         self._chdb = opened(path)
@@ -80,9 +82,13 @@ class EngineConnection:
                 if not finished:
                     self._chdb.streaming_cancel_query(handle)
 
-    def insert(self, target: Target) -> Insert:
-        """Begin an insert whose data comes in `Native` format; it must be closed."""
-        return Insert(self._chdb, target, Path(self._path, SPOOL, self.tag))
+    def insert(self, target: Target, settings: Sequence[Setting] = ()) -> Insert:
+        """Begin an insert whose data comes in `Native` format; it must be closed.
+
+        *settings* hold for it alone; they must be known to the engine.
+        """
+        inline = ", ".join(f"{setting.name} = {literal(setting.value)}" for setting in settings)
+        return Insert(self._chdb, target, Path(self._path, SPOOL, self.tag), inline)
 
     def columns_of(self, target: Target, generation: int) -> list[Column]:
         """The columns that an insert into `target` expects, remembered for one generation of

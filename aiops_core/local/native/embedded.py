@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from chdb import _chdb
 
@@ -39,31 +42,34 @@ class Chunk:
 
 
 class Insert:
-    """An insert whose data is gathered in a file and read by the engine from there.
+    """An insert whose data is gathered and then read by the engine from a file: a small one from
+    memory, where no file system has to keep it, a large one from the spool.
 
     chdb's streaming insert would save the file and a millisecond, but (4.4) reports success when
     the table refuses the rows: what was acknowledged would be lost.
     """
 
-    def __init__(self, connection: Any, target: Target, spool: Path) -> None:
+    def __init__(self, connection: Any, target: Target, spool: Path, settings: str = "") -> None:
         self._chdb = connection
         self._target = target
         self._spool = spool
-        self._file = spool.open("wb")
+        self._settings = settings
+        self._file, self._path = _in_memory(spool)
+        self._size = 0
 
     def append(self, data: bytes, /) -> None:
         """Give it bytes of `Native` format, cut anywhere."""
         try:
-            self._file.write(data)
+            if self._path != self._spool and self._size + len(data) >= _SMALL:
+                self._move_to_spool()
+            self._size += self._file.write(data)
         except OSError as error:
             raise Fault(NOT_ENOUGH_SPACE, f"cannot gather the insert: {error.strerror}") from error
 
     def finish(self) -> Chunk:
         """Commit: when this returns, the rows survive the death of this process."""
-        small = self._file.tell() < _SMALL
-        self._file.close()
-        settings = self._target.settings or ("SETTINGS max_threads = 1" if small else "")
-        source = f"FROM INFILE {literal(str(self._spool))} {settings} FORMAT Native"
+        self._file.flush()
+        source = f"FROM INFILE {literal(str(self._path))} {self._clause()} FORMAT Native"
         with faults():
             return chunk(self._chdb.query(f"{self._target.head} {source}", "Native"))
 
@@ -71,6 +77,28 @@ class Insert:
         """Forget the data, committed or not."""
         self._file.close()
         self._spool.unlink(missing_ok=True)
+
+    def _move_to_spool(self) -> None:
+        memory, self._file, self._path = self._file, self._spool.open("w+b"), self._spool
+        with memory:
+            memory.seek(0)
+            shutil.copyfileobj(memory, self._file)
+
+    def _clause(self) -> str:
+        """The client's own settings stand as written; otherwise a small insert takes one thread."""
+        if self._target.settings:
+            return f"{self._target.settings}{', ' * bool(self._settings)}{self._settings}"
+        given = [self._settings, "max_threads = 1" if self._size < _SMALL else ""]
+        settings = ", ".join(filter(None, given))
+        return f"SETTINGS {settings}" if settings else ""
+
+
+def _in_memory(spool: Path) -> tuple[IO[bytes], Path]:
+    """A file that no disk knows, and where the engine finds it; elsewhere than on Linux the spool."""
+    if sys.platform != "linux":
+        return spool.open("w+b"), spool
+    file = os.fdopen(os.memfd_create(spool.name), "w+b")
+    return file, Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def literal(value: str) -> str:

@@ -22,11 +22,14 @@ from .feed import Feed
 from .frames import compressed, decompressing
 from .layout import Sink
 from .statements import Kind, Statement, Target, understand
-from .wire import FromClient, FromServer, Incoming, ProtocolError, Query
+from .wire import FromClient, FromServer, Incoming, ProtocolError, Query, Setting
 
 logger = logging.getLogger(__name__)
 
 _RECEIVE = 1 << 18
+_INLINE = {"insert_deduplication_token"}
+"""Settings that differ between one insert and the next: to set and to reset them apart would take as
+long as a third of the insert."""
 
 
 class Session:
@@ -121,17 +124,19 @@ class Session:
         self._compressed, self._cancelled = query.compressed, False
         try:
             self._refuse_external_tables()
-            self._lane.apply(query.settings)
-            self._execute(understand(query.sql))
+            statement = understand(query.sql)
+            inline = tuple(s for s in query.settings if statement.target and s.name in _INLINE)
+            self._lane.apply(tuple(s for s in query.settings if s not in inline))
+            self._execute(statement, inline)
         except Fault as refused:
             if not self._cancelled or refused.code != CANCELLED:
                 self._send(wire.exception(refused.code, refused.message))
                 return
         self._send(wire.varint(FromServer.END_OF_STREAM))
 
-    def _execute(self, statement: Statement) -> None:
+    def _execute(self, statement: Statement, inline: Sequence[Setting]) -> None:
         if statement.target:
-            self._feed(statement.target)
+            self._feed(statement.target, inline)
         elif statement.kind is Kind.ROWS:
             self._stream(statement.sql)
         else:
@@ -185,14 +190,14 @@ class Session:
         self._send_block(header(true))
         return [] if list(true) == list(columns) else [column.type for column in true]
 
-    def _feed(self, target: Target) -> None:
+    def _feed(self, target: Target, settings: Sequence[Setting]) -> None:
         """Describe the columns, then pass the client's blocks to the engine as they come.
 
         After an error the rest is read and thrown away, so that the connection stays in step.
         """
         columns = self._columns_of(target)
         self._send_block(header(columns))
-        with closing(Feed(partial(self._lane.insert, target))) as feed:
+        with closing(Feed(partial(self._lane.insert, target, settings))) as feed:
             while self._next_block(feed.open):
                 pass
             with self._cancellable():
