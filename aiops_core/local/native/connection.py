@@ -32,7 +32,9 @@ class EngineConnection:
         self.tag = tag
         self._applied: tuple[Setting, ...] | None = ()
         self._overridden: list[str] = []
-        self._session_sets = [f"SET implicit_select = 0, log_queries = 0, query_cache_tag = '{tag}'"]
+        self._session_sets = [
+            f"SET implicit_select = 0, log_queries = 0, query_cache_tag = '{tag}'"
+        ]
         self._database = "default"
         self._described: dict[tuple[str, tuple[str, ...]], tuple[int, list[Column]]] = {}
         self._chdb = opened(path)

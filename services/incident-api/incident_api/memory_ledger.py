@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from incident_api.ledger.queries import OpenAnomaly, Place, Totals
+from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.memory_store import MemoryStore
 from incident_api.rows import AnomalyRow, MemberRow, micros, moment
 

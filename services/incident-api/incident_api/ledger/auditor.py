@@ -12,9 +12,10 @@ from aiops_core import metrics
 from aiops_core.errors import Unavailable
 from aiops_core.runtime import utc_now
 from incident_api.ledger.balance import Books, doubled, unaccounted
+from incident_api.ledger.endings import OpenAnomaly
 from incident_api.ledger.letters import Letters
 from incident_api.ledger.models import Ledger
-from incident_api.ledger.queries import LedgerStore, OpenAnomaly
+from incident_api.ledger.queries import LedgerStore
 
 READ = 20_000  # open anomalies that are looked at one by one
 LISTED = 100  # of each kind in an answer

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_core.models import FAST_PATH
+from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.ledger.models import Balance, Buried, Doubled, Unaccounted
-from incident_api.ledger.queries import OpenAnomaly, Place, Totals
 from incident_api.rows import SUPPRESSED
 
 

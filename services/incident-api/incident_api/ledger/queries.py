@@ -10,45 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.models import Stages
+from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.rows import micros, moment
 
 BEFORE = timedelta(minutes=5)  # so much earlier than the anomaly itself its end may be stored
 CHUNK = 2000  # ids in one query; its text may have 256 KiB
-
-
-class Totals(NamedTuple):
-    """Anomalies by where they ended; *open* ended nowhere yet, *doubled* stand in two places."""
-
-    members: int
-    duplicates: int
-    suppressed: int
-    open: int
-    doubled: int
-
-
-class OpenAnomaly(NamedTuple):
-    """An anomaly without an end, as far as one table says."""
-
-    anomaly_id: str
-    tracking_id: str
-    device_id: str
-    service: str
-    anomaly_type: str
-    seen_at: datetime
-    stages: Stages
-
-
-class Place(NamedTuple):
-    """Where an anomaly ended: *role* as last stored, *places* all of them."""
-
-    anomaly_id: str
-    tracking_id: str
-    role: str
-    places: Sequence[str]
 
 
 class LedgerStore(Protocol):
