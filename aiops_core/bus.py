@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from aiops_core.models import Message
+
+# Headers of a dead letter: why, where it was addressed, STREAM/sequence of the original.
+REASON, SUBJECT, SOURCE = "Aiops-Reason", "Aiops-Subject", "Aiops-Source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Stored:
     data: bytes
     at: datetime
     sequence: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Delivery(Protocol):
@@ -56,8 +60,11 @@ class Delivery(Protocol):
     async def retry(self, delay: float) -> None:
         """Not now: deliver it again after *delay* seconds."""
 
-    async def bury(self, reason: str) -> None:
-        """Never: move it to the group's dead letters with *reason*, and do not deliver it again."""
+    async def bury(self, reason: str) -> bool:
+        """Never: move it to the owner's dead letters with *reason*, and do not deliver it again.
+
+        Says whether that made a letter: what two groups of one owner bury becomes one.
+        """
 
 
 class Inbox(Protocol):

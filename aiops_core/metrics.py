@@ -61,4 +61,8 @@ LLM_FALLBACKS = Counter(
     "aiops_llm_fallbacks_total", "Explanations by rules instead of the model.", ["reason"]
 )
 SUPPRESSED = Counter("aiops_suppressed_total", "Anomalies suppressed, by the rule's id.", ["by"])
+UNACCOUNTED = Gauge(
+    "aiops_unaccounted_anomalies",
+    "Anomalies of the last day that ended in no incident, suppression or dead letter.",
+)
 STATE_SIZE = Gauge("aiops_state_size", "Things a service keeps in memory.", ["service", "kind"])

@@ -331,6 +331,9 @@ class Evidence(Record):
     tracking_id: Text
     ts: UtcDatetime
     role: Role = Role.MEMBER
+    duplicate_of: str | None = Field(
+        default=None, description="of a duplicate, the anomaly_id of the member that it repeats"
+    )
     reason: str = ""
     domain: Domain
     anomaly_type: str

@@ -281,8 +281,10 @@ class Runtime:
     async def _bury(self, delivery: Delivery, outcome: str, reason: str) -> None:
         name = self.service.name
         log.warning("buried", service=name, message=delivery.id, outcome=outcome, reason=reason)
-        await delivery.bury(reason)
+        is_new = await delivery.bury(reason)
         metrics.HANDLED.labels(name, outcome).inc()
+        if not is_new:
+            return  # the letter of another consumer of this service, or of this one before a kill
         metrics.DEAD_LETTERS.labels(name).inc()
         fast = self.service.path == "fast"
         (metrics.FAST_PATH_REQUESTS if fast else metrics.INSIGHT_PATH_REQUESTS).inc()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiops_core.bus import Bucket, Inbox, Outgoing, Stored
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Stored
 from aiops_core.models import Message
 from aiops_core.runtime import utc_now
 
@@ -47,9 +47,10 @@ class MemoryDelivery:
             delay * self.inbox.bus.retry_speed, self.inbox.put, again
         )
 
-    async def bury(self, reason: str) -> None:
+    async def bury(self, reason: str) -> bool:
         self.inbox.settle(self)
         self.inbox.bus.buried.append((self.stored.data, reason))
+        return self.inbox.bus.bury(self, self.inbox.owner, reason)
 
 
 @dataclass
@@ -58,6 +59,7 @@ class MemoryInbox:
 
     bus: MemoryBus
     subjects: tuple[str, ...]
+    owner: str
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -146,7 +148,19 @@ class MemoryBus:
 
     def put(self, subject: str, data: bytes) -> None:
         """Store raw bytes, as any client of the broker could."""
-        stored = Stored(subject, data, utc_now(), len(self.stored) + 1)
+        self._put(subject, data, {})
+
+    def bury(self, delivery: MemoryDelivery, owner: str, reason: str) -> bool:
+        id_ = f"{owner}/{delivery.id}/dead"
+        if id_ in self._seen:
+            return False
+        self._seen.add(id_)
+        headers = {REASON: reason, SUBJECT: delivery.subject, SOURCE: delivery.id}
+        self._put(f"dead.{owner}", delivery.data, headers)
+        return True
+
+    def _put(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
+        stored = Stored(subject, data, utc_now(), len(self.stored) + 1, headers)
         self.stored.append(stored)
         for inbox in self._inboxes.values():
             if inbox.wants(subject):
@@ -164,7 +178,7 @@ class MemoryBus:
         self, subjects: Sequence[str], *, group: str, owner: str | None = None
     ) -> AsyncIterator[Inbox]:
         if group not in self._inboxes:
-            inbox = self._inboxes[group] = MemoryInbox(self, tuple(subjects))
+            inbox = self._inboxes[group] = MemoryInbox(self, tuple(subjects), owner or group)
             for stored in filter(lambda s: inbox.wants(s.subject), self.stored):
                 inbox.put(MemoryDelivery(inbox, stored))
         inbox = self._inboxes[group]

@@ -24,7 +24,7 @@ import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
-from aiops_core.bus import Bucket, Inbox, Outgoing, Stored
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
@@ -47,12 +47,7 @@ UNSETTLED = 2048  # messages out at most; the broker waits beyond that
 RECONNECT = 0.25  # seconds between tries, for ever
 HISTORY_PAGE = 500
 
-REASON, SUBJECT, SOURCE, TRUNCATED = (
-    "Aiops-Reason",
-    "Aiops-Subject",
-    "Aiops-Source",
-    "Aiops-Truncated-From",
-)
+TRUNCATED = "Aiops-Truncated-From"
 
 
 class NatsBus:
@@ -113,8 +108,11 @@ class NatsBus:
         for _, items in groupby(outgoing, key=lambda item: stream_of([item.message.subject])):
             await self.store([_letter(item) for item in items])
 
-    async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> None:
-        """Store a dead letter: the original bytes, with the reason and where they came from."""
+    async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> bool:
+        """Store a dead letter: the original bytes, with the reason and where they came from.
+
+        False when another consumer of *owner* had stored it already.
+        """
         headers = {
             MSG_ID: f"{owner}/{delivery.id}/dead",  # of two consumers of one owner only one letter
             REASON: _header(reason),
@@ -125,7 +123,7 @@ class NatsBus:
         if len(data) > room:
             headers[TRUNCATED] = str(len(data))
             data = data[:room]
-        await self.store([Letter(f"dead.{owner}", data, headers)])
+        return await self._store_alone(f"dead.{owner}", data, headers)
 
     async def store(self, letters: Sequence[Letter]) -> None:
         """Store all, in order; on any failure again from the first that failed: ids keep it single."""
@@ -133,6 +131,15 @@ class NatsBus:
         while rest:
             rest = await try_store(self.connection, self.js, rest)
             if rest:
+                await asyncio.sleep(RECONNECT)
+
+    async def _store_alone(self, subject: str, data: bytes, headers: dict[str, str]) -> bool:
+        """Like ``store`` for one; says whether its id was new to the broker."""
+        while True:
+            try:
+                return not (await self.js.publish(subject, data, headers=headers)).duplicate
+            except (TimeoutError, NatsError) as exc:
+                log.warning("publish failed, trying again", reason=_line(exc))
                 await asyncio.sleep(RECONNECT)
 
     @contextlib.asynccontextmanager
@@ -180,7 +187,7 @@ class NatsBus:
             async for msg in self._pages(stream, info.name, info.num_pending or 0):
                 meta = msg.metadata
                 at = meta.timestamp.astimezone(UTC)
-                yield Stored(msg.subject, msg.data, at, meta.sequence.stream)
+                yield Stored(msg.subject, msg.data, at, meta.sequence.stream, msg.headers or {})
         except (NatsError, TimeoutError) as exc:
             raise Unavailable(f"nats: the history of {stream} broke off: {_line(exc)}") from exc
 

@@ -38,7 +38,7 @@ class Home(Protocol):
 
     async def ensure_consumer(self, stream: str, group: str) -> None: ...
 
-    async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> None: ...
+    async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> bool: ...
 
 
 @dataclass
@@ -73,9 +73,10 @@ class NatsDelivery:
     async def retry(self, delay: float) -> None:
         await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
 
-    async def bury(self, reason: str) -> None:
-        await self.inbox.bus.bury(self, self.inbox.owner, reason)
+    async def bury(self, reason: str) -> bool:
+        is_new = await self.inbox.bus.bury(self, self.inbox.owner, reason)
         await self.inbox.settle(self, b"+TERM")
+        return is_new
 
 
 class NatsInbox:

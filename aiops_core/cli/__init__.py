@@ -25,6 +25,7 @@ COMMANDS = {
     "incidents": "List incidents, newest first; `incidents ID` shows one.",
     "trace": "Show what became of one line: its stages, its anomaly, its incident.",
     "stats": "Show numbers of incidents and latencies of both paths.",
+    "ledger": "Show where every anomaly ended; exit code 1 when one is lost or counted twice.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
     "eval": "Score detection and correlation against known truth.",

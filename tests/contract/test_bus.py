@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core.bus import Outgoing
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing
 from aiops_core.models import IncidentCleared, MetricSample
 from aiops_core.runtime import utc_now
 from aiops_core.testing import MemoryBus
@@ -134,8 +134,22 @@ async def test_bury_ends_it(bus):
     message = fresh()
     await bus.publish([out(message)])
     async with joined(bus) as inbox:
-        await (await receive(inbox, message)).bury("no such ship")
+        assert await (await receive(inbox, message)).bury("no such ship")
         await nothing_of(inbox, message)
+
+
+async def test_what_two_groups_of_one_owner_bury_becomes_one_letter_that_says_why(bus):
+    message, owner = fresh(), f"o{uuid.uuid4().hex[:8]}"
+    await bus.publish([out(message)])
+    made = []
+    for group in (owner, f"{owner}-history"):
+        async with bus.subscribe(["metrics.sampled"], group=group, owner=owner) as inbox:
+            delivery = await receive(inbox, message)
+            made.append(await delivery.bury("no such ship"))
+    [letter] = [stored async for stored in bus.history([f"dead.{owner}"], since=None)]
+    assert made == [True, False]
+    assert (letter.data, letter.headers[REASON]) == (delivery.data, "no such ship")
+    assert (letter.headers[SUBJECT], letter.headers[SOURCE]) == ("metrics.sampled", delivery.id)
 
 
 async def test_what_was_not_settled_comes_again_to_the_next_of_the_group(bus):

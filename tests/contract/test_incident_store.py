@@ -214,7 +214,8 @@ async def test_stats_count_incidents_members_and_latency(remembered):
     assert fast.p50 is not None and 40 <= fast.p50 < 60_000
     assert (await remembered.stats.fast_path(since, 1)).within == 0
     (group,) = await remembered.stats.repetitions(since)
-    assert group[0] == "f1" and group[-2:] == (1, 1)
+    assert (group.incident_id, group.fingerprint) == ("i1", "f1")
+    assert (group.member, group.members, group.duplicates) == (member.anomaly_id, 1, 1)
     (hidden,) = await remembered.stats.suppressions(since)
     assert hidden[:3] == ("dock-noise", "link_down", 1)
     assert hidden.last_matched_at >= since

@@ -6,7 +6,7 @@ import uuid
 import httpx
 import pytest
 
-from aiops_core.adapters.nats import REASON, SUBJECT
+from aiops_core.bus import REASON, SUBJECT
 from aiops_core.ingest.sink import open_sink
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, LogEntry, MetricSample
 from aiops_core.runtime import LARGEST, utc_now

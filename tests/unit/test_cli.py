@@ -63,6 +63,49 @@ STATS = {
     },
     "insight_path": {},
 }
+LEDGER: dict[str, Any] = {
+    "since": "2026-01-01T11:00:00Z",
+    "until": "2026-01-01T12:00:00Z",
+    "settled_after_s": 60,
+    "balanced": True,
+    "balance": {
+        "detected": 2000,
+        "members": 100,
+        "duplicates": 1890,
+        "suppressed": 4,
+        "dead_letters": 1,
+        "in_flight": 5,
+        "unaccounted": 0,
+        "doubled": 0,
+    },
+    "unaccounted": [],
+    "doubled": [],
+    "dead_letters": [
+        {
+            "anomaly_id": "a-9",
+            "tracking_id": "t-9",
+            "service": "enrichment-service",
+            "reason": "no [such] ship",
+            "at": "2026-01-01T11:59:00Z",
+        }
+    ],
+}
+LOST = {
+    "anomaly_id": "a-1",
+    "tracking_id": "t-1",
+    "device_id": "sw-1",
+    "service": "switchd",
+    "anomaly_type": "link_down",
+    "seen_at": "2026-01-01T11:30:00Z",
+    "last_stage": "enrich",
+    "stages": {"enrich": "2026-01-01T11:30:00.2Z", "detect": "2026-01-01T11:30:00.1Z"},
+}
+UNBALANCED = LEDGER | {
+    "balanced": False,
+    "balance": LEDGER["balance"] | {"unaccounted": 3, "doubled": 1},
+    "unaccounted": [LOST],
+    "doubled": [{"anomaly_id": "a-2", "tracking_id": "t-2", "places": ["i-1", "i-2"]}],
+}
 
 
 class FakeApi(BaseHTTPRequestHandler):
@@ -77,6 +120,7 @@ class FakeApi(BaseHTTPRequestHandler):
         "/api/v3/incidents/i-1/resolve": INCIDENT | {"status": "resolved"},
         "/api/v3/trace/t-1": TRACE,
         "/api/v3/stats": STATS,
+        "/api/v3/ledger": LEDGER,
     }
 
     def do_GET(self) -> None:
@@ -186,6 +230,8 @@ def test_transitions_are_posted(api: str, words: list[str], asked: str, body: An
         (["incidents", "i-1"], INCIDENT),
         (["trace", "t-1"], TRACE),
         (["stats"], STATS),
+        (["ledger"], LEDGER),
+        (["ledger", "--unaccounted"], []),
     ],
 )
 def test_json_is_the_answer_of_the_api(api: str, words: list[str], answer: Any) -> None:
@@ -195,6 +241,38 @@ def test_json_is_the_answer_of_the_api(api: str, words: list[str], answer: Any) 
 def test_a_trace_shows_stages_and_where_it_ended(api: str) -> None:
     output = run("trace", "t-1", "--api", api).output
     assert all(w in output for w in ("complete", "17.2 ms", "detect", "3.0 ms", "i-1 Disk full"))
+
+
+def test_a_balanced_ledger_shows_where_all_ended_and_ends_well(api: str) -> None:
+    done = run("ledger", "--since", "24h", "--api", api)
+    assert FakeApi.asked[-1] == ("GET /api/v3/ledger", "since=24h", None)
+    words = (
+        "1,890",
+        "94.5%",
+        "2,000",
+        "no [such] ship",
+        "in flight (younger than 60 s, or waiting)",
+    )
+    assert all(word in done.output for word in (*words, "The ledger balances"))
+    assert done.exit_code == 0
+
+
+def test_a_ledger_that_does_not_balance_names_the_lost_and_the_doubled_and_fails(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/ledger", UNBALANCED)
+    done = run("ledger", "--api", api)
+    for words in ("sw-1", "detect > enrich", "and 2 more", "a-2", "i-1, i-2"):
+        assert words in done.output
+    assert "does not balance: 3 unaccounted for, 1 counted twice" in done.output
+    assert done.exit_code == 1
+    only = run("ledger", "--unaccounted", "--api", api)
+    assert "t-1" in only.output and "members" not in only.output and only.exit_code == 1
+
+
+def test_that_nothing_is_lost_is_said(api: str) -> None:
+    done = run("ledger", "--unaccounted", "--api", api)
+    assert (done.output, done.exit_code) == ("nothing is unaccounted for\n", 0)
 
 
 def test_stats_show_both_paths(api: str) -> None:

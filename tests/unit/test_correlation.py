@@ -81,6 +81,7 @@ def test_a_repetition_is_a_duplicate_of_a_member_and_counted(correlator):
     again = correlator.handle(anomaly(2))
     assert isinstance(again, IncidentUpdated) and again.incident_id == first.id
     assert again.members[0].role == Role.DUPLICATE
+    assert again.members[0].duplicate_of == first.evidence[0].anomaly_id
     assert again.revision == 2
 
 

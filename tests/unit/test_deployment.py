@@ -346,12 +346,13 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def test_the_four_promises_are_watched():
+def test_the_promises_are_watched():
     assert [rule["alert"] for rule in rules()] == [
         "FastPathSlow",
         "FastPathErrors",
         "InsightPathSlow",
         "InsightPathErrors",
+        "AiopsUnaccountedAnomalies",
     ]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,9 @@ from aiops_core.probe import Readiness
 from aiops_core.testing import MemoryBus
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
+from incident_api.ledger.auditor import Auditor
+from incident_api.ledger.letters import Letters
+from incident_api.memory_ledger import MemoryLedger
 from incident_api.memory_reads import MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore
 from incident_api.policy import PathSlo, SloPolicy
@@ -68,7 +71,10 @@ async def desk() -> Desk:
     readiness = Readiness("incident-api", state="serving")
     traces = MemoryTrace(store)
     slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
-    parts = Parts(recorder, store, MemoryStats(store), traces, bus, readiness, slo, "ship-1", {})
+    auditor = Auditor(MemoryLedger(store), Letters(bus), timedelta(seconds=60))
+    parts = Parts(
+        recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {}
+    )
     return Desk(parts, store, traces, bus, recorder)
 
 
@@ -331,7 +337,7 @@ async def test_the_breakdowns(desk, client):
     fresh = {"stages": {"ingest": now, "correlate": now}}
     members = (
         evidence(0, **fresh),
-        evidence(1, role="duplicate", fingerprint="f0", **fresh),
+        evidence(1, role="duplicate", duplicate_of="a0", fingerprint="f0", **fresh),
     )
     await desk.after(enriched(0), created(evidence=members, **fresh), suppressed(5), suppressed(6))
     said = {name: (await client.get(f"{API}/stats/{name}")).json() for name in NAMES}
@@ -342,7 +348,12 @@ async def test_the_breakdowns(desk, client):
         "incidents": {"network": 1},
     }
     assert (said["duplicates"]["members"], said["duplicates"]["duplicates"]) == (1, 1)
-    assert said["duplicates"]["top"][0]["fingerprint"] == "f0"
+    (group,) = said["duplicates"]["top"]
+    assert (group["incident_id"], group["member"], group["fingerprint"]) == ("i1", "a0", "f0")
+    for name in ("duplicates", "suppressions"):
+        balance = said[name]["balance"]
+        ended = [balance[k] for k in ("members", "duplicates", "suppressed", "unaccounted")]
+        assert (ended, balance["detected"]) == ([1, 1, 2, 0], 4)
     (rule,) = said["suppressions"]["by_rule"]
     assert (rule["rule"], rule["hidden"], rule["by_type"]) == ("dock-noise", 2, {"link_down": 2})
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aiops_core import runtime
+from aiops_core import metrics, runtime
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
@@ -130,6 +130,16 @@ async def test_malformed_is_buried_with_a_reason_and_the_rest_is_handled(data, r
     async with running(bus, Service("s", {MetricSample: nothing})):
         await until(lambda: len(bus.acked) == 2 and bus.buried)
     assert reason in bus.buried[0][1]
+
+
+async def test_what_two_consumers_of_one_service_bury_is_counted_once():
+    bus, counted = MemoryBus(), metrics.DEAD_LETTERS.labels("twins")
+    bus.put(SAMPLES, b"{")
+    before = counted._value.get()
+    history = Service("twins", {MetricSample: nothing}, group="twins-history")
+    async with running(bus, Service("twins", {MetricSample: nothing})), running(bus, history):
+        await until(lambda: len(bus.buried) == 2)
+    assert counted._value.get() == before + 1
 
 
 async def test_rejected_is_buried_at_once():

@@ -222,12 +222,13 @@ class Correlator:
     def _evidence(
         self, anomaly: EnrichedAnomaly, fingerprint: str, reason: str, episode: Episode | None
     ) -> Evidence:
-        repeated = episode is not None and fingerprint in episode.fingerprints
+        repeated = episode.fingerprints.get(fingerprint) if episode else None
         return Evidence(
             anomaly_id=anomaly.anomaly_id,
             tracking_id=anomaly.tracking_id,
             ts=anomaly.ts,
             role=Role.DUPLICATE if repeated else Role.MEMBER,
+            duplicate_of=repeated,
             reason=reason,
             domain=anomaly.domain,
             anomaly_type=anomaly.anomaly_type,

@@ -42,7 +42,7 @@ class Episode:
     severity: Severity = Severity.LOW
     revision: int = 1
     count: int = 0
-    fingerprints: set[str] = field(default_factory=set)
+    fingerprints: dict[str, str] = field(default_factory=dict)  # -> the first anomaly of each
     firsts: dict[str, First] = field(default_factory=dict)
     services: dict[str, None] = field(default_factory=dict)
     families: set[str] = field(default_factory=set)
@@ -62,7 +62,7 @@ class Episode:
         self.last_arrival = max(self.last_arrival, arrival)
         self.count += 1
         self.severity = max(self.severity, member.severity)
-        self.fingerprints.add(member.fingerprint)
+        self.fingerprints.setdefault(member.fingerprint, member.anomaly_id)
         self.services.setdefault(member.service)
         known = self.firsts.get(member.device)
         if known is None or member.ts < known.ts:

@@ -26,7 +26,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             recover=wiring.recover,
             commit=wiring.recorder.commit,
             settled=wiring.recorder.settled,
-            background=[wiring.watch, wiring.recorder.keep_flushing],
+            background=[wiring.watch, wiring.recorder.keep_flushing, wiring.audit],
         )
 
 

@@ -17,6 +17,8 @@ from incident_api import __version__, problems
 from incident_api.auth.guard import Guard
 from incident_api.incidents import routes as incidents
 from incident_api.incidents.desk import Desk
+from incident_api.ledger import routes as ledger
+from incident_api.ledger.auditor import Auditor
 from incident_api.policy import SloPolicy
 from incident_api.problems import FieldError, ProblemDocument
 from incident_api.recorder import Recorder
@@ -42,6 +44,7 @@ class Parts:
     store: IncidentStore
     stats: StatsStore
     traces: TraceStore
+    auditor: Auditor
     bus: Bus
     readiness: Readiness
     slo: SloPolicy
@@ -61,9 +64,9 @@ def build(parts: Parts) -> FastAPI:
     state = app.state
     state.recorder, state.store, state.stats = parts.recorder, parts.store, parts.stats
     state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
-    state.dead_letters = DeadLetters(parts.bus)
+    state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
     state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
-    for router in (incidents.router, stats.router, trace.router):
+    for router in (incidents.router, stats.router, trace.router, ledger.router):
         app.include_router(router)
     _probe(app, parts.readiness)
     problems.install(app)

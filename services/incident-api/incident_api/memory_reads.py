@@ -8,7 +8,7 @@ from datetime import datetime
 
 from incident_api.memory_store import MemoryStore
 from incident_api.rows import SUPPRESSED, MemberRow, micros, moment
-from incident_api.stats.queries import Hidden, IncidentCount, Latency, Repetition
+from incident_api.stats.queries import TOP, Hidden, IncidentCount, Latency, Repetition
 from incident_api.trace.queries import (
     JSON,
     Traced,
@@ -48,12 +48,12 @@ class MemoryStats:
         return dict(Counter(str(getattr(row, by)) for row in self._store.anomalies.values()))
 
     async def repetitions(self, since: datetime) -> Sequence[Repetition]:
-        groups: dict[str, list[MemberRow]] = {}
+        groups: dict[tuple[str, str], list[MemberRow]] = {}
         for row in self._members(since):
             if row.role != SUPPRESSED:
-                groups.setdefault(row.fingerprint, []).append(row)
-        found = [_repetition(fingerprint, rows) for fingerprint, rows in groups.items()]
-        return sorted(found, key=lambda r: (-r.duplicates, r.fingerprint))
+                groups.setdefault((row.incident_id, row.fingerprint), []).append(row)
+        found = [r for rows in groups.values() if (r := _repetition(rows)).duplicates]
+        return sorted(found, key=lambda r: (-r.duplicates, r.incident_id, r.fingerprint))[:TOP]
 
     async def suppressions(self, since: datetime) -> Sequence[Hidden]:
         groups: dict[tuple[str, str], list[int]] = {}
@@ -93,11 +93,14 @@ def _traced_member(row: MemberRow) -> TracedMember:
     )
 
 
-def _repetition(fingerprint: str, rows: Sequence[MemberRow]) -> Repetition:
+def _repetition(rows: Sequence[MemberRow]) -> Repetition:
     first = rows[0]
     repeated = sum(row.role == "duplicate" for row in rows)
+    members = [row.anomaly_id for row in rows if row.role == "member"]
     return Repetition(
-        fingerprint,
+        first.incident_id,
+        max(row.duplicate_of for row in rows) or members[0],
+        first.fingerprint,
         first.anomaly_type,
         first.service,
         first.device_id,

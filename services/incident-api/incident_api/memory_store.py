@@ -25,7 +25,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.anomalies: dict[str, AnomalyRow] = {}
-        self.members: dict[tuple[str, str], MemberRow] = {}
+        self.members: dict[tuple[str, str, str], MemberRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.events: dict[str, EventRow] = {}
         self.writes = 0
@@ -42,7 +42,7 @@ class MemoryStore:
             newest = self.incidents.get(incident.id)
             if newest is None or incident.version >= newest.version:
                 self.incidents[incident.id] = incident
-        self.members |= {(row.tracking_id, row.anomaly_id): row for row in batch.members}
+        self.members |= {(row.tracking_id, row.anomaly_id, row.place): row for row in batch.members}
         self.events |= {row.event_id: row for row in batch.events}
 
     async def incident(self, incident_id: str) -> StoredIncident | None:

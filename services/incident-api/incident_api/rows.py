@@ -60,6 +60,8 @@ class MemberRow(NamedTuple):
     ship_id: str
     ts: int
     role: str
+    place: str
+    duplicate_of: str
     reason: str
     rule: str
     fingerprint: str
@@ -183,6 +185,8 @@ def member_rows(incident_id: str, ship_id: str, members: Sequence[Evidence]) -> 
             ship_id=ship_id,
             ts=micros(one.ts),
             role=one.role.value,
+            place=incident_id,
+            duplicate_of=one.duplicate_of or "",
             reason=one.reason,
             rule="",
             fingerprint=one.fingerprint,
@@ -203,6 +207,8 @@ def suppressed_row(anomaly: AnomalySuppressed) -> MemberRow:
         ship_id=anomaly.ship_id,
         ts=micros(anomaly.ts),
         role=SUPPRESSED,
+        place=f"{SUPPRESSED}:{anomaly.by}",
+        duplicate_of="",
         reason=anomaly.reason,
         rule=anomaly.by,
         fingerprint=anomaly.fingerprint,

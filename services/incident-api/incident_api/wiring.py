@@ -18,6 +18,9 @@ from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.history import History
+from incident_api.ledger.auditor import Auditor, Watch
+from incident_api.ledger.letters import Letters
+from incident_api.ledger.queries import ClickHouseLedger
 from incident_api.migrate import migrate, read
 from incident_api.policy import SloPolicy
 from incident_api.recorder import Recorder
@@ -38,7 +41,11 @@ class Wiring:
         store = ClickHouseStore(clickhouse)
         self.recorder = Recorder(store)
         self.history = History(store, self.recorder)
-        self.web: Web = web(build(self._parts(context, settings, store)))
+        slo = SloPolicy.load(settings.policies)
+        letters = Letters(context.bus)
+        self._auditor = Auditor(ClickHouseLedger(clickhouse), letters, slo.ledger.settle)
+        self.audit = Watch(self._auditor).keep_looking
+        self.web: Web = web(build(self._parts(context, settings, store, slo)))
 
     @classmethod
     @asynccontextmanager
@@ -65,15 +72,18 @@ class Wiring:
             with suppress(Unavailable):
                 await self._clickhouse.ping()
 
-    def _parts(self, context: Context, settings: Settings, store: ClickHouseStore) -> Parts:
+    def _parts(
+        self, context: Context, settings: Settings, store: ClickHouseStore, slo: SloPolicy
+    ) -> Parts:
         return Parts(
             recorder=self.recorder,
             store=store,
             stats=ClickHouseStats(self._clickhouse),
             traces=ClickHouseTrace(self._clickhouse, self.history.pending),
+            auditor=self._auditor,
             bus=context.bus,
             readiness=context.readiness,
-            slo=SloPolicy.load(settings.policies),
+            slo=slo,
             ship_id=settings.ship_id,
             tokens=parse_tokens(settings.api_tokens),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from aiops_core.models import UtcDatetime
+from incident_api.ledger.models import Balance
 
 Counts = dict[str, int]
 
@@ -55,6 +56,10 @@ class TypeStats(BaseModel):
 
 
 class DuplicateGroup(BaseModel):
+    """Repetitions of one problem within one incident."""
+
+    incident_id: str
+    member: str = Field(description="The anomaly_id of the member that they repeat.")
     fingerprint: str
     anomaly_type: str
     service: str
@@ -68,7 +73,8 @@ class DuplicateStats(BaseModel):
     members: int = Field(description="Anomalies that were the first of their kind in an incident.")
     duplicates: int = Field(description="Repetitions that were folded into a member.")
     ratio: float = Field(description="Share (0-1) of duplicates among all.")
-    top: list[DuplicateGroup] = Field(description="The 50 fingerprints that repeated most.")
+    top: list[DuplicateGroup] = Field(description="The 50 members that were repeated most.")
+    balance: Balance
 
 
 class RuleStats(BaseModel):
@@ -82,3 +88,4 @@ class SuppressionStats(BaseModel):
     time_range: str
     total: int
     by_rule: list[RuleStats]
+    balance: Balance

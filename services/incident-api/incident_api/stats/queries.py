@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from aiops_core.adapters.clickhouse import ClickHouse
 from incident_api.rows import micros, moment
 
-TOP = 50  # fingerprints that are listed
+TOP = 50  # members that are listed with their repetitions
 
 
 class IncidentCount(NamedTuple):
@@ -37,6 +37,8 @@ class Latency:
 
 
 class Repetition(NamedTuple):
+    incident_id: str
+    member: str
     fingerprint: str
     anomaly_type: str
     service: str
@@ -65,7 +67,7 @@ class StatsStore(Protocol):
         """Distinct anomalies by ``severity`` or ``anomaly_type``."""
 
     async def repetitions(self, since: datetime) -> Sequence[Repetition]:
-        """Members and duplicates per fingerprint, most duplicates first."""
+        """Per incident and fingerprint, the ``TOP`` with the most duplicates, these first."""
 
     async def suppressions(self, since: datetime) -> Sequence[Hidden]: ...
 
@@ -95,10 +97,12 @@ ANOMALIES = {
     ),
 }
 REPETITIONS = (
-    "SELECT fingerprint, any(anomaly_type), any(service), any(device_id),"
+    "SELECT incident_id, if(any(duplicate_of) = '', anyIf(anomaly_id, role = 'member'),"
+    " max(duplicate_of)), fingerprint, any(anomaly_type), any(service), any(device_id),"
     " countIf(role = 'member'), countIf(role = 'duplicate') AS repeated"
     " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role != 'suppressed'"
-    " GROUP BY fingerprint ORDER BY repeated DESC, fingerprint"
+    " GROUP BY incident_id, fingerprint HAVING repeated > 0"
+    " ORDER BY repeated DESC, incident_id, fingerprint LIMIT %(most)s"
 )
 SUPPRESSIONS = (
     "SELECT rule, anomaly_type, count() AS hidden, toUnixTimestamp64Micro(max(stored_at))"
@@ -126,7 +130,7 @@ class ClickHouseStats:
         return {name: count for name, count in rows}
 
     async def repetitions(self, since: datetime) -> Sequence[Repetition]:
-        rows = await self._clickhouse.query(REPETITIONS, {"since": micros(since)})
+        rows = await self._clickhouse.query(REPETITIONS, {"since": micros(since), "most": TOP})
         return [Repetition._make(row) for row in rows]
 
     async def suppressions(self, since: datetime) -> Sequence[Hidden]:

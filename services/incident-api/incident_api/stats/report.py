@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from aiops_core.models import Severity, Status
+from incident_api.ledger.models import Balance
 from incident_api.stats.models import (
     Counts,
     DuplicateGroup,
@@ -16,7 +17,7 @@ from incident_api.stats.models import (
     Stats,
     SuppressionStats,
 )
-from incident_api.stats.queries import TOP, Hidden, IncidentCount, Latency, Repetition
+from incident_api.stats.queries import Hidden, IncidentCount, Latency, Repetition
 
 
 def stats(
@@ -54,19 +55,19 @@ def by_category(counts: Sequence[IncidentCount]) -> Counts:
     return _sums((row.category, row.number) for row in counts)
 
 
-def duplicates(time_range: str, rows: Sequence[Repetition]) -> DuplicateStats:
-    members = sum(row.members for row in rows)
-    repeated = sum(row.duplicates for row in rows)
+def duplicates(time_range: str, rows: Sequence[Repetition], balance: Balance) -> DuplicateStats:
+    in_incidents = balance.members + balance.duplicates
     return DuplicateStats(
         time_range=time_range,
-        members=members,
-        duplicates=repeated,
-        ratio=round(repeated / (members + repeated), 6) if rows else 0.0,
-        top=[DuplicateGroup(**row._asdict()) for row in rows[:TOP]],
+        members=balance.members,
+        duplicates=balance.duplicates,
+        ratio=round(balance.duplicates / in_incidents, 6) if in_incidents else 0.0,
+        top=[DuplicateGroup(**row._asdict()) for row in rows],
+        balance=balance,
     )
 
 
-def suppressions(time_range: str, rows: Sequence[Hidden]) -> SuppressionStats:
+def suppressions(time_range: str, rows: Sequence[Hidden], balance: Balance) -> SuppressionStats:
     rules: dict[str, list[Hidden]] = {}
     for row in rows:
         rules.setdefault(row.rule, []).append(row)
@@ -81,7 +82,10 @@ def suppressions(time_range: str, rows: Sequence[Hidden]) -> SuppressionStats:
     ]
     by_rule.sort(key=lambda r: (-r.hidden, r.rule))
     return SuppressionStats(
-        time_range=time_range, total=sum(row.number for row in rows), by_rule=by_rule
+        time_range=time_range,
+        total=sum(row.number for row in rows),
+        by_rule=by_rule,
+        balance=balance,
     )
 
 

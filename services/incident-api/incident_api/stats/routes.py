@@ -9,6 +9,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from incident_api.ledger.auditor import Auditor
+from incident_api.ledger.models import Balance
 from incident_api.policy import SloPolicy
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
@@ -56,10 +58,14 @@ class Window:
         self.store: StatsStore = state.stats
         self.slo: SloPolicy = state.slo
         self.dead_letters: DeadLetters = state.dead_letters
+        self.auditor: Auditor = state.auditor
 
     @property
     def since(self) -> datetime:
         return self.now - self.span
+
+    async def balance(self) -> Balance:
+        return (await self.auditor.books(self.since, self.now)).balance()
 
 
 Asked = Annotated[Window, Depends()]
@@ -105,9 +111,11 @@ async def by_type(asked: Asked) -> TypeStats:
 
 @router.get("/duplicates", summary="What was a repetition, and of what")
 async def duplicates(asked: Asked) -> DuplicateStats:
-    return report.duplicates(asked.text, await asked.store.repetitions(asked.since))
+    rows = await asked.store.repetitions(asked.since)
+    return report.duplicates(asked.text, rows, await asked.balance())
 
 
 @router.get("/suppressions", summary="What was hidden, and by which rule")
 async def suppressions(asked: Asked) -> SuppressionStats:
-    return report.suppressions(asked.text, await asked.store.suppressions(asked.since))
+    rows = await asked.store.suppressions(asked.since)
+    return report.suppressions(asked.text, rows, await asked.balance())

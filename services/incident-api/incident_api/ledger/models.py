@@ -1,0 +1,68 @@
+"""What the ledger endpoint gives."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from aiops_core.models import Stages, UtcDatetime
+
+
+class Balance(BaseModel):
+    """``detected`` is the sum of the six numbers below it; the last must be 0, and ``doubled`` too."""
+
+    detected: int = Field(description="Anomalies that are known of in the span.", examples=[1234])
+    members: int = Field(description="First of their kind in an incident.")
+    duplicates: int = Field(description="Repetitions of a member.")
+    suppressed: int = Field(description="Hidden by a rule that is named.")
+    dead_letters: int = Field(description="Could not be handled; `aiops dead list` says why.")
+    in_flight: int = Field(description="Younger than `settled_after_s`, or still waiting.")
+    unaccounted: int = Field(description="Lost: in none of the places above.", examples=[0])
+    doubled: int = Field(description="Counted in two places at once.", examples=[0])
+
+    @property
+    def holds(self) -> bool:
+        return self.unaccounted == 0 and self.doubled == 0
+
+
+class Unaccounted(BaseModel):
+    """An anomaly that ended nowhere; its whole way is at ``/api/v3/trace/{tracking_id}``."""
+
+    anomaly_id: str
+    tracking_id: str
+    device_id: str
+    service: str
+    anomaly_type: str
+    seen_at: UtcDatetime = Field(description="When the platform stored that it was found.")
+    last_stage: str = Field(description="The last stage it is known to have passed.")
+    stages: Stages
+
+
+class Doubled(BaseModel):
+    """An anomaly in two places: ids of incidents, or ``suppressed:<rule>``."""
+
+    anomaly_id: str
+    tracking_id: str
+    places: list[str]
+
+
+class Buried(BaseModel):
+    """An anomaly that ended as a dead letter."""
+
+    anomaly_id: str
+    tracking_id: str
+    service: str = Field(description="Who could not handle it.")
+    reason: str
+    at: UtcDatetime
+
+
+class Ledger(BaseModel):
+    """The balance of a span, and what does not belong in one. Lists name the oldest 100."""
+
+    since: UtcDatetime
+    until: UtcDatetime
+    settled_after_s: float
+    balanced: bool = Field(description="Nothing is unaccounted for and nothing is doubled.")
+    balance: Balance
+    unaccounted: list[Unaccounted]
+    doubled: list[Doubled]
+    dead_letters: list[Buried]

@@ -1,0 +1,127 @@
+"""The port to what is stored about the ends of anomalies, and its ClickHouse side.
+
+Counting happens in ClickHouse, over 16-byte hashes of the ids: a million anomalies are a second's
+work there, and only those that ended nowhere are ever read as rows.
+"""
+
+# ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from incident_api.ledger.endings import OpenAnomaly, Place, Totals
+from incident_api.rows import micros, moment
+
+BEFORE = timedelta(minutes=5)  # so much earlier than the anomaly itself its end may be stored
+CHUNK = 2000  # ids in one query; its text may have 256 KiB
+
+
+class LedgerStore(Protocol):
+    """Spans are of the time at which rows were stored: from *since* on and before *until*."""
+
+    async def totals(self, since: datetime, until: datetime) -> Totals: ...
+
+    async def open(self, since: datetime, until: datetime, most: int) -> Sequence[OpenAnomaly]:
+        """Anomalies stored in the span of which no end is stored, the oldest first."""
+
+    async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
+        """Where anomalies of these lines ended, whenever that was."""
+
+    async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
+        """Anomalies with two places, of which one was stored in the span."""
+
+
+SPAN = (
+    "stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
+    " AND stored_at < fromUnixTimestamp64Micro(toInt64(%(until)s))"
+)
+ENDED = "stored_at >= fromUnixTimestamp64Micro(toInt64(%(ended)s))"
+PLACE = "if(place = '', incident_id, place)"  # rows from before the column have none
+# An incident that was merged into another has passed its members on.
+MERGED = "SELECT id FROM aiops.incidents FINAL WHERE startsWith(resolve_reason, 'merged')"
+TOTALS = (
+    "SELECT countIf(ending = 1), countIf(ending = 2), countIf(ending = 3), countIf(ending = 0),"
+    " countIf(first != last) FROM ("
+    " SELECT argMaxIf(code, at, code > 0) AS ending, minIf(place, code > 0) AS first,"
+    " maxIf(place, code > 0) AS last FROM ("
+    " SELECT sipHash128(anomaly_id) AS id, 0 AS code, toUInt64(0) AS place, stored_at AS at"
+    f" FROM aiops.anomalies WHERE {SPAN}"
+    " UNION ALL SELECT sipHash128(anomaly_id),"
+    " multiIf(role = 'member', 1, role = 'duplicate', 2, 3),"
+    f" sipHash64({PLACE}), stored_at FROM aiops.incident_members WHERE {SPAN}"
+    ") GROUP BY id)"
+)
+OPEN = (
+    "SELECT anomaly_id, any(tracking_id), any(device_id), any(service), any(anomaly_type),"
+    " toUnixTimestamp64Micro(min(stored_at)),"
+    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), argMax(stages, version))"
+    f" FROM aiops.anomalies WHERE {SPAN} AND sipHash128(anomaly_id) NOT IN"
+    f" (SELECT sipHash128(anomaly_id) FROM aiops.incident_members WHERE {ENDED})"
+    " GROUP BY anomaly_id ORDER BY min(stored_at), anomaly_id LIMIT %(most)s"
+)
+PLACED = (
+    f"SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray({PLACE})"
+    " FROM aiops.incident_members WHERE tracking_id IN %(ids)s GROUP BY anomaly_id"
+)
+DOUBLED = (
+    "SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray(place) AS places"
+    f" FROM (SELECT anomaly_id, tracking_id, role, stored_at, {PLACE} AS place"
+    f" FROM aiops.incident_members WHERE tracking_id IN (SELECT tracking_id"
+    f" FROM aiops.incident_members WHERE {SPAN} GROUP BY tracking_id, anomaly_id"
+    f" HAVING min({PLACE}) != max({PLACE})) AND incident_id NOT IN ({MERGED}))"
+    " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
+)
+
+
+class ClickHouseLedger:
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def totals(self, since: datetime, until: datetime) -> Totals:
+        rows = await self._clickhouse.query(TOTALS, _span(since, until))
+        return Totals._make(rows[0])
+
+    async def open(self, since: datetime, until: datetime, most: int) -> Sequence[OpenAnomaly]:
+        bound = _span(since, until) | {"most": most, "ended": micros(since - BEFORE)}
+        rows = await self._clickhouse.query(OPEN, bound)
+        return [_open(*row) for row in rows]
+
+    async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
+        found: list[Place] = []
+        for ids in _chunks(tracking_ids):
+            rows = await self._clickhouse.query(PLACED, {"ids": ids})
+            found += [Place._make(row) for row in rows]
+        return found
+
+    async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
+        rows = await self._clickhouse.query(DOUBLED, _span(since, until) | {"most": most})
+        return [Place._make(row) for row in rows]
+
+
+def _open(
+    anomaly_id: str,
+    tracking_id: str,
+    device_id: str,
+    service: str,
+    anomaly_type: str,
+    seen_at: int,
+    stages: dict[str, int],
+) -> OpenAnomaly:
+    passed = {stage: moment(at) for stage, at in stages.items()}
+    return OpenAnomaly(
+        anomaly_id, tracking_id, device_id, service, anomaly_type, moment(seen_at), passed
+    )
+
+
+def _span(since: datetime, until: datetime) -> dict[str, object]:
+    return {"since": micros(since), "until": micros(until)}
+
+
+def _chunks(ids: Collection[str]) -> Iterator[tuple[str, ...]]:
+    ordered = sorted(set(ids))
+    for n in range(0, len(ordered), CHUNK):
+        yield tuple(ordered[n : n + CHUNK])

@@ -1,0 +1,249 @@
+"""Histories of anomalies -> the balance of the ledger, its metric, and what it says of the lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+
+from aiops_core import metrics
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Stored
+from aiops_core.errors import Unavailable
+from aiops_core.models import AnomalyDetected, EnrichedAnomaly, IncidentUpdated, Role
+from aiops_core.testing import MemoryBus
+from incident_api.ledger import auditor as auditing
+from incident_api.ledger.auditor import Auditor, Watch
+from incident_api.ledger.balance import Books, last_stage
+from incident_api.ledger.endings import OpenAnomaly, Place, Totals
+from incident_api.ledger.letters import Letters, anomalies_of
+from incident_api.ledger.models import Balance
+from incident_api.ledger.routes import parse_since
+from incident_api.memory_ledger import MemoryLedger
+from incident_api.memory_store import MemoryStore
+from incident_api.problems import Problem
+from incident_api.recorder import Recorder
+from tests.incident_cases import (
+    NOON,
+    at,
+    created,
+    detected,
+    enriched,
+    evidence,
+    receive,
+    suppressed,
+    updated,
+)
+
+SETTLE = timedelta(seconds=60)
+DEAD = "dead.enrichment-service"
+
+
+@dataclass
+class Desk:
+    """A platform in memory whose clock stands at *now*."""
+
+    store: MemoryStore
+    bus: MemoryBus
+    now: datetime
+
+    @property
+    def auditor(self) -> Auditor:
+        letters = Letters(self.bus)
+        return Auditor(MemoryLedger(self.store), letters, SETTLE, clock=lambda: self.now)
+
+    async def after(self, *messages) -> None:
+        await receive(Recorder(self.store, clock=lambda: at(9)), self.store, *messages)
+
+    def bury(self, message, subject=DEAD) -> None:
+        headers = {SUBJECT: message.subject, SOURCE: "PIPELINE/7", REASON: "no such ship"}
+        self.bus._put(subject, message.model_dump_json().encode(), headers)
+
+    async def balance(self) -> Balance:
+        return (await self.auditor.ledger(NOON)).balance
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(MemoryStore(), MemoryBus(), now=at(3600))
+
+
+async def test_every_anomaly_is_counted_once_and_the_sum_is_what_was_detected(desk):
+    members = (evidence(0), evidence(1, role=Role.DUPLICATE, duplicate_of="a"))
+    await desk.after(*(detected(n) for n in range(5)), created(evidence=members), suppressed(2))
+    desk.bury(detected(3))
+    assert await desk.balance() == Balance(
+        detected=5,
+        members=1,
+        duplicates=1,
+        suppressed=1,
+        dead_letters=1,
+        in_flight=0,
+        unaccounted=1,
+        doubled=0,
+    )
+
+
+async def test_the_lost_are_named_with_the_way_that_they_went(desk):
+    await desk.after(detected(1), enriched(2))
+    ledger = await desk.auditor.ledger(NOON)
+    assert not ledger.balanced
+    assert [(one.tracking_id, one.last_stage) for one in ledger.unaccounted] == [
+        ("t1", "detect"),
+        ("t2", "enrich"),
+    ]
+
+
+async def test_the_young_are_in_flight(desk):
+    desk.now = at(30)
+    await desk.after(detected(1))
+    assert (await desk.balance()).in_flight == 1
+    desk.now = at(62)
+    assert (await desk.balance()).unaccounted == 1
+
+
+async def test_a_dead_letter_that_was_replayed_ended_where_it_came_to(desk):
+    desk.bury(detected(0))
+    assert (await desk.balance()).dead_letters == 1
+    await desk.after(detected(0), created(evidence=(evidence(0),)))
+    balance = await desk.balance()
+    assert (balance.members, balance.dead_letters, balance.detected) == (1, 0, 1)
+
+
+async def test_what_history_could_not_store_of_an_anomaly_is_not_its_end(desk):
+    await desk.after(detected(0))
+    desk.bury(detected(0), "dead.incident-api")
+    assert (await desk.balance()).unaccounted == 1
+
+
+async def test_a_buried_fact_buries_its_members(desk):
+    fact = IncidentUpdated.model_validate(updated(2, 3, 4).model_dump())
+    desk.bury(fact, "dead.incident-api")
+    assert (await desk.balance()).dead_letters == 2
+
+
+async def test_an_anomaly_in_two_places_unbalances_the_ledger(desk):
+    await desk.after(detected(0), created("i1"), created("i2"))
+    ledger = await desk.auditor.ledger(NOON)
+    assert not ledger.balanced
+    assert [one.places for one in ledger.doubled] == [["i1", "i2"]]
+    assert (ledger.balance.detected, ledger.balance.members) == (1, 1)
+
+
+async def test_without_the_broker_nobody_knows_the_dead(desk):
+    desk.bus.connected = False
+    with pytest.raises(Unavailable):
+        await desk.balance()
+
+
+def letter(data: bytes, subject: str) -> Stored:
+    headers = {SUBJECT: subject, SOURCE: "PIPELINE/7", REASON: "why"}
+    return Stored(DEAD, data, NOON, 1, headers)
+
+
+def test_bytes_that_are_no_anomaly_are_one_named_by_their_place():
+    [one] = anomalies_of(letter(b"{", AnomalyDetected.subject))
+    assert (one.anomaly_id, one.tracking_id, one.service) == (
+        "PIPELINE/7",
+        "",
+        "enrichment-service",
+    )
+
+
+def test_an_anomaly_is_the_same_before_and_after_enrichment():
+    before = anomalies_of(letter(detected(1).model_dump_json().encode(), AnomalyDetected.subject))
+    after = anomalies_of(letter(enriched(1).model_dump_json().encode(), EnrichedAnomaly.subject))
+    assert [one.anomaly_id for one in before] == [one.anomaly_id for one in after]
+
+
+def open_(n: int) -> OpenAnomaly:
+    return OpenAnomaly(f"a{n}", f"t{n}", "sw-1", "app", "link_down", at(n), {})
+
+
+def books(opened, totals, settled, placed=(), cut=True) -> Books:
+    ended = {one.anomaly_id: one for one in placed}
+    return Books(totals, opened, ended, {}, (), settled, cut)
+
+
+def test_of_more_than_can_be_read_the_rest_is_as_old_as_the_youngest_read():
+    totals = Totals(0, 0, 0, open=10, doubled=0)
+    assert books([open_(1), open_(2)], totals, at(60)).balance().unaccounted == 10
+    young = books([open_(1), open_(70)], totals, at(60)).balance()
+    assert (young.unaccounted, young.in_flight) == (1, 9)
+
+
+def test_an_end_that_was_stored_before_the_span_counts_under_its_role():
+    placed = [Place("a1", "t1", "duplicate", ["i1"])]
+    totals = Totals(3, 0, 0, open=1, doubled=0)
+    balance = books([open_(1)], totals, at(60), placed, cut=False).balance()
+    assert (balance.members, balance.duplicates, balance.unaccounted) == (3, 1, 0)
+
+
+def test_what_has_passed_no_stage_was_only_ingested():
+    assert last_stage(open_(1)) == "ingest"
+
+
+class TestWatch:
+    async def test_the_metric_counts_what_was_lost_until_it_is_found(self, desk):
+        watch = Watch(desk.auditor)
+        await desk.after(detected(1), detected(2), created(evidence=(evidence(2),)))
+        assert await watch.look() == 1 == metrics.UNACCOUNTED._value.get()
+        await desk.after(created("i9", evidence=(evidence(1),)))
+        assert await watch.look() == 0 == metrics.UNACCOUNTED._value.get()
+
+    async def test_each_stored_anomaly_is_looked_at_once(self, desk):
+        asked = []
+        store = desk.auditor.store
+
+        class Counted(MemoryLedger):
+            async def open(self, since, until, most):
+                asked.append((since, until))
+                return await store.open(since, until, most)
+
+        watch = Watch(
+            Auditor(Counted(desk.store), Letters(desk.bus), SETTLE, clock=lambda: desk.now)
+        )
+        await watch.look()
+        assert (asked[0][0], asked[-1][1]) == (
+            desk.now - timedelta(hours=24),
+            desk.now - SETTLE,
+        )
+        assert all(until - since <= timedelta(hours=1) for since, until in asked)
+        before, desk.now = desk.now, desk.now + timedelta(seconds=30)
+        asked.clear()
+        await watch.look()
+        assert asked == [(before - SETTLE, desk.now - SETTLE)]
+
+    async def test_dead_letters_are_no_alarm_and_what_is_older_than_a_day_neither(self, desk):
+        watch = Watch(desk.auditor)
+        await desk.after(detected(1), detected(2))
+        desk.bury(detected(1))
+        assert await watch.look() == 1
+        desk.now = at(3) + timedelta(hours=24)
+        assert await watch.look() == 0
+
+    async def test_it_remembers_no_more_than_it_may(self, desk, monkeypatch):
+        monkeypatch.setattr(auditing, "READ", 3)
+        await desk.after(*(detected(n) for n in range(9)))
+        assert await Watch(desk.auditor).look() == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1h", NOON - timedelta(hours=1)),
+        ("2026-06-01T11:00:00Z", NOON - timedelta(hours=1)),
+        ("2026-06-01T11:00:00+02:00", NOON - timedelta(hours=3)),
+    ],
+)
+def test_a_span_or_a_time_begins_the_ledger(text, moment):
+    assert parse_since(text, NOON) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "0h", "2026-06-01T11:00:00", "2026-06-02T11:00:00Z", "0001-01-01T00:00:00+14:00"],
+)
+def test_what_tells_no_past_time_is_refused_in_words(text):
+    with pytest.raises(Problem, match="expected a span like"):
+        parse_since(text, NOON)
