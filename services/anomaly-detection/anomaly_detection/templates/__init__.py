@@ -1,0 +1,1 @@
+"""Log lines without what varies in them: masks, templates that are learned, parameters. Pure."""

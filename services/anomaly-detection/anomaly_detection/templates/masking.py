@@ -1,0 +1,112 @@
+"""What surely varies in a line, and is masked before anything is learned from it.
+
+One set of masks for all systems. They know what numbers, addresses, identifiers, paths and times look
+like, not who writes them. They work in two steps, because a ship says the same words all day long:
+
+1. ``Words``: word by word, remembered, since a word looks the same wherever it stands;
+2. ``phrases``: what needs its neighbours (dates, units, lists, names after "user").
+
+A change of a mask changes the ids of the templates it touches: ``tests/unit/test_templates.py`` holds
+some of them fast.
+"""
+
+from __future__ import annotations
+
+import re
+
+WILD = "<*>"
+LOOKED_AT = 1000  # characters of a line; two statements differ before that
+WORDS_KEPT = 50_000  # about 10 MB; most of them are numbers, which come and go
+
+_MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_DAY = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+_SOURCE = "c|cc|cpp|h|hpp|go|java|js|kt|php|pl|py|rb|rs|scala|sh|ts"
+_TOP = "arpa|asia|biz|com|edu|example|gov|info|int|lan|local|mil|net|org"
+_UNIT = (
+    r"bytes?|bits?|B|[kKMGTP]i?[Bb]?(?:ps|/s)?|ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?|days?"
+    r"|dBm?|[kMG]?Hz|percent|%"
+)
+
+# The specific come first: of alternatives that fit, a regex takes the first.
+_VARIABLE = re.compile(
+    rf"""
+  \b [a-z][a-z0-9+.-]* :// [^\s,;"'()<>\[\]]+                                # URL
+| \b [0-9a-f]{{8}} - (?:[0-9a-f]{{4}}-){{3}} [0-9a-f]{{12}} \b               # UUID
+| \b (?:[0-9a-f]{{2}}[:-]){{5}} [0-9a-f]{{2}} \b                             # MAC
+| (?<![\w:]) (?:[0-9a-f]{{0,4}}:){{3,7}} [0-9a-f]{{0,4}} (?![\w:])           # IPv6
+| \b \d{{1,2}} [/-] (?:{_MONTH}) [a-z]* [/-] \d{{2,4}} (?:[T:][\d:.,]+)? \b  # 27/Jun/2005:10:07:56
+| [\w.+-]+ @ [\w-]+ (?:\.[\w-]+)+                                            # mail address
+| \b (?![\w.-]+\.(?:{_SOURCE}):) [a-z][\w-]* (?:\.[\w-]+)+ : \d{{2,5}} \b    # host.name:port
+| \b (?=[\w.-]*[a-z]) [\w-]+ (?:\.[\w-]+)* \. (?:{_TOP}) \b (?!\.?[\w(])     # host.name.org
+| \b [\w-]+ (?:\.[\w-]+)+ \. (?!(?:{_SOURCE}|so|gz|md)\b) [a-z]{{2}} \b (?!\.?[\w(])  # host.name.hk
+| (?<![\w\]>)*]) (?:[a-z]:)? (?:[/\\][\w.@%+~$&=-]*){{2,}}                   # path
+| (?<![\w/]) / [\w.@%+~$-]{{2,}}                                             # path of one part
+| \b 0x [0-9a-f]+ \b | (?<![a-z0-9]) (?=[a-f]*\d) [0-9a-f]{{6,}} (?![a-z0-9]) | (?<=@) [0-9a-f]{{5,}} \b
+| (?<![a-z0-9]) [-+]? \d+ (?:[.,:]\d+)* [a-z%°]{{0,3}} (?![a-z0-9])          # number, time, IPv4:port
+| (?P<name> (?P<stem> [a-z_$-]* (?<![a-z0-9]) ) (?P<head> [a-z]* ) \d+ (?P<tail> [a-z]? ) [\w$-]* )
+""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_PHRASES = (
+    # Jun 9 06:06:20 2005; Sun, 9 Jun 2005 06:06:20 UTC
+    (
+        re.compile(
+            rf"\b(?:(?:{_DAY})[a-z]*,? )?(?:(?:{_MONTH})[a-z]*\.? <\*>|<\*> (?:{_MONTH})[a-z]*),?"
+            r"(?: <\*>)*(?: [AP]M\b)?(?: (?:UTC|GMT|[A-Z]{1,3}[SD]?T)\b)?(?: <\*>)?"
+        ),
+        WILD,
+    ),
+    # names of users, after words that only names follow
+    (
+        re.compile(
+            r"\b((?:invalid|illegal|unknown) user |for (?:invalid |illegal )?user |user(?:name)? "
+            r"|(?:password|publickey|none|keyboard-interactive/pam) for )"
+            r"(?!(?:invalid|illegal|unknown|authentication|request|by|from|has|is|not|was)\b)"
+            r"[\w.@$<*>-]+(?!\S)",
+            re.IGNORECASE,
+        ),
+        r"\1<*>",
+    ),
+    (re.compile(r"(?<==)( ?)\(?(?:true|false|null|none|yes|no)\b\)?", re.IGNORECASE), r"\1<*>"),
+    (re.compile(rf"<\*> ?(?:{_UNIT})(?!\w)"), WILD),
+    (re.compile(r"(?<![\w>])[-+#<>~=]<\*>"), WILD),
+    # a list of any length is one value; so is a value and what stands in brackets behind it
+    (re.compile(r"<\*>(?:(?: ?\\?[,:;/.|#_+~-]{1,2} ?|\\? ?)?<\*>| ?\((?:<\*>)?\))+"), WILD),
+    # node-<*> <ok> node-<*> <ok> ...
+    (re.compile(r"(?<!\S)(\S*<\*>\S*(?: \S+)?) (?:\1(?: |$))+"), r"\1 "),
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+def _masked(match: re.Match[str]) -> str:
+    """Of a name with a number in it (eth0, blk_-12, node-D7) the letters before it remain.
+
+    Letters on both sides of a digit (x9f2, a0b1) are an identifier, of which nothing remains.
+    """
+    if match["name"] is None:
+        return WILD
+    return f"{match['stem']}{'' if match['tail'] else match['head']}{WILD}"
+
+
+class Words(dict[str, str]):
+    """Word -> word without what varies; remembers so many, then begins anew."""
+
+    def __missing__(self, word: str) -> str:
+        masked = word if word.isalpha() else _VARIABLE.sub(_masked, _CONTROL.sub("", word))
+        if len(self) >= WORDS_KEPT:
+            self.clear()
+        self[word] = masked
+        return masked
+
+    def of(self, line: str) -> str:
+        return " ".join(map(self.__getitem__, line[:LOOKED_AT].split()))
+
+
+def phrases(words: str) -> str:
+    """The line without what only its neighbours show to be variable."""
+    if WILD in words or " user" in words or "=" in words or " for " in words:
+        for regex, mark in _PHRASES:
+            words = regex.sub(mark, words)
+    return words.strip()

@@ -1,0 +1,220 @@
+"""Templates of log lines, learned while they come.
+
+Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017; the package
+drain3) finds the lines that may come from one statement: as many words, most of them equal. Where
+such lines differ, Drain alone takes the word for a variable at once; that joins "link up" with "link
+down". Here a place keeps its words until ``ENOUGH`` different ones have been seen: fewer are a choice of
+the program (up, down, unknown), more are values (names of users). The id of a template is the hash of
+its text, and no text ever changes: an id is never given to something else, on no ship, after no
+restart. A line gets another id when one of its words is found to be a value, once per such place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from operator import eq
+from typing import Any, NamedTuple
+
+from drain3.drain import Drain, LogCluster
+from pydantic import JsonValue, TypeAdapter
+
+from anomaly_detection.templates.masking import WILD, Words, phrases
+
+ENOUGH = 5  # different words at one place of otherwise equal lines are values, not a choice
+ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
+MEMO = 20_000  # lines without their numbers, of which the template is remembered
+
+# Drain takes words apart by blanks. A blank of the line travels as a mark at the head of the next piece,
+# and the sign of a place with several words is a blank, which no piece contains.
+_BLANK, _OPEN = "\x01", " "
+_PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
+_COMPOUND = re.compile(r"^\W*\w+(?:[.$_-]+\w+)+(?<!error)(?<!exception)\W*$", re.IGNORECASE)
+_AROUND = "\x01=:,;()[]{}\"'|"
+
+
+
+class News(Enum):
+    """What a line tells that was not known before."""
+
+    NOTHING = 0
+    WORD = 1  # another word where all or most lines have the same
+    TEMPLATE = 2  # no line like it has been seen
+
+
+class Template(NamedTuple):
+    id: str
+    text: str
+
+
+class Sighting(NamedTuple):
+    template: Template
+    news: News
+
+
+@dataclass(slots=True)
+class Group:
+    """Lines alike: the pieces of the first one, and at which places others differ from it.
+
+    ``words`` of a place are those seen there; none when they are values.
+    """
+
+    pieces: list[str]
+    words: dict[int, list[str]] = field(default_factory=dict)
+    used: int = 0
+
+    def note(self, place: int, piece: str) -> News | None:
+        """Learn that *piece* stands at *place*; None when that shows that the place holds values."""
+        words = self.words.setdefault(place, [self.pieces[place]])
+        if not words or piece in words:
+            return News.NOTHING
+        words.append(piece)
+        if len(words) < ENOUGH and not any(_core(word) == WILD for word in words):
+            return News.WORD
+        words.clear()
+        return None
+
+    def text(self, pieces: list[str]) -> str:
+        """The template of a line of this group."""
+        values = {place for place, words in self.words.items() if not words}
+        shown = (
+            _wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces)
+        )
+        return "".join(shown).replace(_BLANK, " ").strip()
+
+    def tokens(self) -> list[str]:
+        """The group as Drain sees it."""
+        return [_OPEN if n in self.words else piece for n, piece in enumerate(self.pieces)]
+
+
+_GROUP = TypeAdapter(Group)
+
+
+def _core(piece: str) -> str:
+    return piece.strip(_AROUND)
+
+
+@lru_cache(MEMO)
+def _name(piece: str) -> bool:
+    """Whether *piece* looks like the name of something: parts joined by dots, dashes or underscores."""
+    return _COMPOUND.search(piece) is not None
+
+
+def _wild(piece: str) -> str:
+    """*piece* with its word replaced, and the punctuation around it kept."""
+    core = _core(piece)
+    return piece.replace(core, WILD, 1) if core else piece
+
+
+def template_id(text: str) -> str:
+    """16 hex digits of sha256: the same text has the same id everywhere."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class _Tree(Drain):  # type: ignore[misc]  # drain3 has no types
+    """Drain, for which a place that others have opened already is no difference, within bounds."""
+
+    def get_seq_distance(
+        self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool
+    ) -> tuple[float, int]:
+        """The share of places where a line fits the group, and how many are open, as a handicap.
+
+        At least half of the words must be the group's own, so that it cannot open place by place until
+        everything fits. Of groups that fit equally well Drain takes the one with the higher second
+        number: here the one with fewer open places, so that a line stays where it was.
+        """
+        if not seq1:
+            return 1.0, 0
+        equal = sum(map(eq, seq1, seq2))
+        open_ = seq1.count(_OPEN)
+        named = sum(a != b and _name(a) and _name(b) for a, b in zip(seq1, seq2, strict=True))
+        fits = (equal + open_ + named) / len(seq1)
+        return (fits if 2 * equal >= len(seq1) else 0.0), -open_
+
+
+class Miner:
+    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._words = Words()
+        self._memo: dict[str, tuple[Template, Group]] = {}
+        self._groups: dict[int, Group] = {}
+        self._drain: Any = None  # made of the groups when it is needed
+        self._lines = 0
+
+    def learn(self, line: str) -> Sighting:
+        """The template of *line*, and what is new about it."""
+        self._lines += 1
+        words = self._words.of(line)
+        known = self._memo.get(words)
+        if known is None:
+            return self._study(words)
+        template, group = known
+        group.used = self._lines
+        return Sighting(template, News.NOTHING)
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """By number of the group, the longest unused first."""
+        by_use = sorted(self._groups.items(), key=lambda item: item[1].used)
+        return {str(number): _GROUP.dump_python(group, mode="json") for number, group in by_use}
+
+    def restore(self, state: Mapping[str, JsonValue]) -> None:
+        """Raises pydantic's ValidationError when *state* is of another kind."""
+        for number, known in state.items():
+            group = self._groups[int(number)] = _GROUP.validate_python(known)
+            self._lines = max(self._lines, group.used)
+        self._drain = None
+        self._memo.clear()
+
+    def _study(self, words: str) -> Sighting:
+        pieces = [piece for piece in _PIECE.findall(phrases(words).replace(" ", _BLANK)) if piece]
+        group, news = self._place(pieces)
+        group.used = self._lines
+        text = group.text(pieces)
+        template = Template(template_id(text), text)
+        if len(self._memo) >= MEMO:
+            self._memo.clear()
+        self._memo[words] = template, group
+        return Sighting(template, news)
+
+    def _place(self, pieces: list[str]) -> tuple[Group, News]:
+        """The group of a line. What is remembered of other lines is void when groups have changed."""
+        self._drain = self._drain or _tree(self._groups)
+        cluster, change = self._drain.add_log_message(" ".join(pieces))
+        if change == "cluster_created":
+            return self._begin(cluster.cluster_id, pieces), News.TEMPLATE
+        group = self._groups[cluster.cluster_id]
+        tokens = enumerate(cluster.log_template_tokens)
+        told = [group.note(place, pieces[place]) for place, token in tokens if token == _OPEN]
+        if change != "none" or None in told:
+            self._memo.clear()
+        return group, News.WORD if News.WORD in told else News.NOTHING
+
+    def _begin(self, number: int, pieces: list[str]) -> Group:
+        group = self._groups[number] = Group(pieces, used=self._lines)
+        self._memo.clear()
+        if len(self._groups) > self._most:
+            self._forget()
+        return group
+
+    def _forget(self) -> None:
+        oldest = sorted(self._groups, key=lambda number: self._groups[number].used)
+        for number in oldest[: max(1, self._most // 8)]:
+            del self._groups[number]
+            del self._drain.id_to_cluster[number]
+
+
+def _tree(groups: Mapping[int, Group]) -> Any:
+    """Drain as if it had seen the lines of *groups*; it prefers older groups to younger ones."""
+    drain = _Tree(depth=3, sim_th=ALIKE, param_str=_OPEN, parametrize_numeric_tokens=False)
+    for number in sorted(groups):
+        cluster = LogCluster(groups[number].tokens(), number)
+        drain.id_to_cluster[number] = cluster
+        drain.add_seq_to_prefix_tree(drain.root_node, cluster)
+        drain.clusters_counter = number
+    return drain
