@@ -37,7 +37,6 @@ _COMPOUND = re.compile(r"^\W*\w+(?:[.$_-]+\w+)+(?<!error)(?<!exception)\W*$", re
 _AROUND = "\x01=:,;()[]{}\"'|"
 
 
-
 class News(Enum):
     """What a line tells that was not known before."""
 
@@ -81,9 +80,7 @@ class Group:
     def text(self, pieces: list[str]) -> str:
         """The template of a line of this group."""
         values = {place for place, words in self.words.items() if not words}
-        shown = (
-            _wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces)
-        )
+        shown = (_wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces))
         return "".join(shown).replace(_BLANK, " ").strip()
 
     def tokens(self) -> list[str]:
