@@ -14,9 +14,11 @@ from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_backoff import Death, hopeless, next_delay
 from aiops_core.local.fleet_files import Log
 from aiops_core.local.fleet_plan import Spec
-from aiops_core.local.fleet_process import spawn, why_not_ready
+from aiops_core.local.fleet_process import answers, spawn, why_not_ready
 
 ASK_EVERY = 0.1  # seconds between questions to a process that is not ready yet
+LOOK_EVERY = 5.0  # seconds between questions to one that is
+HANGS = 30.0  # seconds without any answer, after which a process that lives is as good as dead
 
 
 class State(StrEnum):
@@ -111,12 +113,22 @@ class Member:
         return Death(code, lived, first_life=self.restarts == 0, was_ready=self._was_ready)
 
     async def _watched(self, process: Process) -> int:
-        watching = asyncio.create_task(self._watch_ready())
+        watching = asyncio.create_task(self._watch())
         try:
             return await process.wait()
         finally:
             watching.cancel()
             self.signal(signal.SIGKILL)  # only when we are cancelled
+
+    async def _watch(self) -> None:
+        await self._watch_ready()
+        heard = time.monotonic()
+        while (silent := time.monotonic() - heard) < HANGS:
+            await asyncio.sleep(LOOK_EVERY)
+            if await answers(self.spec):
+                heard = time.monotonic()
+        self._say(f"{self.name} has not answered for {silent:.0f} s and is killed")
+        self.signal(signal.SIGKILL)
 
     async def _watch_ready(self) -> None:
         began = time.monotonic()

@@ -63,6 +63,17 @@ async def why_not_ready(spec: Spec) -> str | None:
     return None if status == 200 else _in_words(body)
 
 
+async def answers(spec: Spec) -> bool:
+    """Whether *spec*'s process says anything over HTTP; one that does not speak it is not asked."""
+    if spec.path is None:
+        return True
+    try:
+        await http_get(spec.port, spec.path, ASK_TIMEOUT)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    return True
+
+
 def _in_words(body: bytes) -> str:
     """The body of a ``/ready`` that is not 200: the state, and which dependencies are down."""
     try:

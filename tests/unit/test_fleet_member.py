@@ -13,6 +13,7 @@ import pytest
 from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_member import Member, State
 from aiops_core.local.fleet_plan import Spec
+from aiops_core.local.fleet_ports import free_ports
 from aiops_core.local.fleet_process import http_get, why_not_ready
 
 PATIENT = 10.0  # seconds until a test gives up
@@ -170,3 +171,39 @@ def _alive(pid: int) -> bool:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
     except FileNotFoundError:
         return False
+
+
+HANGS_WHEN_TOLD = """
+import http.server, os, sys, threading, time
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/hang": server.stuck = True
+        if server.stuck: time.sleep(60)
+        self.send_response(200); self.end_headers()
+    def log_message(self, *args): pass
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer)
+server.stuck = False
+server.serve_forever()
+"""
+
+
+async def test_alive_but_without_an_answer_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"LOOK_EVERY": 0.05, "HANGS": 0.4}.items():
+        monkeypatch.setattr(f"aiops_core.local.fleet_member.{name}", seconds)
+    monkeypatch.setattr("aiops_core.local.fleet_process.ASK_TIMEOUT", 0.2)
+    [port] = free_ports(1)
+    argv = [sys.executable, "-c", HANGS_WHEN_TOLD, str(port)]
+    spec = Spec("web", argv, dict(os.environ), tmp_path / "web.log", port, path="/ready")
+    async with supervised(spec) as (member, said):
+        await until_state(member, State.READY)
+        first = member.pid
+        await asyncio.sleep(0.6)
+        assert member.pid == first  # it answers, so it stays
+        with pytest.raises(TimeoutError):
+            await http_get(port, "/hang", within=0.1)
+        await until_state(member, State.WAITING)
+        await until_state(member, State.READY)
+        assert member.pid not in (None, first)
+    assert said[0].startswith("web has not answered for ") and said[0].endswith(" s and is killed")
