@@ -1,0 +1,78 @@
+"""``aiops policy diff NEW_DIR``: what another correlate.yaml would have made of what was recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.cli.output import JsonOption, console, emit_json
+from aiops_core.errors import Misconfigured
+from aiops_core.runtime import utc_now
+from aiops_core.settings import Settings
+from aiops_core.spans import span_of
+from correlation_service.correlator import Correlator
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.what_if import recorded
+from correlation_service.what_if.compare import Diff, compare
+from correlation_service.what_if.replay import Decider, Replay
+from correlation_service.what_if.report import report
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def diff(
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW_DIR", help="Folder with the other correlate.yaml.")
+    ],
+    since: Annotated[str, typer.Option(help="How far back: 1h, 24h, 7d …")] = "24h",
+    policies: Annotated[
+        Path | None, typer.Option(help="Folder of the policies in force; default: AIOPS_POLICIES.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which incidents other correlation policies would have made; nothing is changed.
+
+    Recorded anomalies pass through both policies as they arrived. What operators closed, and silences
+    that stood then, are left out on both sides.
+    """
+    settings = Settings.read()
+    policy_now = CorrelatePolicy.load(policies or settings.policies)
+    policy_new = CorrelatePolicy.load(new)
+    deciders = Correlator(policy_now), Correlator(policy_new)
+    found = asyncio.run(_difference(settings.clickhouse_url, _span(since), *deciders))
+    if as_json:
+        return emit_json(dataclasses.asdict(found))
+    screen = console()
+    for part in report(found, since):
+        screen.print(part)
+
+
+def _span(text: str) -> timedelta:
+    span = span_of(text)
+    if span is None:
+        raise Misconfigured(f"--since {text}: expected a span like 15m, 1h, 24h or 7d")
+    return span
+
+
+async def _difference(url: str, since: timedelta, now: Decider, new: Decider) -> Diff:
+    """Both deciders' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse."""
+    before, after = Replay(now), Replay(new)
+    async with ClickHouse.open(url, threads=1) as store:
+        found = await recorded.pages(store, utc_now() - since)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("anomalies", total=found.total)
+            async for page in recorded.read(store, found):
+                for anomaly in page:
+                    before.feed(anomaly)
+                    after.feed(anomaly)
+                bar.update(task, advance=len(page))
+    return compare(before.outcome, after.outcome)

@@ -1,0 +1,117 @@
+"""Pure: recorded anomalies through one correlator, and the incidents that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from aiops_core.models import (
+    AnomalySuppressed,
+    EnrichedAnomaly,
+    Evidence,
+    Incident,
+    IncidentCleared,
+    IncidentUpdated,
+    Message,
+    Severity,
+)
+
+TICK = timedelta(seconds=1)  # of arrival, between two looks at what has expired
+
+Facts = Message | Iterable[Message] | None
+
+
+class Decider(Protocol):
+    """The public surface of ``Correlator``."""
+
+    def handle(self, anomaly: EnrichedAnomaly, /) -> Facts: ...
+
+    def expire(self, now: datetime, /) -> Iterable[Message]: ...
+
+
+@dataclass
+class Group:
+    """One incident as it stood in the end."""
+
+    id: str
+    title: str
+    severity: Severity
+    category: str
+    first_seen: datetime
+    members: set[str] = field(default_factory=set)  # anomaly ids
+
+
+@dataclass
+class Outcome:
+    """Where every anomaly ended: in one of *incidents*, or *suppressed* by a rule."""
+
+    incidents: dict[str, Group] = field(default_factory=dict)
+    place: dict[str, str] = field(default_factory=dict)  # anomaly id -> incident id
+    suppressed: dict[str, str] = field(default_factory=dict)  # anomaly id -> rule
+
+    def learn(self, fact: Message) -> None:
+        match fact:
+            case Incident():
+                self._open(fact)
+            case IncidentUpdated():
+                self._update(fact)
+            case AnomalySuppressed():
+                self.suppressed[fact.anomaly_id] = fact.by
+            case IncidentCleared():
+                self._close(fact.incident_id)
+
+    def _open(self, fact: Incident) -> None:
+        self.incidents[fact.id] = Group(
+            fact.id, fact.title, fact.severity, fact.category, fact.first_seen
+        )
+        self._move(fact.evidence, self.incidents[fact.id])
+
+    def _update(self, fact: IncidentUpdated) -> None:
+        group = self.incidents[fact.incident_id]
+        group.title = fact.title or group.title
+        group.severity = fact.severity or group.severity
+        group.category = fact.category or group.category
+        self._move(fact.members, group)
+
+    def _close(self, incident_id: str) -> None:
+        """An incident whose members have all moved to another one was merged into that."""
+        if not self.incidents[incident_id].members:
+            del self.incidents[incident_id]
+
+    def _move(self, members: Iterable[Evidence], group: Group) -> None:
+        for member in members:
+            before = self.place.get(member.anomaly_id)
+            if before is not None:
+                self.incidents[before].members.discard(member.anomaly_id)
+            self.place[member.anomaly_id] = group.id
+            group.members.add(member.anomaly_id)
+            group.first_seen = min(group.first_seen, member.ts)
+
+
+class Replay:
+    """Time passes with the arrival of the anomalies, as it did when they were recorded."""
+
+    def __init__(self, decider: Decider) -> None:
+        self.outcome = Outcome()
+        self._decider = decider
+        self._ticked: datetime | None = None
+
+    def feed(self, anomaly: EnrichedAnomaly) -> None:
+        now = max(anomaly.stages.values(), default=anomaly.ts)
+        if self._ticked is None or now - self._ticked >= TICK:
+            self._learn(self._decider.expire(now))
+            self._ticked = now
+        self._learn(self._decider.handle(anomaly))
+
+    def _learn(self, facts: Facts) -> None:
+        for fact in facts_of(facts):
+            self.outcome.learn(fact)
+
+
+def facts_of(facts: Facts) -> Iterable[Message]:
+    """What a correlator answered, as a sequence."""
+    if facts is None:
+        return ()
+    return (facts,) if isinstance(facts, Message) else facts
