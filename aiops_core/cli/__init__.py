@@ -25,6 +25,8 @@ COMMANDS = {
     "incidents": "List incidents, newest first; `incidents ID` shows one.",
     "trace": "Show what became of one line: its stages, its anomaly, its incident.",
     "stats": "Show numbers of incidents and latencies of both paths.",
+    "devices": "List the ship's devices; import them, show what hangs on one.",
+    "ship": "Show the ship's mode, maintenance windows and known outages; declare them.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
     "eval": "Score detection and correlation against known truth.",

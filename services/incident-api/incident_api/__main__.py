@@ -26,7 +26,12 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             recover=wiring.recover,
             commit=wiring.recorder.commit,
             settled=wiring.recorder.settled,
-            background=[wiring.watch, wiring.recorder.keep_flushing],
+            background=[
+                wiring.watch,
+                wiring.recorder.keep_flushing,
+                wiring.devices.keep_published,
+                wiring.ship.keep,
+            ],
         )
 
 

@@ -17,10 +17,14 @@ from aiops_core.settings import Settings
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.desk import DeviceDesk
+from incident_api.devices.store import ClickHouseDevices
 from incident_api.history import History
 from incident_api.migrate import migrate, read
 from incident_api.policy import SloPolicy
 from incident_api.recorder import Recorder
+from incident_api.ship.desk import ShipDesk
+from incident_api.ship.policy import ShipPolicy
 from incident_api.stats.queries import ClickHouseStats
 from incident_api.trace.queries import ClickHouseTrace
 from incident_api.web import web
@@ -38,6 +42,8 @@ class Wiring:
         store = ClickHouseStore(clickhouse)
         self.recorder = Recorder(store)
         self.history = History(store, self.recorder)
+        self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
+        self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
         self.web: Web = web(build(self._parts(context, settings, store)))
 
     @classmethod
@@ -57,6 +63,8 @@ class Wiring:
         days = self._retention.tables_days
         await migrate(self._clickhouse, self._settings.migrations, days)
         await self.recorder.recover(bus)
+        await self.devices.recover()
+        await self.ship.recover()
 
     async def watch(self) -> None:
         """Ask ClickHouse for a sign of life, also while there is nothing to store."""
@@ -76,6 +84,8 @@ class Wiring:
             slo=SloPolicy.load(settings.policies),
             ship_id=settings.ship_id,
             tokens=parse_tokens(settings.api_tokens),
+            devices=self.devices,
+            ship=self.ship,
         )
 
 
