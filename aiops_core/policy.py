@@ -6,7 +6,7 @@ A distribution announces its models in the entry-point group ``aiops.policies``,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aiops_core.errors import Misconfigured
 
 GROUP = "aiops.policies"
+Place = tuple[int | str, ...]  # keys and positions from the root of a file
 
 
 class Section(BaseModel):
@@ -40,6 +41,16 @@ class Policy(Section):
         except ValidationError as exc:
             raise Misconfigured("; ".join(_describe(path, node, exc))) from exc
 
+    def queries(self) -> Mapping[Place, str]:
+        """The PromQL in this file by its place, for who can ask a server about it."""
+        return {}
+
+    @classmethod
+    def where(cls, folder: Path, place: Place) -> str:
+        """``file:line: key`` of what stands at *place*."""
+        path = folder / cls.file
+        return _where(path, _parse(path)[0], place)
+
 
 def models() -> Sequence[type[Policy]]:
     """Every policy model that an installed distribution announces."""
@@ -62,12 +73,14 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
 
 def _describe(path: Path, root: yaml.Node | None, exc: ValidationError) -> Iterator[str]:
     for error in exc.errors():
-        line = _line(root, error["loc"])
-        key = ".".join(str(part) for part in error["loc"])
-        yield f"{path}:{line}: {key}: {error['msg']}"
+        yield f"{_where(path, root, error['loc'])}: {error['msg']}"
 
 
-def _line(node: yaml.Node | None, loc: Sequence[int | str]) -> int:
+def _where(path: Path, root: yaml.Node | None, place: Place) -> str:
+    return f"{path}:{_line(root, place)}: {'.'.join(str(part) for part in place)}"
+
+
+def _line(node: yaml.Node | None, loc: Place) -> int:
     """The line (from 1) of the deepest part of *loc* that the file contains."""
     line = node.start_mark.line + 1 if node else 1
     for part in loc:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from aiops_core.adapters.victoriametrics import QueryRefused, VictoriaMetrics
 from aiops_core.cli.output import JsonOption, emit_json
 from aiops_core.cli.plugins import plugged
 from aiops_core.errors import Misconfigured
@@ -18,6 +21,7 @@ from aiops_core.policy import Policy, models
 from aiops_core.settings import Settings
 
 MISTAKE = 2  # exit code
+EPOCH = datetime.fromtimestamp(0, UTC)  # there is no data then, so that an answer costs nothing
 
 app = typer.Typer(
     cls=plugged("aiops.policy"),
@@ -44,6 +48,9 @@ class Finding:
 @app.command()
 def check(
     policies: Annotated[Path | None, typer.Option(help="Folder of the policy files.")] = None,
+    victoriametrics: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask this server about each PromQL query.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every policy file against the model that reads it; exit code 2 on a mistake."""
@@ -51,6 +58,8 @@ def check(
     if not folder.is_dir():
         raise Misconfigured(f"{folder}: no such folder")
     findings = examine(folder, announced())
+    if victoriametrics:
+        findings = asyncio.run(asked(victoriametrics, folder, announced(), findings))
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:
@@ -84,6 +93,32 @@ def _examined(folder: Path, model: type[Policy]) -> Finding:
     except Misconfigured as exc:
         return Finding(model.file, name, str(exc))
     return Finding(model.file, name, None)
+
+
+async def asked(
+    url: str, folder: Path, readers: Iterable[type[Policy]], findings: Sequence[Finding]
+) -> list[Finding]:
+    """*findings*, with what the server at *url* says of the queries in files that are right.
+
+    Raises Unavailable when it does not answer.
+    """
+    right = {finding.file for finding in findings if finding.problem is None}
+    refused: dict[str, str] = {}
+    async with VictoriaMetrics.open(url) as server:
+        for model in readers:
+            if model.file in right and (problem := await _refused(server, folder, model)):
+                refused[model.file] = problem
+    return [replace(f, problem=refused.get(f.file, f.problem)) for f in findings]
+
+
+async def _refused(server: VictoriaMetrics, folder: Path, model: type[Policy]) -> str:
+    problems = []
+    for place, query in model.load(folder).queries().items():
+        try:
+            await server.instant(query, at=EPOCH, freshness=timedelta(seconds=1))
+        except QueryRefused as exc:
+            problems.append(f"{model.where(folder, place)}: {exc}")
+    return "; ".join(problems)
 
 
 def _print(findings: Sequence[Finding]) -> None:

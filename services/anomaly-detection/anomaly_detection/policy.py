@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Level, Severity, Text
-from aiops_core.policy import Policy, Section
+from aiops_core.policy import Place, Policy, Section
+from anomaly_detection.sources.promql import mistake
 
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
@@ -124,6 +125,30 @@ class Threshold(Scope, Judgement):
         return max(one, other) if self.above is not None else min(one, other)
 
 
+def _promql(query: str) -> str:
+    if found := mistake(query):
+        raise ValueError(f"wrong PromQL: {found}")
+    return query
+
+
+class Poll(Section):
+    """A PromQL query that is asked every *interval*; each series of the answer is a reading of metric
+    *name*. *service* and *device* are the labels that tell whose it is; what has no device is about the
+    ship. Samples older than *freshness* are none. Of more than *most* series the others are left out.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+    query: Annotated[Text, AfterValidator(_promql)]
+    interval: Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))]
+    freshness: Positive = timedelta(minutes=1)
+    domain: Domain | None = None
+    detectors: tuple[Text, ...] = ()
+    service: Text = "job"
+    device: Text = "instance"
+    unit: str = ""
+    most: int = Field(500, ge=1, le=10_000)
+
+
 class DetectPolicy(Policy):
     """The whole file. *series_kept* bounds the memory: least recently heard series are forgotten."""
 
@@ -137,11 +162,16 @@ class DetectPolicy(Policy):
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
     thresholds: tuple[Threshold, ...]
+    polls: tuple[Poll, ...] = ()
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
         rules = (*self.harmless, *self.bursts, *self.patterns, *self.thresholds)
-        twice = [id_ for id_, n in Counter(rule.id for rule in rules).items() if n > 1]
+        ids = [*(rule.id for rule in rules), *(poll.name for poll in self.polls)]
+        twice = [id_ for id_, n in Counter(ids).items() if n > 1]
         if twice:
             raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
         return self
+
+    def queries(self) -> Mapping[Place, str]:
+        return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
