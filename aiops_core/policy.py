@@ -6,7 +6,8 @@ A distribution announces its models in the entry-point group ``aiops.policies``,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +25,15 @@ class Section(BaseModel):
     """A part of a policy file: frozen, unknown keys forbidden, no silent conversions of type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value in force, and where in the file it stands; None: nowhere, it is built in."""
+
+    key: str
+    value: object
+    place: Place | None
 
 
 class Policy(Section):
@@ -45,16 +55,44 @@ class Policy(Section):
         """The PromQL in this file by its place, for who can ask a server about it."""
         return {}
 
+    def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
+        """All values in force; a policy that has layers says what they are for whom *about* names
+        (``ship``, ``service``, ``device``, ``metric``)."""
+        return list(_flat((), self))
+
     @classmethod
     def where(cls, folder: Path, place: Place) -> str:
         """``file:line: key`` of what stands at *place*."""
         path = folder / cls.file
         return _where(path, _parse(path)[0], place)
 
+    @classmethod
+    def lines(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, int]:
+        """The line on which each of *places* stands."""
+        root = _parse(folder / cls.file)[0]
+        return {place: _line(root, place) for place in places}
+
 
 def models() -> Sequence[type[Policy]]:
     """Every policy model that an installed distribution announces."""
     return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
+
+
+def _flat(place: Place, value: object, *, stated: bool = True) -> Iterator[Setting]:
+    """The leaves of *value*; what the file does not state is built in."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            key = (*place, field.alias or name)
+            known = stated and name in value.model_fields_set
+            yield from _flat(key, getattr(value, name), stated=known)
+    elif isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat((*place, str(key)), item, stated=stated)
+    elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        for n, item in enumerate(value):
+            yield from _flat((*place, n), item, stated=stated)
+    else:
+        yield Setting(".".join(map(str, place)), value, place if stated else None)
 
 
 def _parse(path: Path) -> tuple[yaml.Node | None, Any]:

@@ -13,7 +13,8 @@ from aiops_core.models import MetricSample
 from aiops_core.probe import Readiness
 from aiops_core.testing import MemoryBus
 from anomaly_detection.handler import Detection
-from anomaly_detection.policy import DetectPolicy, Poll
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_layers import Poll
 from anomaly_detection.sources.poller import Poller
 from anomaly_detection.sources.promql import slot
 from tests.conftest import ROOT

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Level, Severity, Text
-from aiops_core.policy import Place, Policy, Section
-from anomaly_detection.sources.promql import mistake
+from aiops_core.policy import Place, Policy, Section, Setting
+from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll, Positive
 
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
@@ -31,9 +31,6 @@ def _compile(source: object) -> object:
 
 
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
-Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
-EVERYTHING = ("*",)
 
 
 class Judgement(Section):
@@ -125,30 +122,6 @@ class Threshold(Scope, Judgement):
         return max(one, other) if self.above is not None else min(one, other)
 
 
-def _promql(query: str) -> str:
-    if found := mistake(query):
-        raise ValueError(f"wrong PromQL: {found}")
-    return query
-
-
-class Poll(Section):
-    """A PromQL query that is asked every *interval*; each series of the answer is a reading of metric
-    *name*. *service* and *device* are the labels that tell whose it is; what has no device is about the
-    ship. Samples older than *freshness* are none. Of more than *most* series the others are left out.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
-    query: Annotated[Text, AfterValidator(_promql)]
-    interval: Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))]
-    freshness: Positive = timedelta(minutes=1)
-    domain: Domain | None = None
-    detectors: tuple[Text, ...] = ()
-    service: Text = "job"
-    device: Text = "instance"
-    unit: str = ""
-    most: int = Field(500, ge=1, le=10_000)
-
-
 class DetectPolicy(Policy):
     """The whole file. *series_kept* bounds the memory: least recently heard series are forgotten."""
 
@@ -163,11 +136,13 @@ class DetectPolicy(Policy):
     patterns: tuple[Pattern, ...]
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
         rules = (*self.harmless, *self.bursts, *self.patterns, *self.thresholds)
-        ids = [*(rule.id for rule in rules), *(poll.name for poll in self.polls)]
+        others = (*(layer.id for layer in self.layers), *(poll.name for poll in self.polls))
+        ids = [*(rule.id for rule in rules), *others]
         twice = [id_ for id_, n in Counter(ids).items() if n > 1]
         if twice:
             raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
@@ -175,3 +150,8 @@ class DetectPolicy(Policy):
 
     def queries(self) -> Mapping[Place, str]:
         return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
+
+    def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
+        from anomaly_detection.explain import explain  # the layers need this module
+
+        return explain(self, about) if about else super().explain(about)

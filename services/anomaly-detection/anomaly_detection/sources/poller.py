@@ -20,7 +20,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.runtime import utc_now
 from aiops_core.utils import StructuredLogger
-from anomaly_detection.policy import Poll
+from anomaly_detection.policy_layers import Poll
 from anomaly_detection.sources.promql import samples, slot
 
 log = StructuredLogger.get_logger(
