@@ -65,4 +65,9 @@ UNACCOUNTED = Gauge(
     "aiops_unaccounted_anomalies",
     "Anomalies of the last day that ended in no incident, suppression or dead letter.",
 )
+POLLS = Counter(
+    "aiops_polls_total",
+    "Polls of VictoriaMetrics, by outcome: ok, empty, refused or away.",
+    ["poll", "outcome"],
+)
 STATE_SIZE = Gauge("aiops_state_size", "Things a service keeps in memory.", ["service", "kind"])

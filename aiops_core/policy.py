@@ -6,7 +6,8 @@ A distribution announces its models in the entry-point group ``aiops.policies``,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,12 +18,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aiops_core.errors import Misconfigured
 
 GROUP = "aiops.policies"
+Place = tuple[int | str, ...]  # keys and positions from the root of a file
 
 
 class Section(BaseModel):
     """A part of a policy file: frozen, unknown keys forbidden, no silent conversions of type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value in force, and where in the file it stands; None: nowhere, it is built in."""
+
+    key: str
+    value: object
+    place: Place | None
 
 
 class Policy(Section):
@@ -40,10 +51,48 @@ class Policy(Section):
         except ValidationError as exc:
             raise Misconfigured("; ".join(_describe(path, node, exc))) from exc
 
+    def queries(self) -> Mapping[Place, str]:
+        """The PromQL in this file by its place, for who can ask a server about it."""
+        return {}
+
+    def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
+        """All values in force; a policy that has layers says what they are for whom *about* names
+        (``ship``, ``service``, ``device``, ``metric``)."""
+        return list(_flat((), self))
+
+    @classmethod
+    def where(cls, folder: Path, place: Place) -> str:
+        """``file:line: key`` of what stands at *place*."""
+        path = folder / cls.file
+        return _where(path, _parse(path)[0], place)
+
+    @classmethod
+    def lines(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, int]:
+        """The line on which each of *places* stands."""
+        root = _parse(folder / cls.file)[0]
+        return {place: _line(root, place) for place in places}
+
 
 def models() -> Sequence[type[Policy]]:
     """Every policy model that an installed distribution announces."""
     return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
+
+
+def _flat(place: Place, value: object, *, stated: bool = True) -> Iterator[Setting]:
+    """The leaves of *value*; what the file does not state is built in."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            key = (*place, field.alias or name)
+            known = stated and name in value.model_fields_set
+            yield from _flat(key, getattr(value, name), stated=known)
+    elif isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat((*place, str(key)), item, stated=stated)
+    elif isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        for n, item in enumerate(value):
+            yield from _flat((*place, n), item, stated=stated)
+    else:
+        yield Setting(".".join(map(str, place)), value, place if stated else None)
 
 
 def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
@@ -62,12 +111,14 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
 
 def _describe(path: Path, root: yaml.Node | None, exc: ValidationError) -> Iterator[str]:
     for error in exc.errors():
-        line = _line(root, error["loc"])
-        key = ".".join(str(part) for part in error["loc"])
-        yield f"{path}:{line}: {key}: {error['msg']}"
+        yield f"{_where(path, root, error['loc'])}: {error['msg']}"
 
 
-def _line(node: yaml.Node | None, loc: Sequence[int | str]) -> int:
+def _where(path: Path, root: yaml.Node | None, place: Place) -> str:
+    return f"{path}:{_line(root, place)}: {'.'.join(str(part) for part in place)}"
+
+
+def _line(node: yaml.Node | None, loc: Place) -> int:
     """The line (from 1) of the deepest part of *loc* that the file contains."""
     line = node.start_mark.line + 1 if node else 1
     for part in loc:

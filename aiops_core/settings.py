@@ -26,6 +26,9 @@ class Settings(BaseSettings):
         "clickhouse://default@127.0.0.1:9000/",
         description="Native protocol, user and password in it.",
     )
+    victoriametrics_url: str = Field(
+        "", description="Where anomaly-detection asks its PromQL polls; empty: nowhere."
+    )
     api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
     api_token: str = Field(
         "",

@@ -31,6 +31,8 @@ from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.gate import Gated
+from anomaly_detection.layers import Layers
 from anomaly_detection.policy import DetectPolicy
 
 LATENESS = timedelta(seconds=15)  # between an event and its arrival at the broker, usually less
@@ -43,14 +45,15 @@ class Detection:
     """The detectors and the order in which they are believed: anything before the bare level."""
 
     def __init__(self, policy: DetectPolicy) -> None:
-        self._level = LevelDetector(policy)
+        layers = Layers(policy)
+        self._level = Gated(LevelDetector(policy), layers)
         self._burst = BurstDetector(policy.bursts, policy.series_kept)
         self._threshold = ThresholdDetector(policy.thresholds, policy.series_kept)
         self.of_lines: Sequence[Detector[LogEntry]] = (
-            self._burst,
-            PatternDetector(policy.patterns),
+            Gated(self._burst, layers),
+            Gated(PatternDetector(policy.patterns), layers),
         )
-        self.of_samples: Sequence[Detector[MetricSample]] = (self._threshold,)
+        self.of_samples: Sequence[Detector[MetricSample]] = (Gated(self._threshold, layers),)
         self._answered: dict[str, list[Finding]] = {}
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:

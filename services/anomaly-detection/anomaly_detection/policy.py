@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Level, Severity, Text
-from aiops_core.policy import Policy, Section
+from aiops_core.policy import Place, Policy, Section, Setting
+from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll, Positive
 
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
@@ -30,9 +31,6 @@ def _compile(source: object) -> object:
 
 
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
-Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
-EVERYTHING = ("*",)
 
 
 class Judgement(Section):
@@ -137,11 +135,23 @@ class DetectPolicy(Policy):
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
     thresholds: tuple[Threshold, ...]
+    polls: tuple[Poll, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
         rules = (*self.harmless, *self.bursts, *self.patterns, *self.thresholds)
-        twice = [id_ for id_, n in Counter(rule.id for rule in rules).items() if n > 1]
+        others = (*(layer.id for layer in self.layers), *(poll.name for poll in self.polls))
+        ids = [*(rule.id for rule in rules), *others]
+        twice = [id_ for id_, n in Counter(ids).items() if n > 1]
         if twice:
             raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
         return self
+
+    def queries(self) -> Mapping[Place, str]:
+        return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
+
+    def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
+        from anomaly_detection.explain import explain  # the layers need this module
+
+        return explain(self, about) if about else super().explain(about)

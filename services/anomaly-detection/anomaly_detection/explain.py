@@ -1,0 +1,66 @@
+"""How one sender is judged: what ``aiops policy show detect --service S --device D`` says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from aiops_core.policy import Setting
+from anomaly_detection.detectors.base import globs
+from anomaly_detection.layers import Layers, Sender
+from anomaly_detection.policy import Burst, DetectPolicy, Pattern, Threshold
+from anomaly_detection.policy_layers import DetectorName
+
+RULES = {"patterns": "pattern", "bursts": "burst", "thresholds": "threshold"}  # who obeys them
+
+
+def explain(policy: DetectPolicy, about: Mapping[str, str]) -> Sequence[Setting]:
+    """Domain, detectors and rules in force for whom *about* names, with their places."""
+    sender = Sender(
+        about.get("ship", ""),
+        about.get("service", "unknown"),
+        about.get("device", ""),
+        about.get("metric", ""),
+    )
+    layers = Layers(policy)
+    return [
+        Setting("domain", layers.domain(sender).value, _place_of_domain(policy, sender)),
+        *_detectors(layers, sender),
+        *_rules(policy, layers, sender),
+    ]
+
+
+def _place_of_domain(policy: DetectPolicy, sender: Sender) -> tuple[int | str, ...]:
+    for n, poll in enumerate(policy.polls):
+        if poll.name == sender.metric and poll.domain:
+            return ("polls", n, "domain")
+    for n, rule in enumerate(policy.domains):
+        if globs(rule.services)(sender.service):
+            return ("domains", n)
+    return ("default_domain",)
+
+
+def _detectors(layers: Layers, sender: Sender) -> Iterator[Setting]:
+    for detector in DetectorName:
+        for setting in layers.explain(detector, sender):
+            yield Setting(f"{detector}.{setting.key}", setting.value, setting.place)
+
+
+def _rules(policy: DetectPolicy, layers: Layers, sender: Sender) -> Iterator[Setting]:
+    """The rules that may find something in what this sender says, if their detector is asked."""
+    for table, detector in RULES.items():
+        if not layers.tuning(DetectorName(detector), sender).enabled:
+            continue
+        for n, rule in enumerate(getattr(policy, table)):
+            of_metric = globs([getattr(rule, "metric", "*")])
+            fits = globs(rule.services)(sender.service) and globs(rule.hosts)(sender.device)
+            if fits and (not sender.metric or (table == "thresholds" and of_metric(sender.metric))):
+                yield Setting(f"{table}.{rule.id}", _said(rule), (table, n))
+
+
+def _said(rule: Pattern | Burst | Threshold) -> str:
+    """What a finding of *rule* is called, how bad it is, and its limit."""
+    words = [rule.anomaly_type, rule.severity.value]
+    for name in ("above", "below", "count"):
+        if (value := getattr(rule, name, None)) is not None:
+            words.append(f"{name} {value:g}")
+    return ", ".join(words)

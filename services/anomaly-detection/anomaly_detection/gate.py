@@ -1,0 +1,68 @@
+"""A detector behind the layers of detect.yaml: it is only asked about senders that it shall judge. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from pydantic import JsonValue
+
+from aiops_core.models import LogEntry, MetricSample
+from anomaly_detection.detectors.base import (
+    Detector,
+    Finding,
+    Snapshot,
+    Verdict,
+    device_of,
+)
+from anomaly_detection.layers import SENDERS, Layers, Sender
+from anomaly_detection.policy_layers import DetectorName
+
+Entry = TypeVar("Entry", LogEntry, MetricSample)
+
+
+class Gated(Generic[Entry]):
+    """The contract of ``detectors.base.Detector``, around *detector*.
+
+    What a sender that is switched off says is not learned either: switched on, it starts anew.
+    """
+
+    def __init__(self, detector: Detector[Entry], layers: Layers) -> None:
+        self.name = detector.name
+        self._detector: Detector[Entry] = detector
+        self._layers = layers
+        self._lets = lru_cache(SENDERS)(self._enabled)
+
+    def observe(self, entry: Entry, /) -> Sequence[Finding]:
+        metric = entry.metric if isinstance(entry, MetricSample) else ""
+        if not self._lets(entry.ship_id, entry.service, device_of(entry), metric):
+            return ()
+        findings = self._detector.observe(entry)
+        return [self._placed(finding) for finding in findings] if findings else findings
+
+    def elapse(self, now: datetime, /) -> Sequence[Finding]:
+        return [self._placed(f) for f in self._detector.elapse(now) if self._lets_tell(f)]
+
+    def snapshot(self) -> Snapshot:
+        return self._detector.snapshot()
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        self._detector.restore(state)
+
+    def _lets_tell(self, finding: Finding) -> bool:
+        about = finding.origin
+        return self._lets(about.ship_id, about.service, about.device, finding.metric or "")
+
+    def _enabled(self, ship_id: str, service: str, device: str, metric: str) -> bool:
+        sender = Sender(ship_id, service, device, metric)
+        return self._layers.tuning(DetectorName(self.name), sender).enabled
+
+    def _placed(self, finding: Finding) -> Finding:
+        """A poll may say to which domain its anomalies belong."""
+        domain = self._layers.domain_of_poll(finding.metric)
+        return (
+            replace(finding, domain=domain) if domain and isinstance(finding, Verdict) else finding
+        )

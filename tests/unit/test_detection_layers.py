@@ -1,0 +1,169 @@
+"""Layers of detect.yaml -> who is judged by which detector, and why."""
+
+import json
+from datetime import timedelta
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from aiops_core.cli import app
+from aiops_core.errors import Misconfigured
+from aiops_core.models import Domain
+from anomaly_detection.handler import Detection
+from anomaly_detection.layers import Layers, Sender, Tuning
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_layers import DetectorName, Sensitivity
+from tests.conftest import ROOT, line, sample
+
+TEXT = (ROOT / "policies" / DetectPolicy.file).read_text()
+FIELDS = yaml.safe_load(TEXT)
+SENDER = Sender("s1", "app", "srv-1")
+PANIC = "Kernel panic - not syncing"
+
+
+def policy(*layers, polls=()):
+    named = [{"id": f"l{n}", **layer} for n, layer in enumerate(layers)]
+    return DetectPolicy.model_validate(FIELDS | {"layers": named, "polls": list(polls)})
+
+
+def pattern_of(sender=SENDER, *layers):
+    return Layers(policy(*layers)).tuning(DetectorName.PATTERN, sender)
+
+
+def off(**scope):
+    return {"detectors": {"*": {"enabled": False}}, **scope}
+
+
+class TestLayers:
+    def test_without_any_everything_is_as_built(self):
+        assert pattern_of() == Tuning(enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None)
+
+    def test_the_later_layer_wins_key_by_key(self):
+        first = {"detectors": {"*": {"sensitivity": "low", "warm_up": "PT1H"}}}
+        later = {"detectors": {"pattern": {"sensitivity": "high"}}}
+        assert pattern_of(SENDER, first, later) == Tuning(
+            sensitivity=Sensitivity.HIGH, warm_up=timedelta(hours=1)
+        )
+
+    def test_within_a_layer_a_name_beats_the_star(self):
+        both = {"detectors": {"pattern": {"enabled": True}, "*": {"enabled": False}}}
+        assert pattern_of(SENDER, both).enabled
+
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            {"ships": ["s*"]},
+            {"services": ["web", "app"]},
+            {"hosts": ["SRV-?"]},
+            {"domains": ["app"]},
+            {"ships": ["s1"], "hosts": ["srv-1"]},
+        ],
+    )
+    def test_a_layer_fits_by_what_it_names(self, scope):
+        assert not pattern_of(SENDER, off(**scope)).enabled
+
+    @pytest.mark.parametrize(
+        "scope",
+        [{"ships": ["t*"]}, {"services": ["web"]}, {"domains": ["net"]}, {"metrics": ["cpu*"]}],
+    )
+    def test_and_not_where_one_of_its_names_fails(self, scope):
+        assert pattern_of(SENDER, off(**{"hosts": ["srv-1"]} | scope)).enabled
+
+    def test_the_more_eager_the_less_unusual_something_must_be(self):
+        low, normal, high = (Tuning(sensitivity=s).scale for s in Sensitivity)
+        assert low > normal == 1 > high
+
+    def test_a_poll_names_its_domain_and_its_detectors(self):
+        poll = {"name": "p", "query": "up", "interval": "PT1M", "domain": "net"}
+        layers = Layers(policy(polls=[poll | {"detectors": ["threshold"]}]))
+        sender = Sender("s1", "app", "srv-1", "p")
+        assert layers.domain(sender) is Domain.NET
+        assert layers.tuning(DetectorName.THRESHOLD, sender).enabled
+        assert not layers.tuning(DetectorName.BURST, sender).enabled
+
+    @pytest.mark.parametrize(
+        ("old", "new", "mistake"),
+        [
+            ("threshold: {enabled: true}}", "threshhold: {enabled: true}}", "layers.1.detectors"),
+            ("sensitivity: normal}", "sensitivity: extreme}", "layers.0.detectors.*.sensitivity"),
+            ("  - id: courses\n", "  - id: snr\n", "used twice: snr"),
+        ],
+    )
+    def test_a_mistake_is_refused_with_its_place(self, tmp_path, old, new, mistake):
+        assert old in TEXT
+        (tmp_path / DetectPolicy.file).write_text(TEXT.replace(old, new))
+        with pytest.raises(Misconfigured) as refused:
+            DetectPolicy.load(tmp_path)
+        assert mistake in str(refused.value)
+
+    def test_every_detector_of_production_can_be_named(self):
+        detection = Detection(policy())
+        names = {detector.name for detector in (*detection.of_lines, *detection.of_samples)}
+        assert names | {"level"} == set(DetectorName)
+
+
+class TestDetection:
+    async def test_who_is_switched_off_on_one_device_still_judges_the_others(self):
+        detection = Detection(policy(off(hosts=["lab-*"])))
+        assert await detection.on_line(line(PANIC, host="lab-1", level="critical")) == []
+        [anomaly] = await detection.on_line(line(PANIC, host="srv-1"))
+        assert anomaly.anomaly_type == "kernel_panic"
+
+    async def test_one_ship_can_be_told_apart(self):
+        only = {"ships": ["s2"], "detectors": {"threshold": {"enabled": False}}}
+        detection = Detection(policy(only))
+        told = [
+            len(await detection.on_sample(sample(99, n=5 * n, ship_id=ship)))
+            for ship in ("s1", "s2")
+            for n in range(6)
+        ]
+        assert (sum(told[:6]), sum(told[6:])) == (1, 0)
+
+    async def test_the_anomalies_of_a_poll_belong_to_its_domain(self):
+        poll = {"name": "cpu_percent", "query": "up", "interval": "PT1M", "domain": "comms"}
+        detection = Detection(policy(polls=[poll]))
+        answers = [await detection.on_sample(sample(99, n=5 * n)) for n in range(4)]
+        [anomaly] = [a for answer in answers for a in answer]
+        assert anomaly.domain is Domain.COMMS
+
+
+def show(*words):
+    done = CliRunner().invoke(app, ["policy", "show", *words, "--json"])
+    assert done.exit_code == 0, done.output
+    return {row["key"]: row for row in json.loads(done.output)}
+
+
+def line_of(text):
+    return f"detect.yaml:{TEXT[: TEXT.index(text)].count(chr(10)) + 1}"
+
+
+class TestShow:
+    def test_each_value_in_force_says_where_it_comes_from(self):
+        rows = show("detect", "--service", "sshd", "--device", "gw-1")
+        assert rows["domain"]["value"] == "security"
+        assert rows["domain"]["source"] == line_of("  - {domain: security")
+        assert rows["pattern.enabled"]["source"] == line_of("  - {id: everybody")
+        assert rows["pattern.warm_up"] == {
+            "key": "pattern.warm_up",
+            "value": "-",
+            "source": "built in",
+        }
+        assert rows["patterns.kernel-panic"]["source"] == line_of("  - id: kernel-panic")
+
+    def test_a_metric_is_judged_by_its_limits_and_not_by_rules_about_lines(self):
+        rows = show("detect", "--metric", "implied_speed_knots")
+        assert rows["burst.enabled"]["value"] == "False"
+        assert [key for key in rows if key.startswith(("patterns.", "thresholds."))] == [
+            "thresholds.position-jump"
+        ]
+
+    def test_without_a_sender_the_whole_file_is_shown(self):
+        rows = show("retention")
+        assert all(row["source"].startswith("retention.yaml:") for row in rows.values())
+        assert show("detect", "--key", "series_kept")["series_kept"]["value"] == "20000"
+
+    def test_a_policy_that_is_none_is_named(self):
+        done = CliRunner().invoke(app, ["policy", "show", "weather"])
+        assert isinstance(done.exception, Misconfigured)
+        assert "there are correlate.yaml, detect.yaml" in str(done.exception)
