@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shutil
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from aiops_core.cli.output import JsonOption, console, emit_json
 from aiops_core.cli.up import PoliciesOption, plan_of
+from aiops_core.local.bench import pipeline
 from aiops_core.local.bench.report import report
-from aiops_core.local.bench.run import run, scratch
+from aiops_core.local.bench.run import Say, run, scratch
+from aiops_core.local.fleet_plan import Plan
 from aiops_core.utils import StructuredLogger
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Shown = Callable[[Any], Iterator[RenderableType]]
+
+
+class Only(StrEnum):
+    """What is measured: log lines through the whole fleet, or anomalies from enrichment on."""
+
+    LINES = "lines"
+    ANOMALIES = "anomalies"
 
 
 @app.command()
@@ -24,6 +38,9 @@ def bench(
     rate: Annotated[float, typer.Option(min=1, help="Lines per second of the steady load.")] = 1000,
     seconds: Annotated[float, typer.Option(min=1, help="How long it lasts.")] = 30,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Anomalous part of it.")] = 0.1,
+    only: Annotated[
+        Only, typer.Option(help="Log lines, or anomalies from enrichment on, as many per second.")
+    ] = Only.LINES,
     data: Annotated[Path, typer.Option(help="Folder for the run; emptied afterwards.")] = Path(
         ".aiops/bench"
     ),
@@ -34,15 +51,27 @@ def bench(
     StructuredLogger.configure("error")  # the report says what matters
     progress = Console(stderr=True, highlight=False)
     folder = scratch(data)
+
+    def say(line: str) -> None:
+        progress.print(line)
+
     try:
         plan = plan_of(folder, "auto", policies, "bench")
-        result = run(
-            plan, rate=rate, seconds=seconds, share=share, say=lambda line: progress.print(line)
-        )
+        result, shown = _measured(plan, only, rate, seconds, share, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if as_json:
         return emit_json(dataclasses.asdict(result))
     screen = console()
-    for part in report(result):
+    for part in shown(result):
         screen.print(part)
+
+
+def _measured(
+    plan: Plan, only: Only, rate: float, seconds: float, share: float, say: Say
+) -> tuple[Any, Shown]:
+    """The result, and how it is shown."""
+    if only is Only.ANOMALIES:
+        work = pipeline.bench(plan, rate=rate, seconds=seconds, say=say)
+        return asyncio.run(work), pipeline.report
+    return run(plan, rate=rate, seconds=seconds, share=share, say=say), report

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aiops_core.ingest.pace import Pacer
-from aiops_core.models import Level, LogEntry
+from aiops_core.models import Level, LogEntry, Message
 from aiops_core.runtime import utc_now
 from aiops_core.utils import generate_tracking_id
 
@@ -32,8 +32,31 @@ RIGHT = (
 )
 
 
-class Sink(Protocol):
-    async def send(self, entries: Sequence[LogEntry]) -> None: ...
+M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
+
+
+class Sink(Protocol[M_contra]):
+    async def send(self, entries: Sequence[M_contra], /) -> None: ...
+
+
+class Traffic(Protocol[M_co]):
+    """*total* messages at *rate* a second (None: as fast as accepted), the wrong ones known."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def rate(self) -> float | None: ...
+
+    @property
+    def ship_id(self) -> str: ...
+
+    def line(self, n: int, now: datetime) -> M_co:
+        """The *n*-th message, made at *now*."""
+
+    def is_wrong(self, n: int) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,7 @@ class Sent:
     seconds: float = 0.0
 
 
-async def send(load: Load, sink: Sink) -> Sent:
+async def send(load: Traffic[M], sink: Sink[M]) -> Sent:
     """Send *load* through *sink*, a few batches at a time in flight; a slow sink slows it down."""
     sent, started = Sent(utc_now()), time.monotonic()
     slots = asyncio.Semaphore(IN_FLIGHT)
@@ -92,7 +115,7 @@ async def send(load: Load, sink: Sink) -> Sent:
     return sent
 
 
-def _next(load: Load, sent: Sent, size: int) -> list[LogEntry]:
+def _next(load: Traffic[M], sent: Sent, size: int) -> list[M]:
     first, now = sent.lines, utc_now()
     batch = [load.line(n, now) for n in range(first, first + size)]
     sent.anomalous += [e.tracking_id for n, e in enumerate(batch, first) if load.is_wrong(n)]

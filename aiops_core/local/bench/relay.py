@@ -70,14 +70,14 @@ async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
 
 
 @contextlib.contextmanager
-def _processes(data: Path, policies: Path, share: float) -> Iterator[str]:
-    """A broker and the three inner hops as processes of their own; yields the broker's URL."""
+def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) -> Iterator[str]:
+    """A broker and the inner hops as processes of their own; yields the broker's URL."""
     nats, monitor = free_ports(2)
     plan = Plan(data, policies, policies, ports=Ports(nats, monitor))
     nats_config_path(plan).write_text(nats_config(plan))
     children = [_spawn([nats_server(), "-c", str(nats_config_path(plan))])]
     keeps = (share, 1.0, 1.0)
-    for source, target, keep in zip(HOPS, HOPS[1:], keeps, strict=False):
+    for source, target, keep in zip(hops, hops[1:], keeps, strict=False):
         arguments = [plan.nats_url, str(policies), source, target, str(keep)]
         children.append(_spawn([sys.executable, "-m", __name__, *arguments]))
     try:
@@ -94,33 +94,39 @@ def _spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 async def run(
-    data: Path, policies: Path, *, rate: float | None, count: int, share: float
+    data: Path,
+    policies: Path,
+    *,
+    rate: float | None,
+    count: int,
+    share: float,
+    hops: Sequence[str] = HOPS,
 ) -> tuple[Percentiles, float]:
-    """Relay *count* messages at *rate* a second (None: as fast as accepted).
+    """Relay *count* messages at *rate* a second (None: as fast as accepted) over *hops*.
 
     Returns the latencies of what came through, in ms, and the messages accepted per second.
     """
-    with _processes(data, policies, share) as url:
+    with _processes(data, policies, share, hops) as url:
         async with (
             _connected(url, policies, "bench") as bus,
             bus.subscribe([HOPS[-1]], group="bench-sink") as inbox,
         ):
-            await _warm_up(bus, inbox, share)
+            await _warm_up(bus, inbox, share, hops[0])
             sink = asyncio.ensure_future(_collect(inbox, int(count * share)))
-            accepted = await _feed(bus, rate, count)
+            accepted = await _feed(bus, rate, count, hops[0])
             latencies, last = await asyncio.wait_for(sink, 120)
             per_second = count / (last - accepted[0])
             return Percentiles.of(latencies), per_second
 
 
-async def _warm_up(bus: NatsBus, inbox: Inbox, share: float) -> None:
+async def _warm_up(bus: NatsBus, inbox: Inbox, share: float, subject: str) -> None:
     """The hops have to start and to join before anything is measured."""
     first = asyncio.ensure_future(_collect(inbox, int(WARM_UP * share)))
-    await _feed(bus, WARM_UP, WARM_UP)
+    await _feed(bus, WARM_UP, WARM_UP, subject)
     await asyncio.wait_for(first, 60)
 
 
-async def _feed(bus: NatsBus, rate: float | None, count: int) -> tuple[float, float]:
+async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> tuple[float, float]:
     started = time.monotonic()
     sent = 0
     padding = os.urandom(PAYLOAD // 2).hex().encode()
@@ -130,7 +136,7 @@ async def _feed(bus: NatsBus, rate: float | None, count: int) -> tuple[float, fl
         if due == sent:
             await asyncio.sleep(0.005)
         line = repr(time.time()).encode() + b" " + padding
-        await bus.store([Letter(HOPS[0], line, {})] * (due - sent))
+        await bus.store([Letter(subject, line, {})] * (due - sent))
         sent = due
     return started, time.monotonic()
 

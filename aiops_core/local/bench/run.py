@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.ingest.sink import open_sink
 from aiops_core.local.bench import ledger, relay
-from aiops_core.local.bench.load import Load, Sent, send
+from aiops_core.local.bench.load import Load, M, Sent, Sink, Traffic, send
 from aiops_core.local.bench.measure import Meter, Percentiles, Usage, by_stage
 from aiops_core.local.fleet import Fleet
 from aiops_core.local.fleet_plan import Plan
@@ -74,7 +74,7 @@ async def bench(plan: Plan, *, rate: float, seconds: float, share: float, say: S
     say(f"raw relay, {SATURATION} lines as fast as accepted")
     saturated_limit = await _limit(plan, None, SATURATION, share)
     say("starting the fleet")
-    async with _parts(plan) as parts:
+    async with running(plan) as parts:
         await measure(parts, Load(WARM_UP, rate, share))
         say(f"fleet, {rate:g} lines/s for {seconds:g} s")
         steady = await measure(parts, Load(count, rate, share))
@@ -84,14 +84,23 @@ async def bench(plan: Plan, *, rate: float, seconds: float, share: float, say: S
 
 
 async def _limit(plan: Plan, rate: float | None, count: int, share: float) -> Limit:
+    return await limit(plan, relay.HOPS, rate=rate, count=count, share=share)
+
+
+async def limit(
+    plan: Plan, hops: Sequence[str], *, rate: float | None, count: int, share: float
+) -> Limit:
+    """The raw relay over *hops* on a broker of its own, with the machine to itself."""
     data = plan.data / f"relay-{'steady' if rate else 'saturated'}"
     data.mkdir(parents=True, exist_ok=True)
-    latency, per_second = await relay.run(data, plan.policies, rate=rate, count=count, share=share)
+    latency, per_second = await relay.run(
+        data, plan.policies, rate=rate, count=count, share=share, hops=hops
+    )
     return Limit(latency, per_second)
 
 
 @contextlib.asynccontextmanager
-async def _parts(plan: Plan) -> AsyncIterator[Parts]:
+async def running(plan: Plan) -> AsyncIterator[Parts]:
     settings = settings_of(plan)
     async with Fleet(plan) as fleet, ClickHouse.open(settings.clickhouse_url) as store:
         await fleet.ready(within=60)
@@ -111,11 +120,16 @@ def settings_of(plan: Plan) -> Settings:
 
 
 async def measure(parts: Parts, load: Load) -> Outcome:
-    """Send *load*, wait until it has settled, and account for every anomalous line of it."""
+    """Send lines, wait until they have settled, and account for every anomalous one of them."""
+    async with open_sink(parts.settings) as sink:
+        return await measured(parts, load, sink)
+
+
+async def measured(parts: Parts, load: Traffic[M], sink: Sink[M]) -> Outcome:
+    """Send *load* through *sink* and measure what the fleet makes of it."""
     meter = Meter(parts.fleet.pids | {"load generator": os.getpid()})
     started = time.monotonic()
-    async with open_sink(parts.settings) as sink:
-        sent = await send(load, sink)
+    sent = await send(load, sink)
     book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
     seconds = time.monotonic() - started
     times = await ledger.stage_times(parts.store, load.ship_id, sent.began)
