@@ -10,8 +10,10 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from aiops_core.models import Domain, Fraction, Level, Severity, Text
+from aiops_core.models import Domain, Level, Text
 from aiops_core.policy import Policy, Section
+from anomaly_detection.judgement import Judgement, Positive
+from anomaly_detection.template_policy import Templates
 
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
@@ -31,16 +33,7 @@ def _compile(source: object) -> object:
 
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 EVERYTHING = ("*",)
-
-
-class Judgement(Section):
-    """What a finding is called and how bad it is; *score* is the certainty, 0..1."""
-
-    anomaly_type: Text
-    severity: Severity
-    score: Fraction
 
 
 class Scope(Section):
@@ -136,6 +129,7 @@ class DetectPolicy(Policy):
     harmless: tuple[Harmless, ...]
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
+    templates: Templates
     thresholds: tuple[Threshold, ...]
 
     @model_validator(mode="after")
