@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -28,12 +29,15 @@ from anomaly_detection.detectors.base import (
     worst,
 )
 from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.learned import learned
 from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.gate import Gated
 from anomaly_detection.layers import Layers
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.templates.parameters import parameters
 
 LATENESS = timedelta(seconds=15)  # between an event and its arrival at the broker, usually less
 MSG_KEPT = 4000  # characters of a line that an anomaly carries
@@ -46,21 +50,29 @@ class Detection:
 
     def __init__(self, policy: DetectPolicy) -> None:
         layers = Layers(policy)
-        self._level = Gated(LevelDetector(policy), layers)
+        level = LevelDetector(policy)
+        self._level = Gated(level, layers)
         self._burst = BurstDetector(policy.bursts, policy.series_kept)
         self._threshold = ThresholdDetector(policy.thresholds, policy.series_kept)
-        self.of_lines: Sequence[Detector[LogEntry]] = (
+        self._lines = Lines(policy.templates.kept)
+        self._rules: Sequence[Detector[LogEntry]] = (
             Gated(self._burst, layers),
             Gated(PatternDetector(policy.patterns), layers),
         )
+        self._learned: Sequence[Detector[LogEntry]] = [
+            Gated(detector, layers) for detector in learned(policy, self._lines, level.harmless)
+        ]
+        self.of_lines: Sequence[Detector[LogEntry]] = (*self._rules, *self._learned)
         self.of_samples: Sequence[Detector[MetricSample]] = (Gated(self._threshold, layers),)
         self._answered: dict[str, list[Finding]] = {}
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
-        findings = self._findings(self.of_lines, line)
+        findings = self._findings(self._rules, line)
         if not any(isinstance(finding, Verdict) for finding in findings):
             findings += self._level.observe(line)
-        return [_message(finding, line) for finding in worst(findings)]
+        for detector in self._learned:
+            findings += detector.observe(line)
+        return [_message(self._described(finding, line), line) for finding in worst(findings)]
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
         findings = self._findings(self.of_samples, sample)
@@ -78,6 +90,14 @@ class Detection:
         for detector in detectors:
             found += detector.observe(entry)
         return found
+
+    def _described(self, finding: Finding, line: LogEntry) -> Finding:
+        """With the template and the parameters of the line, if it is the line that is wrong."""
+        if isinstance(finding, Ended) or finding.msg is not None:
+            return finding
+        template = self._lines.of(line).template
+        meta = {**parameters(line.msg), **finding.meta}
+        return replace(finding, template_id=template.id, template=template.text, meta=meta)
 
     async def recover(self, bus: Bus) -> None:
         """Bring counts and series to where they were, without telling anybody.
@@ -121,6 +141,8 @@ def _outgoing(finding: Finding, now: datetime) -> Outgoing:
 
 def _said(finding: Verdict, cause: Message) -> str:
     """The line itself, or the one that a reading does not have."""
+    if finding.msg is not None:
+        return finding.msg
     if isinstance(cause, LogEntry):
         # A line of half a megabyte must not travel in every incident; logs.raw has all of it.
         return cause.msg if len(cause.msg) <= MSG_KEPT else f"{cause.msg[:MSG_KEPT]}…"

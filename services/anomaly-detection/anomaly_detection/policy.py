@@ -10,9 +10,11 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from aiops_core.models import Domain, Fraction, Level, Severity, Text
+from aiops_core.models import Domain, Level, Text
 from aiops_core.policy import Place, Policy, Section, Setting
-from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll, Positive
+from anomaly_detection.judgement import Judgement, Positive
+from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll
+from anomaly_detection.template_policy import Templates
 
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
@@ -31,14 +33,6 @@ def _compile(source: object) -> object:
 
 
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
-
-
-class Judgement(Section):
-    """What a finding is called and how bad it is; *score* is the certainty, 0..1."""
-
-    anomaly_type: Text
-    severity: Severity
-    score: Fraction
 
 
 class Scope(Section):
@@ -134,6 +128,7 @@ class DetectPolicy(Policy):
     harmless: tuple[Harmless, ...]
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
+    templates: Templates
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()

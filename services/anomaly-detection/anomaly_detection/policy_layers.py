@@ -11,10 +11,10 @@ from pydantic import AfterValidator, Field
 
 from aiops_core.models import Domain, Text
 from aiops_core.policy import Section
+from anomaly_detection.judgement import Positive
 from anomaly_detection.sources.promql import mistake
 
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 EVERYTHING = ("*",)
 
 
@@ -24,6 +24,11 @@ class DetectorName(StrEnum):
     LEVEL = "level"
     PATTERN = "pattern"
     BURST = "burst"
+    NEW_TEMPLATE = "new_template"
+    RATE = "rate"
+    ERROR_RATE = "error_rate"
+    MIX = "mix"
+    SILENCE = "silence"
     THRESHOLD = "threshold"
 
 

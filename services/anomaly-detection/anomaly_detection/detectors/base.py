@@ -66,6 +66,7 @@ class Verdict:
     threshold: float | None = None
     template_id: str | None = None
     template: str | None = None
+    msg: str | None = None  # in place of the entry, where that is only what let time pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-from aiops_core.models import Domain, LogEntry
-from anomaly_detection.detectors.base import Finding, Memoryless, Origin, Verdict, clock, globs
-from anomaly_detection.detectors.table import SENDERS, Table
+from aiops_core.models import LogEntry
+from anomaly_detection.detectors.base import Finding, Memoryless, Origin, Verdict, clock
+from anomaly_detection.detectors.domains import domains
+from anomaly_detection.detectors.table import Table
 from anomaly_detection.policy import DetectPolicy
 
 
@@ -17,14 +17,15 @@ class LevelDetector(Memoryless):
     def __init__(self, policy: DetectPolicy) -> None:
         self._levels = policy.levels
         self._harmless = Table(policy.harmless)
-        self._default = policy.default_domain
-        self._domains = [(globs(rule.services), rule.domain) for rule in policy.domains]
-        self._domain = lru_cache(SENDERS)(self._domain_of)
+        self._domain = domains(policy)
         self._calmest = min(policy.levels, default=None)
+
+    def harmless(self, entry: LogEntry) -> bool:
+        return any(self._harmless.matches(entry))
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         rule = self._levels.get(entry.level)
-        if rule is None or any(self._harmless.matches(entry)):
+        if rule is None or self.harmless(entry):
             return ()
         origin = Origin.of(entry)
         verdict = Verdict(
@@ -41,6 +42,3 @@ class LevelDetector(Memoryless):
             ),
         )
         return (verdict,)
-
-    def _domain_of(self, service: str) -> Domain:
-        return next((domain for of, domain in self._domains if of(service)), self._default)

@@ -1,0 +1,191 @@
+"""Lines that are known one by one, in shares that are not: a device that does something else.
+
+The count vector of a window against the usual one, which is an exponentially weighted mean of the
+vectors of past windows. Their distance is the total variation: the share of lines that would have to be
+others for the window to be usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue, TypeAdapter
+
+from aiops_core.models import LogEntry
+from anomaly_detection.detectors.base import (
+    Ended,
+    Finding,
+    Lru,
+    Memoryless,
+    Origin,
+    Snapshot,
+    Verdict,
+    clock,
+    device_of,
+)
+from anomaly_detection.detectors.domains import DomainOf
+from anomaly_detection.detectors.lines import Attention, Lines, quoted
+from anomaly_detection.detectors.pace import fading
+from anomaly_detection.template_policy import Mix
+from anomaly_detection.templates.mining import Template
+
+KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
+MEMORY = 24  # windows that the usual shares remember
+LONGEST = (
+    12  # windows, after which a window with too few lines is given up, and an unusual mix is usual
+)
+
+
+@dataclass(slots=True)
+class Shares:
+    """The open window of a device, and what is usual of it.
+
+    *check* is the number of lines at which the window is looked at next; *distance* the last result,
+    *highest* the highest one of late.
+    """
+
+    attention: Attention = field(default_factory=Attention)
+    opened: datetime | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    lines: int = 0
+    check: int = 0
+    usual: dict[str, float] = field(default_factory=dict)
+    windows: int = 0
+    highest: float = 0.0
+    since: datetime | None = None
+
+    def open(self, at: datetime, least: int) -> None:
+        self.opened, self.counts, self.lines, self.check = at, {}, 0, least
+
+    def add(self, id_: str) -> None:
+        self.counts[id_] = self.counts.get(id_, 0) + 1
+        self.lines += 1
+
+    def distance(self) -> float:
+        """The total variation between the window and what is usual, 0..1."""
+        more = (n / self.lines - self.usual.get(id_, 0.0) for id_, n in self.counts.items())
+        return sum(share for share in more if share > 0)
+
+    def excess(self, id_: str) -> float:
+        return self.counts[id_] / self.lines - self.usual.get(id_, 0.0)
+
+    def learn(self) -> None:
+        """Move what is usual towards this window."""
+        weight = 1 / (min(self.windows, MEMORY) + 1)
+        self.windows += 1
+        mean = {id_: (1 - weight) * share for id_, share in self.usual.items()}
+        for id_, n in self.counts.items():
+            mean[id_] = mean.get(id_, 0.0) + weight * n / self.lines
+        kept = sorted(mean, key=lambda id_: (-mean[id_], id_))[:KINDS]
+        self.usual = {id_: mean[id_] for id_ in kept}
+
+
+_SHARES = TypeAdapter(Shares)
+
+
+class MixDetector(Memoryless):
+    """One verdict when a window becomes unusual, on a line that is more frequent than usual; its end."""
+
+    name = "mix"
+
+    def __init__(self, rule: Mix, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
+        self._rule = rule
+        self._lines = lines
+        self._domain_of = domain_of
+        self._keep = fading(rule.window)
+        self.state: Lru[Shares] = Lru(devices_kept)
+
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        shares = self.state.get((entry.ship_id, device_of(entry)), Shares)
+        if not shares.attention.hear(entry):
+            return ()
+        told = self._close(shares, entry)
+        template = self._lines.of(entry).template
+        shares.add(template.id)
+        if shares.lines < shares.check:
+            return told
+        return [*told, *self._look(shares, template, entry)]
+
+    def snapshot(self) -> Snapshot:
+        return self.state.dump(_SHARES)
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        self.state.load(_SHARES, state)
+
+    def _close(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
+        """Learn from the window when it is over; an unusual one teaches nothing."""
+        age = line.ts - (shares.opened or line.ts)
+        full = shares.lines >= self._rule.least and age >= self._rule.window
+        stale = age > LONGEST * self._rule.window or age < -self._rule.window
+        if shares.opened and not full and not stale:
+            return ()
+        told = self._learn(shares, line) if full and not stale else ()
+        shares.open(line.ts, self._rule.least)
+        return told
+
+    def _learn(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
+        distance, since = shares.distance(), shares.since
+        lasts = since is not None and line.ts - since < LONGEST * self._rule.window
+        if since is not None and lasts and distance >= self._limit(shares):
+            return ()
+        shares.since = None
+        shares.highest = max(shares.highest * self._keep, distance if shares.windows else 0.0)
+        shares.learn()
+        return [self._ended(since, line)] if since is not None and lasts else ()
+
+    def _limit(self, shares: Shares) -> float:
+        return max(self._rule.share, self._rule.factor * shares.highest)
+
+    def _look(self, shares: Shares, template: Template, line: LogEntry) -> Sequence[Finding]:
+        """At *least* lines of a window and at every doubling, if this line is one of the excess."""
+        if shares.since or shares.attention.known < self._rule.warm_up or not shares.windows:
+            shares.check *= 2
+            return ()
+        distance = shares.distance()
+        if distance < self._limit(shares):
+            shares.check *= 2
+            return ()
+        if shares.excess(template.id) <= 0:
+            return ()  # the next line may be a better witness
+        shares.since = line.ts
+        return [self._verdict(shares, distance, template, line)]
+
+    def _verdict(
+        self, shares: Shares, distance: float, template: Template, line: LogEntry
+    ) -> Verdict:
+        seen, usual = shares.counts[template.id] / shares.lines, shares.usual.get(template.id, 0.0)
+        return Verdict(
+            Origin.of(line),
+            line.ts,
+            anomaly_type=self._rule.anomaly_type,
+            domain=self._domain_of(line.service),
+            severity=self._rule.severity,
+            score=self._rule.score,
+            detector=self.name,
+            reason=(
+                f"Of {shares.lines} lines of {device_of(line)} since {clock(shares.opened or line.ts)}, "
+                f"{distance:.0%} are other ones than usual, expected are at most "
+                f"{self._limit(shares):.0%}; {quoted(template.text)} makes {seen:.0%} of them, "
+                f"usually {usual:.1%}."
+            ),
+            meta={"share": round(distance, 3), "since": line.ts.isoformat()},
+        )
+
+    def _ended(self, since: datetime, line: LogEntry) -> Ended:
+        return Ended(
+            Origin.of(line),
+            line.ts,
+            anomaly_types=(self._rule.anomaly_type,),
+            detector=self.name,
+            started=since,
+            reason=(
+                f"The lines of {device_of(line)} are as expected again at {clock(line.ts)}, after "
+                f"{_minutes(line.ts - since)} in another mix since {clock(since)}."
+            ),
+        )
+
+
+def _minutes(time: timedelta) -> str:
+    return f"{time / timedelta(minutes=1):.0f} min"

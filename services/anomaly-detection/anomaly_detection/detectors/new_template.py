@@ -1,0 +1,97 @@
+"""A line like no other before: what nobody wrote a rule for, and nobody has seen on this ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue, TypeAdapter
+
+from aiops_core.models import LogEntry
+from anomaly_detection.detectors.base import (
+    Finding,
+    Lru,
+    Memoryless,
+    Origin,
+    Snapshot,
+    Verdict,
+    clock,
+    device_of,
+    span,
+)
+from anomaly_detection.detectors.domains import DomainOf
+from anomaly_detection.detectors.lines import Attention, Lines, quoted
+from anomaly_detection.template_policy import New
+from anomaly_detection.templates.mining import News, Template
+
+DAY = timedelta(days=1)
+GROUP, DEVICE = "group ", "device "  # what a key of the snapshot is about
+
+
+@dataclass(slots=True)
+class Newcomers:
+    """How long a device is known, and when somebody was told about new lines of it, of late."""
+
+    attention: Attention = field(default_factory=Attention)
+    told: list[datetime] = field(default_factory=list)
+
+    def may_tell(self, rule: New, now: datetime) -> bool:
+        self.told = [at for at in self.told if abs(now - at) < DAY]
+        return self.attention.known >= rule.warm_up and len(self.told) < rule.most_per_day
+
+
+_NEWCOMERS = TypeAdapter(Newcomers)
+
+
+class NewTemplateDetector(Memoryless):
+    """One verdict for the first line of a template. It also remembers the templates, for all."""
+
+    name = "new_template"
+
+    def __init__(self, rule: New, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
+        self._rule = rule
+        self._lines = lines
+        self._domain_of = domain_of
+        self.state: Lru[Newcomers] = Lru(devices_kept)
+
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        template, news = self._lines.of(entry)
+        of_device = self.state.get((entry.ship_id, device_of(entry)), Newcomers)
+        if not of_device.attention.hear(entry) or news is not News.TEMPLATE:
+            return ()
+        if not of_device.may_tell(self._rule, entry.ts):
+            return ()
+        of_device.told.append(entry.ts)
+        return (self._verdict(entry, template, of_device.attention.known),)
+
+    def snapshot(self) -> Snapshot:
+        groups = {GROUP + key: group for key, group in self._lines.snapshot().items()}
+        return groups | {DEVICE + key: one for key, one in self.state.dump(_NEWCOMERS).items()}
+
+    def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        of = {what: _starting(state, what) for what in (GROUP, DEVICE)}
+        self._lines.restore(of[GROUP])
+        self.state.load(_NEWCOMERS, of[DEVICE])
+
+    def _verdict(self, line: LogEntry, template: Template, known: timedelta) -> Verdict:
+        return Verdict(
+            Origin.of(line),
+            line.ts,
+            anomaly_type=self._rule.anomaly_type,
+            domain=self._domain_of(line.service),
+            severity=self._rule.severity,
+            score=self._rule.score,
+            detector=self.name,
+            template_id=template.id,
+            template=template.text,
+            reason=(
+                f"At {clock(line.ts)} {line.service} on {device_of(line)} said 1 line like no other before, "
+                f"{quoted(template.text)}; expected are only lines that were heard while it has been "
+                f"listened to, for {span(known)}."
+            ),
+        )
+
+
+def _starting(state: Mapping[str, JsonValue], prefix: str) -> dict[str, JsonValue]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

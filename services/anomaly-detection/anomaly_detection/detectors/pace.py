@@ -1,0 +1,65 @@
+"""How many lines a window holds: what is usual, what is too many, what is missing. Pure numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from anomaly_detection.template_policy import Drop, Rate
+
+MEMORY = 60  # windows that the mean remembers
+HALF_LIFE = timedelta(days=1)  # of the highest count
+DEVIATIONS = 6.0  # above the mean: of a Poisson count less than once in ten million windows
+STEADY = 3.0  # a mean that lies so many deviations above none is not none by chance
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lines of one kind: the count of the open window; mean, variance and highest of closed ones.
+
+    An episode began at *since*, with too many lines, or with none if *missing* says in how many windows.
+    """
+
+    text: str
+    service: str
+    count: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+    highest: float = 0.0
+    missing: int = 0
+    since: datetime | None = None
+
+    @property
+    def spread(self) -> float:
+        """A deviation of the count: the one seen, and not less than chance makes (Poisson)."""
+        return math.sqrt(max(self.variance, self.mean))
+
+    def limit(self, rule: Rate) -> float:
+        """What a window may hold: well above the highest of late, and what chance adds to the mean."""
+        usual = self.mean + DEVIATIONS * self.spread
+        return max(rule.least, rule.factor * self.highest, usual)
+
+    def steady(self, rule: Drop) -> bool:
+        """Whether a window without a line would be a surprise."""
+        return self.mean >= max(rule.least, STEADY * self.spread)
+
+    def learn(self, count: int, windows: int, keep: float) -> None:
+        """Exponentially weighted mean and variance, of which *windows* were learned before.
+
+        The recursion of Finch, "Incremental calculation of weighted mean and variance" (2009).
+        """
+        weight = 1 / (min(windows, MEMORY) + 1)
+        difference = count - self.mean
+        self.mean += weight * difference
+        self.variance = (1 - weight) * (self.variance + weight * difference * difference)
+        self.highest = max(self.highest * keep, count)
+
+    @property
+    def forgotten(self) -> bool:
+        return self.mean < 0.01 and self.highest < 1 and self.since is None
+
+
+def fading(window: timedelta) -> float:
+    """What is left of the highest count after one window."""
+    return float(0.5 ** (window / HALF_LIFE))

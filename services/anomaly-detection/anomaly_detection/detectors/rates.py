@@ -1,0 +1,200 @@
+"""Counts of lines per device and kind in windows of event time: the machine of both rate detectors.
+
+A window of a device closes when a later line of the same device comes: a device that is silent, or a
+log that is read in years afterwards, closes none, and whether the whole device fell silent is not
+judged here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple
+
+from pydantic import JsonValue, TypeAdapter
+
+from aiops_core.models import LogEntry
+from anomaly_detection.detectors.base import Key, Snapshot, device_of
+from anomaly_detection.detectors.pace import Pace, fading
+from anomaly_detection.template_policy import Drop, Rate
+from anomaly_detection.templates.mining import Template
+
+LONGEST = (
+    60  # windows of an episode (then it is how things are now), and of silence that is learned
+)
+KINDS = 256  # of one device
+
+
+class What(Enum):
+    SPIKE = "spike"
+    SPIKE_OVER = "spike over"
+    DROP = "drop"
+    DROP_OVER = "drop over"
+
+
+class Change(NamedTuple):
+    """What began or ended, the pace as it is now, and since when it was not as usual."""
+
+    what: What
+    template: Template
+    pace: Pace
+    since: datetime
+
+
+@dataclass(slots=True)
+class Clock:
+    """The number of the open window, how many were learned, and the last line."""
+
+    window: int | None = None
+    learned: int = 0
+    last: str = ""
+
+    def passed(self, window: int) -> int:
+        """How many windows are over when a line of *window* comes; -1 for a line that is late.
+
+        After a long silence, or when the clock was set back, only the open window is over: nothing is
+        known of the time between.
+        """
+        over = window - self.window if self.window is not None else 0
+        if -LONGEST < over < 0:
+            return -1
+        self.window = window
+        return over if 0 <= over <= LONGEST else 1
+
+
+@dataclass(slots=True)
+class Device:
+    clock: Clock = field(default_factory=Clock)
+    kinds: dict[str, Pace] = field(default_factory=dict)
+
+
+_CLOCK, _PACE = TypeAdapter(Clock), TypeAdapter(Pace)
+
+
+class Rates:
+    """At most *most* clocks and paces; the device that was heard longest ago is forgotten."""
+
+    def __init__(self, rule: Rate, drop: Drop | None, most: int) -> None:
+        self._rule, self._drop, self._most = rule, drop, most
+        self._seconds = rule.window.total_seconds()
+        self._warm = rule.warm_up / rule.window
+        self._keep = fading(rule.window)
+        self._devices: OrderedDict[Key, Device] = OrderedDict()
+        self._size = 0
+
+    def hear(self, entry: LogEntry, template: Template | None) -> Sequence[Change]:
+        """Count a line of *template*; None for one that only shows that the device speaks."""
+        key = (entry.ship_id, device_of(entry))
+        device = self._device(key)
+        if entry.tracking_id == device.clock.last:
+            return ()
+        device.clock.last = entry.tracking_id
+        over = device.clock.passed(int(entry.ts.timestamp() // self._seconds))
+        changes = list(self._close(device, over, entry.ts)) if over > 0 else []
+        if template is None or over < 0:
+            return changes
+        pace = device.kinds.get(template.id) or self._begin(device, template, entry.service)
+        pace.count += 1
+        if pace.count > self._rule.least and self._too_many(device, pace):
+            pace.since = entry.ts
+            changes.append(Change(What.SPIKE, template, pace, entry.ts))
+        return changes
+
+    def snapshot(self) -> Snapshot:
+        state: Snapshot = {}
+        for key, device in self._devices.items():
+            state[json.dumps(key)] = _CLOCK.dump_python(device.clock, mode="json")
+            for id_, pace in device.kinds.items():
+                state[json.dumps((*key, id_))] = _PACE.dump_python(pace, mode="json")
+        return state
+
+    def restore(self, state: Mapping[str, JsonValue]) -> None:
+        """Raises pydantic's ValidationError when *state* is of another kind."""
+        for text, known in state.items():
+            ship, name, *kind = json.loads(text)
+            device = self._device((ship, name))
+            if kind:
+                device.kinds[kind[0]] = _PACE.validate_python(known)
+                self._size += 1
+            else:
+                device.clock = _CLOCK.validate_python(known)
+
+    def _too_many(self, device: Device, pace: Pace) -> bool:
+        warm = device.clock.learned >= self._warm
+        return warm and pace.since is None and pace.count > pace.limit(self._rule)
+
+    def _close(self, device: Device, over: int, now: datetime) -> Iterator[Change]:
+        """The open window is over, and *over* - 1 more in which the device said nothing."""
+        for id_, pace in list(device.kinds.items()):
+            since = pace.since
+            if what := self._judge(pace, device.clock.learned, now):
+                yield Change(what, Template(id_, pace.text), pace, since or now)
+            for n in range(1, over):
+                self._silent(pace, device.clock.learned + n)
+            pace.count = 0
+            if pace.forgotten:
+                del device.kinds[id_]
+                self._size -= 1
+        device.clock.learned += over
+
+    def _judge(self, pace: Pace, learned: int, now: datetime) -> What | None:
+        """What the closed window shows; it is learned unless it belongs to an episode."""
+        if pace.missing or self._missed(pace, learned):
+            return self._absent(pace, now)
+        if pace.since is None:
+            pace.learn(pace.count, learned, self._keep)
+            return None
+        if pace.count <= pace.limit(self._rule):
+            pace.since = None
+            return What.SPIKE_OVER
+        if now - pace.since > LONGEST * self._rule.window:  # this is how it is now
+            pace.since, pace.highest = None, pace.count
+        return None
+
+    def _missed(self, pace: Pace, learned: int) -> bool:
+        steady = self._drop is not None and learned >= self._warm and pace.steady(self._drop)
+        return steady and not pace.count
+
+    def _absent(self, pace: Pace, now: datetime) -> What | None:
+        """One more window without a line of a steady pace, or the first one with some again."""
+        told = pace.since is not None
+        if pace.count or pace.missing > LONGEST:
+            pace.missing, pace.since = 0, None
+            return What.DROP_OVER if told and pace.count else None
+        pace.missing += 1
+        if self._drop and pace.missing == self._drop.windows:
+            pace.since = now
+            return What.DROP
+        return None
+
+    def _silent(self, pace: Pace, learned: int) -> None:
+        """A window in which the whole device said nothing tells nothing about what is steady."""
+        if pace.since is None and not pace.missing and not (self._drop and pace.steady(self._drop)):
+            pace.learn(0, learned, self._keep)
+
+    def _begin(self, device: Device, template: Template, service: str) -> Pace:
+        pace = Pace(template.text, service)
+        if len(device.kinds) < KINDS:
+            device.kinds[template.id] = pace
+            self._size += 1
+            self._shrink()
+        return pace
+
+    def _device(self, key: Key) -> Device:
+        device = self._devices.get(key)
+        if device is None:
+            device = self._devices[key] = Device()
+            self._size += 1
+            self._shrink()
+        else:
+            self._devices.move_to_end(key)
+        return device
+
+    def _shrink(self) -> None:
+        while self._size > self._most and len(self._devices) > 1:
+            _, oldest = self._devices.popitem(last=False)
+            self._size -= 1 + len(oldest.kinds)

@@ -1,0 +1,1 @@
+"""``aiops eval detect``: what production runs, with its defaults, against known truth."""
