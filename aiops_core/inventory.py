@@ -6,6 +6,7 @@ an unknown parent is passed over. ``Inventory.of`` refuses both, and is how devi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Self
@@ -38,8 +39,8 @@ class Inventory:
     def __init__(self, devices: Iterable[Device] = ()) -> None:
         self._by_id = {device.id: device for device in devices}
         self._ids = ids_by_alias(self._by_id.values())
-        self._above: dict[str, tuple[str, ...]] = {}
-        self._below: dict[str, tuple[str, ...]] = {}
+        self._above: dict[str, Mapping[str, int]] = {}
+        self._below: dict[str, Mapping[str, int]] = {}
 
     @classmethod
     def of(cls, devices: Sequence[Device]) -> Self:
@@ -86,31 +87,27 @@ class Inventory:
 
     def upstream_of(self, id: str) -> tuple[str, ...]:
         """All that *id* needs to work, nearest first, itself never; nothing of an unknown one."""
-        if id not in self._above:
-            self._above[id] = tuple(self._walk(id, self._parents))
-        return self._above[id]
+        return tuple(self.above(id))
 
     def downstream_of(self, id: str) -> tuple[str, ...]:
         """All that needs *id* to work, nearest first, itself never; nothing of an unknown one."""
-        if id not in self._below:
-            self._below[id] = tuple(self._walk(id, self._children.__getitem__))
-        return self._below[id]
+        return tuple(self.below(id))
+
+    def above(self, id: str) -> Mapping[str, int]:
+        """``upstream_of`` with the distance of each: 1 is a direct dependency."""
+        if id not in self._above and id in self._by_id:
+            self._above[id] = dict(self._walk(id, self._parents))
+        return self._above.get(id, {})
+
+    def below(self, id: str) -> Mapping[str, int]:
+        """``downstream_of`` with the distance of each."""
+        if id not in self._below and id in self._by_id:
+            self._below[id] = dict(self._walk(id, self.children_of))
+        return self._below.get(id, {})
 
     def children_of(self, id: str) -> tuple[str, ...]:
         """What needs *id* directly."""
         return self._children.get(id, ())
-
-    def hops(self, upper: str, lower: str) -> int | None:
-        """How many dependencies lie between the two: 1 for a direct one, None when *lower* does not
-        need *upper*."""
-        reached, level, count = {lower}, [lower], 0
-        while level:
-            count += 1
-            level = [p for p in _flat(level, self._parents) if p not in reached]
-            if upper in level:
-                return count
-            reached.update(level)
-        return None
 
     @cached_property
     def _children(self) -> Mapping[str, tuple[str, ...]]:
@@ -125,15 +122,15 @@ class Inventory:
         device = self._by_id.get(id)
         return [p for p in device.upstream if p in self._by_id] if device else ()
 
-    def _walk(self, id: str, neighbours: Callable[[str], Sequence[str]]) -> Iterator[str]:
-        """Breadth first from a known *id*, each device once."""
-        found, level = {id}, [id] if id in self._by_id else []
-        while level:
-            level = [n for n in _flat(level, neighbours) if n not in found]
+    @staticmethod
+    def _walk(id: str, neighbours: Callable[[str], Sequence[str]]) -> Iterator[tuple[str, int]]:
+        """Breadth first from *id*: each device once, with its distance."""
+        found, level = {id}, [id]
+        for hops in itertools.count(1):
+            level = [
+                n for n in dict.fromkeys(n for d in level for n in neighbours(d)) if n not in found
+            ]
+            if not level:
+                return
             found.update(level)
-            yield from level
-
-
-def _flat(level: Iterable[str], neighbours: Callable[[str], Sequence[str]]) -> Sequence[str]:
-    """The neighbours of all of *level*, each once, in order."""
-    return list(dict.fromkeys(n for id in level for n in neighbours(id)))
+            yield from ((n, hops) for n in level)

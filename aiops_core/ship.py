@@ -24,6 +24,7 @@ __all__ = [
     "OutageKind",
     "Ship",
     "ShipMode",
+    "Spell",
 ]
 
 BUCKET = "ship"
@@ -60,8 +61,8 @@ class ModeLog(Record):
         return ModeLog(changes=(*earlier, change)[-CHANGES_KEPT:])
 
 
-class _Spell(Record):
-    """Something that holds from *start* until just before *end*."""
+class Spell(Record):
+    """Something declared that holds from *start* until just before *end*."""
 
     id: Text
     start: UtcDatetime
@@ -77,7 +78,7 @@ class _Spell(Record):
         return self.start <= moment < self.end
 
 
-class MaintenanceWindow(_Spell):
+class MaintenanceWindow(Spell):
     """Somebody works on devices and services, by glob patterns in any case; none means all.
 
     With *dependants* it is also about everything that needs one of the devices.
@@ -91,10 +92,11 @@ class MaintenanceWindow(_Spell):
 
     def covers(self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()) -> bool:
         """Whether *device*, which needs *upstream*, and *service* on it are worked on at that time."""
-        if not self.holds(at):
-            return False
-        devices = (device, *upstream) if self.dependants else (device,)
-        return _any(self.devices, *devices) and _any(self.services, service)
+        return self.holds(at) and self.concerns(device, upstream) and _any(self.services, service)
+
+    def concerns(self, device: str, upstream: Sequence[str] = ()) -> bool:
+        """Whether *device*, which needs *upstream*, is one of those that are worked on."""
+        return _any(self.devices, *((device, *upstream) if self.dependants else (device,)))
 
 
 class OutageKind(StrEnum):
@@ -104,7 +106,7 @@ class OutageKind(StrEnum):
     PLANNED = "planned"  # announced by the provider or the yard
 
 
-class LinkOutage(_Spell):
+class LinkOutage(Spell):
     """A known outage of the link that *device* (an inventory id) carries; *source* told of it."""
 
     device: Text

@@ -26,6 +26,8 @@ COMMANDS = {
     "trace": "Show what became of one line: its stages, its anomaly, its incident.",
     "stats": "Show numbers of incidents and latencies of both paths.",
     "ledger": "Show where every anomaly ended; exit code 1 when one is lost or counted twice.",
+    "devices": "List the ship's devices; import them, show what hangs on one.",
+    "ship": "Show the ship's mode, maintenance windows and known outages; declare them.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
     "eval": "Score detection and correlation against known truth.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
@@ -23,7 +23,12 @@ ApiOption = Annotated[
 
 
 class Refused(AiopsError):
-    """The API answered, and the answer is no."""
+    """The API answered, and the answer is no; *errors* are the mistakes of the request, if it has any:
+    each its place (``body.devices.3.id``) and what is wrong there."""
+
+    def __init__(self, message: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Where:
 
 
 class Api:
-    """Calls below ``/api/v3``. Raises Unavailable when nobody answers, Refused with the problem."""
+    """Calls below ``/api/v3``. Raises Unavailable when nobody answers or what the API needs is away,
+    Refused with the problem otherwise."""
 
     def __init__(self, client: httpx.Client, where: Where) -> None:
         self._client, self._where = client, where
@@ -74,6 +80,12 @@ class Api:
     def post(self, path: str, **body: object) -> Any:
         return self._call("POST", path, json=_given(body))
 
+    def put(self, path: str, **body: object) -> Any:
+        return self._call("PUT", path, json=_given(body))
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         where = self._where
         try:
@@ -88,7 +100,10 @@ class Api:
             ) from None
         if answer.is_success:
             return _decoded(answer)
-        raise Refused(_problem(answer) + _remedy(answer.status_code, bool(where.headers)))
+        said = _problem(answer) + _remedy(answer.status_code, bool(where.headers))
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise Unavailable(said)
+        raise Refused(said, list(_errors(answer)))
 
 
 def _remedy(status: int, token: bool) -> str:
@@ -126,3 +141,10 @@ def _problem(answer: httpx.Response) -> str:
     except (ValueError, AttributeError, TypeError):
         said = []
     return ": ".join(said) or f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
+
+
+def _errors(answer: httpx.Response) -> Iterator[tuple[str, str]]:
+    """The mistakes that a problem document lists."""
+    with contextlib.suppress(ValueError, AttributeError, TypeError, KeyError):
+        for error in answer.json().get("errors") or ():
+            yield str(error["field"]), str(error["message"])

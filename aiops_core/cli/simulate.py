@@ -1,6 +1,6 @@
 """``aiops simulate``: the simulator's command, publishing to this ship's broker and ClickHouse.
 
-The inventory goes first, because root causes are found along its topology.
+The inventory goes first, through the API, because root causes are found along its topology.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _sink() -> AbstractAsyncContextManager[Sender]:
 
 async def _load(devices: Sequence[Device]) -> None:
     try:
-        await load_inventory(Settings.read().clickhouse_url, devices)
+        await load_inventory(Settings.read().api_url, devices)
     except AiopsError as exc:
         raise Unavailable(
             f"the ship's devices cannot be loaded ({exc}); --no-inventory goes without"

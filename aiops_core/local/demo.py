@@ -73,7 +73,7 @@ class Demo:
             await asyncio.gather(playing, stopping, return_exceptions=True)
 
     async def _play(self) -> bool:
-        await load_inventory(self.plan.clickhouse_url, SHIP.devices)
+        await load_inventory(self.plan.api_url, SHIP.devices)
         run = self._run("demo")
         settings = self._settings()
         async with (

@@ -1,4 +1,4 @@
-"""What a demo needs before its first line: a folder of its own, and the ship's devices in the store."""
+"""What a demo needs before its first line: a folder of its own, and the ship's devices in the fleet."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
+from aiops_core.cli.api import Api
 from aiops_core.errors import Unavailable
 from aiops_core.local.fleet_files import only_one
 from aiops_core.models import Device
 
 RUN_FOLDER = "run-"
-STORE_TRIES = 50
-STORE_PAUSE = 0.2  # seconds
-COLUMNS = (
-    "id", "name", "type", "site", "criticality", "upstream", "owner", "labels", "updated_at",
-)  # fmt: skip
+TRIES = 50
+PAUSE = 0.2  # seconds
 
 
 @contextlib.contextmanager
@@ -34,15 +31,18 @@ def fresh_folder(data: Path) -> Iterator[Path]:
         yield data / f"{RUN_FOLDER}{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
-async def load_inventory(clickhouse_url: str, devices: Sequence[Device]) -> None:
-    """Write *devices* into ClickHouse. The table may be some moments away from being made."""
-    now = datetime.now(UTC)
-    rows = [(*(getattr(device, column) for column in COLUMNS[:-1]), now) for device in devices]
-    async with ClickHouse.open(clickhouse_url, threads=1) as store:
-        for attempt in range(STORE_TRIES):
-            try:
-                return await store.insert("aiops.devices", COLUMNS, rows)
-            except (Unavailable, QueryFailed):
-                if attempt == STORE_TRIES - 1:
-                    raise
-                await asyncio.sleep(STORE_PAUSE)
+async def load_inventory(api_url: str, devices: Sequence[Device]) -> None:
+    """Import *devices* through the API, which may be some moments away from being ready."""
+    body = [device.model_dump(mode="json") for device in devices]
+
+    def post() -> None:
+        with Api.open(api_url) as calls:
+            calls.post("/devices/import", devices=body)
+
+    for attempt in range(TRIES):
+        try:
+            return await asyncio.to_thread(post)
+        except Unavailable:
+            if attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(PAUSE)

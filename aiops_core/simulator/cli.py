@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from aiops_core.device_file import write_devices
 from aiops_core.models import Device, LogEntry, MetricSample
 from aiops_core.settings import Settings
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.driver import Summary, play, start_of
 from aiops_core.simulator.fault_table import FAULTS
-from aiops_core.simulator.files import JsonLines, TruthWriter, write_devices
+from aiops_core.simulator.files import JsonLines, TruthWriter
 from aiops_core.simulator.inventory import SHIP
 from aiops_core.simulator.scenario import (
     AFTERMATH,
@@ -212,7 +213,7 @@ def simulate_command(
             Path | None, typer.Option(help="Also write the devices, CSV")
         ] = None,
         inventory: Annotated[
-            bool, typer.Option(help="First load the ship's devices into the fleet's ClickHouse")
+            bool, typer.Option(help="First import the ship's devices through the API")
         ] = True,
         list_: Annotated[bool, typer.Option("--list", help="Show scenarios and faults")] = False,
         json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON")] = False,

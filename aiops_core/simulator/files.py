@@ -1,20 +1,17 @@
-"""The simulator's files: ground truth, messages and inventory. The only module here that writes."""
+"""The simulator's files: ground truth and messages. The only module here that writes."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TextIO
 
-from aiops_core.models import Device, LogEntry, MetricSample
+from aiops_core.models import LogEntry, MetricSample
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.scenario import Event, Scenario
 from aiops_core.simulator.traffic import LogLine
 from aiops_core.simulator.truth import Truth
-
-DEVICE_COLUMNS = ("id", "name", "type", "site", "criticality", "upstream", "owner", "labels")
 
 
 class TruthWriter:
@@ -71,14 +68,3 @@ class JsonLines:
         self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
     ) -> None:
         self._file.writelines(entry.model_dump_json() + "\n" for entry in entries)
-
-
-def write_devices(file: TextIO, devices: Iterable[Device]) -> None:
-    """The inventory as CSV; several upstream ids or labels (``key=value``) are joined by ``;``."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(DEVICE_COLUMNS)
-    for device in devices:
-        upstream = ";".join(device.upstream)
-        labels = ";".join(f"{key}={value}" for key, value in device.labels.items())
-        about = (device.id, device.name, device.type, device.site, device.criticality.value)
-        writer.writerow((*about, upstream, device.owner, labels))

@@ -16,7 +16,7 @@ from clickhouse_driver import Client
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
 from aiops_core.local.clickhouse import running
-from aiops_core.models import AnomalyDetected, Device
+from aiops_core.models import AnomalyDetected
 from aiops_core.utils import compute_fingerprint
 from enrichment_service.clickhouse_queries import Queries
 
@@ -51,7 +51,7 @@ async def queries(port: int) -> AsyncIterator[Queries]:
 
 @pytest.fixture
 def tables(client: Client) -> Client:
-    for name in ("anomalies", "incidents", "incident_members", "devices"):
+    for name in ("anomalies", "incidents", "incident_members"):
         client.execute(f"TRUNCATE TABLE aiops.{name}")
     return client
 
@@ -182,21 +182,10 @@ async def test_incidents_come_in_their_last_version_oldest_first(tables, queries
     assert await queries.incidents(NOTHING_YET) == []
 
 
-async def test_devices_come_whole_and_once(tables, queries):
-    device = Device(
-        id="sw-1", name="Core", criticality="high", upstream=("fw",), labels={"ip": "::1"}
-    )
-    for name, minutes in (("Old", 1), ("Core", 0)):
-        fields = device.model_dump() | {"criticality": "high", "name": name}
-        fields["upstream"] = list(device.upstream)
-        insert(tables, "devices", **fields, updated_at=NOW - timedelta(minutes=minutes))
-    assert await queries.devices() == [device]
-
-
 async def test_a_missing_table_and_a_missing_server_are_told_apart(port, queries):
     async with ClickHouse.open("clickhouse://default@127.0.0.1:1/") as nobody:
         with pytest.raises(Unavailable):
-            await Queries(nobody).devices()
+            await Queries(nobody).newest(DAY_AGO)
     async with ClickHouse.open(f"clickhouse://default@127.0.0.1:{port}/") as here:
         with pytest.raises(QueryFailed, match="code 60"):
             await here.query("SELECT 1 FROM system.nothing_of_that_name")

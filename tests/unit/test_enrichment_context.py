@@ -1,4 +1,4 @@
-"""Enrichment's pure parts: inventory, counts, memory, severity."""
+"""Enrichment's pure parts: counts, memory, severity."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops_core.errors import Misconfigured
-from aiops_core.models import AnomalyDetected, Device, LastIncident, Severity, SimilarAnomaly
+from aiops_core.inventory import Inventory
+from aiops_core.models import (
+    AnomalyDetected,
+    Device,
+    LastIncident,
+    MaintenanceNote,
+    Severity,
+    SimilarAnomaly,
+)
+from aiops_core.ship import MaintenanceWindow, ModeChange, ModeLog, Ship
 from aiops_core.utils import compute_fingerprint
 from enrichment_service.context import LOOKUPS, Memory
 from enrichment_service.counts import BLOCKS_KEPT, DAY, MinuteCounts
 from enrichment_service.handler import Enricher
-from enrichment_service.inventory import Inventory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.severity import Verdict, judge
 
@@ -46,39 +54,9 @@ def memory(*devices: Device, warm: bool = True) -> Memory:
     kept = Memory(POLICY.health)
     kept.cutoff = CUTOFF
     kept.set_devices(Inventory(devices))
-    for lookup in LOOKUPS if warm else ():
-        kept.found(lookup)
+    for lookup in LOOKUPS:
+        (kept.found if warm else kept.lost)(lookup)
     return kept
-
-
-class TestInventory:
-    DEVICES = (
-        Device(
-            id="sw-1", name="Core switch", labels={"hostname": "core", "ip": "10.0.0.1, 10.0.1.1"}
-        ),
-        Device(id="sw-2", name="Deck switch"),
-        Device(id="sw-3", name="Deck switch"),
-    )
-
-    @pytest.mark.parametrize(
-        "name", ["sw-1", "SW-1", "core", "Core switch", "10.0.1.1", "core.ship.example"]
-    )
-    def test_a_device_is_found_by_each_of_its_names(self, name):
-        assert Inventory(self.DEVICES).resolve(None, name) == self.DEVICES[0]
-
-    @pytest.mark.parametrize("name", ["Deck switch", "10.0.0.2", "", "nobody"])
-    def test_a_doubtful_or_unknown_name_means_no_device(self, name):
-        assert Inventory(self.DEVICES).resolve(name) is None
-
-    def test_the_direct_upstream_comes_first_and_eight_are_enough(self):
-        chain = [Device(id=f"d{n}", upstream=(f"d{n + 1}",)) for n in range(20)]
-        chain[0] = Device(id="d0", upstream=("d15", "d1", "gone"))
-        found = [d.id for d in Inventory(chain).upstream(chain[0])]
-        assert found == ["d15", "d1", "d16", "d2", "d17", "d3", "d18", "d4"]
-
-    def test_a_cycle_ends_and_nothing_is_its_own_upstream(self):
-        ring = [Device(id="a", upstream=("b",)), Device(id="b", upstream=("a", "b"))]
-        assert [d.id for d in Inventory(ring).upstream(ring[0])] == ["b"]
 
 
 class TestCounts:
@@ -167,7 +145,7 @@ class TestMemory:
         kept.found("devices")
         context = kept.observe(anomaly())
         assert context.partial
-        assert context.failed == ("history", "similar", "incidents")
+        assert context.failed == ("ship", "history", "similar", "incidents")
         assert context.service_health == "unknown"
 
     def test_when_all_has_been_found_the_context_is_whole(self):
@@ -228,19 +206,56 @@ class TestMemory:
         assert located.device_id == "core"
         assert kept.observe(located).count_1h == 1
 
+    def test_the_upstream_devices_come_nearest_first_and_eight_are_enough(self):
+        chain = [Device(id=f"d{n}", upstream=(f"d{n + 1}",)) for n in range(20)]
+        chain[0] = Device(id="d0", upstream=("d15", "d1", "gone"))
+        context = memory(*chain).observe(anomaly(device_id="d0"))
+        assert [d.id for d in context.upstream] == [f"d{n}" for n in (15, 1, 16, 2, 17, 3, 18, 4)]
+
+    def test_mode_and_maintenance_are_those_of_the_anomalys_own_time(self):
+        kept, hour = (
+            memory(Device(id="core"), Device(id="sw-1", upstream=("core",))),
+            timedelta(hours=1),
+        )
+        window = MaintenanceWindow(
+            id="m-1", devices=("core",), dependants=True, start=NOON, end=NOON + hour,
+            owner="eto", reason="firmware",
+        )  # fmt: skip
+        at_sea, port = (ModeChange(mode=m, since=NOON + n * hour) for n, m in SAILED)
+        kept.set_ship(Ship(mode=ModeLog(changes=(at_sea, port)), maintenance=(window,)))
+        seen = [kept.observe(anomaly(n, at=NOON + n * hour)) for n in (-3, 0, 1, -1)]
+        assert [c.ship_mode for c in seen] == [None, "port", "port", "at_sea"]
+        assert [c.maintenance and c.maintenance.id for c in seen] == [None, "m-1", None, None]
+        assert seen[1].maintenance == MaintenanceNote(
+            id="m-1", owner="eto", reason="firmware", end=NOON + hour
+        )
+
+
+SAILED = ((-2, "at_sea"), (0, "port"))
+
 
 def incident(id: str, last_seen: datetime) -> LastIncident:
     return LastIncident(id=id, title=id, severity="low", status="open", last_seen=last_seen)
 
 
-def verdict(n_hour: int = 0, n_before: int = 0, *devices: Device, warm=True, **fields) -> Verdict:
+UNSAID = Ship()
+
+
+def verdict(
+    n_hour: int = 0, n_before: int = 0, *devices: Device, warm=True, ship=UNSAID, **fields
+) -> Verdict:
     """The judgement on an anomaly after *n_before* old ones and *n_hour* within the last hour."""
     kept = memory(*devices, warm=warm)
+    kept.ship = ship
     minute = int(NOON.timestamp()) // 60
     kept.add_counts("s1", "sw-1", "link_down", "kernel", minute - 600, n_before)
     kept.add_counts("s1", "sw-1", "link_down", "kernel", minute, n_hour)
     judged = kept.locate(anomaly(**fields))
     return judge(judged, kept.observe(judged), POLICY.severity)
+
+
+def ship_in(mode: str) -> Ship:
+    return Ship(mode=ModeLog(changes=(ModeChange(mode=mode, since=NOON - timedelta(days=1)),)))
 
 
 class TestSeverity:
@@ -285,6 +300,40 @@ class TestSeverity:
             verdict(40, 0, Device(id="sw-1", criticality="critical"), severity="low").severity
             == "medium"
         )
+
+    @pytest.mark.parametrize(
+        ("mode", "severity"), [("port", "low"), ("dry_dock", "low"), ("at_sea", "medium")]
+    )
+    def test_guest_wifi_matters_less_in_port(self, mode, severity):
+        said = verdict(0, 0, Device(id="ap-d05-01"), ship=ship_in(mode), host="ap-d05-01")
+        assert said.severity == severity
+        assert ("guest Wi-Fi can wait" in said.reason) == (mode != "at_sea")
+
+    @pytest.mark.parametrize(
+        ("kind", "domain", "mode", "severity"),
+        [
+            ("antenna", "comms", "port", "low"),
+            ("antenna", "comms", "anchor", "medium"),
+            ("generator", "system", "dry_dock", "low"),
+            ("generator", "system", "port", "medium"),
+            ("app", "app", "blackout_recovery", "low"),
+            ("ups", "system", "blackout_recovery", "medium"),
+        ],
+    )
+    def test_a_rule_applies_when_all_that_it_names_matches(self, kind, domain, mode, severity):
+        device = Device(id="sw-1", type=kind)
+        assert verdict(0, 0, device, ship=ship_in(mode), domain=domain).severity == severity
+
+    def test_what_falls_into_maintenance_is_tagged_and_lowered_with_the_reason(self):
+        window = MaintenanceWindow(
+            id="m-1", devices=("SW-*",), start=NOON, end=NOON + timedelta(hours=1), owner="eto",
+            reason="new firmware",
+        )  # fmt: skip
+        said = verdict(ship=Ship(maintenance=(window,)))
+        assert (said.severity, "maintenance" in said.tags) == ("low", True)
+        assert "maintenance until 13:00 UTC by eto: new firmware" in said.reason
+        attack = verdict(ship=Ship(maintenance=(window,)), domain="security")
+        assert (attack.severity, "maintenance" in attack.tags) == ("medium", True)
 
     def test_without_history_nothing_is_new_noise_or_rising(self):
         said = verdict(40, 400, warm=False)

@@ -12,16 +12,19 @@ import pytest
 from aiops_core.adapters.clickhouse import QueryFailed
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
+from aiops_core.inventory import BUCKET, KEY, Inventory
 from aiops_core.models import AnomalyDetected, Device, EnrichedAnomaly
 from aiops_core.probe import Readiness
 from aiops_core.runtime import Runtime, Service, utc_now
+from aiops_core.ship import ModeChange, ModeLog
 from aiops_core.testing import MemoryBus
+from aiops_core.watched import watched_inventory, watched_ship
 from enrichment_service import warmup as module
 from enrichment_service.clickhouse_queries import Minute, Queries
-from enrichment_service.context import LOOKUPS, Memory
+from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
-from enrichment_service.warmup import Warmup
+from enrichment_service.warmup import INVENTORY, STORED, Warmup
 
 
 def anomaly(n: int, *, detected: datetime | None = None) -> AnomalyDetected:
@@ -54,10 +57,6 @@ class FakeQueries:
         await self._reach()
         return max((a.stages["detect"] for a in self.stored), default=None)
 
-    async def devices(self):
-        await self._reach()
-        return [Device(id="sw-1")]
-
     async def history(self, since, cutoff):
         await self._reach()
         await asyncio.sleep(self.slow)
@@ -87,14 +86,17 @@ async def serving(bus: MemoryBus, queries: FakeQueries, policies):
     """The service as its process runs it; leaving is a kill as far as its memory is concerned."""
     policy = EnrichPolicy.load(policies)
     memory, readiness = Memory(policy.health), Readiness("test")
-    readiness.needs("clickhouse", required=False)
-    warmup = Warmup(queries, memory, readiness)
+    for dependency in ("clickhouse", INVENTORY):
+        readiness.needs(dependency, required=False)
+    devices = watched_inventory(bus, memory.set_devices)
+    ship = watched_ship(bus, memory.set_ship)
+    warmup = Warmup(queries, memory, readiness, (devices, ship))
     service = Service(
         "enrichment-service",
         {AnomalyDetected: Enricher(memory, policy.severity)},
         "enrich",
         recover=warmup.recover,
-        background=[warmup.keep_fresh],
+        background=[warmup.keep_fresh, devices.keep, ship.keep],
     )
     runtime = Runtime(service, bus, readiness)
     running = asyncio.create_task(runtime.run())
@@ -140,7 +142,7 @@ async def test_a_killed_service_knows_afterwards_what_it_knew(policies):
     async with serving(bus, queries, policies):
         await send(bus, anomaly(4))
         last = (await enriched(bus, 4))[-1]
-    assert (last.context.count_1h, last.context.partial) == (3, False)
+    assert (last.context.count_1h, last.context.failed) == (3, ("devices",))
 
 
 async def test_a_message_that_was_not_acknowledged_before_the_kill_counts_once(policies):
@@ -164,7 +166,7 @@ async def test_without_the_store_it_serves_partially_and_becomes_whole_later(pol
     async with serving(bus, queries, policies) as readiness:
         await send(bus, anomaly(1))
         [first] = await enriched(bus, 1)
-        assert first.context.failed == LOOKUPS
+        assert first.context.failed == ("devices", *STORED)
         assert str(problem) in readiness.report()["dependencies"]["clickhouse"]
         assert "history" in readiness.report()["dependencies"]["clickhouse"]
         assert readiness.ready
@@ -173,7 +175,7 @@ async def test_without_the_store_it_serves_partially_and_becomes_whole_later(pol
         await until(lambda: readiness.report()["dependencies"]["clickhouse"] == "up")
         await send(bus, anomaly(2))
         second = (await enriched(bus, 2))[1]
-    assert (second.context.count_1h, second.context.partial) == (2, False)
+    assert (second.context.count_1h, second.context.failed) == (2, ("devices",))
 
 
 async def test_a_slow_store_keeps_no_message_waiting_and_is_merged_once(policies):
@@ -192,56 +194,59 @@ async def test_a_slow_store_keeps_no_message_waiting_and_is_merged_once(policies
 async def test_a_store_that_goes_away_later_makes_only_what_it_refreshes_stale(policies):
     memory = Memory(EnrichPolicy.load(policies).health)
     queries, readiness = FakeQueries(), Readiness("test")
-    readiness.needs("clickhouse", required=False)
+    for dependency in ("clickhouse", INVENTORY):
+        readiness.needs(dependency, required=False)
     warmup = Warmup(queries, memory, readiness)
     await warmup.recover(MemoryBus())
     await warmup.refresh()
-    assert memory.failed == ()
+    assert memory.failed == ("devices", "ship")
     queries.problem = Unavailable("gone")
     for lookup in warmup.lookups:
         lookup.due = min(lookup.due, 0.0) if lookup.every < 60 else lookup.due
     await warmup.refresh()
-    assert memory.failed == ("devices", "incidents")
+    assert memory.failed == ("devices", "ship", "incidents")
 
 
-class Over(Exception):
-    """The time of the test has passed."""
+async def test_an_import_is_known_to_the_next_anomaly_without_a_restart(policies):
+    """Nobody published devices; then a first inventory; then one with another graph; then a kill."""
+    bus = MemoryBus()
+    async with serving(bus, FakeQueries(), policies) as readiness:
+        await send(bus, anomaly(1))
+        [first] = await enriched(bus, 1)
+        assert first.context.failed == ("devices",)
+        assert readiness.report()["dependencies"]["inventory"].startswith("down: incident-api has")
+        for n, upstream in ((2, ("fw",)), (3, ("core", "fw"))):
+            devices = [Device(id=d) for d in ("core", "fw")]
+            switch = Device(id="deck", upstream=upstream, labels={"hostname": "sw-1"})
+            await bus.bucket(BUCKET).put(KEY, Inventory([*devices, switch]).to_json())
+            await asyncio.sleep(0.02)
+            await send(bus, anomaly(n))
+            found = (await enriched(bus, n))[-1]
+            assert (found.device_id, found.context.partial) == ("deck", False)
+            assert tuple(d.id for d in found.context.upstream) == upstream
+        assert found.context.count_1h == 2
+        await until(lambda: readiness.report()["dependencies"]["inventory"] == "up")
+    async with serving(bus, FakeQueries(), policies):
+        await send(bus, anomaly(4))
+        last = (await enriched(bus, 4))[-1]
+    assert (last.device_id, last.context.count_1h, last.context.partial) == ("deck", 3, False)
 
 
-class Passing:
-    """Time that passes only while somebody sleeps, up to *end*."""
-
-    def __init__(self, end: float) -> None:
-        self.now, self._end = 0.0, end
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        if self.now > self._end:
-            raise Over
-
-
-async def test_an_empty_inventory_is_read_every_2_s_and_a_known_one_every_30(policies, monkeypatch):
-    """The ship's devices come into the store 7 s after the start."""
-    monkeypatch.setattr(module, "ROUND", 0.5)
-    time, read = Passing(end=60), []
-
-    class Filled(FakeQueries):
-        async def devices(self):
-            read.append(time.now)
-            return [Device(id="sw-1")] if time.now > 7 else []
-
-    memory, readiness = Memory(EnrichPolicy.load(policies).health), Readiness("test")
-    readiness.needs("clickhouse", required=False)
-    warmup = Warmup(Filled(), memory, readiness, monotonic=lambda: time.now, sleep=time.sleep)
-    with pytest.raises(Over):
-        await warmup.keep_fresh()
-    assert read == [0.5, 2.5, 4.5, 6.5, 8.5, 38.5]
+async def test_mode_and_maintenance_are_followed(policies):
+    bus = MemoryBus()
+    async with serving(bus, FakeQueries(), policies):
+        log = ModeLog(changes=(ModeChange(mode="port", since=utc_now()),))
+        await bus.bucket("ship").put("mode", log.model_dump_json().encode())
+        await asyncio.sleep(0.02)
+        await send(bus, anomaly(1))
+        [found] = await enriched(bus, 1)
+    assert found.context.ship_mode == "port"
 
 
 async def test_rows_that_no_vocabulary_knows_are_left_out():
     class Store:
         async def query(self, sql, parameters=None):
-            good = ("a", "A", "switch", "", "high", ["b"], "", {})
-            return [good, ("b", "B", "switch", "", "enormous", [], "", {})]
+            good = ("f", "a", utc_now(), "high", "down")
+            return [good, ("f", "b", utc_now(), "enormous", "down")]
 
-    assert [d.id for d in await Queries(Store()).devices()] == ["a"]
+    assert [s.anomaly_id for _, s in await Queries(Store()).similar(utc_now())] == ["a"]

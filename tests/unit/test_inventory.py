@@ -64,7 +64,8 @@ def test_upstream_and_downstream_are_transitive_and_nearest_first():
     assert inventory.downstream_of("a") == ("b", "d", "c", "e")
     assert (inventory.upstream_of("a"), inventory.downstream_of("e")) == ((), ())
     assert (inventory.upstream_of("nobody"), inventory.downstream_of("nobody")) == ((), ())
-    assert [inventory.hops(upper, "e") for upper in ("d", "a", "b", "other")] == [1, 2, 3, None]
+    assert inventory.above("e") == {"d": 1, "c": 2, "a": 2, "b": 3}
+    assert inventory.below("a") == {"b": 1, "d": 1, "c": 2, "e": 2}
 
 
 def test_what_another_writer_left_behind_is_passed_over_and_ends():

@@ -9,27 +9,31 @@ from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
 from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyDetected
 from aiops_core.runtime import Service
+from aiops_core.watched import watched_inventory, watched_ship
 from enrichment_service import NAME
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
-from enrichment_service.warmup import Warmup
+from enrichment_service.warmup import INVENTORY, Warmup
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = EnrichPolicy.load(context.settings.policies)
     memory = Memory(policy.health)
-    context.readiness.needs(DEPENDENCY, required=False)
+    for dependency in (DEPENDENCY, INVENTORY):
+        context.readiness.needs(dependency, required=False)
+    devices = watched_inventory(context.bus, memory.set_devices)
+    ship = watched_ship(context.bus, memory.set_ship)
     async with ClickHouse.open(context.settings.clickhouse_url, threads=1) as store:
-        warmup = Warmup(Queries(store), memory, context.readiness)
+        warmup = Warmup(Queries(store), memory, context.readiness, (devices, ship))
         yield Service(
             NAME,
             {AnomalyDetected: Enricher(memory, policy.severity)},
             stage="enrich",
             recover=warmup.recover,
-            background=[warmup.keep_fresh],
+            background=[warmup.keep_fresh, devices.keep, ship.keep],
         )
 
 

@@ -1,4 +1,4 @@
-"""What ClickHouse knows of devices, earlier anomalies and incidents. Times are bound in microseconds.
+"""What ClickHouse knows of earlier anomalies and incidents. Times are bound in microseconds.
 
 How far back goes by when a row arrived (``stored_at``), not by the time that the event claims, so that
 the replay of an old log file is remembered like everything else.
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from pydantic import ValidationError
 
 from aiops_core.adapters.clickhouse import Row
-from aiops_core.models import Device, LastIncident, SimilarAnomaly
+from aiops_core.models import LastIncident, SimilarAnomaly
 from aiops_core.utils import StructuredLogger
 from enrichment_service import NAME, __version__
 from enrichment_service.context import INCIDENTS_KEPT
@@ -29,9 +29,6 @@ MINUTES_MOST = 500_000  # rows of history, newest first
 
 NEWEST = """
 SELECT max(stages['detect']) FROM aiops.anomalies WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
-"""
-DEVICES = """
-SELECT id, name, type, site, criticality, upstream, owner, labels FROM aiops.devices FINAL
 """
 HISTORY = """
 SELECT ship_id, device_id, anomaly_type, service, toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute,
@@ -99,9 +96,6 @@ class Queries:
         newest = _utc(rows[0][0])
         return newest if newest.timestamp() > 0 else None
 
-    async def devices(self) -> list[Device]:
-        return list(_valid(_device, await self._store.query(DEVICES)))
-
     async def history(self, since: datetime, cutoff: datetime) -> list[Minute]:
         """Anomalies stored from *since* on that were detected before *cutoff*, newest minute first."""
         bound = {"since": _micros(since), "cutoff": _micros(cutoff), "most": MINUTES_MOST}
@@ -121,11 +115,6 @@ class Queries:
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
         return list(_valid(_incident, reversed(rows)))
-
-
-def _device(row: Row) -> Device:
-    fields = ("id", "name", "type", "site", "criticality", "upstream", "owner", "labels")
-    return Device.model_validate(dict(zip(fields, row, strict=True)))
 
 
 def _similar(row: Row) -> tuple[str, SimilarAnomaly]:

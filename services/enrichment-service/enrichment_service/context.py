@@ -9,25 +9,28 @@ from it on. Which of the two counts an anomaly is thus written in the anomaly it
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal, TypeVar
 
 from aiops_core.fingerprints import compute_fingerprint
-from aiops_core.models import Anomaly, AnomalyContext, LastIncident
+from aiops_core.inventory import Inventory
+from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
+from aiops_core.ship import Ship
 from enrichment_service.counts import DAY, Key, MinuteCounts, minute_of
-from enrichment_service.inventory import Inventory
 from enrichment_service.policy import Health
 from enrichment_service.similar import SimilarAnomalies, as_similar, keep
 
 A = TypeVar("A", bound=Anomaly)
 ServiceHealth = Literal["healthy", "degraded", "failing", "unknown"]
 
-DEVICES, HISTORY, SIMILAR, INCIDENTS = "devices", "history", "similar", "incidents"
-LOOKUPS = (DEVICES, HISTORY, SIMILAR, INCIDENTS)
+DEVICES, SHIP = "devices", "ship"  # from buckets of the broker
+HISTORY, SIMILAR, INCIDENTS = "history", "similar", "incidents"  # from ClickHouse
+LOOKUPS = (DEVICES, SHIP, HISTORY, SIMILAR, INCIDENTS)
 
 SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times what can be in flight
 INCIDENTS_KEPT = 20_000
+UPSTREAM_SHOWN = 8  # devices, nearest first; they travel in every message
 
 
 class Memory:
@@ -35,6 +38,7 @@ class Memory:
 
     def __init__(self, health: Health) -> None:
         self.inventory = Inventory()
+        self.ship = Ship()
         self.similar = SimilarAnomalies()
         self.cutoff: datetime | None = None
         self.failed: tuple[str, ...] = LOOKUPS
@@ -48,10 +52,10 @@ class Memory:
 
     def locate(self, anomaly: A) -> A:
         """*anomaly* with the id that the inventory gives its device, if it knows the device."""
-        device = self.inventory.resolve(anomaly.device_id, anomaly.host)
-        if device is None or device.id == anomaly.device_id:
+        id = self.inventory.resolve(anomaly.device_id, anomaly.host)
+        if id is None or id == anomaly.device_id:
             return anomaly
-        return anomaly.model_copy(update={"device_id": device.id})
+        return anomaly.model_copy(update={"device_id": id})
 
     def observe(self, anomaly: Anomaly) -> AnomalyContext:
         """The context of a located *anomaly*, which from now on is part of the others' context."""
@@ -80,16 +84,18 @@ class Memory:
         return int(anomaly.anomaly_id in self._seen)
 
     def _around(self, anomaly: Anomaly, fingerprint: str, own: int) -> AnomalyContext:
-        device = self.inventory.resolve(anomaly.device)
+        upstream = self.inventory.upstream_of(anomaly.device)
         key, minute = _type_key(anomaly), minute_of(anomaly.ts)
         return AnomalyContext(
-            device=device,
-            upstream=self.inventory.upstream(device) if device else (),
+            device=self.inventory.get(anomaly.device),
+            upstream=tuple(self._devices(upstream[:UPSTREAM_SHOWN])),
             count_1h=max(self._types.within(key, minute, 60) - own, 0),
             count_24h=max(self._types.within(key, minute, DAY) - own, 0),
             similar_7d=self.similar.before(anomaly, fingerprint),
             service_health=self._health_of(anomaly, minute, own),
             last_incident=self._last_incident(anomaly),
+            ship_mode=self.ship.mode_at(anomaly.ts),
+            maintenance=self._maintenance_of(anomaly, upstream),
             partial=bool(self.failed),
             failed=self.failed,
         )
@@ -111,7 +117,21 @@ class Memory:
             (ship, "service", anomaly.service)
         )
 
-    # -- the store --------------------------------------------------------------------------------
+    def _devices(self, ids: Iterable[str]) -> Iterator[Device]:
+        return (device for id in ids if (device := self.inventory.get(id)))
+
+    def _maintenance_of(
+        self, anomaly: Anomaly, upstream: tuple[str, ...]
+    ) -> MaintenanceNote | None:
+        """By the anomaly's own time: one that comes late still falls into the window."""
+        window = self.ship.maintenance_of(anomaly.device, anomaly.service, anomaly.ts, upstream)
+        if window is None:
+            return None
+        return MaintenanceNote(
+            id=window.id, owner=window.owner, reason=window.reason, end=window.end
+        )
+
+    # -- what the store and the buckets bring --------------------------------------------------------------------------------
 
     def found(self, lookup: str) -> None:
         """*lookup* is complete and fresh."""
@@ -126,16 +146,21 @@ class Memory:
         self.inventory = inventory
         for counts in (self._types, self._services):
             for key in counts:
-                device = inventory.resolve(key[1])
-                if device is not None and device.id != key[1]:
-                    counts.move(key, (key[0], device.id, key[2]))
+                id = inventory.resolve(key[1])
+                if id is not None and id != key[1]:
+                    counts.move(key, (key[0], id, key[2]))
+        self.found(DEVICES)
+
+    def set_ship(self, ship: Ship) -> None:
+        """Replace what people declared about the ship."""
+        self.ship = ship
+        self.found(SHIP)
 
     def add_counts(
         self, ship: str, device: str, kind: str, service: str, minute: int, n: int
     ) -> None:
         """Count *n* anomalies that were detected before the cut-off."""
-        known = self.inventory.resolve(device)
-        device = known.id if known else device
+        device = self.inventory.resolve(device) or device
         self._types.add((ship, device, kind), minute, n)
         self._services.add((ship, device, service), minute, n)
 

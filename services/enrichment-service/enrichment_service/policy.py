@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from aiops_core.models import Domain, Fraction, Severity
+from aiops_core.models import Domain, Fraction, Severity, ShipMode
 from aiops_core.policy import Policy, Section
 
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=-3, le=3)]
 
 
@@ -28,12 +29,35 @@ class Rising(Section):
     ceiling: Severity
 
 
+class ShipRule(Section):
+    """What the ship's mode changes. Devices, services and types of anomaly are glob patterns; a
+    restriction that is not given restricts nothing."""
+
+    id: Name
+    modes: Annotated[tuple[ShipMode, ...], Field(min_length=1)]
+    devices: tuple[Name, ...] = ()
+    device_types: tuple[Name, ...] = ()
+    services: tuple[Name, ...] = ()
+    anomaly_types: tuple[Name, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    steps: Steps
+    reason: Name
+
+
+class Maintenance(Section):
+    """What falls into a maintenance window is expected."""
+
+    steps: Steps
+
+
 class SeverityRules(Section):
     criticality: dict[Severity, Steps]
     doubtful_below: Fraction
     recurring_24h: Count
     noise: Noise
     rising: Rising
+    ship: tuple[ShipRule, ...]
+    maintenance: Maintenance
     never_lowered: tuple[Domain, ...]
     most_steps: Annotated[int, Field(ge=0, le=3)]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from aiops_core.models import Anomaly, AnomalyContext, Severity
 from enrichment_service.context import DEVICES, HISTORY, SIMILAR
-from enrichment_service.policy import SeverityRules
+from enrichment_service.policy import SeverityRules, ShipRule
 
 LEVELS = list(Severity)
 
@@ -40,6 +41,7 @@ def _steps(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> I
     if device := context.device:
         by = rules.criticality.get(device.criticality, 0)
         yield Step(by, f"device {device.id} has {device.criticality} criticality")
+    yield from _declared(anomaly, context, rules)
     if anomaly.score < rules.doubtful_below:
         yield Step(-1, f"the detector is not sure (score {anomaly.score:.2f})")
     if is_rising(context, rules):
@@ -53,6 +55,32 @@ def _steps(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> I
         yield Step(0, f"{context.count_24h} before it in 24 h")
     if HISTORY in context.failed:
         yield Step(0, "what happened before is not known yet")
+
+
+def _declared(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
+    """What people said of the ship: it is in a mode that explains this, or somebody works on it."""
+    for rule in rules.ship:
+        if _applies(rule, anomaly, context):
+            yield Step(rule.steps, f"{context.ship_mode}: {rule.reason}")
+    if window := context.maintenance:
+        words = f"maintenance until {window.end:%H:%M} UTC by {window.owner}: {window.reason}"
+        yield Step(rules.maintenance.steps, words)
+
+
+def _applies(rule: ShipRule, anomaly: Anomaly, context: AnomalyContext) -> bool:
+    kind = context.device.type if context.device else "unknown"
+    return (
+        context.ship_mode in rule.modes
+        and (not rule.domains or anomaly.domain in rule.domains)
+        and _matches(rule.devices, anomaly.device)
+        and _matches(rule.device_types, kind)
+        and _matches(rule.services, anomaly.service)
+        and _matches(rule.anomaly_types, anomaly.anomaly_type)
+    )
+
+
+def _matches(patterns: tuple[str, ...], name: str) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _rising(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Step:
@@ -104,6 +132,8 @@ def _tags(context: AnomalyContext, rules: SeverityRules) -> Iterator[str]:
         yield "rising"
     elif is_noise(context, rules):
         yield "noise"
+    if context.maintenance:
+        yield "maintenance"
     if context.device and context.device.criticality == Severity.CRITICAL:
         yield "critical-device"
     if context.device is None and DEVICES not in context.failed:

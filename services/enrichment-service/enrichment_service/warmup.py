@@ -2,8 +2,8 @@
 
 Start: the cut-off is 20 s before the newest anomaly that ClickHouse has (without ClickHouse, an
 hour ago). The stream is replayed from the cut-off on, ClickHouse brings what is older, now or whenever
-it answers. Later: devices every 30 s (every 2 s while there are none, so that a fresh platform soon
-knows its topology), incidents every 15 s; what failed is tried again after 2 s.
+it answers. Later: incidents every 15 s; what failed is tried again after 2 s. Devices and the ship's
+state come from buckets of the broker, which are followed: a change is known at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,26 +22,27 @@ from aiops_core import metrics
 from aiops_core.adapters.clickhouse import DEPENDENCY, QueryFailed
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.models import AnomalyDetected, Device
+from aiops_core.models import AnomalyDetected
 from aiops_core.probe import Readiness
 from aiops_core.runtime import utc_now
 from aiops_core.utils import StructuredLogger
+from aiops_core.watched import Watched
 from enrichment_service import NAME, __version__
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory
-from enrichment_service.inventory import Inventory
 from enrichment_service.similar import AGE as SIMILAR_AGE
 
 T = TypeVar("T")
 log = StructuredLogger.get_logger(name="warmup", service=NAME, version=__version__)
 
+INVENTORY = "inventory"  # as a dependency in /ready
+STORED = (HISTORY, SIMILAR, INCIDENTS)
 HISTORY_AGE = timedelta(hours=24)
 INCIDENT_AGE = timedelta(days=30)
 MARGIN = timedelta(seconds=20)  # the recorder writes in batches, so its newest row is not its last
 BLIND_REPLAY = timedelta(hours=1)  # of the stream, while ClickHouse cannot say what it has
 FIRST_LOAD = 5.0  # seconds that the first message may wait for a ClickHouse that answers slowly
 RETRY, ROUND = 2.0, 0.5  # seconds
-DEVICES_EVERY, WHILE_NONE = 30.0, 2.0  # seconds
 SLICE = 500  # rows merged at a time, about a millisecond; then messages have their turn
 
 
@@ -61,6 +62,7 @@ class Warmup:
         queries: Queries,
         memory: Memory,
         readiness: Readiness,
+        shared: Sequence[Watched[Any]] = (),
         clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -68,26 +70,26 @@ class Warmup:
         self._queries = queries
         self._memory = memory
         self._readiness = readiness
+        self._shared = shared
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._devices: list[Device] = []
         self._incidents_since: datetime | None = None
         self._first: asyncio.Future[None] | None = None
-        self._device_lookup = Lookup(DEVICES, self._load_devices, every=WHILE_NONE)
         self.lookups = (
-            self._device_lookup,
             Lookup(HISTORY, self._load_history),
             Lookup(SIMILAR, self._load_similar),
             Lookup(INCIDENTS, self._load_incidents, every=15.0),
         )
 
     async def recover(self, bus: Bus) -> None:
-        """Before the first message: what ClickHouse gives at once, and the stream since the cut-off.
+        """Before the first message: the buckets, what ClickHouse gives at once, and the stream since
+        the cut-off.
 
         A load that takes longer goes on beside the messages; it is never cut off in the middle of a
         merge, which would count its rows twice the next time.
         """
+        await asyncio.gather(*(watched.load(FIRST_LOAD) for watched in self._shared))
         self._memory.cutoff = cutoff = await self._choose_cutoff()
         self._first = asyncio.ensure_future(self.refresh())
         await asyncio.wait({self._first}, timeout=FIRST_LOAD)
@@ -132,7 +134,11 @@ class Warmup:
         return None
 
     def _report(self, problem: str | None) -> None:
-        failed = self._memory.failed
+        if DEVICES in self._memory.failed:
+            self._readiness.down(INVENTORY, "incident-api has not published the devices yet")
+        else:
+            self._readiness.up(INVENTORY)
+        failed = [name for name in self._memory.failed if name in STORED]
         if problem:
             self._readiness.down(DEPENDENCY, f"{problem}; context without {', '.join(failed)}")
         elif not failed:
@@ -147,13 +153,6 @@ class Warmup:
         except (Unavailable, QueryFailed, TimeoutError):
             return now - BLIND_REPLAY
         return max(min(newest, now) - MARGIN, oldest) if newest else oldest
-
-    async def _load_devices(self) -> None:
-        devices = await self._queries.devices()
-        self._device_lookup.every = DEVICES_EVERY if devices else WHILE_NONE
-        if devices != self._devices:
-            self._devices = devices
-            self._memory.set_devices(Inventory(devices))
 
     async def _load_history(self) -> None:
         cutoff = self._memory.cutoff or self._clock()

@@ -26,7 +26,13 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             recover=wiring.recover,
             commit=wiring.recorder.commit,
             settled=wiring.recorder.settled,
-            background=[wiring.watch, wiring.recorder.keep_flushing, wiring.audit],
+            background=[
+                wiring.watch,
+                wiring.recorder.keep_flushing,
+                wiring.audit,
+                wiring.devices.keep_published,
+                wiring.ship.keep,
+            ],
         )
 
 

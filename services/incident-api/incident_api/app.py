@@ -15,6 +15,8 @@ from aiops_core.probe import Readiness, answer
 from aiops_core.runtime import utc_now
 from incident_api import __version__, problems
 from incident_api.auth.guard import Guard
+from incident_api.devices import routes as devices
+from incident_api.devices.desk import DeviceDesk
 from incident_api.incidents import routes as incidents
 from incident_api.incidents.desk import Desk
 from incident_api.ledger import routes as ledger
@@ -22,6 +24,8 @@ from incident_api.ledger.auditor import Auditor
 from incident_api.policy import SloPolicy
 from incident_api.problems import FieldError, ProblemDocument
 from incident_api.recorder import Recorder
+from incident_api.ship import routes as ship
+from incident_api.ship.desk import ShipDesk
 from incident_api.stats import routes as stats
 from incident_api.stats.dead_letters import DeadLetters
 from incident_api.stats.queries import StatsStore
@@ -50,6 +54,8 @@ class Parts:
     slo: SloPolicy
     ship_id: str
     tokens: dict[str, str]
+    devices: DeviceDesk
+    ship: ShipDesk
     clock: Callable[[], datetime] = utc_now
 
 
@@ -66,8 +72,9 @@ def build(parts: Parts) -> FastAPI:
     state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
     state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
     state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
-    for router in (incidents.router, stats.router, trace.router, ledger.router):
-        app.include_router(router)
+    state.devices, state.ship = parts.devices, parts.ship
+    for noun in (incidents, stats, trace, ledger, devices, ship):
+        app.include_router(noun.router)
     _probe(app, parts.readiness)
     problems.install(app)
     app.add_middleware(Guard, tokens=parts.tokens)

@@ -43,9 +43,15 @@ class ProblemDocument(BaseModel):
 class Problem(AiopsError):
     """A request that cannot be done, with the status that says why."""
 
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[FieldError] = (),
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers
+        self.status, self.detail, self.headers, self.errors = status, detail, headers, errors
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -85,7 +91,7 @@ def install(app: FastAPI) -> None:
 
 async def _known(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, Problem)
-    return problem(request.url.path, exc.status, exc.detail, exc.headers)
+    return problem(request.url.path, exc.status, exc.detail, exc.headers, exc.errors)
 
 
 async def _unavailable(request: Request, exc: Exception) -> JSONResponse:

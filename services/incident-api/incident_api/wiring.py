@@ -17,6 +17,8 @@ from aiops_core.settings import Settings
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.desk import DeviceDesk
+from incident_api.devices.store import ClickHouseDevices
 from incident_api.history import History
 from incident_api.ledger.auditor import Auditor, Watch
 from incident_api.ledger.letters import Letters
@@ -24,6 +26,8 @@ from incident_api.ledger.queries import ClickHouseLedger
 from incident_api.migrate import migrate, read
 from incident_api.policy import SloPolicy
 from incident_api.recorder import Recorder
+from incident_api.ship.desk import ShipDesk
+from incident_api.ship.policy import ShipPolicy
 from incident_api.stats.queries import ClickHouseStats
 from incident_api.trace.queries import ClickHouseTrace
 from incident_api.web import web
@@ -45,6 +49,8 @@ class Wiring:
         letters = Letters(context.bus)
         self._auditor = Auditor(ClickHouseLedger(clickhouse), letters, slo.ledger.settle)
         self.audit = Watch(self._auditor).keep_looking
+        self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
+        self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
         self.web: Web = web(build(self._parts(context, settings, store, slo)))
 
     @classmethod
@@ -64,6 +70,8 @@ class Wiring:
         days = self._retention.tables_days
         await migrate(self._clickhouse, self._settings.migrations, days)
         await self.recorder.recover(bus)
+        await self.devices.recover()
+        await self.ship.recover()
 
     async def watch(self) -> None:
         """Ask ClickHouse for a sign of life, also while there is nothing to store."""
@@ -86,6 +94,8 @@ class Wiring:
             slo=slo,
             ship_id=settings.ship_id,
             tokens=parse_tokens(settings.api_tokens),
+            devices=self.devices,
+            ship=self.ship,
         )
 
 

@@ -1,0 +1,117 @@
+"""What happens to the inventory: checked, stored, published; published again whenever the copy differs.
+
+ClickHouse is the truth, the bucket a copy of it. A kill between the two, or a broker that lost its
+disk, leaves a copy that differs: it is written anew at start and by the background loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from aiops_core.bus import Bus
+from aiops_core.device_rules import flaws_of, merged, plan
+from aiops_core.errors import Unavailable
+from aiops_core.inventory import BUCKET, KEY, Inventory
+from aiops_core.inventory_flaws import Flaw
+from aiops_core.models import Device
+from aiops_core.runtime import utc_now
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
+from incident_api.devices.models import DeviceImport, ImportReport
+from incident_api.devices.store import DeviceStore, Edition
+from incident_api.problems import FieldError, Problem
+
+log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
+
+COMPARE_EVERY = 5.0  # seconds
+TICK = timedelta(microseconds=1)
+
+
+class DeviceDesk:
+    """The inventory of this process, and the only writer of the stored and the published one."""
+
+    def __init__(
+        self, store: DeviceStore, bus: Bus, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._store, self._bus, self._clock = store, bus, clock
+        self._inventory: Inventory | None = None
+        self._newest = datetime.fromtimestamp(0, UTC)
+        self._writing = asyncio.Lock()
+
+    @property
+    def inventory(self) -> Inventory:
+        """Raises Unavailable until it has been read."""
+        if self._inventory is None:
+            raise Unavailable("incident-api is starting and waits for ClickHouse and NATS")
+        return self._inventory
+
+    async def recover(self) -> None:
+        """Read what is stored, and publish it where the copy differs."""
+        kept = await self._store.load()
+        self._inventory, self._newest = Inventory(kept.devices), kept.newest
+        await self._publish()
+
+    async def keep_published(self) -> None:
+        while True:
+            await asyncio.sleep(COMPARE_EVERY)
+            with suppress(Unavailable):  # /ready says so
+                async with self._writing:
+                    await self._publish()
+
+    async def imports(self, asked: DeviceImport, actor: str) -> ImportReport:
+        """Import, or say what an import would change. Problem 422 with the place of every mistake."""
+        given = [new.device() for new in asked.devices]
+        async with self._writing:
+            known = self.inventory
+            _refuse(flaws_of(known, given, prune=asked.prune), len(given))
+            changes = plan(known, given, prune=asked.prune)
+            after = merged(known, given, prune=asked.prune)
+            if not asked.dry_run:
+                touched = {*changes.added, *(change.id for change in changes.changed)}
+                await self._store_edition(
+                    told=[device for device in given if device.id in touched],
+                    removed=[d for d in known.devices if d.id in changes.removed],
+                    actor=actor,
+                )
+                self._inventory = after
+                _note(changes.added, sorted(touched), changes.removed, actor)
+                await self._publish()
+        return ImportReport(**changes.model_dump(), dry_run=asked.dry_run, total=len(after))
+
+    async def _store_edition(
+        self, told: Sequence[Device], removed: Sequence[Device], actor: str
+    ) -> None:
+        """With a time after that of all that is stored, whatever the clock of the host does."""
+        if not self._bus.connected:
+            raise Unavailable("NATS is away")
+        if told or removed:
+            at = max(self._clock(), self._newest + TICK)
+            await self._store.write(Edition(told, removed, at, actor))
+            self._newest = at
+
+    async def _publish(self) -> None:
+        wanted, bucket = self.inventory.to_json(), self._bus.bucket(BUCKET)
+        if await bucket.get(KEY) != wanted:
+            await bucket.put(KEY, wanted)
+            log.info("inventory published", devices=len(self.inventory))
+
+
+def _note(added: Sequence[str], told: Sequence[str], removed: Sequence[str], actor: str) -> None:
+    """Who changed the inventory is told for good: the log says all, each row its own."""
+    if told or removed:
+        log.info("devices imported", actor=actor, added=added, told=told, removed=removed)
+
+
+def _refuse(flaws: Sequence[Flaw], given: int) -> None:
+    if not flaws:
+        return
+    errors = [FieldError(field=_place(flaw, given), message=flaw.text) for flaw in flaws]
+    raise Problem(422, "; ".join(error.message for error in errors[:5]), errors=errors)
+
+
+def _place(flaw: Flaw, given: int) -> str:
+    """Where in the request; what is wrong with a known device concerns all of it."""
+    return f"body.devices.{flaw.index}.{flaw.field}" if flaw.index < given else "body.devices"

@@ -1,0 +1,91 @@
+"""Bodies of ``/api/v3/devices``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiops_core.device_rules import MOST, ImportPlan, NewDevice
+from aiops_core.inventory import Inventory
+from aiops_core.models import Device, Severity
+
+
+class DeviceImport(BaseModel):
+    """The devices to import. A known one is replaced as a whole."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    devices: Annotated[list[NewDevice], Field(max_length=MOST)]
+    dry_run: bool = Field(default=False, description="Only say what would change.")
+    prune: bool = Field(default=False, description="Remove known devices that are not among these.")
+
+
+class ImportReport(ImportPlan):
+    """What an import changed, or would change; *total* devices are known after it."""
+
+    dry_run: bool
+    total: int
+
+
+class DevicePage(BaseModel):
+    items: list[Device]
+    next_cursor: str | None = None
+
+
+class Relative(BaseModel):
+    """A device up- or downstream, so many dependencies away; *upstream* is what it needs itself."""
+
+    id: str = Field(examples=["sw-core-01"])
+    name: str
+    type: str
+    criticality: Severity
+    upstream: tuple[str, ...]
+    hops: int
+
+    @classmethod
+    def all_of(cls, inventory: Inventory, distances: Mapping[str, int]) -> list[Self]:
+        shown = {"id", "name", "type", "criticality", "upstream"}
+        return [
+            cls.model_validate(device.model_dump(include=shown) | {"hops": hops})
+            for id, hops in distances.items()
+            if (device := inventory.get(id))
+        ]
+
+
+class DeviceView(BaseModel):
+    """A device with everything that it needs and everything that needs it, nearest first."""
+
+    device: Device
+    upstream: list[Relative]
+    downstream: list[Relative]
+
+    @classmethod
+    def of(cls, inventory: Inventory, device: Device) -> Self:
+        return cls(
+            device=device,
+            upstream=Relative.all_of(inventory, inventory.above(device.id)),
+            downstream=Relative.all_of(inventory, inventory.below(device.id)),
+        )
+
+
+class Edge(BaseModel):
+    """*source* must work for *target* to work."""
+
+    source: str
+    target: str
+
+
+class Graph(BaseModel):
+    nodes: list[Device]
+    edges: list[Edge]
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> Self:
+        edges = [
+            Edge(source=device.id, target=child)
+            for device in inventory.devices
+            for child in inventory.children_of(device.id)
+        ]
+        return cls(nodes=list(inventory.devices), edges=edges)

@@ -1,0 +1,79 @@
+"""Where the inventory is remembered. Every method raises Unavailable while the store is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from pydantic import ValidationError
+
+from aiops_core.adapters.clickhouse import ClickHouse, Row
+from aiops_core.models import Device
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
+
+log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
+
+FIELDS = tuple(Device.model_fields)
+TABLE = "aiops.devices"
+COLUMNS = (*FIELDS, "updated_at", "updated_by", "removed")
+DEVICES = (
+    "SELECT id, name, type, site, criticality, upstream, owner, labels"
+    " FROM aiops.devices FINAL WHERE removed = 0 ORDER BY id"
+)
+NEWEST = "SELECT max(updated_at) FROM aiops.devices"
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What one import changes: told at *at* by *by*."""
+
+    told: Sequence[Device]
+    removed: Sequence[Device]
+    at: datetime
+    by: str
+
+
+class Kept(NamedTuple):
+    """All devices, and when the newest of them was told."""
+
+    devices: Sequence[Device]
+    newest: datetime
+
+
+class DeviceStore(Protocol):
+    async def load(self) -> Kept: ...
+
+    async def write(self, edition: Edition) -> None:
+        """All of it or nothing. Only an edition that is newer than what is kept takes effect."""
+
+
+class ClickHouseDevices:
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def load(self) -> Kept:
+        rows = await self._clickhouse.query(DEVICES)
+        [(newest,)] = await self._clickhouse.query(NEWEST)
+        return Kept([d for d in map(_device, rows) if d], newest.replace(tzinfo=UTC))
+
+    async def write(self, edition: Edition) -> None:
+        rows = [_row(device, edition, removed=0) for device in edition.told]
+        rows += [_row(device, edition, removed=1) for device in edition.removed]
+        await self._clickhouse.insert(TABLE, COLUMNS, rows)
+
+
+def _row(device: Device, edition: Edition, *, removed: int) -> tuple[object, ...]:
+    values = device.model_dump() | {"criticality": device.criticality.value}
+    return (*(values[field] for field in FIELDS), edition.at, edition.by, removed)
+
+
+def _device(row: Row) -> Device | None:
+    """None for a row that another writer made and the vocabulary does not know."""
+    try:
+        return Device.model_validate(dict(zip(FIELDS, row, strict=True)))
+    except ValidationError as exc:
+        log.warning("row left out", row=repr(row)[:200], reason=str(exc).replace("\n", " "))
+        return None

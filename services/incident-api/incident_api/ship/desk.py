@@ -1,0 +1,202 @@
+"""Declarations about the ship, kept in the bucket ``ship``: written durably before they are answered.
+
+They end by themselves; ending one early shortens it, so that it still explains what happened in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel
+
+from aiops_core.bus import Bus
+from aiops_core.errors import Unavailable
+from aiops_core.runtime import utc_now
+from aiops_core.ship import (
+    BUCKET,
+    MAINTENANCE_PREFIX,
+    MODE_KEY,
+    OUTAGE_PREFIX,
+    LinkOutage,
+    MaintenanceWindow,
+    ModeChange,
+    Ship,
+    Spell,
+)
+from aiops_core.utils import StructuredLogger
+from aiops_core.watched import watched_ship
+from incident_api import __version__
+from incident_api.devices.desk import DeviceDesk
+from incident_api.problems import Problem
+from incident_api.ship.models import NewMaintenance, NewMode, NewOutage, State
+from incident_api.ship.policy import ShipPolicy, Spells
+
+log = StructuredLogger.get_logger(name="ship", service="incident-api", version=__version__)
+
+READ_WITHIN = 5.0  # seconds
+SKEW = timedelta(minutes=1)  # that a client's clock may be ahead
+SHORTEST = timedelta(microseconds=1)
+S = TypeVar("S", MaintenanceWindow, LinkOutage)
+
+
+class ShipDesk:
+    """The only writer of the bucket; one request after the other."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        policy: ShipPolicy,
+        devices: DeviceDesk,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._bus, self._policy, self._devices, self._clock = bus, policy, devices, clock
+        self._watched = watched_ship(bus)
+        self._writing = asyncio.Lock()
+        self.keep = self._watched.keep
+
+    @property
+    def ship(self) -> Ship:
+        """Raises Unavailable until it has been read."""
+        if not self._watched.known:
+            raise Unavailable("incident-api is starting and waits for NATS")
+        return self._watched.value
+
+    @property
+    def now(self) -> datetime:
+        return self._clock()
+
+    def maintenance(self, id: str) -> MaintenanceWindow:
+        """Problem 404 for an unknown one."""
+        return _found(self.ship.maintenance, id, "maintenance window")
+
+    def outage(self, id: str) -> LinkOutage:
+        """Problem 404 for an unknown one."""
+        return _found(self.ship.outages, id, "outage")
+
+    async def recover(self) -> None:
+        await self._watched.load(READ_WITHIN)
+
+    async def set_mode(self, new: NewMode, actor: str) -> None:
+        """Nothing changes when the ship is in that mode already."""
+        now = self._clock()
+        since = new.since or now
+        if since > now + SKEW:
+            raise Problem(422, "body.since: lies in the future")
+        async with self._writing:
+            current = self.ship.mode.at(since)
+            if current is None or current.mode != new.mode or new.since:
+                change = ModeChange(mode=new.mode, since=since, by=actor, reason=new.reason)
+                await self._put(MODE_KEY, self.ship.mode.then(change))
+                log.info("mode set", actor=actor, mode=new.mode, since=since.isoformat())
+
+    async def add_maintenance(self, new: NewMaintenance, actor: str) -> MaintenanceWindow:
+        if not any(pattern.strip("*?") for pattern in (*new.devices, *new.services)):
+            raise Problem(422, "body.devices: name devices or services, not the whole ship")
+        start = self._start(new.start, new.end, self._policy.maintenance)
+        given = new.model_dump(exclude={"start", "owner"})
+        window = MaintenanceWindow(id=_new_id("m"), start=start, owner=new.owner or actor, **given)
+        async with self._writing:
+            self._room(self.ship.maintenance, self._policy.maintenance)
+            await self._declare(MAINTENANCE_PREFIX, window, actor)
+        return window
+
+    async def add_outage(self, new: NewOutage, actor: str) -> LinkOutage:
+        device = self._devices.inventory.resolve(new.device)
+        if device is None:
+            raise Problem(422, f"body.device: there is no device {new.device}")
+        start = self._start(new.start, new.end, self._policy.outages)
+        given = new.model_dump(exclude={"start", "source", "device"})
+        outage = LinkOutage(
+            id=_new_id("o"), device=device, start=start, source=new.source or actor, **given
+        )
+        async with self._writing:
+            self._room(self.ship.outages, self._policy.outages)
+            await self._declare(OUTAGE_PREFIX, outage, actor)
+        return outage
+
+    async def end_maintenance(self, id: str, actor: str) -> tuple[MaintenanceWindow, State]:
+        async with self._writing:
+            return await self._end(MAINTENANCE_PREFIX, self.maintenance(id), actor)
+
+    async def end_outage(self, id: str, actor: str) -> tuple[LinkOutage, State]:
+        async with self._writing:
+            return await self._end(OUTAGE_PREFIX, self.outage(id), actor)
+
+    def state_of(self, spell: Spell) -> State:
+        now = self._clock()
+        if now < spell.start:
+            return "planned"
+        return "running" if now < spell.end else "over"
+
+    def _start(self, start: datetime | None, end: datetime, limits: Spells) -> datetime:
+        now = self._clock()
+        start = start or now
+        if end <= max(start, now):
+            raise Problem(422, "body.end: must be after the start and lie in the future")
+        if end - start > limits.longest:
+            raise Problem(
+                422, f"body.end: at most {limits.longest_hours:g} h after the start (ship.yaml)"
+            )
+        return start
+
+    def _room(self, known: tuple[S, ...], limits: Spells) -> None:
+        if sum(self.state_of(one) != "over" for one in known) >= limits.most:
+            raise Problem(409, f"there are {limits.most} already (ship.yaml); end one first")
+
+    async def _declare(self, prefix: str, spell: Spell, actor: str) -> None:
+        await self._put(prefix + spell.id, spell)
+        log.info("declared", actor=actor, **spell.model_dump(mode="json"))
+        await self._forget_old()
+
+    async def _end(self, prefix: str, spell: S, actor: str) -> tuple[S, State]:
+        """A planned one is withdrawn, a running one ends now, one that is over stays as it is."""
+        state = self.state_of(spell)
+        log.info("ended", actor=actor, id=spell.id, was=state)
+        if state == "planned":
+            await self._delete(prefix + spell.id)
+            return spell, "withdrawn"
+        if state == "running":
+            spell = spell.model_copy(update={"end": max(self._clock(), spell.start + SHORTEST)})
+            await self._put(prefix + spell.id, spell)
+        return spell, "over"
+
+    async def _forget_old(self) -> None:
+        """Bound the bucket: what ended long ago explains no message any more."""
+        before = self._clock() - self._policy.remembered
+        for prefix, known in (
+            (MAINTENANCE_PREFIX, self.ship.maintenance),
+            (OUTAGE_PREFIX, self.ship.outages),
+        ):
+            for one in known:
+                if one.end < before:
+                    await self._delete(prefix + one.id)
+
+    async def _put(self, key: str, value: BaseModel) -> None:
+        self._check()
+        await self._bus.bucket(BUCKET).put(key, value.model_dump_json().encode())
+        await self._watched.load(READ_WITHIN)
+
+    async def _delete(self, key: str) -> None:
+        self._check()
+        await self._bus.bucket(BUCKET).delete(key)
+        await self._watched.load(READ_WITHIN)
+
+    def _check(self) -> None:
+        if not self._bus.connected:
+            raise Unavailable("NATS is away")
+
+
+def _new_id(kind: str) -> str:
+    """Short enough to be typed."""
+    return f"{kind}-{uuid4().hex[:8]}"
+
+
+def _found(known: tuple[S, ...], id: str, what: str) -> S:
+    for one in known:
+        if one.id == id:
+            return one
+    raise Problem(404, f"there is no {what} {id}")
