@@ -76,7 +76,7 @@ def _tree(
 def _leaf(one: Mapping[str, Any], *, again: bool) -> Text:
     leaf = Text(one["id"], style=SEVERITY_STYLE.get(one["criticality"], ""))
     leaf.append(f"  {one['name'] or one['type']}", style="dim")
-    return leaf.append(" (see above)", style="dim") if again else leaf
+    return leaf.append(" (again)", style="dim") if again else leaf
 
 
 def difference(report: Mapping[str, Any]) -> RenderableType:

@@ -18,6 +18,8 @@ from aiops_core.probe import Readiness
 from aiops_core.testing import MemoryBus
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
+from incident_api.devices.desk import DeviceDesk
+from incident_api.devices.memory_store import MemoryDevices
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.letters import Letters
 from incident_api.memory_ledger import MemoryLedger
@@ -25,6 +27,7 @@ from incident_api.memory_reads import MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore
 from incident_api.policy import PathSlo, SloPolicy
 from incident_api.recorder import Recorder
+from incident_api.ship.desk import ShipDesk
 from incident_api.trace.queries import TracedLog
 from incident_api.web import web
 from tests.incident_cases import (
@@ -39,6 +42,7 @@ from tests.incident_cases import (
     suppressed,
     updated,
 )
+from tests.ship_api import POLICY as SHIP_POLICY
 
 LOCAL = "http://127.0.0.1"
 API = "/api/v3"
@@ -72,9 +76,12 @@ async def desk() -> Desk:
     traces = MemoryTrace(store)
     slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
     auditor = Auditor(MemoryLedger(store), Letters(bus), timedelta(seconds=60))
+    devices = DeviceDesk(MemoryDevices(), bus)
+    ship = ShipDesk(bus, SHIP_POLICY, devices)
     parts = Parts(
-        recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {}
-    )
+        recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {},
+        devices=devices, ship=ship,
+    )  # fmt: skip
     return Desk(parts, store, traces, bus, recorder)
 
 

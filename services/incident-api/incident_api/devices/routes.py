@@ -74,7 +74,7 @@ async def graph(known: Known) -> Graph:
     return Graph.of(known)
 
 
-@router.get("/{name}", summary="Show one device", responses=responses(404))
+@router.get("/{name:path}", summary="Show one device", responses=responses(404))
 async def show_device(name: Name, known: Known) -> DeviceView:
     device = known.get(known.resolve(name) or "")
     if device is None:

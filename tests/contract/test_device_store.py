@@ -1,0 +1,92 @@
+"""What incident-api expects of the store of its devices: the same in memory and of ClickHouse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.errors import Unavailable
+from aiops_core.local import clickhouse as embedded
+from aiops_core.models import Device
+from aiops_core.retention import RetentionPolicy
+from incident_api.devices.memory_store import MemoryDevices
+from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition
+from incident_api.migrate import migrate
+from tests.conftest import NOON, ROOT
+
+CORE = Device(
+    id="core", name="Core ✓", type="switch", site="deck 3", criticality="critical",
+    upstream=("b", "a"), owner="it", labels={"ip": "::1", "hostname": "core.ship"},
+)  # fmt: skip
+PLAIN = Device(id="plain")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
+
+
+@pytest.fixture(params=["memory", "clickhouse"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[DeviceStore]:
+    if request.param == "memory":
+        yield MemoryDevices()
+        return
+    async with ClickHouse.open(request.getfixturevalue("engine")) as clickhouse:
+        days = RetentionPolicy.load(ROOT / "policies").tables_days
+        await migrate(clickhouse, ROOT / "clickhouse", days)
+        await clickhouse.execute("TRUNCATE TABLE aiops.devices")
+        yield ClickHouseDevices(clickhouse)
+
+
+def edition(minutes: int, *told: Device, removed: tuple[Device, ...] = ()) -> Edition:
+    return Edition(told, removed, NOON + timedelta(minutes=minutes), "eto")
+
+
+async def test_nothing_is_kept_at_first(store):
+    kept = await store.load()
+    assert (list(kept.devices), kept.newest) == ([], datetime.fromtimestamp(0, UTC))
+
+
+async def test_devices_come_back_whole_and_once_by_id(store):
+    await store.write(edition(0, PLAIN, CORE.model_copy(update={"name": "old"})))
+    await store.write(edition(1, CORE))
+    kept = await store.load()
+    assert list(kept.devices) == [CORE, PLAIN]
+    assert kept.newest == NOON + timedelta(minutes=1)
+
+
+async def test_what_was_removed_is_gone_until_it_is_told_again(store):
+    await store.write(edition(0, PLAIN, CORE))
+    await store.write(edition(1, removed=(PLAIN,)))
+    assert list((await store.load()).devices) == [CORE]
+    await store.write(edition(2, PLAIN))
+    assert list((await store.load()).devices) == [CORE, PLAIN]
+
+
+async def test_an_older_edition_takes_no_effect(store):
+    await store.write(edition(5, CORE))
+    await store.write(edition(1, CORE.model_copy(update={"name": "old"})))
+    assert list((await store.load()).devices) == [CORE]
+
+
+async def test_a_row_that_nobody_understands_costs_only_itself(engine):
+    async with ClickHouse.open(engine) as clickhouse:
+        await migrate(
+            clickhouse, ROOT / "clickhouse", RetentionPolicy.load(ROOT / "policies").tables_days
+        )
+        await clickhouse.execute("TRUNCATE TABLE aiops.devices")
+        store = ClickHouseDevices(clickhouse)
+        await store.write(edition(0, CORE))
+        columns = ("id", "criticality", "updated_at")
+        await clickhouse.insert("aiops.devices", columns, [("x", "enormous", NOON)])
+        assert list((await store.load()).devices) == [CORE]
+
+
+async def test_a_store_that_is_away_says_so():
+    async with ClickHouse.open("clickhouse://default@127.0.0.1:1/") as nobody:
+        with pytest.raises(Unavailable):
+            await ClickHouseDevices(nobody).load()
