@@ -121,7 +121,10 @@ async def test_mode_and_maintenance_reach_the_next_anomaly_by_its_own_time(fleet
     assert again.context.maintenance == during.context.maintenance
 
 
-async def test_an_import_while_the_store_is_away_is_done_whole_or_not_at_all(fleet, sink):
+async def test_an_import_while_the_store_is_away_is_done_whole_or_not_at_all(fleet, sink, tmp_path):
+    file = tmp_path / "devices.csv"
+    file.write_text(DEVICES.format(upstream="core"))
+    aiops(fleet, "devices", "import", str(file))
     async with httpx.AsyncClient(base_url=f"{fleet.settings.api_url}/api/v3", timeout=60) as api:
         pid = fleet.kill("clickhouse")
         answer = await api.post("/devices/import", json={"devices": [{"id": "new"}]})
