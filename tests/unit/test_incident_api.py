@@ -77,9 +77,10 @@ async def desk() -> Desk:
     slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
     auditor = Auditor(MemoryLedger(store), Letters(bus), timedelta(seconds=60))
     devices = DeviceDesk(MemoryDevices(), bus)
+    ship = ShipDesk(bus, SHIP_POLICY, devices)
     parts = Parts(
         recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {},
-        devices, ShipDesk(bus, SHIP_POLICY, devices),
+        devices=devices, ship=ship,
     )  # fmt: skip
     return Desk(parts, store, traces, bus, recorder)
 

@@ -73,8 +73,8 @@ def build(parts: Parts) -> FastAPI:
     state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
     state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
     state.devices, state.ship = parts.devices, parts.ship
-    for nouns in (incidents, stats, trace, ledger, devices, ship):
-        app.include_router(nouns.router)
+    for noun in (incidents, stats, trace, ledger, devices, ship):
+        app.include_router(noun.router)
     _probe(app, parts.readiness)
     problems.install(app)
     app.add_middleware(Guard, tokens=parts.tokens)
