@@ -1,6 +1,7 @@
 """The vocabulary: what is accepted, what is refused, what is derived."""
 
 from datetime import datetime, timedelta, timezone
+from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 from pydantic import ValidationError
@@ -91,6 +92,11 @@ def test_a_finding_keeps_its_identity_from_detection_to_correlation():
     enriched = EnrichedAnomaly.model_validate(found.model_dump())
     assert enriched.anomaly_id == found.anomaly_id
     assert found.anomaly_id != anomaly(detector="level").anomaly_id
+
+
+@pytest.mark.parametrize("cause", [("",), ("a", "bc"), ("Brücke", "x" * 500)])
+def test_a_derived_id_is_the_uuid5_of_its_parts(cause):
+    assert derived_id(*cause) == str(uuid5(NAMESPACE_OID, "\x1f".join(cause)))
 
 
 def test_derived_ids_depend_on_every_part_and_its_place():
