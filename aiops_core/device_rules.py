@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from aiops_core.inventory import Inventory
 from aiops_core.inventory_flaws import Flaw, find_flaws
 from aiops_core.inventory_names import shared_aliases
 from aiops_core.models import Device, Record, Severity
 
-MOST = 10_000  # devices; as JSON they must fit into one message of the broker
+MOST = 10_000  # devices
+BYTES_MOST = 4 * 1024 * 1024  # of all devices as JSON; they must fit into one message of the broker
 LABELS_MOST = 32
 
 # An id stands in URLs, in lists and on command lines.
 Id = Annotated[str, Field(pattern=r"^\w[^\s,;|/?#]*$", max_length=128)]
-Word = Annotated[str, Field(max_length=200)]
+Word = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
 Key = Annotated[str, Field(pattern=r"^[^\s=;|]+$", max_length=64)]
+Value = Annotated[  # stands in lists of a spreadsheet
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^;|\x00-\x1f\x7f]*$")
+]
 
 
 class NewDevice(Device):
@@ -31,7 +37,7 @@ class NewDevice(Device):
     criticality: Severity = Severity.MEDIUM
     upstream: Annotated[tuple[Id, ...], Field(max_length=64)] = ()
     owner: Word = ""
-    labels: Annotated[dict[Key, Word], Field(max_length=LABELS_MOST)] = Field(default_factory=dict)
+    labels: Annotated[dict[Key, Value], Field(max_length=LABELS_MOST)] = Field(default_factory=dict)
 
     def device(self) -> Device:
         return Device.model_validate(self.model_dump())

@@ -63,7 +63,7 @@ class _Ordered(StrEnum):
 
     @cached_property
     def rank(self) -> int:
-        return list(type(self)).index(self)
+        return type(self)._member_names_.index(self._name_)
 
     def __lt__(self, other: str) -> bool:
         return self.rank < type(self)(other).rank

@@ -90,11 +90,11 @@ class MaintenanceWindow(Spell):
     owner: Text
     reason: Text
 
-    def covers(self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()) -> bool:
-        """Whether *device*, which needs *upstream*, and *service* on it are worked on at that time."""
-        return self.holds(at) and self.concerns(device, upstream) and _any(self.services, service)
+    def concerns(self, device: str, service: str, upstream: Sequence[str] = ()) -> bool:
+        """Whether it is, at its time, about *service* on *device*, which needs *upstream*."""
+        return self.matches(device, upstream) and _any(self.services, service)
 
-    def concerns(self, device: str, upstream: Sequence[str] = ()) -> bool:
+    def matches(self, device: str, upstream: Sequence[str] = ()) -> bool:
         """Whether *device*, which needs *upstream*, is one of those that are worked on."""
         return _any(self.devices, *((device, *upstream) if self.dependants else (device,)))
 
@@ -149,8 +149,9 @@ class Ship(Record):
         self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()
     ) -> MaintenanceWindow | None:
         """The window that ends last of those that cover *service* on *device*."""
-        covering = [w for w in self.maintenance if w.covers(device, service, at, upstream)]
-        return max(covering, key=lambda window: window.end, default=None)
+        holding = (window for window in self.maintenance if window.holds(at))
+        concerned = [window for window in holding if window.concerns(device, service, upstream)]
+        return max(concerned, key=lambda window: window.end, default=None)
 
     def outage_of(self, devices: Sequence[str], at: datetime) -> LinkOutage | None:
         """The outage of the first of *devices* (one with its upstream, nearest first) that has one."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiops_core.device_file import BadFile, DeviceFile, read_devices, write_devices
+from aiops_core.device_rules import NewDevice
 from aiops_core.errors import Misconfigured
+from aiops_core.models import Severity
 from aiops_core.simulator.inventory import SHIP
 
 
@@ -29,6 +34,33 @@ def test_what_was_written_is_read(tmp_path):
     write_devices(out, SHIP.devices)
     found = read(tmp_path, out.getvalue())
     assert tuple(new.device() for new in found.devices) == SHIP.devices
+
+
+IDS = st.text("abzÄ0_.:-", min_size=1, max_size=6).filter(lambda id: id[0] not in ".:-")
+WORDS = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=12)
+VALUES = WORDS.map(lambda word: word.replace(";", "").replace("|", ""))
+WRITTEN = st.builds(
+    NewDevice,
+    id=IDS,
+    name=WORDS,
+    type=WORDS.filter(str.strip),
+    site=WORDS,
+    criticality=st.sampled_from(Severity),
+    upstream=st.lists(IDS, max_size=3).map(tuple),
+    owner=WORDS,
+    labels=st.dictionaries(st.sampled_from(["ip", "hostname", "vlan"]), VALUES),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(WRITTEN, max_size=4))
+def test_whatever_the_api_takes_survives_a_file(devices):
+    out = io.StringIO(newline="")
+    write_devices(out, devices)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "d.csv"
+        file.write_text(out.getvalue(), "utf-8", newline="")
+        assert read_devices(file).devices == devices
 
 
 def test_columns_may_be_left_out_and_come_in_any_order(tmp_path):
@@ -62,7 +94,8 @@ def test_every_mistake_of_a_csv_file_has_its_line(tmp_path):
         ",,low,,\n"
     )
     said = mistakes(tmp_path, text)
-    assert [one.split(": ")[0] for one in said] == [f"ship.csv:{n}" for n in (4, 5, 6, 7, 7, 8)]
+    assert [one.split(": ")[0] for one in said] == [f"ship.csv:{n}" for n in (2, 4, 5, 6, 7, 7, 8)]
+    assert said.pop(0).startswith("ship.csv:2: name: ")
     assert said[0].startswith("ship.csv:4: criticality: Input should be 'low', 'medium', 'high' or")
     assert said[0].endswith("(it is 'enormous')")
     assert said[1] == "ship.csv:5: 3 cells, but the header has 5 columns"

@@ -184,7 +184,7 @@ class TestMemory:
         kept, first = memory(), anomaly(1)
         stored = SimilarAnomaly(anomaly_id=first.anomaly_id, ts=NOON, severity="low", msg="m")
         kept.observe(first)
-        kept.similar.add(compute_fingerprint(first), stored)
+        kept.similar.put(compute_fingerprint(first), stored)
         assert len(kept.observe(anomaly(2)).similar_7d) == 1
 
     def test_the_devices_last_incident_goes_before_the_services(self):

@@ -194,6 +194,15 @@ async def test_a_clock_that_goes_back_does_not_lose_an_import(aboard, client):
     assert aboard.devices.inventory.get("core").criticality == "high"
 
 
+async def test_more_than_one_message_of_the_broker_can_hold_is_refused(client, monkeypatch):
+    monkeypatch.setattr(module, "BYTES_MOST", 1000)
+    many = [{"id": f"d{n}"} for n in range(20)]
+    answer = await client.post(f"{API}/import", json={"devices": many})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("all devices together would take ")
+    assert await ids(client) == []
+
+
 async def test_while_something_is_away_nothing_is_half_done(aboard, client):
     aboard.bus.connected = False
     answer = await client.post(f"{API}/import", json={"devices": [CORE]})

@@ -36,7 +36,7 @@ def change(mode: str, at: datetime) -> ModeChange:
 
 
 def test_a_window_holds_from_its_start_until_just_before_its_end():
-    held = [window().covers("sw-1", "kernel", NOON + n * HOUR / 2) for n in (-1, 0, 1, 2)]
+    held = [window().holds(NOON + n * HOUR / 2) for n in (-1, 0, 1, 2)]
     assert held == [False, True, True, False]
 
 
@@ -54,7 +54,7 @@ def test_a_window_holds_from_its_start_until_just_before_its_end():
     ],
 )
 def test_a_window_is_about_what_its_patterns_name(fields, covered):
-    assert window(**fields).covers("sw-1", "kernel", NOON, upstream=("dist", "core")) == covered
+    assert window(**fields).concerns("sw-1", "kernel", ("dist", "core")) == covered
 
 
 def test_of_several_windows_the_one_that_ends_last_is_told():

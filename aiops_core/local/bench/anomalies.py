@@ -12,7 +12,7 @@ from datetime import datetime
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.bus import Outgoing
 from aiops_core.ingest.sink import Publisher
-from aiops_core.inventory import BUCKET, KEY, Inventory
+from aiops_core.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
@@ -118,9 +118,3 @@ async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
             yield AnomalySink(publisher)
         finally:
             publishing.cancel()
-
-
-async def tell_devices(settings: Settings, inventory: Inventory) -> None:
-    """Give the fleet the graph, as an import of devices does."""
-    async with open_bus(settings) as bus:
-        await bus.bucket(BUCKET).put(KEY, inventory.to_json())

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from aiops_core.errors import Unavailable
 from aiops_core.local.bench import relay
-from aiops_core.local.bench.anomalies import Anomalies, graph, open_sink, tell_devices
+from aiops_core.local.bench.anomalies import Anomalies, graph, open_sink
 from aiops_core.local.bench.report import latencies, usages
 from aiops_core.local.bench.run import Limit, Outcome, Parts, Say, limit, measured, running
+from aiops_core.local.demo_setup import load_inventory
 from aiops_core.local.fleet_plan import Plan
 from aiops_core.runtime import utc_now
 
@@ -44,7 +45,7 @@ async def bench(plan: Plan, *, rate: float, seconds: float, say: Say) -> Pipelin
     async with running(plan) as parts:
         load = Anomalies(count, rate)
         began = utc_now()
-        await tell_devices(parts.settings, graph(load.devices))
+        await load_inventory(plan.api_url, graph(load.devices).devices)
         async with open_sink(parts.settings) as sink:
             await measured(parts, Anomalies(WARM_UP, rate), sink)
             say(f"fleet, {rate:g} anomalies/s for {seconds:g} s")

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.inventory import Inventory
 from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
-from aiops_core.ship import Ship
+from aiops_core.ship import MaintenanceWindow, Ship
 from enrichment_service.counts import DAY, Key, MinuteCounts, minute_of
 from enrichment_service.policy import Health
-from enrichment_service.similar import SimilarAnomalies, as_similar, keep
+from enrichment_service.similar import SimilarAnomalies, keep
 
 A = TypeVar("A", bound=Anomaly)
 ServiceHealth = Literal["healthy", "degraded", "failing", "unknown"]
@@ -30,7 +30,31 @@ LOOKUPS = (DEVICES, SHIP, HISTORY, SIMILAR, INCIDENTS)
 
 SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times what can be in flight
 INCIDENTS_KEPT = 20_000
+WINDOWS_KEPT = 10_000  # devices and services
 UPSTREAM_SHOWN = 8  # devices, nearest first; they travel in every message
+
+
+class Case(NamedTuple):
+    """An anomaly with what it is looked up by, each computed once."""
+
+    anomaly: Anomaly
+    id: str
+    fingerprint: str
+    minute: int
+    type_key: Key
+    service_key: Key
+
+    @classmethod
+    def of(cls, anomaly: Anomaly) -> Case:
+        ship, device = anomaly.ship_id, anomaly.device
+        return cls(
+            anomaly,
+            anomaly.anomaly_id,
+            compute_fingerprint(anomaly),
+            minute_of(anomaly.ts),
+            (ship, device, anomaly.anomaly_type),
+            (ship, device, anomaly.service),
+        )
 
 
 class Memory:
@@ -47,6 +71,8 @@ class Memory:
         self._services = MinuteCounts()  # by ship, device, service
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._incidents: OrderedDict[Key, LastIncident] = OrderedDict()
+        # The windows that concern a device and service, whenever they hold: patterns match slowly.
+        self._windows: OrderedDict[Key, tuple[MaintenanceWindow, ...]] = OrderedDict()
 
     # -- the stream -------------------------------------------------------------------------------
 
@@ -59,40 +85,42 @@ class Memory:
 
     def observe(self, anomaly: Anomaly) -> AnomalyContext:
         """The context of a located *anomaly*, which from now on is part of the others' context."""
-        fingerprint = compute_fingerprint(anomaly)
-        context = self._around(anomaly, fingerprint, own=self._counted(anomaly))
-        self.record(anomaly, fingerprint)
+        case = Case.of(anomaly)
+        context = self._around(case, own=self._counted(case))
+        self._record(case)
         return context
 
-    def record(self, anomaly: Anomaly, fingerprint: str | None = None) -> None:
+    def record(self, anomaly: Anomaly) -> None:
         """Count a located *anomaly* once; what was detected before the cut-off is left to the store."""
-        if not self._is_old(anomaly) and anomaly.anomaly_id not in self._seen:
-            minute = minute_of(anomaly.ts)
-            self._types.add(_type_key(anomaly), minute)
-            self._services.add(_service_key(anomaly), minute)
-            keep(self._seen, anomaly.anomaly_id, None, SEEN_KEPT)
-        self.similar.add(fingerprint or compute_fingerprint(anomaly), as_similar(anomaly))
+        self._record(Case.of(anomaly))
+
+    def _record(self, case: Case) -> None:
+        if not self._is_old(case.anomaly) and case.id not in self._seen:
+            self._types.add(case.type_key, case.minute)
+            self._services.add(case.service_key, case.minute)
+            keep(self._seen, case.id, None, SEEN_KEPT)
+        self.similar.add(case.fingerprint, case.id, case.anomaly)
 
     def _is_old(self, anomaly: Anomaly) -> bool:
         detected = anomaly.stages.get("detect")
         return detected is not None and self.cutoff is not None and detected < self.cutoff
 
-    def _counted(self, anomaly: Anomaly) -> int:
-        """1 when *anomaly* is already among the counts, else 0."""
-        if self._is_old(anomaly):
+    def _counted(self, case: Case) -> int:
+        """1 when the anomaly is already among the counts, else 0."""
+        if self._is_old(case.anomaly):
             return int(HISTORY not in self.failed)
-        return int(anomaly.anomaly_id in self._seen)
+        return int(case.id in self._seen)
 
-    def _around(self, anomaly: Anomaly, fingerprint: str, own: int) -> AnomalyContext:
-        upstream = self.inventory.upstream_of(anomaly.device)
-        key, minute = _type_key(anomaly), minute_of(anomaly.ts)
+    def _around(self, case: Case, own: int) -> AnomalyContext:
+        anomaly, device = case.anomaly, case.anomaly.device
+        upstream = self.inventory.upstream_of(device)
         return AnomalyContext(
-            device=self.inventory.get(anomaly.device),
+            device=self.inventory.get(device),
             upstream=tuple(self._devices(upstream[:UPSTREAM_SHOWN])),
-            count_1h=max(self._types.within(key, minute, 60) - own, 0),
-            count_24h=max(self._types.within(key, minute, DAY) - own, 0),
-            similar_7d=self.similar.before(anomaly, fingerprint),
-            service_health=self._health_of(anomaly, minute, own),
+            count_1h=max(self._types.within(case.type_key, case.minute, 60) - own, 0),
+            count_24h=max(self._types.within(case.type_key, case.minute, DAY) - own, 0),
+            similar_7d=self.similar.before(case.fingerprint, case.id, anomaly.ts),
+            service_health=self._health_of(case, own),
             last_incident=self._last_incident(anomaly),
             ship_mode=self.ship.mode_at(anomaly.ts),
             maintenance=self._maintenance_of(anomaly, upstream),
@@ -100,10 +128,10 @@ class Memory:
             failed=self.failed,
         )
 
-    def _health_of(self, anomaly: Anomaly, minute: int, own: int) -> ServiceHealth:
+    def _health_of(self, case: Case, own: int) -> ServiceHealth:
         """Counts can only be too low while history is missing: then no service is called healthy."""
         rules = self._health
-        others = self._services.within(_service_key(anomaly), minute, rules.window_minutes) - own
+        others = self._services.within(case.service_key, case.minute, rules.window_minutes) - own
         if others + 1 >= rules.failing:
             return "failing"
         if others + 1 >= rules.degraded:
@@ -124,12 +152,16 @@ class Memory:
         self, anomaly: Anomaly, upstream: tuple[str, ...]
     ) -> MaintenanceNote | None:
         """By the anomaly's own time: one that comes late still falls into the window."""
-        window = self.ship.maintenance_of(anomaly.device, anomaly.service, anomaly.ts, upstream)
-        if window is None:
+        key = (anomaly.device, anomaly.service)
+        windows = self._windows.get(key)
+        if windows is None:
+            windows = tuple(w for w in self.ship.maintenance if w.concerns(*key, upstream))
+            keep(self._windows, key, windows, WINDOWS_KEPT)
+        holding = [window for window in windows if window.holds(anomaly.ts)]
+        if not holding:
             return None
-        return MaintenanceNote(
-            id=window.id, owner=window.owner, reason=window.reason, end=window.end
-        )
+        last = max(holding, key=lambda window: window.end)
+        return MaintenanceNote(id=last.id, owner=last.owner, reason=last.reason, end=last.end)
 
     # -- what the store and the buckets bring --------------------------------------------------------------------------------
 
@@ -144,6 +176,7 @@ class Memory:
     def set_devices(self, inventory: Inventory) -> None:
         """Replace the inventory; counts of what turns out to be a known device become that device's."""
         self.inventory = inventory
+        self._windows.clear()
         for counts in (self._types, self._services):
             for key in counts:
                 id = inventory.resolve(key[1])
@@ -154,6 +187,7 @@ class Memory:
     def set_ship(self, ship: Ship) -> None:
         """Replace what people declared about the ship."""
         self.ship = ship
+        self._windows.clear()
         self.found(SHIP)
 
     def add_counts(
@@ -183,11 +217,3 @@ class Memory:
             "incidents": len(self._incidents),
             "seen": len(self._seen),
         }
-
-
-def _type_key(anomaly: Anomaly) -> Key:
-    return (anomaly.ship_id, anomaly.device, anomaly.anomaly_type)
-
-
-def _service_key(anomaly: Anomaly) -> Key:
-    return (anomaly.ship_id, anomaly.device, anomaly.service)

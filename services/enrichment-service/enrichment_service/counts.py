@@ -11,6 +11,7 @@ Key = tuple[str, ...]
 Blocks = dict[int, "array[int]"]
 
 DAY = 24 * 60  # minutes
+WHOLE = 60  # place of an hour's own sum, after its minutes
 BLOCKS_KEPT = 50  # hours of one key; 25 make a day, the rest is for late events and wrong clocks
 KEYS_KEPT = 10_000  # at most some 100 MB, some 4 MB for a ship of 40 devices
 
@@ -35,7 +36,9 @@ class MinuteCounts:
 
     def add(self, key: Key, minute: int, number: int = 1) -> None:
         hour, place = divmod(minute, 60)
-        self._block(key, hour)[place] += number
+        block = self._block(key, hour)
+        block[place] += number
+        block[WHOLE] += number
 
     def within(self, key: Key, minute: int, minutes: int) -> int:
         """Events in the last *minutes* up to the end of *minute*."""
@@ -53,7 +56,7 @@ class MinuteCounts:
         """Count under *new* what was counted under *old*."""
         for hour, block in self._series.pop(old, {}).items():
             mine = self._block(new, hour)
-            for place, number in enumerate(block):
+            for place, number in enumerate(block):  # the whole hour among them
                 mine[place] += number
 
     def _block(self, key: Key, hour: int) -> array[int]:
@@ -62,7 +65,7 @@ class MinuteCounts:
         if len(self._series) > self._keys_kept:
             self._series.popitem(last=False)
         if hour not in blocks:
-            blocks[hour] = array("Q", bytes(60 * 8))
+            blocks[hour] = array("Q", bytes((WHOLE + 1) * 8))
             if len(blocks) > BLOCKS_KEPT:
                 del blocks[next(iter(blocks))]
         return blocks[hour]
@@ -71,5 +74,5 @@ class MinuteCounts:
 def _part(block: array[int], first: int, last: int) -> int:
     """The sum of the minutes *first* to *last* of an hour; both may lie outside of it."""
     if first <= 0 and last >= 59:
-        return sum(block)
-    return sum(block[max(first, 0) : last + 1])
+        return block[WHOLE]
+    return sum(block[max(first, 0) : min(last + 1, WHOLE)])

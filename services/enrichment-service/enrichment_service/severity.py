@@ -60,7 +60,7 @@ def _steps(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> I
 def _declared(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
     """What people said of the ship: it is in a mode that explains this, or somebody works on it."""
     for rule in rules.ship:
-        if _applies(rule, anomaly, context):
+        if context.ship_mode in rule.modes and _applies(rule, anomaly, context):
             yield Step(rule.steps, f"{context.ship_mode}: {rule.reason}")
     if window := context.maintenance:
         words = f"maintenance until {window.end:%H:%M} UTC by {window.owner}: {window.reason}"
@@ -70,8 +70,7 @@ def _declared(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -
 def _applies(rule: ShipRule, anomaly: Anomaly, context: AnomalyContext) -> bool:
     kind = context.device.type if context.device else "unknown"
     return (
-        context.ship_mode in rule.modes
-        and (not rule.domains or anomaly.domain in rule.domains)
+        (not rule.domains or anomaly.domain in rule.domains)
         and _matches(rule.devices, anomaly.device)
         and _matches(rule.device_types, kind)
         and _matches(rule.services, anomaly.service)

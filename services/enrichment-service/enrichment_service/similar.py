@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from aiops_core.models import Anomaly, SimilarAnomaly
@@ -26,23 +26,38 @@ class SimilarAnomalies:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def before(self, anomaly: Anomaly, fingerprint: str) -> tuple[SimilarAnomaly, ...]:
-        """Up to 5 others of the 7 days before *anomaly*, newest first."""
-        itself, oldest = anomaly.anomaly_id, anomaly.ts - AGE
-        others = (
+    def before(self, fingerprint: str, id: str, ts: datetime) -> tuple[SimilarAnomaly, ...]:
+        """Up to 5 of the 7 days before *ts* other than *id*, newest first."""
+        oldest = ts - AGE
+        others = [
             s
             for s in self._kept.get(fingerprint, ())
-            if s.anomaly_id != itself and oldest <= s.ts <= anomaly.ts
-        )
-        return tuple(others)[:SHOWN]
+            if s.anomaly_id != id and oldest <= s.ts <= ts
+        ]
+        return tuple(others[:SHOWN])
 
-    def add(self, fingerprint: str, similar: SimilarAnomaly) -> None:
-        """Keep *similar* if it is among the newest."""
+    def add(self, fingerprint: str, id: str, anomaly: Anomaly) -> None:
+        """Keep *anomaly* if it is among the newest."""
+        known = self._kept.get(fingerprint, ())
+        late = len(known) == EACH_KEPT and anomaly.ts < known[-1].ts
+        if not late and all(s.anomaly_id != id for s in known):
+            similar = SimilarAnomaly(
+                anomaly_id=id,
+                ts=anomaly.ts,
+                severity=anomaly.severity,
+                msg=anomaly.msg[:MSG_KEPT],
+            )
+            self.put(fingerprint, similar)
+
+    def put(self, fingerprint: str, similar: SimilarAnomaly) -> None:
+        """Keep *similar*, which may be known already, if it is among the newest."""
         known = self._kept.get(fingerprint, ())
         if any(s.anomaly_id == similar.anomaly_id for s in known):
             return
-        newest = sorted([similar, *known], key=lambda s: s.ts, reverse=True)[:EACH_KEPT]
-        keep(self._kept, fingerprint, tuple(newest), FINGERPRINTS_KEPT)
+        newest = [similar, *known]
+        if known and similar.ts < known[0].ts:
+            newest.sort(key=lambda s: s.ts, reverse=True)
+        keep(self._kept, fingerprint, tuple(newest[:EACH_KEPT]), FINGERPRINTS_KEPT)
 
     def set_membership(self, fingerprint: str, anomaly_id: str, incident_id: str) -> None:
         """Say of an earlier anomaly in which incident it ended."""
@@ -52,15 +67,6 @@ class SimilarAnomalies:
             self._kept[fingerprint] = tuple(
                 s.model_copy(update=update) if s.anomaly_id == anomaly_id else s for s in known
             )
-
-
-def as_similar(anomaly: Anomaly) -> SimilarAnomaly:
-    return SimilarAnomaly(
-        anomaly_id=anomaly.anomaly_id,
-        ts=anomaly.ts,
-        severity=anomaly.severity,
-        msg=anomaly.msg[:MSG_KEPT],
-    )
 
 
 def keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:

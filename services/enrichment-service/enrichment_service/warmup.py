@@ -163,7 +163,7 @@ class Warmup:
     async def _load_similar(self) -> None:
         rows = await self._queries.similar(self._clock() - SIMILAR_AGE)
         async for fingerprint, similar in _politely(rows):
-            self._memory.similar.add(fingerprint, similar)
+            self._memory.similar.put(fingerprint, similar)
 
     async def _load_incidents(self) -> None:
         """All that is needed of the past once, afterwards what was stored since the time before."""

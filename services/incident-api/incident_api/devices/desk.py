@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.bus import Bus
-from aiops_core.device_rules import flaws_of, merged, plan
+from aiops_core.device_rules import BYTES_MOST, flaws_of, merged, plan
 from aiops_core.errors import Unavailable
 from aiops_core.inventory import BUCKET, KEY, Inventory
 from aiops_core.inventory_flaws import Flaw
@@ -69,6 +69,7 @@ class DeviceDesk:
             _refuse(flaws_of(known, given, prune=asked.prune), len(given))
             changes = plan(known, given, prune=asked.prune)
             after = merged(known, given, prune=asked.prune)
+            _fits(after)
             if not asked.dry_run:
                 touched = {*changes.added, *(change.id for change in changes.changed)}
                 await self._store_edition(
@@ -103,6 +104,14 @@ def _note(added: Sequence[str], told: Sequence[str], removed: Sequence[str], act
     """Who changed the inventory is told for good: the log says all, each row its own."""
     if told or removed:
         log.info("devices imported", actor=actor, added=added, told=told, removed=removed)
+
+
+def _fits(inventory: Inventory) -> None:
+    size = len(inventory.to_json())
+    if size > BYTES_MOST:
+        raise Problem(
+            422, f"all devices together would take {size} bytes as JSON, at most {BYTES_MOST} fit"
+        )
 
 
 def _refuse(flaws: Sequence[Flaw], given: int) -> None:

@@ -134,7 +134,7 @@ def _window(
     covers = [
         device.id
         for device in known.devices
-        if window.devices and window.concerns(device.id, known.upstream_of(device.id))
+        if window.devices and window.matches(device.id, known.upstream_of(device.id))
     ]
     return MaintenanceView(window=window, state=state or desk.state_of(window), covers=covers)
 
