@@ -66,7 +66,7 @@ GONE = by_time(
 ERRORS = by_time(
     said(["fine"] * 200),
     said(words(6) * 2, start=0.3, every=10, level="error"),
-    said(words(6) * 5, start=112.3, every=0.2, level="error"),
+    said(words(6) * 4, start=112.3, every=0.2, level="error"),
 )
 # two words by turns, then one of them and one that is rare, then as before
 TURNS = said(["tick", "tock"] * 60 + ["tick"] * 3 + ["rare"] * 40 + ["tick", "tock"] * 40)
