@@ -16,6 +16,7 @@ from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import Burst, DetectPolicy, Threshold
 from tests.conftest import ROOT, line, sample
+from tests.log_cases import LOG_DETECTORS
 
 POLICY = DetectPolicy.load(ROOT / "policies")
 JUDGEMENT = {"anomaly_type": "t", "severity": "high", "score": 0.9, "domain": "system"}
@@ -63,6 +64,7 @@ DETECTORS = {
         lambda: ThresholdDetector([Threshold.model_validate(HOT | JUDGEMENT)], KEPT),
         [sample((50, 95)[n // 10 % 2], n=10 * n) for n in range(80)],
     ),
+    **{name: case(make, entries, **more) for name, (make, entries, more) in LOG_DETECTORS.items()},
 }
 
 

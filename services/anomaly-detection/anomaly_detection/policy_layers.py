@@ -26,7 +26,6 @@ class DetectorName(StrEnum):
     BURST = "burst"
     NEW_TEMPLATE = "new_template"
     RATE = "rate"
-    ERROR_RATE = "error_rate"
     MIX = "mix"
     SILENCE = "silence"
     THRESHOLD = "threshold"

@@ -16,13 +16,18 @@ class New(Judgement):
     most_per_day: int = Field(ge=1, le=100)
 
 
-class Rate(Judgement):
-    """More lines in a *window* than *least*, and *factor* times more than ever of late."""
+class Excess(Judgement):
+    """More lines in a window than *least*, and *factor* times more than ever of late."""
+
+    least: int = Field(ge=2)
+    factor: float = Field(gt=1)
+
+
+class Rate(Excess):
+    """The same of one template; *window* and *warm_up* hold for all counts."""
 
     window: Positive
     warm_up: Positive
-    least: int = Field(ge=2)
-    factor: float = Field(gt=1)
 
 
 class Drop(Judgement):
@@ -60,6 +65,6 @@ class Templates(Section):
     new: New
     rate: Rate
     drop: Drop
-    errors: Rate
+    errors: Excess
     mix: Mix
     silence: Silence

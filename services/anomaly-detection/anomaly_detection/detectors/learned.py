@@ -10,7 +10,7 @@ from anomaly_detection.detectors.domains import domains
 from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
-from anomaly_detection.detectors.rate import ErrorRateDetector, RateDetector
+from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.policy import DetectPolicy
 
@@ -22,8 +22,7 @@ def learned(
     rules, kept, of = policy.templates, policy.series_kept, domains(policy)
     return (
         NewTemplateDetector(rules.new, lines, of, kept),
-        RateDetector(rules.rate, rules.drop, lines, of, kept),
-        ErrorRateDetector(rules.errors, harmless, of, kept),
+        RateDetector(rules, lines, harmless, of, kept),
         MixDetector(rules.mix, lines, of, kept),
         SilenceDetector(rules.silence, kept),
     )

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Snapshot
-from anomaly_detection.templates.mining import Miner, Sighting
+from anomaly_detection.detectors.base import Key, Snapshot
+from anomaly_detection.templates.mining import Miner, News, Template
 
 SHIPS = 8  # of one host; the one that was heard longest ago is forgotten
-PAUSE = timedelta(
-    minutes=10
-)  # of a device that is still observed; longer ones say nothing about it
-NONE = timedelta(0)
+PAUSE = 600.0  # seconds of a device that is still listened to; longer pauses say nothing about it
 TEXT_SHOWN = 90  # characters of a template in a sentence
+
+
+class Heard(NamedTuple):
+    """A line as the learning detectors see it: of which device, when (seconds), and what."""
+
+    device: Key
+    at: float
+    template: Template
+    group: str
+    news: News
 
 
 class Lines:
@@ -28,14 +36,19 @@ class Lines:
         self._kept = kept
         self._miners: OrderedDict[str, Miner] = OrderedDict()
         self._entry: LogEntry | None = None
-        self._sighting: Sighting | None = None
+        self._heard: Heard | None = None
 
-    def of(self, entry: LogEntry) -> Sighting:
-        """The template of *entry* and its news; every detector that asks is told the same."""
-        if entry is not self._entry or self._sighting is None:
-            self._sighting = self._miner(entry.ship_id).learn(entry.msg)
+    def of(self, entry: LogEntry) -> Heard:
+        """*entry* and its template; every detector that asks is told the same, the news too."""
+        if entry is not self._entry or self._heard is None:
             self._entry = entry
-        return self._sighting
+            ship_id = entry.ship_id
+            self._heard = Heard(
+                (ship_id, entry.device_id or entry.host),
+                entry.ts.timestamp(),
+                *self._miner(ship_id).learn(entry.msg),
+            )
+        return self._heard
 
     def snapshot(self) -> Snapshot:
         """By ship and number of the group."""
@@ -63,23 +76,27 @@ class Lines:
 
 @dataclass(slots=True)
 class Attention:
-    """How long somebody was listened to: pauses and clocks that jump do not count as time."""
+    """For how many seconds somebody was listened to; pauses and clocks that jump do not count."""
 
-    at: datetime | None = None
-    known: timedelta = NONE
+    at: float | None = None
+    known: float = 0.0
     last: str = ""
 
-    def hear(self, entry: LogEntry) -> bool:
+    def hear(self, tracking_id: str, at: float) -> bool:
         """False for an entry that was just heard."""
-        if entry.tracking_id == self.last:
+        if tracking_id == self.last:
             return False
-        self.last = entry.tracking_id
-        passed = entry.ts - (self.at or entry.ts)
-        if passed >= NONE:
-            self.known += min(passed, PAUSE)
-        if passed >= NONE or passed < -PAUSE:  # and not just late
-            self.at = entry.ts
+        self.last = tracking_id
+        passed = at - self.at if self.at is not None else 0.0
+        if passed >= 0:
+            self.known += min(PAUSE, passed)
+            self.at = at
+        elif passed < -PAUSE:  # the clock was set back; a line that is just late changes nothing
+            self.at = at
         return True
+
+    def span(self) -> timedelta:
+        return timedelta(seconds=self.known)
 
 
 def quoted(text: str) -> str:

@@ -7,7 +7,8 @@ so that a table of a hundred patterns costs microseconds a line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -58,3 +59,42 @@ def _of_branches(branches: list[Texts | None]) -> Texts | None:
 def _telling(texts: Texts) -> float:
     """Long texts tell more than short ones, few are cheaper than many."""
     return min(map(len, texts)) - 0.5 * len(texts)
+
+
+_LETTERS = re.compile("[a-z]+")
+RUNS_KEPT = 20_000
+
+
+@lru_cache(4)  # several tables look at the same line in turn
+def letters(msg: str) -> tuple[str, Sequence[str]]:
+    """*msg* in lower case, and its runs of letters."""
+    lower = msg.lower()
+    return lower, _LETTERS.findall(lower)
+
+
+class Fragments(dict[str, int]):
+    """Which of many texts a line can contain, by its words alone.
+
+    Of each text the longest run of letters must lie within a run of letters of the line. Runs repeat,
+    numbers do not: what each run allows is remembered, and looking at a line costs what its words cost,
+    however many texts there are.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__()
+        self._sought = [max(_LETTERS.findall(text), key=len, default="") for text in texts]
+        self._always = self[""]  # those without a letter
+
+    def __missing__(self, run: str) -> int:
+        """Bit n stands for the nth text."""
+        if len(self) >= RUNS_KEPT:
+            self.clear()
+        bits = self[run] = sum(1 << n for n, sought in enumerate(self._sought) if sought in run)
+        return bits
+
+    def possible(self, runs: Iterable[str]) -> int:
+        """The texts that a line of these runs of letters may contain, as bits."""
+        bits = self._always
+        for run in runs:
+            bits |= self[run]
+        return bits

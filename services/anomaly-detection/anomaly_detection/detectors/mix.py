@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -26,10 +26,9 @@ from anomaly_detection.detectors.base import (
     device_of,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Lines, quoted
+from anomaly_detection.detectors.lines import Attention, Heard, Lines, quoted
 from anomaly_detection.detectors.pace import fading
 from anomaly_detection.template_policy import Mix
-from anomaly_detection.templates.mining import Template
 
 KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
 MEMORY = 24  # windows that the usual shares remember
@@ -47,7 +46,7 @@ class Shares:
     """
 
     attention: Attention = field(default_factory=Attention)
-    opened: datetime | None = None
+    opened: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     lines: int = 0
     check: int = 0
@@ -56,7 +55,11 @@ class Shares:
     highest: float = 0.0
     since: datetime | None = None
 
-    def open(self, at: datetime, least: int) -> None:
+    def due(self, at: float, seconds: float) -> bool:
+        """Whether the window may be over: by time, or because the clock was set back."""
+        return self.opened is None or not -seconds < at - self.opened < seconds
+
+    def open(self, at: float, least: int) -> None:
         self.opened, self.counts, self.lines, self.check = at, {}, 0, least
 
     def add(self, id_: str) -> None:
@@ -94,19 +97,20 @@ class MixDetector(Memoryless):
         self._rule = rule
         self._lines = lines
         self._domain_of = domain_of
+        self._seconds = rule.window.total_seconds()
         self._keep = fading(rule.window)
         self.state: Lru[Shares] = Lru(devices_kept)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        shares = self.state.get((entry.ship_id, device_of(entry)), Shares)
-        if not shares.attention.hear(entry):
+        heard = self._lines.of(entry)
+        shares = self.state.get(heard.device, Shares)
+        if not shares.attention.hear(entry.tracking_id, heard.at):
             return ()
-        told = self._close(shares, entry)
-        template = self._lines.of(entry).template
-        shares.add(template.id)
+        told = self._close(shares, heard.at, entry) if shares.due(heard.at, self._seconds) else ()
+        shares.add(heard.group)
         if shares.lines < shares.check:
             return told
-        return [*told, *self._look(shares, template, entry)]
+        return [*told, *self._look(shares, heard, entry)]
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SHARES)
@@ -114,15 +118,14 @@ class MixDetector(Memoryless):
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SHARES, state)
 
-    def _close(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
+    def _close(self, shares: Shares, at: float, line: LogEntry) -> Sequence[Finding]:
         """Learn from the window when it is over; an unusual one teaches nothing."""
-        age = line.ts - (shares.opened or line.ts)
-        full = shares.lines >= self._rule.least and age >= self._rule.window
-        stale = age > LONGEST * self._rule.window or age < -self._rule.window
-        if shares.opened and not full and not stale:
+        age = at - (shares.opened or at)
+        full, stale = shares.lines >= self._rule.least, not 0 <= age <= LONGEST * self._seconds
+        if shares.opened is not None and not full and not stale:
             return ()
         told = self._learn(shares, line) if full and not stale else ()
-        shares.open(line.ts, self._rule.least)
+        shares.open(at, self._rule.least)
         return told
 
     def _learn(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
@@ -138,24 +141,23 @@ class MixDetector(Memoryless):
     def _limit(self, shares: Shares) -> float:
         return max(self._rule.share, self._rule.factor * shares.highest)
 
-    def _look(self, shares: Shares, template: Template, line: LogEntry) -> Sequence[Finding]:
+    def _look(self, shares: Shares, heard: Heard, line: LogEntry) -> Sequence[Finding]:
         """At *least* lines of a window and at every doubling, if this line is one of the excess."""
-        if shares.since or shares.attention.known < self._rule.warm_up or not shares.windows:
+        if shares.since or shares.attention.span() < self._rule.warm_up or not shares.windows:
             shares.check *= 2
             return ()
         distance = shares.distance()
         if distance < self._limit(shares):
             shares.check *= 2
             return ()
-        if shares.excess(template.id) <= 0:
+        if shares.excess(heard.group) <= 0:
             return ()  # the next line may be a better witness
         shares.since = line.ts
-        return [self._verdict(shares, distance, template, line)]
+        return [self._verdict(shares, distance, heard, line)]
 
-    def _verdict(
-        self, shares: Shares, distance: float, template: Template, line: LogEntry
-    ) -> Verdict:
-        seen, usual = shares.counts[template.id] / shares.lines, shares.usual.get(template.id, 0.0)
+    def _verdict(self, shares: Shares, distance: float, heard: Heard, line: LogEntry) -> Verdict:
+        seen, usual = shares.counts[heard.group] / shares.lines, shares.usual.get(heard.group, 0.0)
+        since = datetime.fromtimestamp(shares.opened or heard.at, UTC)
         return Verdict(
             Origin.of(line),
             line.ts,
@@ -165,9 +167,9 @@ class MixDetector(Memoryless):
             score=self._rule.score,
             detector=self.name,
             reason=(
-                f"Of {shares.lines} lines of {device_of(line)} since {clock(shares.opened or line.ts)}, "
+                f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
                 f"{distance:.0%} are other ones than usual, expected are at most "
-                f"{self._limit(shares):.0%}; {quoted(template.text)} makes {seen:.0%} of them, "
+                f"{self._limit(shares):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
                 f"usually {usual:.1%}."
             ),
             meta={"share": round(distance, 3), "since": line.ts.isoformat()},

@@ -38,7 +38,7 @@ class Newcomers:
 
     def may_tell(self, rule: New, now: datetime) -> bool:
         self.told = [at for at in self.told if abs(now - at) < DAY]
-        return self.attention.known >= rule.warm_up and len(self.told) < rule.most_per_day
+        return self.attention.span() >= rule.warm_up and len(self.told) < rule.most_per_day
 
 
 _NEWCOMERS = TypeAdapter(Newcomers)
@@ -56,14 +56,15 @@ class NewTemplateDetector(Memoryless):
         self.state: Lru[Newcomers] = Lru(devices_kept)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        template, news = self._lines.of(entry)
-        of_device = self.state.get((entry.ship_id, device_of(entry)), Newcomers)
-        if not of_device.attention.hear(entry) or news is not News.TEMPLATE:
+        heard = self._lines.of(entry)
+        of_device = self.state.get(heard.device, Newcomers)
+        attention = of_device.attention
+        if not attention.hear(entry.tracking_id, heard.at) or heard.news is not News.TEMPLATE:
             return ()
         if not of_device.may_tell(self._rule, entry.ts):
             return ()
         of_device.told.append(entry.ts)
-        return (self._verdict(entry, template, of_device.attention.known),)
+        return (self._verdict(entry, heard.template, attention.span()),)
 
     def snapshot(self) -> Snapshot:
         groups = {GROUP + key: group for key, group in self._lines.snapshot().items()}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from anomaly_detection.template_policy import Drop, Rate
+from anomaly_detection.template_policy import Drop, Excess
 
 MEMORY = 60  # windows that the mean remembers
 HALF_LIFE = timedelta(days=1)  # of the highest count
@@ -35,7 +35,7 @@ class Pace:
         """A deviation of the count: the one seen, and not less than chance makes (Poisson)."""
         return math.sqrt(max(self.variance, self.mean))
 
-    def limit(self, rule: Rate) -> float:
+    def limit(self, rule: Excess) -> float:
         """What a window may hold: well above the highest of late, and what chance adds to the mean."""
         usual = self.mean + DEVIATIONS * self.spread
         return max(rule.least, rule.factor * self.highest, usual)

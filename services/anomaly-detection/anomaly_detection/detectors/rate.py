@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from pydantic import JsonValue
 
@@ -22,20 +23,37 @@ from anomaly_detection.detectors.base import (
 )
 from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Lines, quoted
-from anomaly_detection.detectors.rates import Change, Rates, What
+from anomaly_detection.detectors.rates import ERRORS, Change, Rates, What
 from anomaly_detection.judgement import Judgement
-from anomaly_detection.template_policy import Drop, Rate
-from anomaly_detection.templates.mining import Template
+from anomaly_detection.template_policy import Excess, Templates
 
 BAD = frozenset((Level.ERROR, Level.CRITICAL))
-ERRORS = Template("errors", "lines of level error or critical")
 
 
-class _Counting(Memoryless):
-    """What both detectors share: their state is that of the rates."""
+class RateDetector(Memoryless):
+    """One verdict when a template, or the errors of a device, begin to come too often, or when a
+    template has stopped to come; and its end."""
 
-    name: str
-    _rates: Rates
+    name = "rate"
+
+    def __init__(
+        self,
+        rules: Templates,
+        lines: Lines,
+        harmless: Callable[[LogEntry], bool],
+        domain_of: DomainOf,
+        kept: int,
+    ) -> None:
+        self._rules = rules
+        self._lines = lines
+        self._harmless = harmless
+        self._domain_of = domain_of
+        self._rates = Rates(rules, kept)
+
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        bad = entry.level in BAD and not self._harmless(entry)
+        changes = self._rates.hear(entry, self._lines.of(entry), bad)
+        return [self._finding(change, entry) for change in changes] if changes else ()
 
     def snapshot(self) -> Snapshot:
         return self._rates.snapshot()
@@ -43,85 +61,46 @@ class _Counting(Memoryless):
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self._rates.restore(state)
 
-
-class RateDetector(_Counting):
-    """One verdict when a template begins to come too often, or has stopped to come; its end."""
-
-    name = "rate"
-
-    def __init__(
-        self, rule: Rate, drop: Drop, lines: Lines, domain_of: DomainOf, kept: int
-    ) -> None:
-        self._rule, self._drop = rule, drop
-        self._lines = lines
-        self._domain_of = domain_of
-        self._rates = Rates(rule, drop, kept)
-
-    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        changes = self._rates.hear(entry, self._lines.of(entry).template)
-        return [self._finding(change, entry) for change in changes] if changes else ()
-
     def _finding(self, change: Change, line: LogEntry) -> Finding:
-        of = self._drop if change.what in (What.DROP, What.DROP_OVER) else self._rule
         if change.what in (What.SPIKE_OVER, What.DROP_OVER):
-            return _ended(self.name, of, change, line)
-        says = _spike if change.what is What.SPIKE else _drop
-        reason = says(change, line, self._rule)
-        domain = self._domain_of(change.pace.service)
-        return _verdict(self.name, of, change, line, domain, reason)
+            return _ended(self._judgement(change), change, line)
+        domain, window = self._domain_of(change.pace.service), self._rules.rate.window
+        if change.what is What.DROP:
+            reason = _drop(change, line, window)
+            return replace(_verdict(self._rules.drop, change, line, domain, reason), msg=reason)
+        rule = self._excess(change)
+        return _verdict(rule, change, line, domain, _spike(change, line, rule, window))
+
+    def _judgement(self, change: Change) -> Judgement:
+        dropped = change.what in (What.DROP, What.DROP_OVER)
+        return self._rules.drop if dropped else self._excess(change)
+
+    def _excess(self, change: Change) -> Excess:
+        return self._rules.errors if change.kind == ERRORS else self._rules.rate
 
 
-class ErrorRateDetector(_Counting):
-    """One verdict when a device begins to log more errors than it ever did; its end."""
-
-    name = "error_rate"
-
-    def __init__(
-        self, rule: Rate, harmless: Callable[[LogEntry], bool], domain_of: DomainOf, kept: int
-    ) -> None:
-        self._rule = rule
-        self._harmless = harmless
-        self._domain_of = domain_of
-        self._rates = Rates(rule, None, kept)
-
-    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        counts = entry.level in BAD and not self._harmless(entry)
-        changes = self._rates.hear(entry, ERRORS if counts else None)
-        return [self._finding(change, entry) for change in changes] if changes else ()
-
-    def _finding(self, change: Change, line: LogEntry) -> Finding:
-        if change.what is What.SPIKE_OVER:
-            return _ended(self.name, self._rule, change, line)
-        reason = _spike(change, line, self._rule)
-        domain = self._domain_of(line.service)
-        found = _verdict(self.name, self._rule, change, line, domain, reason)
-        return replace(found, template_id=None, template=None)  # of the line, not of all errors
-
-
-def _spike(change: Change, line: LogEntry, rule: Rate) -> str:
-    pace, window = change.pace, span(rule.window)
+def _spike(change: Change, line: LogEntry, rule: Excess, window: timedelta) -> str:
+    pace = change.pace
     return (
         f"At {clock(line.ts)} {device_of(line)} logged {_what(change)} for the {pace.count}th time within "
-        f"{window}; expected are {shown(pace.mean)}, and at most {shown(pace.limit(rule))} in {window}."
+        f"{span(window)}; expected are {shown(pace.mean)}, and at most {shown(pace.limit(rule))}."
     )
 
 
-def _drop(change: Change, line: LogEntry, rule: Rate) -> str:
+def _drop(change: Change, line: LogEntry, window: timedelta) -> str:
     pace = change.pace
     return (
         f"Up to {clock(line.ts)} {device_of(line)} has not logged {_what(change)} for "
-        f"{span(pace.missing * rule.window)}, though it logs other lines; expected are "
-        f"{shown(pace.mean)} in {span(rule.window)}."
+        f"{span(pace.missing * window)}, though it logs other lines; expected are {shown(pace.mean)} in "
+        f"{span(window)}."
     )
 
 
 def _what(change: Change) -> str:
-    return ERRORS.text if change.template is ERRORS else quoted(change.template.text)
+    return change.pace.text if change.kind == ERRORS else quoted(change.pace.text)
 
 
-def _verdict(
-    name: str, of: Judgement, change: Change, line: LogEntry, domain: Domain, reason: str
-) -> Verdict:
+def _verdict(of: Judgement, change: Change, line: LogEntry, domain: Domain, reason: str) -> Verdict:
     return Verdict(
         _origin(change, line),
         line.ts,
@@ -129,25 +108,24 @@ def _verdict(
         domain=domain,
         severity=of.severity,
         score=of.score,
-        detector=name,
+        detector=RateDetector.name,
         reason=reason,
         meta={"since": change.since.isoformat(), "usual_per_window": round(change.pace.mean, 3)},
-        template_id=change.template.id,
-        template=change.template.text,
-        msg=reason if change.what is What.DROP else None,
+        template_id=None if change.kind == ERRORS else change.kind,
+        template=None if change.kind == ERRORS else change.pace.text,
     )
 
 
-def _ended(name: str, of: Judgement, change: Change, line: LogEntry) -> Ended:
+def _ended(of: Judgement, change: Change, line: LogEntry) -> Ended:
     return Ended(
         _origin(change, line),
         line.ts,
         anomaly_types=(of.anomaly_type,),
-        detector=name,
+        detector=RateDetector.name,
         started=change.since,
         reason=(
-            f"{device_of(line)} logs {_what(change)} as often as expected again: {change.pace.count} "
-            f"lines in the last window, since {clock(line.ts)}; it was not so since {clock(change.since)}."
+            f"{device_of(line)} logs {_what(change)} as often as expected again: {change.pace.count} times "
+            f"in the last window, at {clock(line.ts)}; it was not so since {clock(change.since)}."
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Counts of lines per device and kind in windows of event time: the machine of both rate detectors.
+"""Counts of lines per device and kind in windows of event time: the machine of the rate detector.
 
 A window of a device closes when a later line of the same device comes: a device that is silent, or a
 log that is read in years afterwards, closes none, and whether the whole device fell silent is not
@@ -18,15 +18,16 @@ from typing import NamedTuple
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Key, Snapshot, device_of
+from anomaly_detection.detectors.base import Key, Snapshot
+from anomaly_detection.detectors.lines import Heard
 from anomaly_detection.detectors.pace import Pace, fading
-from anomaly_detection.template_policy import Drop, Rate
-from anomaly_detection.templates.mining import Template
+from anomaly_detection.template_policy import Excess, Templates
 
 LONGEST = (
     60  # windows of an episode (then it is how things are now), and of silence that is learned
 )
 KINDS = 256  # of one device
+ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # the kind that is no group
 
 
 class What(Enum):
@@ -40,7 +41,7 @@ class Change(NamedTuple):
     """What began or ended, the pace as it is now, and since when it was not as usual."""
 
     what: What
-    template: Template
+    kind: str
     pace: Pace
     since: datetime
 
@@ -59,7 +60,11 @@ class Clock:
         After a long silence, or when the clock was set back, only the open window is over: nothing is
         known of the time between.
         """
-        over = window - self.window if self.window is not None else 0
+        if self.window is None:
+            self.window = window
+        over = window - self.window
+        if not over:
+            return 0
         if -LONGEST < over < 0:
             return -1
         self.window = window
@@ -78,31 +83,48 @@ _CLOCK, _PACE = TypeAdapter(Clock), TypeAdapter(Pace)
 class Rates:
     """At most *most* clocks and paces; the device that was heard longest ago is forgotten."""
 
-    def __init__(self, rule: Rate, drop: Drop | None, most: int) -> None:
-        self._rule, self._drop, self._most = rule, drop, most
-        self._seconds = rule.window.total_seconds()
-        self._warm = rule.warm_up / rule.window
-        self._keep = fading(rule.window)
+    def __init__(self, rules: Templates, most: int) -> None:
+        self._rules, self._most = rules, most
+        window = rules.rate.window
+        self._seconds = window.total_seconds()
+        self._warm = rules.rate.warm_up / window
+        self._longest = LONGEST * window
+        self._keep = fading(window)
         self._devices: OrderedDict[Key, Device] = OrderedDict()
         self._size = 0
 
-    def hear(self, entry: LogEntry, template: Template | None) -> Sequence[Change]:
-        """Count a line of *template*; None for one that only shows that the device speaks."""
-        key = (entry.ship_id, device_of(entry))
-        device = self._device(key)
+    def hear(self, entry: LogEntry, heard: Heard, bad: bool) -> Sequence[Change]:
+        """Count the line for its group, and if it is *bad* for the errors of its device."""
+        device = self._devices.get(heard.device) or self._device(heard.device)
+        self._devices.move_to_end(heard.device)
         if entry.tracking_id == device.clock.last:
             return ()
         device.clock.last = entry.tracking_id
-        over = device.clock.passed(int(entry.ts.timestamp() // self._seconds))
-        changes = list(self._close(device, over, entry.ts)) if over > 0 else []
-        if template is None or over < 0:
-            return changes
-        pace = device.kinds.get(template.id) or self._begin(device, template, entry.service)
+        over = device.clock.passed(int(heard.at // self._seconds))
+        if over < 0:
+            return ()
+        changes = list(self._close(device, over, entry.ts)) if over else []
+        pace = device.kinds.get(heard.group)
+        if pace is None:
+            pace = self._begin(device, heard.group, heard.template.text, entry.service)
         pace.count += 1
-        if pace.count > self._rule.least and self._too_many(device, pace):
-            pace.since = entry.ts
-            changes.append(Change(What.SPIKE, template, pace, entry.ts))
+        if pace.count > self._rules.rate.least and self._too_many(device, heard.group, pace):
+            changes.append(self._spike(heard.group, pace, entry))
+        if bad:
+            changes += self._bad(device, entry)
         return changes
+
+    def _bad(self, device: Device, entry: LogEntry) -> Sequence[Change]:
+        pace = device.kinds.get(ERRORS) or self._begin(device, ERRORS, ERRORS_TEXT, entry.service)
+        pace.count += 1
+        return [self._spike(ERRORS, pace, entry)] if self._too_many(device, ERRORS, pace) else ()
+
+    def _spike(self, kind: str, pace: Pace, entry: LogEntry) -> Change:
+        pace.since = entry.ts
+        return Change(What.SPIKE, kind, pace, entry.ts)
+
+    def _rule(self, kind: str) -> Excess:
+        return self._rules.errors if kind == ERRORS else self._rules.rate
 
     def snapshot(self) -> Snapshot:
         state: Snapshot = {}
@@ -116,48 +138,49 @@ class Rates:
         """Raises pydantic's ValidationError when *state* is of another kind."""
         for text, known in state.items():
             ship, name, *kind = json.loads(text)
-            device = self._device((ship, name))
+            device = self._devices.get((ship, name)) or self._device((ship, name))
             if kind:
                 device.kinds[kind[0]] = _PACE.validate_python(known)
                 self._size += 1
             else:
                 device.clock = _CLOCK.validate_python(known)
 
-    def _too_many(self, device: Device, pace: Pace) -> bool:
+    def _too_many(self, device: Device, kind: str, pace: Pace) -> bool:
         warm = device.clock.learned >= self._warm
-        return warm and pace.since is None and pace.count > pace.limit(self._rule)
+        return warm and pace.since is None and pace.count > pace.limit(self._rule(kind))
 
     def _close(self, device: Device, over: int, now: datetime) -> Iterator[Change]:
         """The open window is over, and *over* - 1 more in which the device said nothing."""
-        for id_, pace in list(device.kinds.items()):
+        for kind, pace in list(device.kinds.items()):
             since = pace.since
-            if what := self._judge(pace, device.clock.learned, now):
-                yield Change(what, Template(id_, pace.text), pace, since or now)
+            if what := self._judge(kind, pace, device.clock.learned, now):
+                yield Change(what, kind, pace, since or now)
             for n in range(1, over):
-                self._silent(pace, device.clock.learned + n)
+                self._silent(kind, pace, device.clock.learned + n)
             pace.count = 0
             if pace.forgotten:
-                del device.kinds[id_]
+                del device.kinds[kind]
                 self._size -= 1
         device.clock.learned += over
 
-    def _judge(self, pace: Pace, learned: int, now: datetime) -> What | None:
+    def _judge(self, kind: str, pace: Pace, learned: int, now: datetime) -> What | None:
         """What the closed window shows; it is learned unless it belongs to an episode."""
-        if pace.missing or self._missed(pace, learned):
+        if pace.missing or self._missed(kind, pace, learned):
             return self._absent(pace, now)
         if pace.since is None:
             pace.learn(pace.count, learned, self._keep)
             return None
-        if pace.count <= pace.limit(self._rule):
+        if pace.count <= pace.limit(self._rule(kind)):
             pace.since = None
             return What.SPIKE_OVER
-        if now - pace.since > LONGEST * self._rule.window:  # this is how it is now
+        if now - pace.since > self._longest:  # this is how it is now
             pace.since, pace.highest = None, pace.count
         return None
 
-    def _missed(self, pace: Pace, learned: int) -> bool:
-        steady = self._drop is not None and learned >= self._warm and pace.steady(self._drop)
-        return steady and not pace.count
+    def _missed(self, kind: str, pace: Pace, learned: int) -> bool:
+        """No line in a window where one was sure to come; that errors stay away is no loss."""
+        sure = learned >= self._warm and pace.steady(self._rules.drop)
+        return sure and not pace.count and kind != ERRORS
 
     def _absent(self, pace: Pace, now: datetime) -> What | None:
         """One more window without a line of a steady pace, or the first one with some again."""
@@ -166,32 +189,29 @@ class Rates:
             pace.missing, pace.since = 0, None
             return What.DROP_OVER if told and pace.count else None
         pace.missing += 1
-        if self._drop and pace.missing == self._drop.windows:
+        if pace.missing == self._rules.drop.windows:
             pace.since = now
             return What.DROP
         return None
 
-    def _silent(self, pace: Pace, learned: int) -> None:
+    def _silent(self, kind: str, pace: Pace, learned: int) -> None:
         """A window in which the whole device said nothing tells nothing about what is steady."""
-        if pace.since is None and not pace.missing and not (self._drop and pace.steady(self._drop)):
+        episode = pace.since is not None or pace.missing
+        if not episode and (kind == ERRORS or not pace.steady(self._rules.drop)):
             pace.learn(0, learned, self._keep)
 
-    def _begin(self, device: Device, template: Template, service: str) -> Pace:
-        pace = Pace(template.text, service)
+    def _begin(self, device: Device, kind: str, text: str, service: str) -> Pace:
+        pace = Pace(text, service)
         if len(device.kinds) < KINDS:
-            device.kinds[template.id] = pace
+            device.kinds[kind] = pace
             self._size += 1
             self._shrink()
         return pace
 
     def _device(self, key: Key) -> Device:
-        device = self._devices.get(key)
-        if device is None:
-            device = self._devices[key] = Device()
-            self._size += 1
-            self._shrink()
-        else:
-            self._devices.move_to_end(key)
+        device = self._devices[key] = Device()
+        self._size += 1
+        self._shrink()
         return device
 
     def _shrink(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import device_of, globs
-from anomaly_detection.detectors.literals import required
+from anomaly_detection.detectors.literals import Fragments, letters, required
 from anomaly_detection.policy import LineRule
 
 R = TypeVar("R", bound=LineRule)
@@ -27,31 +27,49 @@ class Table(Generic[R]):
 
     def __init__(self, rules: Sequence[R]) -> None:
         self._rules = [
-            (rule, globs(rule.services), globs(rule.hosts), sorted(required(rule.regex) or ("",)))
+            (
+                rule,
+                globs(rule.services),
+                globs(rule.hosts),
+                required(rule.regex) or frozenset(("",)),
+            )
             for rule in rules
         ]
+        self._texts = sorted({text for *_, texts in self._rules for text in texts})
+        self._fragments = Fragments(self._texts)
         self._of_sender = lru_cache(SENDERS)(self._applicable)
 
-    def _applicable(self, service: str, device: str, level: Level) -> tuple[tuple[str, int], ...]:
-        """The texts to look for in such lines of this sender, each with the place of its rule."""
-        return tuple(
-            (text, place)
-            for place, (rule, of_service, of_host, texts) in enumerate(self._rules)
-            if (rule.levels is None or level in rule.levels)
-            and of_service(service)
-            and of_host(device)
-            for text in texts
-        )
+    def _applicable(
+        self, service: str, device: str, level: Level
+    ) -> tuple[int, dict[int, list[int]]]:
+        """The numbers of the texts to look for in such lines, as bits, and the rules of each."""
+        places: dict[int, list[int]] = {}
+        for place, (rule, of_service, of_host, texts) in enumerate(self._rules):
+            of_level = rule.levels is None or level in rule.levels
+            if of_level and of_service(service) and of_host(device):
+                for text in texts:
+                    places.setdefault(self._texts.index(text), []).append(place)
+        return sum(1 << number for number in places), places
 
-    def matches(self, line: LogEntry) -> Iterator[tuple[R, re.Match[str]]]:
+    def matches(self, line: LogEntry) -> Sequence[tuple[R, re.Match[str]]]:
         """Every rule that finds something in *line*, in the order of the file."""
-        msg = line.msg[:LOOKED_AT]
-        lower = msg.lower()
-        texts = self._of_sender(line.service, device_of(line), line.level)
-        for place in dict.fromkeys([place for text, place in texts if text in lower]):
-            rule = self._rules[place][0]
-            if match := rule.regex.search(msg):
-                yield rule, match
+        bits, rules_of = self._of_sender(line.service, device_of(line), line.level)
+        lower, runs = letters(line.msg[:LOOKED_AT])
+        bits &= self._fragments.possible(runs)
+        if not bits:
+            return ()
+        places: set[int] = set()
+        while bits:
+            number = bits.bit_length() - 1
+            bits ^= 1 << number
+            if self._texts[number] in lower:
+                places.update(rules_of[number])
+        return [found for place in sorted(places) if (found := self._search(place, line.msg))]
+
+    def _search(self, place: int, msg: str) -> tuple[R, re.Match[str]] | None:
+        rule = self._rules[place][0]
+        match = rule.regex.search(msg[:LOOKED_AT])
+        return (rule, match) if match else None
 
 
 def details(match: re.Match[str]) -> dict[str, JsonValue]:

@@ -94,11 +94,19 @@ class Words(dict[str, str]):
     """Word -> word without what varies; remembers so many, then begins anew."""
 
     def __missing__(self, word: str) -> str:
-        masked = word if word.isalpha() else _VARIABLE.sub(_masked, _CONTROL.sub("", word))
+        masked = self._mask(word)
         if len(self) >= WORDS_KEPT:
             self.clear()
         self[word] = masked
         return masked
+
+    def _mask(self, word: str) -> str:
+        if word.isdecimal():
+            return WILD
+        if word.isalpha():
+            return word
+        printable = word if word.isprintable() else _CONTROL.sub("", word)
+        return _VARIABLE.sub(_masked, printable)
 
     def of(self, line: str) -> str:
         return " ".join(map(self.__getitem__, line[:LOOKED_AT].split()))

@@ -51,7 +51,11 @@ class Template(NamedTuple):
 
 
 class Sighting(NamedTuple):
+    """*group* is the id of all lines alike, and stays when one of their words proves to be a value:
+    what counts lines counts by it."""
+
     template: Template
+    group: str
     news: News
 
 
@@ -63,6 +67,7 @@ class Group:
     """
 
     pieces: list[str]
+    id: str
     words: dict[int, list[str]] = field(default_factory=dict)
     used: int = 0
 
@@ -153,7 +158,7 @@ class Miner:
             return self._study(words)
         template, group = known
         group.used = self._lines
-        return Sighting(template, News.NOTHING)
+        return Sighting(template, group.id, News.NOTHING)
 
     def snapshot(self) -> dict[str, JsonValue]:
         """By number of the group, the longest unused first."""
@@ -177,7 +182,7 @@ class Miner:
         if len(self._memo) >= MEMO:
             self._memo.clear()
         self._memo[words] = template, group
-        return Sighting(template, news)
+        return Sighting(template, group.id, news)
 
     def _place(self, pieces: list[str]) -> tuple[Group, News]:
         """The group of a line. What is remembered of other lines is void when groups have changed."""
@@ -193,7 +198,8 @@ class Miner:
         return group, News.WORD if News.WORD in told else News.NOTHING
 
     def _begin(self, number: int, pieces: list[str]) -> Group:
-        group = self._groups[number] = Group(pieces, used=self._lines)
+        id_ = template_id("".join(pieces))
+        group = self._groups[number] = Group(pieces, id_, used=self._lines)
         self._memo.clear()
         if len(self._groups) > self._most:
             self._forget()
