@@ -33,6 +33,15 @@ class Stored:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a consumer group has come: everything up to the sequence *settled* is, and will not be
+    delivered again; what is beyond *delivered* never was. 0: nothing yet."""
+
+    settled: int = 0
+    delivered: int = 0
+
+
 class Delivery(Protocol):
     """One received message, still to be settled in exactly one of three ways."""
 
@@ -115,6 +124,9 @@ class Bus(Protocol):
 
     async def newest(self, subject: str) -> Stored | None:
         """The last message stored on *subject*."""
+
+    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+        """How far *group* has come in the stream."""
 
     def bucket(self, name: str) -> Bucket:
         """The bucket *name* of the key-value store, made when it is used first."""

@@ -70,4 +70,9 @@ POLLS = Counter(
     "Polls of VictoriaMetrics, by outcome: ok, empty, refused or away.",
     ["poll", "outcome"],
 )
+SNAPSHOT_AT = Gauge(
+    "aiops_snapshot_timestamp_seconds",
+    "When the newest snapshot of a service's state was complete, seconds since 1970.",
+    ["service"],
+)
 STATE_SIZE = Gauge("aiops_state_size", "Things a service keeps in memory.", ["service", "kind"])

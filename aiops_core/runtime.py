@@ -24,7 +24,7 @@ import aiops_core
 from aiops_core import metrics
 from aiops_core.bus import Bus, Delivery, Inbox, Outgoing
 from aiops_core.errors import Reject, Unavailable
-from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
 from aiops_core.probe import Readiness
 from aiops_core.utils import StructuredLogger
@@ -54,7 +54,8 @@ class Service:
     in the order of the stream, a batch at a time; with more, each on its own. *recover* rebuilds state
     before the first message. *merge* may join the effects of one batch. *commit* makes a batch durable
     before it is acknowledged; with *settled*, acknowledgements wait for that as well, while the next
-    batches go on: until all that has been handled so far is durable. *tick* lets time pass. *background* are loops that live with the service.
+    batches go on: until all that has been handled so far is durable. *sees* hears of each
+    message just before it is handled. *tick* lets time pass. *background* are loops that live with the service.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Service:
     merge: Merge | None = None
     commit: Callable[[], Awaitable[None]] | None = None
     settled: Callable[[], Awaitable[None]] | None = None
+    sees: Callable[[Delivery], None] | None = None
     tick: Tick | None = None
     tick_every: float = 1.0  # seconds
     background: Sequence[Background] = ()
@@ -83,6 +85,12 @@ class Service:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def arrived(message: M, at: datetime) -> M:
+    """*message*, which the broker stored *at*: an entry of a client that does not stamp was ingested then."""
+    bare = isinstance(message, LogEntry | MetricSample) and "ingest" not in message.stages
+    return message.stamped("ingest", at) if bare else message
 
 
 @dataclass
@@ -260,6 +268,8 @@ class Runtime:
             await self._bury(delivery, "malformed", _reason(exc))
             return None
         with bound_contextvars(tracking_id=message.tracking_id, ship_id=message.ship_id):
+            if self.service.sees:
+                self.service.sees(delivery)
             try:
                 caused = await self.service.handlers[type(message)](message)
             except Reject as exc:
@@ -274,9 +284,7 @@ class Runtime:
         if len(delivery.data) > LARGEST:
             raise Reject(f"message has {len(delivery.data)} bytes, the limit is {LARGEST}")
         message = self.service.by_subject[delivery.subject].model_validate_json(delivery.data)
-        if isinstance(message, LogEntry | MetricSample) and "ingest" not in message.stages:
-            return message.stamped("ingest", delivery.at)  # from a client that does not stamp
-        return message
+        return arrived(message, delivery.at)
 
     async def _bury(self, delivery: Delivery, outcome: str, reason: str) -> None:
         name = self.service.name

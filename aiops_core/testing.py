@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Stored
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Reached, Stored
 from aiops_core.models import Message
 from aiops_core.runtime import utc_now
 
@@ -42,6 +42,7 @@ class MemoryDelivery:
 
     async def retry(self, delay: float) -> None:
         self.inbox.settle(self)
+        self.inbox.put_off.add(self.stored.sequence)
         again = MemoryDelivery(self.inbox, self.stored, self.attempt + 1)
         asyncio.get_running_loop().call_later(
             delay * self.inbox.bus.retry_speed, self.inbox.put, again
@@ -62,9 +63,12 @@ class MemoryInbox:
     owner: str
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
+    delivered: int = 0
+    put_off: set[int] = field(default_factory=set)  # sequences that will be delivered again later
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, delivery: MemoryDelivery) -> None:
+        self.put_off.discard(delivery.stored.sequence)
         self.waiting.append(delivery)
         self.arrived.set()
 
@@ -80,10 +84,17 @@ class MemoryInbox:
             await self.arrived.wait()
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         self.unsettled |= {d.id: d for d in taken}
+        self.delivered = max(self.delivered, *(d.stored.sequence for d in taken))
         return taken
 
     async def lag(self) -> int:
         return len(self.waiting) + len(self.unsettled)
+
+    def reached(self) -> Reached:
+        open_ = {d.stored.sequence for d in (*self.waiting, *self.unsettled.values())}
+        first = min(open_ | self.put_off, default=len(self.bus.stored) + 1)
+        wanted = (s.sequence for s in self.bus.stored if self.wants(s.subject))
+        return Reached(max((n for n in wanted if n < first), default=0), self.delivered)
 
     def release(self) -> None:
         """Its subscriber is gone: what it had not settled waits again."""
@@ -196,6 +207,9 @@ class MemoryBus:
 
     async def newest(self, subject: str) -> Stored | None:
         return next((s for s in reversed(self.stored) if s.subject == subject), None)
+
+    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+        return self._inboxes[group].reached() if group in self._inboxes else Reached()
 
     def bucket(self, name: str) -> Bucket:
         return self._buckets.setdefault(name, MemoryBucket())

@@ -24,7 +24,7 @@ import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Stored
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Reached, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
@@ -211,6 +211,18 @@ class NatsBus:
         except (NatsError, TimeoutError) as exc:
             raise Unavailable(f"nats: the newest {subject} is out of reach: {_line(exc)}") from exc
         return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
+
+    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+        try:
+            info = await self.js.consumer_info(stream_of(subjects), group)
+        except NotFoundError:
+            return Reached()
+        except (NatsError, TimeoutError) as exc:
+            raise Unavailable(f"nats: how far {group} came is out of reach: {_line(exc)}") from exc
+        settled, delivered = info.ack_floor, info.delivered
+        return Reached(
+            settled.stream_seq if settled else 0, delivered.stream_seq if delivered else 0
+        )
 
     def bucket(self, name: str) -> Bucket:
         return NatsBucket(self, name)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing
+from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
 from aiops_core.models import IncidentCleared, MetricSample
 from aiops_core.runtime import utc_now
 from aiops_core.testing import MemoryBus
@@ -258,3 +258,30 @@ async def test_watching_shows_all_that_is_there_and_every_later_state(bucket):
 async def test_an_empty_bucket_is_seen_as_empty(bucket):
     async with asyncio.timeout(5):
         assert await anext(bucket.watch()) == {}
+
+
+async def test_a_group_that_took_nothing_has_reached_nothing(bus):
+    assert await bus.reached(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == Reached()
+
+
+async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_got(bus):
+    group, messages = f"g{uuid.uuid4().hex[:8]}", [fresh() for _ in range(3)]
+    async with joined(bus, group=group) as inbox:
+        await bus.publish([out(message) for message in messages])
+        first, second, third = [await receive(inbox, message) for message in messages]
+        places = [int(delivery.id.rpartition("/")[2]) for delivery in (first, second, third)]
+        await first.ack()
+        await third.ack()
+        reached = await settled_up_to(bus, group, places[0])
+        assert (reached.settled, reached.delivered) == (places[0], places[2])
+        await second.ack()
+        reached = await settled_up_to(bus, group, places[2])
+        assert (reached.settled, reached.delivered) == (places[2], places[2])
+
+
+async def settled_up_to(bus, group, place):
+    """How far *group* has come, once it is that far: acknowledgements travel for a moment."""
+    async with asyncio.timeout(5):
+        while (reached := await bus.reached(["metrics.sampled"], group=group)).settled < place:
+            await asyncio.sleep(0.02)
+    return reached

@@ -1,21 +1,12 @@
 """Detection as a service: lines and readings in, at most one anomaly each out; the policy; a kill."""
 
-from datetime import UTC, datetime, timedelta
-from itertools import count
-
 import pytest
 
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Misconfigured
 from aiops_core.models import (
-    AnomalyCleared,
-    AnomalyDetected,
     Level,
-    LogEntry,
-    MetricSample,
     Severity,
 )
-from aiops_core.testing import MemoryBus
 from anomaly_detection.handler import MSG_KEPT, Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT, line, sample
@@ -211,61 +202,3 @@ class TestPolicy:
 
     def test_levels_below_error_are_no_anomaly_by_themselves(self):
         assert set(POLICY.levels) == {Level.ERROR, Level.CRITICAL}
-
-
-async def bus_with(messages):
-    bus, ids = MemoryBus(), count()
-    await bus.publish([Outgoing(message, str(next(ids))) for message in messages])
-    return bus
-
-
-async def answers_to(detection, messages):
-    by_kind = {LogEntry: detection.on_line, MetricSample: detection.on_sample}
-    return [anomaly for m in messages for anomaly in await by_kind[type(m)](m)]
-
-
-def readings(times, value=95.0):
-    """Samples around now, since recovery reads what the broker kept of late."""
-    start = datetime.now(UTC) - timedelta(minutes=2)
-    return [sample(value, n=n, ts=start + timedelta(seconds=n)) for n in times]
-
-
-class TestKill:
-    """The stream is all that survives; what it held before the kill was answered, or comes again."""
-
-    async def test_an_episode_that_was_told_is_not_told_again(self):
-        before, after = readings(range(0, 60, 5)), readings(range(60, 120, 5))
-        revived = Detection(POLICY)
-        await revived.recover(await bus_with(before))
-        assert await answers_to(revived, after) == []
-
-    async def test_a_kill_before_the_alarm_does_not_start_the_wait_anew(self):
-        before, after = readings([0, 5]), readings([10])
-        revived = Detection(POLICY)
-        await revived.recover(await bus_with(before))
-        assert len(await answers_to(revived, after)) == 1
-
-    async def test_what_was_not_acknowledged_gets_the_same_answer_again(self):
-        stored = [*readings(range(0, 60, 5)), *readings([60, 65], value=20)]
-        first = await answers_to(Detection(POLICY), stored)
-        revived = Detection(POLICY)
-        await revived.recover(await bus_with(stored))
-        assert await answers_to(revived, stored) == first
-        assert [type(message) for message in first] == [AnomalyDetected, AnomalyCleared]
-
-    async def test_a_burst_is_counted_over_the_kill_and_each_line_once(self):
-        msg = "Failed password for purser from 10.20.1.9 port 4 ssh2"
-        lines = [line(msg, service="sshd", n=n) for n in range(8)]
-        undisturbed = await answers_to(Detection(POLICY), lines)
-        revived = Detection(POLICY)
-        await revived.recover(await bus_with(lines[:5]))  # of which the last 2 come again
-        assert await answers_to(revived, lines[3:]) == undisturbed
-        assert len(undisturbed) == 1
-
-    async def test_rubbish_in_the_stream_does_not_stop_recovery(self):
-        bus = await bus_with(readings([0, 5]))
-        bus.put("metrics.sampled", b"\xff{")
-        revived = Detection(POLICY)
-        await revived.recover(bus)
-        assert len(await answers_to(revived, readings([10]))) == 1
-        assert bus.of(AnomalyDetected) == []

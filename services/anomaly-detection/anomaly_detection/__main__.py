@@ -6,29 +6,40 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from aiops_core.adapters.victoriametrics import VictoriaMetrics
+from aiops_core.bus import Bus
 from aiops_core.launch import Context, launch
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.runtime import Background, Service
 from anomaly_detection.handler import Detection
+from anomaly_detection.keeper import Keeper
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.snapshot_store import NAME
 from anomaly_detection.sources.poller import Poller
-
-NAME = "anomaly-detection"
 
 
 @contextlib.asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = DetectPolicy.load(context.settings.policies)
-    detection = Detection(policy)
     async with _polling(policy, context) as polling:
-        yield Service(
-            NAME,
-            handlers={LogEntry: detection.on_line, MetricSample: detection.on_sample},
-            stage="detect",
-            recover=detection.recover,
-            tick=detection.tick,
-            background=polling,
-        )
+        yield service(policy, context.bus, polling)
+
+
+def service(policy: DetectPolicy, bus: Bus, beside: Sequence[Background] = ()) -> Service:
+    """Detectors behind their keeper; *beside* are loops that live with them."""
+    detection = Detection(policy)
+    keeper = Keeper(detection, bus, policy.snapshot_every)
+    return Service(
+        NAME,
+        handlers={
+            LogEntry: keeper.handler(detection.on_line),
+            MetricSample: keeper.handler(detection.on_sample),
+        },
+        stage="detect",
+        recover=keeper.recover,
+        sees=keeper.sees,
+        tick=keeper.tick,
+        background=[*beside, keeper.keep],
+    )
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -14,12 +15,14 @@ from aiops_core.models import LogEntry, MetricSample
 from anomaly_detection.detectors.base import (
     Detector,
     Finding,
+    Imaged,
     Snapshot,
     Verdict,
     device_of,
 )
 from anomaly_detection.layers import SENDERS, Layers, Sender
 from anomaly_detection.policy_layers import DetectorName
+from anomaly_detection.snapshots import pieces
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
 
@@ -50,6 +53,17 @@ class Gated(Generic[Entry]):
         return self._detector.snapshot()
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
+        self._detector.restore(state)
+
+    def image(self) -> Iterator[Snapshot]:
+        """The snapshot of the moment of this call, in pieces that may be taken later."""
+        if isinstance(self._detector, Imaged):
+            return self._detector.image()
+        return pieces(self._detector.snapshot())
+
+    def restore_whole(self, state: Mapping[str, JsonValue]) -> None:
+        """All of *state* or nothing of it; raises ValueError, LookupError or TypeError."""
+        deepcopy(self._detector).restore(state)
         self._detector.restore(state)
 
     def _lets_tell(self, finding: Finding) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
-from pydantic import ValidationError
-
-from aiops_core.bus import Bus, Outgoing
+from aiops_core.bus import Outgoing
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyDetected,
@@ -18,7 +16,6 @@ from aiops_core.models import (
     MetricSample,
     derived_id,
 )
-from aiops_core.runtime import utc_now
 from aiops_core.utils import extract_error_message
 from anomaly_detection.detectors.base import (
     Detector,
@@ -39,7 +36,6 @@ from anomaly_detection.layers import Layers
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.parameters import parameters
 
-LATENESS = timedelta(seconds=15)  # between an event and its arrival at the broker, usually less
 MSG_KEPT = 4000  # characters of a line that an anomaly carries
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
@@ -55,16 +51,23 @@ class Detection:
         self._burst = BurstDetector(policy.bursts, policy.series_kept)
         self._threshold = ThresholdDetector(policy.thresholds, policy.series_kept)
         self._lines = Lines(policy.templates.kept)
-        self._rules: Sequence[Detector[LogEntry]] = (
+        self._rules: Sequence[Gated[LogEntry]] = (
             Gated(self._burst, layers),
             Gated(PatternDetector(policy.patterns), layers),
         )
-        self._learned: Sequence[Detector[LogEntry]] = [
+        self._learned: Sequence[Gated[LogEntry]] = [
             Gated(detector, layers) for detector in learned(policy, self._lines, level.harmless)
         ]
-        self.of_lines: Sequence[Detector[LogEntry]] = (*self._rules, *self._learned)
-        self.of_samples: Sequence[Detector[MetricSample]] = (Gated(self._threshold, layers),)
-        self._answered: dict[str, list[Finding]] = {}
+        self.of_lines: Sequence[Gated[LogEntry]] = (*self._rules, *self._learned)
+        self.of_samples: Sequence[Gated[MetricSample]] = (Gated(self._threshold, layers),)
+        self.detectors: Sequence[Gated[LogEntry] | Gated[MetricSample]] = (
+            *self.of_lines,
+            *self.of_samples,
+        )
+        self.memory = max(self._burst.memory, self._threshold.memory)
+
+    async def on(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
+        return await (self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry))
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
         findings = self._findings(self._rules, line)
@@ -85,11 +88,7 @@ class Detection:
         return [_outgoing(finding, now) for finding in findings]
 
     def _findings(self, detectors: Sequence[Detector[Entry]], entry: Entry) -> list[Finding]:
-        """What the replay found in this entry comes from there: no detector judges it twice."""
-        found = [*self._answered.get(entry.tracking_id, ())]
-        for detector in detectors:
-            found += detector.observe(entry)
-        return found
+        return [finding for detector in detectors for finding in detector.observe(entry)]
 
     def _described(self, finding: Finding, line: LogEntry) -> Finding:
         """With the template and the parameters of the line, if it is the line that is wrong."""
@@ -98,26 +97,6 @@ class Detection:
         template = self._lines.of(line).template
         meta = {**parameters(line.msg), **finding.meta}
         return replace(finding, template_id=template.id, template=template.text, meta=meta)
-
-    async def recover(self, bus: Bus) -> None:
-        """Bring counts and series to where they were, without telling anybody.
-
-        What is stored but was not acknowledged comes again after this. Its findings are kept, because
-        the detectors will not judge the same message twice.
-        """
-        await self._replay(bus, MetricSample, self._threshold, self._threshold.memory)
-        await self._replay(bus, LogEntry, self._burst, self._burst.memory)
-
-    async def _replay(
-        self, bus: Bus, kind: type[Entry], detector: Detector[Entry], memory: timedelta
-    ) -> None:
-        async for stored in bus.history([kind.subject], since=utc_now() - memory - LATENESS):
-            try:
-                entry = kind.model_validate_json(stored.data)
-            except ValidationError:
-                continue  # the runtime has buried it, or will
-            if findings := detector.observe(entry):
-                self._answered.setdefault(entry.tracking_id, []).extend(findings)
 
 
 def _message(finding: Finding, cause: Message) -> Message:

@@ -122,6 +122,7 @@ class DetectPolicy(Policy):
     file: ClassVar[str] = "detect.yaml"
 
     series_kept: int = Field(ge=1)
+    snapshot_every: Positive
     default_domain: Domain
     domains: tuple[ServiceDomain, ...]
     levels: Mapping[Level, Judgement]

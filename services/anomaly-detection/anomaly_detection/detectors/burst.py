@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -82,6 +82,9 @@ class BurstDetector(Memoryless):
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_RECENT)
+
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_RECENT)
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_RECENT, state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -89,6 +89,9 @@ class ThresholdDetector(Memoryless):
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SERIES)
+
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_SERIES)
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SERIES, state)

@@ -1,0 +1,318 @@
+"""Detection over stops and kills: what a snapshot holds, what is read again, and that nobody notices."""
+
+import asyncio
+import contextlib
+import json
+import random
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from aiops_core.bus import Outgoing
+from aiops_core.models import AnomalyCleared, AnomalyDetected
+from aiops_core.probe import Readiness
+from aiops_core.runtime import Runtime
+from aiops_core.testing import MemoryBus
+from anomaly_detection import snapshots
+from anomaly_detection.__main__ import service
+from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.keeper import Keeper
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.progress import Progress
+from anomaly_detection.snapshot_store import BUCKET
+from anomaly_detection.snapshots import Broken, Manifest, Position
+from tests.conftest import ROOT, line, sample
+
+POLICY = DetectPolicy.load(ROOT / "policies")
+SECOND = timedelta(seconds=1)
+GUESS = "Failed password for purser from 10.20.1.{} port 4 ssh2"
+
+
+def entries():
+    """Five minutes of a ship: episodes of heat, guessing of passwords, errors, and what is fine."""
+    start = datetime.now(UTC) - timedelta(minutes=6)
+    made = []
+    for n in range(60):
+        at = start + n * 5 * SECOND
+        for device in ("srv-1", "srv-2", "srv-3"):
+            hot = 95 if (n // 10 + int(device[-1])) % 3 == 0 else 40
+            made.append(
+                sample(hot, ts=at, tracking_id=f"m-{device}-{n}", host=device, device_id=device)
+            )
+        guess = GUESS.format(n // 20)
+        made.append(line(guess, ts=at, tracking_id=f"g{n}", service="sshd", level="warning"))
+        made.append(line(f"job {n} done", ts=at, tracking_id=f"j{n}", host="srv-2"))
+        if n % 17 == 0:
+            made.append(line("flux capacitor off", ts=at, tracking_id=f"e{n}", level="error"))
+    return made
+
+
+class Ship:
+    """A broker with entries in it, and a service that may be killed and started again."""
+
+    def __init__(self, messages):
+        self.bus, self.messages = MemoryBus(), messages
+        self.keeper: Keeper | None = None
+
+    async def publish(self, messages):
+        await self.bus.publish([Outgoing(m, m.tracking_id) for m in messages])
+
+    @contextlib.asynccontextmanager
+    async def living(self):
+        """The service runs; at the end it is killed: no last snapshot, nothing in flight finished."""
+        made = service(POLICY, self.bus)
+        self.keeper = made.sees.__self__
+        engine = Runtime(replace(made, background=()), self.bus, Readiness("test"))
+        running = asyncio.create_task(engine.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def idle(self):
+        """Wait until everything is settled."""
+        async with asyncio.timeout(20):
+            while len(self.bus.acked) < len({m.tracking_id for m in self.messages}):
+                await asyncio.sleep(0.005)
+
+    @property
+    def told(self):
+        kinds = (AnomalyDetected, AnomalyCleared)
+        return sorted(
+            (m.subject, m.tracking_id, m.detector, m.reason)
+            for m in self.bus.published
+            if isinstance(m, kinds)
+        )
+
+
+async def undisturbed(messages):
+    ship = Ship(messages)
+    await ship.publish(messages)
+    async with ship.living():
+        await ship.idle()
+    return ship.told
+
+
+async def turns(n):
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+class TestKills:
+    @pytest.mark.parametrize("seed", range(8))
+    async def test_killed_at_random_moments_it_tells_what_it_would_have_told(self, seed):
+        chance, messages = random.Random(seed), entries()
+        ship = Ship(messages)
+        at = 0
+        while at < len(messages):
+            upto = at + chance.randint(1, 120)
+            await ship.publish(messages[at:upto])
+            at = upto
+            async with ship.living():
+                await turns(chance.randint(0, 80))
+                if chance.random() < 0.6:
+                    saving = asyncio.create_task(ship.keeper.save())
+                    await turns(chance.randint(0, 60))
+                    saving.cancel()  # a kill in the middle of a snapshot
+        async with ship.living():
+            await ship.idle()
+        expected = await undisturbed(messages)
+        assert ship.told == expected
+        assert len(expected) > 10
+
+    async def test_what_was_known_comes_from_the_snapshot_and_not_from_the_stream(self):
+        first, *rest = [m for m in entries() if m.tracking_id.startswith("m-srv-3")]
+        ship = Ship([first, *rest])
+        await ship.publish(rest[:8])
+        async with ship.living():
+            await turns(50)
+            assert await ship.keeper.save()
+        ship.bus.stored = [
+            replace(s, data=b"\xff") for s in ship.bus.stored
+        ]  # nothing to read again
+        async with ship.living():
+            await ship.publish(rest[8:])
+            await turns(200)
+        assert ship.told == await undisturbed(rest)
+
+    async def test_a_stop_leaves_a_snapshot_behind(self):
+        ship = Ship(entries())
+        await ship.publish(ship.messages)
+        engine = Runtime(service(POLICY, ship.bus), ship.bus, Readiness("test"))
+        running = asyncio.create_task(engine.run())
+        await ship.idle()
+        engine.stop.set()
+        await running
+        manifest = Manifest.read(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
+        assert manifest.position.sequence == len(ship.messages)
+        assert manifest.parts["threshold"] == 1
+
+    async def test_a_snapshot_counts_only_when_everything_in_it_is_settled(self):
+        ship = Ship(entries()[:20])
+        await ship.publish(ship.messages)
+        async with ship.living():
+            await ship.idle()
+            ship.keeper._progress.observed()  # one that was handled and is not acknowledged
+            ship.keeper._progress.start(Position(sequence=21, at=datetime.now(UTC)))
+            saving = asyncio.create_task(ship.keeper.save())
+            await asyncio.sleep(0.15)
+            assert not saving.done()
+            assert await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST) is None
+            saving.cancel()
+
+    async def test_rubbish_in_the_stream_does_not_stop_recovery(self):
+        ship = Ship([m for m in entries() if m.tracking_id.startswith("m-srv-3")])
+        await ship.publish(ship.messages[:3])
+        async with ship.living():
+            await turns(50)
+        ship.bus.put("metrics.sampled", b"\xff{")
+        async with ship.living():
+            await ship.publish(ship.messages[3:])
+            await turns(200)
+        assert ship.told == await undisturbed(ship.messages)
+        assert len(ship.bus.buried) == 1
+
+
+async def snapshot_of(ship):
+    await ship.publish(ship.messages)
+    async with ship.living():
+        await ship.idle()
+        assert await ship.keeper.save()
+    return ship.bus.bucket(BUCKET)
+
+
+class TestBroken:
+    """A snapshot that cannot be read costs a warm-up and one line in the log, never the start."""
+
+    @pytest.mark.parametrize(
+        ("data", "why"),
+        [
+            (b"\xff", "Manifest.: Invalid JSON"),
+            (b'{"schema_version": 2}', "Manifest.schema_version: Input should be 1"),
+            (b"{}", "Manifest.slot: Field required"),
+        ],
+    )
+    async def test_a_manifest_of_another_kind_is_refused(self, data, why):
+        ship = Ship(entries()[:50])
+        bucket = await snapshot_of(ship)
+        await bucket.put(snapshots.MANIFEST, data)
+        with capture_logs() as said:
+            async with ship.living():
+                await turns(100)
+        [refusal] = [entry for entry in said if "refused" in entry["event"]]
+        assert why in refusal["reason"]
+
+    @pytest.mark.parametrize(
+        ("data", "why"),
+        [
+            (b"\xff", "damaged"),
+            (zlib.compress(b"[1]"), "damaged"),
+            (zlib.compress(b"x" * 2_000)[:20], "cut off"),
+            (
+                zlib.compress(json.dumps({'["hot"]': {"seen": "yesterday"}}).encode()),
+                "Series.seen: Input should",
+            ),
+            (None, "part 0 is missing"),
+        ],
+    )
+    async def test_of_a_detector_only_that_one_warms_up(self, data, why):
+        ship = Ship(entries())
+        bucket = await snapshot_of(ship)
+        place = snapshots.key("a", "threshold", 0)
+        await (bucket.delete(place) if data is None else bucket.put(place, data))
+        with capture_logs() as said:
+            async with ship.living():
+                await turns(100)
+                detectors = {d.name: d for d in ship.keeper._detection.detectors}
+        [refusal] = [entry for entry in said if "refused" in entry["event"]]
+        assert refusal["detector"] == "threshold"
+        assert why in refusal["reason"]
+        assert detectors["threshold"].snapshot() == {}
+        assert detectors["burst"].snapshot() != {}
+
+    def test_a_part_that_unpacks_without_end_is_not_unpacked(self):
+        bomb = zlib.compress(b" " * (snapshots.LARGEST + 1))
+        with pytest.raises(Broken, match="too large"):
+            snapshots.unpack(bomb)
+
+
+class TestImage:
+    def detector(self, devices=500):
+        made = ThresholdDetector(POLICY.thresholds, 1000)
+        for n in range(devices):
+            made.observe(sample(95, host=f"d{n}"))
+        return made
+
+    def test_it_shows_the_moment_when_it_was_asked_for(self):
+        detector = self.detector()
+        then = detector.snapshot()
+        image, seen = detector.image(), {}
+        for n, piece in enumerate(image):
+            seen |= piece
+            for device in range(0, 600, 7):  # known ones, and new ones
+                detector.observe(sample(20, n=5 + n, host=f"d{device}"))
+        assert seen == then != detector.snapshot()
+
+    def test_a_piece_is_small(self):
+        assert max(map(len, list(self.detector().image())[:-1])) <= snapshots.KEYS
+
+    def test_who_looks_at_all_of_it_sees_no_change_either(self):
+        detector = self.detector(5)
+        then, image = detector.snapshot(), detector.image()
+        for _key, series in list(detector.state.items()):
+            series.since = None
+        assert {key: value for piece in image for key, value in piece.items()} == then
+
+
+class TestProgress:
+    NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+    def place(self, sequence, seconds=0):
+        return Position(sequence=sequence, at=self.NOW + seconds * SECOND)
+
+    def handle(self, progress, place, now, *, again=False):
+        progress.arrives(place, now, again=again)
+        if not progress.knows(place):
+            progress.observed()
+            return True
+        return False
+
+    def test_what_comes_again_is_known_and_what_comes_late_is_not(self):
+        progress = Progress(self.NOW)
+        progress.start(self.place(5))
+        order = (5, 7, 6, 7, 6)
+        assert [self.handle(progress, self.place(n), self.NOW) for n in order] == [
+            False,
+            True,
+            True,
+            False,
+            False,
+        ]
+
+    def test_a_stream_that_was_made_anew_is_not_known(self):
+        progress = Progress(self.NOW)
+        progress.start(self.place(1000))
+        assert self.handle(progress, self.place(1, seconds=60), self.NOW + 60 * SECOND)
+
+    def test_while_it_reads_what_came_long_ago_time_has_not_come_further(self):
+        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
+        self.handle(progress, self.place(1), now)
+        assert progress.time(now) == self.NOW
+        self.handle(progress, self.place(2, seconds=599), now)
+        assert progress.time(now) == now
+
+    def test_when_nothing_more_comes_time_goes_on(self):
+        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
+        self.handle(progress, self.place(1), now)
+        assert progress.time(now + 10 * SECOND) == now + 10 * SECOND
+
+    def test_a_message_that_was_put_off_is_no_sign_of_being_late(self):
+        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
+        self.handle(progress, self.place(2, seconds=600), now)
+        self.handle(progress, self.place(1), now, again=True)
+        assert progress.time(now) == now
