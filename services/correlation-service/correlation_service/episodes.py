@@ -50,21 +50,23 @@ class Episode:
     @property
     def devices(self) -> tuple[str, ...]:
         """Affected ones, in the order in which they were."""
-        ordered = sorted(self.spots, key=lambda spot: spot.place)
-        return tuple(dict.fromkeys(spot.kind.device for spot in ordered))
+        return tuple(dict.fromkeys(spot.kind.device for spot in self._in_order()))
 
     @property
     def services(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part.service for spot in self.spots for part in spot.parts))
+        return tuple(dict.fromkeys(part.service for spot in self._in_order() for part in spot.parts))
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(key for spot in self.spots for key in spot.keys))
+        return tuple(dict.fromkeys(key for spot in self._in_order() for key in spot.keys))
 
     @property
     def swings(self) -> tuple[datetime, ...]:
         """The recoveries of what recovered most often."""
         return max((spot.swings for spot in self.spots), key=len, default=())
+
+    def _in_order(self) -> list[Spot]:
+        return sorted(self.spots, key=lambda spot: spot.place)
 
     def knows(self, fingerprint: str) -> bool:
         return any(fingerprint in spot.fingerprints for spot in self.spots)
@@ -83,7 +85,7 @@ class Episode:
     def firsts(self) -> dict[str, Evidence]:
         """The first anomaly of each affected device."""
         firsts: dict[str, Evidence] = {}
-        for spot in sorted(self.spots, key=lambda spot: spot.place):
+        for spot in self._in_order():
             firsts.setdefault(spot.kind.device, spot.head)
         return firsts
 

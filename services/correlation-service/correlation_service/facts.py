@@ -180,7 +180,7 @@ class Teller:
         swings = episode.swings
         if len(swings) < self.policy.flapping.times:
             swings = ()
-        blamed = episode.blamed if cause.device == episode.blamed else ""
+        blamed = "" if cause.anomaly else episode.blamed
         episode.severity = episode.worst(self.policy.escalate_devices)
         return {
             "title": title(root, len(firsts), blamed, len(swings)),

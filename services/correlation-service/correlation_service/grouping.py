@@ -12,7 +12,7 @@ from correlation_service.episodes import Episode
 from correlation_service.linking import WORDS, Linker
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recovery import Recoveries, part_of
-from correlation_service.silent import ChildrenOf, silent_parent
+from correlation_service.silent import ChildrenOf, silent_parent, still_blamed
 from correlation_service.spots import Kind, Spot
 from correlation_service.windowing import Windows
 
@@ -36,12 +36,15 @@ class Placement:
     member: Evidence
     spot: Spot
     moves: list[Move] = field(default_factory=list)
+    noted: set[Spot] = field(default_factory=set)
 
-    def note(self, spot: Spot, reason: str) -> None:
-        """*spot* is about to leave its episode, if that was told; only the first time counts."""
-        known = any(move.spot is spot for move in self.moves)
-        if spot.episode.revision and not known:
-            self.moves.append(Move(list(spot.members or ()), spot.episode, spot, reason))
+    def note(self, spot: Spot, reason: str, holder: Spot | None = None) -> None:
+        """*spot* may leave its episode, if that was told, and *holder* have its members; only the first
+        time counts."""
+        if spot.episode.revision and spot not in self.noted:
+            members = list(spot.members or ())
+            self.moves.append(Move(members, spot.episode, holder or spot, reason))
+        self.noted.add(spot)
 
 
 class Grouper:
@@ -62,6 +65,8 @@ class Grouper:
         placement = Placement(_told(member, reason), spot)
         if self._extend(placement, found, arrival):
             self._regroup(placement)
+        if not spot.episode.revision:  # it has parted from the others
+            placement.member = _told(member, OPENED)
         return placement
 
     def admit(self, member: Evidence, episode: Episode, arrival: datetime) -> Spot:
@@ -120,15 +125,16 @@ class Grouper:
         spot = placement.spot
         if other.members is None:
             return False
-        if other.episode is not spot.episode:
-            placement.note(other, AGAIN)
-            placement.moves = [
-                move._replace(spot=spot) if move.spot is other else move for move in placement.moves
-            ]
+        placement.note(spot, AGAIN)
+        placement.note(other, AGAIN, holder=spot)
+        self.unite(spot, other)
+        return True
+
+    def unite(self, spot: Spot, other: Spot) -> None:
+        """One spot instead of two."""
         self._windows.remove(other)
         spot.unite(other, self._policy.members_kept)
         self._windows.add_keys(spot, other.keys)
-        return True
 
     def _regroup(self, placement: Placement, is_new: bool = False) -> None:
         """Let the changed spot and all that may follow it choose again whom they follow."""
@@ -140,6 +146,8 @@ class Grouper:
         )
         if blamed:
             self._blame(placement, blamed.device, blamed.roots)
+        for episode in {spot.episode, *(move.origin for move in placement.moves)}:
+            self._acquit(placement, episode)
 
     def _reconsider(self, placement: Placement, child: Spot, may_part: bool) -> None:
         link = self.linker.best(child)
@@ -175,6 +183,22 @@ class Grouper:
     def _length(self, home: Episode, branch: Sequence[Spot]) -> timedelta:
         spots = (*home.spots, *branch)
         return max(s.last for s in spots) - min(s.first for s in spots)
+
+    def _acquit(self, placement: Placement, episode: Episode) -> None:
+        """Blame nobody for what has been explained otherwise in the meantime."""
+        device, ship = episode.blamed, episode.ship_id
+        if not device or still_blamed(
+            device,
+            ship,
+            self._windows,
+            self.linker,
+            self._policy.silent_parent,
+            self.children_of,
+        ):
+            return
+        self._windows.blame(episode, "")
+        for spot in self._windows.below(ship, device):
+            self._reconsider(placement, spot, may_part=True)
 
     def _blame(self, placement: Placement, device: str, roots: Sequence[Spot]) -> None:
         """Make one incident of what complains below *device*."""

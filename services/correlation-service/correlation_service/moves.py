@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from aiops_core.models import Evidence, Message
 from correlation_service.episodes import Episode
@@ -23,7 +24,7 @@ def tell_moves(
     for home in dict.fromkeys(move.spot.episode for move in left):
         coming = [move for move in left if move.spot.episode is home]
         members = [_moved(member, move) for move in coming for member in move.members]
-        members.sort(key=lambda m: (m.ts, m.anomaly_id))
+        members.sort(key=_when)
         if not home.revision:
             yield open_(home, members.pop(0), cause)
         came = list(dict.fromkeys(move.origin.id for move in coming))
@@ -32,10 +33,15 @@ def tell_moves(
     for origin in origins:
         if origin.spots:
             members = [m for move in left if move.origin is origin for m in move.members]
+            members.sort(key=_when)
             yield teller.moved_out(origin, cause, members, into[origin].id)
         else:
             windows.close(origin)
             yield teller.merged(origin, into[origin].id, cause)
+
+
+def _when(member: Evidence) -> tuple[datetime, str]:
+    return member.ts, member.anomaly_id
 
 
 def _heir(origin: Episode, moves: Sequence[Move]) -> Episode:

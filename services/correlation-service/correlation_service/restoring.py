@@ -81,9 +81,9 @@ class Restorer:
 
     def _blame(self, episode: Episode, fact: IncidentUpdated) -> None:
         """A root without an anomaly is a device that says nothing."""
-        root = fact.root_cause
-        if root and root.device and root.anomaly is None and episode.blamed != root.device:
-            self._windows.blame(episode, root.device)
+        if root := fact.root_cause:
+            silent = root.device if root.device and root.anomaly is None else ""
+            self._windows.blame(episode, silent)
 
     def _members(self, episode: Episode, members: Iterable[Evidence]) -> None:
         for member in members:
@@ -100,8 +100,16 @@ class Restorer:
                 spot.members[at] = member
                 if spot.episode is not episode:
                     self._windows.move(spot, episode)
+                    self._unite(spot)
                 return True
         return False
+
+    def _unite(self, moved: Spot) -> None:
+        """A late anomaly had closed the gap between two spots: that was why one of them moved."""
+        for spot in self._windows.of_kind(moved.kind):
+            if spot is not moved and spot.episode is moved.episode and spot.touches(moved):
+                self._grouper.unite(spot, moved)
+                return
 
     def _join(self, episode: Episode, member: Evidence) -> None:
         arrival = arrival_of(member)

@@ -37,9 +37,26 @@ def silent_parent(
     return None
 
 
+def still_blamed(
+    device: str,
+    ship: str,
+    windows: Windows,
+    linker: Linker,
+    rules: SilentParent,
+    children_of: ChildrenOf,
+) -> bool:
+    """Whether enough is left of what was held against *device*."""
+    roots = [spot for spot in windows.below(ship, device) if _complains(spot, linker)]
+    near = [_complaining(root, device, windows, linker, rules) for root in roots]
+    return any(_is_enough(device, some, rules, children_of(device)) for some in near)
+
+
 def _complains(spot: Spot, linker: Linker) -> bool:
-    """Whether *spot* points up and nothing that is known explains it."""
-    return spot.rule.points_up and spot.believed and linker.best(spot) is None
+    """Whether *spot* points up and nothing that speaks explains it."""
+    if not spot.rule.points_up or not spot.believed:
+        return False
+    link = linker.best(spot)
+    return link is None or bool(link.blamed)
 
 
 def _complaining(

@@ -68,14 +68,16 @@ class Windows:
         self._episodes[episode.id] = episode
 
     def blame(self, episode: Episode, device: str) -> None:
-        """Hold *device*, which says nothing, responsible for *episode*."""
+        """Hold *device*, which says nothing, responsible for *episode*; with none, nobody any more."""
+        self._blamed.pop((episode.ship_id, episode.blamed), None)
         episode.blamed = device
-        self._blamed[episode.ship_id, device] = episode
+        if device:
+            self._blamed[episode.ship_id, device] = episode
 
     def blaming(self, ship: str, device: str) -> Episode | None:
         """The open episode that blames *device*."""
         episode = self._blamed.get((ship, device))
-        return episode if episode and episode.spots and episode.blamed == device else None
+        return episode if episode and episode.spots else None
 
     def calm_of(self, spot: Spot) -> timedelta:
         """How long it must stay well: longer when it flaps."""
@@ -142,7 +144,6 @@ class Windows:
     def close(self, episode: Episode) -> None:
         """Nothing joins *episode* any more."""
         self._episodes.pop(episode.id, None)
-        if self._blamed.get((episode.ship_id, episode.blamed)) is episode:
-            del self._blamed[episode.ship_id, episode.blamed]
+        self.blame(episode, "")
         for spot in list(episode.spots):
             self.remove(spot)
