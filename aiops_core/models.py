@@ -334,6 +334,7 @@ class Evidence(Record):
     duplicate_of: str | None = Field(
         default=None, description="of a duplicate, the anomaly_id of the member that it repeats"
     )
+    moved_from: str | None = Field(default=None, description="the incident that had it until now")
     reason: str = ""
     domain: Domain
     anomaly_type: str

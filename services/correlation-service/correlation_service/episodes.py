@@ -54,7 +54,9 @@ class Episode:
 
     @property
     def services(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(part.service for spot in self._in_order() for part in spot.parts))
+        return tuple(
+            dict.fromkeys(part.service for spot in self._in_order() for part in spot.parts)
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -68,8 +70,10 @@ class Episode:
     def _in_order(self) -> list[Spot]:
         return sorted(self.spots, key=lambda spot: spot.place)
 
-    def knows(self, fingerprint: str) -> bool:
-        return any(fingerprint in spot.fingerprints for spot in self.spots)
+    def first_of(self, fingerprint: str) -> str | None:
+        """The anomaly that showed the problem first, if it is known here."""
+        known = (spot.fingerprints.get(fingerprint) for spot in self.spots)
+        return next(filter(None, known), None)
 
     def length_with(self, at: datetime) -> timedelta:
         return max(at, self.last_seen) - min(at, self.first_seen)

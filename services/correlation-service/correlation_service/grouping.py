@@ -61,8 +61,9 @@ class Grouper:
         if not found:
             return self._place_new(member, kind, arrival)
         spot = max(found, key=lambda s: (s.members is None, s.count, s.place))
-        reason = AGAIN if spot.episode.knows(member.fingerprint) else _same(spot, member)
-        placement = Placement(_told(member, reason), spot)
+        repeated = spot.episode.first_of(member.fingerprint)
+        reason = AGAIN if repeated else _same(spot, member)
+        placement = Placement(_told(member, reason, repeated), spot)
         if self._extend(placement, found, arrival):
             self._regroup(placement)
         if not spot.episode.revision:  # it has parted from the others
@@ -214,9 +215,10 @@ def _weight(episode: Episode) -> tuple[bool, int]:
     return episode.revision > 0, episode.count
 
 
-def _told(member: Evidence, reason: str) -> Evidence:
-    role = Role.DUPLICATE if reason == AGAIN else Role.MEMBER
-    return member.model_copy(update={"role": role, "reason": reason})
+def _told(member: Evidence, reason: str, repeated: str | None = None) -> Evidence:
+    role = Role.DUPLICATE if repeated else Role.MEMBER
+    known = {"role": role, "reason": reason, "duplicate_of": repeated}
+    return member.model_copy(update=known)
 
 
 def _same(spot: Spot, member: Evidence) -> str:

@@ -54,5 +54,4 @@ def _heir(origin: Episode, moves: Sequence[Move]) -> Episode:
 
 
 def _moved(member: Evidence, move: Move) -> Evidence:
-    reason = f"{move.reason} (moved from incident {move.origin.id})"
-    return member.model_copy(update={"reason": reason})
+    return member.model_copy(update={"reason": move.reason, "moved_from": move.origin.id})

@@ -71,7 +71,9 @@ class Spot:
     upstream: tuple[str, ...] = ()
     count: int = 0
     swings: tuple[datetime, ...] = ()  # recoveries, the newest last
-    fingerprints: set[str] = field(default_factory=set)
+    fingerprints: dict[str, str] = field(
+        default_factory=dict
+    )  # and the anomaly that showed it first
     parts: dict[Part, Course] = field(default_factory=dict)
     members: list[Evidence] | None = field(default_factory=list)
 
@@ -124,7 +126,7 @@ class Spot:
         self.arrival = max(self.arrival, arrival)
         self.upstream = self.upstream or member.upstream
         self.count += 1
-        self.fingerprints.add(member.fingerprint)
+        self.fingerprints.setdefault(member.fingerprint, member.anomaly_id)
         return self._worsen(part, member)
 
     def _worsen(self, part: Part, member: Evidence) -> Course:
@@ -147,7 +149,7 @@ class Spot:
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
         self.count += other.count
         self.swings = tuple(sorted({*self.swings, *other.swings}))
-        self.fingerprints |= other.fingerprints
+        self.fingerprints = other.fingerprints | self.fingerprints
         for part, course in other.parts.items():
             mine = self.parts.setdefault(part, course)
             mine.worst = max(mine.worst, course.worst)
