@@ -344,6 +344,7 @@ class Evidence(Record):
     duplicate_of: str | None = Field(
         default=None, description="of a duplicate, the anomaly_id of the member that it repeats"
     )
+    moved_from: str | None = Field(default=None, description="the incident that had it until now")
     reason: str = ""
     domain: Domain
     anomaly_type: str
@@ -351,11 +352,14 @@ class Evidence(Record):
     host: str
     service: str
     detector: str = ""
+    metric: str = ""
+    peer: str = Field(default="", description="the other side, of an attack for instance")
     severity: Severity
     score: Fraction
     msg: str
     label: str = Field(default="", description="what it would be called on its own")
     fingerprint: str = ""
+    keys: tuple[str, ...] = Field(default=(), description="correlation keys by which it groups")
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
@@ -435,7 +439,8 @@ class _Fact(Message):
 
 
 class IncidentUpdated(_Fact):
-    """Anomalies joined an incident; the other fields hold what is true from now on (None: as before)."""
+    """Anomalies joined an incident or left it; the other fields hold what is true from now on (None: as
+    before). A member that was in another incident has moved: it is in the last that named it."""
 
     subject: ClassVar[str] = "incidents.updated"
 
@@ -447,6 +452,19 @@ class IncidentUpdated(_Fact):
     root_cause: RootCause | None = None
     corr_keys: tuple[str, ...] | None = None
     reason: str = ""
+    moved_from: tuple[str, ...] = Field(
+        default=(), description="incidents that had the members until now"
+    )
+    absorbed: tuple[str, ...] = Field(
+        default=(), description="those of them that have none any more; each is cleared as merged"
+    )
+    departed: tuple[str, ...] = Field(
+        default=(), description="anomaly ids of members that another incident has from now on"
+    )
+    affected_devices: tuple[str, ...] | None = Field(
+        default=None, description="given when members departed"
+    )
+    affected_services: tuple[str, ...] | None = None
 
     def stamped(self, stage: str, at: datetime) -> Self:
         copy = super().stamped(stage, at)
@@ -454,12 +472,13 @@ class IncidentUpdated(_Fact):
 
 
 class IncidentCleared(_Fact):
-    """An incident is over: ``recovered``, ``expired``, ``sender_lost``, ``max_length`` ..."""
+    """An incident is over: ``recovered``, ``expired``, ``sender_lost`` or ``merged``."""
 
     subject: ClassVar[str] = "incidents.cleared"
 
     resolve_reason: Text
     note: str = ""
+    merged_into: str | None = Field(default=None, description="the incident that has its members")
 
 
 class IncidentTransitioned(Message):

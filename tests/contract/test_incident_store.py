@@ -306,3 +306,16 @@ async def test_recovery_loads_the_open_incidents(remembered):
     await again.recover(MemoryBus())
     assert again.recovered
     assert again.registry.known("i1") and not again.registry.known("i2")
+
+
+async def test_a_member_that_moved_is_only_where_it_is_now(remembered):
+    moved = evidence(1, moved_from="i1")
+    await remembered.after(
+        created(), updated(2, 1), created("i2", 7), updated(2, 1, incident="i2", members=(moved,))
+    )
+    assert await remembered.ids(tracking_id="t1") == ["i2"]
+    assert await remembered.incidents.tracking_ids("i1", 10) == ["t0"]
+    assert await remembered.incidents.tracking_ids("i2", 10) == ["t1", "t7"]
+    assert [e.tracking_id for e in await remembered.incidents.evidence("i1", None, 10)] == ["t0"]
+    [member] = (await remembered.traces.traced("t1")).members
+    assert (member.incident_id, member.role) == ("i2", "member")

@@ -203,3 +203,12 @@ async def test_of_a_million_anomalies_the_lost_ones_are_found(engine):
         found = await ledger.open(since, now, MOST)
         assert len(found) == lost
         assert await ledger.placed([one.tracking_id for one in found]) == []
+
+
+async def test_a_member_that_moved_is_in_one_place(kept):
+    moved = evidence(1, moved_from="i1")
+    await kept.after(detected(0), detected(1), created(), updated(2, 1))
+    await kept.after(created("i2", 7), updated(2, 1, incident="i2", members=(moved,)))
+    totals = await kept.totals()
+    assert (totals.members, totals.suppressed, totals.open) == (3, 0, 0)
+    assert await kept.doubled() == {}

@@ -52,6 +52,11 @@ def anomaly(n, device="srv-1", kind="service_error", *, upstream=(), at=None, **
     return EnrichedAnomaly.model_validate(base | fields)
 
 
+def own(correlator, anomaly):
+    """The fact that *anomaly* itself becomes part of; None when it was told before."""
+    return next(iter(correlator.handle(anomaly)), None)
+
+
 def with_policy(**changes):
     return Correlator(CorrelatePolicy.model_validate(POLICY.model_dump() | changes))
 
@@ -62,7 +67,7 @@ def correlator():
 
 
 def test_the_first_anomaly_opens_an_incident_that_says_what_where_and_why(correlator):
-    incident = correlator.handle(anomaly(1))
+    incident = own(correlator, anomaly(1))
     assert isinstance(incident, Incident)
     assert incident.title == "Errors of app on srv-1"
     assert (incident.category, incident.severity) == ("service", Severity.MEDIUM)
@@ -73,12 +78,12 @@ def test_the_first_anomaly_opens_an_incident_that_says_what_where_and_why(correl
 
 
 def test_a_name_at_the_beginning_of_a_title_stays_as_it_is_written(correlator):
-    assert correlator.handle(anomaly(1, "sw-1", "device_reboot")).title == "sw-1 restarted"
+    assert own(correlator, anomaly(1, "sw-1", "device_reboot")).title == "sw-1 restarted"
 
 
 def test_a_repetition_is_a_duplicate_of_a_member_and_counted(correlator):
-    first = correlator.handle(anomaly(1))
-    again = correlator.handle(anomaly(2))
+    first = own(correlator, anomaly(1))
+    again = own(correlator, anomaly(2))
     assert isinstance(again, IncidentUpdated) and again.incident_id == first.id
     assert again.members[0].role == Role.DUPLICATE
     assert again.members[0].duplicate_of == first.evidence[0].anomaly_id
@@ -86,25 +91,25 @@ def test_a_repetition_is_a_duplicate_of_a_member_and_counted(correlator):
 
 
 def test_another_problem_of_the_same_device_is_a_member(correlator):
-    correlator.handle(anomaly(1))
-    joined = correlator.handle(anomaly(2, kind="device_reboot"))
+    own(correlator, anomaly(1))
+    joined = own(correlator, anomaly(2, kind="device_reboot"))
     assert joined.members[0].role == Role.MEMBER
     assert joined.members[0].reason == "same device: srv-1"
 
 
 def test_a_redelivered_anomaly_changes_nothing(correlator):
-    correlator.handle(anomaly(1))
-    assert correlator.handle(anomaly(1)) is None
+    own(correlator, anomaly(1))
+    assert own(correlator, anomaly(1)) is None
 
 
 def test_unrelated_devices_stay_apart(correlator):
-    assert isinstance(correlator.handle(anomaly(1, "srv-1")), Incident)
-    assert isinstance(correlator.handle(anomaly(2, "srv-2")), Incident)
+    assert isinstance(own(correlator, anomaly(1, "srv-1")), Incident)
+    assert isinstance(own(correlator, anomaly(2, "srv-2")), Incident)
 
 
 def test_a_symptom_joins_the_open_cause_upstream_of_it(correlator):
-    cause = correlator.handle(anomaly(1, "sw-1", "link_down"))
-    symptom = correlator.handle(anomaly(3, "srv-1", upstream=["sw-1", "core-1"]))
+    cause = own(correlator, anomaly(1, "sw-1", "link_down"))
+    symptom = own(correlator, anomaly(3, "srv-1", upstream=["sw-1", "core-1"]))
     assert symptom.incident_id == cause.id
     assert symptom.members[0].reason == "srv-1 depends on sw-1"
     assert symptom.root_cause.device == "sw-1"
@@ -112,8 +117,8 @@ def test_a_symptom_joins_the_open_cause_upstream_of_it(correlator):
 
 
 def test_a_cause_that_arrives_after_its_symptoms_takes_over_the_title_and_the_root(correlator):
-    first = correlator.handle(anomaly(1, "srv-1", upstream=["sw-1"]))
-    late = correlator.handle(anomaly(2, "sw-1", "link_down"))
+    first = own(correlator, anomaly(1, "srv-1", upstream=["sw-1"]))
+    late = own(correlator, anomaly(2, "sw-1", "link_down"))
     assert late.incident_id == first.id
     assert late.root_cause.device == "sw-1"
     assert late.title.startswith("Link down on sw-1")
@@ -122,106 +127,106 @@ def test_a_cause_that_arrives_after_its_symptoms_takes_over_the_title_and_the_ro
 
 
 def test_the_nearest_open_cause_gets_the_symptom(correlator):
-    correlator.handle(anomaly(1, "core-1", "link_down"))
-    near = correlator.handle(anomaly(2, "sw-1", "link_down"))
-    symptom = correlator.handle(anomaly(3, "srv-1", upstream=["sw-1", "core-1"]))
+    own(correlator, anomaly(1, "core-1", "link_down"))
+    near = own(correlator, anomaly(2, "sw-1", "link_down"))
+    symptom = own(correlator, anomaly(3, "srv-1", upstream=["sw-1", "core-1"]))
     assert symptom.incident_id == near.id
 
 
 def test_a_full_disk_is_no_symptom_of_a_dead_switch(correlator):
-    correlator.handle(anomaly(1, "sw-1", "link_down"))
+    own(correlator, anomaly(1, "sw-1", "link_down"))
     assert isinstance(
-        correlator.handle(anomaly(2, "srv-1", "disk_full", upstream=["sw-1"])), Incident
+        own(correlator, anomaly(2, "srv-1", "disk_full", upstream=["sw-1"])), Incident
     )
 
 
 def test_a_full_disk_explains_the_full_disk_downstream_of_it(correlator):
-    cause = correlator.handle(anomaly(1, "nvr-1", "disk_full"))
-    symptom = correlator.handle(anomaly(2, "desk-1", "disk_full", upstream=["nvr-1"]))
+    cause = own(correlator, anomaly(1, "nvr-1", "disk_full"))
+    symptom = own(correlator, anomaly(2, "desk-1", "disk_full", upstream=["nvr-1"]))
     assert symptom.incident_id == cause.id
 
 
 def test_an_error_that_nobody_knows_explains_nothing_else(correlator):
-    correlator.handle(anomaly(1, "core-1", "log_error"))
+    own(correlator, anomaly(1, "core-1", "log_error"))
     for n, kind in enumerate(["log_error", "service_error"]):
         other = anomaly(2 + n, f"srv-{n}", kind, upstream=["core-1"])
-        assert isinstance(correlator.handle(other), Incident)
+        assert isinstance(own(correlator, other), Incident)
 
 
 def test_an_attack_on_the_directory_explains_failed_logins_of_what_uses_it(correlator):
     security = {"domain": "security", "meta": {"peer": "10.9.8.7"}}
-    attack = correlator.handle(anomaly(1, "dir-1", "credential_attack", **security))
+    attack = own(correlator, anomaly(1, "dir-1", "credential_attack", **security))
     logins = anomaly(2, "app-1", "auth_failure", upstream=["dir-1"], domain="security")
-    assert correlator.handle(logins).incident_id == attack.id
-    broken = correlator.handle(anomaly(3, "app-1", "service_error", upstream=["dir-1"]))
+    assert own(correlator, logins).incident_id == attack.id
+    broken = own(correlator, anomaly(3, "app-1", "service_error", upstream=["dir-1"]))
     assert isinstance(broken, Incident)
 
 
 def test_an_attack_groups_by_its_peer_and_not_with_a_breakdown(correlator):
     attack = {"kind": "credential_attack", "domain": "security"}
-    correlator.handle(anomaly(1, "srv-1"))
-    first = correlator.handle(anomaly(2, "srv-1", meta={"peer": "10.9.8.7"}, **attack))
+    own(correlator, anomaly(1, "srv-1"))
+    first = own(correlator, anomaly(2, "srv-1", meta={"peer": "10.9.8.7"}, **attack))
     assert isinstance(first, Incident)
     assert first.title == "Credential attack on srv-1 from 10.9.8.7"
-    second = correlator.handle(anomaly(3, "srv-2", meta={"peer": "10.9.8.7"}, **attack))
+    second = own(correlator, anomaly(3, "srv-2", meta={"peer": "10.9.8.7"}, **attack))
     assert second.incident_id == first.id
 
 
 def test_an_empty_key_does_not_group(correlator):
     attack = {"kind": "credential_attack", "domain": "security", "meta": {"peer": ""}}
-    correlator.handle(anomaly(1, "srv-1", **attack))
-    assert isinstance(correlator.handle(anomaly(2, "srv-2", **attack)), Incident)
+    own(correlator, anomaly(1, "srv-1", **attack))
+    assert isinstance(own(correlator, anomaly(2, "srv-2", **attack)), Incident)
 
 
 def test_after_the_window_a_new_incident_opens(correlator):
-    first = correlator.handle(anomaly(1))
-    later = correlator.handle(anomaly(2, at=POLICY.window.total_seconds() + 2))
+    first = own(correlator, anomaly(1))
+    later = own(correlator, anomaly(2, at=POLICY.window.total_seconds() + 2))
     assert isinstance(later, Incident) and later.id != first.id
 
 
 def test_a_late_anomaly_lands_in_the_incident_of_its_time(correlator):
     window = POLICY.window.total_seconds()
-    first = correlator.handle(anomaly(1))
-    second = correlator.handle(anomaly(2, at=3 * window))
-    assert correlator.handle(anomaly(3, at=30)).incident_id == first.id
-    assert correlator.handle(anomaly(4, at=3 * window + 30)).incident_id == second.id
+    first = own(correlator, anomaly(1))
+    second = own(correlator, anomaly(2, at=3 * window))
+    assert own(correlator, anomaly(3, at=30)).incident_id == first.id
+    assert own(correlator, anomaly(4, at=3 * window + 30)).incident_id == second.id
 
 
 def test_no_incident_grows_longer_than_the_maximum():
     correlator = with_policy(max_length=timedelta(minutes=10))
-    facts = [correlator.handle(anomaly(n, at=n * 60)) for n in range(13)]
+    facts = [own(correlator, anomaly(n, at=n * 60)) for n in range(13)]
     assert sum(isinstance(f, Incident) for f in facts) == 2
 
 
 def test_severity_is_the_worst_and_rises_when_many_devices_are_affected(correlator):
-    correlator.handle(anomaly(0, "sw-1", "link_down", severity="low"))
+    own(correlator, anomaly(0, "sw-1", "link_down", severity="low"))
     severities = [
-        correlator.handle(anomaly(n, f"srv-{n}", upstream=["sw-1"])).severity for n in range(1, 5)
+        own(correlator, anomaly(n, f"srv-{n}", upstream=["sw-1"])).severity for n in range(1, 5)
     ]
     assert severities == ["medium", "medium", "high", "high"]
 
 
 def test_silence_expires_an_incident_and_it_never_absorbs_again(correlator):
-    incident = correlator.handle(anomaly(1))
+    incident = own(correlator, anomaly(1))
     assert list(correlator.expire(NOON + timedelta(seconds=60))) == []
     [cleared] = correlator.expire(NOON + POLICY.window + POLICY.settle + timedelta(seconds=60))
     assert (cleared.incident_id, cleared.resolve_reason) == (incident.id, "expired")
     assert cleared.revision == 2
-    assert isinstance(correlator.handle(anomaly(2)), Incident)
+    assert isinstance(own(correlator, anomaly(2)), Incident)
 
 
 def test_old_lines_stay_open_while_their_replay_goes_on(correlator):
     years_later = NOON + timedelta(days=1000)
     replayed = {"stages": {"enrich": years_later}}
-    correlator.handle(anomaly(1, **replayed))
+    own(correlator, anomaly(1, **replayed))
     assert list(correlator.expire(years_later + POLICY.settle / 2)) == []
     assert len(list(correlator.expire(years_later + POLICY.settle * 2))) == 1
 
 
 def test_an_incident_that_an_operator_resolved_never_absorbs_again(correlator):
-    incident = correlator.handle(anomaly(1))
+    incident = own(correlator, anomaly(1))
     correlator.end(incident.id)
-    assert isinstance(correlator.handle(anomaly(2)), Incident)
+    assert isinstance(own(correlator, anomaly(2)), Incident)
 
 
 RULE = {"id": "bench", "reason": "test bench", "match": {"device": "bench-*"}}
@@ -229,16 +234,16 @@ RULE = {"id": "bench", "reason": "test bench", "match": {"device": "bench-*"}}
 
 def test_a_rule_suppresses_and_is_named():
     correlator = with_policy(suppress=[RULE])
-    hidden = correlator.handle(anomaly(1, "bench-7"))
+    hidden = own(correlator, anomaly(1, "bench-7"))
     assert isinstance(hidden, AnomalySuppressed)
     assert (hidden.by, hidden.reason) == ("bench", "test bench")
-    assert isinstance(correlator.handle(anomaly(2, "srv-1")), Incident)
+    assert isinstance(own(correlator, anomaly(2, "srv-1")), Incident)
 
 
 @pytest.mark.parametrize("changes", [{"severity": "critical"}, {"kind": "kernel_panic"}])
 def test_what_must_never_be_hidden_is_not(changes):
     correlator = with_policy(suppress=[RULE])
-    assert isinstance(correlator.handle(anomaly(1, "bench-7", **changes)), Incident)
+    assert isinstance(own(correlator, anomaly(1, "bench-7", **changes)), Incident)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +253,9 @@ def test_what_must_never_be_hidden_is_not(changes):
 def test_every_condition_of_a_rule_counts(match):
     rule = RULE | {"match": {"device": "bench-*"} | match}
     correlator = with_policy(suppress=[rule])
-    assert isinstance(correlator.handle(anomaly(1, "bench-7")), AnomalySuppressed)
+    assert isinstance(own(correlator, anomaly(1, "bench-7")), AnomalySuppressed)
     other = {"domain": "net", "msg": "else", "service": "x", "kind": "link_down"}
-    assert isinstance(correlator.handle(anomaly(2, "bench-7", **other)), Incident)
+    assert isinstance(own(correlator, anomaly(2, "bench-7", **other)), Incident)
 
 
 def test_a_rule_that_matches_everything_is_refused():
@@ -259,7 +264,7 @@ def test_a_rule_that_matches_everything_is_refused():
 
 
 def test_updates_of_one_incident_in_a_batch_become_one_fact(correlator):
-    facts = [correlator.handle(anomaly(n)) for n in range(5)]
+    facts = [own(correlator, anomaly(n)) for n in range(5)]
     merged = merge([Outgoing(f, f"x/{n}") for n, f in enumerate(facts)])
     assert [type(o.message) for o in merged] == [Incident, IncidentUpdated]
     assert [m.tracking_id for m in merged[1].message.members] == ["t1", "t2", "t3", "t4"]
@@ -268,7 +273,7 @@ def test_updates_of_one_incident_in_a_batch_become_one_fact(correlator):
 
 def test_a_joined_fact_of_the_longest_lines_is_no_larger_than_the_runtime_takes(correlator):
     long = "\u6f22" * 5000
-    facts = [correlator.handle(anomaly(n, msg=f"{long} {n}")) for n in range(256)]
+    facts = [own(correlator, anomaly(n, msg=f"{long} {n}")) for n in range(256)]
     merged = merge([Outgoing(f, f"x/{n}") for n, f in enumerate(facts)])
     assert max(len(o.message.model_dump_json().encode()) for o in merged) < LARGEST
     members = [m for o in merged[1:] for m in o.message.members]
@@ -279,18 +284,18 @@ async def test_after_a_kill_the_published_facts_are_the_state(correlator):
     bus = MemoryBus()
     first = [anomaly(n, f"srv-{n % 3}") for n in range(9)]
     for n, a in enumerate(first):
-        await bus.publish([Outgoing(correlator.handle(a), f"e{n}")])
+        await bus.publish([Outgoing(own(correlator, a), f"e{n}")])
     reborn = Correlator(POLICY)
     await Correlation(reborn).recover(bus)
-    assert [reborn.handle(a) for a in first] == [None] * 9
+    assert [own(reborn, a) for a in first] == [None] * 9
     following = anomaly(20, "srv-1")
-    expected = correlator.handle(following)
-    assert reborn.handle(following) == expected
+    expected = own(correlator, following)
+    assert own(reborn, following) == expected
 
 
 async def test_what_was_closed_before_the_kill_stays_closed(correlator):
     bus = MemoryBus()
-    opened = [correlator.handle(anomaly(n, f"srv-{n}")) for n in range(2)]
+    opened = [own(correlator, anomaly(n, f"srv-{n}")) for n in range(2)]
     resolved = IncidentTransitioned(
         tracking_id="x",
         ship_id="s1",
@@ -314,7 +319,7 @@ async def test_what_was_closed_before_the_kill_stays_closed(correlator):
     reborn = Correlator(POLICY)
     await Correlation(reborn).recover(bus)
     assert len(reborn.windows) == 0
-    assert isinstance(reborn.handle(anomaly(5, "srv-0")), Incident)
+    assert isinstance(own(reborn, anomaly(5, "srv-0")), Incident)
 
 
 async def test_an_empty_broker_is_no_obstacle():
@@ -339,7 +344,7 @@ histories = st.lists(
 def test_every_anomaly_is_in_exactly_one_place_and_groups_fit_their_windows(history):
     correlator, places, spans = Correlator(POLICY), Counter(), {}
     for a in history:
-        fact = correlator.handle(a)
+        fact = own(correlator, a)
         if fact is None:
             continue
         members = fact.evidence if isinstance(fact, Incident) else fact.members
@@ -359,10 +364,10 @@ def test_every_anomaly_is_in_exactly_one_place_and_groups_fit_their_windows(hist
 @given(histories, st.integers(0, 40))
 def test_a_kill_at_any_moment_gives_the_same_facts(history, at):
     undisturbed, killed = Correlator(POLICY), Correlator(POLICY)
-    expected = [undisturbed.handle(a) for a in history]
-    before = [killed.handle(a) for a in history[:at]]
+    expected = [own(undisturbed, a) for a in history]
+    before = [own(killed, a) for a in history[:at]]
     reborn = Correlator(POLICY)
     for fact in filter(None, before):
         reborn.restore(fact)
-    after = [reborn.handle(a) for a in history[at:]]
+    after = [own(reborn, a) for a in history[at:]]
     assert before + after == expected

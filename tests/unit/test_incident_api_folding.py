@@ -172,3 +172,23 @@ def test_stored_and_loaded_it_is_the_same_but_for_its_tracking_ids():
     row = incident_row(stored)
     incident = stored.incident.model_copy(update={"tracking_ids": ()})
     assert stored_incident(row.body, row.fold) == stored.model_copy(update={"incident": incident})
+
+
+def test_members_that_depart_no_longer_count():
+    gone = evidence(1)
+    part = updated(
+        3,
+        departed=(gone.anomaly_id,),
+        affected_devices=("sw-0",),
+        affected_services=("switchd",),
+    )
+    incident = folded(created(), updated(2, 1), part).incident
+    assert (incident.anomaly_count, incident.affected_devices) == (1, ("sw-0",))
+    assert [one.anomaly_id for one in incident.evidence] == [evidence(0).anomaly_id]
+
+
+def test_a_merged_incident_says_into_which_and_keeps_nothing():
+    merged = cleared(3, resolve_reason="merged", merged_into="i9")
+    incident = folded(created(), updated(2, 1), merged).incident
+    assert (incident.status, incident.resolve_reason) == (Status.RESOLVED, "merged into i9")
+    assert (incident.anomaly_count, incident.evidence) == (0, ())

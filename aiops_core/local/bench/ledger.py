@@ -29,31 +29,35 @@ class Ledger:
 
 
 async def published(bus: Bus, since: datetime | None = None) -> Ledger:
-    """The ledger of the facts in the stream, each membership counted once per incident."""
+    """The ledger of the facts in the stream, each membership counted once per incident; what moved to
+    another incident is no longer in the one before."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     kinds = (Incident, IncidentUpdated, AnomalySuppressed)
     async for stored in bus.history([kind.subject for kind in kinds], since=since):
-        for tracking_id, incident in _memberships(stored.subject, stored.data):
+        for tracking_id, incident, before in _memberships(stored.subject, stored.data):
+            if before in places[tracking_id]:
+                places[tracking_id].remove(before)
             places[tracking_id].append(incident)
     return Ledger(places)
 
 
-def _memberships(subject: str, data: bytes) -> list[tuple[str, str]]:
+def _memberships(subject: str, data: bytes) -> list[tuple[str, str, str | None]]:
+    """Tracking id, where it is now, and where it was before."""
     if subject == Incident.subject:
         incident = Incident.model_validate_json(data)
-        return [(member.tracking_id, incident.id) for member in incident.evidence]
+        return [(m.tracking_id, incident.id, m.moved_from) for m in incident.evidence]
     if subject == IncidentUpdated.subject:
         update = IncidentUpdated.model_validate_json(data)
-        return [(member.tracking_id, update.incident_id) for member in update.members]
+        return [(m.tracking_id, update.incident_id, m.moved_from) for m in update.members]
     hidden = AnomalySuppressed.model_validate_json(data)
-    return [(hidden.tracking_id, f"suppressed by {hidden.by}")]
+    return [(hidden.tracking_id, f"suppressed by {hidden.by}", None)]
 
 
 async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:
     """The ledger of the table ``aiops.incident_members``."""
     rows = await store.query(
-        "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members "
-        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
+        "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members FINAL "
+        "WHERE role != 'moved' AND ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
         {"ship": ship_id, "since": _micros(since)},
     )
     return Ledger(dict(rows))

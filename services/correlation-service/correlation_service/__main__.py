@@ -4,24 +4,33 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiops_core.launch import Context, launch
-from aiops_core.models import EnrichedAnomaly, IncidentTransitioned
+from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
 from aiops_core.runtime import Service
+from aiops_core.watched import watched_inventory
 from correlation_service.correlator import Correlator
-from correlation_service.handler import SERVICE, Correlation, merge
+from correlation_service.facts import SERVICE
+from correlation_service.handler import Correlation, merge
 from correlation_service.policy import CorrelatePolicy
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = CorrelatePolicy.load(context.settings.policies)
-    correlation = Correlation(Correlator(policy))
+    correlator = Correlator(policy)
+    correlation = Correlation(correlator)
+    inventory = watched_inventory(context.bus, correlator.use)
     yield Service(
         SERVICE,
-        {EnrichedAnomaly: correlation.correlate, IncidentTransitioned: correlation.transition},
+        {
+            EnrichedAnomaly: correlation.correlate,
+            AnomalyCleared: correlation.recovered,
+            IncidentTransitioned: correlation.transition,
+        },
         stage="correlate",
         recover=correlation.recover,
         merge=merge,
         tick=correlation.tick,
+        background=[inventory.keep],
     )
 
 

@@ -9,6 +9,7 @@ from aiops_core import metrics
 from aiops_core.bus import Bus, Outgoing
 from aiops_core.models import (
     BY_SUBJECT,
+    AnomalyCleared,
     AnomalySuppressed,
     EnrichedAnomaly,
     Evidence,
@@ -20,10 +21,16 @@ from aiops_core.models import (
     Status,
 )
 from correlation_service.correlator import Correlator
+from correlation_service.facts import JOINED, SERVICE
 
-SERVICE = "correlation-service"
-JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
-FACTS = (Incident, IncidentUpdated, IncidentCleared, IncidentTransitioned, AnomalySuppressed)
+FACTS = (
+    Incident,
+    IncidentUpdated,
+    IncidentCleared,
+    IncidentTransitioned,
+    AnomalySuppressed,
+    AnomalyCleared,
+)
 
 
 class Correlation:
@@ -31,10 +38,14 @@ class Correlation:
         self._correlator = correlator
 
     async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        fact = self._correlator.handle(anomaly)
-        if isinstance(fact, AnomalySuppressed):
-            metrics.SUPPRESSED.labels(fact.by).inc()
-        return [fact] if fact else []
+        facts = self._correlator.handle(anomaly)
+        for fact in facts:
+            if isinstance(fact, AnomalySuppressed):
+                metrics.SUPPRESSED.labels(fact.by).inc()
+        return facts
+
+    async def recovered(self, cleared: AnomalyCleared) -> Sequence[Message]:
+        return self._correlator.recover(cleared)
 
     async def transition(self, change: IncidentTransitioned) -> Sequence[Message]:
         if change.to_status == Status.RESOLVED:
@@ -61,23 +72,26 @@ class Correlation:
 def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
     """Join the updates of one incident in one batch into few facts: a storm costs a few messages.
 
-    The joined fact stands where the first of them stood, so it still comes after the creation.
+    The joined fact stands where the first of them stood, so it still comes after the creation. What
+    moves members keeps its place: it must come after the fact that told of them first.
     """
     joined: list[Outgoing] = []
     place: dict[str, int] = {}
     for effect in effects:
-        at = place.get(_incident(effect.message))
-        if at is not None and len(_members(joined[at].message)) < JOINED:
-            joined[at] = Outgoing(_join(joined[at].message, effect.message), joined[at].id)
-            continue
-        if isinstance(effect.message, IncidentUpdated):
-            place[effect.message.incident_id] = len(joined)
+        fact = effect.message
+        if isinstance(fact, IncidentUpdated):
+            at = place.get(fact.incident_id)
+            if at is not None and _can_join(joined[at].message, fact):
+                joined[at] = Outgoing(_join(joined[at].message, fact), joined[at].id)
+                continue
+            place[fact.incident_id] = len(joined)
         joined.append(effect)
     return joined
 
 
-def _incident(fact: Message) -> str:
-    return fact.incident_id if isinstance(fact, IncidentUpdated) else ""
+def _can_join(earlier: Message, later: IncidentUpdated) -> bool:
+    moves = later.moved_from or later.departed or getattr(earlier, "moved_from", ())
+    return not moves and len(_members(earlier)) < JOINED
 
 
 def _members(fact: Message) -> Sequence[Evidence]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aiops_core.models import RootCause
-from correlation_service.windowing import First
+from aiops_core.models import Evidence, RootCause
 
 ALONE = 0.6  # confidence when there is one device and nothing to compare it with
+SILENT = 0.7  # confidence in a device of which only its dependants tell
 
 
-def root_cause(firsts: Mapping[str, First]) -> RootCause:
+def root_cause(firsts: Mapping[str, Evidence], blamed: str = "") -> RootCause:
     """The root among the affected devices, given the first anomaly of each.
 
     A device explains another when it lies upstream of it. The root is explained by none and explains
     most; of equals the one that was seen first. Confidence grows with the share of devices that it
-    explains and is higher when it was also the first to be seen.
+    explains and is higher when it was also the first to be seen. *blamed* is a device that says nothing
+    while what depends on it complains; it is the root unless something speaks for itself above it.
     """
-    explains = {d: _explained_by(d, firsts) for d in firsts}
-    roots = [d for d in firsts if not any(d in explains[other] for other in firsts if other != d)]
+    explains = _explains(firsts)
+    explained = {device for devices in explains.values() for device in devices}
+    roots = [device for device in firsts if device not in explained]
+    if blamed and all(blamed in firsts[root].upstream for root in roots):
+        return _silent(blamed, firsts)
     root = min(roots or firsts, key=lambda d: (-len(explains[d]), firsts[d].ts, d))
     first = firsts[root]
     earliest = first.ts == min(f.ts for f in firsts.values())
@@ -31,8 +35,26 @@ def root_cause(firsts: Mapping[str, First]) -> RootCause:
     )
 
 
-def _explained_by(device: str, firsts: Mapping[str, First]) -> Sequence[str]:
-    return [d for d, first in firsts.items() if d != device and device in first.upstream]
+def _explains(firsts: Mapping[str, Evidence]) -> dict[str, list[str]]:
+    """Affected devices and the affected ones that depend on them."""
+    explains: dict[str, list[str]] = {device: [] for device in firsts}
+    for device, first in firsts.items():
+        for upper in first.upstream:
+            if upper in explains and upper != device:
+                explains[upper].append(device)
+    return explains
+
+
+def _silent(blamed: str, firsts: Mapping[str, Evidence]) -> RootCause:
+    since = min(first.ts for first in firsts.values())
+    return RootCause(
+        device=blamed,
+        reason=(
+            f"all {len(firsts)} affected devices depend on {blamed}, which says nothing itself; "
+            f"the first of them was seen at {since:%H:%M:%S} UTC"
+        ),
+        confidence=SILENT,
+    )
 
 
 def _confidence(explained: int, affected: int, earliest: bool) -> float:
@@ -42,7 +64,7 @@ def _confidence(explained: int, affected: int, earliest: bool) -> float:
 
 
 def _reason(
-    root: str, first: First, explained: Sequence[str], affected: int, earliest: bool
+    root: str, first: Evidence, explained: Sequence[str], affected: int, earliest: bool
 ) -> str:
     since = f"{first.ts:%H:%M:%S} UTC"
     if affected == 1:

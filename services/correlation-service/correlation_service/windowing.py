@@ -1,4 +1,4 @@
-"""Open episodes, and which of them an anomaly may join. Pure: time comes with the anomalies.
+"""All open spots and episodes, indexed by what an anomaly may have in common with them. Pure.
 
 Two clocks matter. *Event time* (``ts`` of the line) decides what belongs together, so that a replay of
 old logs gives the incidents that they would have given then. *Arrival* (the newest stage time) decides
@@ -8,80 +8,15 @@ when an episode of old lines has been quiet long enough to be closed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from aiops_core.models import EnrichedAnomaly, Evidence, Severity
+from aiops_core.models import EnrichedAnomaly, Evidence
+from correlation_service.episodes import Episode
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.spots import Kind, Spot
 
-
-@dataclass(frozen=True, slots=True)
-class First:
-    """The first anomaly of one device in an episode."""
-
-    anomaly_id: str
-    ts: datetime
-    anomaly_type: str
-    service: str
-    label: str
-    msg: str
-    upstream: frozenset[str]
-
-
-@dataclass
-class Episode:
-    """One open incident, as far as correlation needs to know it."""
-
-    id: str
-    ship_id: str
-    tracking_id: str
-    window: timedelta
-    first_seen: datetime
-    last_seen: datetime
-    last_arrival: datetime
-    severity: Severity = Severity.LOW
-    revision: int = 1
-    count: int = 0
-    fingerprints: dict[str, str] = field(default_factory=dict)  # -> the first anomaly of each
-    firsts: dict[str, First] = field(default_factory=dict)
-    services: dict[str, None] = field(default_factory=dict)
-    families: set[str] = field(default_factory=set)
-    spreads: bool = False  # something in it explains symptoms of other families
-    follows: bool = False  # something in it may be a symptom of other families
-    keys: dict[str, None] = field(default_factory=dict)
-
-    def reaches(self, ts: datetime, max_length: timedelta) -> bool:
-        """Whether something at *ts* is near enough in event time."""
-        if not self.first_seen - self.window <= ts <= self.last_seen + self.window:
-            return False
-        return max(ts, self.last_seen) - min(ts, self.first_seen) <= max_length
-
-    def absorb(self, member: Evidence, arrival: datetime) -> None:
-        self.first_seen = min(self.first_seen, member.ts)
-        self.last_seen = max(self.last_seen, member.ts)
-        self.last_arrival = max(self.last_arrival, arrival)
-        self.count += 1
-        self.severity = max(self.severity, member.severity)
-        self.fingerprints.setdefault(member.fingerprint, member.anomaly_id)
-        self.services.setdefault(member.service)
-        known = self.firsts.get(member.device)
-        if known is None or member.ts < known.ts:
-            self.firsts[member.device] = _first(member)
-
-    def is_over(self, now: datetime, settle: timedelta) -> bool:
-        return now - self.last_seen > self.window and now - self.last_arrival > settle
-
-
-def _first(member: Evidence) -> First:
-    return First(
-        anomaly_id=member.anomaly_id,
-        ts=member.ts,
-        anomaly_type=member.anomaly_type,
-        service=member.service,
-        label=member.label,
-        msg=member.msg,
-        upstream=frozenset(member.upstream),
-    )
+Device = tuple[str, str]  # ship, device
 
 
 def arrival_of(message: EnrichedAnomaly | Evidence) -> datetime:
@@ -89,59 +24,126 @@ def arrival_of(message: EnrichedAnomaly | Evidence) -> datetime:
     return max(message.stages.values(), default=message.ts)
 
 
-def affected_key(ship: str, device: str) -> str:
-    """Index key of the episodes in which *device* is affected."""
-    return f"{ship}|affected|{device}"
+class Index:
+    """Spots by key, in the order in which they were filed."""
 
+    def __init__(self) -> None:
+        self._filed: defaultdict[Hashable, dict[Spot, None]] = defaultdict(dict)
 
-def below_key(ship: str, device: str) -> str:
-    """Index key of the episodes in which something depends on *device*."""
-    return f"{ship}|below|{device}"
+    def __getitem__(self, key: Hashable) -> list[Spot]:
+        return list(self._filed.get(key, ()))
+
+    def add(self, key: Hashable, spot: Spot) -> None:
+        self._filed[key][spot] = None
+
+    def remove(self, key: Hashable, spot: Spot) -> None:
+        filed = self._filed[key]
+        filed.pop(spot, None)
+        if not filed:
+            del self._filed[key]
 
 
 class Windows:
-    """All open episodes, indexed by the keys under which an anomaly may find them."""
+    """What is open."""
 
-    def __init__(self, max_length: timedelta) -> None:
-        self._max_length = max_length
-        self._open: dict[str, Episode] = {}
-        self._index: defaultdict[str, dict[str, Episode]] = defaultdict(dict)
+    def __init__(self, policy: CorrelatePolicy) -> None:
+        self._policy = policy
+        self._episodes: dict[str, Episode] = {}
+        self._kinds = Index()
+        self._keyed = Index()
+        self._on = Index()
+        self._below = Index()
+        self._blamed: dict[Device, Episode] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._episodes)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(list(self._episodes.values()))
 
     def get(self, incident_id: str) -> Episode | None:
-        return self._open.get(incident_id)
+        return self._episodes.get(incident_id)
 
-    def add(self, episode: Episode) -> None:
-        self._open[episode.id] = episode
+    def open(self, episode: Episode) -> None:
+        self._episodes[episode.id] = episode
 
-    def under(self, key: str, ts: datetime) -> Iterator[Episode]:
-        """Episodes under *key* that reach *ts*, the one with the newest activity first."""
-        found = (e for e in self._index.get(key, {}).values() if e.reaches(ts, self._max_length))
-        yield from sorted(found, key=lambda e: (e.last_seen, e.id), reverse=True)
+    def blame(self, episode: Episode, device: str) -> None:
+        """Hold *device*, which says nothing, responsible for *episode*; with none, nobody any more."""
+        self._blamed.pop((episode.ship_id, episode.blamed), None)
+        episode.blamed = device
+        if device:
+            self._blamed[episode.ship_id, device] = episode
 
-    def file(self, episode: Episode, keys: Iterable[str]) -> None:
-        """Make *episode* findable under *keys*."""
-        for key in keys:
-            if key not in episode.keys:
-                episode.keys[key] = None
-                self._index[key][episode.id] = episode
+    def blaming(self, ship: str, device: str) -> Episode | None:
+        """The open episode that blames *device*."""
+        episode = self._blamed.get((ship, device))
+        return episode if episode and episode.spots else None
+
+    def calm_of(self, spot: Spot) -> timedelta:
+        """How long it must stay well: longer when it flaps."""
+        flapping = self._policy.flapping
+        return flapping.calm if len(spot.swings) >= flapping.times else self._policy.calm
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    def spots_at(self, kind: Kind, at: datetime) -> list[Spot]:
+        """Those of *kind* that an anomaly of that time belongs to: two when it closes a gap."""
+        near = [s for s in self._kinds[kind] if s.reaches(at, self.calm_of(s))]
+        longest = self._policy.max_length
+        return [spot for spot in near if spot.episode.length_with(at) <= longest]
+
+    def of_kind(self, kind: Kind) -> list[Spot]:
+        return self._kinds[kind]
+
+    def sharing(self, key: str) -> list[Spot]:
+        return self._keyed[key]
+
+    def on(self, ship: str, device: str) -> list[Spot]:
+        return self._on[ship, device]
+
+    def below(self, ship: str, device: str) -> list[Spot]:
+        """Spots on devices that depend on *device*."""
+        return self._below[ship, device]
+
+    # -- filing -----------------------------------------------------------------------------------
+
+    def file(self, spot: Spot) -> None:
+        """Make a new *spot* findable."""
+        ship, device, _ = spot.kind
+        self._kinds.add(spot.kind, spot)
+        self._on.add((ship, device), spot)
+        for key in spot.keys:
+            self._keyed.add(key, spot)
+        for upper in spot.upstream:
+            self._below.add((ship, upper), spot)
+        spot.episode.spots[spot] = None
+
+    def add_keys(self, spot: Spot, keys: Iterable[str]) -> bool:
+        """Whether one of *keys* is new to *spot*, which is found under them from now on."""
+        new = [key for key in keys if key not in spot.keys]
+        for key in new:
+            spot.keys[key] = None
+            self._keyed.add(key, spot)
+        return bool(new)
+
+    def move(self, spot: Spot, to: Episode) -> None:
+        del spot.episode.spots[spot]
+        spot.episode = to
+        to.spots[spot] = None
+
+    def remove(self, spot: Spot) -> None:
+        ship, device, _ = spot.kind
+        self._kinds.remove(spot.kind, spot)
+        self._on.remove((ship, device), spot)
+        for key in spot.keys:
+            self._keyed.remove(key, spot)
+        for upper in spot.upstream:
+            self._below.remove((ship, upper), spot)
+        del spot.episode.spots[spot]
 
     def close(self, episode: Episode) -> None:
         """Nothing joins *episode* any more."""
-        del self._open[episode.id]
-        for key in episode.keys:
-            self._index[key].pop(episode.id, None)
-            if not self._index[key]:
-                del self._index[key]
-
-    def over(self, now: datetime, settle: timedelta) -> list[Episode]:
-        """Episodes that have been quiet for their window."""
-        return [e for e in self._open.values() if e.is_over(now, settle)]
-
-
-def graph_keys(member: Evidence, ship: str) -> Iterator[str]:
-    """Where a later anomaly finds this one along the dependency graph."""
-    yield affected_key(ship, member.device)
-    yield from (below_key(ship, device) for device in member.upstream)
+        self._episodes.pop(episode.id, None)
+        self.blame(episode, "")
+        for spot in list(episode.spots):
+            self.remove(spot)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from aiops_core.models import EnrichedAnomaly
+from aiops_core.models import EnrichedAnomaly, Evidence
 from correlation_service.policy import Wording
-from correlation_service.windowing import Episode, First
 
 NAMED_DEVICES = 5
 
@@ -23,7 +24,7 @@ def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
         "service": anomaly.service if anomaly.service != "unknown" else "",
         "peer": str(anomaly.meta.get("peer") or ""),
         "metric": anomaly.metric or "",
-        "type": anomaly.anomaly_type.replace("_", " "),
+        "type": words(anomaly.anomaly_type),
     }
     known = _Known({name: value for name, value in values.items() if value})
     text = string.Formatter().vformat(wording.title, (), known)
@@ -32,20 +33,34 @@ def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
     return text[:1].upper() + text[1:]
 
 
-def title(root: First, devices: int) -> str:
+def words(anomaly_type: str) -> str:
+    return anomaly_type.replace("_", " ")
+
+
+def title(root: Evidence, devices: int, blamed: str, swings: int) -> str:
     """The title of an incident that began with *root* and affects *devices* devices."""
+    if blamed:
+        return f"{blamed} is probably down: {devices} devices that need it have lost it"
+    text = f"{root.label} (flapping)" if swings else root.label
     if devices == 1:
-        return root.label
+        return text
     others = "1 more device" if devices == 2 else f"{devices - 1} more devices"
-    return f"{root.label}, {others} affected"
+    return f"{text}, {others} affected"
 
 
-def description(episode: Episode, root: First) -> str:
-    devices = ", ".join(list(episode.firsts)[:NAMED_DEVICES])
-    more = len(episode.firsts) - NAMED_DEVICES
+def description(
+    firsts: Mapping[str, Evidence], count: int, root: Evidence, swings: Sequence[datetime]
+) -> str:
+    devices = ", ".join(list(firsts)[:NAMED_DEVICES])
+    more = len(firsts) - NAMED_DEVICES
     where = devices + (f" and {more} more" if more > 0 else "")
-    times = "1 anomaly" if episode.count == 1 else f"{episode.count} anomalies"
-    return (
-        f"{times} on {where} since {episode.first_seen:%Y-%m-%d %H:%M:%S} UTC. "
-        f"At the root: {root.msg}"
-    )
+    times = "1 anomaly" if count == 1 else f"{count} anomalies"
+    since = min(first.ts for first in firsts.values())
+    flaps = f" {flapping(swings).capitalize()}." if swings else ""
+    return f"{times} on {where} since {since:%Y-%m-%d %H:%M:%S} UTC.{flaps} At the root: {root.msg}"
+
+
+def flapping(swings: Sequence[datetime]) -> str:
+    """How often it came and went, and in what time."""
+    minutes = max(1, round((swings[-1] - swings[0]).total_seconds() / 60))
+    return f"flapping, recovered {len(swings)} times in {minutes} min"

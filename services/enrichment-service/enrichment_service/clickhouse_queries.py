@@ -47,7 +47,7 @@ ORDER BY ts DESC LIMIT %(each)s BY fingerprint LIMIT %(most)s
 MEMBERSHIPS = """
 SELECT fingerprint, anomaly_id, incident_id
 FROM aiops.incident_members
-WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND incident_id != ''
+WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND incident_id != '' AND role != 'moved'
 ORDER BY ts DESC LIMIT %(each)s BY fingerprint LIMIT %(most)s
 """
 INCIDENTS = """

@@ -1,5 +1,7 @@
 """The store in ClickHouse. Values are always bound; the SQL itself is constant text."""
 
+# ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
+
 from __future__ import annotations
 
 import asyncio
@@ -28,7 +30,8 @@ CONDITIONS = {
     "service": "has(affected_services, %(service)s)",
     "device_id": "has(affected_devices, %(device_id)s)",
     "tracking_id": (
-        "id IN (SELECT incident_id FROM aiops.incident_members WHERE tracking_id = %(tracking_id)s)"
+        "id IN (SELECT incident_id FROM aiops.incident_members FINAL"
+        " WHERE tracking_id = %(tracking_id)s AND role != 'moved')"
     ),
     "since": "last_seen >= fromUnixTimestamp64Micro(toInt64(%(since)s))",
     "until": "first_seen <= fromUnixTimestamp64Micro(toInt64(%(until)s))",
@@ -55,15 +58,23 @@ PAGE = (
     "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
     " ORDER BY created_at DESC, id DESC LIMIT %(most)s"
 )
-# A member that was stored twice counts once; FINAL would keep the index on incident_id out.
+# A member that was stored twice counts once, as it was stored last; FINAL would keep the index on
+# incident_id out.
+MEMBERS = (
+    "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members"
+    " WHERE incident_id = %(incident_id)s AND {after}"
+    " ORDER BY ts DESC, anomaly_id DESC, stored_at DESC LIMIT 1 BY anomaly_id"
+)
 TRACKING_IDS = (
-    "SELECT tracking_id FROM (SELECT tracking_id, max(ts) AS at FROM aiops.incident_members"
-    " WHERE incident_id = %(id)s GROUP BY tracking_id ORDER BY at DESC, tracking_id DESC LIMIT %(most)s)"
+    "SELECT tracking_id FROM (SELECT tracking_id, max(ts) AS at FROM ("
+    + MEMBERS.format(body="''", after="1")
+    + ") WHERE role != 'moved' GROUP BY tracking_id ORDER BY at DESC, tracking_id DESC LIMIT %(most)s)"
     " ORDER BY at, tracking_id"
 )
 EVIDENCE = (
-    "SELECT body FROM aiops.incident_members WHERE incident_id = %(incident_id)s AND {after}"
-    " ORDER BY ts DESC, anomaly_id DESC LIMIT 1 BY anomaly_id LIMIT %(most)s"
+    "SELECT body FROM ("
+    + MEMBERS.replace("{body}", "body")
+    + ") WHERE role != 'moved' ORDER BY ts DESC, anomaly_id DESC LIMIT %(most)s"
 )
 TIMELINE = (
     "SELECT event_id, incident_id, toUnixTimestamp64Micro(ts), kind, actor, text, body"
@@ -118,7 +129,9 @@ class ClickHouseStore:
         return [IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
-        rows = await self._clickhouse.query(TRACKING_IDS, {"id": incident_id, "most": most})
+        rows = await self._clickhouse.query(
+            TRACKING_IDS, {"incident_id": incident_id, "most": most}
+        )
         return [str(row[0]) for row in rows]
 
     async def evidence(

@@ -97,7 +97,7 @@ def _update(stored: StoredIncident, fact: IncidentUpdated) -> StoredIncident:
         if getattr(fact, name) is not None and stored.decided.get(name, 1) < fact.revision
     }
     changes: dict[str, Any] = {name: getattr(fact, name) for name in decided}
-    changes |= _absorb(stored.incident, fact.members)
+    changes |= _absorb(stored.incident, fact.members) | _part(stored.incident, fact)
     if fact.reason or any(getattr(fact, name) is not None for name in SCALARS):
         changes["timeline"] = with_entry(stored.incident, describe(fact))
     return _advanced(stored, fact, changes, decided)
@@ -120,12 +120,28 @@ def _absorb(incident: Incident, members: Sequence[Evidence]) -> dict[str, Any]:
     }
 
 
+def _part(incident: Incident, fact: IncidentUpdated) -> dict[str, Any]:
+    """What changes when members leave for another incident."""
+    if not fact.departed:
+        return {}
+    gone = set(fact.departed)
+    return {
+        "evidence": tuple(one for one in incident.evidence if one.anomaly_id not in gone),
+        "anomaly_count": max(incident.anomaly_count - len(gone), 0),
+        "affected_devices": fact.affected_devices or incident.affected_devices,
+        "affected_services": fact.affected_services or incident.affected_services,
+    }
+
+
 def _clear(stored: StoredIncident, fact: IncidentCleared) -> StoredIncident:
     if not _is_new(stored, fact.revision):
         return stored
     changes: dict[str, Any] = {"timeline": with_entry(stored.incident, describe(fact))}
     if stored.incident.status in (Status.OPEN, Status.ACK):
-        changes |= {"status": Status.RESOLVED, "resolve_reason": fact.resolve_reason}
+        into = f" into {fact.merged_into}" if fact.merged_into else ""
+        changes |= {"status": Status.RESOLVED, "resolve_reason": fact.resolve_reason + into}
+    if fact.merged_into:  # the other has its members
+        changes |= {"evidence": (), "anomaly_count": 0, "tracking_ids": ()}
     return _advanced(stored, fact, changes, {})
 
 

@@ -31,13 +31,13 @@ class MemoryLedger:
         )
 
     async def open(self, since: datetime, until: datetime, most: int) -> Sequence[OpenAnomaly]:
-        ended = {row.anomaly_id for row in self._store.members.values()}
+        ended = {row.anomaly_id for row in self._store.present()}
         rows = [r for r in self._anomalies(since, until) if r.anomaly_id not in ended]
         rows.sort(key=lambda row: (_stored_at(row), row.anomaly_id))
         return [_open(row) for row in rows[:most]]
 
     async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
-        rows = self._store.members.values()
+        rows = self._store.present()
         return list(_ends(r for r in rows if r.tracking_id in tracking_ids).values())
 
     async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
@@ -45,7 +45,7 @@ class MemoryLedger:
         return [end for end in _ends(rows).values() if len(end.places) > 1][:most]
 
     def _members(self, since: datetime, until: datetime) -> list[MemberRow]:
-        rows = self._store.members.values()
+        rows = self._store.present()
         return [r for r in rows if micros(since) <= _stored_at(r) < micros(until)]
 
     def _anomalies(self, since: datetime, until: datetime) -> list[AnomalyRow]:

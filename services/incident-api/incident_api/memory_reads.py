@@ -64,7 +64,7 @@ class MemoryStats:
         return sorted(found, key=lambda h: (-h.number, h.rule, h.anomaly_type))
 
     def _members(self, since: datetime) -> Iterator[MemberRow]:
-        rows = self._store.members.values()
+        rows = self._store.present()
         return (row for row in rows if row.stages.get("store", 0) >= micros(since))
 
 
@@ -75,7 +75,7 @@ class MemoryTrace:
 
     async def traced(self, tracking_id: str) -> Traced:
         anomalies = [r for r in self._store.anomalies.values() if r.tracking_id == tracking_id]
-        members = [r for r in self._store.members.values() if r.tracking_id == tracking_id]
+        members = [r for r in self._store.present() if r.tracking_id == tracking_id]
         return Traced(
             log=self.logs.get(tracking_id),
             anomalies=[

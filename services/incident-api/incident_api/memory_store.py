@@ -8,6 +8,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import Evidence, Status
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
+    MOVED,
     AnomalyRow,
     Batch,
     EventRow,
@@ -87,11 +88,15 @@ class MemoryStore:
 
     def _members_of(self, incident_id: str) -> list[MemberRow]:
         self._check()
-        return [row for row in self.members.values() if row.incident_id == incident_id]
+        return [r for r in self.present() if r.incident_id == incident_id]
+
+    def present(self) -> list[MemberRow]:
+        """Rows that say where an anomaly is, not where it was."""
+        return [row for row in self.members.values() if row.role != MOVED]
 
     def _matches(self, row: IncidentRow, where: IncidentFilter) -> bool:
         text = "\n".join((row.title, *row.affected_devices, *row.affected_services, row.id))
-        mine = {m.tracking_id for m in self.members.values() if m.incident_id == row.id}
+        mine = {m.tracking_id for m in self.present() if m.incident_id == row.id}
         return all(
             (
                 not where.status or row.status in where.status,

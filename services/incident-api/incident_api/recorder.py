@@ -137,7 +137,7 @@ class Recorder:
         members = getattr(stamped, "members", getattr(stamped, "evidence", ()))
         self._members += member_rows(incident_id, fact.ship_id, members)
         if is_new:
-            self._arrivals += [member.stages for member in members]
+            self._arrivals += [one.stages for one in members if not one.moved_from]
         return stored
 
     async def commit(self) -> None:

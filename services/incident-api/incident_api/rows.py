@@ -30,6 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = 4_102_444_800_000_000  # year 2100; a wilder clock is cut to what DateTime64 can hold
 SUPPRESSED = "suppressed"
+MOVED = "moved"  # in the place that it had before
 
 
 class AnomalyRow(NamedTuple):
@@ -177,26 +178,37 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly) -> AnomalyRow:
 
 
 def member_rows(incident_id: str, ship_id: str, members: Sequence[Evidence]) -> Iterator[MemberRow]:
+    """Where each of *members* is; of one that has moved also where it is no longer."""
     for one in members:
-        yield MemberRow(
-            incident_id=incident_id,
-            anomaly_id=one.anomaly_id,
-            tracking_id=one.tracking_id,
-            ship_id=ship_id,
-            ts=micros(one.ts),
-            role=one.role.value,
-            place=incident_id,
-            duplicate_of=one.duplicate_of or "",
-            reason=one.reason,
-            rule="",
-            fingerprint=one.fingerprint,
-            device_id=one.device,
-            service=one.service,
-            anomaly_type=one.anomaly_type,
-            severity=one.severity.value,
-            stages=_times(one.stages),
-            body=one.model_dump_json(),
-        )
+        row = _member_row(incident_id, ship_id, one)
+        if one.moved_from:
+            row.stages.pop("ingest", None)  # how long the move took is no latency of the fast path
+            why = f"moved to incident {incident_id}: {one.reason}"
+            before = one.moved_from
+            yield row._replace(incident_id=before, place=before, role=MOVED, reason=why)
+        yield row
+
+
+def _member_row(incident_id: str, ship_id: str, one: Evidence) -> MemberRow:
+    return MemberRow(
+        incident_id=incident_id,
+        anomaly_id=one.anomaly_id,
+        tracking_id=one.tracking_id,
+        ship_id=ship_id,
+        ts=micros(one.ts),
+        role=one.role.value,
+        place=incident_id,
+        duplicate_of=one.duplicate_of or "",
+        reason=one.reason,
+        rule="",
+        fingerprint=one.fingerprint,
+        device_id=one.device,
+        service=one.service,
+        anomaly_type=one.anomaly_type,
+        severity=one.severity.value,
+        stages=_times(one.stages),
+        body=one.model_dump_json(),
+    )
 
 
 def suppressed_row(anomaly: AnomalySuppressed) -> MemberRow:

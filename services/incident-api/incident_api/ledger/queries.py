@@ -51,7 +51,7 @@ TOTALS = (
     " SELECT sipHash128(anomaly_id) AS id, 0 AS code, toUInt64(0) AS place, stored_at AS at"
     f" FROM aiops.anomalies WHERE {SPAN}"
     " UNION ALL SELECT sipHash128(anomaly_id),"
-    " multiIf(role = 'member', 1, role = 'duplicate', 2, 3),"
+    " multiIf(role = 'member', 1, role = 'duplicate', 2, role = 'moved', 0, 3),"
     f" sipHash64({PLACE}), stored_at FROM aiops.incident_members WHERE {SPAN}"
     ") GROUP BY id)"
 )
@@ -65,12 +65,12 @@ OPEN = (
 )
 PLACED = (
     f"SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray({PLACE})"
-    " FROM aiops.incident_members WHERE tracking_id IN %(ids)s GROUP BY anomaly_id"
+    " FROM aiops.incident_members WHERE tracking_id IN %(ids)s AND role != 'moved' GROUP BY anomaly_id"
 )
 DOUBLED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray(place) AS places"
     f" FROM (SELECT anomaly_id, tracking_id, role, stored_at, {PLACE} AS place"
-    f" FROM aiops.incident_members WHERE tracking_id IN (SELECT tracking_id"
+    f" FROM aiops.incident_members FINAL WHERE role != 'moved' AND tracking_id IN (SELECT tracking_id"
     f" FROM aiops.incident_members WHERE {SPAN} GROUP BY tracking_id, anomaly_id"
     f" HAVING min({PLACE}) != max({PLACE})) AND incident_id NOT IN ({MERGED}))"
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"

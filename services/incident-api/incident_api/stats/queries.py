@@ -79,7 +79,7 @@ INCIDENTS = (
 FAST_PATH = (
     "SELECT count(), countIf(isFinite(latency_ms)), countIf(latency_ms <= %(limit)s),"
     " quantilesTDigestIf(0.5, 0.95, 0.99)(latency_ms, isFinite(latency_ms))"
-    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
+    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role != 'moved'"
 )
 INSIGHT_PATH = (
     "SELECT count(), count(), countIf(insight_ms <= %(limit)s),"
@@ -100,7 +100,7 @@ REPETITIONS = (
     "SELECT incident_id, if(any(duplicate_of) = '', anyIf(anomaly_id, role = 'member'),"
     " max(duplicate_of)), fingerprint, any(anomaly_type), any(service), any(device_id),"
     " countIf(role = 'member'), countIf(role = 'duplicate') AS repeated"
-    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role != 'suppressed'"
+    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role NOT IN ('suppressed', 'moved')"
     " GROUP BY incident_id, fingerprint HAVING repeated > 0"
     " ORDER BY repeated DESC, incident_id, fingerprint LIMIT %(most)s"
 )

@@ -77,7 +77,7 @@ ANOMALIES = (
 MEMBERS = (
     "SELECT anomaly_id, incident_id, role, rule, reason,"
     " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), toUnixTimestamp64Micro(stored_at)"
-    " FROM aiops.incident_members FINAL WHERE tracking_id = %(id)s"
+    " FROM aiops.incident_members FINAL WHERE tracking_id = %(id)s AND role != 'moved'"
 )
 
 

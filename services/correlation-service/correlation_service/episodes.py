@@ -1,0 +1,101 @@
+"""One open incident, as far as correlation needs to know it: the spots in it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aiops_core.models import Evidence, Severity
+from correlation_service.spots import RANKED, Spot
+
+
+@dataclass(slots=True, eq=False)
+class Episode:
+    """*revision* is 0 until its creation is told, *severity* what was told last; *blamed* is a device that
+    is blamed although it says nothing."""
+
+    id: str
+    ship_id: str
+    revision: int = 0
+    severity: Severity = Severity.LOW
+    blamed: str = ""
+    spots: dict[Spot, None] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(spot.count for spot in self.spots)
+
+    @property
+    def first_seen(self) -> datetime:
+        return min(spot.first for spot in self.spots)
+
+    @property
+    def last_seen(self) -> datetime:
+        return max(spot.last for spot in self.spots)
+
+    @property
+    def last_arrival(self) -> datetime:
+        return max(spot.arrival for spot in self.spots)
+
+    @property
+    def movable(self) -> bool:
+        return not any(spot.members is None for spot in self.spots)
+
+    @property
+    def recovered_at(self) -> datetime | None:
+        """Since when all of it is well again; None while something is not."""
+        return recovered_of(self.spots)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Affected ones, in the order in which they were."""
+        return tuple(dict.fromkeys(spot.kind.device for spot in self._in_order()))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(part.service for spot in self._in_order() for part in spot.parts)
+        )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key for spot in self._in_order() for key in spot.keys))
+
+    @property
+    def swings(self) -> tuple[datetime, ...]:
+        """The recoveries of what recovered most often."""
+        return max((spot.swings for spot in self.spots), key=len, default=())
+
+    def _in_order(self) -> list[Spot]:
+        return sorted(self.spots, key=lambda spot: spot.place)
+
+    def first_of(self, fingerprint: str) -> str | None:
+        """The anomaly that showed the problem first, if it is known here."""
+        known = (spot.fingerprints.get(fingerprint) for spot in self.spots)
+        return next(filter(None, known), None)
+
+    def length_with(self, at: datetime) -> timedelta:
+        return max(at, self.last_seen) - min(at, self.first_seen)
+
+    def worst(self, escalate_devices: int) -> Severity:
+        """The worst that is open, one step more when much is; low when all is well again."""
+        rank = max((spot.worst for spot in self.spots), default=-1)
+        if rank < 0:
+            return Severity.LOW
+        devices = {spot.kind.device for spot in self.spots if spot.worst >= 0}
+        return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
+
+    def firsts(self) -> dict[str, Evidence]:
+        """The first anomaly of each affected device."""
+        firsts: dict[str, Evidence] = {}
+        for spot in self._in_order():
+            firsts.setdefault(spot.kind.device, spot.head)
+        return firsts
+
+
+def recovered_of(spots: Iterable[Spot]) -> datetime | None:
+    """Since when all of *spots* are well again; None while one is not."""
+    times = [spot.recovered_at for spot in spots]
+    known = [time for time in times if time]
+    return max(known) if known and len(known) == len(times) else None

@@ -1,0 +1,203 @@
+"""From episodes to the facts that are published about them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aiops_core.fingerprints import compute_suppress_key
+from aiops_core.models import (
+    AnomalySuppressed,
+    EnrichedAnomaly,
+    Evidence,
+    Incident,
+    IncidentCleared,
+    IncidentUpdated,
+    Message,
+    TimelineEntry,
+)
+from correlation_service.episodes import Episode
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.topology import root_cause
+from correlation_service.wording import description, label, title
+
+MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
+JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
+SERVICE = "correlation-service"
+
+
+def evidence(
+    anomaly: EnrichedAnomaly,
+    fingerprint: str,
+    keys: Sequence[str],
+    upstream: Sequence[str],
+    policy: CorrelatePolicy,
+) -> Evidence:
+    """*anomaly* as a member of an incident; its role and reason are not known yet."""
+    return Evidence(
+        anomaly_id=anomaly.anomaly_id,
+        tracking_id=anomaly.tracking_id,
+        ts=anomaly.ts,
+        domain=anomaly.domain,
+        anomaly_type=anomaly.anomaly_type,
+        device_id=anomaly.device_id,
+        host=anomaly.host,
+        service=anomaly.service,
+        detector=anomaly.detector,
+        metric=anomaly.metric or "",
+        peer=str(anomaly.meta.get("peer") or ""),
+        severity=anomaly.severity,
+        score=anomaly.score,
+        msg=anomaly.msg[:MSG_KEPT],
+        label=label(policy.wording_of(anomaly.anomaly_type), anomaly),
+        fingerprint=fingerprint,
+        keys=tuple(keys),
+        upstream=tuple(upstream),
+        stages=anomaly.stages,
+    )
+
+
+def suppressed(anomaly: EnrichedAnomaly, by: str, reason: str, fingerprint: str) -> Message:
+    return anomaly.derive(
+        AnomalySuppressed,
+        anomaly_id=anomaly.anomaly_id,
+        by=by,
+        reason=reason,
+        fingerprint=fingerprint,
+        device_id=anomaly.device_id,
+        service=anomaly.service,
+        anomaly_type=anomaly.anomaly_type,
+    )
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells what became of episodes; every fact counts their revision up."""
+
+    policy: CorrelatePolicy
+
+    def opened(self, episode: Episode, member: Evidence, cause: Message) -> Incident:
+        """The creation of *episode*, of which *member* is the first anomaly to be told."""
+        arrival = max(cause.stages.values(), default=cause.ts)
+        known = self._known(episode)
+        episode.revision = 1
+        anomaly = cause if isinstance(cause, EnrichedAnomaly) else None
+        return Incident(
+            tracking_id=member.tracking_id,
+            ship_id=episode.ship_id,
+            ts=member.ts,
+            stages=member.stages,
+            id=episode.id,
+            domain=member.domain,
+            affected_services=(member.service,),
+            affected_devices=(member.device,),
+            fingerprint=member.fingerprint,
+            suppress_key=compute_suppress_key(anomaly) if anomaly else "",
+            anomaly_count=1,
+            evidence=(member,),
+            timeline=(_opening(member, anomaly),),
+            context=_context(anomaly),
+            first_seen=member.ts,
+            last_seen=member.ts,
+            created_at=arrival,
+            updated_at=arrival,
+            **known,
+        )
+
+    def updated(
+        self,
+        episode: Episode,
+        cause: Message,
+        members: Sequence[Evidence] = (),
+        reason: str = "",
+        **changes: object,
+    ) -> IncidentUpdated:
+        before = episode.severity
+        known = self._known(episode)
+        episode.revision += 1
+        if episode.severity < before:
+            reason += f"; severity down from {before} to {episode.severity}"
+        return cause.derive(
+            IncidentUpdated,
+            incident_id=episode.id,
+            revision=episode.revision,
+            members=tuple(members),
+            reason=reason,
+            **known,
+            **changes,
+        )
+
+    def moved_in(
+        self,
+        episode: Episode,
+        cause: Message,
+        members: Sequence[Evidence],
+        moved_from: Sequence[str],
+        absorbed: Sequence[str],
+        reason: str,
+    ) -> Iterator[IncidentUpdated]:
+        """*members* came from other incidents, of which nothing is left of *absorbed*."""
+        origins = tuple(moved_from)
+        for start in range(0, len(members), JOINED):
+            chunk = members[start : start + JOINED]
+            gone = tuple(absorbed) if start + JOINED >= len(members) else ()
+            yield self.updated(episode, cause, chunk, reason, moved_from=origins, absorbed=gone)
+
+    def moved_out(
+        self, episode: Episode, cause: Message, members: Sequence[Evidence], into: str
+    ) -> IncidentUpdated:
+        return self.updated(
+            episode,
+            cause,
+            reason=f"{len(members)} anomalies belong to incident {into} and have moved there",
+            departed=tuple(member.anomaly_id for member in members),
+            affected_devices=episode.devices,
+            affected_services=episode.services,
+        )
+
+    def merged(self, episode: Episode, into: str, cause: Message) -> IncidentCleared:
+        note = f"its anomalies belong to incident {into}"
+        return self.closed(episode, "merged", note, cause, merged_into=into)
+
+    def closed(
+        self, episode: Episode, why: str, note: str, cause: Message, **more: object
+    ) -> IncidentCleared:
+        episode.revision += 1
+        return cause.derive(
+            IncidentCleared,
+            incident_id=episode.id,
+            revision=episode.revision,
+            resolve_reason=why,
+            note=note,
+            **more,
+        )
+
+    def _known(self, episode: Episode) -> dict[str, object]:
+        """What is true of *episode* now."""
+        firsts = episode.firsts()
+        cause = root_cause(firsts, episode.blamed)
+        root = firsts.get(cause.device or "") or next(iter(firsts.values()))
+        swings = episode.swings
+        if len(swings) < self.policy.flapping.times:
+            swings = ()
+        blamed = "" if cause.anomaly else episode.blamed
+        episode.severity = episode.worst(self.policy.escalate_devices)
+        return {
+            "title": title(root, len(firsts), blamed, len(swings)),
+            "description": description(firsts, episode.count, root, swings),
+            "category": self.policy.wording_of(root.anomaly_type).category,
+            "severity": episode.severity,
+            "root_cause": cause,
+            "corr_keys": episode.keys,
+        }
+
+
+def _opening(member: Evidence, anomaly: EnrichedAnomaly | None) -> TimelineEntry:
+    text = (anomaly.reason if anomaly else "") or member.msg
+    return TimelineEntry(ts=member.ts, kind="opened", text=text, actor=SERVICE)
+
+
+def _context(anomaly: EnrichedAnomaly | None) -> dict[str, object]:
+    if anomaly is None:
+        return {}
+    return {"tags": list(anomaly.tags), "partial": anomaly.context.partial}

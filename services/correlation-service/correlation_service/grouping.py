@@ -1,0 +1,235 @@
+"""Where an anomaly belongs, and what its arrival changes for those that are there already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from aiops_core.models import Evidence, Role, derived_id
+from correlation_service.episodes import Episode
+from correlation_service.linking import WORDS, Linker
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.recovery import Recoveries, part_of
+from correlation_service.silent import ChildrenOf, silent_parent, still_blamed
+from correlation_service.spots import Kind, Spot
+from correlation_service.windowing import Windows
+
+OPENED = "it opened the incident"
+AGAIN = "the same problem again"
+
+
+class Move(NamedTuple):
+    """*members* were told as part of *origin*; *spot* has them now, wherever that is."""
+
+    members: Sequence[Evidence]
+    origin: Episode
+    spot: Spot
+    reason: str
+
+
+@dataclass
+class Placement:
+    """Where *member* is now, and what moved because of it."""
+
+    member: Evidence
+    spot: Spot
+    moves: list[Move] = field(default_factory=list)
+    noted: set[Spot] = field(default_factory=set)
+
+    def note(self, spot: Spot, reason: str, holder: Spot | None = None) -> None:
+        """*spot* may leave its episode, if that was told, and *holder* have its members; only the first
+        time counts."""
+        if spot.episode.revision and spot not in self.noted:
+            members = list(spot.members or ())
+            self.moves.append(Move(members, spot.episode, holder or spot, reason))
+        self.noted.add(spot)
+
+
+class Grouper:
+    def __init__(self, policy: CorrelatePolicy, windows: Windows, recoveries: Recoveries) -> None:
+        self._policy, self._windows, self._recoveries = policy, windows, recoveries
+        self.linker = Linker(policy, windows)
+        self.children_of: ChildrenOf = _unknown
+        self._newest: dict[str, datetime] = {}
+
+    def place(self, member: Evidence, ship: str, arrival: datetime) -> Placement:
+        """Put *member* where it belongs and move what follows from that."""
+        kind = Kind(ship, member.device, member.anomaly_type)
+        found = self._windows.spots_at(kind, member.ts)
+        if not found:
+            return self._place_new(member, kind, arrival)
+        spot = max(found, key=lambda s: (s.members is None, s.count, s.place))
+        repeated = spot.episode.first_of(member.fingerprint)
+        reason = AGAIN if repeated else _same(spot, member)
+        placement = Placement(_told(member, reason, repeated), spot)
+        if self._extend(placement, found, arrival):
+            self._regroup(placement)
+        if not spot.episode.revision:  # it has parted from the others
+            placement.member = _told(member, OPENED)
+        return placement
+
+    def admit(self, member: Evidence, episode: Episode, arrival: datetime) -> Spot:
+        """A new spot for *member* in *episode*, which links nothing yet."""
+        kind = Kind(episode.ship_id, member.device, member.anomaly_type)
+        spot = Spot(
+            kind=kind,
+            rule=self._policy.grouping_of(kind.anomaly_type),
+            family=self._policy.family_of(kind.anomaly_type),
+            window=self._policy.window_of(kind.anomaly_type),
+            head=member,
+            last=member.ts,
+            arrival=arrival,
+            keys=dict.fromkeys(member.keys),
+            episode=episode,
+            upstream=member.upstream,
+            swings=self._recoveries.before(kind, member.ts, self._policy.flapping.within),
+        )
+        self.absorb(spot, member, arrival)
+        self._windows.file(spot)
+        return spot
+
+    def absorb(self, spot: Spot, member: Evidence, arrival: datetime) -> None:
+        """Count *member* in; what it is about may have recovered already."""
+        part = part_of(member)
+        course = spot.absorb(member, arrival, part)
+        self._recoveries.apply(spot, part, course)
+        newest = self._newest.get(spot.kind.ship, member.ts)
+        self._newest[spot.kind.ship] = max(newest, member.ts)
+
+    def _place_new(self, member: Evidence, kind: Kind, arrival: datetime) -> Placement:
+        episode = Episode(derived_id("incident", member.anomaly_id), kind.ship)
+        spot = self.admit(member, episode, arrival)
+        placement = Placement(member, spot)
+        link = self.linker.best(spot)
+        self._regroup(placement, is_new=True)
+        reason = OPENED
+        if spot.episode is not episode:
+            reason = link.reason(spot) if link else f"affected devices depend on {kind.device}"
+        placement.member = _told(member, reason)
+        return placement
+
+    def _extend(self, placement: Placement, found: Sequence[Spot], arrival: datetime) -> bool:
+        """Let the spot grow by the member; whether others must look at it again."""
+        spot, member = placement.spot, placement.member
+        before, last = (spot.place, spot.believed), spot.last
+        late = member.ts < self._newest.get(spot.kind.ship, member.ts)
+        self.absorb(spot, member, arrival)
+        new_keys = self._windows.add_keys(spot, member.keys)
+        united = [self._unite(placement, other) for other in found if other is not spot]
+        changed = (spot.place, spot.believed) != before
+        return changed or new_keys or any(united) or (late and spot.last > last)
+
+    def _unite(self, placement: Placement, other: Spot) -> bool:
+        """A late anomaly has closed the gap between two spots of a kind."""
+        spot = placement.spot
+        if other.members is None:
+            return False
+        placement.note(spot, AGAIN)
+        placement.note(other, AGAIN, holder=spot)
+        self.unite(spot, other)
+        return True
+
+    def unite(self, spot: Spot, other: Spot) -> None:
+        """One spot instead of two."""
+        self._windows.remove(other)
+        spot.unite(other, self._policy.members_kept)
+        self._windows.add_keys(spot, other.keys)
+
+    def _regroup(self, placement: Placement, is_new: bool = False) -> None:
+        """Let the changed spot and all that may follow it choose again whom they follow."""
+        spot = placement.spot
+        for child in (spot, *self.linker.neighbours(spot)):
+            self._reconsider(placement, child, may_part=not is_new)
+        blamed = silent_parent(
+            spot, self._windows, self.linker, self._policy.silent_parent, self.children_of
+        )
+        if blamed:
+            self._blame(placement, blamed.device, blamed.roots)
+        for episode in {spot.episode, *(move.origin for move in placement.moves)}:
+            self._acquit(placement, episode)
+
+    def _reconsider(self, placement: Placement, child: Spot, may_part: bool) -> None:
+        link = self.linker.best(child)
+        if link and link.parent.episode is not child.episode:
+            branch = self.linker.subtree(child)
+            self._move(placement, branch, link.parent.episode, link.reason(child))
+        elif link is None and may_part and len(child.episode.spots) > 1:
+            branch = self.linker.subtree(child)
+            if len(branch) < len(child.episode.spots):
+                cause = placement.member.anomaly_id
+                alone = Episode(
+                    derived_id("incident", child.head.anomaly_id, cause), child.kind.ship
+                )
+                self._move(placement, branch, alone, "nothing connects it any more")
+
+    def _move(
+        self, placement: Placement, branch: Sequence[Spot], home: Episode, reason: str
+    ) -> None:
+        """Bring *branch* into *home*; when that makes one of two incidents, the greater remains."""
+        origin = branch[0].episode
+        whole = len(branch) == len(origin.spots)
+        stays = any(spot.members is None for spot in branch)
+        if whole and home.movable and (stays or _weight(origin) > _weight(home)):
+            branch, origin, home = list(home.spots), home, origin
+        elif stays:
+            return
+        if self._length(home, branch) > self._policy.max_length:
+            return
+        for spot in branch:
+            placement.note(spot, reason)
+            self._windows.move(spot, home)
+
+    def _length(self, home: Episode, branch: Sequence[Spot]) -> timedelta:
+        spots = (*home.spots, *branch)
+        return max(s.last for s in spots) - min(s.first for s in spots)
+
+    def _acquit(self, placement: Placement, episode: Episode) -> None:
+        """Blame nobody for what has been explained otherwise in the meantime."""
+        device, ship = episode.blamed, episode.ship_id
+        if not device or still_blamed(
+            device,
+            ship,
+            self._windows,
+            self.linker,
+            self._policy.silent_parent,
+            self.children_of,
+        ):
+            return
+        self._windows.blame(episode, "")
+        for spot in self._windows.below(ship, device):
+            self._reconsider(placement, spot, may_part=True)
+
+    def _blame(self, placement: Placement, device: str, roots: Sequence[Spot]) -> None:
+        """Make one incident of what complains below *device*."""
+        home = max((root.episode for root in roots), key=_weight)
+        self._windows.blame(home, device)
+        for root in roots:
+            self._reconsider(placement, root, may_part=False)
+        for spot in self._windows.below(placement.spot.kind.ship, device):
+            self._reconsider(placement, spot, may_part=False)
+
+
+def _weight(episode: Episode) -> tuple[bool, int]:
+    return episode.revision > 0, episode.count
+
+
+def _told(member: Evidence, reason: str, repeated: str | None = None) -> Evidence:
+    role = Role.DUPLICATE if repeated else Role.MEMBER
+    known = {"role": role, "reason": reason, "duplicate_of": repeated}
+    return member.model_copy(update=known)
+
+
+def _same(spot: Spot, member: Evidence) -> str:
+    """What *member* has in common with its spot, the strongest first."""
+    shared = next((key for key in member.keys if key in spot.keys), "")
+    if not shared:
+        return f"same device: {member.device}"
+    _, word, value = shared.split("|", 2)
+    return f"same {WORDS[word]}: {value}"
+
+
+def _unknown(device: str) -> Sequence[str]:
+    """Without an inventory nobody knows what else needs a device."""
+    return ()

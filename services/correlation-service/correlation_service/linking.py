@@ -1,0 +1,146 @@
+"""Why a spot belongs to another: by a key that they share, or because its device depends on the other's.
+
+Every spot follows at most one other, the best by a rule that looks only at what the two tell. So spots
+form trees, each tree is one incident, and the order in which anomalies arrive makes no difference. Two
+faults stay two even where something depends on both. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import NamedTuple
+
+from correlation_service.episodes import Episode
+from correlation_service.policy import CorrelatePolicy, Grouping
+from correlation_service.spots import Spot, earliest
+from correlation_service.windowing import Windows
+
+ZERO = timedelta(0)
+FRESH, OLDER, LATE, SILENT = range(
+    4
+)  # began shortly before its symptom, long before, after; or is dead
+KEYS_COMPARED = 64  # spots under one key; more of them are the same incident anyway
+
+
+class Link(NamedTuple):
+    """*cost* orders the candidates: class, then time or distance. *shared* is the key that both have,
+    *blamed* the silent device on which both depend; empty when *child* depends on its parent."""
+
+    cost: tuple[int, timedelta]
+    parent: Spot
+    shared: str = ""
+    blamed: str = ""
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        return (*self.cost, *self.parent.place)
+
+    def reason(self, child: Spot) -> str:
+        if self.shared:
+            _, word, value = self.shared.split("|", 2)
+            return f"same {WORDS[word]}: {value}"
+        if self.blamed:
+            return f"{child.kind.device} depends on {self.blamed}, which is probably down"
+        return f"{child.kind.device} depends on {self.parent.kind.device}"
+
+
+WORDS = {
+    "peer": "peer",
+    "service": "service",
+    "device": "device",
+    "attacked": "attacked device",
+    "type": "type of anomaly",
+}
+
+
+class Linker:
+    def __init__(self, policy: CorrelatePolicy, windows: Windows) -> None:
+        self._policy, self._windows = policy, windows
+
+    def best(self, child: Spot, inside: Episode | None = None) -> Link | None:
+        """The spot that *child* follows; with *inside*, of those in that episode."""
+        links = (*self._shared(child), *self._upstream(child), *self._blamed(child))
+        return min(
+            (link for link in links if inside is None or link.parent.episode is inside),
+            key=lambda link: link.rank,
+            default=None,
+        )
+
+    def subtree(self, top: Spot) -> list[Spot]:
+        """*top* and what follows it, directly or not, within its episode."""
+        episode = top.episode
+        parents = {
+            spot: link.parent if (link := self.best(spot, episode)) else None
+            for spot in episode.spots
+            if spot is not top
+        }
+        return [spot for spot in episode.spots if _leads_to(spot, top, parents)]
+
+    def neighbours(self, spot: Spot) -> list[Spot]:
+        """Spots that might follow *spot*, in their order."""
+        ship, device, _ = spot.kind
+        near = {s for key in spot.keys for s in self._windows.sharing(key)}
+        near.update(self._windows.below(ship, device))
+        return sorted(near - {spot}, key=lambda s: s.place)
+
+    def _shared(self, child: Spot) -> Iterator[Link]:
+        for key in child.keys:
+            for parent in self._windows.sharing(key)[:KEYS_COMPARED]:
+                if parent.precedes(child) and self._in_time(parent, child):
+                    yield Link(self._cost(parent, child, 0), parent, key)
+
+    def _upstream(self, child: Spot) -> Iterator[Link]:
+        for distance, device in enumerate(child.upstream, start=1):
+            for parent in self._windows.on(child.kind.ship, device):
+                if not _explains(parent, child) or not self._in_time(parent, child):
+                    continue
+                cost = self._cost(parent, child, distance)
+                if cost[0] == FRESH or child.believed:
+                    yield Link(cost, parent)
+
+    def _blamed(self, child: Spot) -> Iterator[Link]:
+        if child.rule.follows != "any" or not child.believed:
+            return
+        for distance, device in enumerate(child.upstream, start=1):
+            if episode := self._windows.blaming(child.kind.ship, device):
+                parent = earliest(episode.spots)
+                if parent is not child and self._in_time(parent, child):
+                    cost = distance * self._policy.propagation.per_hop
+                    yield Link((SILENT, cost), parent, blamed=device)
+
+    def _in_time(self, parent: Spot, child: Spot) -> bool:
+        if parent.first - child.first > self._policy.propagation.cause_lag:
+            return False
+        if child.first > parent.until(self._windows.calm_of(parent)):
+            return False
+        spread = max(parent.last, child.last) - min(parent.first, child.first)
+        return spread <= self._policy.max_length
+
+    def _cost(self, parent: Spot, child: Spot, distance: int) -> tuple[int, timedelta]:
+        rules, before = self._policy.propagation, child.first - parent.first
+        if -self._policy.lateness <= before <= rules.usual:
+            return FRESH, abs(before) + distance * rules.per_hop
+        if before > rules.usual:
+            return OLDER, distance * rules.per_hop
+        return LATE, -before
+
+
+def _leads_to(spot: Spot, top: Spot, parents: dict[Spot, Spot | None]) -> bool:
+    current: Spot | None = spot
+    for _ in range(len(parents) + 1):
+        if current is None or current is top:
+            break
+        current = parents[current]
+    return current is top
+
+
+def _explains(parent: Spot, child: Spot) -> bool:
+    """Whether *child*, downstream, may be a symptom of *parent*."""
+    if not parent.believed or "none" in (parent.rule.spreads, child.rule.follows):
+        return False
+    return parent.family == child.family or _both_any(parent.rule, child.rule)
+
+
+def _both_any(parent: Grouping, child: Grouping) -> bool:
+    return parent.spreads == "any" and child.follows == "any"

@@ -1,0 +1,164 @@
+"""The trouble of one anomaly type on one device: what incidents are made of. Pure.
+
+Time is event time. Whatever a spot tells (from when to when, how often, what of it is open) follows from
+the anomalies in it, not from the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiops_core.models import Evidence, Severity
+from correlation_service.policy import Grouping
+
+if TYPE_CHECKING:
+    from correlation_service.episodes import Episode
+
+PARTS_KEPT = 64  # attackers invent peers: what exceeds this is told apart by service alone
+RANKED = tuple(Severity)
+
+
+class Kind(NamedTuple):
+    """What makes a spot: there is one at a time."""
+
+    ship: str
+    device: str
+    anomaly_type: str
+
+
+class Part(NamedTuple):
+    """What recovers on its own within a spot; empty where it does not matter."""
+
+    service: str
+    metric: str = ""
+    peer: str = ""
+
+
+@dataclass(slots=True)
+class Course:
+    """When a part was last wrong, how bad (rank), and until when it is known to be well again."""
+
+    last: datetime
+    worst: int
+    cleared: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.cleared is None or self.last > self.cleared
+
+    def worsen(self, at: datetime, rank: int) -> None:
+        was_open = self.is_open
+        self.last = max(self.last, at)
+        self.worst = max(self.worst, rank) if was_open else rank
+
+
+@dataclass(slots=True, eq=False)
+class Spot:
+    """*head* is the first anomaly. *members* is None once there are too many to be moved."""
+
+    kind: Kind
+    rule: Grouping
+    family: str
+    window: timedelta
+    head: Evidence
+    last: datetime
+    arrival: datetime
+    keys: dict[str, None]
+    episode: Episode
+    upstream: tuple[str, ...] = ()
+    count: int = 0
+    swings: tuple[datetime, ...] = ()  # recoveries, the newest last
+    fingerprints: dict[str, str] = field(
+        default_factory=dict
+    )  # and the anomaly that showed it first
+    parts: dict[Part, Course] = field(default_factory=dict)
+    members: list[Evidence] | None = field(default_factory=list)
+
+    @property
+    def first(self) -> datetime:
+        return self.head.ts
+
+    @property
+    def place(self) -> tuple[datetime, Kind]:
+        """The order of spots: which one came first, the same in every process."""
+        return (self.head.ts, self.kind)
+
+    @property
+    def believed(self) -> bool:
+        return self.count >= self.rule.min_evidence
+
+    @property
+    def recovered_at(self) -> datetime | None:
+        """Since when all of it is well again; None while something is not."""
+        if any(course.is_open for course in self.parts.values()):
+            return None
+        return max((c.cleared for c in self.parts.values() if c.cleared), default=None)
+
+    @property
+    def worst(self) -> int:
+        """Rank of the worst that is open, -1 when nothing is."""
+        return max((c.worst for c in self.parts.values() if c.is_open), default=-1)
+
+    def until(self, calm: timedelta) -> datetime:
+        """To when an anomaly must come to belong here: after a recovery it need not be waited for long."""
+        quiet = self.last + self.window
+        recovered = self.recovered_at
+        return min(quiet, recovered + calm) if recovered else quiet
+
+    def reaches(self, at: datetime, calm: timedelta) -> bool:
+        return self.first - self.window <= at <= self.until(calm)
+
+    def touches(self, other: Spot) -> bool:
+        """Whether no gap is left between the two."""
+        return other.first - self.window <= self.last and self.first - self.window <= other.last
+
+    def precedes(self, other: Spot) -> bool:
+        return self.place < other.place
+
+    def absorb(self, member: Evidence, arrival: datetime, part: Part) -> Course:
+        """Count *member* in; the course of its part."""
+        if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
+            self.head = member
+        self.last = max(self.last, member.ts)
+        self.arrival = max(self.arrival, arrival)
+        self.upstream = self.upstream or member.upstream
+        self.count += 1
+        self.fingerprints.setdefault(member.fingerprint, member.anomaly_id)
+        return self._worsen(part, member)
+
+    def _worsen(self, part: Part, member: Evidence) -> Course:
+        if part not in self.parts and len(self.parts) >= PARTS_KEPT:
+            part = Part(part.service)
+        course = self.parts.setdefault(part, Course(member.ts, member.severity.rank))
+        course.worsen(member.ts, member.severity.rank)
+        return course
+
+    def keep(self, member: Evidence, most: int) -> None:
+        """Remember *member* itself, in case it must be moved."""
+        if self.members is not None and len(self.members) < most:
+            self.members.append(member)
+        else:
+            self.members = None
+
+    def unite(self, other: Spot, most: int) -> None:
+        """Take over all of *other*, which a late anomaly has connected with this one."""
+        self.head = min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id))
+        self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
+        self.count += other.count
+        self.swings = tuple(sorted({*self.swings, *other.swings}))
+        self.fingerprints = other.fingerprints | self.fingerprints
+        for part, course in other.parts.items():
+            mine = self.parts.setdefault(part, course)
+            mine.worst = max(mine.worst, course.worst)
+            mine.last = max(mine.last, course.last)
+            mine.cleared = max(filter(None, (mine.cleared, course.cleared)), default=None)
+        both = [*(self.members or ()), *(other.members or ())]
+        movable = self.members is not None and other.members is not None and len(both) <= most
+        self.members = both if movable else None
+
+
+def earliest(spots: Iterable[Spot]) -> Spot:
+    return min(spots, key=lambda spot: spot.place)

@@ -1,0 +1,141 @@
+"""Anomalies on a small ship, and what facts say about where they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aiops_core.inventory import Inventory
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyContext,
+    AnomalySuppressed,
+    Device,
+    EnrichedAnomaly,
+    Incident,
+    IncidentCleared,
+    IncidentUpdated,
+    Message,
+)
+from correlation_service.correlator import Correlator
+from correlation_service.policy import CorrelatePolicy
+from tests.conftest import NOON, ROOT
+
+POLICY = CorrelatePolicy.load(ROOT / "policies")
+
+#            core-1       dir-1
+#           /      \        |
+#        sw-1      sw-2     |
+#       /    \    /    \    |
+#    srv-1   srv-2    srv-3 -
+UPSTREAM = {
+    "core-1": (),
+    "dir-1": (),
+    "sw-1": ("core-1",),
+    "sw-2": ("core-1",),
+    "srv-1": ("sw-1",),
+    "srv-2": ("sw-1", "sw-2"),
+    "srv-3": ("sw-2", "dir-1"),
+}
+SHIP = Inventory.of([Device(id=id_, upstream=above) for id_, above in UPSTREAM.items()])
+
+
+def anomaly(n, device="srv-1", kind="service_error", *, upstream=None, at=None, **fields):
+    """The *n*th anomaly, *at* (default *n*) seconds after noon."""
+    ts = NOON + timedelta(seconds=n if at is None else at)
+    above = SHIP.upstream_of(device) if upstream is None else upstream
+    base = {
+        "tracking_id": f"t{n}",
+        "ship_id": "s1",
+        "ts": ts,
+        "domain": "app",
+        "anomaly_type": kind,
+        "service": "app",
+        "host": device,
+        "detector": "pattern",
+        "score": 0.7,
+        "severity": "medium",
+        "msg": f"error on {device}",
+        "stages": {"enrich": ts},
+        "context": AnomalyContext(upstream=tuple(Device(id=u) for u in above)),
+    }
+    return EnrichedAnomaly.model_validate(base | fields)
+
+
+def cleared(at, device="srv-1", *kinds, **fields):
+    """What was wrong is over *at* seconds after noon."""
+    ts = NOON + timedelta(seconds=at)
+    base = {
+        "tracking_id": f"c{device}{at}",
+        "ship_id": "s1",
+        "ts": ts,
+        "host": device,
+        "anomaly_types": kinds or ("service_error",),
+        "detector": "recovery",
+        "reason": f"{device} works again",
+        "stages": {"detect": ts},
+    }
+    return AnomalyCleared.model_validate(base | fields)
+
+
+@dataclass
+class Book:
+    """Where every anomaly is, as whoever reads the facts in their order sees it."""
+
+    place: dict[str, str] = field(default_factory=dict)
+    told: Counter[str] = field(default_factory=Counter)  # facts that are not moves
+    over: dict[str, str] = field(default_factory=dict)
+    ts: dict[str, datetime] = field(default_factory=dict)
+    facts: list[Message] = field(default_factory=list)
+
+    def read(self, facts: Iterable[Message]) -> Book:
+        for fact in facts:
+            self.facts.append(fact)
+            self._read(fact)
+        return self
+
+    def _read(self, fact: Message) -> None:
+        match fact:
+            case Incident():
+                self._members(fact.id, fact.evidence, fact.evidence[0].anomaly_id in self.place)
+            case IncidentUpdated():
+                assert fact.incident_id not in self.over, "a closed incident absorbs nothing"
+                self._members(fact.incident_id, fact.members, bool(fact.moved_from))
+                assert all(self.place[id_] != fact.incident_id for id_ in fact.departed)
+            case IncidentCleared():
+                assert fact.incident_id not in self.over
+                self.over[fact.incident_id] = fact.resolve_reason
+            case AnomalySuppressed():
+                self.place[fact.anomaly_id] = fact.by
+                self.told[fact.anomaly_id] += 1
+
+    def _members(self, incident, members, moved):
+        for member in members:
+            assert (member.anomaly_id in self.place) == moved
+            self.place[member.anomaly_id] = incident
+            self.ts[member.anomaly_id] = member.ts
+            self.told[member.anomaly_id] += not moved
+
+    @property
+    def groups(self) -> set[frozenset[str]]:
+        groups: dict[str, set[str]] = {}
+        for anomaly_id, incident in self.place.items():
+            groups.setdefault(incident, set()).add(anomaly_id)
+        return {frozenset(group) for group in groups.values()}
+
+    @property
+    def open(self) -> set[str]:
+        return set(self.place.values()) - set(self.over)
+
+
+def told(
+    history: Iterable[Message], correlator: Correlator | None = None, book: Book | None = None
+) -> Book:
+    """What a correlator tells about *history*, added to *book*."""
+    correlator, book = correlator or Correlator(POLICY), book or Book()
+    for message in history:
+        recovery = isinstance(message, AnomalyCleared)
+        book.read(correlator.recover(message) if recovery else correlator.handle(message))
+    return book

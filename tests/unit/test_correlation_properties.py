@@ -1,0 +1,120 @@
+"""What must hold of the pure correlator whatever happens."""
+
+from collections import Counter
+from copy import deepcopy
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from correlation_service.correlator import Correlator
+from tests.conftest import NOON
+from tests.correlation_cases import POLICY, SHIP, UPSTREAM, anomaly, cleared, told
+
+KINDS = ("service_error", "link_down", "disk_full", "credential_attack", "log_error", "made_up")
+DEVICES = sorted(UPSTREAM)
+LATE = POLICY.lateness.total_seconds()
+
+
+def events(kinds=KINDS, seconds=1800, most=40):
+    at = st.integers(0, seconds)
+    event = st.tuples(at, st.sampled_from(DEVICES), st.sampled_from(kinds))
+    return st.lists(event, max_size=most).map(
+        lambda found: [
+            anomaly(n, device, kind, at=at) for n, (at, device, kind) in enumerate(found)
+        ]
+    )
+
+
+@st.composite
+def histories(draw, most=40):
+    """Anomalies and recoveries in any order."""
+    happened = draw(events(most=most))
+    ends = draw(st.lists(st.tuples(st.integers(0, 1800), st.sampled_from(DEVICES)), max_size=8))
+    happened += [cleared(at, device, *KINDS[:3]) for at, device in set(ends)]
+    return draw(st.permutations(happened))
+
+
+@st.composite
+def shuffled(draw):
+    """A history in order of time, and the same as it arrives: each at most the watermark late."""
+    known = tuple(kind for kind in KINDS if kind != "log_error")  # one that may be doubted
+    history = sorted(draw(events(known)), key=lambda a: (a.ts, a.tracking_id))
+    delays = [draw(st.floats(0, LATE)) for _ in history]
+    arrived = sorted(
+        zip(history, delays, strict=True), key=lambda pair: pair[0].ts + timedelta(seconds=pair[1])
+    )
+    return history, [a for a, _ in arrived]
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories())
+def test_every_anomaly_is_told_once_and_is_in_one_place(history):
+    book = told(history)
+    anomalies = [m.anomaly_id for m in history if hasattr(m, "anomaly_id")]
+    assert book.told == Counter(anomalies)
+    assert set(book.place) == set(anomalies)
+
+
+@settings(max_examples=150, deadline=None)
+@given(shuffled())
+def test_the_order_of_arrival_within_the_watermark_changes_nothing(pair):
+    in_order, arrived = pair
+    assert told(arrived).groups == told(in_order).groups
+
+
+@settings(max_examples=80, deadline=None)
+@given(histories())
+def test_groups_fit_their_windows(history):
+    book = told(history)
+    longest = max(POLICY.window, *POLICY.windows.values())
+    for group in book.groups:
+        times = sorted(book.ts[id_] for id_ in group)
+        assert all(b - a <= longest for a, b in pairwise(times))
+        assert times[-1] - times[0] <= POLICY.max_length
+
+
+@settings(max_examples=80, deadline=None)
+@given(histories(), st.data())
+def test_a_replay_changes_nothing(history, data):
+    correlator = Correlator(POLICY)
+    told(history, correlator)
+    anomalies = [m for m in history if hasattr(m, "anomaly_id")]
+    again = data.draw(st.lists(st.sampled_from(anomalies), max_size=10)) if anomalies else []
+    assert told(again, correlator).facts == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.integers(0, 40))
+def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
+    undisturbed = Correlator(POLICY)
+    book = told(history[:at], undisturbed)
+    reborn = Correlator(POLICY)
+    recoveries = [m for m in history[:at] if not hasattr(m, "anomaly_id")]
+    for fact in (*recoveries, *book.facts):
+        reborn.restore(fact)
+    again = deepcopy(book)
+    assert told(history[at:], reborn, again).facts == told(history[at:], undisturbed, book).facts
+
+
+@settings(max_examples=80, deadline=None)
+@given(histories(), st.integers(0, 40), st.integers(0, 3600))
+def test_what_is_closed_never_absorbs_again(history, at, seconds):
+    correlator = Correlator(POLICY)
+    book = told(history[:at], correlator)
+    book.read(correlator.expire(NOON + timedelta(seconds=seconds)))
+    told(history[at:], correlator, book)  # the book refuses what joins a closed incident
+    book.read(correlator.expire(NOON + timedelta(days=1)))
+    assert book.open == set() and len(correlator.windows) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(shuffled())
+def test_with_an_inventory_too_the_order_of_arrival_changes_nothing(pair):
+    books = []
+    for history in pair:
+        correlator = Correlator(POLICY)
+        correlator.use(SHIP)
+        books.append(told(history, correlator))
+    assert books[0].groups == books[1].groups
