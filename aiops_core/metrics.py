@@ -60,7 +60,11 @@ LLM_CACHE_HITS = Counter("aiops_llm_cache_hits_total", "Explanations that came f
 LLM_FALLBACKS = Counter(
     "aiops_llm_fallbacks_total", "Explanations by rules instead of the model.", ["reason"]
 )
-SUPPRESSED = Counter("aiops_suppressed_total", "Anomalies suppressed, by the rule's id.", ["by"])
+SUPPRESSED = Counter(
+    "aiops_suppressed_total",
+    "Anomalies suppressed, by the id of the policy's rule, or by `silence` or `outage`.",
+    ["by"],
+)
 UNACCOUNTED = Gauge(
     "aiops_unaccounted_anomalies",
     "Anomalies of the last day that ended in no incident, suppression or dead letter.",

@@ -135,7 +135,7 @@ class Message(Record):
     ts: UtcDatetime
     stages: Stages = Field(default_factory=dict)
 
-    def derive(self, kind: type[M], **fields: Any) -> M:
+    def derive(self, kind: type[M], /, **fields: Any) -> M:
         """Make a message caused by this one: same ship, tracking id, event time and stages."""
         carried = {
             "tracking_id": self.tracking_id,
@@ -315,14 +315,20 @@ class EnrichedAnomaly(Anomaly):
     tags: tuple[str, ...] = ()
 
 
+HiddenBy = Literal["rule", "silence", "inhibition", "outage", "maintenance"]
+
+
 class AnomalySuppressed(Message):
-    """An anomaly that makes no incident, and the rule that decided so."""
+    """An anomaly that makes no incident, and what decided so: *by* is the id of the rule, silence or
+    outage; *source* the incident that explains it (inhibition) or the maintenance window."""
 
     subject: ClassVar[str] = "anomaly.suppressed"
 
     anomaly_id: Text
     by: Text
+    kind: HiddenBy = "rule"
     reason: Text
+    source: str | None = None
     fingerprint: str = ""
     device_id: str | None = None
     service: str = ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-PATTERN = re.compile(r"([1-9]\d{0,5})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+PATTERN = re.compile(r"([1-9]\d{0,5})(s|m|min|h|d)")
 
 
 def span_of(text: str) -> timedelta | None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 import aiops_core
-from aiops_core import inventory, ship
+from aiops_core import inventory, ship, silences
 from aiops_core.bus import Bucket, Bus
 from aiops_core.errors import Unavailable
 from aiops_core.inventory import Inventory
 from aiops_core.ship import Ship
+from aiops_core.silences import Silence
 from aiops_core.utils import StructuredLogger
 
 T = TypeVar("T")
@@ -87,3 +88,17 @@ def watched_ship(bus: Bus, changed: Callable[[Ship], None] = lambda value: None)
         return found
 
     return Watched("ship", bus.bucket(ship.BUCKET), read, Ship(), changed)
+
+
+def watched_silences(
+    bus: Bus, changed: Callable[[tuple[Silence, ...]], None] = lambda value: None
+) -> Watched[tuple[Silence, ...]]:
+    """The silences that operators have set, those that are over included."""
+
+    def read(values: Mapping[str, bytes]) -> tuple[Silence, ...]:
+        found, wrong = silences.decode(values)
+        if wrong:
+            log.error("left out", what="silences", keys=sorted(wrong))
+        return tuple(found)
+
+    return Watched("silences", bus.bucket(silences.BUCKET), read, (), changed)

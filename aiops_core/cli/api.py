@@ -83,6 +83,9 @@ class Api:
     def put(self, path: str, **body: object) -> Any:
         return self._call("PUT", path, json=_given(body))
 
+    def patch(self, path: str, **body: object) -> Any:
+        return self._call("PATCH", path, json=_given(body))
+
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)
 

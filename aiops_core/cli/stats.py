@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from aiops_core.cli.api import Api, ApiOption
 from aiops_core.cli.output import JsonOption, emit_json
-from aiops_core.local.screen import console, dig, milliseconds
+from aiops_core.local.screen import age, console, dig, milliseconds
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,10 +26,11 @@ def stats(
     """Show numbers of incidents and latencies of both paths."""
     with Api.open(api) as calls:
         numbers = calls.get("/stats", time_range=time_range)
+        hidden = calls.get("/stats/suppressions", time_range=time_range)
     if as_json:
-        emit_json(numbers)
+        emit_json(numbers | {"suppressions": hidden})
     else:
-        console().print(summary(numbers, time_range))
+        console().print(summary(numbers, time_range), suppressions(hidden))
 
 
 def summary(numbers: Mapping[str, Any], time_range: str) -> RenderableType:
@@ -38,6 +40,27 @@ def summary(numbers: Mapping[str, Any], time_range: str) -> RenderableType:
         for name, count in (numbers.get(key) or {}).items():
             counts.add_row(f"{key.removeprefix('by_')} {name}", str(count))
     return Group(counts, _paths(numbers))
+
+
+def suppressions(hidden: Mapping[str, Any]) -> RenderableType:
+    """What was hidden by what; a rule that never matched may be a mistake, so it is shown as well."""
+    table = Table(
+        "hidden by", "kind", "hidden", "last matched", "reason", box=None, title=_hidden(hidden)
+    )
+    for rule in hidden["by_rule"]:
+        last = rule["last_matched_at"]
+        table.add_row(
+            Text(rule["rule"], style="" if rule["in_force"] else "dim"),
+            rule["kind"],
+            str(rule["hidden"]),
+            f"{age(last)} ago" if last else "never",
+            Text(rule["reason"]),
+        )
+    return table
+
+
+def _hidden(hidden: Mapping[str, Any]) -> str:
+    return f"{hidden['total']} anomalies hidden in {hidden['time_range']}"
 
 
 def _paths(numbers: Mapping[str, Any]) -> Table:

@@ -44,7 +44,18 @@ def way(found: Mapping[str, Any]) -> RenderableType:
     parts.append(_stages(found.get("stages") or {}))
     if incident := found.get("incident"):
         parts.append(Text(f"incident: {incident.get('id')} {incident.get('title', '')}"))
+    if hidden := found.get("suppressed"):
+        parts.append(Text(suppression(hidden)))
     return Group(*parts)
+
+
+def suppression(hidden: Mapping[str, Any]) -> str:
+    """Who hid it and why; for an inhibition, the incident to look at instead."""
+    source = {"inhibition": "see incident", "maintenance": "window"}.get(hidden["kind"], "")
+    see = f"; {source} {hidden['source']}" if hidden.get("source") else ""
+    name = "rule" if hidden["kind"] in ("maintenance", "inhibition") else hidden["kind"]
+    kind = "" if name == hidden["kind"] else f" ({hidden['kind']})"
+    return f"hidden by {name} {hidden['by']}{kind}: {hidden['reason']}{see}"
 
 
 def _stages(stages: Mapping[str, Any]) -> Table:

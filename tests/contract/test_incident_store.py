@@ -13,15 +13,16 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Misconfigured
 from aiops_core.local import clickhouse as embedded
-from aiops_core.models import Message, Role, Severity, Status
+from aiops_core.models import AnomalyContext, Device, Message, Role, Severity, Status
 from aiops_core.retention import RetentionPolicy, Tables
 from aiops_core.testing import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.memory_reads import MemoryStats, MemoryTrace
+from incident_api.memory_reads import MemorySilences, MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch, anomaly_row, micros
+from incident_api.silences.queries import ClickHouseSilences, SilenceStore
 from incident_api.stats.queries import ClickHouseStats, StatsStore
 from incident_api.store import IncidentFilter, IncidentStore, Position
 from incident_api.trace.queries import ClickHouseTrace, TraceStore
@@ -50,6 +51,7 @@ class Remembered:
     stats: StatsStore
     traces: TraceStore
     recorder: Recorder
+    silences: SilenceStore
 
     async def after(self, *messages: Message) -> None:
         await receive(self.recorder, self.incidents, *messages)
@@ -75,7 +77,8 @@ async def connected(url: str) -> AsyncIterator[ClickHouse]:
 async def remembered(request: pytest.FixtureRequest) -> AsyncIterator[Remembered]:
     if request.param == "memory":
         store = MemoryStore()
-        yield Remembered(store, MemoryStats(store), MemoryTrace(store), Recorder(store))
+        reads = (MemoryStats(store), MemoryTrace(store), Recorder(store), MemorySilences(store))
+        yield Remembered(store, *reads)
         return
     async with connected(request.getfixturevalue("engine")) as clickhouse:
         await migrate(clickhouse, ROOT / "clickhouse", days())
@@ -83,7 +86,11 @@ async def remembered(request: pytest.FixtureRequest) -> AsyncIterator[Remembered
             await clickhouse.execute(f"TRUNCATE TABLE aiops.{table}")
         real = ClickHouseStore(clickhouse)
         yield Remembered(
-            real, ClickHouseStats(clickhouse), ClickHouseTrace(clickhouse), Recorder(real)
+            real,
+            ClickHouseStats(clickhouse),
+            ClickHouseTrace(clickhouse),
+            Recorder(real),
+            ClickHouseSilences(clickhouse),
         )
 
 
@@ -319,3 +326,47 @@ async def test_a_member_that_moved_is_only_where_it_is_now(remembered):
     assert [e.tracking_id for e in await remembered.incidents.evidence("i1", None, 10)] == ["t0"]
     [member] = (await remembered.traces.traced("t1")).members
     assert (member.incident_id, member.role) == ("i2", "member")
+
+
+async def test_what_each_rule_has_hidden_is_counted_once_however_often_it_is_stored(remembered):
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    silenced = suppressed(7, by="silence-1").model_copy(update={"kind": "silence"})
+    for _ in range(2):
+        await remembered.after(suppressed(5), suppressed(6), silenced)
+    rules = await remembered.silences.hidden()
+    assert [(r.rule, r.kind, r.number) for r in rules] == [
+        ("dock-noise", "rule", 2),
+        ("silence-1", "silence", 1),
+    ]
+    assert all(began <= rule.last_matched_at <= datetime.now(UTC) for rule in rules)
+
+
+async def test_what_hid_an_anomaly_is_in_its_trace(remembered):
+    fact = suppressed(5, by="no-power").model_copy(update={"kind": "inhibition", "source": "i1"})
+    await remembered.after(detected(5), enriched(5), fact)
+    [member] = (await remembered.traces.traced("t5")).members
+    assert (member.rule, member.kind, member.source) == ("no-power", "inhibition", "i1")
+    assert member.reason == "the ship is in dock"
+
+
+async def test_kinds_are_anomalies_with_the_same_labels(remembered):
+    """They are counted since they arrived, and arrive now whatever time they state."""
+    now = datetime.now(UTC)
+    fresh = {"stages": {"enrich": now}}
+    rack = AnomalyContext(device=Device(id="sw-1", type="switch", labels={"rack": "r7"}))
+    await remembered.after(
+        *(
+            enriched(n, device_id="sw-1", host="sw-1", context=rack, tags=("new",), **fresh)
+            for n in (1, 2)
+        ),
+        enriched(3, device_id=None, template_id="T9", metric="loss", **fresh),
+        detected(4, stages={"detect": now}),
+    )
+    kinds = await remembered.silences.kinds(now - timedelta(hours=1))
+    assert [kind.number for kind in kinds] == [2, 1, 1]
+    switch = kinds[0].labels
+    assert switch["label.rack"] == ("r7",) and switch["device_type"] == ("switch",)
+    assert (switch["device"], switch["tag"], switch["domain"]) == (("sw-1",), ("new",), ("net",))
+    [other] = [k.labels for k in kinds if k.labels["template_id"] == ("T9",)]
+    assert (other["device"], other["metric"], other["tag"]) == (("host-3",), ("loss",), ())
+    assert await remembered.silences.kinds(datetime.now(UTC) + timedelta(hours=1)) == []

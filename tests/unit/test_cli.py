@@ -106,6 +106,30 @@ UNBALANCED = LEDGER | {
     "unaccounted": [LOST],
     "doubled": [{"anomaly_id": "a-2", "tracking_id": "t-2", "places": ["i-1", "i-2"]}],
 }
+SUPPRESSIONS = {
+    "time_range": "1h",
+    "total": 7,
+    "by_rule": [
+        {
+            "rule": "bench",
+            "kind": "rule",
+            "reason": "test [bench]",
+            "in_force": True,
+            "hidden": 7,
+            "by_type": {"link_down": 7},
+            "last_matched_at": "2026-01-01T12:00:00Z",
+        },
+        {
+            "rule": "idle",
+            "kind": "inhibition",
+            "reason": "",
+            "in_force": True,
+            "hidden": 0,
+            "by_type": {},
+            "last_matched_at": None,
+        },
+    ],
+}
 
 
 class FakeApi(BaseHTTPRequestHandler):
@@ -118,9 +142,11 @@ class FakeApi(BaseHTTPRequestHandler):
         "/api/v3/incidents/i-1": INCIDENT,
         "/api/v3/incidents/i-1/ack": INCIDENT | {"status": "ack"},
         "/api/v3/incidents/i-1/resolve": INCIDENT | {"status": "resolved"},
+        "/api/v3/incidents/i-1/merge": INCIDENT | {"status": "resolved"},
         "/api/v3/trace/t-1": TRACE,
         "/api/v3/stats": STATS,
         "/api/v3/ledger": LEDGER,
+        "/api/v3/stats/suppressions": SUPPRESSIONS,
     }
 
     def do_GET(self) -> None:
@@ -215,6 +241,7 @@ def test_an_incident_by_its_id_shows_members_history_and_insight(api: str) -> No
     [
         (["ack", "i-1", "--comment", "mine"], "ack", {"comment": "mine"}),
         (["resolve", "i-1", "--reason", "fixed"], "resolve", {"resolve_reason": "fixed"}),
+        (["merge", "i-1", "i-2", "--comment", "same"], "merge", {"into": "i-2", "comment": "same"}),
     ],
 )
 def test_transitions_are_posted(api: str, words: list[str], asked: str, body: Any) -> None:
@@ -229,7 +256,7 @@ def test_transitions_are_posted(api: str, words: list[str], asked: str, body: An
         (["incidents"], {"items": [INCIDENT], "next_cursor": None}),
         (["incidents", "i-1"], INCIDENT),
         (["trace", "t-1"], TRACE),
-        (["stats"], STATS),
+        (["stats"], STATS | {"suppressions": SUPPRESSIONS}),
         (["ledger"], LEDGER),
         (["ledger", "--unaccounted"], []),
     ],
@@ -275,9 +302,37 @@ def test_that_nothing_is_lost_is_said(api: str) -> None:
     assert (done.output, done.exit_code) == ("nothing is unaccounted for\n", 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "source", "words"),
+    [
+        ("rule", None, "hidden by rule r: why"),
+        ("silence", None, "hidden by silence r: why"),
+        ("outage", None, "hidden by outage r: why"),
+        ("maintenance", "w1", "hidden by rule r (maintenance): why; window w1"),
+        ("inhibition", "i1", "hidden by rule r (inhibition): why; see incident i1"),
+    ],
+)
+def test_a_trace_says_who_hid_it(
+    api: str, monkeypatch: pytest.MonkeyPatch, kind: str, source: str | None, words: str
+) -> None:
+    hidden = {"by": "r", "kind": kind, "reason": "why", "source": source}
+    trace = TRACE | {"status": "suppressed", "incident": None, "suppressed": hidden}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/trace/t-1", trace)
+    assert words in run("trace", "t-1", "--api", api).output.splitlines()
+
+
 def test_stats_show_both_paths(api: str) -> None:
     output = run("stats", "--api", api).output
     assert all(w in output for w in ("3 incidents in 1h", "11.0 ms", "99.5% of 100 ms", "insight"))
+
+
+def test_stats_show_what_was_hidden_and_which_rule_never_matched(api: str) -> None:
+    lines = [line.strip() for line in run("stats", "--api", api).output.splitlines()]
+    assert any("7 anomalies hidden in 1h" in line for line in lines)
+    [used] = [line.split() for line in lines if line.startswith("bench")]
+    assert (used[1:3], used[-2:]) == (["rule", "7"], ["test", "[bench]"])
+    [idle] = [line.split() for line in lines if line.startswith("idle")]
+    assert idle == ["idle", "inhibition", "0", "never"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Message
 from aiops_core.probe import Readiness
+from aiops_core.suppress_policy import SuppressPolicy
 from aiops_core.testing import MemoryBus
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
@@ -23,13 +24,15 @@ from incident_api.devices.memory_store import MemoryDevices
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.letters import Letters
 from incident_api.memory_ledger import MemoryLedger
-from incident_api.memory_reads import MemoryStats, MemoryTrace
+from incident_api.memory_reads import MemorySilences, MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore
 from incident_api.policy import PathSlo, SloPolicy
 from incident_api.recorder import Recorder
 from incident_api.ship.desk import ShipDesk
+from incident_api.silences.shelf import Shelf
 from incident_api.trace.queries import TracedLog
 from incident_api.web import web
+from tests.conftest import ROOT
 from tests.incident_cases import (
     at,
     cleared,
@@ -76,11 +79,13 @@ async def desk() -> Desk:
     traces = MemoryTrace(store)
     slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
     auditor = Auditor(MemoryLedger(store), Letters(bus), timedelta(seconds=60))
-    devices = DeviceDesk(MemoryDevices(), bus)
+    devices, suppress = DeviceDesk(MemoryDevices(), bus), SuppressPolicy.load(ROOT / "policies")
     ship = ShipDesk(bus, SHIP_POLICY, devices)
+    await ship.recover()
     parts = Parts(
         recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {},
         devices=devices, ship=ship,
+        suppress=suppress, hidden=MemorySilences(store), silences=Shelf(bus, suppress),
     )  # fmt: skip
     return Desk(parts, store, traces, bus, recorder)
 
@@ -203,6 +208,49 @@ async def test_two_requests_at_once_are_one_after_the_other(desk, client):
     assert changes == list(range(1, 9))
     stored = desk.recorder.registry.known("i1")
     assert {e.text for e in stored.incident.timeline if e.kind == "comment"} == set(texts)
+
+
+async def test_an_incident_is_merged_into_another_and_goes_on_there(desk, client):
+    await desk.after(created(), created("i2", 2))
+    body = {"into": "i2", "comment": "the same switch"}
+    for _ in range(2):  # repeating it changes nothing
+        merged = (await client.post(f"{API}/incidents/i1/merge", json=body)).json()
+    assert (merged["status"], merged["resolve_reason"]) == ("resolved", "merged into i2")
+    [fact] = desk.bus.published
+    assert (fact.kind, fact.merged_into, fact.comment) == ("merge", "i2", "the same switch")
+    assert merged["timeline"][-1]["text"] == "the same switch; merged into i2"
+    assert (await client.get(f"{API}/incidents/i2")).json()["status"] == "open"
+    refused = problem(await client.post(f"{API}/incidents/i1/reopen"), 409)
+    assert refused["detail"] == "incident i1 was merged into i2; go on there"
+
+
+@pytest.mark.parametrize(
+    ("incident", "into", "status", "words"),
+    [
+        ("i1", "i1", 422, "into itself"),
+        ("i1", "nobody", 404, "there is no incident nobody"),
+        ("nobody", "i1", 404, "there is no incident nobody"),
+        ("i1", "closed", 409, "incident closed is resolved; reopen it first"),
+        ("closed", "i1", 409, "only one that is open can be merged"),
+        ("i1", "abroad", 409, "is of another ship"),
+    ],
+)
+async def test_what_cannot_be_merged_is_refused(desk, client, incident, into, status, words):
+    await desk.after(
+        created(), created("closed", 2), cleared(2, "closed"), created("abroad", 3, ship_id="s-9")
+    )
+    answer = await client.post(f"{API}/incidents/{incident}/merge", json={"into": into})
+    assert words in str(problem(answer, status)["detail"])
+    assert desk.bus.published == []
+
+
+async def test_two_cannot_be_merged_into_each_other_at_once(desk, client):
+    await desk.after(created(), created("i2", 2))
+    pairs = [("i1", "i2"), ("i2", "i1")]
+    answers = await asyncio.gather(
+        *(client.post(f"{API}/incidents/{a}/merge", json={"into": b}) for a, b in pairs)
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
 async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(desk, client):
@@ -361,7 +409,7 @@ async def test_the_breakdowns(desk, client):
         balance = said[name]["balance"]
         ended = [balance[k] for k in ("members", "duplicates", "suppressed", "unaccounted")]
         assert (ended, balance["detected"]) == ([1, 1, 2, 0], 4)
-    (rule,) = said["suppressions"]["by_rule"]
+    rule = said["suppressions"]["by_rule"][0]
     assert (rule["rule"], rule["hidden"], rule["by_type"]) == ("dock-noise", 2, {"link_down": 2})
 
 
@@ -381,6 +429,7 @@ async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(desk,
         "log",
         "anomaly",
         "incident",
+        "suppressed",
     }
     assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
     assert [trace["stages"][s]["latency_ms"] for s in ("detect", "enrich", "correlate")] == [1] * 3

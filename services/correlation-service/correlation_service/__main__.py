@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
 from aiops_core.runtime import Service
-from aiops_core.watched import watched_inventory
+from aiops_core.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
 from correlation_service.handler import Correlation, merge
@@ -17,7 +17,12 @@ from correlation_service.policy import CorrelatePolicy
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = CorrelatePolicy.load(context.settings.policies)
     correlator = Correlator(policy)
-    correlation = Correlation(correlator)
+    hides = correlator.suppression
+    followed = (
+        watched_silences(context.bus, hides.silences.replace),
+        watched_ship(context.bus, lambda ship: hides.outages.replace(ship.outages)),
+    )
+    correlation = Correlation(correlator, followed)
     inventory = watched_inventory(context.bus, correlator.use)
     yield Service(
         SERVICE,
@@ -30,7 +35,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         recover=correlation.recover,
         merge=merge,
         tick=correlation.tick,
-        background=[inventory.keep],
+        background=[one.keep for one in (inventory, *followed)],
     )
 
 

@@ -17,7 +17,7 @@ from aiops_core.models import AnomalyCleared, EnrichedAnomaly, Evidence, Inciden
 from correlation_service.closing import Closing
 from correlation_service.deduplication import Seen
 from correlation_service.episodes import Episode
-from correlation_service.facts import Teller, evidence, suppressed
+from correlation_service.facts import Teller, evidence
 from correlation_service.grouping import Grouper
 from correlation_service.moves import tell_moves
 from correlation_service.policy import CorrelatePolicy
@@ -35,7 +35,7 @@ class Correlator:
         self.policy = policy
         self.windows = Windows(policy)
         self.seen = Seen()
-        self._suppression = Suppression(policy)
+        self.suppression = Suppression(policy)
         self._recoveries = Recoveries()
         self._grouper = Grouper(policy, self.windows, self._recoveries)
         self._closing = Closing(policy, self.windows)
@@ -53,13 +53,15 @@ class Correlator:
         if anomaly.anomaly_id in self.seen:
             return []
         self.seen.add(anomaly.anomaly_id)
-        fingerprint = compute_fingerprint(anomaly)
-        if rule := self._suppression.rule_for(anomaly):
-            return [suppressed(anomaly, rule.id, rule.reason, fingerprint)]
-        return list(self._group(anomaly, self._member(anomaly, fingerprint)))
+        if hidden := self.suppression.decide(anomaly):
+            return [hidden.fact(anomaly)]
+        facts = list(self._group(anomaly, self._member(anomaly, compute_fingerprint(anomaly))))
+        self.suppression.learn(*facts)
+        return facts
 
     def recover(self, cleared: AnomalyCleared) -> Sequence[Message]:
         """What becomes of the incidents in which *cleared* ends something."""
+        self.suppression.learn(cleared)
         device = self._device(cleared)
         ended = self._end_parts(cleared, device)
         facts: list[Message] = []
@@ -74,19 +76,22 @@ class Correlator:
         """Close what is over. Silence is not recovery, and the reason says so."""
         for incident_id, (gone, into) in list(self._restorer.owed.items()):
             del self._restorer.owed[incident_id]
+            self.suppression.forget(incident_id)
             yield self._teller.merged(gone, into, _moment(gone, now, incident_id))
         for end in self._closing.over(now):
             cause = _moment(end.episode, now, end.episode.id)
             yield self._teller.closed(end.episode, end.why, end.note, cause)
-            self.windows.close(end.episode)
+            self.end(end.episode.id)
 
     def end(self, incident_id: str) -> None:
-        """An operator has closed the incident: it never absorbs again."""
+        """An operator has closed the incident: it never absorbs again, and explains nothing any more."""
+        self.suppression.forget(incident_id)
         if episode := self.windows.get(incident_id):
             self.windows.close(episode)
 
     def restore(self, fact: Message) -> None:
         """Fold a fact that was published before this process began. Facts come in their order."""
+        self.suppression.learn(fact)
         if isinstance(fact, AnomalyCleared):
             for episode in self._end_parts(fact, self._device(fact)):
                 self._closing.watch(episode)

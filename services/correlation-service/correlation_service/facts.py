@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from aiops_core.fingerprints import compute_suppress_key
 from aiops_core.models import (
-    AnomalySuppressed,
     EnrichedAnomaly,
     Evidence,
     Incident,
@@ -54,19 +53,6 @@ def evidence(
         keys=tuple(keys),
         upstream=tuple(upstream),
         stages=anomaly.stages,
-    )
-
-
-def suppressed(anomaly: EnrichedAnomaly, by: str, reason: str, fingerprint: str) -> Message:
-    return anomaly.derive(
-        AnomalySuppressed,
-        anomaly_id=anomaly.anomaly_id,
-        by=by,
-        reason=reason,
-        fingerprint=fingerprint,
-        device_id=anomaly.device_id,
-        service=anomaly.service,
-        anomaly_type=anomaly.anomaly_type,
     )
 
 

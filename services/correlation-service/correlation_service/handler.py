@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from aiops_core import metrics
 from aiops_core.bus import Bus, Outgoing
+from aiops_core.errors import Unavailable
 from aiops_core.models import (
     BY_SUBJECT,
     AnomalyCleared,
@@ -20,6 +22,7 @@ from aiops_core.models import (
     Message,
     Status,
 )
+from aiops_core.watched import Watched
 from correlation_service.correlator import Correlator
 from correlation_service.facts import JOINED, SERVICE
 
@@ -31,17 +34,20 @@ FACTS = (
     AnomalySuppressed,
     AnomalyCleared,
 )
+LOAD_WITHIN = 5.0  # seconds, for one bucket
 
 
 class Correlation:
-    def __init__(self, correlator: Correlator) -> None:
-        self._correlator = correlator
+    """*followed* is what people declare, which must be known before the first anomaly."""
+
+    def __init__(self, correlator: Correlator, followed: Sequence[Watched[Any]] = ()) -> None:
+        self._correlator, self._followed = correlator, followed
 
     async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
         facts = self._correlator.handle(anomaly)
         for fact in facts:
             if isinstance(fact, AnomalySuppressed):
-                metrics.SUPPRESSED.labels(fact.by).inc()
+                metrics.SUPPRESSED.labels(_label(fact)).inc()
         return facts
 
     async def recovered(self, cleared: AnomalyCleared) -> Sequence[Message]:
@@ -56,10 +62,19 @@ class Correlation:
         cleared = list(self._correlator.expire(now))
         metrics.STATE_SIZE.labels(SERVICE, "open_incidents").set(len(self._correlator.windows))
         metrics.STATE_SIZE.labels(SERVICE, "known_anomalies").set(len(self._correlator.seen))
+        hides = self._correlator.suppression
+        metrics.STATE_SIZE.labels(SERVICE, "silences").set(len(hides.silences))
+        metrics.STATE_SIZE.labels(SERVICE, "outages").set(len(hides.outages))
+        metrics.STATE_SIZE.labels(SERVICE, "inhibition_sources").set(len(hides.inhibitions))
         return [Outgoing(c, f"{SERVICE}/{c.incident_id}/{c.revision}") for c in cleared]
 
     async def recover(self, bus: Bus) -> None:
-        """Fold the facts of the longest time that can still matter before the newest of them."""
+        """Learn what people have declared, and fold the facts of the longest time that can still matter
+        before the newest of them."""
+        for one in self._followed:
+            await one.load(LOAD_WITHIN)
+            if not one.known:
+                raise Unavailable("nats: silences and outages cannot be read")
         subjects = [kind.subject for kind in FACTS]
         newest = [stored.at for s in subjects if (stored := await bus.newest(s))]
         if not newest:
@@ -92,6 +107,11 @@ def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
 def _can_join(earlier: Message, later: IncidentUpdated) -> bool:
     moves = later.moved_from or later.departed or getattr(earlier, "moved_from", ())
     return not moves and len(_members(earlier)) < JOINED
+
+
+def _label(fact: AnomalySuppressed) -> str:
+    """Rules of the policy by their id; silences and outages, which come and go, by what they are."""
+    return fact.kind if fact.kind in ("silence", "outage") else fact.by
 
 
 def _members(fact: Message) -> Sequence[Evidence]:

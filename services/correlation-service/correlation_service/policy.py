@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field
 
-from aiops_core.models import Anomaly, Domain, Fraction, Severity
-from aiops_core.policy import Policy, Section
+from aiops_core.models import Fraction
+from aiops_core.policy import Section
+from aiops_core.suppress_policy import SuppressPolicy
 
 KeyKind = Literal["peer", "service", "device", "attacked", "type"]
 Reach = Literal["any", "family", "none"]
@@ -73,45 +74,11 @@ class Wording(Section):
     title: str
 
 
-class Match(Section):
-    """Conditions on an anomaly, all of which must hold; globs, compared without case."""
-
-    anomaly_type: str = "*"
-    service: str = "*"
-    device: str = "*"
-    msg: str = "*"
-    domain: Domain | None = None
-    severity_at_most: Severity = Severity.CRITICAL
-
-
-class SuppressRule(Section):
-    id: str = Field(min_length=1)
-    reason: str = Field(min_length=1)
-    match: Match
-
-    @model_validator(mode="after")
-    def not_everything(self) -> SuppressRule:
-        conditions = self.match.model_dump(exclude={"severity_at_most"}, exclude_defaults=True)
-        if not conditions:
-            raise ValueError(f"rule {self.id!r} matches every anomaly; name at least one condition")
-        return self
-
-
-class NeverSuppress(Section):
-    """What no rule may hide."""
-
-    severities: tuple[Severity, ...] = ()
-    anomaly_types: tuple[str, ...] = ()
-
-    def covers(self, anomaly: Anomaly) -> bool:
-        return anomaly.severity in self.severities or anomaly.anomaly_type in self.anomaly_types
-
-
-class CorrelatePolicy(Policy):
+class CorrelatePolicy(SuppressPolicy):
     """Times are ISO 8601 durations. Tables by anomaly type take globs as well; an exact name goes first,
     then the first glob that fits."""
 
-    file: ClassVar[str] = "correlate.yaml"
+    model_config = ConfigDict(extra="forbid")
 
     window: Window
     windows: dict[str, Window]
@@ -129,8 +96,6 @@ class CorrelatePolicy(Policy):
     escalate_devices: int = Field(ge=2)
     default_wording: Wording
     wording: dict[str, Wording]
-    suppress: tuple[SuppressRule, ...] = ()
-    never_suppress: NeverSuppress
 
     @cached_property
     def window_of(self) -> Callable[[str], timedelta]:

@@ -1,46 +1,110 @@
-"""Which rule, if any, keeps an anomaly from becoming an incident. Pure."""
+"""What, if anything, keeps an anomaly from becoming an incident. Pure.
+
+Asked in this order: rules of the policy, silences of operators, known outages of links, inhibition. What
+``never_suppress`` names is not asked about at all, except that a known outage may hide a severity that it
+names, as far as the policy of outages allows.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import translate
 
-from aiops_core.models import Anomaly
-from correlation_service.policy import CorrelatePolicy, Match, NeverSuppress, SuppressRule
+from aiops_core.fingerprints import compute_fingerprint
+from aiops_core.models import AnomalySuppressed, EnrichedAnomaly, HiddenBy, Message
+from correlation_service.inhibition import Inhibitions
+from correlation_service.matching import Matching
+from correlation_service.outages import KnownOutages
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.silences import Silences
 
 
-@dataclass(frozen=True)
-class _Compiled:
-    """A rule with its globs as regular expressions; fields that match everything are left out."""
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What hides an anomaly: its *kind*, its id, why, and the incident or window that is the ground."""
 
-    rule: SuppressRule
-    globs: Sequence[tuple[str, re.Pattern[str]]]
+    kind: HiddenBy
+    by: str
+    reason: str
+    source: str | None = None
 
-    @classmethod
-    def of(cls, rule: SuppressRule) -> _Compiled:
-        match: Match = rule.match
-        fields = ("anomaly_type", "service", "device", "msg")
-        globs = [(f, getattr(match, f)) for f in fields if getattr(match, f) != "*"]
-        return cls(rule, [(f, re.compile(translate(g), re.IGNORECASE)) for f, g in globs])
+    def fact(self, anomaly: EnrichedAnomaly) -> AnomalySuppressed:
+        return anomaly.derive(
+            AnomalySuppressed,
+            anomaly_id=anomaly.anomaly_id,
+            by=self.by,
+            kind=self.kind,
+            reason=self.reason,
+            source=self.source,
+            fingerprint=compute_fingerprint(anomaly),
+            device_id=anomaly.device_id,
+            service=anomaly.service,
+            anomaly_type=anomaly.anomaly_type,
+        )
 
-    def matches(self, anomaly: Anomaly) -> bool:
-        match = self.rule.match
-        if anomaly.severity > match.severity_at_most:
-            return False
-        if match.domain is not None and anomaly.domain != match.domain:
-            return False
-        return all(glob.match(getattr(anomaly, field)) for field, glob in self.globs)
+
+Ask = Callable[[EnrichedAnomaly], Hidden | None]
 
 
 class Suppression:
     def __init__(self, policy: CorrelatePolicy) -> None:
-        self._rules = [_Compiled.of(rule) for rule in policy.suppress]
-        self._never: NeverSuppress = policy.never_suppress
+        self.silences = Silences()
+        self.outages = KnownOutages(policy.outages)
+        self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
+        self._rules = [(rule, Matching.of(rule.match)) for rule in policy.suppress]
+        self._never = policy.never_suppress
 
-    def rule_for(self, anomaly: Anomaly) -> SuppressRule | None:
-        """The first rule that hides *anomaly*; None for what may never be hidden."""
-        if self._never.covers(anomaly):
+    def decide(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+        """What hides *anomaly*, None when it may become an incident."""
+        return next((hidden for ask in self._asked(anomaly) if (hidden := ask(anomaly))), None)
+
+    def learn(self, *facts: Message) -> None:
+        """Take note of what is open now, and what is over; the same facts restore it after a kill."""
+        for fact in facts:
+            self.inhibitions.learn(fact)
+
+    def forget(self, incident_id: str) -> None:
+        """The incident is over: it explains nothing any more."""
+        self.inhibitions.forget(incident_id)
+
+    def _asked(self, anomaly: EnrichedAnomaly) -> Iterator[Ask]:
+        if anomaly.anomaly_type in self._never.anomaly_types:
+            return
+        if anomaly.severity in self._never.severities:
+            yield self._outage
+            return
+        yield from (self._rule, self._silence, self._outage, self._inhibition)
+
+    def _rule(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+        rule = next((rule for rule, matching in self._rules if matching.fits(anomaly)), None)
+        if rule is None:
             return None
-        return next((c.rule for c in self._rules if c.matches(anomaly)), None)
+        window = anomaly.context.maintenance
+        if rule.match.maintenance and window:
+            reason = f"{rule.reason}: {window.reason} ({window.owner})"
+            return Hidden("maintenance", rule.id, reason, window.id)
+        return Hidden("rule", rule.id, rule.reason)
+
+    def _silence(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+        silence = self.silences.hiding(anomaly)
+        if silence is None:
+            return None
+        return Hidden("silence", silence.id, f"{silence.reason} ({silence.owner})")
+
+    def _outage(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+        outage = self.outages.hiding(anomaly)
+        if outage is None:
+            return None
+        words = (
+            f"{outage.device}: {outage.kind.replace('_', ' ')}, {outage.reason} ({outage.source})"
+        )
+        return Hidden("outage", outage.id, words)
+
+    def _inhibition(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+        found = self.inhibitions.hiding(anomaly)
+        if found is None:
+            return None
+        rule, source = found
+        kind = source.name.anomaly_type.replace("_", " ")
+        words = f"{rule.reason}: {kind} on {source.name.device} since {source.first:%H:%M:%S} UTC"
+        return Hidden("inhibition", rule.id, words, source.incident_id)

@@ -32,6 +32,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
                 wiring.audit,
                 wiring.devices.keep_published,
                 wiring.ship.keep,
+                wiring.silences.keep_tidy,
             ],
         )
 

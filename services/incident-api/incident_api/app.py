@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from aiops_core.bus import Bus
 from aiops_core.probe import Readiness, answer
 from aiops_core.runtime import utc_now
+from aiops_core.suppress_policy import SuppressPolicy
 from incident_api import __version__, problems
 from incident_api.auth.guard import Guard
 from incident_api.devices import routes as devices
@@ -26,6 +27,9 @@ from incident_api.problems import FieldError, ProblemDocument
 from incident_api.recorder import Recorder
 from incident_api.ship import routes as ship
 from incident_api.ship.desk import ShipDesk
+from incident_api.silences import routes as silences
+from incident_api.silences.queries import SilenceStore
+from incident_api.silences.shelf import Shelf
 from incident_api.stats import routes as stats
 from incident_api.stats.dead_letters import DeadLetters
 from incident_api.stats.queries import StatsStore
@@ -56,6 +60,9 @@ class Parts:
     tokens: dict[str, str]
     devices: DeviceDesk
     ship: ShipDesk
+    suppress: SuppressPolicy
+    hidden: SilenceStore
+    silences: Shelf
     clock: Callable[[], datetime] = utc_now
 
 
@@ -70,10 +77,11 @@ def build(parts: Parts) -> FastAPI:
     state = app.state
     state.recorder, state.store, state.stats = parts.recorder, parts.store, parts.stats
     state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
+    state.suppress, state.hidden, state.silences = parts.suppress, parts.hidden, parts.silences
     state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
     state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
     state.devices, state.ship = parts.devices, parts.ship
-    for noun in (incidents, stats, trace, ledger, devices, ship):
+    for noun in (incidents, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)
     _probe(app, parts.readiness)
     problems.install(app)

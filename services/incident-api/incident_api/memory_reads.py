@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from aiops_core.labels import OWN, Labels, labels, labels_of
+from aiops_core.models import AnomalyDetected, AnomalySuppressed, EnrichedAnomaly
 from incident_api.memory_store import MemoryStore
-from incident_api.rows import SUPPRESSED, MemberRow, micros, moment
+from incident_api.rows import SUPPRESSED, AnomalyRow, MemberRow, micros, moment
+from incident_api.silences.queries import Hidden as HiddenByRule
+from incident_api.silences.queries import Kind
 from incident_api.stats.queries import TOP, Hidden, IncidentCount, Latency, Repetition
 from incident_api.trace.queries import (
     JSON,
@@ -68,6 +72,28 @@ class MemoryStats:
         return (row for row in rows if row.stages.get("store", 0) >= micros(since))
 
 
+class MemorySilences:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def hidden(self) -> Sequence[HiddenByRule]:
+        rules: dict[str, list[MemberRow]] = {}
+        for row in self._store.members.values():
+            if row.role == SUPPRESSED:
+                rules.setdefault(row.rule, []).append(row)
+        found = [_hidden(rule, rows) for rule, rows in rules.items()]
+        return sorted(found, key=lambda h: (-h.number, h.rule))
+
+    async def kinds(self, since: datetime) -> Sequence[Kind]:
+        kinds: dict[str, Kind] = {}
+        for row in self._store.anomalies.values():
+            if max(row.stages.values(), default=row.ts) >= micros(since):
+                found = _labels(row)
+                known = kinds.get(str(found))
+                kinds[str(found)] = Kind(found, known.number + 1 if known else 1)
+        return sorted(kinds.values(), key=lambda kind: -kind.number)
+
+
 class MemoryTrace:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -86,10 +112,32 @@ class MemoryTrace:
         )
 
 
+def _hidden(rule: str, rows: Sequence[MemberRow]) -> HiddenByRule:
+    last = moment(max(row.stages["store"] for row in rows))
+    kind = AnomalySuppressed.model_validate_json(rows[0].body).kind
+    return HiddenByRule(rule, kind, len(rows), last)
+
+
+def _labels(row: AnomalyRow) -> Labels:
+    if row.version == 2:
+        return labels_of(EnrichedAnomaly.model_validate_json(row.body))
+    plain = AnomalyDetected.model_validate_json(row.body)
+    return labels({name: str(getattr(plain, name) or "") for name in OWN}, (), None)
+
+
 def _traced_member(row: MemberRow) -> TracedMember:
     stages = times(row.stages)
+    body = JSON.validate_json(row.body)
     return TracedMember(
-        row.anomaly_id, row.incident_id, row.role, row.rule, row.reason, stages, stages["store"]
+        anomaly_id=row.anomaly_id,
+        incident_id=row.incident_id,
+        role=row.role,
+        rule=row.rule,
+        reason=row.reason,
+        stages=stages,
+        stored_at=stages["store"],
+        kind=str(body.get("kind") or ""),
+        source=str(body.get("source") or ""),
     )
 
 

@@ -14,6 +14,7 @@ from aiops_core.launch import Context, Web
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
 from aiops_core.settings import Settings
+from aiops_core.suppress_policy import SuppressPolicy
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
@@ -28,6 +29,8 @@ from incident_api.policy import SloPolicy
 from incident_api.recorder import Recorder
 from incident_api.ship.desk import ShipDesk
 from incident_api.ship.policy import ShipPolicy
+from incident_api.silences.queries import ClickHouseSilences
+from incident_api.silences.shelf import Shelf
 from incident_api.stats.queries import ClickHouseStats
 from incident_api.trace.queries import ClickHouseTrace
 from incident_api.web import web
@@ -51,6 +54,8 @@ class Wiring:
         self.audit = Watch(self._auditor).keep_looking
         self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
         self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
+        self._suppress = SuppressPolicy.load(settings.policies)
+        self.silences = Shelf(context.bus, self._suppress)
         self.web: Web = web(build(self._parts(context, settings, store, slo)))
 
     @classmethod
@@ -96,6 +101,9 @@ class Wiring:
             tokens=parse_tokens(settings.api_tokens),
             devices=self.devices,
             ship=self.ship,
+            suppress=self._suppress,
+            hidden=ClickHouseSilences(self._clickhouse),
+            silences=self.silences,
         )
 
 

@@ -18,7 +18,7 @@ from aiops_core.runtime import utc_now
 from aiops_core.utils import generate_tracking_id
 from incident_api.folding import StoredIncident
 from incident_api.incidents.models import NewIncident
-from incident_api.incidents.transitions import Kind, transition
+from incident_api.incidents.transitions import Kind, check_merge, transition
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.registry import KeyedLocks
@@ -42,6 +42,7 @@ class Desk:
         self._recorder, self._bus, self._readiness = recorder, bus, readiness
         self._ship_id, self._clock = ship_id, clock
         self._locks = KeyedLocks()
+        self._merging = asyncio.Lock()
 
     async def change(
         self, incident_id: str, kind: Kind, actor: str, details: Mapping[str, object]
@@ -49,15 +50,29 @@ class Desk:
         """Make a transition; the incident after it. Problem 404 or 409; Unavailable."""
         self._check()
         async with self._locks.hold(incident_id):
-            stored = await self._recorder.registry.get(incident_id)
-            if stored is None:
-                raise Problem(404, f"there is no incident {incident_id}")
+            stored = await self._expect(incident_id)
             fact = transition(stored, kind, actor, self._clock(), details)
             if fact is None:
                 return stored
             await self._publish(fact, derived_id(fact.model_dump_json()))
             await self._recorder.registry.get(incident_id)
             return await self._record(fact)
+
+    async def merge(self, incident_id: str, into: str, actor: str, comment: str) -> StoredIncident:
+        """Let *into* go on for the incident; the incident after it. Problem 404, 409, 422; Unavailable."""
+        self._check()
+        async with self._merging:  # not two into each other at once
+            check_merge(
+                (await self._expect(incident_id)).incident, (await self._expect(into)).incident
+            )
+            details = {"merged_into": into, "comment": comment}
+            return await self.change(incident_id, "merge", actor, details)
+
+    async def _expect(self, incident_id: str) -> StoredIncident:
+        stored = await self._recorder.registry.get(incident_id)
+        if stored is None:
+            raise Problem(404, f"there is no incident {incident_id}")
+        return stored
 
     async def report(self, new: NewIncident, actor: str) -> StoredIncident:
         """Open an incident that a person reports; it is explained like any other."""

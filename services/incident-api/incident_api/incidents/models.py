@@ -126,5 +126,12 @@ class Reopen(_Request):
     comment: Prose = ""
 
 
+class Merge(_Request):
+    """*into* is the incident that goes on for both: what would join the other joins it."""
+
+    into: Annotated[Name, Field(min_length=1, examples=["5b0c1f8e-0f3a-5c11-8a55-1d1f6f0a7f99"])]
+    comment: Prose = ""
+
+
 class Comment(_Request):
     comment: Annotated[Prose, Field(min_length=1, examples=["called the shipyard"])]

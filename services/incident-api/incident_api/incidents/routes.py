@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from aiops_core.models import Severity, Status, UtcDatetime
 from incident_api import cursor
 from incident_api.auth.actor import Actor
 from incident_api.cursor import CursorText, Limit
@@ -21,11 +20,13 @@ from incident_api.incidents.models import (
     EvidencePage,
     IncidentPage,
     IncidentView,
+    Merge,
     NewIncident,
     Reopen,
     Resolve,
     TimelinePage,
 )
+from incident_api.incidents.query import asked
 from incident_api.incidents.transitions import Kind
 from incident_api.problems import Problem, responses
 from incident_api.recorder import Recorder, ensure_recovered
@@ -59,36 +60,12 @@ Records = Annotated[Recorder, Depends(_recorder)]
 Id = Annotated[
     str, Path(min_length=1, max_length=200, examples=["0b7c2d1e-5f3a-5c89-9d55-3f1f6f0a7f10"])
 ]
-Word = Annotated[str, Query(max_length=200)]
-
-
-def _filter(
-    status: Annotated[tuple[Status, ...], Query(description="Any of these.")] = (),
-    severity: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
-    category: Word = "",
-    ship_id: Word = "",
-    service: Word = "",
-    device_id: Word = "",
-    tracking_id: Word = "",
-    since: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or after this time.")
-    ] = None,
-    until: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or before this time.")
-    ] = None,
-    q: Annotated[
-        str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
-    ] = "",
-) -> IncidentFilter:
-    return IncidentFilter(
-        status, severity, category, ship_id, service, device_id, tracking_id, since, until, q
-    )
 
 
 @router.get("", summary="List incidents, newest first")
 async def list_incidents(
     store: Store,
-    where: Annotated[IncidentFilter, Depends(_filter)],
+    where: Annotated[IncidentFilter, Depends(asked)],
     limit: Limit = cursor.PAGE,
     cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> IncidentPage:
@@ -142,6 +119,15 @@ async def reopen(
     incident_id: Id, desk: AtDesk, store: Store, actor: Actor, body: Reopen | None = None
 ) -> IncidentView:
     return await _changed(desk, store, incident_id, "reopen", actor, body or Reopen())
+
+
+@router.post("/{incident_id}/merge", summary="Merge into another", responses=responses(404, 409))
+async def merge(
+    incident_id: Id, desk: AtDesk, store: Store, actor: Actor, body: Merge
+) -> IncidentView:
+    """The incident is resolved, and what would have joined it joins the other from now on. What it had
+    until now stays where it was told."""
+    return await _view(await desk.merge(incident_id, body.into, actor, body.comment), store)
 
 
 @router.post(

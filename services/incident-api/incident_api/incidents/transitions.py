@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from aiops_core.models import IncidentTransitioned, Status
+from aiops_core.models import Incident, IncidentTransitioned, Status
 from incident_api.folding import StoredIncident
 from incident_api.problems import Problem
 
-Kind = Literal["ack", "resolve", "reopen", "edit", "comment"]
+Kind = Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
 
 # From which status a change leads where; a status it does not name refuses it.
 NEXT: dict[Kind, dict[Status, Status]] = {
@@ -21,10 +21,17 @@ NEXT: dict[Kind, dict[Status, Status]] = {
         Status.RESOLVED: Status.RESOLVED,
     },
     "reopen": {Status.RESOLVED: Status.OPEN, Status.SUPPRESSED: Status.OPEN},
+    "merge": {Status.OPEN: Status.RESOLVED, Status.ACK: Status.RESOLVED},
     "edit": {status: status for status in Status},
     "comment": {status: status for status in Status},
 }
-HINT = {"ack": "reopen it first", "resolve": "reopen it first", "reopen": "it is not closed"}
+HINT = {
+    "ack": "reopen it first",
+    "resolve": "reopen it first",
+    "reopen": "it is not closed",
+    "merge": "only one that is open can be merged into another",
+}
+MERGED = "merged into "  # begins the resolve reason of an incident that another continues
 
 
 def transition(
@@ -35,6 +42,10 @@ def transition(
     A Problem (409) when its status does not allow it.
     """
     incident = stored.incident
+    if kind == "merge" and incident.resolve_reason == f"{MERGED}{details.get('merged_into')}":
+        return None
+    if kind == "reopen" and (incident.resolve_reason or "").startswith(MERGED):
+        raise Problem(409, f"incident {incident.id} was {incident.resolve_reason}; go on there")
     after = NEXT[kind].get(incident.status)
     if after is None:
         raise Problem(409, f"incident {incident.id} is {incident.status}; {HINT[kind]}")
@@ -52,3 +63,13 @@ def transition(
         "actor": actor,
     }
     return IncidentTransitioned.model_validate(fact | dict(details))
+
+
+def check_merge(incident: Incident, into: Incident) -> None:
+    """A Problem when *incident* cannot go on in *into*: 422 for itself, 409 for what the two are."""
+    if into.id == incident.id:
+        raise Problem(422, "body.into: an incident cannot be merged into itself")
+    if into.status not in NEXT["merge"]:
+        raise Problem(409, f"incident {into.id} is {into.status}; reopen it first")
+    if into.ship_id != incident.ship_id:
+        raise Problem(409, f"incident {into.id} is of another ship, {into.ship_id}")

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from aiops_core.spans import span_of
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.models import Ledger
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
-from incident_api.stats.routes import LONGEST, SPAN, parse_span
+from incident_api.spans import LONGEST, parse_span
 
 router = APIRouter(prefix="/api/v3/ledger", tags=["ledger"], responses=responses(422, 503))
 
@@ -26,7 +27,7 @@ Since = Annotated[
 
 def parse_since(text: str, now: datetime) -> datetime:
     """The beginning that *text* tells; a Problem (422) when it tells none."""
-    if SPAN.fullmatch(text):
+    if span_of(text):
         return now - parse_span(text)
     moment = _moment(text)
     if moment is None or not now - LONGEST <= moment <= now:

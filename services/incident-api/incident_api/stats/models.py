@@ -78,10 +78,19 @@ class DuplicateStats(BaseModel):
 
 
 class RuleStats(BaseModel):
+    """One rule of the policy, silence or outage."""
+
     rule: str
-    hidden: int
+    kind: str = Field(
+        description="What it is.", examples=["rule", "silence", "inhibition", "outage"]
+    )
+    reason: str = Field(description="Empty for one that is not remembered any more.")
+    in_force: bool
+    hidden: int = Field(description="In the span.")
     by_type: Counts
-    last_matched_at: UtcDatetime
+    last_matched_at: UtcDatetime | None = Field(
+        description="Ever, as far as the history goes back; null: never."
+    )
 
 
 class SuppressionStats(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from aiops_core.models import Severity, Status
 from incident_api.ledger.models import Balance
+from incident_api.silences.in_force import Known
 from incident_api.stats.models import (
     Counts,
     DuplicateGroup,
@@ -67,25 +68,36 @@ def duplicates(time_range: str, rows: Sequence[Repetition], balance: Balance) ->
     )
 
 
-def suppressions(time_range: str, rows: Sequence[Hidden], balance: Balance) -> SuppressionStats:
-    rules: dict[str, list[Hidden]] = {}
-    for row in rows:
-        rules.setdefault(row.rule, []).append(row)
-    by_rule = [
-        RuleStats(
-            rule=rule,
-            hidden=sum(row.number for row in of_rule),
-            by_type={row.anomaly_type: row.number for row in of_rule},
-            last_matched_at=max(row.last_matched_at for row in of_rule),
-        )
-        for rule, of_rule in rules.items()
-    ]
-    by_rule.sort(key=lambda r: (-r.hidden, r.rule))
+def suppressions(
+    time_range: str, rows: Sequence[Hidden], known: Known, balance: Balance
+) -> SuppressionStats:
     return SuppressionStats(
         time_range=time_range,
         total=sum(row.number for row in rows),
-        by_rule=by_rule,
+        by_rule=_by_rule(rows, known),
         balance=balance,
+    )
+
+
+def _by_rule(rows: Sequence[Hidden], known: Known) -> list[RuleStats]:
+    """What hid most first; then the rules in force that hid nothing in the span."""
+    hidden: dict[str, list[Hidden]] = {rule: [] for rule in known.rules}
+    for row in rows:
+        hidden.setdefault(row.rule, []).append(row)
+    found = [_rule(rule, of_rule, known) for rule, of_rule in hidden.items()]
+    return sorted(found, key=lambda r: (-r.hidden, r.rule))
+
+
+def _rule(rule_id: str, rows: Sequence[Hidden], known: Known) -> RuleStats:
+    rule, ever = known.rules.get(rule_id), known.ever.get(rule_id)
+    return RuleStats(
+        rule=rule_id,
+        kind=rule.kind if rule else ever.kind if ever else "rule",
+        reason=rule.reason if rule else "",
+        in_force=rule is not None,
+        hidden=sum(row.number for row in rows),
+        by_type={row.anomaly_type: row.number for row in rows},
+        last_matched_at=ever.last_matched_at if ever else None,
     )
 
 

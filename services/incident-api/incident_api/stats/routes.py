@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,8 +11,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.models import Balance
 from incident_api.policy import SloPolicy
-from incident_api.problems import Problem, responses
+from incident_api.problems import responses
 from incident_api.recorder import ensure_recovered
+from incident_api.silences import in_force
+from incident_api.spans import parse_span
 from incident_api.stats import report
 from incident_api.stats.dead_letters import FAST, INSIGHT, DeadLetters
 from incident_api.stats.models import (
@@ -25,20 +26,7 @@ from incident_api.stats.models import (
 )
 from incident_api.stats.queries import StatsStore
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-SPAN = re.compile(r"([1-9]\d{0,5})([smhd])")
-LONGEST = timedelta(days=366)
-
 router = APIRouter(prefix="/api/v3/stats", tags=["stats"], responses=responses(422, 503))
-
-
-def parse_span(text: str) -> timedelta:
-    """``15m``, ``1h``, ``7d`` as a span; a Problem (422) for anything else."""
-    found = SPAN.fullmatch(text)
-    span = timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
-    if span is None or span > LONGEST:
-        raise Problem(422, "query.time_range: expected a span like 15m, 1h, 24h or 7d, up to 366d")
-    return span
 
 
 class Window:
@@ -116,6 +104,8 @@ async def duplicates(asked: Asked) -> DuplicateStats:
 
 
 @router.get("/suppressions", summary="What was hidden, and by which rule")
-async def suppressions(asked: Asked) -> SuppressionStats:
+async def suppressions(asked: Asked, request: Request) -> SuppressionStats:
+    """Every rule of the policy, silence and outage in force, also those that never matched."""
     rows = await asked.store.suppressions(asked.since)
-    return report.suppressions(asked.text, rows, await asked.balance())
+    known = await in_force.known(request)
+    return report.suppressions(asked.text, rows, known, await asked.balance())

@@ -14,6 +14,7 @@ from incident_api.trace.models import (
     Stage,
     Trace,
     TracedInsight,
+    TracedSuppression,
     TraceStatus,
 )
 from incident_api.trace.queries import Traced, TracedAnomaly, TracedMember
@@ -56,6 +57,18 @@ def assemble(
         log=LogLine(**log._asdict()) if log else None,
         anomaly=anomaly.body if anomaly else None,
         incident=IncidentSummary.model_validate(stored.incident) if stored else None,
+        suppressed=_suppression(member),
+    )
+
+
+def _suppression(member: TracedMember | None) -> TracedSuppression | None:
+    if member is None or member.role != SUPPRESSED:
+        return None
+    return TracedSuppression(
+        by=member.rule,
+        kind=member.kind or "rule",
+        reason=member.reason,
+        source=member.source or None,
     )
 
 

@@ -35,6 +35,17 @@ class TracedInsight(LlmInsights):
     insight_latency_ms: float | None
 
 
+class TracedSuppression(BaseModel):
+    """What hid the anomaly."""
+
+    by: str = Field(description="The id of the rule, silence or outage.")
+    kind: str = Field(examples=["rule", "silence", "inhibition", "outage", "maintenance"])
+    reason: str
+    source: str | None = Field(
+        description="The incident that explains it (inhibition), or the maintenance window."
+    )
+
+
 class LogLine(BaseModel):
     ts: UtcDatetime
     ingestion_timestamp: UtcDatetime
@@ -60,3 +71,4 @@ class Trace(BaseModel):
         description="As enriched; with several detectors, the one that made the incident."
     )
     incident: IncidentSummary | None
+    suppressed: TracedSuppression | None = Field(description="What hid it; null: nothing did.")

@@ -52,6 +52,8 @@ class TracedMember(NamedTuple):
     reason: str
     stages: Stages
     stored_at: datetime
+    kind: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ ANOMALIES = (
 )
 MEMBERS = (
     "SELECT anomaly_id, incident_id, role, rule, reason,"
-    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), toUnixTimestamp64Micro(stored_at)"
+    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), toUnixTimestamp64Micro(stored_at),"
+    " JSONExtractString(body, 'kind'), JSONExtractString(body, 'source')"
     " FROM aiops.incident_members FINAL WHERE tracking_id = %(id)s AND role != 'moved'"
 )
 
@@ -96,7 +99,8 @@ class ClickHouseTrace:
             log=next((TracedLog._make((moment(r[0]), moment(r[1]), *r[2:])) for r in logs), None),
             anomalies=_newest([*anomalies, *map(_traced_columns, self._pending(tracking_id))]),
             members=[
-                TracedMember._make((*row[:5], times(row[5]), moment(row[6]))) for row in members
+                TracedMember._make((*row[:5], times(row[5]), moment(row[6]), *row[7:]))
+                for row in members
             ],
         )
 

@@ -1,0 +1,194 @@
+"""What an open incident explains so well that it need not be told again. Pure.
+
+Sources are anomalies that became members of incidents, never what was hidden itself: whatever is
+inhibited, there is an incident to look at. So the published facts say all that is needed, and the same
+``learn`` serves while the service runs and when it comes back.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
+from typing import NamedTuple, TypeVar
+
+from aiops_core.models import (
+    AnomalyCleared,
+    EnrichedAnomaly,
+    Evidence,
+    Incident,
+    IncidentCleared,
+    IncidentTransitioned,
+    IncidentUpdated,
+    Message,
+    Status,
+)
+from aiops_core.suppress_policy import Inhibition
+from correlation_service.matching import Matching
+
+CLEARED_KEPT = 10_000  # signs of recovery that are remembered, newest
+OVER_KEPT = 10_000  # likewise of incidents that are over
+
+K = TypeVar("K")
+V = TypeVar("V")
+Key = tuple[str, ...]  # rule, ship and the values of its equal labels
+
+
+class Name(NamedTuple):
+    """What tells the sources of one incident apart."""
+
+    device: str
+    host: str
+    service: str
+    anomaly_type: str
+    metric: str
+    peer: str
+
+
+@dataclass
+class Source:
+    """A problem that explains others, in the incident that shows it."""
+
+    name: Name
+    incident_id: str
+    first: datetime
+    last: datetime
+    window: timedelta
+
+    def end(self, cleared: datetime | None) -> datetime:
+        """A recovery ends it, unless it has been seen again since."""
+        return cleared if cleared and cleared >= self.last else self.last + self.window
+
+
+class Inhibitions:
+    """*window_of* says how long a type of anomaly lasts without a sign; *early*: how much earlier than
+    its source a consequence may have been noticed."""
+
+    def __init__(
+        self,
+        rules: Sequence[Inhibition],
+        window_of: Callable[[str], timedelta],
+        early: timedelta,
+    ) -> None:
+        self._rules = [(r, Matching.of(r.source), Matching.of(r.target)) for r in rules]
+        self._window_of, self._early = window_of, early
+        self._sources: defaultdict[Key, dict[tuple[str, Name], Source]] = defaultdict(dict)
+        self._of_incident: defaultdict[str, set[Key]] = defaultdict(set)
+        self._cleared: OrderedDict[tuple[str, ...], datetime] = OrderedDict()
+        self._over: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sources.values()))
+
+    def hiding(self, anomaly: EnrichedAnomaly) -> tuple[Inhibition, Source] | None:
+        """The first rule that says that *anomaly* is a consequence, and of what."""
+        for rule, source, target in self._rules:
+            if target.fits(anomaly) and not source.fits(anomaly):
+                key = _key(rule, anomaly.ship_id, anomaly)
+                sources = self._sources.get(key, {}).values() if key else ()
+                active = [s for s in sources if self._is_active(s, anomaly)]
+                if active:
+                    return rule, max(active, key=lambda s: (s.last, s.incident_id))
+        return None
+
+    def _is_active(self, source: Source, anomaly: EnrichedAnomaly) -> bool:
+        keys = _clearing(anomaly.ship_id, source.name)
+        cleared = max((self._cleared[key] for key in keys if key in self._cleared), default=None)
+        return source.first - self._early <= anomaly.ts <= source.end(cleared)
+
+    def learn(self, fact: Message) -> None:
+        """Take note of a fact. Their order does not matter: an operator's resolving may overtake the
+        last members, and a sign of recovery the fact about what it clears."""
+        match fact:
+            case Incident():
+                self._note(fact.id, fact.ship_id, fact.evidence)
+            case IncidentUpdated():
+                self._note(fact.incident_id, fact.ship_id, fact.members)
+                self._leave(fact.moved_from, fact.members)
+            case AnomalyCleared():
+                self._clear(fact)
+            case IncidentCleared():
+                self.forget(fact.incident_id)
+            case IncidentTransitioned(to_status=Status.RESOLVED):
+                self.forget(fact.incident_id)
+
+    def forget(self, incident_id: str) -> None:
+        """The incident is over: it explains nothing any more."""
+        _remember(self._over, incident_id, None, OVER_KEPT)
+        self._drop(incident_id, lambda name: True)
+        self._of_incident.pop(incident_id, None)
+
+    def _note(self, incident_id: str, ship: str, members: Sequence[Evidence]) -> None:
+        for member in members if incident_id not in self._over else ():
+            for rule, source, _ in self._rules:
+                key = _key(rule, ship, member) if source.fits(member) else None
+                if key:
+                    self._of_incident[incident_id].add(key)
+                    self._see(self._sources[key], incident_id, member)
+
+    def _see(
+        self, known: dict[tuple[str, Name], Source], incident_id: str, member: Evidence
+    ) -> None:
+        name = _name(member)
+        window = self._window_of(member.anomaly_type)
+        new = Source(name, incident_id, member.ts, member.ts, window)
+        source = known.setdefault((incident_id, name), new)
+        source.first, source.last = min(source.first, member.ts), max(source.last, member.ts)
+
+    def _leave(self, origins: Sequence[str], members: Sequence[Evidence]) -> None:
+        """*members* are in another incident than *origins* now, which is the one to look at."""
+        names = {_name(member) for member in members}
+        for origin in origins:
+            self._drop(origin, lambda name: name in names)
+
+    def _drop(self, incident_id: str, gone: Callable[[Name], bool]) -> None:
+        """Forget the sources of an incident whose names are *gone*."""
+        for key in list(self._of_incident.get(incident_id, ())):
+            sources = self._sources[key]
+            for place in [p for p in sources if p[0] == incident_id and gone(p[1])]:
+                del sources[place]
+            if not any(place[0] == incident_id for place in sources):
+                self._of_incident[incident_id].discard(key)
+            if not sources:
+                del self._sources[key]
+
+    def _clear(self, sign: AnomalyCleared) -> None:
+        for place in {sign.device, sign.host}:
+            for kind in sign.anomaly_types:
+                about = _any_if_unknown(sign.service), sign.metric or "", sign.peer or ""
+                key = (sign.ship_id, place, kind, *about)
+                newest = max(sign.ts, self._cleared.get(key, sign.ts))
+                _remember(self._cleared, key, newest, CLEARED_KEPT)
+
+
+def _remember(newest: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    newest[key] = value
+    newest.move_to_end(key)
+    if len(newest) > most:
+        newest.popitem(last=False)
+
+
+def _name(member: Evidence) -> Name:
+    kind = (member.service, member.anomaly_type, member.metric, member.peer)
+    return Name(member.device, member.host, *kind)
+
+
+def _any_if_unknown(service: str) -> str:
+    return "" if service == "unknown" else service
+
+
+def _clearing(ship: str, name: Name) -> Iterator[tuple[str, ...]]:
+    """Under which keys a sign of recovery of *name* may be remembered; empty stands for any."""
+    abouts = product(*({"", part} for part in (name.service, name.metric, name.peer)))
+    for place, about in product({name.device, name.host}, list(abouts)):
+        yield ship, place, name.anomaly_type, *about
+
+
+def _key(rule: Inhibition, ship: str, anomaly: EnrichedAnomaly | Evidence) -> Key | None:
+    """None when one of the values is missing: nothing equals nothing."""
+    values = [str(getattr(anomaly, label)) for label in rule.equal]
+    if any(value in ("", "unknown") for value in values):
+        return None
+    return rule.id, ship, *values

@@ -1,0 +1,54 @@
+"""Whether an anomaly has the traits that a rule of the policy names. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+
+from aiops_core.models import Anomaly, EnrichedAnomaly, Evidence, Severity
+from aiops_core.suppress_policy import Match, Traits
+
+GLOBS = ("anomaly_type", "service", "device", "msg")
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Traits with their globs as regular expressions; those that match everything are left out."""
+
+    traits: Traits
+    severities: frozenset[Severity]
+    globs: Sequence[tuple[str, re.Pattern[str]]]
+
+    @classmethod
+    def of(cls, traits: Traits) -> Matching:
+        given = [(name, getattr(traits, name, "*")) for name in GLOBS]
+        globs = [(name, compiled(glob)) for name, glob in given if glob != "*"]
+        return cls(traits, frozenset(_between(traits)), globs)
+
+    def fits(self, anomaly: Anomaly | Evidence) -> bool:
+        traits = self.traits
+        if anomaly.severity not in self.severities:
+            return False
+        if traits.domain is not None and anomaly.domain != traits.domain:
+            return False
+        wanted = traits.maintenance if isinstance(traits, Match) else None
+        if wanted is not None and wanted is not is_maintained(anomaly):
+            return False
+        return all(glob.match(getattr(anomaly, name)) for name, glob in self.globs)
+
+
+def _between(traits: Traits) -> Iterator[Severity]:
+    for severity in Severity:
+        if traits.severity_at_least <= severity <= traits.severity_at_most:
+            yield severity
+
+
+def compiled(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob), re.IGNORECASE)
+
+
+def is_maintained(anomaly: Anomaly | Evidence) -> bool:
+    """Whether somebody works on its device, as enrichment knows it."""
+    return isinstance(anomaly, EnrichedAnomaly) and anomaly.context.maintenance is not None
