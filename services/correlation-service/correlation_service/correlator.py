@@ -13,13 +13,20 @@ from datetime import datetime
 
 from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
 from aiops_core.inventory import Inventory
-from aiops_core.models import AnomalyCleared, EnrichedAnomaly, Evidence, IncidentCleared, Message
+from aiops_core.models import (
+    AnomalyCleared,
+    EnrichedAnomaly,
+    Evidence,
+    IncidentCleared,
+    IncidentTransitioned,
+    Message,
+)
 from correlation_service.closing import Closing
 from correlation_service.deduplication import Seen
 from correlation_service.episodes import Episode
 from correlation_service.facts import Teller, evidence
-from correlation_service.grouping import Grouper
-from correlation_service.moves import tell_moves
+from correlation_service.grouping import Grouper, Move
+from correlation_service.moves import pass_on, tell_moves
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recovery import Recoveries, kinds_of
 from correlation_service.restoring import Restorer
@@ -83,6 +90,25 @@ class Correlator:
             yield self._teller.closed(end.episode, end.why, end.note, cause)
             self.end(end.episode.id)
 
+    def merge(self, change: IncidentTransitioned) -> Sequence[Message]:
+        """An operator lets another incident go on for one: that one has its members from now on."""
+        home, moves = self._pass_on(change)
+        if home is None:
+            return []
+        facts = list(tell_moves(moves, change, self._teller, self._open, self.windows))
+        facts = facts or [self._teller.updated(home, change, reason=_merged(change))]
+        self._closing.watch(home)
+        self.suppression.learn(*facts)
+        return facts
+
+    def _pass_on(self, change: IncidentTransitioned) -> tuple[Episode | None, Sequence[Move]]:
+        """Who goes on, None when one of the two is not open here; and what moved to it."""
+        gone = self.windows.get(change.incident_id)
+        home = self.windows.get(change.merged_into or "")
+        moves = pass_on(gone, home, _merged(change), self.windows) if gone and home else []
+        self.end(change.incident_id)
+        return (home if gone else None), moves
+
     def end(self, incident_id: str) -> None:
         """An operator has closed the incident: it never absorbs again, and explains nothing any more."""
         self.suppression.forget(incident_id)
@@ -92,11 +118,22 @@ class Correlator:
     def restore(self, fact: Message) -> None:
         """Fold a fact that was published before this process began. Facts come in their order."""
         self.suppression.learn(fact)
-        if isinstance(fact, AnomalyCleared):
+        if isinstance(fact, IncidentTransitioned) and fact.kind == "merge":
+            self._restore_merge(fact)
+        elif isinstance(fact, AnomalyCleared):
             for episode in self._end_parts(fact, self._device(fact)):
                 self._closing.watch(episode)
         elif folded := self._restorer.fold(fact):
             self._closing.watch(folded)
+
+    def _restore_merge(self, change: IncidentTransitioned) -> None:
+        """The facts of the move follow, or the order itself comes again; else nobody tells of it."""
+        gone, home = (
+            self.windows.get(change.incident_id),
+            self.windows.get(change.merged_into or ""),
+        )
+        if not (gone and home and gone.movable):
+            self._pass_on(change)
 
     def _member(self, anomaly: EnrichedAnomaly, fingerprint: str) -> Evidence:
         by = self.policy.grouping_of(anomaly.anomaly_type).by
@@ -141,3 +178,7 @@ class Correlator:
 def _moment(episode: Episode, now: datetime, incident_id: str) -> Message:
     """The passing of time as a cause."""
     return Message(tracking_id=incident_id, ship_id=episode.ship_id, ts=now)
+
+
+def _merged(change: IncidentTransitioned) -> str:
+    return f"{change.actor} merged incident {change.incident_id} into it"

@@ -54,6 +54,8 @@ class Correlation:
         return self._correlator.recover(cleared)
 
     async def transition(self, change: IncidentTransitioned) -> Sequence[Message]:
+        if change.kind == "merge":
+            return self._correlator.merge(change)
         if change.to_status == Status.RESOLVED:
             self._correlator.end(change.incident_id)
         return []

@@ -40,6 +40,19 @@ def tell_moves(
             yield teller.merged(origin, into[origin].id, cause)
 
 
+def pass_on(gone: Episode, home: Episode, reason: str, windows: Windows) -> list[Move]:
+    """Let *home* have all of *gone*, in which nothing is left: what there is to tell of it.
+
+    Nothing when *gone* has more members than are kept: they stay where they were told, and only what
+    comes later joins *home*.
+    """
+    moves = [Move(list(spot.members or ()), gone, spot, reason) for spot in gone.spots]
+    told = moves if gone.movable else []
+    for move in moves:
+        windows.move(move.spot, home)
+    return told
+
+
 def _when(member: Evidence) -> tuple[datetime, str]:
     return member.ts, member.anomaly_id
 

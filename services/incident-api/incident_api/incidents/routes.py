@@ -125,8 +125,7 @@ async def reopen(
 async def merge(
     incident_id: Id, desk: AtDesk, store: Store, actor: Actor, body: Merge
 ) -> IncidentView:
-    """The incident is resolved, and what would have joined it joins the other from now on. What it had
-    until now stays where it was told."""
+    """The incident is resolved; its members, and what would have joined it, belong to the other."""
     return await _view(await desk.merge(incident_id, body.into, actor, body.comment), store)
 
 

@@ -1,0 +1,115 @@
+"""An operator merges incidents: what correlation tells, what the API shows, what a kill changes."""
+
+import pytest
+
+from aiops_core.models import Incident, IncidentCleared, IncidentTransitioned, IncidentUpdated
+from aiops_core.testing import MemoryBus
+from correlation_service.correlator import Correlator
+from correlation_service.handler import Correlation
+from incident_api.folding import fold
+from tests.conftest import NOON
+from tests.unit.test_correlation import POLICY, anomaly, own, with_policy
+
+
+def order(gone, into, change=1):
+    return IncidentTransitioned(
+        tracking_id="x",
+        ship_id="s1",
+        ts=NOON,
+        incident_id=gone,
+        change=change,
+        kind="merge",
+        from_status="open",
+        to_status="resolved",
+        merged_into=into,
+        actor="mate",
+    )
+
+
+def two(correlator):
+    """Two incidents of two anomalies each, and their facts."""
+    facts = [own(correlator, anomaly(n, f"srv-{n % 2}")) for n in range(4)]
+    return facts[0].id, facts[1].id, facts
+
+
+@pytest.fixture
+def correlator():
+    return Correlator(POLICY)
+
+
+def test_the_members_move_and_the_other_goes_on(correlator):
+    gone, home, _ = two(correlator)
+    moved, cleared = correlator.merge(order(gone, home))
+    assert isinstance(moved, IncidentUpdated) and moved.incident_id == home
+    assert [member.tracking_id for member in moved.members] == ["t0", "t2"]
+    assert moved.reason == f"mate merged incident {gone} into it"
+    assert isinstance(cleared, IncidentCleared)
+    assert (cleared.incident_id, cleared.merged_into) == (gone, home)
+    later = own(correlator, anomaly(5, "srv-0"))
+    assert later.incident_id == home and later.members[0].role == "duplicate"
+    assert len(correlator.windows) == 1
+
+
+def test_the_api_shows_them_in_one_place(correlator):
+    gone, home, facts = two(correlator)
+    change = order(gone, home)
+    shown = {}
+    for fact in [*facts, change, *correlator.merge(change)]:
+        name = fact.id if isinstance(fact, Incident) else fact.incident_id
+        shown[name] = fold(shown.get(name), fact)
+    assert shown[gone].incident.resolve_reason == f"merged into {home}"
+    assert (shown[gone].incident.anomaly_count, shown[home].incident.anomaly_count) == (0, 4)
+    assert {e.tracking_id for e in shown[home].incident.evidence} == {"t0", "t1", "t2", "t3"}
+
+
+def test_merged_into_one_that_is_not_open_it_only_ends(correlator):
+    gone, _, _ = two(correlator)
+    assert correlator.merge(order(gone, "long-over")) == []
+    assert isinstance(own(correlator, anomaly(5, "srv-0")), Incident)
+
+
+def test_one_that_is_not_open_changes_nothing(correlator):
+    _, home, _ = two(correlator)
+    assert correlator.merge(order("reported-by-hand", home)) == []
+    assert len(correlator.windows) == 2
+
+
+def crowded():
+    return with_policy(members_kept=1)
+
+
+def test_of_too_many_members_only_what_comes_later_joins_the_other():
+    correlator = crowded()
+    gone, home, _ = two(correlator)
+    [told] = correlator.merge(order(gone, home))
+    assert (told.incident_id, told.members) == (home, ())
+    assert own(correlator, anomaly(5, "srv-0")).incident_id == home
+
+
+async def killed(make, *facts):
+    """A correlator that knows what was published before the kill."""
+    reborn, bus = make(), MemoryBus()
+    for fact in facts:
+        bus.put(fact.subject, fact.model_dump_json().encode())
+    await Correlation(reborn).recover(bus)
+    return reborn
+
+
+@pytest.mark.parametrize("make", [lambda: Correlator(POLICY), crowded])
+async def test_after_a_kill_the_other_still_goes_on(make):
+    correlator = make()
+    gone, home, facts = two(correlator)
+    change = order(gone, home)
+    told = correlator.merge(change)
+    reborn = await killed(make, *facts, change, *told)
+    assert reborn.merge(change) == []  # delivered again
+    for place in (correlator, reborn):
+        assert own(place, anomaly(5, "srv-0")).incident_id == home
+        assert [episode.id for episode in place.windows] == [home]
+
+
+async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(correlator):
+    gone, home, facts = two(correlator)
+    change = order(gone, home)
+    reborn = await killed(lambda: Correlator(POLICY), *facts, change)
+    assert await Correlation(reborn).transition(change) == correlator.merge(change)
