@@ -6,7 +6,6 @@ import pytest
 
 from aiops_core.bus import Outgoing
 from aiops_core.inventory import Inventory
-from aiops_core.inventory import Inventory
 from aiops_core.models import (
     AnomalySuppressed,
     Device,
