@@ -122,9 +122,8 @@ def test_a_full_disk_explains_the_full_disk_downstream_of_it(correlator):
 
 def test_an_error_that_nobody_knows_explains_nothing_else(correlator):
     own(correlator, anomaly(1, "core-1", "log_error"))
-    for n, kind in enumerate(["log_error", "service_error"]):
-        other = anomaly(2 + n, f"srv-{n}", kind, upstream=["core-1"])
-        assert isinstance(own(correlator, other), Incident)
+    other = anomaly(2, "srv-1", "service_error", upstream=["core-1"])
+    assert isinstance(own(correlator, other), Incident)
 
 
 def test_an_attack_on_the_directory_explains_failed_logins_of_what_uses_it(correlator):
@@ -421,9 +420,34 @@ def test_a_silent_switch_that_speaks_after_all_is_the_root_with_evidence(correla
 
 def test_an_error_that_goes_on_is_believed_and_explains_what_depends_on_it(correlator):
     book = told([anomaly(1, "sw-1", "log_error"), anomaly(3, "srv-1", "log_error")], correlator)
-    assert len(book.open) == 2
-    told([anomaly(n, "sw-1", "log_error") for n in (4, 5)], correlator, book)
+    told([anomaly(4, "dir-1", "log_error")], correlator, book)
     assert len(book.open) == 1
+    told([anomaly(n, "sw-1", "log_error") for n in (5, 6)], correlator, book)
+    places = {m.device: book.place[m.anomaly_id] for f in book.facts for m in _members(f)}
+    assert places["sw-1"] == places["srv-1"] != places["dir-1"]
+
+
+def _members(fact):
+    return getattr(fact, "members", getattr(fact, "evidence", ()))
+
+
+def test_single_errors_that_nothing_connects_are_one_list_of_low_severity(correlator):
+    devices = ("srv-1", "srv-2", "dir-1")
+    singles = [anomaly(20 * n, device, "log_error") for n, device in enumerate(devices)]
+    book = told(singles, correlator)
+    assert len(book.open) == 1
+    last = book.facts[-1]
+    assert last.title == "Single errors on 3 devices that nothing connects"
+    assert last.severity is Severity.LOW
+    assert last.members[0].reason == "it stands alone, and is kept with other single errors"
+
+
+def test_a_fault_takes_its_own_first_error_out_of_the_list(correlator):
+    book = told([anomaly(1, "dir-1", "log_error"), anomaly(5, "srv-1", "log_error")], correlator)
+    fault = anomaly(9, "dir-1", "power_event")
+    told([fault], correlator, book)
+    assert len(book.open) == 2
+    assert book.place[fault.anomaly_id] == book.place[anomaly(1, "dir-1", "log_error").anomaly_id]
 
 
 # --- the end
