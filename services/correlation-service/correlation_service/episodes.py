@@ -48,6 +48,11 @@ class Episode:
         return recovered_of(self.spots)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it only keeps together what nothing connects."""
+        return len(self.spots) > 1 and not any(spot.believed for spot in self.spots)
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """Affected ones, in the order in which they were."""
         return tuple(dict.fromkeys(spot.kind.device for spot in self._in_order()))
@@ -70,20 +75,18 @@ class Episode:
     def _in_order(self) -> list[Spot]:
         return sorted(self.spots, key=lambda spot: spot.place)
 
-    def first_of(self, fingerprint: str) -> str | None:
-        """The anomaly that showed the problem first, if it is known here."""
-        known = (spot.fingerprints.get(fingerprint) for spot in self.spots)
-        return next(filter(None, known), None)
-
     def length_with(self, at: datetime) -> timedelta:
         return max(at, self.last_seen) - min(at, self.first_seen)
 
     def worst(self, escalate_devices: int) -> Severity:
-        """The worst that is open, one step more when much is; low when all is well again."""
+        """The worst that is open, one step more when much is; low when all is well again, and of a mere
+        list of single errors."""
+        if self.is_list:
+            return Severity.LOW
         rank = max((spot.worst for spot in self.spots), default=-1)
         if rank < 0:
             return Severity.LOW
-        devices = {spot.kind.device for spot in self.spots if spot.worst >= 0}
+        devices = {spot.kind.device for spot in self.spots if spot.worst >= 0 and spot.believed}
         return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
 
     def firsts(self) -> dict[str, Evidence]:

@@ -169,7 +169,7 @@ class Teller:
         blamed = "" if cause.anomaly else episode.blamed
         episode.severity = episode.worst(self.policy.escalate_devices)
         return {
-            "title": title(root, len(firsts), blamed, len(swings)),
+            "title": title(root, len(firsts), blamed, len(swings), episode.is_list),
             "description": description(firsts, episode.count, root, swings),
             "category": self.policy.wording_of(root.anomaly_type).category,
             "severity": episode.severity,

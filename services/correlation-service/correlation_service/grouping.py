@@ -18,6 +18,7 @@ from correlation_service.windowing import Windows
 
 OPENED = "it opened the incident"
 AGAIN = "the same problem again"
+PARTED = "it is a problem of its own"
 
 
 class Move(NamedTuple):
@@ -61,7 +62,7 @@ class Grouper:
         if not found:
             return self._place_new(member, kind, arrival)
         spot = max(found, key=lambda s: (s.members is None, s.count, s.place))
-        repeated = spot.episode.first_of(member.fingerprint)
+        repeated = spot.fingerprints.get(member.fingerprint)
         reason = AGAIN if repeated else _same(spot, member)
         placement = Placement(_told(member, reason, repeated), spot)
         if self._extend(placement, found, arrival):
@@ -119,6 +120,8 @@ class Grouper:
         new_keys = self._windows.add_keys(spot, member.keys)
         united = [self._unite(placement, other) for other in found if other is not spot]
         changed = (spot.place, spot.believed) != before
+        if spot.believed:
+            self._windows.believe(spot)
         return changed or new_keys or any(united) or (late and spot.last > last)
 
     def _unite(self, placement: Placement, other: Spot) -> bool:
@@ -162,7 +165,7 @@ class Grouper:
                 alone = Episode(
                     derived_id("incident", child.head.anomaly_id, cause), child.kind.ship
                 )
-                self._move(placement, branch, alone, "nothing connects it any more")
+                self._move(placement, branch, alone, PARTED)
 
     def _move(
         self, placement: Placement, branch: Sequence[Spot], home: Episode, reason: str

@@ -17,15 +17,15 @@ from correlation_service.spots import Spot, earliest
 from correlation_service.windowing import Windows
 
 ZERO = timedelta(0)
-FRESH, OLDER, LATE, SILENT = range(
-    4
-)  # began shortly before its symptom, long before, after; or is dead
+# It began shortly before its symptom, long before, or after; it is dead; it is a stray like this one.
+FRESH, OLDER, LATE, SILENT, STRAY = range(5)
+NOTHING = "it stands alone, and is kept with other single errors"
 KEYS_COMPARED = 64  # spots under one key; more of them are the same incident anyway
 
 
 class Link(NamedTuple):
     """*cost* orders the candidates: class, then time or distance. *shared* is the key that both have,
-    *blamed* the silent device on which both depend; empty when *child* depends on its parent."""
+    *blamed* the silent device on which both depend; both are empty when *child* depends on its parent."""
 
     cost: tuple[int, timedelta]
     parent: Spot
@@ -37,6 +37,8 @@ class Link(NamedTuple):
         return (*self.cost, *self.parent.place)
 
     def reason(self, child: Spot) -> str:
+        if self.cost[0] == STRAY:
+            return NOTHING
         if self.shared:
             _, word, value = self.shared.split("|", 2)
             return f"same {WORDS[word]}: {value}"
@@ -60,12 +62,17 @@ class Linker:
 
     def best(self, child: Spot, inside: Episode | None = None) -> Link | None:
         """The spot that *child* follows; with *inside*, of those in that episode."""
-        links = (*self._shared(child), *self._upstream(child), *self._blamed(child))
+        links = (*self._explaining(child), *self._strays(child))
         return min(
             (link for link in links if inside is None or link.parent.episode is inside),
             key=lambda link: link.rank,
             default=None,
         )
+
+    def _explaining(self, child: Spot) -> Iterator[Link]:
+        yield from self._shared(child)
+        yield from self._upstream(child)
+        yield from self._blamed(child)
 
     def subtree(self, top: Spot) -> list[Spot]:
         """*top* and what follows it, directly or not, within its episode."""
@@ -81,13 +88,14 @@ class Linker:
         """Spots that might follow *spot*, in their order."""
         ship, device, _ = spot.kind
         near = {s for key in spot.keys for s in self._windows.sharing(key)}
+        near.update(self._windows.strays(ship))
         near.update(self._windows.below(ship, device))
         return sorted(near - {spot}, key=lambda s: s.place)
 
     def _shared(self, child: Spot) -> Iterator[Link]:
         for key in child.keys:
             for parent in self._windows.sharing(key)[:KEYS_COMPARED]:
-                if parent.precedes(child) and self._in_time(parent, child):
+                if parent.leads(child) and self._in_time(parent, child):
                     yield Link(self._cost(parent, child, 0), parent, key)
 
     def _upstream(self, child: Spot) -> Iterator[Link]:
@@ -108,6 +116,16 @@ class Linker:
                 if parent is not child and self._in_time(parent, child):
                     cost = distance * self._policy.propagation.per_hop
                     yield Link((SILENT, cost), parent, blamed=device)
+
+    def _strays(self, child: Spot) -> Iterator[Link]:
+        """Single errors that nothing explains: one list of them instead of many incidents."""
+        if child.believed:
+            return
+        for parent in self._windows.strays(child.kind.ship):
+            if not parent.precedes(child) or not self._in_time(parent, child):
+                continue
+            if next(self._explaining(parent), None) is None:
+                yield Link((STRAY, child.first - parent.first), parent)
 
     def _in_time(self, parent: Spot, child: Spot) -> bool:
         if parent.first - child.first > self._policy.propagation.cause_lag:

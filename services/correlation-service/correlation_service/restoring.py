@@ -119,6 +119,8 @@ class Restorer:
         else:
             self._grouper.absorb(spot, member, arrival)
             self._windows.add_keys(spot, member.keys)
+            if spot.believed:
+                self._windows.believe(spot)
         spot.keep(member, self._policy.members_kept)
 
     def _spot(self, episode: Episode, member: Evidence) -> Spot | None:

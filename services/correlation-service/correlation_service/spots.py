@@ -118,6 +118,12 @@ class Spot:
     def precedes(self, other: Spot) -> bool:
         return self.place < other.place
 
+    def leads(self, other: Spot) -> bool:
+        """Whether of two with a common key *other* follows: a single error never leads."""
+        if self.believed != other.believed:
+            return self.believed
+        return self.precedes(other)
+
     def absorb(self, member: Evidence, arrival: datetime, part: Part) -> Course:
         """Count *member* in; the course of its part."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
@@ -149,7 +155,9 @@ class Spot:
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
         self.count += other.count
         self.swings = tuple(sorted({*self.swings, *other.swings}))
-        self.fingerprints = other.fingerprints | self.fingerprints
+        for fingerprint, anomaly_id in other.fingerprints.items():
+            mine = self.fingerprints.get(fingerprint, anomaly_id)
+            self.fingerprints[fingerprint] = min(mine, anomaly_id)  # the same whoever takes over whom
         for part, course in other.parts.items():
             mine = self.parts.setdefault(part, course)
             mine.worst = max(mine.worst, course.worst)

@@ -17,6 +17,7 @@ from correlation_service.policy import CorrelatePolicy
 from correlation_service.spots import Kind, Spot
 
 Device = tuple[str, str]  # ship, device
+STRAYS_COMPARED = 64
 
 
 def arrival_of(message: EnrichedAnomaly | Evidence) -> datetime:
@@ -37,10 +38,11 @@ class Index:
         self._filed[key][spot] = None
 
     def remove(self, key: Hashable, spot: Spot) -> None:
-        filed = self._filed[key]
-        filed.pop(spot, None)
-        if not filed:
-            del self._filed[key]
+        filed = self._filed.get(key)
+        if filed is not None:
+            filed.pop(spot, None)
+            if not filed:
+                del self._filed[key]
 
 
 class Windows:
@@ -53,6 +55,7 @@ class Windows:
         self._keyed = Index()
         self._on = Index()
         self._below = Index()
+        self._strays = Index()
         self._blamed: dict[Device, Episode] = {}
 
     def __len__(self) -> int:
@@ -105,6 +108,10 @@ class Windows:
         """Spots on devices that depend on *device*."""
         return self._below[ship, device]
 
+    def strays(self, ship: str) -> list[Spot]:
+        """The newest spots with too little evidence to be believed."""
+        return self._strays[ship][-STRAYS_COMPARED:]
+
     # -- filing -----------------------------------------------------------------------------------
 
     def file(self, spot: Spot) -> None:
@@ -116,7 +123,13 @@ class Windows:
             self._keyed.add(key, spot)
         for upper in spot.upstream:
             self._below.add((ship, upper), spot)
+        if not spot.believed:
+            self._strays.add(ship, spot)
         spot.episode.spots[spot] = None
+
+    def believe(self, spot: Spot) -> None:
+        """There is enough evidence of *spot* now."""
+        self._strays.remove(spot.kind.ship, spot)
 
     def add_keys(self, spot: Spot, keys: Iterable[str]) -> bool:
         """Whether one of *keys* is new to *spot*, which is found under them from now on."""
@@ -139,6 +152,7 @@ class Windows:
             self._keyed.remove(key, spot)
         for upper in spot.upstream:
             self._below.remove((ship, upper), spot)
+        self._strays.remove(ship, spot)
         del spot.episode.spots[spot]
 
     def close(self, episode: Episode) -> None:

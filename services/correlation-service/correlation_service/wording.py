@@ -37,8 +37,11 @@ def words(anomaly_type: str) -> str:
     return anomaly_type.replace("_", " ")
 
 
-def title(root: Evidence, devices: int, blamed: str, swings: int) -> str:
+def title(root: Evidence, devices: int, blamed: str, swings: int, is_list: bool) -> str:
     """The title of an incident that began with *root* and affects *devices* devices."""
+    if is_list:
+        where = root.device if devices == 1 else f"{devices} devices"
+        return f"Single errors on {where} that nothing connects"
     if blamed:
         return f"{blamed} is probably down: {devices} devices that need it have lost it"
     text = f"{root.label} (flapping)" if swings else root.label
