@@ -1,6 +1,7 @@
 """What every detector promises: add yours to ``DETECTORS``. Time is in seconds after noon."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import Ended, Verdict
 from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import Burst, DetectPolicy, Threshold
@@ -65,6 +69,39 @@ DETECTORS = {
         [sample((50, 95)[n // 10 % 2], n=10 * n) for n in range(80)],
     ),
     **{name: case(make, entries, **more) for name, (make, entries, more) in LOG_DETECTORS.items()},
+}
+
+
+METRICS = POLICY.metrics
+EVERY = 300  # seconds between the readings of the learning detectors
+
+
+def hum(n):
+    """A reading that goes up and down a little, never the same way twice."""
+    return 50 + 5 * math.sin(n / 7) + 2 * math.sin(n * n)
+
+
+def series(values):
+    return [sample(value, n=EVERY * n, unit="%") for n, value in enumerate(values)]
+
+
+def metric():
+    return MetricDetector(lambda _: METRICS, lambda _: "system", KEPT)
+
+
+WARM = [hum(n) for n in range(METRICS.readings)]
+DETECTORS |= {
+    "metric": case(
+        metric,
+        series([*WARM, *(90 if n in (50, 51, 52, 250) else hum(n) for n in range(300))]),
+        quiet=METRICS.readings,
+    ),
+    "gap": case(
+        lambda: GapDetector(POLICY.gaps, lambda _: "system", KEPT),
+        [sample(n, n=10 * n if n < 45 else 10 * n + 3600) for n in range(60)],
+        quiet=POLICY.gaps.readings,
+        silent_after=3600,
+    ),
 }
 
 
@@ -179,6 +216,17 @@ class TestEveryDetector:
             assert list(twice.observe(entry)) == told
             assert not twice.snapshot() or list(twice.observe(entry)) == []
         assert once.snapshot() == twice.snapshot()
+
+    def test_does_not_judge_what_is_no_number(self, each):
+        detector = each.make()
+        told = watch(detector, each.entries)
+        known = detector.snapshot()
+        for value in (math.nan, math.inf, -math.inf):
+            if isinstance(each.entries[-1], MetricSample):
+                odd = each.entries[-1].model_copy(update={"value": value, "tracking_id": "odd"})
+                assert list(detector.observe(odd)) == []
+        assert detector.snapshot() == known
+        assert any(told)
 
     def test_survives_time_going_back_and_goes_on(self, each):
         detector = each.make()

@@ -26,13 +26,16 @@ from anomaly_detection.detectors.base import (
     worst,
 )
 from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.domains import domains
+from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.learned import learned
 from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.lines import Lines
+from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.gate import Gated
-from anomaly_detection.layers import Layers
+from anomaly_detection.layers import Layers, tuned
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.parameters import parameters
 
@@ -48,8 +51,9 @@ class Detection:
         layers = Layers(policy)
         level = LevelDetector(policy)
         self._level = Gated(level, layers)
-        self._burst = BurstDetector(policy.bursts, policy.series_kept)
-        self._threshold = ThresholdDetector(policy.thresholds, policy.series_kept)
+        kept = policy.series_kept
+        self._burst = BurstDetector(policy.bursts, kept)
+        self._threshold = ThresholdDetector(policy.thresholds, kept)
         self._lines = Lines(policy.templates.kept)
         self._rules: Sequence[Gated[LogEntry]] = (
             Gated(self._burst, layers),
@@ -59,7 +63,12 @@ class Detection:
             Gated(detector, layers) for detector in learned(policy, self._lines, level.harmless)
         ]
         self.of_lines: Sequence[Gated[LogEntry]] = (*self._rules, *self._learned)
-        self.of_samples: Sequence[Gated[MetricSample]] = (Gated(self._threshold, layers),)
+        self.metric = MetricDetector(tuned(policy.metrics, layers), domains(policy), kept)
+        self.of_samples: Sequence[Gated[MetricSample]] = (
+            Gated(self._threshold, layers),
+            Gated(self.metric, layers),
+            Gated(GapDetector(policy.gaps, domains(policy), kept), layers),
+        )
         self.detectors: Sequence[Gated[LogEntry] | Gated[MetricSample]] = (
             *self.of_lines,
             *self.of_samples,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from aiops_core.models import Domain
+from aiops_core.models import Domain, MetricSample
 from aiops_core.policy import Place, Setting
 from anomaly_detection.detectors.base import globs
+from anomaly_detection.metric_policy import Metrics
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import DetectorName, Layer, Sensitivity, Tuned
 
@@ -92,6 +93,19 @@ class Layers:
                 for name in ("*", detector):
                     if tuned := fitting.layer.detectors.get(name):
                         yield ("layers", fitting.place, "detectors", name), tuned
+
+
+def tuned(metrics: Metrics, layers: Layers) -> Callable[[MetricSample], Metrics]:
+    """How the series of a reading is judged: as *metrics* say, as eagerly as its layers want it."""
+
+    @lru_cache(SENDERS)
+    def of(sender: Sender) -> Metrics:
+        tuning = layers.tuning(DetectorName.METRIC, sender)
+        return metrics.tuned(tuning.scale, tuning.warm_up)
+
+    return lambda entry: of(
+        Sender(entry.ship_id, entry.service, entry.device_id or entry.host, entry.metric)
+    )
 
 
 _DEFAULTS = {name: getattr(Tuning(), name) for name in ("enabled", "sensitivity", "warm_up")}

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from aiops_core.models import Domain, Level, Text
 from aiops_core.policy import Place, Policy, Section, Setting
 from anomaly_detection.judgement import Judgement, Positive
+from anomaly_detection.metric_policy import Gaps, Metrics
 from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll
 from anomaly_detection.template_policy import Templates
 
@@ -130,6 +131,8 @@ class DetectPolicy(Policy):
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
     templates: Templates
+    metrics: Metrics
+    gaps: Gaps
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()

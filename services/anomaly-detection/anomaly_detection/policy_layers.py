@@ -29,6 +29,8 @@ class DetectorName(StrEnum):
     MIX = "mix"
     SILENCE = "silence"
     THRESHOLD = "threshold"
+    METRIC = "metric"
+    GAP = "gap"
 
 
 def _promql(query: str) -> str:

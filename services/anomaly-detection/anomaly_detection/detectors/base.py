@@ -195,6 +195,10 @@ class Lru(Generic[V]):
             self._items.popitem(last=False)
         return self._items.setdefault(key, make())
 
+    def put(self, key: Key, value: V) -> None:
+        self._items.pop(key, None)
+        self.get(key, lambda: value)
+
     def items(self) -> Sequence[tuple[Key, V]]:
         if self._image is not None:
             for key in self._items:
@@ -223,8 +227,7 @@ class Lru(Generic[V]):
     def load(self, how: TypeAdapter[V], state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
         for key, value in state.items():
-            known = how.validate_python(value)
-            self._items[tuple(json.loads(key))] = known
+            self.put(tuple(json.loads(key)), how.validate_python(value))
 
 
 def globs(patterns: Sequence[str]) -> Callable[[str], bool]:

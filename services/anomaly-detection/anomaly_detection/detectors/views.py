@@ -1,0 +1,76 @@
+"""Six ways to look at one series, each a single number that ``novelty.Record`` can judge.
+
+What is going on now (short means, roughness) follows every reading; what is normal (the slow mean, the
+usual roughness, the season) is learnt from normal readings only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from anomaly_detection.detectors.season import Season
+
+SHORT = 0.3  # weight of a reading in the mean of about the last 5
+MEAN = 0.1  # of about the last 20
+SLOW = 0.02  # of about the last 100
+USUAL = 0.001  # of about the last 2,000
+SMOOTH = 0.02  # of the usual roughness: what is smoother than that is all the same
+ONE_WAY = 0.01  # of the steps against the others: a counter, whose value is always new
+
+
+class View(IntEnum):
+    VALUE = 0  # the reading itself: spread around a slow centre
+    JUMP = 1  # against its exponentially weighted mean
+    MEAN = 2  # a mean of late
+    SHIFT = 3  # that mean against the slow one: a change of level
+    NOISE = 4  # how rough it is: unsteady above, stuck below
+    SEASON = 5  # the mean against what is usual at this hour
+
+
+@dataclass(slots=True)
+class Now:
+    """A series of late, in its own unit."""
+
+    readings: int = 0
+    last: float = 0.0
+    short: float = 0.0
+    mean: float = 0.0
+    slow: float = 0.0
+    rough: float = 0.0
+    usual_rough: float = 0.0
+    ups: int = 0
+    downs: int = 0
+
+    def begin(self, x: float) -> None:
+        """The first reading, or the first after a gap: what was just before is not known."""
+        if self.readings == 0:
+            self.slow = x
+        self.last = self.short = self.mean = x
+
+    def look(self, x: float, at: datetime, season: Season) -> dict[View, float]:
+        """Every number that there is, and move on to *x*."""
+        step, before = x - self.last, self.short
+        self.readings += 1
+        self.ups += step > 0
+        self.downs += step < 0
+        self.last = x
+        self.short += SHORT * (x - self.short)
+        self.mean += MEAN * (x - self.mean)
+        self.rough += MEAN * (abs(step) - self.rough)
+        seen = {View.JUMP: x - before, View.SHIFT: self.mean - self.slow}
+        if (smooth := self.rough + SMOOTH * self.usual_rough) > 0:
+            seen[View.NOISE] = math.log(smooth)
+        if min(self.ups, self.downs) >= ONE_WAY * max(self.ups, self.downs):
+            seen |= {View.VALUE: x, View.MEAN: self.mean}
+            if (usual := season.usual(at)) is not None:
+                seen[View.SEASON] = self.mean - usual
+        return seen
+
+    def learn(self, x: float, step: float) -> None:
+        """Take *x* as normal."""
+        self.slow += SLOW * (x - self.slow)
+        rate = max(1 / self.readings, USUAL)
+        self.usual_rough += rate * (abs(step) - self.usual_rough)
