@@ -7,7 +7,7 @@ others for the window to be usual.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -114,6 +114,9 @@ class MixDetector(Memoryless):
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SHARES)
+
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_SHARES)
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SHARES, state)

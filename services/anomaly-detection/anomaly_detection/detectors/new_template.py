@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -21,7 +22,7 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Lines, quoted
+from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
 from anomaly_detection.template_policy import New
 from anomaly_detection.templates.mining import News, Template
 
@@ -67,8 +68,11 @@ class NewTemplateDetector(Memoryless):
         return (self._verdict(entry, heard.template, attention.span()),)
 
     def snapshot(self) -> Snapshot:
-        groups = {GROUP + key: group for key, group in self._lines.snapshot().items()}
-        return groups | {DEVICE + key: one for key, one in self.state.dump(_NEWCOMERS).items()}
+        return joined(self.image())
+
+    def image(self) -> Iterator[Snapshot]:
+        groups = (_under(GROUP, part) for part in self._lines.image())
+        return chain(groups, (_under(DEVICE, part) for part in self.state.image(_NEWCOMERS)))
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         of = {what: _starting(state, what) for what in (GROUP, DEVICE)}
@@ -92,6 +96,10 @@ class NewTemplateDetector(Memoryless):
                 f"listened to, for {span(known)}."
             ),
         )
+
+
+def _under(prefix: str, part: Snapshot) -> Snapshot:
+    return {prefix + key: value for key, value in part.items()}
 
 
 def _starting(state: Mapping[str, JsonValue], prefix: str) -> dict[str, JsonValue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Lines, quoted
+from anomaly_detection.detectors.lines import Lines, joined, quoted
 from anomaly_detection.detectors.rates import ERRORS, Change, Rates, What
 from anomaly_detection.judgement import Judgement
 from anomaly_detection.template_policy import Excess, Templates
@@ -56,7 +56,10 @@ class RateDetector(Memoryless):
         return [self._finding(change, entry) for change in changes] if changes else ()
 
     def snapshot(self) -> Snapshot:
-        return self._rates.snapshot()
+        return joined(self.image())
+
+    def image(self) -> Iterator[Snapshot]:
+        return self._rates.image()
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self._rates.restore(state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -126,13 +127,13 @@ class Rates:
     def _rule(self, kind: str) -> Excess:
         return self._rules.errors if kind == ERRORS else self._rules.rate
 
-    def snapshot(self) -> Snapshot:
-        state: Snapshot = {}
-        for key, device in self._devices.items():
-            state[json.dumps(key)] = _CLOCK.dump_python(device.clock, mode="json")
-            for id_, pace in device.kinds.items():
-                state[json.dumps((*key, id_))] = _PACE.dump_python(pace, mode="json")
-        return state
+    def image(self) -> Iterator[Snapshot]:
+        """What is known now, one device at a time: copied at once, written out when it is taken."""
+        held = [
+            (key, copy(device.clock), [(kind, copy(pace)) for kind, pace in device.kinds.items()])
+            for key, device in self._devices.items()
+        ]
+        return (_written(key, clock, kinds) for key, clock, kinds in held)
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
@@ -218,3 +219,10 @@ class Rates:
         while self._size > self._most and len(self._devices) > 1:
             _, oldest = self._devices.popitem(last=False)
             self._size -= 1 + len(oldest.kinds)
+
+
+def _written(key: Key, clock: Clock, kinds: Sequence[tuple[str, Pace]]) -> Snapshot:
+    state: Snapshot = {json.dumps(key): _CLOCK.dump_python(clock, mode="json")}
+    for kind, pace in kinds:
+        state[json.dumps((*key, kind))] = _PACE.dump_python(pace, mode="json")
+    return state

@@ -8,7 +8,7 @@ service has still to read what came while it was away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -101,6 +101,9 @@ class SilenceDetector:
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SENDER)
+
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_SENDER)
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SENDER, state)

@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import ParamSpec
 
 from aiops_core.local.bench.plugged import Speed
 from aiops_core.models import LogEntry
 from aiops_core.simulator import Run, named
 from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
+
+P = ParamSpec("P")
 
 WARM_UP = 10_000  # lines
 PIECE = 2_000
@@ -31,10 +34,10 @@ START = datetime(2026, 6, 1, 10, tzinfo=UTC)
 def speeds(policies: Path) -> Sequence[Speed]:
     detection = Detection(DetectPolicy.load(policies))
     lines = _lines(WARM_UP + PIECES * PIECE)
-    asyncio.run(_detect(detection, lines[:WARM_UP]))
+    _run(detection, lines[:WARM_UP])
     pieces = [lines[n : n + PIECE] for n in range(WARM_UP, len(lines), PIECE)]
-    whole = [_seconds(lambda part=part: asyncio.run(_detect(detection, part))) for part in pieces]
-    decoding = [_seconds(lambda part=part: _decode(part)) for part in pieces]
+    whole = [_seconds(_run, detection, piece) for piece in pieces]
+    decoding = [_seconds(_decode, piece) for piece in pieces]
     return [
         Speed(
             "detection of log lines",
@@ -52,6 +55,10 @@ def _lines(count: int) -> Sequence[bytes]:
     return [line.model_dump_json().encode() for line in islice(logs, count)]
 
 
+def _run(detection: Detection, lines: Sequence[bytes]) -> None:
+    asyncio.run(_detect(detection, lines))
+
+
 async def _detect(detection: Detection, lines: Sequence[bytes]) -> None:
     for line in lines:
         for message in await detection.on_line(LogEntry.model_validate_json(line)):
@@ -63,7 +70,7 @@ def _decode(lines: Sequence[bytes]) -> None:
         LogEntry.model_validate_json(line)
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _seconds(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> float:
     started = time.process_time()
-    work()
+    work(*args, **kwargs)
     return time.process_time() - started

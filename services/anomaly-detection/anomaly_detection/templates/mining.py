@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -27,6 +27,7 @@ from anomaly_detection.templates.masking import WILD, Words, phrases
 
 ENOUGH = 5  # different words at one place of otherwise equal lines are values, not a choice
 ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
+PART = 100  # groups that are written out at once
 MEMO = 20_000  # lines without their numbers, of which the template is remembered
 
 # Drain takes words apart by blanks. A blank of the line travels as a mark at the head of the next piece,
@@ -88,6 +89,10 @@ class Group:
         shown = (_wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces))
         return "".join(shown).replace(_BLANK, " ").strip()
 
+    def copy(self) -> Group:
+        words = {place: list(words) for place, words in self.words.items()}
+        return Group(self.pieces, self.id, words, self.used)
+
     def tokens(self) -> list[str]:
         """The group as Drain sees it."""
         return [_OPEN if n in self.words else piece for n, piece in enumerate(self.pieces)]
@@ -133,9 +138,10 @@ class _Tree(Drain):  # type: ignore[misc]  # drain3 has no types
             return 1.0, 0
         equal = sum(map(eq, seq1, seq2))
         open_ = seq1.count(_OPEN)
+        if 2 * equal < len(seq1):
+            return 0.0, -open_
         named = sum(a != b and _name(a) and _name(b) for a, b in zip(seq1, seq2, strict=True))
-        fits = (equal + open_ + named) / len(seq1)
-        return (fits if 2 * equal >= len(seq1) else 0.0), -open_
+        return (equal + open_ + named) / len(seq1), -open_
 
 
 class Miner:
@@ -160,10 +166,12 @@ class Miner:
         group.used = self._lines
         return Sighting(template, group.id, News.NOTHING)
 
-    def snapshot(self) -> dict[str, JsonValue]:
-        """By number of the group, the longest unused first."""
+    def image(self) -> Iterator[dict[str, JsonValue]]:
+        """What is known now by number of the group, the longest unused first, in small parts: copied
+        at once, written out when it is taken."""
         by_use = sorted(self._groups.items(), key=lambda item: item[1].used)
-        return {str(number): _GROUP.dump_python(group, mode="json") for number, group in by_use}
+        held = [(number, group.copy()) for number, group in by_use]
+        return (_written(held[at : at + PART]) for at in range(0, len(held), PART))
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
@@ -210,6 +218,10 @@ class Miner:
         for number in oldest[: max(1, self._most // 8)]:
             del self._groups[number]
             del self._drain.id_to_cluster[number]
+
+
+def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
+    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in held}
 
 
 def _tree(groups: Mapping[int, Group]) -> Any:
