@@ -41,6 +41,9 @@ class Tuning:
         return SCALE[self.sensitivity]
 
 
+TuningOf = Callable[[str, str, str], Tuning]  # of one detector, by ship, service and device
+
+
 @dataclass(frozen=True)
 class _Fitting:
     place: int

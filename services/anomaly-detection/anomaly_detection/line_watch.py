@@ -39,7 +39,7 @@ class LineWatch:
         self._lines = Lines(policy.templates.kept)
         self._rules = [Gated(self.burst, layers), Gated(PatternDetector(policy.patterns), layers)]
         self._level = Gated(level, layers)
-        found = learned(policy, self._lines, level.harmless)
+        found = learned(policy, layers, self._lines, level.harmless)
         self._learned = [Gated(detector, layers) for detector in found]
         self.detectors: Sequence[Gated[LogEntry]] = (*self._rules, *self._learned)
         self._judges = lru_cache(SENDERS)(self._judges_of)

@@ -53,9 +53,11 @@ class Lines:
     def image(self) -> Iterator[Snapshot]:
         """What is known now, by ship and number of the group, in small parts."""
         images = [(ship, miner.image()) for ship, miner in self._miners.items()]
-        for ship, parts in images:
-            for part in parts:
-                yield {f"{ship}/{number}": group for number, group in part.items()}
+        return (
+            {f"{ship}/{number}": group for number, group in part.items()}
+            for ship, parts in images
+            for part in parts
+        )
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         for key, group in state.items():

@@ -28,6 +28,7 @@ from anomaly_detection.detectors.base import (
 from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Attention, Heard, Lines, quoted
 from anomaly_detection.detectors.pace import fading
+from anomaly_detection.layers import Tuning, TuningOf
 from anomaly_detection.template_policy import Mix
 
 KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
@@ -93,8 +94,10 @@ class MixDetector(Memoryless):
 
     name = "mix"
 
-    def __init__(self, rule: Mix, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
-        self._rule = rule
+    def __init__(
+        self, rule: Mix, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+    ) -> None:
+        self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
         self._seconds = rule.window.total_seconds()
@@ -134,29 +137,36 @@ class MixDetector(Memoryless):
     def _learn(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
         distance, since = shares.distance(), shares.since
         lasts = since is not None and line.ts - since < LONGEST * self._rule.window
-        if since is not None and lasts and distance >= self._limit(shares):
+        if lasts and distance >= self._limit(shares, line):
             return ()
         shares.since = None
         shares.highest = max(shares.highest * self._keep, distance if shares.windows else 0.0)
         shares.learn()
         return [self._ended(since, line)] if since is not None and lasts else ()
 
-    def _limit(self, shares: Shares) -> float:
-        return max(self._rule.share, self._rule.factor * shares.highest)
+    def _limit(self, shares: Shares, line: LogEntry) -> float:
+        limit = max(self._rule.share, self._rule.factor * shares.highest)
+        return self._tuning(line).scale * limit
+
+    def _tuning(self, line: LogEntry) -> Tuning:
+        return self._tuning_of(line.ship_id, line.service, device_of(line))
 
     def _look(self, shares: Shares, heard: Heard, line: LogEntry) -> Sequence[Finding]:
         """At *least* lines of a window and at every doubling, if this line is one of the excess."""
-        if shares.since or shares.attention.span() < self._rule.warm_up or not shares.windows:
-            shares.check *= 2
-            return ()
         distance = shares.distance()
-        if distance < self._limit(shares):
+        if not self._judged(shares, line) or distance < self._limit(shares, line):
             shares.check *= 2
+            if shares.windows > 1 and shares.since is None:
+                shares.highest = max(shares.highest, distance)
             return ()
         if shares.excess(heard.group) <= 0:
             return ()  # the next line may be a better witness
         shares.since = line.ts
         return [self._verdict(shares, distance, heard, line)]
+
+    def _judged(self, shares: Shares, line: LogEntry) -> bool:
+        warm_up = self._tuning(line).warm_up or self._rule.warm_up
+        return shares.since is None and shares.windows > 0 and shares.attention.span() >= warm_up
 
     def _verdict(self, shares: Shares, distance: float, heard: Heard, line: LogEntry) -> Verdict:
         seen, usual = shares.counts[heard.group] / shares.lines, shares.usual.get(heard.group, 0.0)
@@ -172,7 +182,7 @@ class MixDetector(Memoryless):
             reason=(
                 f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
                 f"{distance:.0%} are other ones than usual, expected are at most "
-                f"{self._limit(shares):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
+                f"{self._limit(shares, line):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
                 f"usually {usual:.1%}."
             ),
             meta={"share": round(distance, 3), "since": line.ts.isoformat()},

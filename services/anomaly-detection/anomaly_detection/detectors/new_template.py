@@ -23,6 +23,7 @@ from anomaly_detection.detectors.base import (
 )
 from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
+from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import New
 from anomaly_detection.templates.mining import News, Template
 
@@ -37,9 +38,9 @@ class Newcomers:
     attention: Attention = field(default_factory=Attention)
     told: list[datetime] = field(default_factory=list)
 
-    def may_tell(self, rule: New, now: datetime) -> bool:
+    def may_tell(self, most_per_day: int, now: datetime) -> bool:
         self.told = [at for at in self.told if abs(now - at) < DAY]
-        return self.attention.span() >= rule.warm_up and len(self.told) < rule.most_per_day
+        return len(self.told) < most_per_day
 
 
 _NEWCOMERS = TypeAdapter(Newcomers)
@@ -50,8 +51,10 @@ class NewTemplateDetector(Memoryless):
 
     name = "new_template"
 
-    def __init__(self, rule: New, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
-        self._rule = rule
+    def __init__(
+        self, rule: New, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+    ) -> None:
+        self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
         self.state: Lru[Newcomers] = Lru(devices_kept)
@@ -62,7 +65,10 @@ class NewTemplateDetector(Memoryless):
         attention = of_device.attention
         if not attention.hear(entry.tracking_id, heard.at) or heard.news is not News.TEMPLATE:
             return ()
-        if not of_device.may_tell(self._rule, entry.ts):
+        tuning = self._tuning_of(entry.ship_id, entry.service, heard.device[1])
+        if attention.span() < (tuning.warm_up or self._rule.warm_up):
+            return ()
+        if not of_device.may_tell(round(self._rule.most_per_day / tuning.scale), entry.ts):
             return ()
         of_device.told.append(entry.ts)
         return (self._verdict(entry, heard.template, attention.span()),)
