@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot
-from anomaly_detection.templates.mining import Miner, News, Template
+from anomaly_detection.templates.groups import News
+from anomaly_detection.templates.mining import Miner, Template
 
 SHIPS = 8  # of one host; the one that was heard longest ago is forgotten
 PAUSE = 600.0  # seconds of a device that is still listened to; longer pauses say nothing about it

@@ -25,7 +25,8 @@ from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
 from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import New
-from anomaly_detection.templates.mining import News, Template
+from anomaly_detection.templates.groups import News
+from anomaly_detection.templates.mining import Template
 
 DAY = timedelta(days=1)
 GROUP, DEVICE = "group ", "device "  # what a key of the snapshot is about

@@ -21,13 +21,10 @@ from pydantic import JsonValue, TypeAdapter
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot, device_of
 from anomaly_detection.detectors.lines import Heard
-from anomaly_detection.detectors.pace import Pace, fading
+from anomaly_detection.detectors.pace import LONGEST, Clock, Pace, fading
 from anomaly_detection.layers import SCALE, TuningOf
 from anomaly_detection.template_policy import Excess, Templates
 
-LONGEST = (
-    60  # windows of an episode (then it is how things are now), and of silence that is learned
-)
 KINDS = 256  # of one device
 ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # the kind that is no group
 
@@ -46,31 +43,6 @@ class Change(NamedTuple):
     kind: str
     pace: Pace
     since: datetime
-
-
-@dataclass(slots=True)
-class Clock:
-    """The number of the open window, how many were learned, and the last line."""
-
-    window: int | None = None
-    learned: int = 0
-    last: str = ""
-
-    def passed(self, window: int) -> int:
-        """How many windows are over when a line of *window* comes; -1 for a line that is late.
-
-        After a long silence, or when the clock was set back, only the open window is over: nothing is
-        known of the time between.
-        """
-        if self.window is None:
-            self.window = window
-        over = window - self.window
-        if not over:
-            return 0
-        if -LONGEST < over < 0:
-            return -1
-        self.window = window
-        return over if 0 <= over <= LONGEST else 1
 
 
 @dataclass(slots=True)
