@@ -8,6 +8,7 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
+from anomaly_detection.layers import Tuning
 from anomaly_detection.template_policy import Drop, Excess, Mix, New, Rate, Silence, Templates
 from tests.conftest import line
 
@@ -27,6 +28,10 @@ def app(_service):
     return "app"
 
 
+def tuning(_ship, _service, _device):
+    return Tuning()
+
+
 def said(texts, start=0.0, every=1.0, **fields):
     return [line(text, n=start + every * n, **fields) for n, text in enumerate(texts)]
 
@@ -41,19 +46,21 @@ def by_time(*streams):
 
 
 def new_template():
-    return NewTemplateDetector(NEW, Lines(4), app, KEPT // 2)
+    return NewTemplateDetector(NEW, Lines(4), app, tuning, KEPT // 2)
 
 
 def rate():
-    return RateDetector(RULES, Lines(KEPT), lambda entry: entry.msg == "harmless", app, KEPT)
+    return RateDetector(
+        RULES, Lines(KEPT), lambda entry: entry.msg == "harmless", app, tuning, KEPT
+    )
 
 
 def mix():
-    return MixDetector(MIX, Lines(KEPT), app, KEPT)
+    return MixDetector(MIX, Lines(KEPT), app, tuning, KEPT)
 
 
 def silence():
-    return SilenceDetector(SILENCE, KEPT)
+    return SilenceDetector(SILENCE, tuning, KEPT)
 
 
 TICKS = said(["tick"] * 200)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from aiops_core.local.bench.measure import Percentiles, Usage
+from aiops_core.local.bench.plugged import Speed
 from aiops_core.local.bench.run import Bench, Limit, Outcome
 
 BAR = 40  # characters of the longest bar
@@ -24,6 +25,7 @@ def report(bench: Bench) -> Iterator[RenderableType]:
     )
     yield accounts(bench.saturated, bench.saturated_limit)
     yield usages(bench.saturated.usage)
+    yield paths(bench.speeds)
 
 
 def latencies(title: str, outcome: Outcome, limit: Limit) -> Table:
@@ -69,4 +71,14 @@ def usages(usage: dict[str, Usage]) -> Table:
         table.add_row(name, f"{used.cpu * 100:.0f}", f"{used.memory_mib:.0f}")
     total = sum(u.cpu for u in usage.values()), sum(u.memory_mib for u in usage.values())
     table.add_row("all", f"{total[0] * 100:.0f}", f"{total[1]:.0f}", style="bold")
+    return table
+
+
+def paths(speeds: Sequence[Speed]) -> Table:
+    table = Table(title="single paths, per second of one core", title_justify="left")
+    for name in ("path", "measured", "limit", "limited by", "ratio"):
+        table.add_column(name, justify="left" if name in ("path", "limited by") else "right")
+    for speed in speeds:
+        numbers = (f"{speed.measured:,.0f}", f"{speed.limit:,.0f}")
+        table.add_row(speed.label, *numbers, speed.limited_by, f"{speed.ratio:.2f}")
     return table

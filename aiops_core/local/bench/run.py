@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiops_core.adapters.clickhouse import ClickHouse
@@ -15,6 +15,7 @@ from aiops_core.ingest.sink import open_sink
 from aiops_core.local.bench import ledger, relay
 from aiops_core.local.bench.load import Load, M, Sent, Sink, Traffic, send
 from aiops_core.local.bench.measure import Meter, Percentiles, Usage, by_stage
+from aiops_core.local.bench.plugged import Speed, speeds
 from aiops_core.local.fleet import Fleet
 from aiops_core.local.fleet_plan import Plan
 from aiops_core.settings import Settings
@@ -55,6 +56,7 @@ class Bench:
     steady_limit: Limit
     saturated: Outcome
     saturated_limit: Limit
+    speeds: tuple[Speed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ def _outcome(
 
 
 def run(plan: Plan, *, rate: float, seconds: float, share: float, say: Say) -> Bench:
-    return asyncio.run(bench(plan, rate=rate, seconds=seconds, share=share, say=say))
+    measured = asyncio.run(bench(plan, rate=rate, seconds=seconds, share=share, say=say))
+    say("single paths, in this process")
+    return replace(measured, speeds=tuple(speeds(plan.policies)))
 
 
 def scratch(data: Path) -> Path:

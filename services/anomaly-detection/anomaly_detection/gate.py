@@ -35,40 +35,40 @@ class Gated(Generic[Entry]):
 
     def __init__(self, detector: Detector[Entry], layers: Layers) -> None:
         self.name = detector.name
-        self._detector: Detector[Entry] = detector
+        self.inner: Detector[Entry] = detector
         self._layers = layers
-        self._lets = lru_cache(SENDERS)(self._enabled)
+        self.lets = lru_cache(SENDERS)(self._enabled)
 
     def observe(self, entry: Entry, /) -> Sequence[Finding]:
         metric = entry.metric if isinstance(entry, MetricSample) else ""
-        if not self._lets(entry.ship_id, entry.service, device_of(entry), metric):
+        if not self.lets(entry.ship_id, entry.service, device_of(entry), metric):
             return ()
-        findings = self._detector.observe(entry)
+        findings = self.inner.observe(entry)
         return [self._placed(finding) for finding in findings] if findings else findings
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
-        return [self._placed(f) for f in self._detector.elapse(now) if self._lets_tell(f)]
+        return [self._placed(f) for f in self.inner.elapse(now) if self._lets_tell(f)]
 
     def snapshot(self) -> Snapshot:
-        return self._detector.snapshot()
+        return self.inner.snapshot()
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self._detector.restore(state)
+        self.inner.restore(state)
 
     def image(self) -> Iterator[Snapshot]:
         """The snapshot of the moment of this call, in pieces that may be taken later."""
-        if isinstance(self._detector, Imaged):
-            return self._detector.image()
-        return pieces(self._detector.snapshot())
+        if isinstance(self.inner, Imaged):
+            return self.inner.image()
+        return pieces(self.inner.snapshot())
 
     def restore_whole(self, state: Mapping[str, JsonValue]) -> None:
         """All of *state* or nothing of it; raises ValueError, LookupError or TypeError."""
-        deepcopy(self._detector).restore(state)
-        self._detector.restore(state)
+        deepcopy(self.inner).restore(state)
+        self.inner.restore(state)
 
     def _lets_tell(self, finding: Finding) -> bool:
         about = finding.origin
-        return self._lets(about.ship_id, about.service, about.device, finding.metric or "")
+        return self.lets(about.ship_id, about.service, about.device, finding.metric or "")
 
     def _enabled(self, ship_id: str, service: str, device: str, metric: str) -> bool:
         sender = Sender(ship_id, service, device, metric)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -25,19 +24,14 @@ from anomaly_detection.detectors.base import (
     shown,
     worst,
 )
-from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.domains import domains
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.learned import learned
-from anomaly_detection.detectors.level import LevelDetector
-from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.metric import MetricDetector
-from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.gate import Gated
 from anomaly_detection.layers import Layers, tuned
+from anomaly_detection.line_watch import LineWatch
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.templates.parameters import parameters
 
 MSG_KEPT = 4000  # characters of a line that an anomaly carries
 
@@ -49,20 +43,10 @@ class Detection:
 
     def __init__(self, policy: DetectPolicy) -> None:
         layers = Layers(policy)
-        level = LevelDetector(policy)
-        self._level = Gated(level, layers)
         kept = policy.series_kept
-        self._burst = BurstDetector(policy.bursts, kept)
         self._threshold = ThresholdDetector(policy.thresholds, kept)
-        self._lines = Lines(policy.templates.kept)
-        self._rules: Sequence[Gated[LogEntry]] = (
-            Gated(self._burst, layers),
-            Gated(PatternDetector(policy.patterns), layers),
-        )
-        self._learned: Sequence[Gated[LogEntry]] = [
-            Gated(detector, layers) for detector in learned(policy, self._lines, level.harmless)
-        ]
-        self.of_lines: Sequence[Gated[LogEntry]] = (*self._rules, *self._learned)
+        self._watch = LineWatch(policy, layers)
+        self.of_lines: Sequence[Gated[LogEntry]] = self._watch.detectors
         self.metric = MetricDetector(tuned(policy.metrics, layers), domains(policy), kept)
         self.of_samples: Sequence[Gated[MetricSample]] = (
             Gated(self._threshold, layers),
@@ -73,18 +57,13 @@ class Detection:
             *self.of_lines,
             *self.of_samples,
         )
-        self.memory = max(self._burst.memory, self._threshold.memory)
+        self.memory = max(self._watch.burst.memory, self._threshold.memory)
 
     async def on(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
         return await (self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry))
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
-        findings = self._findings(self._rules, line)
-        if not any(isinstance(finding, Verdict) for finding in findings):
-            findings += self._level.observe(line)
-        for detector in self._learned:
-            findings += detector.observe(line)
-        return [_message(self._described(finding, line), line) for finding in worst(findings)]
+        return [_message(finding, line) for finding in self._watch.findings(line)]
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
         findings = self._findings(self.of_samples, sample)
@@ -98,14 +77,6 @@ class Detection:
 
     def _findings(self, detectors: Sequence[Detector[Entry]], entry: Entry) -> list[Finding]:
         return [finding for detector in detectors for finding in detector.observe(entry)]
-
-    def _described(self, finding: Finding, line: LogEntry) -> Finding:
-        """With the template and the parameters of the line, if it is the line that is wrong."""
-        if isinstance(finding, Ended) or finding.msg is not None:
-            return finding
-        template = self._lines.of(line).template
-        meta = {**parameters(line.msg), **finding.meta}
-        return replace(finding, template_id=template.id, template=template.text, meta=meta)
 
 
 def _message(finding: Finding, cause: Message) -> Message:

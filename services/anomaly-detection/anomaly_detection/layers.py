@@ -42,6 +42,9 @@ class Tuning:
         return SCALE[self.sensitivity]
 
 
+TuningOf = Callable[[str, str, str], Tuning]  # of one detector, by ship, service and device
+
+
 @dataclass(frozen=True)
 class _Fitting:
     place: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Detector
@@ -12,17 +13,24 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
+from anomaly_detection.layers import Layers, Sender, TuningOf
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_layers import DetectorName
 
 
 def learned(
-    policy: DetectPolicy, lines: Lines, harmless: Callable[[LogEntry], bool]
+    policy: DetectPolicy, layers: Layers, lines: Lines, harmless: Callable[[LogEntry], bool]
 ) -> Sequence[Detector[LogEntry]]:
     """All of them; *harmless* says which error lines are none."""
     rules, kept, of = policy.templates, policy.series_kept, domains(policy)
+    tuning = partial(_tuning_of, layers)
     return (
-        NewTemplateDetector(rules.new, lines, of, kept),
-        RateDetector(rules, lines, harmless, of, kept),
-        MixDetector(rules.mix, lines, of, kept),
-        SilenceDetector(rules.silence, kept),
+        NewTemplateDetector(rules.new, lines, of, tuning(DetectorName.NEW_TEMPLATE), kept),
+        RateDetector(rules, lines, harmless, of, tuning(DetectorName.RATE), kept),
+        MixDetector(rules.mix, lines, of, tuning(DetectorName.MIX), kept),
+        SilenceDetector(rules.silence, tuning(DetectorName.SILENCE), kept),
     )
+
+
+def _tuning_of(layers: Layers, detector: DetectorName) -> TuningOf:
+    return lambda ship, service, device: layers.tuning(detector, Sender(ship, service, device))

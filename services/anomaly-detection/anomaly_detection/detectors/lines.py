@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot
-from anomaly_detection.templates.mining import Miner, News, Template
+from anomaly_detection.templates.groups import News
+from anomaly_detection.templates.mining import Miner, Template
 
 SHIPS = 8  # of one host; the one that was heard longest ago is forgotten
 PAUSE = 600.0  # seconds of a device that is still listened to; longer pauses say nothing about it
@@ -50,13 +51,14 @@ class Lines:
             )
         return self._heard
 
-    def snapshot(self) -> Snapshot:
-        """By ship and number of the group."""
-        return {
-            f"{ship}/{number}": group
-            for ship, miner in self._miners.items()
-            for number, group in miner.snapshot().items()
-        }
+    def image(self) -> Iterator[Snapshot]:
+        """What is known now, by ship and number of the group, in small parts."""
+        images = [(ship, miner.image()) for ship, miner in self._miners.items()]
+        return (
+            {f"{ship}/{number}": group for number, group in part.items()}
+            for ship, parts in images
+            for part in parts
+        )
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         for key, group in state.items():
@@ -97,6 +99,10 @@ class Attention:
 
     def span(self) -> timedelta:
         return timedelta(seconds=self.known)
+
+
+def joined(parts: Iterable[Snapshot]) -> Snapshot:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def quoted(text: str) -> str:

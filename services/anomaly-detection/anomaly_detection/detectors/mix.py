@@ -1,14 +1,8 @@
-"""Lines that are known one by one, in shares that are not: a device that does something else.
-
-The count vector of a window against the usual one, which is an exponentially weighted mean of the
-vectors of past windows. Their distance is the total variation: the share of lines that would have to be
-others for the window to be usual.
-"""
+"""Lines that are known one by one, in shares that are not: a device that does something else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue, TypeAdapter
@@ -26,64 +20,13 @@ from anomaly_detection.detectors.base import (
     device_of,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Heard, Lines, quoted
+from anomaly_detection.detectors.lines import Heard, Lines, quoted
 from anomaly_detection.detectors.pace import fading
+from anomaly_detection.detectors.shares import Shares
+from anomaly_detection.layers import Tuning, TuningOf
 from anomaly_detection.template_policy import Mix
 
-KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
-MEMORY = 24  # windows that the usual shares remember
-LONGEST = (
-    12  # windows, after which a window with too few lines is given up, and an unusual mix is usual
-)
-
-
-@dataclass(slots=True)
-class Shares:
-    """The open window of a device, and what is usual of it.
-
-    *check* is the number of lines at which the window is looked at next; *distance* the last result,
-    *highest* the highest one of late.
-    """
-
-    attention: Attention = field(default_factory=Attention)
-    opened: float | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    lines: int = 0
-    check: int = 0
-    usual: dict[str, float] = field(default_factory=dict)
-    windows: int = 0
-    highest: float = 0.0
-    since: datetime | None = None
-
-    def due(self, at: float, seconds: float) -> bool:
-        """Whether the window may be over: by time, or because the clock was set back."""
-        return self.opened is None or not -seconds < at - self.opened < seconds
-
-    def open(self, at: float, least: int) -> None:
-        self.opened, self.counts, self.lines, self.check = at, {}, 0, least
-
-    def add(self, id_: str) -> None:
-        self.counts[id_] = self.counts.get(id_, 0) + 1
-        self.lines += 1
-
-    def distance(self) -> float:
-        """The total variation between the window and what is usual, 0..1."""
-        more = (n / self.lines - self.usual.get(id_, 0.0) for id_, n in self.counts.items())
-        return sum(share for share in more if share > 0)
-
-    def excess(self, id_: str) -> float:
-        return self.counts[id_] / self.lines - self.usual.get(id_, 0.0)
-
-    def learn(self) -> None:
-        """Move what is usual towards this window."""
-        weight = 1 / (min(self.windows, MEMORY) + 1)
-        self.windows += 1
-        mean = {id_: (1 - weight) * share for id_, share in self.usual.items()}
-        for id_, n in self.counts.items():
-            mean[id_] = mean.get(id_, 0.0) + weight * n / self.lines
-        kept = sorted(mean, key=lambda id_: (-mean[id_], id_))[:KINDS]
-        self.usual = {id_: mean[id_] for id_ in kept}
-
+LONGEST = 12  # windows; one with too few lines is given up then, and an unusual mix is usual
 
 _SHARES = TypeAdapter(Shares)
 
@@ -93,8 +36,10 @@ class MixDetector(Memoryless):
 
     name = "mix"
 
-    def __init__(self, rule: Mix, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
-        self._rule = rule
+    def __init__(
+        self, rule: Mix, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+    ) -> None:
+        self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
         self._seconds = rule.window.total_seconds()
@@ -115,6 +60,9 @@ class MixDetector(Memoryless):
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SHARES)
 
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_SHARES)
+
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SHARES, state)
 
@@ -131,29 +79,36 @@ class MixDetector(Memoryless):
     def _learn(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
         distance, since = shares.distance(), shares.since
         lasts = since is not None and line.ts - since < LONGEST * self._rule.window
-        if since is not None and lasts and distance >= self._limit(shares):
+        if lasts and distance >= self._limit(shares, line):
             return ()
         shares.since = None
         shares.highest = max(shares.highest * self._keep, distance if shares.windows else 0.0)
         shares.learn()
         return [self._ended(since, line)] if since is not None and lasts else ()
 
-    def _limit(self, shares: Shares) -> float:
-        return max(self._rule.share, self._rule.factor * shares.highest)
+    def _limit(self, shares: Shares, line: LogEntry) -> float:
+        limit = max(self._rule.share, self._rule.factor * shares.highest)
+        return self._tuning(line).scale * limit
+
+    def _tuning(self, line: LogEntry) -> Tuning:
+        return self._tuning_of(line.ship_id, line.service, device_of(line))
 
     def _look(self, shares: Shares, heard: Heard, line: LogEntry) -> Sequence[Finding]:
         """At *least* lines of a window and at every doubling, if this line is one of the excess."""
-        if shares.since or shares.attention.span() < self._rule.warm_up or not shares.windows:
-            shares.check *= 2
-            return ()
         distance = shares.distance()
-        if distance < self._limit(shares):
+        if not self._judged(shares, line) or distance < self._limit(shares, line):
             shares.check *= 2
+            if shares.windows > 1 and shares.since is None:
+                shares.highest = max(shares.highest, distance)
             return ()
         if shares.excess(heard.group) <= 0:
             return ()  # the next line may be a better witness
         shares.since = line.ts
         return [self._verdict(shares, distance, heard, line)]
+
+    def _judged(self, shares: Shares, line: LogEntry) -> bool:
+        warm_up = self._tuning(line).warm_up or self._rule.warm_up
+        return shares.since is None and shares.windows > 0 and shares.attention.span() >= warm_up
 
     def _verdict(self, shares: Shares, distance: float, heard: Heard, line: LogEntry) -> Verdict:
         seen, usual = shares.counts[heard.group] / shares.lines, shares.usual.get(heard.group, 0.0)
@@ -169,7 +124,7 @@ class MixDetector(Memoryless):
             reason=(
                 f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
                 f"{distance:.0%} are other ones than usual, expected are at most "
-                f"{self._limit(shares):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
+                f"{self._limit(shares, line):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
                 f"usually {usual:.1%}."
             ),
             meta={"share": round(distance, 3), "since": line.ts.isoformat()},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -21,9 +22,11 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Lines, quoted
+from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
+from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import New
-from anomaly_detection.templates.mining import News, Template
+from anomaly_detection.templates.groups import News
+from anomaly_detection.templates.mining import Template
 
 DAY = timedelta(days=1)
 GROUP, DEVICE = "group ", "device "  # what a key of the snapshot is about
@@ -36,9 +39,9 @@ class Newcomers:
     attention: Attention = field(default_factory=Attention)
     told: list[datetime] = field(default_factory=list)
 
-    def may_tell(self, rule: New, now: datetime) -> bool:
+    def may_tell(self, most_per_day: int, now: datetime) -> bool:
         self.told = [at for at in self.told if abs(now - at) < DAY]
-        return self.attention.span() >= rule.warm_up and len(self.told) < rule.most_per_day
+        return len(self.told) < most_per_day
 
 
 _NEWCOMERS = TypeAdapter(Newcomers)
@@ -49,8 +52,10 @@ class NewTemplateDetector(Memoryless):
 
     name = "new_template"
 
-    def __init__(self, rule: New, lines: Lines, domain_of: DomainOf, devices_kept: int) -> None:
-        self._rule = rule
+    def __init__(
+        self, rule: New, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+    ) -> None:
+        self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
         self.state: Lru[Newcomers] = Lru(devices_kept)
@@ -61,14 +66,20 @@ class NewTemplateDetector(Memoryless):
         attention = of_device.attention
         if not attention.hear(entry.tracking_id, heard.at) or heard.news is not News.TEMPLATE:
             return ()
-        if not of_device.may_tell(self._rule, entry.ts):
+        tuning = self._tuning_of(entry.ship_id, entry.service, heard.device[1])
+        if attention.span() < (tuning.warm_up or self._rule.warm_up):
+            return ()
+        if not of_device.may_tell(round(self._rule.most_per_day / tuning.scale), entry.ts):
             return ()
         of_device.told.append(entry.ts)
         return (self._verdict(entry, heard.template, attention.span()),)
 
     def snapshot(self) -> Snapshot:
-        groups = {GROUP + key: group for key, group in self._lines.snapshot().items()}
-        return groups | {DEVICE + key: one for key, one in self.state.dump(_NEWCOMERS).items()}
+        return joined(self.image())
+
+    def image(self) -> Iterator[Snapshot]:
+        groups = (_under(GROUP, part) for part in self._lines.image())
+        return chain(groups, (_under(DEVICE, part) for part in self.state.image(_NEWCOMERS)))
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         of = {what: _starting(state, what) for what in (GROUP, DEVICE)}
@@ -92,6 +103,10 @@ class NewTemplateDetector(Memoryless):
                 f"listened to, for {span(known)}."
             ),
         )
+
+
+def _under(prefix: str, part: Snapshot) -> Snapshot:
+    return {prefix + key: value for key, value in part.items()}
 
 
 def _starting(state: Mapping[str, JsonValue], prefix: str) -> dict[str, JsonValue]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from anomaly_detection.template_policy import Drop, Excess
 
+LONGEST = 60  # windows of an episode (then it is how things are), and of silence that is learned
 MEMORY = 60  # windows that the mean remembers
 HALF_LIFE = timedelta(days=1)  # of the highest count
 DEVIATIONS = 6.0  # above the mean: of a Poisson count less than once in ten million windows
@@ -58,6 +59,31 @@ class Pace:
     @property
     def forgotten(self) -> bool:
         return self.mean < 0.01 and self.highest < 1 and self.since is None
+
+
+@dataclass(slots=True)
+class Clock:
+    """The number of the open window, how many were learned, and the last line."""
+
+    window: int | None = None
+    learned: int = 0
+    last: str = ""
+
+    def passed(self, window: int) -> int:
+        """How many windows are over when a line of *window* comes; -1 for a line that is late.
+
+        After a long silence, or when the clock was set back, only the open window is over: nothing is
+        known of the time between.
+        """
+        if self.window is None:
+            self.window = window
+        over = window - self.window
+        if not over:
+            return 0
+        if -LONGEST < over < 0:
+            return -1
+        self.window = window
+        return over if 0 <= over <= LONGEST else 1
 
 
 def fading(window: timedelta) -> float:

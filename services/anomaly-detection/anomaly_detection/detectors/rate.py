@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,9 +22,10 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Lines, quoted
+from anomaly_detection.detectors.lines import Lines, joined, quoted
 from anomaly_detection.detectors.rates import ERRORS, Change, Rates, What
 from anomaly_detection.judgement import Judgement
+from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import Excess, Templates
 
 BAD = frozenset((Level.ERROR, Level.CRITICAL))
@@ -42,13 +43,14 @@ class RateDetector(Memoryless):
         lines: Lines,
         harmless: Callable[[LogEntry], bool],
         domain_of: DomainOf,
+        tuning_of: TuningOf,
         kept: int,
     ) -> None:
         self._rules = rules
         self._lines = lines
         self._harmless = harmless
         self._domain_of = domain_of
-        self._rates = Rates(rules, kept)
+        self._rates = Rates(rules, tuning_of, kept)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         bad = entry.level in BAD and not self._harmless(entry)
@@ -56,7 +58,10 @@ class RateDetector(Memoryless):
         return [self._finding(change, entry) for change in changes] if changes else ()
 
     def snapshot(self) -> Snapshot:
-        return self._rates.snapshot()
+        return joined(self.image())
+
+    def image(self) -> Iterator[Snapshot]:
+        return self._rates.image()
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self._rates.restore(state)

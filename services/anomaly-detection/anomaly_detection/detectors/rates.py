@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Key, Snapshot
+from anomaly_detection.detectors.base import Key, Snapshot, device_of
 from anomaly_detection.detectors.lines import Heard
-from anomaly_detection.detectors.pace import Pace, fading
+from anomaly_detection.detectors.pace import LONGEST, Clock, Pace, fading
+from anomaly_detection.layers import SCALE, TuningOf
 from anomaly_detection.template_policy import Excess, Templates
 
-LONGEST = (
-    60  # windows of an episode (then it is how things are now), and of silence that is learned
-)
 KINDS = 256  # of one device
 ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # the kind that is no group
 
@@ -47,31 +46,6 @@ class Change(NamedTuple):
 
 
 @dataclass(slots=True)
-class Clock:
-    """The number of the open window, how many were learned, and the last line."""
-
-    window: int | None = None
-    learned: int = 0
-    last: str = ""
-
-    def passed(self, window: int) -> int:
-        """How many windows are over when a line of *window* comes; -1 for a line that is late.
-
-        After a long silence, or when the clock was set back, only the open window is over: nothing is
-        known of the time between.
-        """
-        if self.window is None:
-            self.window = window
-        over = window - self.window
-        if not over:
-            return 0
-        if -LONGEST < over < 0:
-            return -1
-        self.window = window
-        return over if 0 <= over <= LONGEST else 1
-
-
-@dataclass(slots=True)
 class Device:
     clock: Clock = field(default_factory=Clock)
     kinds: dict[str, Pace] = field(default_factory=dict)
@@ -83,12 +57,12 @@ _CLOCK, _PACE = TypeAdapter(Clock), TypeAdapter(Pace)
 class Rates:
     """At most *most* clocks and paces; the device that was heard longest ago is forgotten."""
 
-    def __init__(self, rules: Templates, most: int) -> None:
-        self._rules, self._most = rules, most
+    def __init__(self, rules: Templates, tuning_of: TuningOf, most: int) -> None:
+        self._rules, self._tuning_of, self._most = rules, tuning_of, most
         window = rules.rate.window
         self._seconds = window.total_seconds()
-        self._warm = rules.rate.warm_up / window
         self._longest = LONGEST * window
+        self._fewest = min(SCALE.values()) * rules.rate.least
         self._keep = fading(window)
         self._devices: OrderedDict[Key, Device] = OrderedDict()
         self._size = 0
@@ -108,8 +82,8 @@ class Rates:
         if pace is None:
             pace = self._begin(device, heard.group, heard.template.text, entry.service)
         pace.count += 1
-        if pace.count > self._rules.rate.least and self._too_many(device, heard.group, pace):
-            changes.append(self._spike(heard.group, pace, entry))
+        if pace.count > self._fewest and pace.since is None:
+            changes += self._spike(device, heard.group, pace, entry)
         if bad:
             changes += self._bad(device, entry)
         return changes
@@ -117,22 +91,30 @@ class Rates:
     def _bad(self, device: Device, entry: LogEntry) -> Sequence[Change]:
         pace = device.kinds.get(ERRORS) or self._begin(device, ERRORS, ERRORS_TEXT, entry.service)
         pace.count += 1
-        return [self._spike(ERRORS, pace, entry)] if self._too_many(device, ERRORS, pace) else ()
+        return self._spike(device, ERRORS, pace, entry) if pace.since is None else ()
 
-    def _spike(self, kind: str, pace: Pace, entry: LogEntry) -> Change:
+    def _spike(self, device: Device, kind: str, pace: Pace, entry: LogEntry) -> Sequence[Change]:
+        """Whether this line is one too many, for a device that is known well enough."""
+        tuning = self._tuning_of(entry.ship_id, entry.service, device_of(entry))
+        too_many = pace.count > tuning.scale * pace.limit(self._rule(kind))
+        if not too_many or not self._warm(device.clock.learned, tuning.warm_up):
+            return ()
         pace.since = entry.ts
-        return Change(What.SPIKE, kind, pace, entry.ts)
+        return [Change(What.SPIKE, kind, pace, entry.ts)]
+
+    def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
+        return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)
 
     def _rule(self, kind: str) -> Excess:
         return self._rules.errors if kind == ERRORS else self._rules.rate
 
-    def snapshot(self) -> Snapshot:
-        state: Snapshot = {}
-        for key, device in self._devices.items():
-            state[json.dumps(key)] = _CLOCK.dump_python(device.clock, mode="json")
-            for id_, pace in device.kinds.items():
-                state[json.dumps((*key, id_))] = _PACE.dump_python(pace, mode="json")
-        return state
+    def image(self) -> Iterator[Snapshot]:
+        """What is known now, one device at a time: copied at once, written out when it is taken."""
+        held = [
+            (key, copy(device.clock), [(kind, copy(pace)) for kind, pace in device.kinds.items()])
+            for key, device in self._devices.items()
+        ]
+        return (_written(key, clock, kinds) for key, clock, kinds in held)
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
@@ -144,10 +126,6 @@ class Rates:
                 self._size += 1
             else:
                 device.clock = _CLOCK.validate_python(known)
-
-    def _too_many(self, device: Device, kind: str, pace: Pace) -> bool:
-        warm = device.clock.learned >= self._warm
-        return warm and pace.since is None and pace.count > pace.limit(self._rule(kind))
 
     def _close(self, device: Device, over: int, now: datetime) -> Iterator[Change]:
         """The open window is over, and *over* - 1 more in which the device said nothing."""
@@ -179,8 +157,8 @@ class Rates:
 
     def _missed(self, kind: str, pace: Pace, learned: int) -> bool:
         """No line in a window where one was sure to come; that errors stay away is no loss."""
-        sure = learned >= self._warm and pace.steady(self._rules.drop)
-        return sure and not pace.count and kind != ERRORS
+        judged = not pace.count and kind != ERRORS and self._warm(learned)
+        return judged and pace.steady(self._rules.drop)
 
     def _absent(self, pace: Pace, now: datetime) -> What | None:
         """One more window without a line of a steady pace, or the first one with some again."""
@@ -218,3 +196,10 @@ class Rates:
         while self._size > self._most and len(self._devices) > 1:
             _, oldest = self._devices.popitem(last=False)
             self._size -= 1 + len(oldest.kinds)
+
+
+def _written(key: Key, clock: Clock, kinds: Sequence[tuple[str, Pace]]) -> Snapshot:
+    state: Snapshot = {json.dumps(key): _CLOCK.dump_python(clock, mode="json")}
+    for kind, pace in kinds:
+        state[json.dumps((*key, kind))] = _PACE.dump_python(pace, mode="json")
+    return state

@@ -8,7 +8,7 @@ service has still to read what came while it was away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,7 @@ from anomaly_detection.detectors.base import (
     device_of,
     span,
 )
+from anomaly_detection.layers import Tuning, TuningOf
 from anomaly_detection.template_policy import Silence
 
 NONE = timedelta(0)
@@ -44,11 +45,12 @@ class Sender:
     longest: timedelta = NONE
     lost: datetime | None = None
 
-    def deadline(self, rule: Silence) -> datetime | None:
+    def deadline(self, rule: Silence, tuning: Tuning) -> datetime | None:
         """When its silence proves something; None while it is not known well enough."""
-        if self.lost or self.lines < rule.lines or self.heard - self.first < rule.warm_up:
+        warm = self.heard - self.first >= (tuning.warm_up or rule.warm_up)
+        if self.lost or self.lines < rule.lines or not warm:
             return None
-        return self.heard + max(rule.least, rule.factor * self.longest)
+        return self.heard + max(rule.least, tuning.scale * rule.factor * self.longest)
 
     def hear(self, at: datetime, tracking_id: str) -> None:
         """A line arrived; the pause that was called a loss is not learned."""
@@ -66,8 +68,8 @@ _SENDER = TypeAdapter(Sender)
 class SilenceDetector:
     name = "silence"
 
-    def __init__(self, rule: Silence, devices_kept: int) -> None:
-        self._rule = rule
+    def __init__(self, rule: Silence, tuning_of: TuningOf, devices_kept: int) -> None:
+        self._rule, self._tuning_of = rule, tuning_of
         self.state: Lru[Sender] = Lru(devices_kept)
         self._next: datetime | None = None  # nobody's deadline comes before
         self._heard: dict[str, datetime] = {}  # when anybody on a ship was heard last
@@ -89,8 +91,9 @@ class SilenceDetector:
             return ()
         told: list[Finding] = []
         self._next = now + self._rule.least
-        for (ship_id, _), sender in self.state.items():
-            deadline = sender.deadline(self._rule)
+        for (ship_id, device), sender in self.state.items():
+            tuning = self._tuning_of(ship_id, "unknown", device)
+            deadline = sender.deadline(self._rule, tuning)
             if deadline is None:
                 continue
             if deadline <= min(now, self._heard[ship_id]):
@@ -101,6 +104,9 @@ class SilenceDetector:
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SENDER)
+
+    def image(self) -> Iterator[Snapshot]:
+        return self.state.image(_SENDER)
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SENDER, state)

@@ -3,7 +3,7 @@
 Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017; the package
 drain3) finds the lines that may come from one statement: as many words, most of them equal. Where
 such lines differ, Drain alone takes the word for a variable at once; that joins "link up" with "link
-down". Here a place keeps its words until ``ENOUGH`` different ones have been seen: fewer are a choice of
+down". Here a place keeps its words until ``groups.ENOUGH`` different ones have been seen: fewer are a choice of
 the program (up, down, unknown), more are values (names of users). The id of a template is the hash of
 its text, and no text ever changes: an id is never given to something else, on no ship, after no
 restart. A line gets another id when one of its words is found to be a value, once per such place.
@@ -12,37 +12,19 @@ restart. A line gets another id when one of its words is found to be a value, on
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from operator import eq
 from typing import Any, NamedTuple
 
 from drain3.drain import Drain, LogCluster
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.masking import WILD, Words, phrases
+from anomaly_detection.templates.groups import OPEN, Group, News, cut, is_name
+from anomaly_detection.templates.masking import Words, phrases
 
-ENOUGH = 5  # different words at one place of otherwise equal lines are values, not a choice
 ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
+PART = 100  # groups that are written out at once
 MEMO = 20_000  # lines without their numbers, of which the template is remembered
-
-# Drain takes words apart by blanks. A blank of the line travels as a mark at the head of the next piece,
-# and the sign of a place with several words is a blank, which no piece contains.
-_BLANK, _OPEN = "\x01", " "
-_PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
-_COMPOUND = re.compile(r"^\W*\w+(?:[.$_-]+\w+)+(?<!error)(?<!exception)\W*$", re.IGNORECASE)
-_AROUND = "\x01=:,;()[]{}\"'|"
-
-
-class News(Enum):
-    """What a line tells that was not known before."""
-
-    NOTHING = 0
-    WORD = 1  # another word where all or most lines have the same
-    TEMPLATE = 2  # no line like it has been seen
 
 
 class Template(NamedTuple):
@@ -59,57 +41,7 @@ class Sighting(NamedTuple):
     news: News
 
 
-@dataclass(slots=True)
-class Group:
-    """Lines alike: the pieces of the first one, and at which places others differ from it.
-
-    ``words`` of a place are those seen there; none when they are values.
-    """
-
-    pieces: list[str]
-    id: str
-    words: dict[int, list[str]] = field(default_factory=dict)
-    used: int = 0
-
-    def note(self, place: int, piece: str) -> News | None:
-        """Learn that *piece* stands at *place*; None when that shows that the place holds values."""
-        words = self.words.setdefault(place, [self.pieces[place]])
-        if not words or piece in words:
-            return News.NOTHING
-        words.append(piece)
-        if len(words) < ENOUGH and not any(_core(word) == WILD for word in words):
-            return News.WORD
-        words.clear()
-        return None
-
-    def text(self, pieces: list[str]) -> str:
-        """The template of a line of this group."""
-        values = {place for place, words in self.words.items() if not words}
-        shown = (_wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces))
-        return "".join(shown).replace(_BLANK, " ").strip()
-
-    def tokens(self) -> list[str]:
-        """The group as Drain sees it."""
-        return [_OPEN if n in self.words else piece for n, piece in enumerate(self.pieces)]
-
-
 _GROUP = TypeAdapter(Group)
-
-
-def _core(piece: str) -> str:
-    return piece.strip(_AROUND)
-
-
-@lru_cache(MEMO)
-def _name(piece: str) -> bool:
-    """Whether *piece* looks like the name of something: parts joined by dots, dashes or underscores."""
-    return _COMPOUND.search(piece) is not None
-
-
-def _wild(piece: str) -> str:
-    """*piece* with its word replaced, and the punctuation around it kept."""
-    core = _core(piece)
-    return piece.replace(core, WILD, 1) if core else piece
 
 
 def template_id(text: str) -> str:
@@ -132,10 +64,11 @@ class _Tree(Drain):  # type: ignore[misc]  # drain3 has no types
         if not seq1:
             return 1.0, 0
         equal = sum(map(eq, seq1, seq2))
-        open_ = seq1.count(_OPEN)
-        named = sum(a != b and _name(a) and _name(b) for a, b in zip(seq1, seq2, strict=True))
-        fits = (equal + open_ + named) / len(seq1)
-        return (fits if 2 * equal >= len(seq1) else 0.0), -open_
+        open_ = seq1.count(OPEN)
+        if 2 * equal < len(seq1):
+            return 0.0, -open_
+        named = sum(a != b and is_name(a) and is_name(b) for a, b in zip(seq1, seq2, strict=True))
+        return (equal + open_ + named) / len(seq1), -open_
 
 
 class Miner:
@@ -160,10 +93,12 @@ class Miner:
         group.used = self._lines
         return Sighting(template, group.id, News.NOTHING)
 
-    def snapshot(self) -> dict[str, JsonValue]:
-        """By number of the group, the longest unused first."""
+    def image(self) -> Iterator[dict[str, JsonValue]]:
+        """What is known now by number of the group, the longest unused first, in small parts: copied
+        at once, written out when it is taken."""
         by_use = sorted(self._groups.items(), key=lambda item: item[1].used)
-        return {str(number): _GROUP.dump_python(group, mode="json") for number, group in by_use}
+        held = [(number, group.copy()) for number, group in by_use]
+        return (_written(held[at : at + PART]) for at in range(0, len(held), PART))
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
@@ -174,7 +109,7 @@ class Miner:
         self._memo.clear()
 
     def _study(self, words: str) -> Sighting:
-        pieces = [piece for piece in _PIECE.findall(phrases(words).replace(" ", _BLANK)) if piece]
+        pieces = cut(phrases(words))
         group, news = self._place(pieces)
         group.used = self._lines
         text = group.text(pieces)
@@ -192,7 +127,7 @@ class Miner:
             return self._begin(cluster.cluster_id, pieces), News.TEMPLATE
         group = self._groups[cluster.cluster_id]
         tokens = enumerate(cluster.log_template_tokens)
-        told = [group.note(place, pieces[place]) for place, token in tokens if token == _OPEN]
+        told = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
         if change != "none" or None in told:
             self._memo.clear()
         return group, News.WORD if News.WORD in told else News.NOTHING
@@ -212,9 +147,13 @@ class Miner:
             del self._drain.id_to_cluster[number]
 
 
+def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
+    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in held}
+
+
 def _tree(groups: Mapping[int, Group]) -> Any:
     """Drain as if it had seen the lines of *groups*; it prefers older groups to younger ones."""
-    drain = _Tree(depth=3, sim_th=ALIKE, param_str=_OPEN, parametrize_numeric_tokens=False)
+    drain = _Tree(depth=3, sim_th=ALIKE, param_str=OPEN, parametrize_numeric_tokens=False)
     for number in sorted(groups):
         cluster = LogCluster(groups[number].tokens(), number)
         drain.id_to_cluster[number] = cluster

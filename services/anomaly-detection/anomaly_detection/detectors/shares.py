@@ -1,0 +1,64 @@
+"""Which share each template has of the lines of a device, now and usually. Pure numbers.
+
+The count vector of a window against the usual one, which is an exponentially weighted mean of the
+vectors of past windows. Their distance is the total variation: the share of lines that would have to be
+others for the window to be usual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from anomaly_detection.detectors.lines import Attention
+
+KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
+MEMORY = 24  # windows that the usual shares remember
+
+
+@dataclass(slots=True)
+class Shares:
+    """The open window of a device, and what is usual of it.
+
+    *check* is the number of lines at which the window is looked at next; *distance* the last result,
+    *highest* the highest one of late.
+    """
+
+    attention: Attention = field(default_factory=Attention)
+    opened: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    lines: int = 0
+    check: int = 0
+    usual: dict[str, float] = field(default_factory=dict)
+    windows: int = 0
+    highest: float = 0.0
+    since: datetime | None = None
+
+    def due(self, at: float, seconds: float) -> bool:
+        """Whether the window may be over: by time, or because the clock was set back."""
+        return self.opened is None or not -seconds < at - self.opened < seconds
+
+    def open(self, at: float, least: int) -> None:
+        self.opened, self.counts, self.lines, self.check = at, {}, 0, least
+
+    def add(self, id_: str) -> None:
+        self.counts[id_] = self.counts.get(id_, 0) + 1
+        self.lines += 1
+
+    def distance(self) -> float:
+        """The total variation between the window and what is usual, 0..1."""
+        more = (n / self.lines - self.usual.get(id_, 0.0) for id_, n in self.counts.items())
+        return sum(share for share in more if share > 0)
+
+    def excess(self, id_: str) -> float:
+        return self.counts[id_] / self.lines - self.usual.get(id_, 0.0)
+
+    def learn(self) -> None:
+        """Move what is usual towards this window."""
+        weight = 1 / (min(self.windows, MEMORY) + 1)
+        self.windows += 1
+        mean = {id_: (1 - weight) * share for id_, share in self.usual.items()}
+        for id_, n in self.counts.items():
+            mean[id_] = mean.get(id_, 0.0) + weight * n / self.lines
+        kept = sorted(mean, key=lambda id_: (-mean[id_], id_))[:KINDS]
+        self.usual = {id_: mean[id_] for id_ in kept}

@@ -1,0 +1,90 @@
+"""A group of lines alike, and which of their words are values.
+
+A line is cut into pieces: a word, the blank before it and the punctuation behind it. Drain takes words
+apart by blanks: so a blank of the line travels as a mark at the head of the next piece, and the sign of
+a place with several words is a blank, which no piece contains.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+
+from anomaly_detection.templates.masking import WILD
+
+ENOUGH = 5  # different words at one place of otherwise equal lines are values, not a choice
+NAMES_KEPT = 20_000  # pieces of which it is remembered whether they look like names
+
+BLANK, OPEN = "\x01", " "
+_PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
+_COMPOUND = re.compile(r"^\W*\w+(?:[.$_-]+\w+)+(?<!error)(?<!exception)\W*$", re.IGNORECASE)
+_AROUND = "\x01=:,;()[]{}\"'|"
+
+
+class News(Enum):
+    """What a line tells that was not known before."""
+
+    NOTHING = 0
+    WORD = 1  # another word where all or most lines have the same
+    TEMPLATE = 2  # no line like it has been seen
+
+
+def cut(line: str) -> list[str]:
+    """The pieces of *line*, whose blanks are single."""
+    return [piece for piece in _PIECE.findall(line.replace(" ", BLANK)) if piece]
+
+
+@dataclass(slots=True)
+class Group:
+    """Lines alike: the pieces of the first one, and at which places others differ from it.
+
+    ``words`` of a place are those seen there; none when they are values.
+    """
+
+    pieces: list[str]
+    id: str
+    words: dict[int, list[str]] = field(default_factory=dict)
+    used: int = 0
+
+    def note(self, place: int, piece: str) -> News | None:
+        """Learn that *piece* stands at *place*; None when that shows that the place holds values."""
+        words = self.words.setdefault(place, [self.pieces[place]])
+        if not words or piece in words:
+            return News.NOTHING
+        words.append(piece)
+        if len(words) < ENOUGH and not any(_core(word) == WILD for word in words):
+            return News.WORD
+        words.clear()
+        return None
+
+    def text(self, pieces: list[str]) -> str:
+        """The template of a line of this group."""
+        values = {place for place, words in self.words.items() if not words}
+        shown = (_wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces))
+        return "".join(shown).replace(BLANK, " ").strip()
+
+    def copy(self) -> Group:
+        words = {place: list(words) for place, words in self.words.items()}
+        return Group(self.pieces, self.id, words, self.used)
+
+    def tokens(self) -> list[str]:
+        """The group as Drain sees it."""
+        return [OPEN if n in self.words else piece for n, piece in enumerate(self.pieces)]
+
+
+def _core(piece: str) -> str:
+    return piece.strip(_AROUND)
+
+
+@lru_cache(NAMES_KEPT)
+def is_name(piece: str) -> bool:
+    """Whether *piece* looks like the name of something: parts joined by dots, dashes or underscores."""
+    return _COMPOUND.search(piece) is not None
+
+
+def _wild(piece: str) -> str:
+    """*piece* with its word replaced, and the punctuation around it kept."""
+    core = _core(piece)
+    return piece.replace(core, WILD, 1) if core else piece
