@@ -12,6 +12,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Device
 from aiops_core.retention import RetentionPolicy
+from aiops_core.runtime import utc_now
 from incident_api.devices.memory_store import MemoryDevices
 from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition, Sender
 from incident_api.migrate import migrate
@@ -74,24 +75,25 @@ async def test_an_older_edition_takes_no_effect(store):
 
 
 async def test_senders_are_counted_once_the_busiest_first_without_those_that_are_known(engine):
+    now = utc_now()  # older rows would leave by their time-to-live
     async with ClickHouse.open(engine) as clickhouse:
         days = RetentionPolicy.load(ROOT / "policies").tables_days
         await migrate(clickhouse, ROOT / "clickhouse", days)
         await clickhouse.execute("TRUNCATE TABLE aiops.anomalies")
         columns = ("anomaly_id", "device_id", "service", "ts", "stored_at", "version")
         rows = [
-            (f"{device}{n}", device, service, NOON + timedelta(minutes=n), NOON + late, version)
+            (f"{device}{n}", device, service, now + timedelta(minutes=n), now + late, version)
             for device, service, count, late in SENT
             for n in range(count)
             for version in (1, 2)
         ]
         await clickhouse.insert("aiops.anomalies", columns, rows)
         store = ClickHouseDevices(clickhouse)
-        assert list(await store.senders(NOON, ["core", "x"], 2)) == [
-            Sender("pi", 3, NOON + timedelta(minutes=2), ["app"]),
-            Sender("10.0.0.7", 1, NOON, ["dns"]),
+        assert list(await store.senders(now, ["core", "x"], 2)) == [
+            Sender("pi", 3, now + timedelta(minutes=2), ["app"]),
+            Sender("10.0.0.7", 1, now, ["dns"]),
         ]
-        assert [s.name for s in await store.senders(NOON, [], 1)] == ["core"]
+        assert [s.name for s in await store.senders(now, [], 1)] == ["core"]
 
 
 SENT = (
