@@ -53,6 +53,7 @@ class Aboard:
     def app(self) -> FastAPI:
         app = FastAPI()
         app.state.devices, app.state.ship = self.devices, self.ship
+        app.state.clock = self.clock
         for router in (devices.router, ship.router):
             app.include_router(router)
         problems.install(app)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import typer
 
 from aiops_core.cli.api import Api, ApiOption, Refused
-from aiops_core.cli.devices_view import detail, difference, listing
+from aiops_core.cli.devices_view import detail, difference, listing, strangers
 from aiops_core.cli.output import JsonOption, emit_json
 from aiops_core.device_file import BadFile, DeviceFile, Mistake, read_devices, write_devices
 from aiops_core.errors import Misconfigured
@@ -68,6 +68,23 @@ def show(
         emit_json(view)
     else:
         console().print(detail(view))
+
+
+@app.command()
+def unknown(
+    hours: Annotated[float, typer.Option(min=0.1, help="So far back.")] = 24,
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List hosts that anomalies came from and that the inventory lacks."""
+    with Api.open(api) as calls:
+        found = calls.get("/devices/unknown", hours=hours)["items"]
+    if as_json:
+        emit_json(found)
+    elif found:
+        console().print(strangers(found))
+    else:
+        console().print(f"the inventory knows every host of the last {hours:g} h")
 
 
 @app.command("import")

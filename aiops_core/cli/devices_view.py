@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from aiops_core.local.screen import SEVERITY_STYLE, coloured
+from aiops_core.local.screen import SEVERITY_STYLE, age, coloured
 
 NAMED = 12  # ids in one line
 
@@ -29,6 +29,15 @@ def listing(found: Sequence[Mapping[str, Any]]) -> Table:
             Text(" ".join(one["upstream"]) or "-"),
             Text(one["owner"]),
         )
+    return table
+
+
+def strangers(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Hosts that no device goes by, one row each."""
+    table = Table("host", "anomalies", "last", "services", box=None)
+    for one in found:
+        last, services = f"{age(one['last_seen'])} ago", ", ".join(one["services"])
+        table.add_row(Text(one["host"]), str(one["anomalies"]), last, Text(services))
     return table
 
 

@@ -12,8 +12,9 @@ from aiops_core.errors import Unavailable
 from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Device
 from aiops_core.retention import RetentionPolicy
+from aiops_core.runtime import utc_now
 from incident_api.devices.memory_store import MemoryDevices
-from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition
+from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition, Sender
 from incident_api.migrate import migrate
 from tests.conftest import NOON, ROOT
 
@@ -71,6 +72,37 @@ async def test_an_older_edition_takes_no_effect(store):
     await store.write(edition(5, CORE))
     await store.write(edition(1, CORE.model_copy(update={"name": "old"})))
     assert list((await store.load()).devices) == [CORE]
+
+
+async def test_senders_are_counted_once_the_busiest_first_without_those_that_are_known(engine):
+    now = utc_now()  # older rows would leave by their time-to-live
+    async with ClickHouse.open(engine) as clickhouse:
+        days = RetentionPolicy.load(ROOT / "policies").tables_days
+        await migrate(clickhouse, ROOT / "clickhouse", days)
+        await clickhouse.execute("TRUNCATE TABLE aiops.anomalies")
+        columns = ("anomaly_id", "device_id", "service", "ts", "stored_at", "version")
+        rows = [
+            (f"{device}{n}", device, service, now + timedelta(minutes=n), now + late, version)
+            for device, service, count, late in SENT
+            for n in range(count)
+            for version in (1, 2)
+        ]
+        await clickhouse.insert("aiops.anomalies", columns, rows)
+        store = ClickHouseDevices(clickhouse)
+        assert list(await store.senders(now, ["core", "x"], 2)) == [
+            Sender("pi", 3, now + timedelta(minutes=2), ["app"]),
+            Sender("10.0.0.7", 1, now, ["dns"]),
+        ]
+        assert [s.name for s in await store.senders(now, [], 1)] == ["core"]
+
+
+SENT = (
+    ("core", "kernel", 4, timedelta()),
+    ("pi", "app", 3, timedelta()),
+    ("10.0.0.7", "dns", 1, timedelta()),
+    ("zz", "dns", 1, timedelta()),
+    ("earlier", "app", 9, timedelta(seconds=-1)),
+)
 
 
 async def test_a_row_that_nobody_understands_costs_only_itself(engine):

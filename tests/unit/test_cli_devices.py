@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from aiops_core.cli import app, main
 from aiops_core.device_file import write_devices
+from aiops_core.runtime import utc_now
 from aiops_core.simulator.inventory import SHIP
+from incident_api.devices.store import Sender
 from tests.ship_api import Aboard, served
 
 
@@ -96,6 +98,16 @@ def test_a_device_that_several_lead_to_is_unfolded_once(api, file):
     lines = [line for line in shown.splitlines() if "sw-core-01  Core switch" in line]
     assert sorted(line.endswith(" (again)") for line in lines) == [False, True]
     assert sum("ups-rack-01" in line for line in shown.splitlines()) == 1
+
+
+def test_hosts_that_the_inventory_lacks_are_listed(monkeypatch):
+    aboard = Aboard()
+    with served(aboard) as url:
+        monkeypatch.setenv("AIOPS_API_URL", url)
+        assert run("devices", "unknown") == "the inventory knows every host of the last 24 h\n"
+        aboard.store.anomalies = [Sender("10.9.9.9", 7, utc_now(), ["dns", "ntp"])]
+        said = run("devices", "unknown", "--hours", "1")
+    assert all(word in said for word in ("10.9.9.9", "7", "0 s ago", "dns, ntp"))
 
 
 def test_what_the_api_refuses_has_the_line_of_the_file(api, tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from aiops_core.inventory import BUCKET, KEY, Inventory
 from aiops_core.simulator.inventory import SHIP
 from aiops_core.testing import MemoryBus
 from incident_api.devices import desk as module
+from incident_api.devices.store import Sender
 from tests.conftest import NOON
 from tests.ship_api import Aboard
 
@@ -142,6 +143,22 @@ async def test_the_graph_has_an_edge_for_every_dependency(client):
     assert len(graph["nodes"]) == len(SHIP.devices)
     edges = {(edge["source"], edge["target"]) for edge in graph["edges"]}
     assert edges == {(parent, d.id) for d in SHIP.devices for parent in d.upstream}
+
+
+async def test_hosts_that_no_device_goes_by_are_told_the_busiest_first(aboard, client):
+    await imported(client, CORE | {"labels": {"ip": "10.0.0.1"}})
+    aboard.now, hour = NOON, timedelta(hours=1)
+    aboard.store.anomalies = [
+        Sender("core", 9, NOON, ["kernel"]),
+        Sender("10.0.0.1", 8, NOON, ["kernel"]),  # before it was known
+        Sender("10.0.0.7", 2, NOON - hour, ["dns"]),
+        Sender("pi", 5, NOON - hour, ["app", "web"]),
+        Sender("old", 7, NOON - 30 * hour, ["app"]),
+    ]
+    found = (await client.get(f"{API}/unknown")).json()["items"]
+    assert [(one["host"], one["anomalies"]) for one in found] == [("pi", 5), ("10.0.0.7", 2)]
+    wide = (await client.get(f"{API}/unknown", params={"hours": 48, "limit": 1})).json()["items"]
+    assert [one["host"] for one in wide] == ["old"]
 
 
 async def test_lists_are_filtered_and_paged(client):

@@ -20,13 +20,14 @@ from aiops_core.models import Device
 from aiops_core.runtime import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.devices.models import DeviceImport, ImportReport
+from incident_api.devices.models import DeviceImport, ImportReport, Stranger
 from incident_api.devices.store import DeviceStore, Edition
 from incident_api.problems import FieldError, Problem
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
 
 COMPARE_EVERY = 5.0  # seconds
+STRANGERS_READ = 1000  # some of which the inventory knows by now
 TICK = timedelta(microseconds=1)
 
 
@@ -81,6 +82,18 @@ class DeviceDesk:
                 _note(changes.added, sorted(touched), changes.removed, actor)
                 await self._publish()
         return ImportReport(**changes.model_dump(), dry_run=asked.dry_run, total=len(after))
+
+    async def strangers(self, since: datetime, most: int) -> list[Stranger]:
+        """Hosts of anomalies from *since* on that no device goes by, the busiest first."""
+        known = self.inventory
+        ids = [device.id for device in known.devices]
+        return [
+            Stranger(
+                host=s.name, anomalies=s.anomalies, last_seen=s.last_seen, services=[*s.services]
+            )
+            for s in await self._store.senders(since, ids, STRANGERS_READ)
+            if known.resolve(s.name) is None
+        ][:most]
 
     async def _store_edition(
         self, told: Sequence[Device], removed: Sequence[Device], actor: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
 from aiops_core.models import Device
-from incident_api.devices.store import Edition, Kept
+from incident_api.devices.store import Edition, Kept, Sender
 
 
 class MemoryDevices:
@@ -14,6 +15,7 @@ class MemoryDevices:
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[Device, Edition, bool]] = {}
+        self.anomalies: list[Sender] = []  # stored when they were last seen
         self.problem: str | None = None
 
     async def load(self) -> Kept:
@@ -23,6 +25,11 @@ class MemoryDevices:
         return Kept(
             [self.rows[id][0] for id in there], max(newest, default=datetime.fromtimestamp(0, UTC))
         )
+
+    async def senders(self, since: datetime, known: Sequence[str], most: int) -> Sequence[Sender]:
+        self._check()
+        strangers = [s for s in self.anomalies if s.name not in known and s.last_seen >= since]
+        return sorted(strangers, key=lambda s: (-s.anomalies, s.name))[:most]
 
     async def write(self, edition: Edition) -> None:
         self._check()

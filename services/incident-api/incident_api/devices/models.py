@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.device_rules import MOST, ImportPlan, NewDevice
 from aiops_core.inventory import Inventory
-from aiops_core.models import Device, Severity
+from aiops_core.models import Device, Severity, UtcDatetime
+
+EXAMPLE = [
+    {"id": "sw-core-01", "type": "core_switch", "criticality": "critical"},
+    {
+        "id": "ap-d05-01",
+        "site": "deck 5",
+        "upstream": ["sw-core-01"],
+        "labels": {"ip": "10.20.0.27"},
+    },
+]
 
 
 class DeviceImport(BaseModel):
@@ -17,7 +27,7 @@ class DeviceImport(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    devices: Annotated[list[NewDevice], Field(max_length=MOST)]
+    devices: Annotated[list[NewDevice], Field(max_length=MOST, examples=[EXAMPLE])]
     dry_run: bool = Field(default=False, description="Only say what would change.")
     prune: bool = Field(default=False, description="Remove known devices that are not among these.")
 
@@ -68,6 +78,19 @@ class DeviceView(BaseModel):
             upstream=Relative.all_of(inventory, inventory.above(device.id)),
             downstream=Relative.all_of(inventory, inventory.below(device.id)),
         )
+
+
+class Stranger(BaseModel):
+    """A host that anomalies came from and that no device of the inventory goes by."""
+
+    host: str = Field(examples=["10.20.7.91"])
+    anomalies: int
+    last_seen: UtcDatetime
+    services: list[str]
+
+
+class StrangerList(BaseModel):
+    items: list[Stranger]
 
 
 class Edge(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -12,7 +13,14 @@ from incident_api import cursor
 from incident_api.auth.actor import Actor
 from incident_api.cursor import CursorText, Limit
 from incident_api.devices.desk import DeviceDesk
-from incident_api.devices.models import DeviceImport, DevicePage, DeviceView, Graph, ImportReport
+from incident_api.devices.models import (
+    DeviceImport,
+    DevicePage,
+    DeviceView,
+    Graph,
+    ImportReport,
+    StrangerList,
+)
 from incident_api.problems import Problem, responses
 from incident_api.store import Position
 
@@ -72,6 +80,18 @@ async def list_devices(
 @router.get("/graph", summary="All devices and dependencies")
 async def graph(known: Known) -> Graph:
     return Graph.of(known)
+
+
+@router.get("/unknown", summary="Hosts of anomalies that the inventory lacks")
+async def strangers(
+    desk: Devices,
+    request: Request,
+    hours: Annotated[float, Query(gt=0, le=24 * 30, description="So far back.")] = 24,
+    limit: Limit = cursor.PAGE,
+) -> StrangerList:
+    """What they send cannot be placed in the dependency graph; import them to change that."""
+    since = request.app.state.clock() - timedelta(hours=hours)
+    return StrangerList(items=await desk.strangers(since, limit))
 
 
 @router.get("/{name:path}", summary="Show one device", responses=responses(404))

@@ -13,6 +13,7 @@ from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
+from incident_api.rows import micros
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
 
@@ -22,6 +23,11 @@ COLUMNS = (*FIELDS, "updated_at", "updated_by", "removed")
 DEVICES = (
     "SELECT id, name, type, site, criticality, upstream, owner, labels"
     " FROM aiops.devices FINAL WHERE removed = 0 ORDER BY id"
+)
+STRANGERS = (
+    "SELECT device_id, count(), max(ts), groupUniqArray(5)(toString(service)) FROM aiops.anomalies FINAL"
+    " WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND device_id NOT IN %(known)s"
+    " GROUP BY device_id ORDER BY count() DESC, device_id LIMIT %(most)s"
 )
 NEWEST = "SELECT max(updated_at) FROM aiops.devices"
 
@@ -43,8 +49,20 @@ class Kept(NamedTuple):
     newest: datetime
 
 
+class Sender(NamedTuple):
+    """Something that anomalies came from: so many, the last at *last_seen*."""
+
+    name: str
+    anomalies: int
+    last_seen: datetime
+    services: Sequence[str]
+
+
 class DeviceStore(Protocol):
     async def load(self) -> Kept: ...
+
+    async def senders(self, since: datetime, known: Sequence[str], most: int) -> Sequence[Sender]:
+        """What anomalies stored from *since* on came from, without *known* ids, the busiest first."""
 
     async def write(self, edition: Edition) -> None:
         """All of it or nothing. Only an edition that is newer than what is kept takes effect."""
@@ -58,6 +76,11 @@ class ClickHouseDevices:
         rows = await self._clickhouse.query(DEVICES)
         [(newest,)] = await self._clickhouse.query(NEWEST)
         return Kept([d for d in map(_device, rows) if d], newest.replace(tzinfo=UTC))
+
+    async def senders(self, since: datetime, known: Sequence[str], most: int) -> Sequence[Sender]:
+        bound = {"since": micros(since), "known": tuple(known) or ("",), "most": most}
+        rows = await self._clickhouse.query(STRANGERS, bound)
+        return [Sender(name, n, ts.replace(tzinfo=UTC), sorted(s)) for name, n, ts, s in rows]
 
     async def write(self, edition: Edition) -> None:
         rows = [_row(device, edition, removed=0) for device in edition.told]
