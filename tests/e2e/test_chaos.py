@@ -16,10 +16,11 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.ingest.pace import Pacer
-from aiops_core.local.bench.anomalies import AnomalySink, open_sink, tell_devices
+from aiops_core.local.bench.anomalies import AnomalySink, open_sink
 from aiops_core.local.bench.faults import history
 from aiops_core.local.bench.pipeline import balance
 from aiops_core.local.bench.run import Parts, running
+from aiops_core.local.demo_setup import load_inventory
 from aiops_core.local.fleet_plan import INFRASTRUCTURE, Plan, Ports
 from aiops_core.models import AnomalyDetected
 from aiops_core.runtime import utc_now
@@ -99,7 +100,7 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
     outcomes: list[Sets] = []
     for kills, rate in ((0, 4 * RATE), (KILLS, RATE)):
         async with fleet(tmp_path / f"kills-{kills}") as parts:
-            await tell_devices(parts.settings, inventory)
+            await load_inventory(parts.settings.api_url, inventory.devices)
             async with open_sink(parts.settings) as sink, asyncio.TaskGroup() as tasks:
                 tasks.create_task(feed(sink, anomalies, rate))
                 if kills:
