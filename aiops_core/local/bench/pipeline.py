@@ -56,8 +56,11 @@ async def bench(plan: Plan, *, rate: float, seconds: float, say: Say) -> Pipelin
 async def balance(parts: Parts, since: datetime) -> dict[str, int]:
     """The platform's own ledger since then; raises Unavailable when it cannot tell."""
     url = f"{parts.settings.api_url}/api/v3/ledger"
-    async with httpx.AsyncClient(timeout=ASKED_WITHIN) as client:
-        answer = await client.get(url, params={"since": since.isoformat()})
+    try:
+        async with httpx.AsyncClient(timeout=ASKED_WITHIN) as client:
+            answer = await client.get(url, params={"since": since.isoformat()})
+    except httpx.HTTPError as exc:
+        raise Unavailable(f"{url} is not reachable ({exc})") from exc
     if answer.is_error:
         raise Unavailable(f"{url} answered {answer.status_code}: {answer.text[:200]}")
     found: dict[str, int] = answer.json()["balance"]
