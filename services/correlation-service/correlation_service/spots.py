@@ -156,10 +156,8 @@ class Spot:
         self.count += other.count
         self.swings = tuple(sorted({*self.swings, *other.swings}))
         for fingerprint, anomaly_id in other.fingerprints.items():
-            mine = self.fingerprints.get(fingerprint, anomaly_id)
-            self.fingerprints[fingerprint] = min(
-                mine, anomaly_id
-            )  # the same whoever takes over whom
+            known = self.fingerprints.get(fingerprint, anomaly_id)
+            self.fingerprints[fingerprint] = min(known, anomaly_id)  # whoever takes over whom
         for part, course in other.parts.items():
             mine = self.parts.setdefault(part, course)
             mine.worst = max(mine.worst, course.worst)
