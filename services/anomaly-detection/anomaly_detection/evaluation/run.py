@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import Verdict
@@ -13,7 +16,7 @@ from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
 
 FIXED = 0.5  # the score from which production tells; it was set before any label was looked at
-THRESHOLDS = (0.46, 0.47, 0.48, 0.49, FIXED, 0.51, 0.52, 0.53, 0.54, 0.56, 0.58)
+THRESHOLDS = (0.46, 0.47, 0.48, 0.49, FIXED, 0.51, 0.52, 0.54, 0.56)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,41 @@ def watch(policy: DetectPolicy, series: Series) -> Told:
     return Told(alarms, reasons, scores)
 
 
+def watch_all(policy: DetectPolicy, series: Series) -> Mapping[float, Told]:
+    """One series with every threshold."""
+    return {each: watch(told_from(policy, each), series) for each in THRESHOLDS}
+
+
+def watch_corpus(
+    policy: DetectPolicy, corpus: Sequence[Series], done: Callable[[], None]
+) -> Sequence[Mapping[float, Told]]:
+    """Every series, on all cores; *done* is called after each."""
+    found: list[Mapping[float, Told]] = []
+    with ProcessPoolExecutor() as pool:
+        for told in pool.map(watch_all, repeat(policy), corpus):
+            found.append(told)
+            done()
+    return found
+
+
 @dataclass(frozen=True)
 class Results:
     """Every threshold on every series of a corpus."""
 
     corpus: Sequence[Series]
-    told: Mapping[float, Sequence[Told]]
+    told: Sequence[Mapping[float, Told]]
 
-    def tallies(self, threshold: float) -> list[Tally]:
-        pairs = zip(self.corpus, self.told[threshold], strict=True)
-        return [tally(series, told.alarms) for series, told in pairs]
+    @cached_property
+    def tallies(self) -> Mapping[float, Sequence[Tally]]:
+        """What the alarms were, by threshold."""
+        pairs = list(zip(self.corpus, self.told, strict=True))
+        return {
+            each: [tally(series, told[each].alarms) for series, told in pairs]
+            for each in THRESHOLDS
+        }
 
     def fixed(self, profile: Profile) -> float:
-        return score(self.corpus, self.tallies(FIXED), profile)
+        return score(self.corpus, self.tallies[FIXED], profile)
 
     def best(self, profile: Profile, without: str = "") -> float:
         """The threshold that is best on all series but those of one category (or file)."""
@@ -85,16 +110,16 @@ class Results:
         corpus = [self.corpus[n] for n in kept]
 
         def value(threshold: float) -> tuple[float, float]:
-            tallies = self.tallies(threshold)
+            tallies = self.tallies[threshold]
             reached = score(corpus, [tallies[n] for n in kept], profile)
             return reached, -abs(threshold - FIXED)
 
-        return max(self.told, key=value)
+        return max(THRESHOLDS, key=value)
 
     def cross_validated(self, profile: Profile, *, by_category: bool) -> float:
         """Each series (or category) with the threshold that is best on all others."""
         tallies = []
         for n, series in enumerate(self.corpus):
             threshold = self.best(profile, series.category if by_category else series.name)
-            tallies.append(self.tallies(threshold)[n])
+            tallies.append(self.tallies[threshold][n])
         return score(self.corpus, tallies, profile)
