@@ -78,6 +78,7 @@ class Miner:
         self._most = most
         self._words = Words()
         self._memo: dict[str, tuple[Template, Group]] = {}
+        self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
         self._groups: dict[int, Group] = {}
         self._drain: Any = None  # made of the groups when it is needed
         self._lines = 0
@@ -106,7 +107,7 @@ class Miner:
             group = self._groups[int(number)] = _GROUP.validate_python(known)
             self._lines = max(self._lines, group.used)
         self._drain = None
-        self._memo.clear()
+        self._recall_nothing()
 
     def _study(self, words: str) -> Sighting:
         pieces = cut(phrases(words))
@@ -114,13 +115,11 @@ class Miner:
         group.used = self._lines
         text = group.text(pieces)
         template = Template(template_id(text), text)
-        if len(self._memo) >= MEMO:
-            self._memo.clear()
-        self._memo[words] = template, group
+        self._remember(words, len(pieces), (template, group))
         return Sighting(template, group.id, news)
 
     def _place(self, pieces: list[str]) -> tuple[Group, News]:
-        """The group of a line. What is remembered of other lines is void when groups have changed."""
+        """The group of a line. A change of groups voids what is remembered of lines as long."""
         self._drain = self._drain or _tree(self._groups)
         cluster, change = self._drain.add_log_message(" ".join(pieces))
         if change == "cluster_created":
@@ -129,22 +128,37 @@ class Miner:
         tokens = enumerate(cluster.log_template_tokens)
         told = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
         if change != "none" or None in told:
-            self._memo.clear()
+            self._recall_none_of(len(pieces))
         return group, News.WORD if News.WORD in told else News.NOTHING
 
     def _begin(self, number: int, pieces: list[str]) -> Group:
         id_ = template_id("".join(pieces))
         group = self._groups[number] = Group(pieces, id_, used=self._lines)
-        self._memo.clear()
+        self._recall_none_of(len(pieces))
         if len(self._groups) > self._most:
             self._forget()
         return group
+
+    def _remember(self, words: str, length: int, known: tuple[Template, Group]) -> None:
+        if len(self._memo) >= MEMO:
+            self._recall_nothing()
+        self._memo[words] = known
+        self._of_length.setdefault(length, []).append(words)
+
+    def _recall_none_of(self, length: int) -> None:
+        for words in self._of_length.pop(length, ()):
+            del self._memo[words]
+
+    def _recall_nothing(self) -> None:
+        self._memo.clear()
+        self._of_length.clear()
 
     def _forget(self) -> None:
         oldest = sorted(self._groups, key=lambda number: self._groups[number].used)
         for number in oldest[: max(1, self._most // 8)]:
             del self._groups[number]
             del self._drain.id_to_cluster[number]
+        self._recall_nothing()
 
 
 def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
