@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from drain3.drain import Drain, LogCluster
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, Group, News, cut, is_name
+from anomaly_detection.templates.groups import OPEN, Group, cut, is_name
 from anomaly_detection.templates.masking import Words, phrases
 
 ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
@@ -34,11 +34,11 @@ class Template(NamedTuple):
 
 class Sighting(NamedTuple):
     """*group* is the id of all lines alike, and stays when one of their words proves to be a value:
-    what counts lines counts by it."""
+    what counts lines counts by it. *new*: no line like it was known."""
 
     template: Template
     group: str
-    news: News
+    new: bool
 
 
 _GROUP = TypeAdapter(Group)
@@ -92,7 +92,7 @@ class Miner:
             return self._study(words)
         template, group = known
         group.used = self._lines
-        return Sighting(template, group.id, News.NOTHING)
+        return Sighting(template, group.id, new=False)
 
     def image(self) -> Iterator[dict[str, JsonValue]]:
         """What is known now by number of the group, the longest unused first, in small parts: copied
@@ -111,25 +111,25 @@ class Miner:
 
     def _study(self, words: str) -> Sighting:
         pieces = cut(phrases(words))
-        group, news = self._place(pieces)
+        group, new = self._place(pieces)
         group.used = self._lines
         text = group.text(pieces)
         template = Template(template_id(text), text)
         self._remember(words, len(pieces), (template, group))
-        return Sighting(template, group.id, news)
+        return Sighting(template, group.id, new)
 
-    def _place(self, pieces: list[str]) -> tuple[Group, News]:
+    def _place(self, pieces: list[str]) -> tuple[Group, bool]:
         """The group of a line. A change of groups voids what is remembered of lines as long."""
         self._drain = self._drain or _tree(self._groups)
         cluster, change = self._drain.add_log_message(" ".join(pieces))
         if change == "cluster_created":
-            return self._begin(cluster.cluster_id, pieces), News.TEMPLATE
+            return self._begin(cluster.cluster_id, pieces), True
         group = self._groups[cluster.cluster_id]
         tokens = enumerate(cluster.log_template_tokens)
-        told = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
-        if change != "none" or None in told:
+        proved = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
+        if change != "none" or any(proved):
             self._recall_none_of(len(pieces))
-        return group, News.WORD if News.WORD in told else News.NOTHING
+        return group, False
 
     def _begin(self, number: int, pieces: list[str]) -> Group:
         id_ = template_id("".join(pieces))
