@@ -12,7 +12,6 @@ from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot
-from anomaly_detection.templates.groups import News
 from anomaly_detection.templates.mining import Miner, Template
 
 SHIPS = 8  # of one host; the one that was heard longest ago is forgotten
@@ -27,7 +26,7 @@ class Heard(NamedTuple):
     at: float
     template: Template
     group: str
-    news: News
+    new: bool
 
 
 class Lines:
@@ -40,7 +39,7 @@ class Lines:
         self._heard: Heard | None = None
 
     def of(self, entry: LogEntry) -> Heard:
-        """*entry* and its template; every detector that asks is told the same, the news too."""
+        """*entry* and its template; every detector that asks is told the same."""
         if entry is not self._entry or self._heard is None:
             self._entry = entry
             ship_id = entry.ship_id

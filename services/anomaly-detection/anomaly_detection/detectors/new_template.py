@@ -25,7 +25,6 @@ from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
 from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import New
-from anomaly_detection.templates.groups import News
 from anomaly_detection.templates.mining import Template
 
 DAY = timedelta(days=1)
@@ -64,7 +63,7 @@ class NewTemplateDetector(Memoryless):
         heard = self._lines.of(entry)
         of_device = self.state.get(heard.device, Newcomers)
         attention = of_device.attention
-        if not attention.hear(entry.tracking_id, heard.at) or heard.news is not News.TEMPLATE:
+        if not attention.hear(entry.tracking_id, heard.at) or not heard.new:
             return ()
         tuning = self._tuning_of(entry.ship_id, entry.service, heard.device[1])
         if attention.span() < (tuning.warm_up or self._rule.warm_up):

@@ -1,9 +1,9 @@
 """A device that always spoke says nothing any more: ``sender_lost``, which is never a recovery.
 
 Pauses are measured where lines arrive (``stages.ingest``), not by the clocks of devices: a log that is
-read in afterwards tells nothing about who speaks now. A device is called silent only after somebody
-else on the ship was heard later than that: when all are silent, the way of the lines is broken, or this
-service has still to read what came while it was away.
+read in afterwards tells nothing about who speaks now. And only time counts in which somebody on the
+ship was heard: when all are silent, the way of the lines is broken, or this service has still to read
+what came while it was away.
 """
 
 from __future__ import annotations
@@ -26,40 +26,59 @@ from anomaly_detection.detectors.base import (
     device_of,
     span,
 )
+from anomaly_detection.detectors.lines import SHIPS
 from anomaly_detection.layers import Tuning, TuningOf
 from anomaly_detection.template_policy import Silence
 
-NONE = timedelta(0)
+ATTENDED = 0.25  # of ``least``: the longest pause of a whole ship that counts as time
 
 
 @dataclass(slots=True)
 class Sender:
-    """When a device was heard first and last, how often, its longest pause, and whether it is lost."""
+    """When a device was heard last, how often, its longest pause, and since when it is lost.
+
+    *first*, *now* and *longest* are seconds of attended time.
+    """
 
     host: str
     device_id: str | None
-    first: datetime
     heard: datetime
+    first: float
+    now: float
     last: str = ""
     lines: int = 0
-    longest: timedelta = NONE
+    longest: float = 0.0
     lost: datetime | None = None
 
-    def deadline(self, rule: Silence, tuning: Tuning) -> datetime | None:
-        """When its silence proves something; None while it is not known well enough."""
-        warm = self.heard - self.first >= (tuning.warm_up or rule.warm_up)
-        if self.lost or self.lines < rule.lines or not warm:
+    def allowed(self, rule: Silence, tuning: Tuning) -> float | None:
+        """Seconds of silence that prove something after more; None while it is not known well."""
+        warm_up = (tuning.warm_up or rule.warm_up).total_seconds()
+        if self.lost or self.lines < rule.lines or self.now - self.first < warm_up:
             return None
-        return self.heard + max(rule.least, tuning.scale * rule.factor * self.longest)
+        return max(rule.least.total_seconds(), tuning.scale * rule.factor * self.longest)
 
-    def hear(self, at: datetime, tracking_id: str) -> None:
+    def hear(self, at: datetime, now: float, tracking_id: str) -> None:
         """A line arrived; the pause that was called a loss is not learned."""
-        if self.lost is None and at > self.heard:
-            self.longest = max(self.longest, at - self.heard)
-        self.heard = max(self.heard, at)
-        self.last = tracking_id
+        if self.lost is None and now - self.now > self.longest:
+            self.longest = now - self.now
+        self.heard, self.now, self.last = max(self.heard, at), now, tracking_id
         self.lines += 1
         self.lost = None
+
+
+@dataclass(slots=True)
+class Ship:
+    """When anybody on it was heard last, and for how many seconds somebody was."""
+
+    heard: datetime
+    attended: float = 0.0
+
+    def hear(self, at: datetime, longest: float) -> float:
+        passed = (at - self.heard).total_seconds()
+        if passed > 0:
+            self.attended += min(passed, longest)
+            self.heard = at
+        return self.attended
 
 
 _SENDER = TypeAdapter(Sender)
@@ -71,36 +90,50 @@ class SilenceDetector:
     def __init__(self, rule: Silence, tuning_of: TuningOf, devices_kept: int) -> None:
         self._rule, self._tuning_of = rule, tuning_of
         self.state: Lru[Sender] = Lru(devices_kept)
-        self._next: datetime | None = None  # nobody's deadline comes before
-        self._heard: dict[str, datetime] = {}  # when anybody on a ship was heard last
+        self._ships: dict[str, Ship] = {}
+        self._longest = ATTENDED * rule.least.total_seconds()
+        self._next: dict[str, float] = {}  # attended time of a ship before which nobody is lost
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         at = entry.stages.get("ingest", entry.ts)
+        ship = self._ships.get(entry.ship_id) or self._arrive(entry.ship_id, at)
         sender = self.state.get(
-            (entry.ship_id, device_of(entry)), lambda: Sender(entry.host, entry.device_id, at, at)
+            (entry.ship_id, device_of(entry)),
+            lambda: Sender(entry.host, entry.device_id, at, ship.attended, ship.attended),
         )
         if sender.last == entry.tracking_id:
             return ()
         lost = sender.lost
-        sender.hear(at, entry.tracking_id)
-        self._hear(entry.ship_id, at)
-        return [_ended(entry, lost, self._rule)] if lost and lost < entry.ts else ()
+        sender.hear(at, ship.hear(at, self._longest), entry.tracking_id)
+        return [_ended(entry, lost, self._rule)] if lost else ()
+
+    def _arrive(self, ship_id: str, at: datetime) -> Ship:
+        if len(self._ships) >= SHIPS:
+            del self._ships[next(iter(self._ships))]
+        return self._ships.setdefault(ship_id, Ship(at))
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
-        if self._next is not None and now < self._next:
+        due = {id_ for id_, ship in self._ships.items() if ship.attended >= self._next.get(id_, 0)}
+        if not due:
             return ()
+        told = self._look(due)
+        return sorted(told, key=lambda finding: finding.at)
+
+    def _look(self, due: set[str]) -> list[Finding]:
+        """Who is lost on the ships that are *due*, and when to look again."""
         told: list[Finding] = []
-        self._next = now + self._rule.least
+        for ship_id in due:
+            self._next[ship_id] = self._ships[ship_id].attended + self._rule.least.total_seconds()
         for (ship_id, device), sender in self.state.items():
             tuning = self._tuning_of(ship_id, "unknown", device)
-            deadline = sender.deadline(self._rule, tuning)
-            if deadline is None:
+            allowed = sender.allowed(self._rule, tuning) if ship_id in due else None
+            if allowed is None:
                 continue
-            if deadline <= min(now, self._heard[ship_id]):
-                told.append(_lose(ship_id, sender, deadline, self._rule))
+            if self._ships[ship_id].attended - sender.now >= allowed:
+                told.append(_lose(ship_id, sender, timedelta(seconds=allowed), self._rule))
             else:
-                self._next = min(self._next, deadline)
-        return sorted(told, key=lambda finding: finding.at)
+                self._next[ship_id] = min(self._next[ship_id], sender.now + allowed)
+        return told
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SENDER)
@@ -110,36 +143,31 @@ class SilenceDetector:
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SENDER, state)
-        self._next = None
+        self._next.clear()
         for (ship_id, _), sender in self.state.items():
-            self._hear(ship_id, sender.heard)
+            ship = self._ships.setdefault(ship_id, Ship(sender.heard))
+            ship.heard = max(ship.heard, sender.heard)
+            ship.attended = max(ship.attended, sender.now)
 
-    def _hear(self, ship_id: str, at: datetime) -> None:
-        self._heard[ship_id] = max(at, self._heard.get(ship_id, at))
 
-
-def _lose(ship_id: str, sender: Sender, deadline: datetime, rule: Silence) -> Verdict:
-    sender.lost = deadline
-    device = sender.device_id or sender.host
+def _lose(ship_id: str, sender: Sender, allowed: timedelta, rule: Silence) -> Verdict:
+    sender.lost = sender.heard + allowed
+    device, longest = sender.device_id or sender.host, timedelta(seconds=max(sender.longest, 1.0))
     return Verdict(
         Origin(ship_id, sender.host, sender.device_id),
-        deadline,
+        sender.lost,
         anomaly_type=rule.anomaly_type,
         domain=Domain.SYSTEM,
         severity=rule.severity,
         score=rule.score,
         detector=SilenceDetector.name,
         reason=(
-            f"{device} has said nothing since {clock(sender.heard)}, for {span(deadline - sender.heard)}, "
-            f"while other devices did; expected is a line at least every {span(_second(sender.longest))}, "
-            f"as in the {sender.lines} lines before."
+            f"{device} has said nothing since {clock(sender.heard)}, for {span(allowed)}, while other "
+            f"devices did; expected is a line at least every {span(longest)}, as in the {sender.lines} "
+            "lines before."
         ),
-        meta={"since": sender.heard.isoformat(), "longest_pause_s": sender.longest.total_seconds()},
+        meta={"since": sender.heard.isoformat(), "longest_pause_s": round(sender.longest, 3)},
     )
-
-
-def _second(time: timedelta) -> timedelta:
-    return max(time, timedelta(seconds=1))
 
 
 def _ended(line: LogEntry, lost: datetime, rule: Silence) -> Ended:
@@ -148,6 +176,6 @@ def _ended(line: LogEntry, lost: datetime, rule: Silence) -> Ended:
         line.ts,
         anomaly_types=(rule.anomaly_type,),
         detector=SilenceDetector.name,
-        started=lost,
+        started=lost if lost < line.ts else None,  # its clock may be slow
         reason=f"{device_of(line)} speaks again at {clock(line.ts)}, as expected; lost since {clock(lost)}.",
     )

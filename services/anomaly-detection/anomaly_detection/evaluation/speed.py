@@ -24,10 +24,10 @@ from anomaly_detection.policy import DetectPolicy
 
 P = ParamSpec("P")
 
-WARM_UP = 10_000  # lines
+WARM_UP = 20_000  # lines
 PIECE = 2_000
-PIECES = 9
-RATE = 250.0  # lines per second of the simulated ship
+PIECES = 15
+RATE = 400.0  # lines per second of the simulated ship
 START = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import lru_cache
 
 from anomaly_detection.templates.masking import WILD
@@ -21,14 +20,6 @@ BLANK, OPEN = "\x01", " "
 _PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
 _COMPOUND = re.compile(r"^\W*\w+(?:[.$_-]+\w+)+(?<!error)(?<!exception)\W*$", re.IGNORECASE)
 _AROUND = "\x01=:,;()[]{}\"'|"
-
-
-class News(Enum):
-    """What a line tells that was not known before."""
-
-    NOTHING = 0
-    WORD = 1  # another word where all or most lines have the same
-    TEMPLATE = 2  # no line like it has been seen
 
 
 def cut(line: str) -> list[str]:
@@ -48,16 +39,16 @@ class Group:
     words: dict[int, list[str]] = field(default_factory=dict)
     used: int = 0
 
-    def note(self, place: int, piece: str) -> News | None:
-        """Learn that *piece* stands at *place*; None when that shows that the place holds values."""
+    def note(self, place: int, piece: str) -> bool:
+        """Learn that *piece* stands at *place*; whether that shows that the place holds values."""
         words = self.words.setdefault(place, [self.pieces[place]])
         if not words or piece in words:
-            return News.NOTHING
+            return False
         words.append(piece)
         if len(words) < ENOUGH and not any(_core(word) == WILD for word in words):
-            return News.WORD
+            return False
         words.clear()
-        return None
+        return True
 
     def text(self, pieces: list[str]) -> str:
         """The template of a line of this group."""

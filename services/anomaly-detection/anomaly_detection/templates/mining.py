@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from drain3.drain import Drain, LogCluster
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, Group, News, cut, is_name
+from anomaly_detection.templates.groups import OPEN, Group, cut, is_name
 from anomaly_detection.templates.masking import Words, phrases
 
 ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
@@ -34,11 +34,11 @@ class Template(NamedTuple):
 
 class Sighting(NamedTuple):
     """*group* is the id of all lines alike, and stays when one of their words proves to be a value:
-    what counts lines counts by it."""
+    what counts lines counts by it. *new*: no line like it was known."""
 
     template: Template
     group: str
-    news: News
+    new: bool
 
 
 _GROUP = TypeAdapter(Group)
@@ -78,6 +78,7 @@ class Miner:
         self._most = most
         self._words = Words()
         self._memo: dict[str, tuple[Template, Group]] = {}
+        self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
         self._groups: dict[int, Group] = {}
         self._drain: Any = None  # made of the groups when it is needed
         self._lines = 0
@@ -91,7 +92,7 @@ class Miner:
             return self._study(words)
         template, group = known
         group.used = self._lines
-        return Sighting(template, group.id, News.NOTHING)
+        return Sighting(template, group.id, new=False)
 
     def image(self) -> Iterator[dict[str, JsonValue]]:
         """What is known now by number of the group, the longest unused first, in small parts: copied
@@ -106,45 +107,58 @@ class Miner:
             group = self._groups[int(number)] = _GROUP.validate_python(known)
             self._lines = max(self._lines, group.used)
         self._drain = None
-        self._memo.clear()
+        self._recall_nothing()
 
     def _study(self, words: str) -> Sighting:
         pieces = cut(phrases(words))
-        group, news = self._place(pieces)
+        group, new = self._place(pieces)
         group.used = self._lines
         text = group.text(pieces)
         template = Template(template_id(text), text)
-        if len(self._memo) >= MEMO:
-            self._memo.clear()
-        self._memo[words] = template, group
-        return Sighting(template, group.id, news)
+        self._remember(words, len(pieces), (template, group))
+        return Sighting(template, group.id, new)
 
-    def _place(self, pieces: list[str]) -> tuple[Group, News]:
-        """The group of a line. What is remembered of other lines is void when groups have changed."""
+    def _place(self, pieces: list[str]) -> tuple[Group, bool]:
+        """The group of a line. A change of groups voids what is remembered of lines as long."""
         self._drain = self._drain or _tree(self._groups)
         cluster, change = self._drain.add_log_message(" ".join(pieces))
         if change == "cluster_created":
-            return self._begin(cluster.cluster_id, pieces), News.TEMPLATE
+            return self._begin(cluster.cluster_id, pieces), True
         group = self._groups[cluster.cluster_id]
         tokens = enumerate(cluster.log_template_tokens)
-        told = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
-        if change != "none" or None in told:
-            self._memo.clear()
-        return group, News.WORD if News.WORD in told else News.NOTHING
+        proved = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
+        if change != "none" or any(proved):
+            self._recall_none_of(len(pieces))
+        return group, False
 
     def _begin(self, number: int, pieces: list[str]) -> Group:
         id_ = template_id("".join(pieces))
         group = self._groups[number] = Group(pieces, id_, used=self._lines)
-        self._memo.clear()
+        self._recall_none_of(len(pieces))
         if len(self._groups) > self._most:
             self._forget()
         return group
+
+    def _remember(self, words: str, length: int, known: tuple[Template, Group]) -> None:
+        if len(self._memo) >= MEMO:
+            self._recall_nothing()
+        self._memo[words] = known
+        self._of_length.setdefault(length, []).append(words)
+
+    def _recall_none_of(self, length: int) -> None:
+        for words in self._of_length.pop(length, ()):
+            del self._memo[words]
+
+    def _recall_nothing(self) -> None:
+        self._memo.clear()
+        self._of_length.clear()
 
     def _forget(self) -> None:
         oldest = sorted(self._groups, key=lambda number: self._groups[number].used)
         for number in oldest[: max(1, self._most // 8)]:
             del self._groups[number]
             del self._drain.id_to_cluster[number]
+        self._recall_nothing()
 
 
 def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
