@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -68,7 +69,7 @@ class Api:
         where = Where.of(url, Settings.read())
         with httpx.Client(
             base_url=where.url,
-            headers=where.headers,
+            headers={**where.headers, **_actor()},
             timeout=TIMEOUT,
             transport=transport,
         ) as client:
@@ -107,6 +108,14 @@ class Api:
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise Unavailable(said)
         raise Refused(said, list(_errors(answer)))
+
+
+def _actor() -> Mapping[str, str]:
+    """Who acts, for timelines and owners; the token decides what they may."""
+    with contextlib.suppress(KeyError, OSError):  # a container may have no name for its user
+        if (name := getpass.getuser()).isascii() and name.isprintable():
+            return {"X-Aiops-Actor": name}
+    return {}
 
 
 def _remedy(status: int, token: bool) -> str:

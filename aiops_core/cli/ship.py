@@ -55,7 +55,7 @@ def ship(ctx: typer.Context, api: ApiOption = None, as_json: JsonOption = False)
 
 @app.command()
 def mode(
-    to: Annotated[ShipMode | None, typer.Argument(metavar="[MODE]", help="The new mode.")] = None,
+    to: Annotated[ShipMode | None, typer.Argument(metavar="MODE", help="The new mode.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it began, ISO, UTC; default: now.")
     ] = None,

@@ -154,6 +154,13 @@ def test_an_unknown_device_is_one_line(api, monkeypatch, capsys):
     assert (code, lines) == (1, ["aiops: Not Found: there is no device Deck 5/6 switch"])
 
 
+def test_who_declares_is_the_user_of_the_shell(api, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "eto")
+    assert of_json("ship", "mode", "anchor")["by"] == "eto"
+    monkeypatch.setenv("LOGNAME", "Jürgen")  # no header can say that
+    assert of_json("ship", "mode", "port")["by"] == "anonymous"
+
+
 def test_the_mode_is_shown_and_set(api):
     assert "nobody has declared one" in run("ship", "mode")
     said = run("ship", "mode", "port", "--reason", "Bergen")

@@ -99,6 +99,11 @@ async def test_a_maintenance_window_is_declared_and_shows_what_it_covers(aboard,
         client, "maintenance", devices=["router"], dependants=True, end=at(2), reason="new cable"
     )
     assert wide["covers"] == ["ap-d05-01", "ap-d09-01", "router"]
+    root = await post(
+        client, "maintenance", devices=["modem"], dependants=True, end=at(2), reason="yard"
+    )
+    assert len(root["covers"]) == len(DEVICES)
+    await client.delete(f"{API}/maintenance/{root['window']['id']}")
     found = (await stored(aboard)).maintenance_of("ap-d05-01", "any", NOON)
     assert found is not None and found.id in (window["id"], wide["window"]["id"])
     shown = await client.get(f"{API}/maintenance/{window['id']}")
@@ -109,6 +114,7 @@ async def test_a_maintenance_window_is_declared_and_shows_what_it_covers(aboard,
     ("body", "said"),
     [
         ({"devices": ["*"], "end": at(1)}, "body.devices: name devices or services, not the whole"),
+        ({"devices": ["[a-z]*"], "end": at(1)}, "body.devices: name devices or services, not the"),
         ({"end": at(1)}, "body.devices: name devices or services"),
         ({"devices": ["ap-*"], "end": at(0)}, "body.end: must be after the start and lie in the"),
         ({"devices": ["ap-*"], "start": at(2), "end": at(1)}, "body.end: must be after the start"),

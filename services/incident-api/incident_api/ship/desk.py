@@ -6,7 +6,8 @@ They end by themselves; ending one early shortens it, so that it still explains 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
@@ -32,8 +33,9 @@ from aiops_core.watched import watched_ship
 from incident_api import __version__
 from incident_api.devices.desk import DeviceDesk
 from incident_api.problems import Problem
+from incident_api.ship import limits
 from incident_api.ship.models import NewMaintenance, NewMode, NewOutage, State
-from incident_api.ship.policy import ShipPolicy, Spells
+from incident_api.ship.policy import ShipPolicy
 
 log = StructuredLogger.get_logger(name="ship", service="incident-api", version=__version__)
 
@@ -86,7 +88,7 @@ class ShipDesk:
         since = new.since or now
         if since > now + SKEW:
             raise Problem(422, "body.since: lies in the future")
-        async with self._writing:
+        async with self._alone():
             current = self.ship.mode.at(since)
             if current is None or current.mode != new.mode or new.since:
                 change = ModeChange(mode=new.mode, since=since, by=actor, reason=new.reason)
@@ -94,13 +96,12 @@ class ShipDesk:
                 log.info("mode set", actor=actor, mode=new.mode, since=since.isoformat())
 
     async def add_maintenance(self, new: NewMaintenance, actor: str) -> MaintenanceWindow:
-        if not any(pattern.strip("*?") for pattern in (*new.devices, *new.services)):
-            raise Problem(422, "body.devices: name devices or services, not the whole ship")
-        start = self._start(new.start, new.end, self._policy.maintenance)
+        start = limits.start_of(new.start, new.end, self._clock(), self._policy.maintenance)
         given = new.model_dump(exclude={"start", "owner"})
         window = MaintenanceWindow(id=_new_id("m"), start=start, owner=new.owner or actor, **given)
-        async with self._writing:
-            self._room(self.ship.maintenance, self._policy.maintenance)
+        limits.narrow(window, self._devices.inventory)
+        async with self._alone():
+            limits.room(self.ship.maintenance, self._clock(), self._policy.maintenance)
             await self._declare(MAINTENANCE_PREFIX, window, actor)
         return window
 
@@ -108,44 +109,35 @@ class ShipDesk:
         device = self._devices.inventory.resolve(new.device)
         if device is None:
             raise Problem(422, f"body.device: there is no device {new.device}")
-        start = self._start(new.start, new.end, self._policy.outages)
+        start = limits.start_of(new.start, new.end, self._clock(), self._policy.outages)
         given = new.model_dump(exclude={"start", "source", "device"})
         outage = LinkOutage(
             id=_new_id("o"), device=device, start=start, source=new.source or actor, **given
         )
-        async with self._writing:
-            self._room(self.ship.outages, self._policy.outages)
+        async with self._alone():
+            limits.room(self.ship.outages, self._clock(), self._policy.outages)
             await self._declare(OUTAGE_PREFIX, outage, actor)
         return outage
 
     async def end_maintenance(self, id: str, actor: str) -> tuple[MaintenanceWindow, State]:
-        async with self._writing:
+        async with self._alone():
             return await self._end(MAINTENANCE_PREFIX, self.maintenance(id), actor)
 
     async def end_outage(self, id: str, actor: str) -> tuple[LinkOutage, State]:
-        async with self._writing:
+        async with self._alone():
             return await self._end(OUTAGE_PREFIX, self.outage(id), actor)
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """No other request, and what the bucket has now: the loop that follows it may be behind."""
+        if not self._bus.connected:
+            raise Unavailable("NATS is away")
+        async with self._writing:
+            await self._watched.load(READ_WITHIN)
+            yield
+
     def state_of(self, spell: Spell) -> State:
-        now = self._clock()
-        if now < spell.start:
-            return "planned"
-        return "running" if now < spell.end else "over"
-
-    def _start(self, start: datetime | None, end: datetime, limits: Spells) -> datetime:
-        now = self._clock()
-        start = start or now
-        if end <= max(start, now):
-            raise Problem(422, "body.end: must be after the start and lie in the future")
-        if end - start > limits.longest:
-            raise Problem(
-                422, f"body.end: at most {limits.longest_hours:g} h after the start (ship.yaml)"
-            )
-        return start
-
-    def _room(self, known: tuple[S, ...], limits: Spells) -> None:
-        if sum(self.state_of(one) != "over" for one in known) >= limits.most:
-            raise Problem(409, f"there are {limits.most} already (ship.yaml); end one first")
+        return limits.state_of(spell, self._clock())
 
     async def _declare(self, prefix: str, spell: Spell, actor: str) -> None:
         await self._put(prefix + spell.id, spell)
@@ -176,18 +168,12 @@ class ShipDesk:
                     await self._delete(prefix + one.id)
 
     async def _put(self, key: str, value: BaseModel) -> None:
-        self._check()
         await self._bus.bucket(BUCKET).put(key, value.model_dump_json().encode())
         await self._watched.load(READ_WITHIN)
 
     async def _delete(self, key: str) -> None:
-        self._check()
         await self._bus.bucket(BUCKET).delete(key)
         await self._watched.load(READ_WITHIN)
-
-    def _check(self) -> None:
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
 
 
 def _new_id(kind: str) -> str:
