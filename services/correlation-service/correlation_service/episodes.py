@@ -90,9 +90,9 @@ class Episode:
         return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
 
     def firsts(self) -> dict[str, Evidence]:
-        """The first anomaly of each affected device."""
+        """The first anomaly of each affected device, rather one that means something."""
         firsts: dict[str, Evidence] = {}
-        for spot in self._in_order():
+        for spot in sorted(self.spots, key=lambda spot: (spot.doubtful, spot.place)):
             firsts.setdefault(spot.kind.device, spot.head)
         return firsts
 

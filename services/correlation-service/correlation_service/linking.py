@@ -104,7 +104,7 @@ class Linker:
                 if not _explains(parent, child) or not self._in_time(parent, child):
                     continue
                 cost = self._cost(parent, child, distance)
-                if cost[0] == FRESH or child.believed:
+                if cost[0] == FRESH or (child.believed and not parent.doubtful):
                     yield Link(cost, parent)
 
     def _blamed(self, child: Spot) -> Iterator[Link]:

@@ -44,6 +44,7 @@ class Course:
     last: datetime
     worst: int
     cleared: datetime | None = None
+    count: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +52,7 @@ class Course:
 
     def worsen(self, at: datetime, rank: int) -> None:
         was_open = self.is_open
+        self.count += 1
         self.last = max(self.last, at)
         self.worst = max(self.worst, rank) if was_open else rank
 
@@ -87,8 +89,19 @@ class Spot:
         return (self.head.ts, self.kind)
 
     @property
+    def doubtful(self) -> bool:
+        """Whether one of the type means little."""
+        return self.rule.min_evidence > 1
+
+    @property
     def believed(self) -> bool:
-        return self.count >= self.rule.min_evidence
+        """Whether enough of it came from one service: singles of many are chance."""
+        if not self.doubtful:
+            return True
+        counts: dict[str, int] = {}
+        for part, course in self.parts.items():
+            counts[part.service] = counts.get(part.service, 0) + course.count
+        return max(counts.values(), default=0) >= self.rule.min_evidence
 
     @property
     def recovered_at(self) -> datetime | None:
@@ -159,7 +172,11 @@ class Spot:
             known = self.fingerprints.get(fingerprint, anomaly_id)
             self.fingerprints[fingerprint] = min(known, anomaly_id)  # whoever takes over whom
         for part, course in other.parts.items():
-            mine = self.parts.setdefault(part, course)
+            mine = self.parts.get(part)
+            if mine is None:
+                self.parts[part] = course
+                continue
+            mine.count += course.count
             mine.worst = max(mine.worst, course.worst)
             mine.last = max(mine.last, course.last)
             mine.cleared = max(filter(None, (mine.cleared, course.cleared)), default=None)

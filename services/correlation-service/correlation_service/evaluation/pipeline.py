@@ -1,0 +1,111 @@
+"""The simulator's voyages through the real detection and enrichment, as two processes in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from subprocess import PIPE, Popen
+from typing import IO
+
+from aiops_core.errors import Misconfigured
+from aiops_core.models import BY_SUBJECT, AnomalyCleared, EnrichedAnomaly
+from aiops_core.offline import as_line
+from aiops_core.simulator import Run, Scenario, Truth
+
+STAGES = ("anomaly_detection.offline", "enrichment_service.offline")
+T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
+LINGERING = 60.0  # s after the end of a fault in which a silence may still be its own
+
+
+@dataclass(frozen=True)
+class Played:
+    """What reached correlation, with the fault that each anomaly belongs to, and who failed."""
+
+    scenario: Scenario
+    messages: list[EnrichedAnomaly | AnomalyCleared]
+    faults: dict[str, str | None]  # anomaly id -> fault
+    roots: dict[str, str]
+
+
+class Pipeline:
+    """Both services, started once; every scenario begins with all forgotten."""
+
+    def __init__(self, into: IO[str], out: IO[str]) -> None:
+        self._into, self._out = into, out
+
+    def play(self, scenario: Scenario) -> Played:
+        run = Run(T0, "ship", scenario.name)
+        truth: dict[str, Truth] = {}
+        feeding = threading.Thread(target=self._feed, args=(scenario, run, truth))
+        feeding.start()
+        messages = list(self._read())
+        feeding.join()
+        anomalies = [m for m in messages if isinstance(m, EnrichedAnomaly)]
+        return Played(
+            scenario,
+            messages,
+            {a.anomaly_id: _fault_of(a, truth, scenario) for a in anomalies},
+            {one.id: one.root_device for one in scenario.episodes},
+        )
+
+    def _feed(self, scenario: Scenario, run: Run, truth: dict[str, Truth]) -> None:
+        devices = [device.model_dump(mode="json") for device in scenario.ship.devices]
+        self._into.write(json.dumps({"begin": devices}) + "\n")
+        for event in scenario:
+            if event.truth:
+                truth[run.tracking_id(event)] = event.truth
+            self._into.write(as_line(run.message(event)))
+        self._into.write('{"end": true}\n')
+        self._into.flush()
+
+    def _read(self) -> Iterator[EnrichedAnomaly | AnomalyCleared]:
+        for line in self._out:
+            told = json.loads(line)
+            if "end" in told:
+                return
+            if "begin" in told:
+                continue
+            message = BY_SUBJECT[told["subject"]].model_validate(told["data"])
+            if isinstance(message, EnrichedAnomaly | AnomalyCleared):
+                yield message
+        raise Misconfigured("a service of the pipe has ended; what it said stands above")
+
+
+def _fault_of(
+    anomaly: EnrichedAnomaly, truth: dict[str, Truth], scenario: Scenario
+) -> str | None:
+    """Of a line or reading what the simulator says; a silence belongs to the fault of its device."""
+    if known := truth.get(anomaly.tracking_id):
+        return known.episode
+    at = (anomaly.ts - T0).total_seconds()
+    around = (e for e in scenario.episodes if e.start <= at <= e.end + LINGERING)
+    return next((e.id for e in around if anomaly.device in e.affected), None)
+
+
+@contextmanager
+def pipeline() -> Iterator[Pipeline]:
+    with _chain(STAGES) as (first, last):
+        assert first.stdin and last.stdout
+        yield Pipeline(first.stdin, last.stdout)
+
+
+@contextmanager
+def _chain(modules: Iterable[str]) -> Iterator[tuple[Popen[str], Popen[str]]]:
+    stages: list[Popen[str]] = []
+    try:
+        for module in modules:
+            source = stages[-1].stdout if stages else PIPE
+            command = [sys.executable, "-m", module]
+            stages.append(Popen(command, stdin=source, stdout=PIPE, text=True, bufsize=1 << 16))
+        yield stages[0], stages[-1]
+    finally:
+        for stage in stages:
+            for stream in (stage.stdin, stage.stdout):
+                if stream:
+                    stream.close()
+            stage.wait(10)
