@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 
 from aiops_core.cli.output import JsonOption, console, emit_json
 from aiops_core.cli.up import PoliciesOption, plan_of
-from aiops_core.local.bench import pipeline
+from aiops_core.local.bench import pipeline, storm
 from aiops_core.local.bench.report import report
 from aiops_core.local.bench.run import Say, run, scratch
 from aiops_core.local.fleet_plan import Plan
@@ -27,10 +27,12 @@ Shown = Callable[[Any], Iterator[RenderableType]]
 
 
 class Only(StrEnum):
-    """What is measured: log lines through the whole fleet, or anomalies from enrichment on."""
+    """What is measured: log lines through the whole fleet, anomalies from enrichment on, or a storm
+    of anomalies from one device while others have real faults."""
 
     LINES = "lines"
     ANOMALIES = "anomalies"
+    STORM = "storm"
 
 
 @app.command()
@@ -39,7 +41,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=1, help="How long it lasts.")] = 30,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Anomalous part of it.")] = 0.1,
     only: Annotated[
-        Only, typer.Option(help="Log lines, or anomalies from enrichment on, as many per second.")
+        Only, typer.Option(help="Log lines, or from enrichment on: anomalies, or a storm of them.")
     ] = Only.LINES,
     data: Annotated[Path, typer.Option(help="Folder for the run; emptied afterwards.")] = Path(
         ".aiops/bench"
@@ -74,4 +76,7 @@ def _measured(
     if only is Only.ANOMALIES:
         work = pipeline.bench(plan, rate=rate, seconds=seconds, say=say)
         return asyncio.run(work), pipeline.report
+    if only is Only.STORM:
+        raging = storm.bench(plan, total=round(rate * seconds), rate=rate, say=say)
+        return asyncio.run(raging), storm.report
     return run(plan, rate=rate, seconds=seconds, share=share, say=say), report

@@ -4,6 +4,7 @@ same incidents as if nothing had happened."""
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -16,13 +17,15 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.ingest.pace import Pacer
-from aiops_core.local.bench.anomalies import AnomalySink, open_sink
-from aiops_core.local.bench.faults import history
+from aiops_core.local.bench.anomalies import Anomalies, AnomalySink, open_bus, open_sink
+from aiops_core.local.bench.faults import FAULTS, history
 from aiops_core.local.bench.pipeline import balance
 from aiops_core.local.bench.run import Parts, running
+from aiops_core.local.bench.storm import Storm, rage
 from aiops_core.local.demo_setup import load_inventory
-from aiops_core.local.fleet_plan import INFRASTRUCTURE, Plan, Ports
-from aiops_core.models import AnomalyDetected
+from aiops_core.local.fleet_plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
+from aiops_core.local.fleet_ports import LOOPBACK
+from aiops_core.models import AnomalyDetected, Incident
 from aiops_core.runtime import utc_now
 from tests.conftest import ROOT
 
@@ -31,6 +34,8 @@ pytestmark = pytest.mark.e2e
 SHIP = "chaos"
 SEED = 20
 KILLS = 20
+AWAY = float(os.environ.get("AIOPS_TEST_AWAY", "20"))  # seconds without ClickHouse; by hand 60
+STORM = int(os.environ.get("AIOPS_TEST_STORM", "5000"))  # anomalies; by hand 50000
 RATE = 100.0  # anomalies a second
 LASTS = 45.0  # seconds of load
 DRAINED = 60.0  # seconds that the fleet gets to work off what waits
@@ -110,4 +115,77 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
             assert balanced(books, len(anomalies)), books
             outcomes.append(await incident_sets(parts.store))
     undisturbed, disturbed = outcomes
+    assert len(undisturbed) >= FAULTS
     assert disturbed == undisturbed
+
+
+@asynccontextmanager
+async def without_clickhouse(parts: Parts) -> AsyncIterator[None]:
+    """ClickHouse is killed, and its address taken by something that closes every connection."""
+
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    parts.fleet.kill(CLICKHOUSE)
+    port, squatter = parts.fleet.plan.ports.clickhouse, None
+    while squatter is None:
+        await asyncio.sleep(0.01)
+        with suppress(OSError):  # until the kernel has buried it
+            squatter = await asyncio.start_server(close, LOOPBACK, port)
+    async with squatter:
+        yield
+
+
+def lonely(n: int, **fields: object) -> AnomalyDetected:
+    """Trouble of a device that has to do with no other."""
+    return (
+        Anomalies(1, None, ship_id=SHIP)
+        .line(n, utc_now())
+        .model_copy(update={"device_id": f"lonely-{n}", "host": f"lonely-{n}"} | fields)
+    )
+
+
+async def incident_of(parts: Parts, anomaly: AnomalyDetected, within: float) -> Incident:
+    """The incident that *anomaly* opens, as published."""
+    async with asyncio.timeout(within), open_bus(parts.settings) as bus:
+        while True:
+            async for stored in bus.history([Incident.subject], since=anomaly.ts):
+                incident = Incident.model_validate_json(stored.data)
+                if anomaly.tracking_id in {one.tracking_id for one in incident.evidence}:
+                    return incident
+            await asyncio.sleep(0.25)
+
+
+async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_stored_afterwards(
+    tmp_path,
+):
+    began = utc_now() - timedelta(seconds=1)
+    inventory, anomalies = history(SEED, SHIP, began, rate=RATE / 2, seconds=AWAY + 5)
+    async with fleet(tmp_path / "away") as parts:
+        await load_inventory(parts.settings.api_url, inventory.devices)
+        async with open_sink(parts.settings) as sink, asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed(sink, anomalies, RATE / 2))
+            await asyncio.sleep(2)
+            async with without_clickhouse(parts):
+                parts.fleet.kill("enrichment-service")  # what it knew of the past is away as well
+                await asyncio.sleep(AWAY * 0.6)
+                alone = lonely(1)
+                await sink.send([alone])
+                opened = await incident_of(parts, alone, within=AWAY * 0.4)
+                assert opened.context["partial"] is True
+                await asyncio.sleep(max(AWAY - (utc_now() - alone.ts).total_seconds(), 0) * 0.4)
+        books = await drained(parts, began, len(anomalies) + 1)
+        assert balanced(books, len(anomalies) + 1), books
+        rows = await parts.store.query(
+            "SELECT uniqExact(anomaly_id) FROM aiops.anomalies WHERE ship_id = %(ship)s",
+            {"ship": SHIP},
+        )
+        assert rows == [(len(anomalies) + 1,)]
+
+
+async def test_a_storm_of_one_device_is_one_incident_and_hides_no_other(tmp_path):
+    async with fleet(tmp_path / "storm") as parts:
+        found = await rage(parts, Storm(STORM, ship_id=SHIP))
+        assert found.balance["unaccounted"] == found.balance["doubled"] == 0
+        assert found.incidents_of_the_storm == 1
+        assert found.others_seen == found.others
