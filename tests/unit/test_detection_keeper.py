@@ -270,7 +270,6 @@ class TestImage:
             series.since = None
         assert {key: value for piece in image for key, value in piece.items()} == then
 
-
     async def test_every_detectors_image_is_its_snapshot_while_entries_go_on(self):
         detection, messages = Detection(POLICY), entries()
         for message in messages[:300]:
