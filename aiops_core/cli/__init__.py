@@ -21,6 +21,7 @@ COMMANDS = {
     "up": "Start the whole fleet on embedded parts and keep it running until Ctrl-C.",
     "demo": "Run the fleet, a simulated ship with faults on it, and watch the incidents.",
     "replay": "Send log files to the platform; every line keeps the time that it states.",
+    "nmea": "Listen to the ship's instruments: NMEA 0183 and AIS sentences become metrics.",
     "simulate": "Simulate a ship: normal traffic, named faults, and the truth about them.",
     "incidents": "List incidents, newest first; `incidents ID` shows one.",
     "trace": "Show what became of one line: its stages, its anomaly, its incident.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,22 @@ from aiops_core.ingest.sink import Sender, open_sink
 from aiops_core.settings import Settings
 from aiops_core.utils import StructuredLogger
 
+DeviceOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=ID", help="An instrument's id in the inventory: gps-gp=gps-01."),
+]
+
+
+def named(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Raises BadParameter for what is no NAME=ID."""
+    found = {}
+    for pair in pairs or ():
+        name, _, id_ = pair.partition("=")
+        if not name or not id_:
+            raise typer.BadParameter(f"{pair}: write NAME=ID, as in gps-gp=gps-01")
+        found[name] = id_
+    return found
+
 
 @dataclass(frozen=True)
 class Order:
@@ -32,6 +48,7 @@ class Order:
     rate: float | None = None
     ship_id: str | None = None
     host: str | None = None
+    devices: Mapping[str, str] = field(default_factory=dict)
     wanted: Format = Format.AUTO
     limit: int | None = None
     as_json: bool = False
@@ -52,6 +69,7 @@ def replay(
     host: Annotated[
         str | None, typer.Option(help="Of lines that name none; default: this machine.")
     ] = None,
+    device: DeviceOption = None,
     wanted: Annotated[
         Format, typer.Option("--format", help="What the lines are; auto detects it per file.")
     ] = Format.AUTO,
@@ -67,7 +85,7 @@ def replay(
 
     Exit code 0: all lines sent; 1: some were refused; 2: nothing could be read or sent; 130: Ctrl-C.
     """
-    order = Order(tuple(files), rate, ship_id, host, wanted, limit, as_json, dry_run)
+    order = Order(tuple(files), rate, ship_id, host, named(device), wanted, limit, as_json, dry_run)
     raise typer.Exit(perform(order, Console(soft_wrap=True), Console(stderr=True)))
 
 
@@ -98,6 +116,7 @@ async def _send(order: Order, settings: Settings, out: Console, err: Console) ->
                 ship_id=order.ship_id or settings.ship_id,
                 rate=order.rate,
                 host=order.host,
+                devices=order.devices,
                 wanted=order.wanted,
                 limit=order.limit,
                 progress=seen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -76,6 +76,7 @@ async def replay(
     ship_id: str,
     rate: float | None = None,
     host: str | None = None,
+    devices: Mapping[str, str] | None = None,
     wanted: Format = Format.AUTO,
     limit: int | None = None,
     now: Now = utc_now,
@@ -85,12 +86,13 @@ async def replay(
 ) -> Summary:
     """Send every line of *files* through *sink*; raises Misconfigured before the first one.
 
-    Lines that do not name a host are of *host*, by default this machine. *limit* is in lines read.
+    Lines that do not name a host are of *host*, by default this machine; *devices* are the inventory's
+    names of instruments. *limit* is in lines read.
     When *stop* is set, what is under way is waited for (GRACE), and the summary says how far it came.
     """
     check(files)
     host = host or socket.gethostname()
-    streams = (outcomes(p, Origin.of(p, ship_id, host), now, wanted) for p in files)
+    streams = (outcomes(p, Origin.of(p, ship_id, host, devices), now, wanted) for p in files)
     stream = islice(chain.from_iterable(streams), limit)
     pacer = pacer or (Pacer(rate) if rate else None)
     return await _Replay(stream, sink, pacer, progress, stop or asyncio.Event()).run()

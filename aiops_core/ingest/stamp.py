@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -37,16 +37,20 @@ def service_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Origin:
-    """What stands in for that which the lines of one file do not say."""
+    """What stands in for that which the lines of one file do not say. *devices* are the inventory's
+    names of instruments (``gps-gp``: a GPS receiver that signs its sentences with GP)."""
 
     ship_id: str
     host: str
     service: str
     source: str
+    devices: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path, ship_id: str, host: str) -> Origin:
-        return cls(ship_id, host, service_of(path), path.name)
+    def of(
+        cls, path: Path, ship_id: str, host: str, devices: Mapping[str, str] | None = None
+    ) -> Origin:
+        return cls(ship_id, host, service_of(path), path.name, devices or {})
 
 
 class Stamper:
@@ -74,7 +78,7 @@ class Stamper:
             ts=line.ts or now,
             stages={STAGE: now},
             host=self._origin.host,
-            device_id=line.device,
+            device_id=self._origin.devices.get(line.device, line.device),
             service=reading.service,
             metric=reading.metric,
             value=reading.value,

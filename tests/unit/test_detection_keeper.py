@@ -18,7 +18,9 @@ from aiops_core.runtime import Runtime
 from aiops_core.testing import MemoryBus
 from anomaly_detection import snapshots
 from anomaly_detection.__main__ import service
+from anomaly_detection.detectors.image import PIECE
 from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.progress import Progress
@@ -259,7 +261,7 @@ class TestImage:
         assert seen == then != detector.snapshot()
 
     def test_a_piece_is_small(self):
-        assert max(map(len, list(self.detector().image())[:-1])) <= snapshots.KEYS
+        assert max(map(len, list(self.detector().image())[:-1])) <= PIECE
 
     def test_who_looks_at_all_of_it_sees_no_change_either(self):
         detector = self.detector(5)
@@ -267,6 +269,19 @@ class TestImage:
         for _key, series in list(detector.state.items()):
             series.since = None
         assert {key: value for piece in image for key, value in piece.items()} == then
+
+    async def test_every_detectors_image_is_its_snapshot_while_entries_go_on(self):
+        detection, messages = Detection(POLICY), entries()
+        for message in messages[:300]:
+            await detection.on(message)
+        then = {d.name: d.snapshot() for d in detection.detectors}
+        images = {d.name: d.image() for d in detection.detectors}
+        for message in messages[300:]:
+            await detection.on(message)
+        now = {d.name: d.snapshot() for d in detection.detectors}
+        for name, image in images.items():
+            assert {key: one for piece in image for key, one in piece.items()} == then[name], name
+        assert sum(now[name] != then[name] for name in now) >= 5
 
 
 class TestProgress:

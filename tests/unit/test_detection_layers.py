@@ -85,7 +85,7 @@ class TestLayers:
     @pytest.mark.parametrize(
         ("old", "new", "mistake"),
         [
-            ("threshold: {enabled: true}}", "threshhold: {enabled: true}}", "layers.1.detectors"),
+            ("metric: {enabled: false}}", "metrik: {enabled: false}}", "layers.1.detectors"),
             ("sensitivity: normal}", "sensitivity: extreme}", "layers.0.detectors.*.sensitivity"),
             ("  - id: courses\n", "  - id: snr\n", "used twice: snr"),
         ],
@@ -153,7 +153,7 @@ class TestShow:
 
     def test_a_metric_is_judged_by_its_limits_and_not_by_rules_about_lines(self):
         rows = show("detect", "--metric", "implied_speed_knots")
-        assert rows["burst.enabled"]["value"] == "False"
+        assert rows["metric.enabled"]["value"] == "False"
         assert [key for key in rows if key.startswith(("patterns.", "thresholds."))] == [
             "thresholds.position-jump"
         ]

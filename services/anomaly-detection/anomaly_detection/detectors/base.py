@@ -19,11 +19,10 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import Domain, LogEntry, MetricSample, Severity
+from anomaly_detection.detectors.image import Image
 
 Entry_contra = TypeVar("Entry_contra", contravariant=True)
 V = TypeVar("V")
-
-PART = 64  # keys that are dumped in one go, about 1 ms
 
 Key = tuple[str, ...]
 Snapshot = dict[str, JsonValue]  # by the key of whatever is remembered: it may be cut into parts
@@ -150,43 +149,19 @@ def worst(findings: Iterable[Finding]) -> Sequence[Finding]:
     return [*sorted(wrong, key=lambda v: (-v.severity.rank, -v.score))[:1], *ended]
 
 
-class Image(Generic[V]):
-    """What a ``Lru`` remembers at one moment. What is asked for before its part was taken is copied
-    first, because who asks may change it."""
-
-    def __init__(self, items: Mapping[Key, V], how: TypeAdapter[V]) -> None:
-        self._left = OrderedDict(items)
-        self._how = how
-        self._copied: Snapshot = {}
-
-    def keep(self, key: Key) -> None:
-        if key in self._left:
-            self._copied[json.dumps(key)] = self._dumped(self._left.pop(key))
-
-    def parts(self, size: int) -> Iterator[Snapshot]:
-        while self._left:
-            oldest = [self._left.popitem(last=False) for _ in range(min(size, len(self._left)))]
-            yield {json.dumps(key): self._dumped(value) for key, value in oldest}
-        yield self._copied
-
-    def _dumped(self, value: V) -> JsonValue:
-        dumped: JsonValue = self._how.dump_python(value, mode="json")
-        return dumped
-
-
 class Lru(Generic[V]):
     """State per key for at most *most* keys; the one that was asked for longest ago is forgotten."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._items: OrderedDict[Key, V] = OrderedDict()
-        self._image: Image[V] | None = None
+        self._image: Image[Key, V] | None = None
 
     def __len__(self) -> int:
         return len(self._items)
 
     def get(self, key: Key, make: Callable[[], V]) -> V:
-        if self._image is not None:
+        if self._image is not None and not self._image.over:
             self._image.keep(key)
         if key in self._items:
             self._items.move_to_end(key)
@@ -200,23 +175,17 @@ class Lru(Generic[V]):
         self.get(key, lambda: value)
 
     def items(self) -> Sequence[tuple[Key, V]]:
-        if self._image is not None:
+        if self._image is not None and not self._image.over:
             for key in self._items:
                 self._image.keep(key)
         return list(self._items.items())
 
     def image(self, how: TypeAdapter[V]) -> Iterator[Snapshot]:
-        """What ``dump`` gives now, in small parts that may be taken while entries go on being observed.
-
-        The image before is given up.
-        """
-        image = self._image = Image(self._items, how)
-        return self._parts(image)
-
-    def _parts(self, image: Image[V]) -> Iterator[Snapshot]:
-        yield from image.parts(PART)
-        if self._image is image:
-            self._image = None
+        """What ``dump`` gives now, in small pieces that may be taken while entries go on being observed."""
+        self._image = Image(
+            self._items, lambda key, value: {json.dumps(key): how.dump_python(value, mode="json")}
+        )
+        return self._image.pieces()
 
     def dump(self, how: TypeAdapter[V]) -> Snapshot:
         return {

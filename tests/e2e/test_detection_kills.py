@@ -1,0 +1,121 @@
+"""kill -9 of a real detection on a real broker, again and again while entries flow: nobody notices."""
+
+import asyncio
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from aiops_core.bus import Outgoing
+from aiops_core.models import AnomalyCleared, AnomalyDetected
+from anomaly_detection import snapshots
+from anomaly_detection.handler import Detection
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.snapshot_store import BUCKET, NAME
+from anomaly_detection.snapshots import Manifest
+from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
+from tests.unit.test_detection_keeper import entries
+
+pytestmark = pytest.mark.e2e
+SUBJECTS = ["logs.ingested", "metrics.sampled"]
+KILLS, APART = 5, 1.5  # how many, and seconds between them on average
+KINDS = {kind.subject: kind for kind in (AnomalyDetected, AnomalyCleared)}
+
+
+@pytest.fixture
+def often(tmp_path):
+    """Policies with a snapshot every half second."""
+    folder = tmp_path / "policies"
+    shutil.copytree(ROOT / "policies", folder)
+    file = folder / DetectPolicy.file
+    file.write_text(file.read_text().replace("snapshot_every: PT30S", "snapshot_every: PT0.5S"))
+    assert DetectPolicy.load(folder).snapshot_every.total_seconds() == 0.5
+    return folder
+
+
+@contextmanager
+def detection(nats_url, policies):
+    """The service as a process; at the end it is killed."""
+    port = free_port()
+    where = {"NATS_URL": nats_url, "POLICIES": str(policies), "PROBE_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anomaly_detection"],
+        env=os.environ | {f"AIOPS_{name}": value for name, value in where.items()},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port, 30)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fingerprint(message):
+    told = message.anomaly_type if isinstance(message, AnomalyDetected) else message.anomaly_types
+    return message.subject, message.tracking_id, message.detector, told, message.reason
+
+
+async def published(bus):
+    """What was told, each as often as it was."""
+    stored = [one async for one in bus.history(list(KINDS), since=None)]
+    return Counter(fingerprint(KINDS[one.subject].model_validate_json(one.data)) for one in stored)
+
+
+async def undisturbed(messages, policies):
+    made = Detection(DetectPolicy.load(policies))
+    return Counter([fingerprint(told) for m in messages for told in await made.on(m)])
+
+
+async def send(bus, messages, seconds):
+    for message in messages:
+        await bus.publish([Outgoing(message, message.tracking_id)])
+        await asyncio.sleep(seconds / len(messages))
+
+
+async def read_to_the_end(bus, last):
+    async with asyncio.timeout(40):
+        while (await bus.reached(SUBJECTS, group=NAME)).settled < last:
+            await asyncio.sleep(0.1)
+
+
+async def test_killed_at_random_moments_it_tells_what_it_would_have_told(own_nats, often):
+    chance, messages = random.Random(), entries()
+    async with nats_bus(own_nats.url) as bus:
+        sending = asyncio.create_task(send(bus, messages, KILLS * APART))
+        for _ in range(KILLS):
+            with detection(own_nats.url, often):
+                await asyncio.sleep(chance.uniform(0, 2 * APART))
+        await sending
+        with detection(own_nats.url, often):
+            await read_to_the_end(bus, len(messages))
+            told = await published(bus)
+            assert await bus.bucket(BUCKET).get(snapshots.MANIFEST)
+    expected = await undisturbed(messages, often)
+    assert told == expected
+    assert set(expected.values()) == {1}
+
+
+async def test_a_stop_leaves_a_snapshot_and_the_next_start_reads_nothing_again(own_nats, often):
+    file = often / DetectPolicy.file
+    file.write_text(file.read_text().replace("snapshot_every: PT0.5S", "snapshot_every: PT1H"))
+    messages = entries()
+    middle = len(messages) // 2
+    async with nats_bus(own_nats.url) as bus:
+        await send(bus, messages[:middle], 0)
+        with detection(own_nats.url, often) as process:
+            await read_to_the_end(bus, middle)
+            process.terminate()
+            assert process.wait(10) == 0
+        manifest = Manifest.read(await bus.bucket(BUCKET).get(snapshots.MANIFEST) or b"")
+        assert manifest.position.sequence == middle
+        await bus.js.purge_stream("LOGS")
+        await send(bus, messages[middle:], 0)
+        with detection(own_nats.url, often):
+            await read_to_the_end(bus, len(messages))
+            assert await published(bus) == await undisturbed(messages, often)
