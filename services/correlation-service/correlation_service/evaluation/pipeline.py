@@ -76,9 +76,7 @@ class Pipeline:
         raise Misconfigured("a service of the pipe has ended; what it said stands above")
 
 
-def _fault_of(
-    anomaly: EnrichedAnomaly, truth: dict[str, Truth], scenario: Scenario
-) -> str | None:
+def _fault_of(anomaly: EnrichedAnomaly, truth: dict[str, Truth], scenario: Scenario) -> str | None:
     """Of a line or reading what the simulator says; a silence belongs to the fault of its device."""
     if known := truth.get(anomaly.tracking_id):
         return known.episode
