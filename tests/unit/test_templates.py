@@ -51,6 +51,8 @@ class TestMasks:
             ("client 0:1b:44:11:3a:b7 left 00:1B:44:11:3A:B7", "client <*> left <*>"),
             ("PacketResponder 1 for block blk_38865049064139660 terminating",
              "PacketResponder <*> for block blk_<*> terminating"),
+            ("replicate blk_-7571492020523929240", "replicate blk_<*>"),
+            ("fpr29=0xffffffff ffffffff 0a0bffff", "fpr<*>=<*>"),
             ("generating core.2275", "generating core.<*>"),
             ("mounted /dev/sda1 on C:\\Users\\x", "mounted <*> on <*>"),
             ("Interface GigabitEthernet1/0/7, changed state to up",

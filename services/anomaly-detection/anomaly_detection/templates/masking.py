@@ -41,7 +41,7 @@ _VARIABLE = re.compile(
 | \b [\w-]+ (?:\.[\w-]+)+ \. (?!(?:{_SOURCE}|so|gz|md)\b) [a-z]{{2}} \b (?!\.?[\w(])  # host.name.hk
 | (?<![\w\]>)*]) (?:[a-z]:)? (?:[/\\][\w.@%+~$&=-]*){{2,}}                   # path
 | (?<![\w/]) / [\w.@%+~$-]{{2,}}                                             # path of one part
-| \b 0x [0-9a-f]+ \b | (?<![a-z0-9]) (?=[a-f]*\d) [0-9a-f]{{6,}} (?![a-z0-9]) | (?<=@) [0-9a-f]{{5,}} \b
+| \b 0x [0-9a-f]+ \b | (?<![a-z0-9]) (?: (?=[a-f]*\d) [0-9a-f]{{6,}} | [0-9a-f]{{8,}} ) (?![a-z0-9]) | (?<=@) [0-9a-f]{{5,}} \b
 | (?<![a-z0-9]) [-+]? \d+ (?:[.,:]\d+)* [a-z%°]{{0,3}} (?![a-z0-9])          # number, time, IPv4:port
 | (?P<name> (?P<stem> [a-z_$-]* (?<![a-z0-9]) ) (?P<head> [a-z]* ) \d+ (?P<tail> [a-z]? ) [\w$-]* )
 """,
@@ -77,6 +77,8 @@ _PHRASES = (
     (re.compile(r"(?<!\S)(\S*<\*>\S*(?: \S+)?) (?:\1(?: |$))+"), r"\1 "),
 )
 
+_SIGN = re.compile(r"(?<=_)-$")  # blk_-12 is blk_ and a negative number
+_HEX = "abcdefABCDEF"  # eight of them and nothing else are no word
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -87,7 +89,8 @@ def _masked(match: re.Match[str]) -> str:
     """
     if match["name"] is None:
         return WILD
-    return f"{match['stem']}{'' if match['tail'] else match['head']}{WILD}"
+    stem = _SIGN.sub("", match["stem"])
+    return f"{stem}{'' if match['tail'] else match['head']}{WILD}"
 
 
 class Words(dict[str, str]):
@@ -104,7 +107,7 @@ class Words(dict[str, str]):
         if word.isdecimal():
             return WILD
         if word.isalpha():
-            return word
+            return word if len(word) < 8 or word.strip(_HEX) else WILD
         printable = word if word.isprintable() else _CONTROL.sub("", word)
         return _VARIABLE.sub(_masked, printable)
 
