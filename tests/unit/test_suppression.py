@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aiops_core.bus import Outgoing
 from aiops_core.inventory import Inventory
+from aiops_core.labels import labels_of
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyContext,
@@ -24,6 +25,7 @@ from aiops_core.testing import MemoryBus
 from aiops_core.watched import watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
+from correlation_service.silences import Silences
 from tests.conftest import NOON
 from tests.unit.test_correlation import POLICY, RULE, anomaly, own, with_policy
 from tests.unit.test_silences import silence
@@ -119,6 +121,48 @@ async def test_the_silences_of_the_bucket_are_known_before_the_first_anomaly():
     followed = watched_silences(bus, correlator.suppression.silences.replace)
     await Correlation(correlator, [followed]).recover(bus)
     assert hides(own(correlator, anomaly(1, "sw-1")))
+
+
+orders = st.lists(
+    st.builds(
+        lambda n, texts, start, length: silence(
+            *texts, id=f"s{n}", start=start, end=start + length
+        ),
+        st.integers(0, 99),
+        st.lists(
+            st.sampled_from(
+                [
+                    "device=sw-1",
+                    "device=~sw-[12]",
+                    "device!=sw-1",
+                    "service=app",
+                    "service=",
+                    "tag=new",
+                    "tag!~n.*",
+                    "anomaly_type=link_down",
+                ]
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        st.integers(-5, 5),
+        st.integers(1, 5),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.id,
+)
+
+
+@given(orders, st.sampled_from(["sw-1", "sw-2"]), st.sets(st.sampled_from(["new", "noise"])))
+def test_filing_silences_by_their_values_changes_nothing(orders, device, tags):
+    one = anomaly(1, device, "link_down", tags=tuple(tags), stages={"enrich": at(120)})
+    meant = [
+        order
+        for order in orders
+        if "active" in (order.state(one.ts), order.state(at(120))) and order.matches(labels_of(one))
+    ]
+    first = min(meant, key=lambda order: (order.start, order.id), default=None)
+    assert Silences(orders).hiding(one) == first
 
 
 # -- rules and maintenance ------------------------------------------------------------------------------
