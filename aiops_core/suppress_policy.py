@@ -7,14 +7,23 @@ from collections import Counter
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from aiops_core.labels import NAMES, is_label
 from aiops_core.models import Domain, Severity
 from aiops_core.policy import Policy, Section
 from aiops_core.silences import Matcher
 
+
+def _known_label(name: str) -> str:
+    if not is_label(name):
+        raise ValueError(f"there is no label {name}; there are {', '.join(NAMES)}")
+    return name
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Reason = Annotated[str, StringConstraints(min_length=1)]
+LabelName = Annotated[str, AfterValidator(_known_label)]
 SharedLabel = Literal["device", "host", "service", "domain", "anomaly_type", "detector"]
 ZERO = timedelta(0)
 
@@ -62,25 +71,17 @@ class Inhibition(Section):
     equal: tuple[SharedLabel, ...] = Field(min_length=1)
 
 
-class ShoreLink(Section):
-    """What may show because a link to the shore is away, wherever it is on the ship."""
-
-    anomaly_types: tuple[str, ...] = ()
-    services: tuple[str, ...] = Field((), description="globs, compared without case")
-
-
 class Outages(Section):
-    """What a known outage of a link explains.
+    """What a known outage of a link explains: *downstream* on the link itself and on what hangs on it;
+    *unknown_devices* on devices that the inventory does not know, so that nobody can tell what they need.
 
     *margin*: a link fails a little before the time that was foretold, and comes back a little later.
     """
 
     margin: timedelta = Field(ge=ZERO, le=timedelta(minutes=30))
     severity_at_most: Severity
-    downstream: tuple[str, ...] = Field(
-        description="anomaly types of the link and what hangs on it"
-    )
-    anywhere: ShoreLink
+    downstream: tuple[Match, ...]
+    unknown_devices: tuple[Match, ...]
 
 
 class SilenceLimits(Section):
@@ -89,7 +90,7 @@ class SilenceLimits(Section):
     longest: timedelta = Field(gt=ZERO, le=timedelta(days=90))
     most: int = Field(ge=1, le=5000)
     keep_expired: timedelta = Field(ge=ZERO)
-    not_alone: tuple[str, ...]
+    not_alone: tuple[LabelName, ...]
 
 
 class NeverSuppress(Section):

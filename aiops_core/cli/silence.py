@@ -29,6 +29,10 @@ Matchers = Annotated[
         help="All must hold; also LABEL!=VALUE, LABEL=~REGEX and LABEL!~REGEX.",
     ),
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
+ExpiringOption = Annotated[
+    str | None, typer.Option("--expiring", metavar="SPAN", help="Ending within 30m, 1h, …")
+]
 Until = Annotated[
     str | None, typer.Option("--until", metavar="TIME", help="When it ends, ISO 8601 with a zone.")
 ]
@@ -37,16 +41,28 @@ Until = Annotated[
 @app.callback()
 def silence(
     ctx: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
-    expiring: Annotated[
-        str | None, typer.Option("--expiring", metavar="SPAN", help="Ending within 30m, 1h, …")
-    ] = None,
+    everything: AllOption = False,
+    expiring: ExpiringOption = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hide anomalies on purpose, for a time; without a command list what is silenced."""
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _list(everything, expiring, api, as_json)
+
+
+@app.command("list")
+def list_(
+    everything: AllOption = False,
+    expiring: ExpiringOption = None,
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is silenced; the same as no command."""
+    _list(everything, expiring, api, as_json)
+
+
+def _list(everything: bool, expiring: str | None, api: str | None, as_json: bool) -> None:
     states = None if everything else ["active", "pending"]
     with Api.open(api) as calls:
         found = calls.get("/silences", state=states, expiring_within=expiring)["items"]

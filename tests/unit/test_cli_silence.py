@@ -86,11 +86,14 @@ def run(*words: str) -> Any:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["silence", *words])
 
 
-def test_the_list_asks_for_what_is_in_force_and_shows_what_it_hid(shore: Shore) -> None:
-    output = run().output
+@pytest.mark.parametrize("words", [(), ("list",)])
+def test_the_list_asks_for_what_is_in_force_and_shows_what_it_hid(
+    shore: Shore, words: tuple[str, ...]
+) -> None:
+    output = run(*words).output
     assert shore.asked == [("GET", "/api/v3/silences", "state=active&state=pending", None)]
-    for words in ("silence-1", "device=sw-[1] anomaly_type=~link_.*", "eto", "cable [deck 5]"):
-        assert words in output
+    for shown in ("silence-1", "device=sw-[1] anomaly_type=~link_.*", "eto", "cable [deck 5]"):
+        assert shown in output
     assert "in 5 h" in output and "12" in output and "3 h ago" in output
 
 

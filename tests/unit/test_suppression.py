@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops_core.bus import Outgoing
+from aiops_core.inventory import Inventory
+from aiops_core.labels import labels_of
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyContext,
@@ -23,6 +25,7 @@ from aiops_core.testing import MemoryBus
 from aiops_core.watched import watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
+from correlation_service.silences import Silences
 from tests.conftest import NOON
 from tests.unit.test_correlation import POLICY, RULE, anomaly, own, with_policy
 from tests.unit.test_silences import silence
@@ -118,6 +121,48 @@ async def test_the_silences_of_the_bucket_are_known_before_the_first_anomaly():
     followed = watched_silences(bus, correlator.suppression.silences.replace)
     await Correlation(correlator, [followed]).recover(bus)
     assert hides(own(correlator, anomaly(1, "sw-1")))
+
+
+orders = st.lists(
+    st.builds(
+        lambda n, texts, start, length: silence(
+            *texts, id=f"s{n}", start=start, end=start + length
+        ),
+        st.integers(0, 99),
+        st.lists(
+            st.sampled_from(
+                [
+                    "device=sw-1",
+                    "device=~sw-[12]",
+                    "device!=sw-1",
+                    "service=app",
+                    "service=",
+                    "tag=new",
+                    "tag!~n.*",
+                    "anomaly_type=link_down",
+                ]
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        st.integers(-5, 5),
+        st.integers(1, 5),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.id,
+)
+
+
+@given(orders, st.sampled_from(["sw-1", "sw-2"]), st.sets(st.sampled_from(["new", "noise"])))
+def test_filing_silences_by_their_values_changes_nothing(orders, device, tags):
+    one = anomaly(1, device, "link_down", tags=tuple(tags), stages={"enrich": at(120)})
+    meant = [
+        order
+        for order in orders
+        if "active" in (order.state(one.ts), order.state(at(120))) and order.matches(labels_of(one))
+    ]
+    first = min(meant, key=lambda order: (order.start, order.id), default=None)
+    assert Silences(orders).hiding(one) == first
 
 
 # -- rules and maintenance ------------------------------------------------------------------------------
@@ -375,7 +420,7 @@ def test_a_known_outage_hides_what_hangs_on_the_link_with_its_id_and_reason():
 
 
 def test_it_hides_the_loss_on_the_link_itself_however_severe():
-    lost = anomaly(1, "modem-1", "link_down", severity="critical")
+    lost = anomaly(1, "modem-1", "link_down", severity="critical", domain="comms")
     assert hides(own(during(), lost))
 
 
@@ -388,15 +433,34 @@ def test_what_does_not_hang_on_the_link_still_makes_an_incident():
     assert isinstance(own(during(), below(1, upstream=("sw-1",))), Incident)
 
 
-@pytest.mark.parametrize("fields", [{"kind": "signal_loss"}, {"service": "shore-sync"}])
-def test_what_only_the_shore_explains_is_hidden_wherever_it_shows(fields):
-    fields = {"kind": "service_error"} | fields
+SHORE = [{"domain": "comms"}, {"service": "shore-sync"}]
+
+
+@pytest.mark.parametrize("fields", SHORE)
+def test_what_only_the_shore_explains_is_hidden_on_a_device_that_nobody_knows(fields):
     assert hides(own(during(), anomaly(1, "unknown-7", **fields)))
+
+
+@pytest.mark.parametrize("fields", SHORE)
+def test_on_a_known_device_that_does_not_need_the_link_it_is_another_failure(fields):
+    known = AnomalyContext(device=Device(id="lband-1"))
+    assert not hides(own(during(), anomaly(1, "lband-1", context=known, **fields)))
+
+
+def test_the_inventory_knows_also_what_is_far_below_the_link():
+    chain = [Device(id="modem-1")] + [
+        Device(id=f"d{n}", upstream=(f"d{n - 1}" if n else "modem-1",)) for n in range(20)
+    ]
+    correlator = during()
+    correlator.use(Inventory(chain))
+    nearest = AnomalyContext(device=chain[-1], upstream=tuple(chain[-9:-1]))
+    assert hides(own(correlator, anomaly(1, "d19", "dns_failure", context=nearest)))
 
 
 def test_without_a_known_outage_it_is_an_incident():
     correlator = Correlator(POLICY)
-    facts = [own(correlator, a) for a in (below(1), anomaly(2, "modem-1", "signal_loss"))]
+    lost = anomaly(2, "modem-1", "signal_loss", domain="comms")
+    facts = [own(correlator, a) for a in (below(1), lost)]
     assert not any(map(hides, facts))
 
 

@@ -54,6 +54,7 @@ class Correlator:
         """Know the devices of the ship from now on."""
         self._inventory = inventory
         self._grouper.children_of = inventory.children_of
+        self.suppression.outages.upstream_of = inventory.upstream_of
 
     def handle(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
         """The facts that *anomaly* causes, its own first; none when it has been told before."""
