@@ -22,8 +22,8 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         watched_silences(context.bus, hides.silences.replace),
         watched_ship(context.bus, lambda ship: hides.outages.replace(ship.outages)),
     )
-    correlation = Correlation(correlator, followed)
     inventory = watched_inventory(context.bus, correlator.use)
+    correlation = Correlation(correlator, followed, inventory)
     yield Service(
         SERVICE,
         {

@@ -9,6 +9,7 @@ from typing import Any
 from aiops_core import metrics
 from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
+from aiops_core.inventory import Inventory
 from aiops_core.models import (
     BY_SUBJECT,
     AnomalyCleared,
@@ -38,10 +39,16 @@ LOAD_WITHIN = 5.0  # seconds, for one bucket
 
 
 class Correlation:
-    """*followed* is what people declare, which must be known before the first anomaly."""
+    """*followed* is what people declare, which must be known before the first anomaly; *inventory* as well,
+    if there is one."""
 
-    def __init__(self, correlator: Correlator, followed: Sequence[Watched[Any]] = ()) -> None:
-        self._correlator, self._followed = correlator, followed
+    def __init__(
+        self,
+        correlator: Correlator,
+        followed: Sequence[Watched[Any]] = (),
+        inventory: Watched[Inventory] | None = None,
+    ) -> None:
+        self._correlator, self._followed, self._inventory = correlator, followed, inventory
 
     async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
         facts = self._correlator.handle(anomaly)
@@ -73,6 +80,8 @@ class Correlation:
     async def recover(self, bus: Bus) -> None:
         """Learn what people have declared, and fold the facts of the longest time that can still matter
         before the newest of them."""
+        if self._inventory:
+            await self._inventory.load(LOAD_WITHIN)
         for one in self._followed:
             await one.load(LOAD_WITHIN)
             if not one.known:
