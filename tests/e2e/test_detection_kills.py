@@ -39,17 +39,17 @@ def often(tmp_path):
 
 
 @contextmanager
-def detection(nats_url, policies):
+def detection(nats_url, policies, **settings):
     """The service as a process; at the end it is killed."""
-    port = free_port()
-    where = {"NATS_URL": nats_url, "POLICIES": str(policies), "PROBE_PORT": str(port)}
+    port = settings.setdefault("PROBE_PORT", str(free_port()))
+    where = {"NATS_URL": nats_url, "POLICIES": str(policies), **settings}
     process = subprocess.Popen(
         [sys.executable, "-m", "anomaly_detection"],
         env=os.environ | {f"AIOPS_{name}": value for name, value in where.items()},
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for_port(port, 30)
+        wait_for_port(int(port), 30)
         yield process
     finally:
         process.kill()

@@ -180,6 +180,67 @@ class TestKills:
         assert len(ship.bus.buried) == 1
 
 
+def live(n, host="srv-1", **fields):
+    """A reading that arrived when it was taken, *n* seconds after some moment of today."""
+    at = START + n * SECOND
+    return sample(40, ts=at, stages={"ingest": at}, host=host, tracking_id=f"{host}-{n}", **fields)
+
+
+START = datetime.now(UTC) - timedelta(hours=1)
+QUIET = START + timedelta(minutes=30)
+
+
+class TestTicks:
+    """What the passing of time proves is told once too, whenever the kill comes."""
+
+    @contextlib.asynccontextmanager
+    async def silent(self):
+        """A sender that spoke for a minute, and a ship that knows it."""
+        ship = Ship([live(n) for n in range(60)])
+        await ship.publish(ship.messages)
+        async with ship.living():
+            await ship.idle()
+            yield ship
+
+    async def after(self, ship):
+        async with ship.living():
+            await turns(100)
+            return ship.keeper.tick(QUIET)
+
+    async def test_killed_before_anybody_published_it_it_is_told_again_with_the_same_id(self):
+        async with self.silent() as ship:
+            [told] = ship.keeper.tick(QUIET)
+        [again] = await self.after(ship)
+        assert told.message.detector == "gap"
+        assert again.id == told.id
+
+    async def test_a_snapshot_that_was_taken_in_between_does_not_swallow_it(self):
+        async with self.silent() as ship:
+            [told] = ship.keeper.tick(QUIET)
+            assert await ship.keeper.save()
+        [again] = await self.after(ship)
+        assert again.id == told.id
+        assert await self.after(ship) == [again]
+
+    async def test_long_after_it_was_told_it_is_not_told_any_more(self):
+        async with self.silent() as ship:
+            ship.keeper.tick(QUIET)
+            ship.keeper.tick(QUIET + timedelta(minutes=1))
+            assert await ship.keeper.save()
+        assert await self.after(ship) == []
+
+    async def test_the_end_follows_when_the_sender_speaks_again(self):
+        async with self.silent() as ship:
+            ship.keeper.tick(QUIET)
+            assert await ship.keeper.save()
+        async with ship.living():
+            back = live(1801)
+            await ship.publish([back])
+            await turns(100)
+        [cleared] = ship.bus.of(AnomalyCleared)
+        assert (cleared.detector, cleared.tracking_id) == ("gap", back.tracking_id)
+
+
 async def snapshot_of(ship):
     await ship.publish(ship.messages)
     async with ship.living():

@@ -27,8 +27,8 @@ def policy(*layers, polls=()):
     return DetectPolicy.model_validate(FIELDS | {"layers": named, "polls": list(polls)})
 
 
-def pattern_of(sender=SENDER, *layers):
-    return Layers(policy(*layers)).tuning(DetectorName.PATTERN, sender)
+def rate_of(sender=SENDER, *layers):
+    return Layers(policy(*layers)).tuning(DetectorName.RATE, sender)
 
 
 def off(**scope):
@@ -37,18 +37,18 @@ def off(**scope):
 
 class TestLayers:
     def test_without_any_everything_is_as_built(self):
-        assert pattern_of() == Tuning(enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None)
+        assert rate_of() == Tuning(enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None)
 
     def test_the_later_layer_wins_key_by_key(self):
         first = {"detectors": {"*": {"sensitivity": "low", "warm_up": "PT1H"}}}
-        later = {"detectors": {"pattern": {"sensitivity": "high"}}}
-        assert pattern_of(SENDER, first, later) == Tuning(
+        later = {"detectors": {"rate": {"sensitivity": "high"}}}
+        assert rate_of(SENDER, first, later) == Tuning(
             sensitivity=Sensitivity.HIGH, warm_up=timedelta(hours=1)
         )
 
     def test_within_a_layer_a_name_beats_the_star(self):
-        both = {"detectors": {"pattern": {"enabled": True}, "*": {"enabled": False}}}
-        assert pattern_of(SENDER, both).enabled
+        both = {"detectors": {"rate": {"enabled": True}, "*": {"enabled": False}}}
+        assert rate_of(SENDER, both).enabled
 
     @pytest.mark.parametrize(
         "scope",
@@ -61,14 +61,14 @@ class TestLayers:
         ],
     )
     def test_a_layer_fits_by_what_it_names(self, scope):
-        assert not pattern_of(SENDER, off(**scope)).enabled
+        assert not rate_of(SENDER, off(**scope)).enabled
 
     @pytest.mark.parametrize(
         "scope",
         [{"ships": ["t*"]}, {"services": ["web"]}, {"domains": ["net"]}, {"metrics": ["cpu*"]}],
     )
     def test_and_not_where_one_of_its_names_fails(self, scope):
-        assert pattern_of(SENDER, off(**{"hosts": ["srv-1"]} | scope)).enabled
+        assert rate_of(SENDER, off(**{"hosts": ["srv-1"]} | scope)).enabled
 
     def test_the_more_eager_the_less_unusual_something_must_be(self):
         low, normal, high = (Tuning(sensitivity=s).scale for s in Sensitivity)
@@ -87,6 +87,7 @@ class TestLayers:
         [
             ("metric: {enabled: false}}", "metrik: {enabled: false}}", "layers.1.detectors"),
             ("sensitivity: normal}", "sensitivity: extreme}", "layers.0.detectors.*.sensitivity"),
+            ('"*": {enabled: true,', "burst: {enabled: true,", "burst does not learn"),
             ("  - id: courses\n", "  - id: snr\n", "used twice: snr"),
         ],
     )
@@ -144,11 +145,9 @@ class TestShow:
         assert rows["domain"]["value"] == "security"
         assert rows["domain"]["source"] == line_of("  - {domain: security")
         assert rows["pattern.enabled"]["source"] == line_of("  - {id: everybody")
-        assert rows["pattern.warm_up"] == {
-            "key": "pattern.warm_up",
-            "value": "-",
-            "source": "built in",
-        }
+        assert "pattern.warm_up" not in rows
+        templates = DetectPolicy.load(ROOT / "policies").templates
+        assert rows["rate.warm_up"]["value"] == str(templates.rate.warm_up)
         assert rows["patterns.kernel-panic"]["source"] == line_of("  - id: kernel-panic")
 
     def test_a_metric_is_judged_by_its_limits_and_not_by_rules_about_lines(self):

@@ -12,6 +12,14 @@ from anomaly_detection.policy_layers import DetectorName
 
 RULES = {"patterns": "pattern", "bursts": "burst", "thresholds": "threshold"}  # who obeys them
 
+WARM_UPS = {
+    DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
+    DetectorName.RATE: ("templates", "rate", "warm_up"),
+    DetectorName.MIX: ("templates", "mix", "warm_up"),
+    DetectorName.SILENCE: ("templates", "silence", "warm_up"),
+    DetectorName.METRIC: ("metrics", "known_for"),
+}
+
 
 def explain(policy: DetectPolicy, about: Mapping[str, str]) -> Sequence[Setting]:
     """Domain, detectors and rules in force for whom *about* names, with their places."""
@@ -24,7 +32,7 @@ def explain(policy: DetectPolicy, about: Mapping[str, str]) -> Sequence[Setting]
     layers = Layers(policy)
     return [
         Setting("domain", layers.domain(sender).value, _place_of_domain(policy, sender)),
-        *_detectors(layers, sender),
+        *_detectors(policy, layers, sender),
         *_rules(policy, layers, sender),
     ]
 
@@ -39,10 +47,21 @@ def _place_of_domain(policy: DetectPolicy, sender: Sender) -> tuple[int | str, .
     return ("default_domain",)
 
 
-def _detectors(layers: Layers, sender: Sender) -> Iterator[Setting]:
+def _detectors(policy: DetectPolicy, layers: Layers, sender: Sender) -> Iterator[Setting]:
     for detector in DetectorName:
         for setting in layers.explain(detector, sender):
-            yield Setting(f"{detector}.{setting.key}", setting.value, setting.place)
+            if setting.key == "warm_up" and setting.value is None:
+                yield _own_warm_up(policy, detector)
+            else:
+                yield Setting(f"{detector}.{setting.key}", setting.value, setting.place)
+
+
+def _own_warm_up(policy: DetectPolicy, detector: DetectorName) -> Setting:
+    """What the detector's own section says, where no layer says more."""
+    place, value = WARM_UPS[detector], policy
+    for name in place:
+        value = getattr(value, name)
+    return Setting(f"{detector}.warm_up", value, place)
 
 
 def _rules(policy: DetectPolicy, layers: Layers, sender: Sender) -> Iterator[Setting]:

@@ -65,10 +65,11 @@ class Layers:
 
     def explain(self, detector: DetectorName, sender: Sender) -> list[Setting]:
         """Every setting of *detector* for *sender*, with its source."""
-        found = {key: Setting(key, value, None) for key, value in _DEFAULTS.items()}
+        has = _DEFAULTS if detector.learns else {"enabled": True}
+        found = {key: Setting(key, value, None) for key, value in has.items()}
         for place, tuned in self._chosen(detector, sender):
             for key, value in tuned:
-                if value is not None:
+                if value is not None and key in has:
                     found[key] = Setting(key, value, place)
         return list(found.values())
 

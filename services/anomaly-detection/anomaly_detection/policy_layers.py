@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from aiops_core.models import Domain, Text
 from aiops_core.policy import Section
@@ -31,6 +31,20 @@ class DetectorName(StrEnum):
     THRESHOLD = "threshold"
     METRIC = "metric"
     GAP = "gap"
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has a sensitivity and a warm-up; the others have rules that say it themselves."""
+        return self in _LEARN
+
+
+_LEARN = {
+    DetectorName.NEW_TEMPLATE,
+    DetectorName.RATE,
+    DetectorName.MIX,
+    DetectorName.SILENCE,
+    DetectorName.METRIC,
+}
 
 
 def _promql(query: str) -> str:
@@ -83,3 +97,11 @@ class Layer(Section):
     hosts: Globs = EVERYTHING
     metrics: Globs = EVERYTHING
     detectors: Annotated[Mapping[Literal["*"] | DetectorName, Tuned], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _have_an_effect(self) -> Self:
+        for name, tuned in self.detectors.items():
+            learns = name == "*" or DetectorName(name).learns
+            if not learns and (tuned.sensitivity or tuned.warm_up):
+                raise ValueError(f"{name} does not learn: it can only be enabled or not")
+        return self

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from aiops_core.bus import Outgoing
 from aiops_core.models import MESSAGES, Message, UtcDatetime
@@ -38,10 +39,9 @@ def reason(exc: Exception) -> str:
     return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
-class Position(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Position:
     """A place in the stream: the broker's *sequence*, and *at* when it stored that message."""
-
-    model_config = ConfigDict(frozen=True)
 
     sequence: int
     at: UtcDatetime

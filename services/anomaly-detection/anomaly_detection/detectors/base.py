@@ -161,23 +161,24 @@ class Lru(Generic[V]):
         return len(self._items)
 
     def get(self, key: Key, make: Callable[[], V]) -> V:
-        if self._image is not None and not self._image.over:
-            self._image.keep(key)
+        if self._image is not None:
+            self._keep(key)
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
         if len(self._items) >= self._most:
-            self._items.popitem(last=False)
+            oldest = next(iter(self._items))
+            self._keep(oldest)
+            del self._items[oldest]
         return self._items.setdefault(key, make())
 
     def put(self, key: Key, value: V) -> None:
+        self._keep(key)
         self._items.pop(key, None)
         self.get(key, lambda: value)
 
     def items(self) -> Sequence[tuple[Key, V]]:
-        if self._image is not None and not self._image.over:
-            for key in self._items:
-                self._image.keep(key)
+        self._keep(*self._items)
         return list(self._items.items())
 
     def image(self, how: TypeAdapter[V]) -> Iterator[Snapshot]:
@@ -186,6 +187,12 @@ class Lru(Generic[V]):
             self._items, lambda key, value: {json.dumps(key): how.dump_python(value, mode="json")}
         )
         return self._image.pieces()
+
+    def _keep(self, *keys: Key) -> None:
+        """The image that is being taken must not see what happens to them now."""
+        if self._image is not None and not self._image.over:
+            for key in keys:
+                self._image.keep(key)
 
     def dump(self, how: TypeAdapter[V]) -> Snapshot:
         return {

@@ -15,29 +15,30 @@ Dumped = dict[str, JsonValue]
 
 
 class Image(Generic[K, V]):
-    """What *items* are now. Who changes one of them must ``keep`` it first, until the image is ``over``."""
+    """What *items* are now. Until it is ``over``, who changes, adds or removes one must ``keep`` it first."""
 
     def __init__(self, items: Mapping[K, V], dump: Callable[[K, V], Dumped]) -> None:
-        self._left = dict(items)
-        self._order = list(reversed(self._left))  # the first is popped first
-        self._dump = dump
+        self._items, self._dump = items, dump
+        self._order = list(items)
+        self._order.reverse()  # the first is popped first
+        self._done: set[K] = set()  # written out, or newer than the image
         self._copied: Dumped = {}
         self.over = False
 
     def keep(self, key: K) -> None:
-        if key in self._left:
-            self._copied |= self._dump(key, self._left.pop(key))
+        self._copied |= self._taken(key)
 
     def pieces(self) -> Iterator[Dumped]:
         while self._order:
-            yield self._piece()
+            piece: Dumped = {}
+            for _ in range(min(PIECE, len(self._order))):
+                piece |= self._taken(self._order.pop())
+            yield piece
         self.over = True
         yield self._copied
 
-    def _piece(self) -> Dumped:
-        piece: Dumped = {}
-        for _ in range(min(PIECE, len(self._order))):
-            key = self._order.pop()
-            if key in self._left:
-                piece |= self._dump(key, self._left.pop(key))
-        return piece
+    def _taken(self, key: K) -> Dumped:
+        if key in self._done:
+            return {}
+        self._done.add(key)
+        return self._dump(key, self._items[key]) if key in self._items else {}
