@@ -83,11 +83,15 @@ def other_voyage(seed: int, faults: int = 4) -> Scenario:
 def _injections(rng: Random, ship: Ship, count: int) -> Iterator[Injection]:
     taken: set[str] = set()
     usual = [fault for fault in FAULTS.values() if fault.name not in ("slow_burn", "storm")]
+    attacked = False  # attackers share a few addresses: two of their attacks may well be one
     for fault in rng.choices(usual, k=3 * count):
+        if attacked and fault.name == "credential_attack":
+            continue
         roots = [device.id for device in ship.devices if device.type in fault.roots]
         root = rng.choice(roots)
         if root in taken or count == 0:
             continue
         taken |= {root, *ship.ancestors(root), *ship.descendants(root)}
         count -= 1
+        attacked |= fault.name == "credential_attack"
         yield Injection(fault.name, rng.uniform(3, 50), root, rng.uniform(0.6, 1.4) * _LASTING)

@@ -14,6 +14,7 @@ from anomaly_detection.detectors.learned import learned
 from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.pattern import PatternDetector
+from anomaly_detection.detectors.recovery import RecoveryDetector
 from anomaly_detection.gate import Gated
 from anomaly_detection.layers import SENDERS, Layers
 from anomaly_detection.policy import DetectPolicy
@@ -37,7 +38,11 @@ class LineWatch:
         level = LevelDetector(policy)
         self.burst = BurstDetector(policy.bursts, policy.series_kept)
         self._lines = Lines(policy.templates.kept)
-        self._rules = [Gated(self.burst, layers), Gated(PatternDetector(policy.patterns), layers)]
+        self._rules = [
+            Gated(self.burst, layers),
+            Gated(PatternDetector(policy.patterns), layers),
+            Gated(RecoveryDetector(policy.recoveries), layers),
+        ]
         self._level = Gated(level, layers)
         found = learned(policy, layers, self._lines, level.harmless)
         self._learned = [Gated(detector, layers) for detector in found]

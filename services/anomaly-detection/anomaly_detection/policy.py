@@ -81,6 +81,16 @@ class Burst(LineRule, Judgement):
         return self
 
 
+class Recovery(LineRule):
+    """Lines that say that anomalies of the types *clears* are over on their device; with *same_service*
+    only those of the service that says it. A group ``peer`` restricts it to that peer."""
+
+    levels: frozenset[Level] | None = frozenset({Level.DEBUG, Level.INFO, Level.WARNING})
+    clears: Annotated[tuple[Text, ...], Field(min_length=1)]
+    same_service: bool = False
+    says: Text
+
+
 class Harmless(LineRule):
     """Lines that are no anomaly although their level says so. Patterns still find them."""
 
@@ -130,6 +140,7 @@ class DetectPolicy(Policy):
     harmless: tuple[Harmless, ...]
     bursts: tuple[Burst, ...]
     patterns: tuple[Pattern, ...]
+    recoveries: tuple[Recovery, ...]
     templates: Templates
     metrics: Metrics
     gaps: Gaps
@@ -139,7 +150,7 @@ class DetectPolicy(Policy):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        rules = (*self.harmless, *self.bursts, *self.patterns, *self.thresholds)
+        rules = (*self.harmless, *self.bursts, *self.patterns, *self.recoveries, *self.thresholds)
         others = (*(layer.id for layer in self.layers), *(poll.name for poll in self.polls))
         ids = [*(rule.id for rule in rules), *others]
         twice = [id_ for id_, n in Counter(ids).items() if n > 1]

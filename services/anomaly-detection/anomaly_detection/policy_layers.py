@@ -23,6 +23,7 @@ class DetectorName(StrEnum):
 
     LEVEL = "level"
     PATTERN = "pattern"
+    RECOVERY = "recovery"
     BURST = "burst"
     NEW_TEMPLATE = "new_template"
     RATE = "rate"

@@ -136,11 +136,15 @@ class Linker:
         return spread <= self._policy.max_length
 
     def _cost(self, parent: Spot, child: Spot, distance: int) -> tuple[int, timedelta]:
+        """The nearer in time and graph, the better; like rather follows like."""
         rules, before = self._policy.propagation, child.first - parent.first
+        far = distance * rules.per_hop
+        if distance and parent.family == child.family:
+            far -= rules.like
         if -self._policy.lateness <= before <= rules.usual:
-            return FRESH, abs(before) + distance * rules.per_hop
+            return FRESH, abs(before) + far
         if before > rules.usual:
-            return OLDER, distance * rules.per_hop
+            return OLDER, far
         return LATE, -before
 
 

@@ -46,6 +46,7 @@ class Propagation(Section):
     per_hop: timedelta = Field(
         ge=timedelta(0)
     )  # what a dependency between them costs in comparison
+    like: timedelta = Field(ge=timedelta(0))  # what it is worth that both are of one family
     cause_lag: Positive  # a cause may be noticed so long after its symptoms
 
 

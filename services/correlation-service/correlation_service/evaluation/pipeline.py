@@ -6,30 +6,21 @@ import json
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from subprocess import PIPE, Popen
 from typing import IO
 
 from aiops_core.errors import Misconfigured
+from aiops_core.inventory import Inventory
 from aiops_core.models import BY_SUBJECT, AnomalyCleared, EnrichedAnomaly
 from aiops_core.offline import as_line
 from aiops_core.simulator import Run, Scenario, Truth
+from correlation_service.evaluation import judged
 
 STAGES = ("anomaly_detection.offline", "enrichment_service.offline")
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 LINGERING = 60.0  # s after the end of a fault in which a silence may still be its own
-
-
-@dataclass(frozen=True)
-class Played:
-    """What reached correlation, with the fault that each anomaly belongs to, and who failed."""
-
-    scenario: Scenario
-    messages: list[EnrichedAnomaly | AnomalyCleared]
-    faults: dict[str, str | None]  # anomaly id -> fault
-    roots: dict[str, str]
 
 
 class Pipeline:
@@ -38,22 +29,29 @@ class Pipeline:
     def __init__(self, into: IO[str], out: IO[str]) -> None:
         self._into, self._out = into, out
 
-    def play(self, scenario: Scenario) -> Played:
+    def play(self, scenario: Scenario) -> judged.Run:
+        """What of *scenario* reaches correlation."""
         run = Run(T0, "ship", scenario.name)
         truth: dict[str, Truth] = {}
-        feeding = threading.Thread(target=self._feed, args=(scenario, run, truth))
+        feeding = threading.Thread(target=self._feed, args=(scenario, run, truth), daemon=True)
         feeding.start()
         messages = list(self._read())
         feeding.join()
         anomalies = [m for m in messages if isinstance(m, EnrichedAnomaly)]
-        return Played(
-            scenario,
-            messages,
-            {a.anomaly_id: _fault_of(a, truth, scenario) for a in anomalies},
-            {one.id: one.root_device for one in scenario.episodes},
+        return judged.Run(
+            name=f"{scenario.name}, seed {scenario.seed}",
+            began=T0,
+            inventory=Inventory(scenario.ship.devices),
+            messages=messages,
+            fault_of={a.anomaly_id: _fault_of(a, truth, scenario) for a in anomalies},
+            faults=[judged.Span(e.id, e.root_device, e.start, e.end) for e in scenario.episodes],
         )
 
     def _feed(self, scenario: Scenario, run: Run, truth: dict[str, Truth]) -> None:
+        with suppress(BrokenPipeError):  # whoever reads the other end will know it
+            self._write(scenario, run, truth)
+
+    def _write(self, scenario: Scenario, run: Run, truth: dict[str, Truth]) -> None:
         devices = [device.model_dump(mode="json") for device in scenario.ship.devices]
         self._into.write(json.dumps({"begin": devices}) + "\n")
         for event in scenario:
@@ -103,7 +101,12 @@ def _chain(modules: Iterable[str]) -> Iterator[tuple[Popen[str], Popen[str]]]:
         yield stages[0], stages[-1]
     finally:
         for stage in stages:
-            for stream in (stage.stdin, stage.stdout):
-                if stream:
-                    stream.close()
-            stage.wait(10)
+            _close(stage)
+
+
+def _close(stage: Popen[str]) -> None:
+    for stream in (stage.stdin, stage.stdout):
+        if stream:
+            with suppress(BrokenPipeError):  # it has ended before, and said why
+                stream.close()
+    stage.wait(10)

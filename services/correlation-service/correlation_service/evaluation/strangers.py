@@ -14,6 +14,7 @@ from random import Random
 
 from aiops_core.inventory import Inventory
 from aiops_core.models import AnomalyContext, Device, Domain, EnrichedAnomaly, Severity
+from correlation_service.evaluation.judged import Run, Span
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 SYLLABLES = ("ka", "ro", "mi", "tel", "zan", "ux", "pel", "dor", "ven", "qi")
@@ -30,21 +31,8 @@ class Fault:
     silent: bool = False  # the device that failed cannot say so
 
 
-@dataclass(frozen=True)
-class Run:
-    """What happened, and the anomalies of it in the order in which they arrive."""
-
-    name: str
-    inventory: Inventory
-    faults: Sequence[Fault]
-    anomalies: Sequence[tuple[EnrichedAnomaly, str | None]]  # with the fault that caused it
-
-    @property
-    def roots(self) -> dict[str, str]:
-        return {fault.id: fault.root for fault in self.faults}
-
-
 def run(seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: float = 0.15) -> Run:
+    """*noise* is a number of anomalies, *silent* the share of failed devices that say nothing."""
     rng = Random(f"stranger:{seed}")
     inventory = graph(rng, devices)
     chosen = list(_faults(rng, inventory, faults, silent))
@@ -52,7 +40,14 @@ def run(seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: f
     found += [(_noise(rng, inventory, n), None) for n in range(noise)]
     late = {id(a): a.ts + timedelta(seconds=rng.uniform(0, 3)) for a, _ in found}
     found.sort(key=lambda pair: late[id(pair[0])])
-    return Run(f"stranger {seed}", inventory, chosen, found)
+    return Run(
+        name=f"strange ship, seed {seed}",
+        began=T0,
+        inventory=inventory,
+        messages=[anomaly for anomaly, _ in found],
+        fault_of={anomaly.anomaly_id: fault for anomaly, fault in found},
+        faults=[Span(f.id, f.root, f.start, f.start + f.length) for f in chosen],
+    )
 
 
 def graph(rng: Random, devices: int) -> Inventory:
