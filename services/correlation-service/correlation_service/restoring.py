@@ -94,10 +94,7 @@ class Restorer:
     def _moved(self, episode: Episode, member: Evidence) -> bool:
         """Whether *member* came with its spot from another episode, or is there already."""
         for spot in self._windows.of_kind(_kind(episode, member)):
-            kept = spot.members or ()
-            at = next((n for n, m in enumerate(kept) if m.anomaly_id == member.anomaly_id), None)
-            if at is not None and spot.members is not None:
-                spot.members[at] = member
+            if spot.members is not None and spot.members.replace(member):
                 if spot.episode is not episode:
                     self._windows.move(spot, episode)
                     self._unite(spot)

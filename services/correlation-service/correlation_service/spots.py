@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiops_core.models import Evidence, Severity
+from correlation_service.kept import Kept
 from correlation_service.policy import Grouping
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Spot:
         default_factory=dict
     )  # and the anomaly that showed it first
     parts: dict[Part, Course] = field(default_factory=dict)
-    members: list[Evidence] | None = field(default_factory=list)
+    members: Kept | None = field(default_factory=Kept)
 
     @property
     def first(self) -> datetime:
@@ -180,9 +181,13 @@ class Spot:
             mine.worst = max(mine.worst, course.worst)
             mine.last = max(mine.last, course.last)
             mine.cleared = max(filter(None, (mine.cleared, course.cleared)), default=None)
-        both = [*(self.members or ()), *(other.members or ())]
-        movable = self.members is not None and other.members is not None and len(both) <= most
-        self.members = both if movable else None
+        self.members = self._kept_with(other, most)
+
+    def _kept_with(self, other: Spot, most: int) -> Kept | None:
+        if self.members is None or other.members is None:
+            return None
+        fits = len(self.members) + len(other.members) <= most
+        return Kept([*self.members, *other.members]) if fits else None
 
 
 def earliest(spots: Iterable[Spot]) -> Spot:
