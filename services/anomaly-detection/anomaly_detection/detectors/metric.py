@@ -62,7 +62,7 @@ class MetricDetector(Memoryless):
         seen = _newest(series, numbers)
         self.score = score(seen.ratio / (1 + settings.margin))
         new = self.score >= TOLD and series.known(settings.readings, settings.known_for)
-        findings = self._tell(entry, settings, series, seen, new)
+        findings = self._tell(entry, settings, series, numbers, seen if new else None)
         if not new or series.episode.accepted:
             _learn(entry, series, numbers, entry.value - before)
         for view, number in numbers.items():
@@ -82,13 +82,20 @@ class MetricDetector(Memoryless):
         self.state.load(_SERIES, state)
 
     def _tell(
-        self, sample: MetricSample, settings: Metrics, series: Series, seen: Seen, new: bool
+        self,
+        sample: MetricSample,
+        settings: Metrics,
+        series: Series,
+        numbers: Mapping[View, float],
+        seen: Seen | None,
     ) -> Sequence[Finding]:
-        """Begin, go on with or end the episode."""
+        """Begin, go on with or end the episode; *seen* is what is new, if anything is."""
         episode = series.episode
-        if new:
-            _go_on(sample, settings, series, seen)
-            return () if episode.started else (self._begin(sample, settings, series, seen),)
+        if seen:
+            _go_on(sample, settings, series)
+            if episode.started or not _untold(series, numbers, 1 + settings.margin):
+                return ()
+            return (self._begin(sample, settings, series, seen),)
         episode.row = 0
         if not episode.started or series.now.readings - episode.new_at < CALM:
             return ()
@@ -168,14 +175,23 @@ def _learn(
         series.records[view].learn(number)
 
 
-def _go_on(sample: MetricSample, settings: Metrics, series: Series, seen: Seen) -> None:
+def _untold(series: Series, numbers: Mapping[View, float], asked: float) -> bool:
+    """Whether anything is farther than what was told of late."""
+    asked *= series.haste()
+    return any(
+        series.records[view].ratio(number, told=True) >= asked for view, number in numbers.items()
+    )
+
+
+def _go_on(sample: MetricSample, settings: Metrics, series: Series) -> None:
     episode = series.episode
     if episode.row == 0:
         episode.row_began = series.seen
     episode.row += 1
     episode.new_at = series.now.readings
-    if seen.ratio > episode.ratio:
-        episode.ratio, episode.peak = seen.ratio, sample.value
+    away = abs(sample.value - series.records[View.VALUE].centre)
+    if away >= episode.away:
+        episode.away, episode.peak = away, sample.value
     lasted = series.seen - episode.row_began
     if episode.row > settings.accept_readings and lasted > settings.accept_after.total_seconds():
         episode.accepted = 1

@@ -28,8 +28,8 @@ class Episode:
     started: float = 0.0
     view: int = 0
     above: int = 0
-    peak: float = 0.0  # the reading that was farthest away
-    ratio: float = 0.0  # of that one
+    peak: float = 0.0  # the reading that was farthest from the centre
+    away: float = 0.0  # how far that was
     new_at: int = 0  # the reading that was new last
     row: int = 0  # new readings in a row
     row_began: float = 0.0
@@ -83,7 +83,7 @@ class Series:
     def pack(self) -> str:
         """All of it as text, exactly."""
         numbers = [self.first, self.seen, self.interval, self.season.total]
-        numbers += [float(x) for part in self._parts() for x in _numbers(part)]
+        numbers += [getattr(part, name) for part in self._parts() for name in _numbers(part)]
         head = struct.pack(f"<bi{len(numbers)}d", self.season.hour, self.season.samples, *numbers)
         data = head + self.season.days.tobytes() + self.season.means.tobytes()
         return base64.b64encode(data).decode("ascii")
@@ -92,7 +92,7 @@ class Series:
     def unpack(cls, text: str) -> Self:
         """What ``pack`` wrote; raises ValueError when it is something else."""
         series = cls()
-        count = 4 + sum(len(fields(part)) for part in series._parts())
+        count = 4 + sum(len(_numbers(part)) for part in series._parts())
         layout = struct.Struct(f"<bi{count}d{HOURS}s{4 * HOURS}s")
         try:
             hour, samples, *numbers, days, means = layout.unpack(base64.b64decode(text))
@@ -102,17 +102,18 @@ class Series:
         series.season = Season(array("f", means), array("B", days), hour, total, samples)
         rest = iter(numbers[4:])
         for part in series._parts():
-            for each in fields(part):
-                kind = type(getattr(part, each.name))
-                setattr(part, each.name, kind(next(rest)))
+            for name in _numbers(part):
+                setattr(part, name, type(getattr(part, name))(next(rest)))
         return series
 
     def _parts(self) -> tuple[Any, ...]:
-        return (self.now, self.episode, *self.records)
+        sides = [side for record in self.records for side in (record.above, record.below)]
+        return (self.now, self.episode, *self.records, *sides)
 
 
-def _numbers(part: Any) -> list[float]:
-    return [getattr(part, each.name) for each in fields(part)]
+def _numbers(part: Any) -> list[str]:
+    """The fields of *part* that are numbers."""
+    return [each.name for each in fields(part) if each.type in ("int", "float")]
 
 
 def moment(seconds: float) -> datetime:

@@ -17,6 +17,7 @@ SHORT = 0.3  # weight of a reading in the mean of about the last 5
 MEAN = 0.1  # of about the last 20
 SLOW = 0.02  # of about the last 100
 USUAL = 0.001  # of about the last 2,000
+SETTLED = 10  # readings after a gap until a mean is one
 SMOOTH = 0.02  # of the usual roughness: what is smoother than that is all the same
 ONE_WAY = 0.01  # of the steps against the others: a counter, whose value is always new
 
@@ -35,6 +36,7 @@ class Now:
     """A series of late, in its own unit."""
 
     readings: int = 0
+    unbroken: int = 0  # readings since the last gap
     last: float = 0.0
     short: float = 0.0
     mean: float = 0.0
@@ -49,22 +51,33 @@ class Now:
         if self.readings == 0:
             self.slow = x
         self.last = self.short = self.mean = x
+        self.unbroken = 0
 
     def look(self, x: float, at: datetime, season: Season) -> dict[View, float]:
         """Every number that there is, and move on to *x*."""
         step, before = x - self.last, self.short
         self.readings += 1
+        self.unbroken += 1
         self.ups += step > 0
         self.downs += step < 0
         self.last = x
         self.short += SHORT * (x - self.short)
         self.mean += MEAN * (x - self.mean)
         self.rough += MEAN * (abs(step) - self.rough)
-        seen = {View.JUMP: x - before, View.SHIFT: self.mean - self.slow}
+        both_ways = min(self.ups, self.downs) >= ONE_WAY * max(self.ups, self.downs)
+        seen = {View.VALUE: x} if both_ways else {}
+        if self.unbroken > 1:
+            seen[View.JUMP] = x - before
+        if self.unbroken >= SETTLED:
+            seen |= self._means(at, season, both_ways)
+        return seen
+
+    def _means(self, at: datetime, season: Season, both_ways: bool) -> dict[View, float]:
+        seen = {View.SHIFT: self.mean - self.slow}
         if (smooth := self.rough + SMOOTH * self.usual_rough) > 0:
             seen[View.NOISE] = math.log(smooth)
-        if min(self.ups, self.downs) >= ONE_WAY * max(self.ups, self.downs):
-            seen |= {View.VALUE: x, View.MEAN: self.mean}
+        if both_ways:
+            seen[View.MEAN] = self.mean
             if (usual := season.usual(at)) is not None:
                 seen[View.SEASON] = self.mean - usual
         return seen

@@ -159,12 +159,15 @@ def _series(path: Path, name: str, labels: Mapping[str, Sequence[tuple[str, str]
         values = [float(row["value"]) for row in rows]
     except (KeyError, TypeError, ValueError) as exc:
         raise Misconfigured(f"{path}: expected are columns timestamp and value: {exc!r}") from exc
-    windows = [_rows(times, _time(first), _time(last)) for first, last in labels[name]]
+    windows = [_rows(path, times, first, last) for first, last in labels[name]]
     return Series(name, times, values, windows)
 
 
-def _rows(times: Sequence[datetime], first: datetime, last: datetime) -> tuple[int, int]:
-    inside = [row for row, at in enumerate(times) if first <= at <= last]
+def _rows(path: Path, times: Sequence[datetime], first: str, last: str) -> tuple[int, int]:
+    start, end = _time(first), _time(last)
+    inside = [row for row, at in enumerate(times) if start <= at <= end]
+    if not inside:
+        raise Misconfigured(f"{path}: has no row in its window from {first} to {last}")
     return inside[0], inside[-1]
 
 
