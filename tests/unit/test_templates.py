@@ -1,6 +1,7 @@
 """Log lines become templates: what is masked, what is learned, what an id promises."""
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -139,6 +140,18 @@ class TestIds:
         sightings = [miner.learn(f"mail box of {user} is nearly full") for user in USERS]
         assert len({sighting.group for sighting in sightings}) == 1
 
+    def test_a_statement_of_many_values_is_found_when_a_crowd_of_its_lines_is_known(self):
+        """Three of nine words vary: too many to be alike at first, and no word comes twice."""
+        rng = Random(1)
+
+        def word():
+            return "".join(rng.choices("abcdefgh", k=9))
+
+        miner = Miner(1000)
+        lines = [f"{word()} is at {word()} with {word()} of its crew" for _ in range(400)]
+        assert sum(miner.learn(line).new for line in lines) < 40
+        assert len(set(texts(lines[-100:], miner))) < 40
+
     def test_exceptions_are_never_joined(self):
         kinds = ["java.io.IOException", "java.net.ConnectException", "a.b.TimeoutError"]
         lines = [f"{kind}: call of backup failed" for kind in kinds]
@@ -170,6 +183,15 @@ class TestMemory:
         assert sum(map(len, miner.image())) <= 16
         assert not miner.learn("always here").new
         assert miner.learn("a").new
+
+    def test_lines_of_random_words_are_forgotten_with_all_that_was_known_of_them(self):
+        rng = Random(1)
+        miner = Miner(100)
+        for _ in range(1000):
+            miner.learn(" ".join("".join(rng.choices("abcdef", k=6)) for _ in range(7)))
+        known = {number for numbers in miner._tree._having.values() for number in numbers}
+        assert known == set(miner._groups)
+        assert len(miner._memo) <= len(known) <= 100
 
     @given(st.lists(st.sampled_from([
         *(f"mail box of {user} is nearly full" for user in USERS),

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from operator import eq
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from drain3.drain import Drain, LogCluster
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, Group, cut, is_name
+from anomaly_detection.templates.groups import OPEN, Group, cut
 from anomaly_detection.templates.masking import Words, phrases
+from anomaly_detection.templates.tree import Tree
 
-ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
 PART = 100  # groups that are written out at once
 MEMO = 20_000  # lines without their numbers, of which the template is remembered
 
@@ -49,28 +47,6 @@ def template_id(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-class _Tree(Drain):  # type: ignore[misc]  # drain3 has no types
-    """Drain, for which a place that others have opened already is no difference, within bounds."""
-
-    def get_seq_distance(
-        self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool
-    ) -> tuple[float, int]:
-        """The share of places where a line fits the group, and how many are open, as a handicap.
-
-        At least half of the words must be the group's own, so that it cannot open place by place until
-        everything fits. Of groups that fit equally well Drain takes the one with the higher second
-        number: here the one with fewer open places, so that a line stays where it was.
-        """
-        if not seq1:
-            return 1.0, 0
-        equal = sum(map(eq, seq1, seq2))
-        open_ = seq1.count(OPEN)
-        if 2 * equal < len(seq1):
-            return 0.0, -open_
-        named = sum(a != b and is_name(a) and is_name(b) for a, b in zip(seq1, seq2, strict=True))
-        return (equal + open_ + named) / len(seq1), -open_
-
-
 class Miner:
     """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once."""
 
@@ -80,7 +56,7 @@ class Miner:
         self._memo: dict[str, tuple[Template, Group]] = {}
         self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
         self._groups: dict[int, Group] = {}
-        self._drain: Any = None  # made of the groups when it is needed
+        self._tree: Tree | None = None  # made of the groups when it is needed
         self._lines = 0
 
     def learn(self, line: str) -> Sighting:
@@ -106,7 +82,7 @@ class Miner:
         for number, known in state.items():
             group = self._groups[int(number)] = _GROUP.validate_python(known)
             self._lines = max(self._lines, group.used)
-        self._drain = None
+        self._tree = None
         self._recall_nothing()
 
     def _study(self, words: str) -> Sighting:
@@ -120,10 +96,10 @@ class Miner:
 
     def _place(self, pieces: list[str]) -> tuple[Group, bool]:
         """The group of a line. A change of groups voids what is remembered of lines as long."""
-        self._drain = self._drain or _tree(self._groups)
-        cluster, change = self._drain.add_log_message(" ".join(pieces))
+        tree = self._tree = self._tree or _tree(self._groups)
+        cluster, change = tree.add_log_message(" ".join(pieces))
         if change == "cluster_created":
-            return self._begin(cluster.cluster_id, pieces), True
+            return self._begin(tree, cluster.cluster_id, pieces), True
         group = self._groups[cluster.cluster_id]
         tokens = enumerate(cluster.log_template_tokens)
         proved = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
@@ -131,12 +107,12 @@ class Miner:
             self._recall_none_of(len(pieces))
         return group, False
 
-    def _begin(self, number: int, pieces: list[str]) -> Group:
+    def _begin(self, tree: Tree, number: int, pieces: list[str]) -> Group:
         id_ = template_id("".join(pieces))
         group = self._groups[number] = Group(pieces, id_, used=self._lines)
         self._recall_none_of(len(pieces))
         if len(self._groups) > self._most:
-            self._forget()
+            self._forget(tree)
         return group
 
     def _remember(self, words: str, length: int, known: tuple[Template, Group]) -> None:
@@ -153,11 +129,11 @@ class Miner:
         self._memo.clear()
         self._of_length.clear()
 
-    def _forget(self) -> None:
+    def _forget(self, tree: Tree) -> None:
         oldest = sorted(self._groups, key=lambda number: self._groups[number].used)
         for number in oldest[: max(1, self._most // 8)]:
-            del self._groups[number]
-            del self._drain.id_to_cluster[number]
+            pieces = self._groups.pop(number).pieces
+            tree.forget(number, pieces)
         self._recall_nothing()
 
 
@@ -165,12 +141,9 @@ def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
     return {str(number): _GROUP.dump_python(group, mode="json") for number, group in held}
 
 
-def _tree(groups: Mapping[int, Group]) -> Any:
+def _tree(groups: Mapping[int, Group]) -> Tree:
     """Drain as if it had seen the lines of *groups*; it prefers older groups to younger ones."""
-    drain = _Tree(depth=3, sim_th=ALIKE, param_str=OPEN, parametrize_numeric_tokens=False)
+    tree = Tree()
     for number in sorted(groups):
-        cluster = LogCluster(groups[number].tokens(), number)
-        drain.id_to_cluster[number] = cluster
-        drain.add_seq_to_prefix_tree(drain.root_node, cluster)
-        drain.clusters_counter = number
-    return drain
+        tree.restore(number, groups[number].tokens())
+    return tree
