@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections import deque
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from aiops_core.models import (
+    AnomalyCleared,
     EnrichedAnomaly,
     IncidentCleared,
     IncidentUpdated,
@@ -20,7 +22,7 @@ from correlation_service.correlator import Correlator
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.what_if.compare import Diff, compare
 from correlation_service.what_if.recorded import PAGE, STEP, pages, read
-from correlation_service.what_if.replay import Outcome, Replay
+from correlation_service.what_if.replay import Outcome, Replay, in_order
 from correlation_service.what_if.report import EXAMPLES, report
 from tests.conftest import NOON, ROOT
 from tests.incident_cases import created, evidence
@@ -120,6 +122,34 @@ def test_time_passes_between_recorded_anomalies():
     """An incident that has expired meanwhile does not absorb what comes after it."""
     found = outcome([anomaly(0), anomaly(7200)], policy())
     assert len(found.incidents) == 2
+
+
+def test_recoveries_take_part_where_they_came():
+    anomalies = [anomaly(n) for n in (0, 10, 20)]
+    over = [cleared(5), cleared(15), cleared(99)]
+    waiting = deque(over)
+    fed = list(in_order(anomalies, waiting))
+    assert fed == [anomalies[0], over[0], anomalies[1], over[1], anomalies[2]]
+    assert list(waiting) == over[2:]
+    replay = Replay(Correlator(policy()))
+    for message in fed:
+        replay.feed(message)
+    assert len(replay.outcome.place) == 3
+
+
+def cleared(n: float) -> AnomalyCleared:
+    at = NOON + timedelta(seconds=n)
+    return AnomalyCleared(
+        tracking_id=f"c{n}",
+        ship_id="s1",
+        ts=at,
+        stages={"replayed": at},
+        device_id="srv-1",
+        host="srv-1",
+        anomaly_types=("service_error",),
+        detector="recovery",
+        reason="it answers again",
+    )
 
 
 def test_members_that_a_merge_moves_leave_the_absorbed_incident_which_is_none_any_more():

@@ -57,16 +57,17 @@ class Usage:
 
 
 class Meter:
-    """What each of *pids* used between construction and ``read``."""
+    """What each of *pids* used between construction and ``read``; nothing is told of one that ended."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._before = {name: _cpu(p) for name, p in self._processes.items()}
 
     def read(self, seconds: float) -> dict[str, Usage]:
+        alive = {name: p for name, p in self._processes.items() if p.is_running()}
         return {
             name: Usage((_cpu(p) - self._before[name]) / seconds, p.memory_info().rss / 2**20)
-            for name, p in self._processes.items()
+            for name, p in alive.items()
         }
 
 

@@ -42,7 +42,7 @@ async def bench(plan: Plan, *, rate: float, seconds: float, say: Say) -> Pipelin
     say(f"raw relay, {rate:g} messages/s for {seconds:g} s")
     relayed = await limit(plan, HOPS, rate=rate, count=count, share=1.0)
     say("starting the fleet")
-    async with running(plan) as parts:
+    async with running(plan, say) as parts:
         load = Anomalies(count, rate)
         began = utc_now()
         await load_inventory(plan.api_url, graph(load.devices).devices)

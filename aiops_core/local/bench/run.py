@@ -76,7 +76,7 @@ async def bench(plan: Plan, *, rate: float, seconds: float, share: float, say: S
     say(f"raw relay, {SATURATION} lines as fast as accepted")
     saturated_limit = await _limit(plan, None, SATURATION, share)
     say("starting the fleet")
-    async with running(plan) as parts:
+    async with running(plan, say) as parts:
         await measure(parts, Load(WARM_UP, rate, share))
         say(f"fleet, {rate:g} lines/s for {seconds:g} s")
         steady = await measure(parts, Load(count, rate, share))
@@ -102,9 +102,10 @@ async def limit(
 
 
 @contextlib.asynccontextmanager
-async def running(plan: Plan) -> AsyncIterator[Parts]:
+async def running(plan: Plan, say: Say = lambda line: None) -> AsyncIterator[Parts]:
+    """A fleet that is ready; *say* hears of members that die."""
     settings = settings_of(plan)
-    async with Fleet(plan) as fleet, ClickHouse.open(settings.clickhouse_url) as store:
+    async with Fleet(plan, say=say) as fleet, ClickHouse.open(settings.clickhouse_url) as store:
         await fleet.ready(within=60)
         yield Parts(fleet, settings, store)
 

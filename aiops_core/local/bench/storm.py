@@ -102,7 +102,7 @@ async def _places(store: ClickHouse, ship_id: str) -> dict[str, set[str]]:
 
 async def bench(plan: Plan, *, total: int, rate: float, say: Say) -> Raged:
     say("starting the fleet")
-    async with running(plan) as parts:
+    async with running(plan, say) as parts:
         say(f"{total} anomalies at {rate:g}/s, {EVERY - 1} of {EVERY} from one device")
         return await rage(parts, Storm(total, rate))
 

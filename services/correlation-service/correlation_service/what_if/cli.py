@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import deque
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +19,12 @@ from aiops_core.errors import Misconfigured
 from aiops_core.runtime import utc_now
 from aiops_core.settings import Settings
 from aiops_core.spans import span_of
-from correlation_service.correlator import Correlator
+from aiops_core.utils import StructuredLogger
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.what_if import recorded
 from correlation_service.what_if.compare import Diff, compare
-from correlation_service.what_if.replay import Decider, Replay
+from correlation_service.what_if.known import known
+from correlation_service.what_if.replay import Replay, in_order
 from correlation_service.what_if.report import report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,14 +43,14 @@ def diff(
 ) -> None:
     """Show which incidents other correlation policies would have made; nothing is changed.
 
-    Recorded anomalies pass through both policies as they arrived. What operators closed, and silences
-    that stood then, are left out on both sides.
+    Recorded anomalies pass through both policies as they arrived, with the devices, silences and
+    outages that are known now. What operators closed by hand is left out on both sides.
     """
     settings = Settings.read()
     policy_now = CorrelatePolicy.load(policies or settings.policies)
     policy_new = CorrelatePolicy.load(new)
-    deciders = Correlator(policy_now), Correlator(policy_new)
-    found = asyncio.run(_difference(settings.clickhouse_url, _span(since), *deciders))
+    StructuredLogger.configure("error")
+    found = asyncio.run(_difference(settings, _span(since), policy_now, policy_new))
     if as_json:
         return emit_json(dataclasses.asdict(found))
     screen = console()
@@ -63,16 +65,22 @@ def _span(text: str) -> timedelta:
     return span
 
 
-async def _difference(url: str, since: timedelta, now: Decider, new: Decider) -> Diff:
-    """Both deciders' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse."""
-    before, after = Replay(now), Replay(new)
-    async with ClickHouse.open(url, threads=1) as store:
-        found = await recorded.pages(store, utc_now() - since)
+async def _difference(
+    settings: Settings, span: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
+) -> Diff:
+    """Both policies' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse
+    or NATS."""
+    since = utc_now() - span
+    facts = await known(settings, since)
+    before, after = Replay(facts.correlator(now)), Replay(facts.correlator(new))
+    recoveries = deque(facts.recoveries)
+    async with ClickHouse.open(settings.clickhouse_url, threads=1) as store:
+        found = await recorded.pages(store, since)
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("anomalies", total=found.total)
             async for page in recorded.read(store, found):
-                for anomaly in page:
-                    before.feed(anomaly)
-                    after.feed(anomaly)
+                for message in in_order(page, recoveries):
+                    before.feed(message)
+                    after.feed(message)
                 bar.update(task, advance=len(page))
     return compare(before.outcome, after.outcome)

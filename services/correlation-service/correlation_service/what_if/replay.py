@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from aiops_core.models import (
+    AnomalyCleared,
     AnomalySuppressed,
     EnrichedAnomaly,
     Evidence,
@@ -27,6 +29,8 @@ class Decider(Protocol):
     """The public surface of ``Correlator``."""
 
     def handle(self, anomaly: EnrichedAnomaly, /) -> Facts: ...
+
+    def recover(self, cleared: AnomalyCleared, /) -> Facts: ...
 
     def expire(self, now: datetime, /) -> Iterable[Message]: ...
 
@@ -98,16 +102,34 @@ class Replay:
         self._decider = decider
         self._ticked: datetime | None = None
 
-    def feed(self, anomaly: EnrichedAnomaly) -> None:
-        now = max(anomaly.stages.values(), default=anomaly.ts)
+    def feed(self, message: EnrichedAnomaly | AnomalyCleared) -> None:
+        now = arrival(message)
         if self._ticked is None or now - self._ticked >= TICK:
             self._learn(self._decider.expire(now))
             self._ticked = now
-        self._learn(self._decider.handle(anomaly))
+        if isinstance(message, AnomalyCleared):
+            self._learn(self._decider.recover(message))
+        else:
+            self._learn(self._decider.handle(message))
 
     def _learn(self, facts: Facts) -> None:
         for fact in facts_of(facts):
             self.outcome.learn(fact)
+
+
+def arrival(message: Message) -> datetime:
+    """When *message* reached correlation: its newest stage."""
+    return max(message.stages.values(), default=message.ts)
+
+
+def in_order(
+    page: Iterable[EnrichedAnomaly], recoveries: deque[AnomalyCleared]
+) -> Iterator[EnrichedAnomaly | AnomalyCleared]:
+    """*page*, and of *recoveries* those that came before its last, each where it came."""
+    for anomaly in page:
+        while recoveries and arrival(recoveries[0]) <= arrival(anomaly):
+            yield recoveries.popleft()
+        yield anomaly
 
 
 def facts_of(facts: Facts) -> Iterable[Message]:
