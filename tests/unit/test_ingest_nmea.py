@@ -185,6 +185,12 @@ class TestTimes:
         assert sum(sent) == 5
 
 
+class TestSatellites:
+    def test_a_converter_that_does_not_know_how_many_says_none_although_there_is_a_fix(self):
+        assert "gps_satellites" not in measured(gga(0, satellites=0))
+        assert measured(gga(0, quality=0, satellites=0))["gps_satellites"] == 0
+
+
 class TestPosition:
     def test_a_ship_under_way_implies_its_speed(self):
         found = measured(RMC, gga(60, "5222.5215"))  # 0.2 nautical miles in a minute
@@ -247,7 +253,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "readings"),
         [
-            ("gofree-merrimac.log", 3116),
+            ("gofree-merrimac.log", 2974),
             ("gps.log", 13216),
             ("n2kd-183-merrimac.log", 688),
             ("nais400-merrimac.log", 183),

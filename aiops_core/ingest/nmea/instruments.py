@@ -35,7 +35,9 @@ def _fix(fields: Fields, quality: float | None) -> Measured:
     gps = Collected(GPS)
     quality = DIFFERENTIAL if quality == SBAS_IN_OEM else quality
     gps.add("gps_fix_quality", quality)
-    gps.add("gps_satellites", fields.number("numSV"), "satellites")
+    satellites = fields.number("numSV")
+    if satellites or not quality:  # a fix of none is a converter that does not know how many
+        gps.add("gps_satellites", satellites, "satellites")
     gps.add("hdop", fields.number("HDOP"))
     return gps.measured(position(fields) if quality else None)
 
