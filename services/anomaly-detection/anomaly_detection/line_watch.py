@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Ended, Finding, worst
+from anomaly_detection.detectors.base import Ended, Finding, Verdict, worst
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.learned import learned
 from anomaly_detection.detectors.level import LevelDetector
@@ -55,7 +55,7 @@ class LineWatch:
         found: list[Finding] = []
         for observe in judges.rules:
             found += observe(line)
-        if not found:
+        if not any(isinstance(finding, Verdict) for finding in found):
             for observe in judges.level:
                 found += observe(line)
         for observe in judges.learned:
