@@ -25,8 +25,9 @@ from correlation_service.closing import Closing
 from correlation_service.deduplication import Seen
 from correlation_service.episodes import Episode
 from correlation_service.facts import Teller, evidence
-from correlation_service.grouping import Grouper, Move
+from correlation_service.grouping import Grouper
 from correlation_service.moves import pass_on, tell_moves
+from correlation_service.placement import Move
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recovery import Recoveries, kinds_of
 from correlation_service.restoring import Restorer

@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from aiops_core.models import Evidence, Role, derived_id
+from aiops_core.models import Evidence, derived_id
 from correlation_service.episodes import Episode
-from correlation_service.linking import WORDS, Linker
+from correlation_service.linking import Linker
+from correlation_service.placement import AGAIN, OPENED, PARTED, Placement, placed, shared_with
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recovery import Recoveries, part_of
 from correlation_service.silent import ChildrenOf, silent_parent, still_blamed
 from correlation_service.spots import Kind, Spot
 from correlation_service.windowing import Windows
-
-OPENED = "it opened the incident"
-AGAIN = "the same problem again"
-PARTED = "it is a problem of its own"
-
-
-class Move(NamedTuple):
-    """*members* were told as part of *origin*; *spot* has them now, wherever that is."""
-
-    members: Sequence[Evidence]
-    origin: Episode
-    spot: Spot
-    reason: str
-
-
-@dataclass
-class Placement:
-    """Where *member* is now, and what moved because of it."""
-
-    member: Evidence
-    spot: Spot
-    moves: list[Move] = field(default_factory=list)
-    noted: set[Spot] = field(default_factory=set)
-
-    def note(self, spot: Spot, reason: str, holder: Spot | None = None) -> None:
-        """*spot* may leave its episode, if that was told, and *holder* have its members; only the first
-        time counts."""
-        if spot.episode.revision and spot not in self.noted:
-            members = list(spot.members or ())
-            self.moves.append(Move(members, spot.episode, holder or spot, reason))
-        self.noted.add(spot)
 
 
 class Grouper:
@@ -63,12 +31,12 @@ class Grouper:
             return self._place_new(member, kind, arrival)
         spot = max(found, key=lambda s: (s.members is None, s.count, s.place))
         repeated = spot.fingerprints.get(member.fingerprint)
-        reason = AGAIN if repeated else _same(spot, member)
-        placement = Placement(_told(member, reason, repeated), spot)
+        reason = AGAIN if repeated else shared_with(spot, member)
+        placement = Placement(placed(member, reason, repeated), spot)
         if self._extend(placement, found, arrival):
             self._regroup(placement)
         if not spot.episode.revision:  # it has parted from the others
-            placement.member = _told(member, OPENED)
+            placement.member = placed(member, OPENED)
         return placement
 
     def admit(self, member: Evidence, episode: Episode, arrival: datetime) -> Spot:
@@ -108,7 +76,7 @@ class Grouper:
         reason = OPENED
         if spot.episode is not episode:
             reason = link.reason(spot) if link else f"affected devices depend on {kind.device}"
-        placement.member = _told(member, reason)
+        placement.member = placed(member, reason)
         return placement
 
     def _extend(self, placement: Placement, found: Sequence[Spot], arrival: datetime) -> bool:
@@ -216,21 +184,6 @@ class Grouper:
 
 def _weight(episode: Episode) -> tuple[bool, int]:
     return episode.revision > 0, episode.count
-
-
-def _told(member: Evidence, reason: str, repeated: str | None = None) -> Evidence:
-    role = Role.DUPLICATE if repeated else Role.MEMBER
-    known = {"role": role, "reason": reason, "duplicate_of": repeated}
-    return member.model_copy(update=known)
-
-
-def _same(spot: Spot, member: Evidence) -> str:
-    """What *member* has in common with its spot, the strongest first."""
-    shared = next((key for key in member.keys if key in spot.keys), "")
-    if not shared:
-        return f"same device: {member.device}"
-    _, word, value = shared.split("|", 2)
-    return f"same {WORDS[word]}: {value}"
 
 
 def _unknown(device: str) -> Sequence[str]:

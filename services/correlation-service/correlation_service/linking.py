@@ -108,14 +108,21 @@ class Linker:
                     yield Link(cost, parent)
 
     def _blamed(self, child: Spot) -> Iterator[Link]:
+        """Silent devices above *child* that were blamed when it began, or shortly before."""
         if child.rule.follows != "any" or not child.believed:
             return
         for distance, device in enumerate(child.upstream, start=1):
-            if episode := self._windows.blaming(child.kind.ship, device):
-                parent = earliest(episode.spots)
-                if parent is not child and self._in_time(parent, child):
+            for parent in self._complaining(child.kind.ship, device):
+                begins = child.first - parent.first >= -self._policy.lateness
+                if parent is not child and begins and self._in_time(parent, child):
                     cost = distance * self._policy.propagation.per_hop
                     yield Link((SILENT, cost), parent, blamed=device)
+
+    def _complaining(self, ship: str, device: str) -> list[Spot]:
+        """The first to complain of those for which *device* is blamed."""
+        episode = self._windows.blaming(ship, device)
+        pointing = [spot for spot in episode.spots if spot.rule.points_up] if episode else []
+        return [earliest(pointing)] if pointing else []
 
     def _strays(self, child: Spot) -> Iterator[Link]:
         """Single errors that nothing explains: one list of them instead of many incidents."""

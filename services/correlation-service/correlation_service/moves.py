@@ -8,7 +8,7 @@ from datetime import datetime
 from aiops_core.models import Evidence, Message
 from correlation_service.episodes import Episode
 from correlation_service.facts import Teller
-from correlation_service.grouping import Move
+from correlation_service.placement import Move
 from correlation_service.windowing import Windows
 
 Open = Callable[[Episode, Evidence, Message], Message]

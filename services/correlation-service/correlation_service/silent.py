@@ -3,7 +3,7 @@ own. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from correlation_service.linking import Linker
@@ -32,7 +32,7 @@ def silent_parent(
         if windows.on(ship, device) or windows.blaming(ship, device):
             return None  # it speaks for itself, or is blamed already
         roots = _complaining(spot, device, windows, linker, rules)
-        if _is_enough(device, roots, rules, children_of(device)):
+        if _is_enough(device, roots, rules, children_of):
             return Blamed(device, roots)
     return None
 
@@ -48,7 +48,7 @@ def still_blamed(
     """Whether enough is left of what was held against *device*."""
     roots = [spot for spot in windows.below(ship, device) if _complains(spot, linker)]
     near = [_complaining(root, device, windows, linker, rules) for root in roots]
-    return any(_is_enough(device, some, rules, children_of(device)) for some in near)
+    return any(_is_enough(device, some, rules, children_of) for some in near)
 
 
 def _complains(spot: Spot, linker: Linker) -> bool:
@@ -68,16 +68,21 @@ def _complaining(
 
 
 def _is_enough(
-    device: str, roots: Sequence[Spot], rules: SilentParent, children: Sequence[str]
+    device: str, roots: Sequence[Spot], rules: SilentParent, children_of: ChildrenOf
 ) -> bool:
     """Enough devices complain, from enough of the branches below *device*."""
     devices = {root.kind.device for root in roots}
-    if not children:  # how many should complain is not known: one more than usual must
+    if not children_of(device):  # how many should complain is not known: one more than usual must
         return len(devices) > rules.devices
-    above = {upper for root in roots for upper in (root.kind.device, *root.upstream)}
-    branches = sum(child in above for child in children)
-    return (
-        len(devices) >= rules.devices
-        and branches >= min(2, len(children))
-        and branches >= rules.share * len(children)
-    )
+    return len(devices) >= rules.devices and _is_lost(device, devices, rules, children_of)
+
+
+def _is_lost(
+    device: str, complaining: Collection[str], rules: SilentParent, children_of: ChildrenOf
+) -> bool:
+    """Whether *device* complains, or enough of what needs it is lost; one branch alone is its own."""
+    if device in complaining:
+        return True
+    children = children_of(device)
+    lost = sum(_is_lost(child, complaining, rules, children_of) for child in children)
+    return lost >= max(2, rules.share * len(children))
