@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aiops_core.models import LogEntry
+from aiops_core.models import AnomalyDetected, LogEntry
 from aiops_core.simulator import LIMITS, Role, Run, named
 from aiops_core.simulator.fault_table import FAULTS
 from anomaly_detection.handler import Detection
@@ -21,7 +21,8 @@ async def watched(scenario):
     for event in scenario:
         message = run.message(event)
         log = isinstance(message, LogEntry)
-        yield event, await (detection.on_line if log else detection.on_sample)(message)
+        told = await (detection.on_line if log else detection.on_sample)(message)
+        yield event, [one for one in told if isinstance(one, AnomalyDetected)]
 
 
 async def test_a_normal_day_is_quiet():
