@@ -9,20 +9,19 @@ from structlog.testing import capture_logs
 from aiops_core.adapters.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
 from aiops_core.cli.policy import asked, examine
 from aiops_core.errors import Unavailable
-from aiops_core.models import MetricSample
+from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.probe import Readiness
 from aiops_core.testing import MemoryBus
-from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Poll
 from anomaly_detection.sources.poller import Poller
 from anomaly_detection.sources.promql import slot
 from tests.conftest import ROOT
 from tests.fleet import wait_until
+from tests.unit.test_detection_keeper import Ship
 from tests.victoria import needed, running_victoria
 
 pytestmark = needed
-POLICY = DetectPolicy.load(ROOT / "policies")
 SECOND, FRESH = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -55,9 +54,9 @@ def now():
 async def ask(poller, poll, at):
     """What one poll publishes."""
     poller.readiness.needs(f"poll {poll.name}", required=False)
-    before = len(poller.bus.published)
+    before = len(poller.bus.of(MetricSample))
     await poller.ask(poll, at)
-    return poller.bus.published[before:]
+    return poller.bus.of(MetricSample)[before:]
 
 
 async def test_each_series_is_a_reading_of_the_device_and_service_that_its_labels_name(
@@ -100,23 +99,23 @@ async def test_asking_twice_for_the_same_time_is_one_reading(poller, victoria):
     assert len(await ask(again, poll("twice"), at + SECOND)) == 1
 
 
-async def test_a_value_beyond_its_limit_becomes_one_anomaly_also_over_a_restart(poller, victoria):
-    began, detections = now() - timedelta(minutes=2), [Detection(POLICY), Detection(POLICY)]
-    hot = poll("hot")
-    victoria.store("hot", {began + n * 5 * SECOND: 97 for n in range(24)}, instance="srv-1:9100")
-    anomalies = []
-    for n in range(24):
-        readings = await ask(poller, hot, began + n * 5 * SECOND)
-        if n == 12:  # killed: what it knew comes from the stream
-            await detections[1].recover(poller.bus)
-        anomalies += [a for r in readings for a in await detections[n >= 12].on_sample(r)]
-    [anomaly] = anomalies
+async def test_a_value_beyond_its_limit_becomes_one_anomaly_also_over_a_kill(poller, victoria):
+    began, hot = now() - timedelta(minutes=2), poll("hot")
+    times = [began + n * 5 * SECOND for n in range(24)]
+    victoria.store("hot", dict.fromkeys(times, 97), instance="srv-1:9100")
+    ship = Ship([])
+    ship.bus = poller.bus
+    for part in (times[:12], times[12:]):
+        async with ship.living():  # and killed
+            ship.messages += [reading for at in part for reading in await ask(poller, hot, at)]
+            await ship.idle()
+    [anomaly] = poller.bus.of(AnomalyDetected)
     assert (anomaly.anomaly_type, anomaly.device_id, anomaly.value) == (
         "resource_exhaustion",
         "srv-1",
         97,
     )
-    assert anomaly.tracking_id in {r.tracking_id for r in poller.bus.published}
+    assert anomaly.tracking_id in {reading.tracking_id for reading in ship.messages}
 
 
 @pytest.mark.parametrize("query", ["sum by (job (up)", "up{", "nosuchfunction(up)", "up[5m:"])

@@ -7,10 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from aiops_core.policy import Setting
 from anomaly_detection.detectors.base import globs
 from anomaly_detection.layers import Layers, Sender
-from anomaly_detection.policy import Burst, DetectPolicy, Pattern, Threshold
+from anomaly_detection.policy import Burst, DetectPolicy, Pattern, Recovery, Threshold
 from anomaly_detection.policy_layers import DetectorName
 
-RULES = {"patterns": "pattern", "bursts": "burst", "thresholds": "threshold"}  # who obeys them
+RULES = {  # who obeys them
+    "patterns": "pattern",
+    "recoveries": "recovery",
+    "bursts": "burst",
+    "thresholds": "threshold",
+}
 
 WARM_UPS = {
     DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
@@ -76,8 +81,10 @@ def _rules(policy: DetectPolicy, layers: Layers, sender: Sender) -> Iterator[Set
                 yield Setting(f"{table}.{rule.id}", _said(rule), (table, n))
 
 
-def _said(rule: Pattern | Burst | Threshold) -> str:
+def _said(rule: Pattern | Recovery | Burst | Threshold) -> str:
     """What a finding of *rule* is called, how bad it is, and its limit."""
+    if isinstance(rule, Recovery):
+        return f"clears {', '.join(rule.clears)}"
     words = [rule.anomaly_type, rule.severity.value]
     for name in ("above", "below", "count"):
         if (value := getattr(rule, name, None)) is not None:
