@@ -38,6 +38,7 @@ class Placement:
     spot: Spot
     moves: list[Move] = field(default_factory=list)
     noted: set[Spot] = field(default_factory=set)
+    repeats: bool = False  # it changes nothing of the incident but the count
 
     def note(self, spot: Spot, reason: str, holder: Spot | None = None) -> None:
         """*spot* may leave its episode, if that was told, and *holder* have its members; only the first
@@ -65,8 +66,11 @@ class Grouper:
         repeated = spot.fingerprints.get(member.fingerprint)
         reason = AGAIN if repeated else _same(spot, member)
         placement = Placement(_told(member, reason, repeated), spot)
+        before = (spot.head, spot.worst)
         if self._extend(placement, found, arrival):
             self._regroup(placement)
+        elif repeated and (spot.head, spot.worst) == before:
+            placement.repeats = True
         if not spot.episode.revision:  # it has parted from the others
             placement.member = _told(member, OPENED)
         return placement
