@@ -20,6 +20,7 @@ from aiops_core.models import (
 from aiops_core.runtime import LARGEST
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
+from correlation_service.facts import RECOUNTED
 from correlation_service.handler import Correlation, merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON
@@ -242,6 +243,28 @@ def test_updates_of_one_incident_in_a_batch_become_one_fact(correlator):
     assert [type(o.message) for o in merged] == [Incident, IncidentUpdated]
     assert [m.tracking_id for m in merged[1].message.members] == ["t1", "t2", "t3", "t4"]
     assert (merged[1].id, merged[1].message.revision) == ("x/1", 5)
+
+
+def test_of_a_large_incident_a_repetition_tells_only_itself_and_the_count_now_and_then(correlator):
+    facts = [own(correlator, anomaly(n, at=n / 10)) for n in range(2 * RECOUNTED + 1)]
+    retold = [n for n, fact in enumerate(facts, 1) if fact.title is not None]
+    assert retold == [*range(1, RECOUNTED + 1), 2 * RECOUNTED]
+    assert f"{2 * RECOUNTED} anomalies" in facts[2 * RECOUNTED - 1].description
+
+
+def test_what_is_worse_is_told_at_once_however_large_the_incident_is(correlator):
+    for n in range(RECOUNTED + 5):
+        own(correlator, anomaly(n, at=n / 10))
+    worse = own(correlator, anomaly(99, at=8, severity="critical"))
+    assert worse.severity == Severity.CRITICAL and worse.title
+
+
+def test_what_a_later_fact_of_a_batch_leaves_out_stands_as_the_earlier_said_it(correlator):
+    facts = [own(correlator, anomaly(n, at=n / 10)) for n in range(RECOUNTED + 5)]
+    [_, merged] = merge([Outgoing(f, f"x/{n}") for n, f in enumerate(facts)])
+    assert len(merged.message.members) == RECOUNTED + 4
+    assert f"{RECOUNTED} anomalies" in merged.message.description
+    assert merged.message.revision == RECOUNTED + 5
 
 
 def test_a_joined_fact_of_the_longest_lines_is_no_larger_than_the_runtime_takes(correlator):

@@ -149,7 +149,9 @@ class Correlator:
     def _group(self, anomaly: EnrichedAnomaly, member: Evidence) -> Iterator[Message]:
         placement = self._grouper.place(member, anomaly.ship_id, arrival_of(anomaly))
         member, episode = placement.member, placement.spot.episode
-        if episode.revision:
+        if placement.repeats:
+            yield self._teller.repeated(episode, anomaly, member)
+        elif episode.revision:
             yield self._teller.updated(episode, anomaly, [member], member.reason)
         else:
             yield self._open(episode, member, anomaly)

@@ -22,6 +22,9 @@ from correlation_service.wording import description, label, title
 
 MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
 JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
+RECOUNTED = 50  # anomalies of an incident from which on its count is told only every so many
+# What a fact says of its incident; None: as before.
+SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
 SERVICE = "correlation-service"
 
 
@@ -111,6 +114,21 @@ class Teller:
             reason=reason,
             **known,
             **changes,
+        )
+
+    def repeated(self, episode: Episode, cause: Message, member: Evidence) -> IncidentUpdated:
+        """*member* changes nothing that is known of *episode* but the count. Looking at all of a large
+        incident for each of its repetitions would take longer than they take to come: from a certain
+        number on the count is told anew only now and then."""
+        if episode.count <= RECOUNTED or episode.count % RECOUNTED == 0:
+            return self.updated(episode, cause, [member], member.reason)
+        episode.revision += 1
+        return cause.derive(
+            IncidentUpdated,
+            incident_id=episode.id,
+            revision=episode.revision,
+            members=(member,),
+            reason=member.reason,
         )
 
     def moved_in(

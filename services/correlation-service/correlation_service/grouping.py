@@ -33,8 +33,11 @@ class Grouper:
         repeated = spot.fingerprints.get(member.fingerprint)
         reason = AGAIN if repeated else shared_with(spot, member)
         placement = Placement(placed(member, reason, repeated), spot)
+        before = (spot.head, spot.worst)
         if self._extend(placement, found, arrival):
             self._regroup(placement)
+        elif repeated and (spot.head, spot.worst) == before:
+            placement.repeats = True
         if not spot.episode.revision:  # it has parted from the others
             placement.member = placed(member, OPENED)
         return placement

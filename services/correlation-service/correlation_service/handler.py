@@ -25,7 +25,7 @@ from aiops_core.models import (
 )
 from aiops_core.watched import Watched
 from correlation_service.correlator import Correlator
-from correlation_service.facts import JOINED, SERVICE
+from correlation_service.facts import JOINED, SCALARS, SERVICE
 
 FACTS = (
     Incident,
@@ -130,4 +130,7 @@ def _members(fact: Message) -> Sequence[Evidence]:
 
 
 def _join(earlier: Message, later: Message) -> Message:
-    return later.model_copy(update={"members": (*_members(earlier), *_members(later))})
+    """What the later one does not say stands as the earlier one said it."""
+    unsaid = {name: getattr(earlier, name) for name in SCALARS if getattr(later, name) is None}
+    members = (*_members(earlier), *_members(later))
+    return later.model_copy(update={"members": members} | unsaid)

@@ -33,6 +33,7 @@ class Placement:
     spot: Spot
     moves: list[Move] = field(default_factory=list)
     noted: set[Spot] = field(default_factory=set)
+    repeats: bool = False  # it changes nothing of the incident but the count
 
     def note(self, spot: Spot, reason: str, holder: Spot | None = None) -> None:
         """*spot* may leave its episode, if that was told, and *holder* have its members; only the first
