@@ -25,7 +25,8 @@ def report(bench: Bench) -> Iterator[RenderableType]:
     )
     yield accounts(bench.saturated, bench.saturated_limit)
     yield usages(bench.saturated.usage)
-    yield paths(bench.speeds)
+    if bench.speeds:
+        yield paths(bench.speeds)
 
 
 def latencies(title: str, outcome: Outcome, limit: Limit) -> Table:
