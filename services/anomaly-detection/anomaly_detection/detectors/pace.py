@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple
 
 from anomaly_detection.template_policy import Drop, Excess
 
@@ -84,6 +86,22 @@ class Clock:
             return -1
         self.window = window
         return over if 0 <= over <= LONGEST else 1
+
+
+class What(Enum):
+    SPIKE = "spike"
+    SPIKE_OVER = "spike over"
+    DROP = "drop"
+    DROP_OVER = "drop over"
+
+
+class Change(NamedTuple):
+    """What began or ended, the pace as it is now, and since when it was not as usual."""
+
+    what: What
+    kind: str
+    pace: Pace
+    since: datetime
 
 
 def fading(window: timedelta) -> float:

@@ -23,7 +23,8 @@ from anomaly_detection.detectors.base import (
 )
 from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.lines import Lines, joined, quoted
-from anomaly_detection.detectors.rates import ERRORS, Change, Rates, What
+from anomaly_detection.detectors.pace import Change, What
+from anomaly_detection.detectors.rates import ERRORS, Rates
 from anomaly_detection.judgement import Judgement
 from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import Excess, Templates

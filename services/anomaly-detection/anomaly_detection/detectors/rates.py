@@ -13,36 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot, device_of
 from anomaly_detection.detectors.lines import Heard
-from anomaly_detection.detectors.pace import LONGEST, Clock, Pace, fading
+from anomaly_detection.detectors.pace import LONGEST, Change, Clock, Pace, What, fading
 from anomaly_detection.layers import SCALE, TuningOf
 from anomaly_detection.template_policy import Excess, Templates
 
 KINDS = 256  # of one device
 ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # the kind that is no group
-
-
-class What(Enum):
-    SPIKE = "spike"
-    SPIKE_OVER = "spike over"
-    DROP = "drop"
-    DROP_OVER = "drop over"
-
-
-class Change(NamedTuple):
-    """What began or ended, the pace as it is now, and since when it was not as usual."""
-
-    what: What
-    kind: str
-    pace: Pace
-    since: datetime
 
 
 @dataclass(slots=True)
