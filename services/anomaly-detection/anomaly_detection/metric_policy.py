@@ -44,7 +44,6 @@ class Metrics(Section):
     margin: float = Field(gt=0)
     readings: int = Field(ge=50)
     known_for: Positive
-    accept_readings: int = Field(ge=1)
     accept_after: Positive
     kinds: Mapping[Kind, Named]
 

@@ -26,7 +26,8 @@ from anomaly_detection.detectors.series import Episode, Series, moment
 from anomaly_detection.detectors.views import View
 from anomaly_detection.metric_policy import Kind, Metrics, Named
 
-CALM = 50  # readings in a row that are not new end an episode
+CALM = 50  # readings of which none is farther than what was told, until an episode may end
+WELL = 5  # readings in a row that are as before it
 TOLD = 0.5  # score
 _SERIES: TypeAdapter[Series] = TypeAdapter(
     Annotated[Any, PlainSerializer(Series.pack), PlainValidator(Series.unpack)]
@@ -59,11 +60,13 @@ class MetricDetector(Memoryless):
         if not series.advance(entry.ts.timestamp(), entry.value):
             return ()
         numbers = series.now.look(entry.value, entry.ts, series.season)
-        seen = _newest(series, numbers)
-        self.score = score(seen.ratio / (1 + settings.margin))
+        asked = 1 + settings.margin
+        seen = _newest(series, numbers, told=True)
+        self.score = score(seen.ratio / asked)
         new = self.score >= TOLD and series.known(settings.readings, settings.known_for)
-        findings = self._tell(entry, settings, series, numbers, seen if new else None)
-        if not new or series.episode.accepted:
+        strange = new or _still_strange(series, numbers, asked)
+        findings = self._tell(entry, settings, series, seen if new else None, strange)
+        if not strange:
             _learn(entry, series, numbers, entry.value - before)
         for view, number in numbers.items():
             series.records[view].fade()
@@ -86,22 +89,26 @@ class MetricDetector(Memoryless):
         sample: MetricSample,
         settings: Metrics,
         series: Series,
-        numbers: Mapping[View, float],
         seen: Seen | None,
+        strange: bool,
     ) -> Sequence[Finding]:
         """Begin, go on with or end the episode; *seen* is what is new, if anything is."""
         episode = series.episode
-        if seen:
-            _go_on(sample, settings, series)
-            if episode.started or not _untold(series, numbers, 1 + settings.margin):
-                return ()
-            return (self._begin(sample, settings, series, seen),)
-        episode.row = 0
-        if not episode.started or series.now.readings - episode.new_at < CALM:
+        if strange:
+            _note(sample, series, new=seen is not None)
+        if not episode.started:
+            return (self._begin(sample, settings, series, seen),) if seen else ()
+        if series.now.readings - episode.new_at < CALM:
             return ()
-        end = None if episode.accepted else self._end(sample, settings, series)
+        if strange:
+            if series.seen - episode.started > settings.accept_after.total_seconds():
+                series.episode = Episode()  # in silence: nothing became well
+            return ()
+        if series.now.readings - episode.strange_at < WELL:
+            return ()
+        end = self._end(sample, settings, series)
         series.episode = Episode()
-        return (end,) if end else ()
+        return (end,)
 
     def _begin(
         self, sample: MetricSample, settings: Metrics, series: Series, seen: Seen
@@ -153,17 +160,23 @@ def _key(sample: MetricSample) -> Key:
     return (sample.ship_id, device_of(sample), sample.service, sample.metric, *labels)
 
 
-def _newest(series: Series, numbers: Mapping[View, float]) -> Seen:
-    """The view whose number is farthest beyond all that was seen."""
+def _newest(series: Series, numbers: Mapping[View, float], *, told: bool) -> Seen:
+    """The view whose number is farthest beyond all that was seen (and *told*)."""
     haste = series.haste()
     best = Seen(View.VALUE, 0.0, 0.0, True)
     for view, number in numbers.items():
         record = series.records[view]
-        ratio = record.ratio(number) / haste
+        ratio = record.ratio(number, told=told) / haste
         above = number >= record.centre
         if ratio > best.ratio and series.believes(view, above):
             best = Seen(view, number, ratio, above)
     return best
+
+
+def _still_strange(series: Series, numbers: Mapping[View, float], asked: float) -> bool:
+    """Whether the episode goes on: what was told is still beyond what was learnt."""
+    going_on = series.episode.started > 0
+    return going_on and _newest(series, numbers, told=False).ratio >= asked
 
 
 def _learn(
@@ -175,26 +188,14 @@ def _learn(
         series.records[view].learn(number)
 
 
-def _untold(series: Series, numbers: Mapping[View, float], asked: float) -> bool:
-    """Whether anything is farther than what was told of late."""
-    asked *= series.haste()
-    return any(
-        series.records[view].ratio(number, told=True) >= asked for view, number in numbers.items()
-    )
-
-
-def _go_on(sample: MetricSample, settings: Metrics, series: Series) -> None:
+def _note(sample: MetricSample, series: Series, *, new: bool) -> None:
     episode = series.episode
-    if episode.row == 0:
-        episode.row_began = series.seen
-    episode.row += 1
-    episode.new_at = series.now.readings
+    episode.strange_at = series.now.readings
+    if new:
+        episode.new_at = series.now.readings
     away = abs(sample.value - series.records[View.VALUE].centre)
     if away >= episode.away:
         episode.away, episode.peak = away, sample.value
-    lasted = series.seen - episode.row_began
-    if episode.row > settings.accept_readings and lasted > settings.accept_after.total_seconds():
-        episode.accepted = 1
 
 
 def _judgement(settings: Metrics, view: View, above: bool) -> Named:

@@ -30,10 +30,8 @@ class Episode:
     above: int = 0
     peak: float = 0.0  # the reading that was farthest from the centre
     away: float = 0.0  # how far that was
-    new_at: int = 0  # the reading that was new last
-    row: int = 0  # new readings in a row
-    row_began: float = 0.0
-    accepted: int = 0  # it lasted so long that it is normal now
+    new_at: int = 0  # the reading that was farther than ever and than what was told
+    strange_at: int = 0  # the last one that was farther than what was learnt
 
 
 @dataclass(slots=True)
