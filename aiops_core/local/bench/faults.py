@@ -1,7 +1,7 @@
 """A made-up history of faults on a made-up ship: the same for the same seed. Pure.
 
 Devices form a random tree. A fault begins on one of them and shows, a little later, on those that depend
-on it; both repeat while it lasts. Single troubles of other devices are mixed in.
+on it; both repeat while it lasts. Of the other devices, each may have one single error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEVICES = 60
 FAULTS = 8
 SPREADS = 3.0  # seconds until a symptom follows at most
 SYMPTOMS = 6  # dependants that show a fault at most
-SINGLES = 0.05  # share of troubles that belong to no fault
+SINGLES = 0.05  # share of troubles that belong to no fault, while there are devices without
 CAUSE = KINDS[0]  # a link that is down explains what lies behind it
 
 
@@ -79,10 +79,12 @@ def _anomalies(
     times: Sequence[float],
 ) -> Iterator[AnomalyDetected]:
     everyone = [device.id for device in inventory.devices]
+    ill = {d for f in faults for d in (f.origin, *inventory.downstream_of(f.origin))}
+    well = [device for device in everyone if device not in ill]
     for n, at in enumerate(times):
-        active = [f for f in faults if f.begins <= at <= f.ends]
-        if not active or rng.random() < SINGLES:
-            device, kind = rng.choice(everyone), KINDS[6]
+        active = [f for f in faults if f.begins <= at <= f.ends] or faults[:1]
+        if well and rng.random() < SINGLES:
+            device, kind = well.pop(rng.randrange(len(well))), KINDS[6]
         else:
             fault = rng.choice(active)
             late = at - fault.begins > SPREADS
