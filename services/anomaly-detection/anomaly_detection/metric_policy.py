@@ -54,6 +54,10 @@ class Metrics(Section):
         return self
 
     def tuned(self, scale: float, warm_up: timedelta | None) -> Metrics:
-        """For a series of which something must be *scale* times more unusual than normally."""
-        tuned = {"margin": self.margin * scale, "known_for": warm_up or self.known_for}
+        """For a series of which something must be *scale* times more unusual than normally.
+
+        What lies within all that was seen is never told, however eager somebody is.
+        """
+        margin = (1 + self.margin) * scale - 1 if scale > 1 else self.margin * scale
+        tuned = {"margin": margin, "known_for": warm_up or self.known_for}
         return self.model_copy(update=tuned)

@@ -61,16 +61,17 @@ class MetricDetector(Memoryless):
             return ()
         numbers = series.now.look(entry.value, entry.ts, series.season)
         asked = 1 + settings.margin
-        seen = _newest(series, numbers, told=True)
+        seen = _newest(series, numbers, asked, told=True)
         self.score = score(seen.ratio / asked)
         new = self.score >= TOLD and series.known(settings.readings, settings.known_for)
         strange = new or _still_strange(series, numbers, asked)
         findings = self._tell(entry, settings, series, seen if new else None, strange)
         if not strange:
             _learn(entry, series, numbers, entry.value - before)
+        given_up = strange and not series.episode.started
         for view, number in numbers.items():
             series.records[view].fade()
-            if new:
+            if new or given_up:
                 series.records[view].tell(number)
         return findings
 
@@ -160,8 +161,9 @@ def _key(sample: MetricSample) -> Key:
     return (sample.ship_id, device_of(sample), sample.service, sample.metric, *labels)
 
 
-def _newest(series: Series, numbers: Mapping[View, float], *, told: bool) -> Seen:
-    """The view whose number is farthest beyond all that was seen (and *told*)."""
+def _newest(series: Series, numbers: Mapping[View, float], asked: float, *, told: bool) -> Seen:
+    """The view whose number is farthest beyond all that was seen (and *told*); the value itself, if
+    that is new, because it is what people see."""
     haste = series.haste()
     best = Seen(View.VALUE, 0.0, 0.0, True)
     for view, number in numbers.items():
@@ -170,13 +172,15 @@ def _newest(series: Series, numbers: Mapping[View, float], *, told: bool) -> See
         above = number >= record.centre
         if ratio > best.ratio and series.believes(view, above):
             best = Seen(view, number, ratio, above)
+        if best.view is View.VALUE and best.ratio >= asked:
+            break
     return best
 
 
 def _still_strange(series: Series, numbers: Mapping[View, float], asked: float) -> bool:
     """Whether the episode goes on: what was told is still beyond what was learnt."""
     going_on = series.episode.started > 0
-    return going_on and _newest(series, numbers, told=False).ratio >= asked
+    return going_on and _newest(series, numbers, asked, told=False).ratio >= asked
 
 
 def _learn(

@@ -19,11 +19,11 @@ FULL = (
     2000.0  # samples after which as much has been seen as is asked for; also the memory of a centre
 )
 TAIL = 0.15  # exponent of a heavy, but not extreme, tail
-GROWTH = 0.2  # of the part by which the record is beyond the usual farthest of a block
+GROWTH = 0.1  # of the part by which the record is beyond the usual farthest of a block
 MOST = 1.0  # of that part: one outlier must not make a series deaf
 FADE = 30_000.0  # samples in which a record fades to 1/e: what was normal long ago may be new again
 TOLD = 2000.0  # samples in which a deviation that was told fades likewise: then it is told again
-BLOCK = 25  # samples; they are part of the record when the next block is over: a rise is not learnt
+BLOCK = 5  # samples; they are part of the record when the next block is over: a rise is not learnt
 BLOCKS = 40  # of which the usual farthest is the mean
 EARLY = 100  # first samples, which are part of the record at once
 SETTLING = 20  # first samples, of which the centre is the plain mean
