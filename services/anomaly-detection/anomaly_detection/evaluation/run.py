@@ -15,7 +15,7 @@ from anomaly_detection.evaluation.nab import Profile, Series, Tally, score, tall
 from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
 
-FIXED = 0.5  # the score from which production tells; it was set before any label was looked at
+FIXED = 0.5  # the score from which production tells, the same for every series
 THRESHOLDS = (0.46, 0.47, 0.48, 0.49, FIXED, 0.51, 0.52, 0.54, 0.56)
 
 
