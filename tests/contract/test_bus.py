@@ -96,13 +96,13 @@ async def test_a_batch_keeps_its_order(bus):
 
 
 async def test_of_a_large_batch_whose_half_is_stored_already_the_rest_arrives_once(bus):
-    batch = [fresh(float(n)) for n in range(40)]
+    batch = [fresh(float(n)) for n in range(100)]
     async with joined(bus) as inbox:
-        await bus.publish([out(m, f"half/{m.tracking_id}") for m in batch[:20]])
+        await bus.publish([out(m, f"half/{m.tracking_id}") for m in batch[:50]])
         await bus.publish([out(m, f"half/{m.tracking_id}") for m in batch])
         got = []
         async with asyncio.timeout(5):
-            while len(got) < 40:
+            while len(got) < 100:
                 for delivery in await inbox.take(100):
                     message = MetricSample.model_validate_json(delivery.data)
                     got += [message] if message in batch else []

@@ -21,7 +21,7 @@ def out(value):
     return Outgoing(message, message.tracking_id)
 
 
-@pytest.mark.parametrize("together", [1, 40])
+@pytest.mark.parametrize("together", [1, 100])
 async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(
     own_nats, together
 ):
