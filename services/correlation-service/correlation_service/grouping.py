@@ -112,10 +112,16 @@ class Grouper:
         self._windows.add_keys(spot, other.keys)
 
     def _regroup(self, placement: Placement, is_new: bool = False) -> None:
-        """Let the changed spot and all that may follow it choose again whom they follow."""
+        """Let the changed spot and all that may follow it choose again whom they follow.
+
+        A new one can only be a better choice than the former, which makes no difference to who is in
+        one incident with it already.
+        """
         spot = placement.spot
-        for child in (spot, *self.linker.neighbours(spot)):
-            self._reconsider(placement, child, may_part=not is_new)
+        self._reconsider(placement, spot, may_part=not is_new)
+        for child in self.linker.neighbours(spot):
+            if not (is_new and child.episode is spot.episode):
+                self._reconsider(placement, child, may_part=not is_new)
         blamed = silent_parent(
             spot, self._windows, self.linker, self._policy.silent_parent, self.children_of
         )
