@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from aiops_core.models import Stages, UtcDatetime
 from incident_api.rows import AnomalyRow, moment
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
+PATIENCE = (0.05, 0.1, 0.2)  # seconds that history may be behind the recorder
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -92,17 +94,31 @@ class ClickHouseTrace:
 
     async def traced(self, tracking_id: str) -> Traced:
         bound = {"id": tracking_id}
-        logs = await self._clickhouse.query(LOG, bound)
-        anomalies = await self._clickhouse.query(ANOMALIES, bound)
         members = await self._clickhouse.query(MEMBERS, bound)
+        anomalies = await self._anomalies(tracking_id, {str(row[0]) for row in members})
+        logs = await self._clickhouse.query(LOG, bound)
         return Traced(
             log=next((TracedLog._make((moment(r[0]), moment(r[1]), *r[2:])) for r in logs), None),
-            anomalies=_newest([*anomalies, *map(_traced_columns, self._pending(tracking_id))]),
+            anomalies=anomalies,
             members=[
                 TracedMember._make((*row[:5], times(row[5]), moment(row[6]), *row[7:]))
                 for row in members
             ],
         )
+
+    async def _anomalies(self, tracking_id: str, ended: Collection[str]) -> list[TracedAnomaly]:
+        """Those of the line; *ended* have come through all services, so history hears of them any moment.
+
+        What waits is looked at before what is stored: in between it may be stored, and not the reverse.
+        """
+        for patience in (*PATIENCE, None):
+            waiting = [_traced_columns(row) for row in self._pending(tracking_id)]
+            stored = await self._clickhouse.query(ANOMALIES, {"id": tracking_id})
+            found = _newest([*stored, *waiting])
+            if patience is None or {anomaly.anomaly_id for anomaly in found}.issuperset(ended):
+                break
+            await asyncio.sleep(patience)
+        return found
 
 
 def _traced_columns(row: AnomalyRow) -> tuple[str, int, dict[str, int], str]:
