@@ -21,6 +21,7 @@ class Episode:
     severity: Severity = Severity.LOW
     blamed: str = ""
     spots: dict[Spot, None] = field(default_factory=dict)
+    bounds: tuple[datetime, datetime] | None = None  # within which all of it was, and perhaps is
 
     @property
     def count(self) -> int:
@@ -75,8 +76,18 @@ class Episode:
     def _in_order(self) -> list[Spot]:
         return sorted(self.spots, key=lambda spot: spot.place)
 
-    def length_with(self, at: datetime) -> timedelta:
-        return max(at, self.last_seen) - min(at, self.first_seen)
+    def widen(self, first: datetime, last: datetime) -> None:
+        """Know of something in it from *first* to *last*."""
+        low, high = self.bounds or (first, last)
+        self.bounds = (min(low, first), max(high, last))
+
+    def fits(self, at: datetime, longest: timedelta) -> bool:
+        """Whether it is no longer than *longest* with something at that time; looks at every spot only when
+        the bounds, which may be too wide after something has moved away, leave it open."""
+        if self.bounds and max(at, self.bounds[1]) - min(at, self.bounds[0]) <= longest:
+            return True
+        self.bounds = self.first_seen, self.last_seen
+        return max(at, self.bounds[1]) - min(at, self.bounds[0]) <= longest
 
     def worst(self, escalate_devices: int) -> Severity:
         """The worst that is open, one step more when much is; low when all is well again, and of a mere

@@ -66,6 +66,7 @@ class Grouper:
         """Count *member* in; what it is about may have recovered already."""
         part = part_of(member)
         course = spot.absorb(member, arrival, part)
+        spot.episode.widen(member.ts, member.ts)
         self._recoveries.apply(spot, part, course)
         newest = self._newest.get(spot.kind.ship, member.ts)
         self._newest[spot.kind.ship] = max(newest, member.ts)
@@ -109,6 +110,7 @@ class Grouper:
         """One spot instead of two."""
         self._windows.remove(other)
         spot.unite(other, self._policy.members_kept)
+        spot.episode.widen(spot.first, spot.last)
         self._windows.add_keys(spot, other.keys)
 
     def _regroup(self, placement: Placement, is_new: bool = False) -> None:

@@ -93,7 +93,7 @@ class Windows:
         """Those of *kind* that an anomaly of that time belongs to: two when it closes a gap."""
         near = [s for s in self._kinds[kind] if s.reaches(at, self.calm_of(s))]
         longest = self._policy.max_length
-        return [spot for spot in near if spot.episode.length_with(at) <= longest]
+        return [spot for spot in near if spot.episode.fits(at, longest)]
 
     def of_kind(self, kind: Kind) -> list[Spot]:
         return self._kinds[kind]
@@ -126,6 +126,7 @@ class Windows:
         if not spot.believed:
             self._strays.add(ship, spot)
         spot.episode.spots[spot] = None
+        spot.episode.widen(spot.first, spot.last)
 
     def believe(self, spot: Spot) -> None:
         """There is enough evidence of *spot* now."""
@@ -143,6 +144,7 @@ class Windows:
         del spot.episode.spots[spot]
         spot.episode = to
         to.spots[spot] = None
+        to.widen(spot.first, spot.last)
 
     def remove(self, spot: Spot) -> None:
         ship, device, _ = spot.kind
