@@ -134,6 +134,12 @@ class TestPatterns:
     async def test_a_bad_warning_has_a_name(self, msg, kind):
         assert (await found(msg, level="warning"))[0] == kind
 
+    @pytest.mark.parametrize(
+        "msg", ["directory bind succeeded", "Accepted password for root from 198.51.100.11 port 22"]
+    )
+    async def test_a_login_that_succeeds_is_no_end_of_an_attack(self, msg):
+        assert not await judged(msg, service="sshd")
+
     @pytest.mark.parametrize("msg", FINE)
     async def test_a_good_line_stays_quiet(self, msg):
         told = await judged(msg, service="ftpd")
