@@ -53,6 +53,10 @@ class Delivery(Protocol):
         """``STREAM/sequence``: the same on every delivery of the same message."""
 
     @property
+    def sequence(self) -> int:
+        """Its place in the stream, from 1."""
+
+    @property
     def attempt(self) -> int:
         """1 on first delivery."""
 

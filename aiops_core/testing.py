@@ -26,7 +26,11 @@ class MemoryDelivery:
 
     @property
     def id(self) -> str:
-        return f"MEMORY/{self.stored.sequence}"
+        return f"MEMORY/{self.sequence}"
+
+    @property
+    def sequence(self) -> int:
+        return self.stored.sequence
 
     @property
     def at(self) -> datetime:

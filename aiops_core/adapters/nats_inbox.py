@@ -53,7 +53,11 @@ class NatsDelivery:
 
     @property
     def id(self) -> str:
-        return f"{self.msg.metadata.stream}/{self.msg.metadata.sequence.stream}"
+        return f"{self.msg.metadata.stream}/{self.sequence}"
+
+    @property
+    def sequence(self) -> int:
+        return self.msg.metadata.sequence.stream
 
     @property
     def attempt(self) -> int:

@@ -269,7 +269,7 @@ async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_
     async with joined(bus, group=group) as inbox:
         await bus.publish([out(message) for message in messages])
         first, second, third = [await receive(inbox, message) for message in messages]
-        places = [int(delivery.id.rpartition("/")[2]) for delivery in (first, second, third)]
+        places = [delivery.sequence for delivery in (first, second, third)]
         await first.ack()
         await third.ack()
         reached = await settled_up_to(bus, group, places[0])

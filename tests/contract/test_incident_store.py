@@ -279,8 +279,14 @@ async def test_migrating_again_changes_nothing_and_retention_follows_the_policy(
 async def test_a_kill_between_a_migration_and_its_record_is_harmless(engine):
     async with connected(engine) as clickhouse:
         await migrate(clickhouse, ROOT / "clickhouse", days())
+        store = ClickHouseStore(clickhouse)
+        await receive(Recorder(store), store, created("survivor"), suppressed(7))
+        members = "SELECT * FROM aiops.incident_members FINAL ORDER BY anomaly_id, place"
+        before = await clickhouse.query(members)
         await clickhouse.execute("TRUNCATE TABLE aiops.migrations")
         await migrate(clickhouse, ROOT / "clickhouse", days())
+        assert await clickhouse.query(members) == before
+        assert {"survivor", ""} <= {row[0] for row in before}
         ((count,),) = await clickhouse.query("SELECT count() FROM aiops.migrations FINAL")
         assert count == len(list((ROOT / "clickhouse").glob("*.sql")))
 

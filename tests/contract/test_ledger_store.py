@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.bus import Stored
 from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Evidence, Message, Role
 from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import utc_now
+from aiops_core.testing import MemoryBus, MemoryDelivery, MemoryInbox
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger.endings import Totals
 from incident_api.ledger.queries import ClickHouseLedger, LedgerStore
@@ -212,3 +214,23 @@ async def test_a_member_that_moved_is_in_one_place(kept):
     totals = await kept.totals()
     assert (totals.members, totals.suppressed, totals.open) == (3, 0, 0)
     assert await kept.doubled() == {}
+
+
+async def test_a_fact_that_comes_again_after_a_move_moves_nothing_back(kept):
+    """A broker that is killed may lose the acknowledgement of the earlier fact and keep the later's."""
+    grown = updated(2, 1)
+    moved = updated(2, 1, incident="i2", members=(evidence(1, moved_from="i1"),))
+    recorder = Recorder(kept.incidents)
+    for sequence, fact in ((1, created()), (2, grown), (3, created("i2", 7)), (4, moved)):
+        await told(kept, recorder, fact, sequence)
+    await told(kept, recorder, grown, 2)
+    assert await kept.doubled() == {}
+    assert list(await kept.incidents.tracking_ids("i1", MOST)) == ["t0"]
+    [place] = await kept.ledger.placed(["t1"])
+    assert place.role == "member"
+
+
+async def told(kept: Kept, recorder: Recorder, fact: Message, sequence: int) -> None:
+    stored = Stored(fact.subject, b"", utc_now(), sequence)
+    recorder.sees(MemoryDelivery(MemoryInbox(MemoryBus(), (), "incident-api"), stored))
+    await receive(recorder, kept.incidents, fact)

@@ -112,7 +112,7 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
                     rng = random.Random(SEED)
                     tasks.create_task(kill_at_random(parts, rng, kills, LASTS))
             books = await drained(parts, began, len(anomalies))
-            assert balanced(books, len(anomalies)), books
+            assert balanced(books, len(anomalies)), str(books)
             outcomes.append(await incident_sets(parts.store))
     undisturbed, disturbed = outcomes
     assert len(undisturbed) >= FAULTS
@@ -175,7 +175,7 @@ async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_store
                 assert opened.context["partial"] is True
                 await asyncio.sleep(max(AWAY - (utc_now() - alone.ts).total_seconds(), 0) * 0.4)
         books = await drained(parts, began, len(anomalies) + 1)
-        assert balanced(books, len(anomalies) + 1), books
+        assert balanced(books, len(anomalies) + 1), str(books)
         rows = await parts.store.query(
             "SELECT uniqExact(anomaly_id) FROM aiops.anomalies WHERE ship_id = %(ship)s",
             {"ship": SHIP},

@@ -62,7 +62,7 @@ class Keeper:
         self._problem = ""
 
     def sees(self, delivery: Delivery) -> None:
-        here = Position(sequence=int(delivery.id.rpartition("/")[2]), at=delivery.at)
+        here = Position(sequence=delivery.sequence, at=delivery.at)
         self._progress.arrives(here, self._clock(), again=delivery.attempt > 1)
 
     def handler(self, handle: Handler) -> Handler:

@@ -26,6 +26,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             recover=wiring.recover,
             commit=wiring.recorder.commit,
             settled=wiring.recorder.settled,
+            sees=wiring.recorder.sees,
             background=[
                 wiring.watch,
                 wiring.recorder.keep_flushing,

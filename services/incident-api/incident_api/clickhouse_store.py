@@ -58,12 +58,12 @@ PAGE = (
     "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
     " ORDER BY created_at DESC, id DESC LIMIT %(most)s"
 )
-# A member that was stored twice counts once, as it was stored last; FINAL would keep the index on
+# A member that was stored twice counts once, as the last fact has it; FINAL would keep the index on
 # incident_id out.
 MEMBERS = (
     "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members"
     " WHERE incident_id = %(incident_id)s AND {after}"
-    " ORDER BY ts DESC, anomaly_id DESC, stored_at DESC LIMIT 1 BY anomaly_id"
+    " ORDER BY ts DESC, anomaly_id DESC, version DESC, stored_at DESC LIMIT 1 BY anomaly_id"
 )
 TRACKING_IDS = (
     "SELECT tracking_id FROM (SELECT tracking_id, max(ts) AS at FROM ("

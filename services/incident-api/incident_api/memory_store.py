@@ -43,7 +43,10 @@ class MemoryStore:
             newest = self.incidents.get(incident.id)
             if newest is None or incident.version >= newest.version:
                 self.incidents[incident.id] = incident
-        self.members |= {(row.tracking_id, row.anomaly_id, row.place): row for row in batch.members}
+        for row in batch.members:
+            key = (row.tracking_id, row.anomaly_id, row.place)
+            if key not in self.members or row.version >= self.members[key].version:
+                self.members[key] = row
         self.events |= {row.event_id: row for row in batch.events}
 
     async def incident(self, incident_id: str) -> StoredIncident | None:

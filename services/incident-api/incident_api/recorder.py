@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from aiops_core import metrics
-from aiops_core.bus import Bus
+from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
 from aiops_core.models import (
     AnomalySuppressed,
@@ -65,6 +65,7 @@ class Recorder:
         self.registry = Registry(store)
         self.recovered = False
         self._store, self._clock = store, clock
+        self._sequence = 0  # of the fact that is being handled
         self._members: list[MemberRow] = []
         self._events: list[EventRow] = []
         self._arrivals: list[Stages] = []
@@ -101,9 +102,13 @@ class Recorder:
         if await self.registry.get(change.incident_id):
             self.registry.fold(change.incident_id, change)
 
+    def sees(self, delivery: Delivery) -> None:
+        """A later fact says where an anomaly is, also when an earlier one comes again after it."""
+        self._sequence = delivery.sequence
+
     async def suppressed(self, message: AnomalySuppressed) -> Sequence[Message]:
         stamped = message.stamped(STAGE, self._clock())
-        self._members.append(suppressed_row(stamped))
+        self._members.append(suppressed_row(stamped, self._sequence))
         self._arrivals.append(stamped.stages)
         return NOTHING
 
@@ -135,7 +140,7 @@ class Recorder:
         stamped = fact.stamped(STAGE, self._clock())
         stored, is_new = self.registry.fold(incident_id, stamped)
         members = getattr(stamped, "members", getattr(stamped, "evidence", ()))
-        self._members += member_rows(incident_id, fact.ship_id, members)
+        self._members += member_rows(incident_id, fact.ship_id, members, self._sequence)
         if is_new:
             self._arrivals += [one.stages for one in members if not one.moved_from]
         return stored

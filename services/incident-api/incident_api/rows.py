@@ -71,6 +71,7 @@ class MemberRow(NamedTuple):
     anomaly_type: str
     severity: str
     stages: dict[str, int]
+    version: int
     body: str
 
 
@@ -177,10 +178,13 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly) -> AnomalyRow:
     )
 
 
-def member_rows(incident_id: str, ship_id: str, members: Sequence[Evidence]) -> Iterator[MemberRow]:
-    """Where each of *members* is; of one that has moved also where it is no longer."""
+def member_rows(
+    incident_id: str, ship_id: str, members: Sequence[Evidence], version: int
+) -> Iterator[MemberRow]:
+    """Where each of *members* is; of one that has moved also where it is no longer. Of two rows about
+    one place the one with the greater *version* holds, in whatever order they are written."""
     for one in members:
-        row = _member_row(incident_id, ship_id, one)
+        row = _member_row(incident_id, ship_id, one, version)
         if one.moved_from:
             row.stages.pop("ingest", None)  # how long the move took is no latency of the fast path
             why = f"moved to incident {incident_id}: {one.reason}"
@@ -189,7 +193,7 @@ def member_rows(incident_id: str, ship_id: str, members: Sequence[Evidence]) -> 
         yield row
 
 
-def _member_row(incident_id: str, ship_id: str, one: Evidence) -> MemberRow:
+def _member_row(incident_id: str, ship_id: str, one: Evidence, version: int) -> MemberRow:
     return MemberRow(
         incident_id=incident_id,
         anomaly_id=one.anomaly_id,
@@ -207,11 +211,12 @@ def _member_row(incident_id: str, ship_id: str, one: Evidence) -> MemberRow:
         anomaly_type=one.anomaly_type,
         severity=one.severity.value,
         stages=_times(one.stages),
+        version=version,
         body=one.model_dump_json(),
     )
 
 
-def suppressed_row(anomaly: AnomalySuppressed) -> MemberRow:
+def suppressed_row(anomaly: AnomalySuppressed, version: int) -> MemberRow:
     return MemberRow(
         incident_id="",
         anomaly_id=anomaly.anomaly_id,
@@ -229,6 +234,7 @@ def suppressed_row(anomaly: AnomalySuppressed) -> MemberRow:
         anomaly_type=anomaly.anomaly_type,
         severity="",
         stages=_times(anomaly.stages),
+        version=version,
         body=anomaly.model_dump_json(),
     )
 

@@ -40,19 +40,18 @@ SPAN = (
     " AND stored_at < fromUnixTimestamp64Micro(toInt64(%(until)s))"
 )
 ENDED = "stored_at >= fromUnixTimestamp64Micro(toInt64(%(ended)s))"
-PLACE = "if(place = '', incident_id, place)"  # rows from before the column have none
 # An incident that was merged into another has passed its members on.
 MERGED = "SELECT id FROM aiops.incidents FINAL WHERE startsWith(resolve_reason, 'merged')"
 TOTALS = (
     "SELECT countIf(ending = 1), countIf(ending = 2), countIf(ending = 3), countIf(ending = 0),"
     " countIf(first != last) FROM ("
-    " SELECT argMaxIf(code, at, code > 0) AS ending, minIf(place, code > 0) AS first,"
+    " SELECT argMaxIf(code, told, code > 0) AS ending, minIf(place, code > 0) AS first,"
     " maxIf(place, code > 0) AS last FROM ("
-    " SELECT sipHash128(anomaly_id) AS id, 0 AS code, toUInt64(0) AS place, stored_at AS at"
+    " SELECT sipHash128(anomaly_id) AS id, 0 AS code, toUInt64(0) AS place, toUInt64(0) AS told"
     f" FROM aiops.anomalies WHERE {SPAN}"
     " UNION ALL SELECT sipHash128(anomaly_id),"
     " multiIf(role = 'member', 1, role = 'duplicate', 2, role = 'moved', 0, 3),"
-    f" sipHash64({PLACE}), stored_at FROM aiops.incident_members WHERE {SPAN}"
+    f" sipHash64(place), version FROM aiops.incident_members WHERE {SPAN}"
     ") GROUP BY id)"
 )
 OPEN = (
@@ -64,15 +63,15 @@ OPEN = (
     " GROUP BY anomaly_id ORDER BY min(stored_at), anomaly_id LIMIT %(most)s"
 )
 PLACED = (
-    f"SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray({PLACE})"
+    "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place)"
     " FROM aiops.incident_members WHERE tracking_id IN %(ids)s AND role != 'moved' GROUP BY anomaly_id"
 )
 DOUBLED = (
-    "SELECT anomaly_id, any(tracking_id), argMax(role, stored_at), groupUniqArray(place) AS places"
-    f" FROM (SELECT anomaly_id, tracking_id, role, stored_at, {PLACE} AS place"
-    f" FROM aiops.incident_members FINAL WHERE role != 'moved' AND tracking_id IN (SELECT tracking_id"
+    "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place) AS places"
+    " FROM (SELECT anomaly_id, tracking_id, role, version, place"
+    " FROM aiops.incident_members FINAL WHERE role != 'moved' AND tracking_id IN (SELECT tracking_id"
     f" FROM aiops.incident_members WHERE {SPAN} GROUP BY tracking_id, anomaly_id"
-    f" HAVING min({PLACE}) != max({PLACE})) AND incident_id NOT IN ({MERGED}))"
+    f" HAVING min(place) != max(place)) AND incident_id NOT IN ({MERGED}))"
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
 )
 
