@@ -252,6 +252,12 @@ def test_of_a_large_incident_a_repetition_tells_only_itself_and_the_count_now_an
     assert f"{2 * RECOUNTED} anomalies" in facts[2 * RECOUNTED - 1].description
 
 
+def test_the_count_of_a_storm_is_told_to_two_digits(correlator):
+    facts = [own(correlator, anomaly(n, at=n / 1000)) for n in range(1400)]
+    told = [n for n, fact in enumerate(facts, 1) if fact.title is not None and n > 900]
+    assert told == [950, 1000, 1100, 1200, 1300, 1400]
+
+
 def test_what_is_worse_is_told_at_once_however_large_the_incident_is(correlator):
     for n in range(RECOUNTED + 5):
         own(correlator, anomaly(n, at=n / 10))

@@ -76,6 +76,15 @@ def test_groups_fit_their_windows(history):
 
 
 @settings(max_examples=80, deadline=None)
+@given(shuffled())
+def test_an_incident_counts_what_is_in_it_however_it_came_there(pair):
+    correlator = Correlator(POLICY)
+    told(pair[1], correlator)
+    for episode in correlator.windows:
+        assert episode.count == sum(spot.count for spot in episode.spots) > 0
+
+
+@settings(max_examples=80, deadline=None)
 @given(histories(), st.data())
 def test_a_replay_changes_nothing(history, data):
     correlator = Correlator(POLICY)

@@ -21,11 +21,8 @@ class Episode:
     severity: Severity = Severity.LOW
     blamed: str = ""
     spots: dict[Spot, None] = field(default_factory=dict)
+    count: int = 0  # of the anomalies in all of them
     bounds: tuple[datetime, datetime] | None = None  # within which all of it was, and perhaps is
-
-    @property
-    def count(self) -> int:
-        return sum(spot.count for spot in self.spots)
 
     @property
     def first_seen(self) -> datetime:
@@ -75,6 +72,16 @@ class Episode:
 
     def _in_order(self) -> list[Spot]:
         return sorted(self.spots, key=lambda spot: spot.place)
+
+    def take(self, spot: Spot) -> None:
+        spot.episode = self
+        self.spots[spot] = None
+        self.count += spot.count
+        self.widen(spot.first, spot.last)
+
+    def give(self, spot: Spot) -> None:
+        del self.spots[spot]
+        self.count -= spot.count
 
     def widen(self, first: datetime, last: datetime) -> None:
         """Know of something in it from *first* to *last*."""

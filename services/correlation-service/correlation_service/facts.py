@@ -22,7 +22,7 @@ from correlation_service.wording import description, label, title
 
 MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
 JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
-RECOUNTED = 50  # anomalies of an incident from which on its count is told only every so many
+RECOUNTED = 50  # anomalies of an incident from which on its count is told only now and then
 # What a fact says of its incident; None: as before.
 SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
 SERVICE = "correlation-service"
@@ -120,7 +120,7 @@ class Teller:
         """*member* changes nothing that is known of *episode* but the count. Looking at all of a large
         incident for each of its repetitions would take longer than they take to come: from a certain
         number on the count is told anew only now and then."""
-        if episode.count <= RECOUNTED or episode.count % RECOUNTED == 0:
+        if episode.count <= RECOUNTED or episode.count % _step(episode.count) == 0:
             return self.updated(episode, cause, [member], member.reason)
         episode.revision += 1
         return cause.derive(
@@ -205,3 +205,8 @@ def _context(anomaly: EnrichedAnomaly | None) -> dict[str, object]:
     if anomaly is None:
         return {}
     return {"tags": list(anomaly.tags), "partial": anomaly.context.partial}
+
+
+def _step(count: int) -> int:
+    """Between the counts that are told: fine enough for two digits of each."""
+    return max(RECOUNTED, int(10 ** (len(str(count)) - 2)))

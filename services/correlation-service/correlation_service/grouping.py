@@ -58,14 +58,15 @@ class Grouper:
             upstream=member.upstream,
             swings=self._recoveries.before(kind, member.ts, self._policy.flapping.within),
         )
-        self.absorb(spot, member, arrival)
         self._windows.file(spot)
+        self.absorb(spot, member, arrival)
         return spot
 
     def absorb(self, spot: Spot, member: Evidence, arrival: datetime) -> None:
         """Count *member* in; what it is about may have recovered already."""
         part = part_of(member)
         course = spot.absorb(member, arrival, part)
+        spot.episode.count += 1
         spot.episode.widen(member.ts, member.ts)
         self._recoveries.apply(spot, part, course)
         newest = self._newest.get(spot.kind.ship, member.ts)
@@ -110,6 +111,7 @@ class Grouper:
         """One spot instead of two."""
         self._windows.remove(other)
         spot.unite(other, self._policy.members_kept)
+        spot.episode.count += other.count
         spot.episode.widen(spot.first, spot.last)
         self._windows.add_keys(spot, other.keys)
 

@@ -125,8 +125,7 @@ class Windows:
             self._below.add((ship, upper), spot)
         if not spot.believed:
             self._strays.add(ship, spot)
-        spot.episode.spots[spot] = None
-        spot.episode.widen(spot.first, spot.last)
+        spot.episode.take(spot)
 
     def believe(self, spot: Spot) -> None:
         """There is enough evidence of *spot* now."""
@@ -141,10 +140,8 @@ class Windows:
         return bool(new)
 
     def move(self, spot: Spot, to: Episode) -> None:
-        del spot.episode.spots[spot]
-        spot.episode = to
-        to.spots[spot] = None
-        to.widen(spot.first, spot.last)
+        spot.episode.give(spot)
+        to.take(spot)
 
     def remove(self, spot: Spot) -> None:
         ship, device, _ = spot.kind
@@ -155,7 +152,7 @@ class Windows:
         for upper in spot.upstream:
             self._below.remove((ship, upper), spot)
         self._strays.remove(ship, spot)
-        del spot.episode.spots[spot]
+        spot.episode.give(spot)
 
     def close(self, episode: Episode) -> None:
         """Nothing joins *episode* any more."""
