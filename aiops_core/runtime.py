@@ -18,7 +18,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from structlog.contextvars import bound_contextvars
 
 import aiops_core
 from aiops_core import metrics
@@ -27,7 +26,7 @@ from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
 from aiops_core.probe import Readiness
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import IN_HAND, StructuredLogger
 
 log = StructuredLogger.get_logger(
     name="runtime", service="aiops_core", version=aiops_core.__version__
@@ -267,17 +266,19 @@ class Runtime:
         except (Reject, ValueError) as exc:  # ValidationError is a ValueError
             await self._bury(delivery, "malformed", _reason(exc))
             return None
-        with bound_contextvars(tracking_id=message.tracking_id, ship_id=message.ship_id):
-            if self.service.sees:
-                self.service.sees(delivery)
-            try:
-                caused = await self.service.handlers[type(message)](message)
-            except Reject as exc:
-                await self._bury(delivery, "rejected", str(exc))
-            except Exception as exc:  # noqa: BLE001 - the one place where a bug may not end the service
-                await self._postpone(delivery, exc)
-            else:
-                return [Outgoing(m, f"{name}/{delivery.id}/{n}") for n, m in enumerate(caused)]
+        before = IN_HAND.set(message)
+        if self.service.sees:
+            self.service.sees(delivery)
+        try:
+            caused = await self.service.handlers[type(message)](message)
+        except Reject as exc:
+            await self._bury(delivery, "rejected", str(exc))
+        except Exception as exc:  # noqa: BLE001 - the one place where a bug may not end the service
+            await self._postpone(delivery, exc)
+        else:
+            return [Outgoing(m, f"{name}/{delivery.id}/{n}") for n, m in enumerate(caused)]
+        finally:
+            IN_HAND.reset(before)
         return None
 
     def _decode(self, delivery: Delivery) -> Message:

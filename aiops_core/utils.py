@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any, cast
 from uuid import uuid4
 
@@ -17,8 +18,10 @@ from aiops_core.fingerprints import (
     compute_suppress_key,
     extract_error_message,
 )
+from aiops_core.models import Message
 
 __all__ = [
+    "IN_HAND",
     "StructuredLogger",
     "compute_correlation_keys",
     "compute_fingerprint",
@@ -33,6 +36,16 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+IN_HAND: ContextVar[Message | None] = ContextVar("message in hand", default=None)
+
+
+def _of_this_message(_: Any, __: str, event: EventDict) -> EventDict:
+    """What is said while a message is being handled is said about it."""
+    if message := IN_HAND.get():
+        event = {"tracking_id": message.tracking_id, "ship_id": message.ship_id, **event}
+    return event
 
 
 def _of_this_process(_: Any, __: str, event: EventDict) -> EventDict:
@@ -50,6 +63,7 @@ class StructuredLogger:
         structlog.configure(
             processors=[
                 merge_contextvars,
+                _of_this_message,
                 _of_this_process,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),

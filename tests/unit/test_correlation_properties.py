@@ -107,6 +107,17 @@ def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
     assert told(history[at:], reborn, again).facts == told(history[at:], undisturbed, book).facts
 
 
+def test_after_a_kill_a_repetition_repeats_the_same_member():
+    """Of two members of one kind that parted from their incident together, each came first somewhere."""
+    happened = ((61, "service_error"), (1, "log_error"), (0, "log_error"))
+    parting = [anomaly(n, "dir-1", kind, at=at) for n, (at, kind) in enumerate(happened)]
+    repeated = anomaly(9, "dir-1", "log_error", at=0)
+    undisturbed, reborn = Correlator(POLICY), Correlator(POLICY)
+    for fact in told(parting, undisturbed).facts:
+        reborn.restore(fact)
+    assert undisturbed.handle(repeated) == reborn.handle(repeated) != []
+
+
 @settings(max_examples=80, deadline=None)
 @given(histories(), st.integers(0, 40), st.integers(0, 3600))
 def test_what_is_closed_never_absorbs_again(history, at, seconds):

@@ -1,6 +1,7 @@
 """What the runtime promises every service, on a bus in memory."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +13,7 @@ from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
 from aiops_core.probe import Readiness
 from aiops_core.runtime import BACKOFF, LARGEST, Runtime, Service
 from aiops_core.testing import MemoryBus
+from aiops_core.utils import StructuredLogger
 from tests.conftest import NOON, line, sample
 
 SAMPLES = MetricSample.subject
@@ -59,6 +61,24 @@ async def until(condition, within=5.0):
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+async def test_what_is_logged_while_a_message_is_handled_names_its_tracking_id(capsys):
+    StructuredLogger.configure("info")
+    log = StructuredLogger.get_logger(name="n", service="s", version="1")
+    bus = MemoryBus()
+
+    async def handle(message):
+        log.info("odd")
+        return []
+
+    await bus.publish([out(line("x"))])
+    async with running(bus, Service("s", {LogEntry: handle})):
+        await until(lambda: bus.acked)
+    said = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    ids = {one["event"]: one.get("tracking_id") for one in said}
+    assert ids["odd"] == "l0"
+    assert ids["serving"] is ids["stopped"] is None
 
 
 async def test_what_a_handler_returns_is_published_before_the_ack():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 
 class Seen:
     """The newest *most* anomaly ids, so that a redelivery changes nothing.
@@ -16,12 +14,16 @@ class Seen:
         self._ids: dict[bytes, None] = {}
 
     def __contains__(self, anomaly_id: str) -> bool:
-        return UUID(anomaly_id).bytes in self._ids
+        return _packed(anomaly_id) in self._ids
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def add(self, anomaly_id: str) -> None:
-        self._ids[UUID(anomaly_id).bytes] = None
+        self._ids[_packed(anomaly_id)] = None
         if len(self._ids) > self._most:
             del self._ids[next(iter(self._ids))]
+
+
+def _packed(anomaly_id: str) -> bytes:
+    return bytes.fromhex(anomaly_id.replace("-", ""))

@@ -101,18 +101,22 @@ class Episode:
         list of single errors."""
         if self.is_list:
             return Severity.LOW
-        rank = max((spot.worst for spot in self.spots), default=-1)
-        if rank < 0:
+        bad = [(rank, spot) for spot in self.spots if (rank := spot.worst) >= 0]
+        if not bad:
             return Severity.LOW
-        devices = {spot.kind.device for spot in self.spots if spot.worst >= 0 and spot.believed}
+        rank = max(rank for rank, _ in bad)
+        devices = {spot.kind.device for _, spot in bad if spot.believed}
         return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
 
     def firsts(self) -> dict[str, Evidence]:
         """The first anomaly of each affected device, rather one that means something."""
-        firsts: dict[str, Evidence] = {}
-        for spot in sorted(self.spots, key=lambda spot: (spot.doubtful, spot.place)):
-            firsts.setdefault(spot.kind.device, spot.head)
-        return firsts
+        firsts: dict[str, Spot] = {}
+        for spot in self.spots:
+            known = firsts.setdefault(spot.kind.device, spot)
+            if (spot.doubtful, spot.place) < (known.doubtful, known.place):
+                firsts[spot.kind.device] = spot
+        in_order = sorted(firsts.values(), key=lambda spot: (spot.doubtful, spot.place))
+        return {spot.kind.device: spot.head for spot in in_order}
 
 
 def recovered_of(spots: Iterable[Spot]) -> datetime | None:

@@ -40,6 +40,7 @@ class Grouper:
             placement.repeats = True
         if not spot.episode.revision:  # it has parted from the others
             placement.member = placed(member, OPENED)
+            spot.show(member.fingerprint, member.anomaly_id)
         return placement
 
     def admit(self, member: Evidence, episode: Episode, arrival: datetime) -> Spot:

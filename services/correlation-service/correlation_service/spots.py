@@ -60,7 +60,12 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Spot:
-    """*head* is the first anomaly. *members* is None once there are too many to be moved."""
+    """*head* is the first anomaly. *members* is None once there are too many to be moved.
+
+    *place* is the order of spots: which one came first, the same in every process. One is *doubtful*
+    when one of its type means little, and *believed* when enough of it came from one service: singles of
+    many are chance.
+    """
 
     kind: Kind
     rule: Grouping
@@ -79,42 +84,46 @@ class Spot:
     )  # and the anomaly that showed it first
     parts: dict[Part, Course] = field(default_factory=dict)
     members: Kept | None = field(default_factory=Kept)
+    first: datetime = field(init=False)
+    place: tuple[datetime, Kind] = field(init=False)
+    doubtful: bool = field(init=False)
+    believed: bool = field(init=False)
 
-    @property
-    def first(self) -> datetime:
-        return self.head.ts
+    def __post_init__(self) -> None:
+        self._begin_with(self.head)
+        self.doubtful = self.rule.min_evidence > 1
+        self.believed = not self.doubtful
 
-    @property
-    def place(self) -> tuple[datetime, Kind]:
-        """The order of spots: which one came first, the same in every process."""
-        return (self.head.ts, self.kind)
+    def _begin_with(self, head: Evidence) -> None:
+        self.head, self.first, self.place = head, head.ts, (head.ts, self.kind)
 
-    @property
-    def doubtful(self) -> bool:
-        """Whether one of the type means little."""
-        return self.rule.min_evidence > 1
-
-    @property
-    def believed(self) -> bool:
-        """Whether enough of it came from one service: singles of many are chance."""
-        if not self.doubtful:
-            return True
+    def _weigh(self) -> None:
+        """Look whether there is enough evidence now; it never becomes less."""
+        if self.believed:
+            return
         counts: dict[str, int] = {}
         for part, course in self.parts.items():
             counts[part.service] = counts.get(part.service, 0) + course.count
-        return max(counts.values(), default=0) >= self.rule.min_evidence
+        self.believed = max(counts.values(), default=0) >= self.rule.min_evidence
 
     @property
     def recovered_at(self) -> datetime | None:
         """Since when all of it is well again; None while something is not."""
-        if any(course.is_open for course in self.parts.values()):
-            return None
-        return max((c.cleared for c in self.parts.values() if c.cleared), default=None)
+        healed: datetime | None = None
+        for course in self.parts.values():
+            if course.cleared is None or course.is_open:
+                return None
+            healed = max(healed or course.cleared, course.cleared)
+        return healed
 
     @property
     def worst(self) -> int:
         """Rank of the worst that is open, -1 when nothing is."""
-        return max((c.worst for c in self.parts.values() if c.is_open), default=-1)
+        worst = -1
+        for course in self.parts.values():
+            if course.worst > worst and course.is_open:
+                worst = course.worst
+        return worst
 
     def until(self, calm: timedelta) -> datetime:
         """To when an anomaly must come to belong here: after a recovery it need not be waited for long."""
@@ -141,7 +150,7 @@ class Spot:
     def absorb(self, member: Evidence, arrival: datetime, part: Part) -> Course:
         """Count *member* in; the course of its part."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
-            self.head = member
+            self._begin_with(member)
         self.last = max(self.last, member.ts)
         self.arrival = max(self.arrival, arrival)
         self.upstream = self.upstream or member.upstream
@@ -154,6 +163,7 @@ class Spot:
             part = Part(part.service)
         course = self.parts.setdefault(part, Course(member.ts, member.severity.rank))
         course.worsen(member.ts, member.severity.rank)
+        self._weigh()
         return course
 
     def keep(self, member: Evidence, most: int) -> None:
@@ -165,13 +175,12 @@ class Spot:
 
     def unite(self, other: Spot, most: int) -> None:
         """Take over all of *other*, which a late anomaly has connected with this one."""
-        self.head = min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id))
+        self._begin_with(min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id)))
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
         self.count += other.count
         self.swings = tuple(sorted({*self.swings, *other.swings}))
         for fingerprint, anomaly_id in other.fingerprints.items():
-            known = self.fingerprints.get(fingerprint, anomaly_id)
-            self.fingerprints[fingerprint] = min(known, anomaly_id)  # whoever takes over whom
+            self.show(fingerprint, anomaly_id)
         for part, course in other.parts.items():
             mine = self.parts.get(part)
             if mine is None:
@@ -181,7 +190,14 @@ class Spot:
             mine.worst = max(mine.worst, course.worst)
             mine.last = max(mine.last, course.last)
             mine.cleared = max(filter(None, (mine.cleared, course.cleared)), default=None)
+        self._weigh()
         self.members = self._kept_with(other, most)
+
+    def show(self, fingerprint: str, anomaly_id: str) -> None:
+        """Of two members with one fingerprint the lesser is the one that others repeat, whoever of them
+        came first."""
+        known = self.fingerprints.get(fingerprint, anomaly_id)
+        self.fingerprints[fingerprint] = min(known, anomaly_id)
 
     def _kept_with(self, other: Spot, most: int) -> Kept | None:
         if self.members is None or other.members is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -27,7 +26,7 @@ def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
         "type": words(anomaly.anomaly_type),
     }
     known = _Known({name: value for name, value in values.items() if value})
-    text = string.Formatter().vformat(wording.title, (), known)
+    text = wording.title.format_map(known)
     if text.startswith((anomaly.device, anomaly.service)):
         return text  # a name stays as it is written
     return text[:1].upper() + text[1:]
