@@ -569,3 +569,16 @@ def test_a_kill_between_a_move_and_its_end_is_made_good(correlator):
     assert (owed.incident_id, owed.merged_into) == (merged.incident_id, merged.merged_into)
     assert owed.revision == merged.revision
     assert list(reborn.expire(NOON + timedelta(seconds=22))) == []
+
+
+def test_a_recovery_of_which_a_kill_let_nothing_tell_is_told_when_it_comes_again(correlator):
+    end = cleared(30, "sw-1", "link_down")
+    opened = correlator.handle(anomaly(0, "sw-1", "link_down"))
+    reborn = Correlator(POLICY)
+    for fact in (end, *opened):  # the recovery was stored first, what it ended was told later
+        reborn.restore(fact)
+    assert reborn.handle(anomaly(0, "sw-1", "link_down")) == []
+    [told] = reborn.recover(end)
+    assert [told] == correlator.recover(end)
+    assert told.reason.startswith(f"link down on sw-1 is over: {end.reason}")
+    assert list(reborn.recover(end)) == []

@@ -19,17 +19,19 @@ from aiops_core.models import (
     Evidence,
     IncidentCleared,
     IncidentTransitioned,
+    IncidentUpdated,
     Message,
 )
 from correlation_service.closing import Closing
 from correlation_service.deduplication import Seen
+from correlation_service.endings import Endings
 from correlation_service.episodes import Episode
 from correlation_service.facts import Teller, evidence
 from correlation_service.grouping import Grouper
 from correlation_service.moves import pass_on, tell_moves
 from correlation_service.placement import Move
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.recovery import Recoveries, kinds_of
+from correlation_service.recovery import Recoveries
 from correlation_service.restoring import Restorer
 from correlation_service.suppression import Suppression
 from correlation_service.windowing import Windows, arrival_of
@@ -44,8 +46,9 @@ class Correlator:
         self.windows = Windows(policy)
         self.seen = Seen()
         self.suppression = Suppression(policy)
-        self._recoveries = Recoveries()
-        self._grouper = Grouper(policy, self.windows, self._recoveries)
+        recoveries = Recoveries()
+        self._grouper = Grouper(policy, self.windows, recoveries)
+        self._endings = Endings(self.windows, recoveries, self._device, policy.flapping.within)
         self._closing = Closing(policy, self.windows)
         self._restorer = Restorer(policy, self.windows, self._grouper, self.seen)
         self._teller = Teller(policy)
@@ -59,6 +62,7 @@ class Correlator:
 
     def handle(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
         """The facts that *anomaly* causes, its own first; none when it has been told before."""
+        self._endings.restored()
         if anomaly.anomaly_id in self.seen:
             return []
         self.seen.add(anomaly.anomaly_id)
@@ -70,9 +74,10 @@ class Correlator:
 
     def recover(self, cleared: AnomalyCleared) -> Sequence[Message]:
         """What becomes of the incidents in which *cleared* ends something."""
+        self._endings.restored()
         self.suppression.learn(cleared)
         device = self._device(cleared)
-        ended = self._end_parts(cleared, device)
+        ended = self._endings.end(cleared)
         facts: list[Message] = []
         for episode, types in ended.items():
             over = ", ".join(words(anomaly_type) for anomaly_type in types)
@@ -83,6 +88,7 @@ class Correlator:
 
     def expire(self, now: datetime) -> Iterator[IncidentCleared]:
         """Close what is over. Silence is not recovery, and the reason says so."""
+        self._endings.restored()
         for incident_id, (gone, into) in list(self._restorer.owed.items()):
             del self._restorer.owed[incident_id]
             self.suppression.forget(incident_id)
@@ -118,14 +124,21 @@ class Correlator:
             self.windows.close(episode)
 
     def restore(self, fact: Message) -> None:
-        """Fold a fact that was published before this process began. Facts come in their order."""
+        """Fold a fact that was published before this process began. Facts come in their order; a recovery
+        may stand before the facts of what it ended, and then waits for the one that tells of it."""
         self.suppression.learn(fact)
         if isinstance(fact, IncidentTransitioned) and fact.kind == "merge":
             self._restore_merge(fact)
         elif isinstance(fact, AnomalyCleared):
-            for episode in self._end_parts(fact, self._device(fact)):
+            self._endings.restore(fact)
+        else:
+            self._fold(fact)
+
+    def _fold(self, fact: Message) -> None:
+        if isinstance(fact, IncidentUpdated):
+            for episode in self._endings.told_by(fact):
                 self._closing.watch(episode)
-        elif folded := self._restorer.fold(fact):
+        if folded := self._restorer.fold(fact):
             self._closing.watch(folded)
 
     def _restore_merge(self, change: IncidentTransitioned) -> None:
@@ -166,17 +179,6 @@ class Correlator:
     def _device(self, cleared: AnomalyCleared) -> str:
         known = self._inventory.resolve(cleared.device_id, cleared.host)
         return known or cleared.device
-
-    def _end_parts(self, cleared: AnomalyCleared, device: str) -> dict[Episode, list[str]]:
-        """The episodes in which something is over now, and what."""
-        ended: dict[Episode, list[str]] = {}
-        for kind in kinds_of(cleared, device):
-            self._recoveries.remember(kind, cleared)
-            for spot in self.windows.of_kind(kind):
-                if self._recoveries.ended(spot, cleared):
-                    self._recoveries.swing(spot, cleared.ts, self.policy.flapping.within)
-                    ended.setdefault(spot.episode, []).append(kind.anomaly_type)
-        return ended
 
 
 def _moment(episode: Episode, now: datetime, incident_id: str) -> Message:

@@ -115,6 +115,8 @@ class Grouper:
         spot.episode.count += other.count
         spot.episode.widen(spot.first, spot.last)
         self._windows.add_keys(spot, other.keys)
+        if spot.believed:
+            self._windows.believe(spot)
 
     def _regroup(self, placement: Placement, is_new: bool = False) -> None:
         """Let the changed spot and all that may follow it choose again whom they follow.

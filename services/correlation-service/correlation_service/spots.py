@@ -155,7 +155,8 @@ class Spot:
         self.arrival = max(self.arrival, arrival)
         self.upstream = self.upstream or member.upstream
         self.count += 1
-        self.fingerprints.setdefault(member.fingerprint, member.anomaly_id)
+        repeated = member.duplicate_of or member.anomaly_id  # a restored one may come before it
+        self.fingerprints.setdefault(member.fingerprint, repeated)
         return self._worsen(part, member)
 
     def _worsen(self, part: Part, member: Evidence) -> Course:
