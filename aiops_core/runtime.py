@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 import aiops_core
 from aiops_core import metrics
-from aiops_core.bus import Bus, Delivery, Inbox, Outgoing
+from aiops_core.bus import Bus, Delivery, Inbox, Outgoing, Stored
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
@@ -86,10 +86,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def arrived(message: M, at: datetime) -> M:
-    """*message*, which the broker stored *at*: an entry of a client that does not stamp was ingested then."""
+def arrived(message: M, stored: Delivery | Stored) -> M:
+    """*message*: an entry of a client that does not stamp was ingested when the broker stored it."""
     bare = isinstance(message, LogEntry | MetricSample) and "ingest" not in message.stages
-    return message.stamped("ingest", at) if bare else message
+    return message.stamped("ingest", stored.at) if bare else message
 
 
 @dataclass
@@ -285,7 +285,7 @@ class Runtime:
         if len(delivery.data) > LARGEST:
             raise Reject(f"message has {len(delivery.data)} bytes, the limit is {LARGEST}")
         message = self.service.by_subject[delivery.subject].model_validate_json(delivery.data)
-        return arrived(message, delivery.at)
+        return arrived(message, delivery)
 
     async def _bury(self, delivery: Delivery, outcome: str, reason: str) -> None:
         name = self.service.name

@@ -138,7 +138,7 @@ class Keeper:
             entry = KINDS[stored.subject].model_validate_json(stored.data)
         except ValidationError:
             return  # the runtime has buried it, or will
-        effects = await self._detection.on(arrived(entry, stored.at))
+        effects = await self._detection.on(arrived(entry, stored))
         if keep and effects:
             self._answers[stored.sequence] = effects
 
