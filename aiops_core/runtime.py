@@ -92,6 +92,15 @@ def arrived(message: M, stored: Delivery | Stored) -> M:
     return message.stamped("ingest", stored.at) if bare else message
 
 
+def rest_after(took: float, pace: float) -> float:
+    """Seconds until the next batch may start, after one that *took* so long.
+
+    What is left of the *pace*; but where batches take longer, on a busy machine, as long again, at most
+    the pace. Else the pace would gather nothing just when it is needed.
+    """
+    return max(pace - took, min(took, pace))
+
+
 @dataclass
 class Runtime:
     """Runs one service on one bus. Knows no signals and no ports, so tests can embed it."""
@@ -183,11 +192,11 @@ class Runtime:
     async def _consume_in_order(self, inbox: Inbox) -> None:
         durable = self.service.commit or self.service.settled
         while batch := await self._next(inbox, self.service.batch):
-            next_start = time.monotonic() + self.service.pace
+            started = time.monotonic()
             async with self._turn:
                 await (self._settle(batch) if durable else self._decide(batch))
-            if (wait := next_start - time.monotonic()) > 0:
-                await self._unless_stopped(asyncio.sleep(wait))
+            if rest := rest_after(time.monotonic() - started, self.service.pace):
+                await self._unless_stopped(asyncio.sleep(rest))
 
     async def _decide(self, batch: Sequence[Delivery]) -> None:
         """Handle *batch* and leave the rest to the outbox: the next batch need not wait for the broker."""
