@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
@@ -34,6 +35,7 @@ from incident_api.rows import (
 )
 from incident_api.store import IncidentStore
 
+Found = AnomalyDetected | EnrichedAnomaly
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
 FACTS: tuple[type[Message], ...] = (
     Incident,
@@ -44,6 +46,37 @@ FACTS: tuple[type[Message], ...] = (
 )
 GROUP = f"{SERVICE}-history"
 FLUSH_EVERY = 1.0  # seconds
+BATCH = 1024  # messages
+PACE = 0.1  # seconds: waking up for a few messages costs as much as they do, and a trace is patient
+BREATHE = 16  # rows made without letting others of the process have a turn
+
+
+@dataclass
+class Gathered:
+    """What goes to the store together. Anomalies become rows only then: of most two versions come."""
+
+    anomalies: dict[tuple[str, str, str], Found] = field(default_factory=dict)
+    events: list[EventRow] = field(default_factory=list)
+
+    def keep(self, message: Found) -> None:
+        """Remember *message*, unless its enriched version is known."""
+        identity = (message.tracking_id, message.detector, message.anomaly_type)
+        if isinstance(message, EnrichedAnomaly):
+            self.anomalies[identity] = message
+        else:
+            self.anomalies.setdefault(identity, message)
+
+    async def batch(self) -> Batch:
+        """The rows; others of this process have a turn while they are made."""
+        rows = []
+        for n, message in enumerate(self.anomalies.values()):
+            rows.append(anomaly_row(message))
+            if n % BREATHE == 0:
+                await asyncio.sleep(0)
+        return Batch.of(rows, events=self.events)
+
+    def __bool__(self) -> bool:
+        return bool(self.anomalies or self.events)
 
 
 class History:
@@ -51,9 +84,8 @@ class History:
 
     def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
         self._store, self._recorder = store, recorder
-        self._rows: dict[str, AnomalyRow] = {}
-        self._events: list[EventRow] = []
-        self._unsent: list[Batch] = []
+        self._gathered = Gathered()
+        self._unsent: list[Gathered] = []
         self._next = asyncio.Event()  # set when the rows that are gathered now are stored
         self._under_way: list[asyncio.Event] = []
 
@@ -62,6 +94,8 @@ class History:
             SERVICE,
             dict.fromkeys(ANOMALIES, self.anomaly) | dict.fromkeys(FACTS, self.event),
             group=GROUP,
+            batch=BATCH,
+            pace=PACE,
             recover=self.recover,
             settled=self.settled,
             background=[self.keep_flushing],
@@ -72,23 +106,23 @@ class History:
         if not self._recorder.recovered:
             raise Unavailable("the tables are not there yet")
 
-    async def anomaly(self, message: AnomalyDetected | EnrichedAnomaly) -> Sequence[Message]:
+    async def anomaly(self, message: Found) -> Sequence[Message]:
         """Of several versions of one anomaly only the last: the table would drop the others later."""
-        row = anomaly_row(message)
-        known = self._rows.get(row.anomaly_id)
-        if known is None or known.version <= row.version:
-            self._rows[row.anomaly_id] = row
+        self._gathered.keep(message)
         return ()
 
     async def event(self, fact: Message) -> Sequence[Message]:
-        self._events.append(event_row(fact_incident_id(fact), fact))
+        self._gathered.events.append(event_row(fact_incident_id(fact), fact))
         return ()
 
     def pending(self, tracking_id: str) -> list[AnomalyRow]:
         """Anomalies of one line that may not be in the store yet, the newest version of each."""
-        batches = [*(batch.anomalies for batch in self._unsent), self._rows.values()]
-        rows = (row for batch in batches for row in batch if row.tracking_id == tracking_id)
-        return list({row.anomaly_id: row for row in sorted(rows, key=_version)}.values())
+        newest = Gathered()
+        for gathered in (*self._unsent, self._gathered):
+            for message in gathered.anomalies.values():
+                if message.tracking_id == tracking_id:
+                    newest.keep(message)
+        return [anomaly_row(message) for message in newest.anomalies.values()]
 
     async def settled(self) -> None:
         """Return when what has been handled until now is stored: with the next flush at the latest."""
@@ -98,11 +132,11 @@ class History:
         """Store what is queued. When that fails it stays queued, and the next call tries it again."""
         self._under_way.append(self._next)
         self._next = asyncio.Event()
-        if batch := Batch.of(list(self._rows.values()), events=self._events):
-            self._unsent.append(batch)
-            self._rows, self._events = {}, []
+        if self._gathered:
+            self._unsent.append(self._gathered)
+            self._gathered = Gathered()
         while self._unsent:
-            await self._store.write(self._unsent[0])
+            await self._store.write(await self._unsent[0].batch())
             del self._unsent[0]
         for stored in self._under_way:
             stored.set()
@@ -113,7 +147,3 @@ class History:
             await asyncio.sleep(FLUSH_EVERY)
             with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
                 await self.flush()
-
-
-def _version(row: AnomalyRow) -> int:
-    return row.version
