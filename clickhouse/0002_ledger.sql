@@ -3,6 +3,8 @@
 -- suppressed:<rule>; duplicate_of is the anomaly that a duplicate repeats.
 -- version is the place of the fact in the stream: a fact that is delivered again after a later one has
 -- moved its members changes nothing. An engine cannot be given a version, so the table is copied once.
+-- Many small inserts come: with merge_selector_base at 10 instead of 5 a row is written again half as often,
+-- for some ten parts to read instead of some five.
 
 ALTER TABLE aiops.incident_members ADD COLUMN IF NOT EXISTS place String AFTER role;
 ALTER TABLE aiops.incident_members ADD COLUMN IF NOT EXISTS duplicate_of String AFTER place;
@@ -40,7 +42,7 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(stored_at)
 ORDER BY (tracking_id, anomaly_id, place)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, merge_selector_base = 10;
 
 INSERT INTO aiops.incident_members_versioned
 SELECT incident_id, anomaly_id, tracking_id, ship_id, ts, role,
