@@ -85,11 +85,13 @@ async def stage_times(
 ) -> list[tuple[datetime, ...]]:
     """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path.
 
-    ``store`` is ClickHouse's own time of the row, so that waiting for the insert is in it.
+    ``store`` is ClickHouse's own time of the row, so that waiting for the insert is in it. Of an anomaly
+    that moved later the first row counts: the others do not say when it was ingested.
     """
     columns = ", ".join([*(f"stages['{stage}']" for stage in PATH[:-1]), "stored_at"])
     return await store.query(
         f"SELECT {columns} FROM aiops.incident_members "  # noqa: S608 - constants of this module
-        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) LIMIT 1 BY tracking_id",
+        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) "
+        "AND mapContains(stages, 'ingest') ORDER BY stored_at LIMIT 1 BY tracking_id",
         {"ship": ship_id, "since": _micros(since)},
     )
