@@ -7,6 +7,8 @@ import pytest
 from anomaly_detection.detectors.base import Ended, Verdict
 from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.pace import LONGEST
+from anomaly_detection.detectors.pattern import PatternDetector
+from anomaly_detection.detectors.recovery import RecoveryDetector
 from anomaly_detection.detectors.table import Table
 from anomaly_detection.handler import Detection
 from anomaly_detection.layers import Tuning
@@ -186,3 +188,16 @@ class TestTable:
             table.matches(line(f"zz{word}"))
         table._fragments.clear()
         assert table.matches(line("kernel panic"))
+
+    def test_who_shares_a_table_finds_what_it_finds_alone(self):
+        """The same line twice, and lines that several kinds of rules fulfil."""
+        table = Table((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
+        pairs = [
+            (PatternDetector(POLICY.patterns, table), PatternDetector(POLICY.patterns)),
+            (RecoveryDetector(POLICY.recoveries, table), RecoveryDetector(POLICY.recoveries)),
+        ]
+        up = line("kernel panic cleared, link is up")
+        for entry in (up, line("kernel panic"), up, up, line("fine"), line("link is up")):
+            for sharing, alone in pairs:
+                assert sharing.observe(entry) == alone.observe(entry)
+        assert all(sharing.observe(up) for sharing, _ in pairs)

@@ -15,6 +15,7 @@ from anomaly_detection.detectors.level import LevelDetector
 from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.recovery import RecoveryDetector
+from anomaly_detection.detectors.table import Table
 from anomaly_detection.gate import Gated
 from anomaly_detection.layers import SENDERS, Layers
 from anomaly_detection.policy import DetectPolicy
@@ -36,12 +37,14 @@ class LineWatch:
 
     def __init__(self, policy: DetectPolicy, layers: Layers) -> None:
         level = LevelDetector(policy)
-        self.burst = BurstDetector(policy.bursts, policy.series_kept)
+        table = Table((*policy.bursts, *policy.patterns, *policy.recoveries))
+        self.burst = BurstDetector(policy.bursts, policy.series_kept, table)
+        self._table = table
         self._lines = Lines(policy.templates.kept)
         self._rules = [
             Gated(self.burst, layers),
-            Gated(PatternDetector(policy.patterns), layers),
-            Gated(RecoveryDetector(policy.recoveries), layers),
+            Gated(PatternDetector(policy.patterns, table), layers),
+            Gated(RecoveryDetector(policy.recoveries, table), layers),
         ]
         self._level = Gated(level, layers)
         found = learned(policy, layers, self._lines, level.harmless)
@@ -53,9 +56,10 @@ class LineWatch:
         """Of what is wrong with *line* the worst, and every end that it proves."""
         judges = self._judges(line.ship_id, line.service, line.device_id or line.host)
         found: list[Finding] = []
-        for observe in judges.rules:
-            found += observe(line)
-        if not any(isinstance(finding, Verdict) for finding in found):
+        if self._table.matches(line):
+            for observe in judges.rules:
+                found += observe(line)
+        if not found or not any(isinstance(finding, Verdict) for finding in found):
             for observe in judges.level:
                 found += observe(line)
         for observe in judges.learned:

@@ -68,15 +68,15 @@ class BurstDetector(Memoryless):
 
     name = "burst"
 
-    def __init__(self, bursts: Sequence[Burst], keys_kept: int) -> None:
-        self._table = Table(bursts)
+    def __init__(self, bursts: Sequence[Burst], keys_kept: int, table: Table | None = None) -> None:
+        self._table = table or Table(bursts)
         self._counts = {rule.id: rule.count for rule in bursts}
         self.state: Lru[Recent] = Lru(keys_kept)
         self.memory = max(map(_needed, bursts), default=timedelta(0))
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         found = [
-            self._count(rule, entry, details(match)) for rule, match in self._table.matches(entry)
+            self._count(rule, entry, details(match)) for rule, match in self._table.of(Burst, entry)
         ]
         return worst(filter(None, found))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -65,13 +64,6 @@ _LETTERS = re.compile("[a-z]+")
 RUNS_KEPT = 20_000
 
 
-@lru_cache(4)  # several tables look at the same line in turn
-def letters(msg: str) -> tuple[str, Sequence[str]]:
-    """*msg* in lower case, and its runs of letters."""
-    lower = msg.lower()
-    return lower, _LETTERS.findall(lower)
-
-
 class Fragments(dict[str, int]):
     """Which of many texts a line can contain, by its words alone.
 
@@ -92,9 +84,9 @@ class Fragments(dict[str, int]):
         bits = self[run] = sum(1 << n for n, sought in enumerate(self._sought) if sought in run)
         return bits
 
-    def possible(self, runs: Iterable[str]) -> int:
-        """The texts that a line of these runs of letters may contain, as bits."""
+    def possible(self, lower: str) -> int:
+        """The texts that *lower*, a line in lower case, may contain, as bits."""
         bits = self._always
-        for run in runs:
+        for run in _LETTERS.findall(lower):
             bits |= self[run]
         return bits

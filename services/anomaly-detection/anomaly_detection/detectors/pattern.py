@@ -14,11 +14,13 @@ from anomaly_detection.policy import Pattern
 class PatternDetector(Memoryless):
     name = "pattern"
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self._table = Table(patterns)
+    def __init__(self, patterns: Sequence[Pattern], table: Table | None = None) -> None:
+        self._table = table or Table(patterns)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        return worst([_verdict(rule, entry, match) for rule, match in self._table.matches(entry)])
+        return worst(
+            [_verdict(rule, entry, match) for rule, match in self._table.of(Pattern, entry)]
+        )
 
 
 def _verdict(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Verdict:

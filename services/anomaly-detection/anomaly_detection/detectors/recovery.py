@@ -16,15 +16,15 @@ class RecoveryDetector(Memoryless):
 
     name = "recovery"
 
-    def __init__(self, recoveries: Sequence[Recovery]) -> None:
-        self._table = Table(recoveries)
+    def __init__(self, recoveries: Sequence[Recovery], table: Table | None = None) -> None:
+        self._table = table or Table(recoveries)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         return list(self._ended(entry))
 
     def _ended(self, entry: LogEntry) -> Iterator[Ended]:
         """One end for all that the line clears, so that nothing is told twice of it."""
-        found = list(self._table.matches(entry))
+        found = list(self._table.of(Recovery, entry))
         if found:
             rule, match = found[0]
             types = dict.fromkeys(kind for rule, _ in found for kind in rule.clears)

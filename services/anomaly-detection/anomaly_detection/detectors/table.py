@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import device_of, globs
-from anomaly_detection.detectors.literals import Fragments, letters, required
+from anomaly_detection.detectors.literals import Fragments, required
 from anomaly_detection.policy import LineRule
 
 R = TypeVar("R", bound=LineRule)
+Match = tuple[LineRule, re.Match[str]]
 
 SENDERS = 16_384  # whose applicable rules are remembered
 # Characters of a line that are looked at. What is wrong stands at its beginning, and a regex may take
@@ -22,54 +23,72 @@ SENDERS = 16_384  # whose applicable rules are remembered
 LOOKED_AT = 2048
 
 
-class Table(Generic[R]):
-    """Finds the rules that a line fulfils: sender first, then a text it must contain, then the regex."""
+class Table:
+    """Finds the rules that a line fulfils: sender first, then a text it must contain, then the regex.
 
-    def __init__(self, rules: Sequence[R]) -> None:
-        self._rules = [
-            (
-                rule,
-                globs(rule.services),
-                globs(rule.hosts),
-                required(rule.regex) or frozenset(("",)),
-            )
-            for rule in rules
-        ]
-        self._texts = sorted({text for *_, texts in self._rules for text in texts})
+    Detectors that share a table ask about the same line in turn, and it is looked at once. Sets of texts
+    and of rules are numbers, bit n standing for the nth: one ``&`` is enough for most lines.
+    """
+
+    def __init__(self, rules: Sequence[LineRule]) -> None:
+        needed = [required(rule.regex) or frozenset(("",)) for rule in rules]
+        self._rules = rules
+        self._fits = [(globs(rule.services), globs(rule.hosts)) for rule in rules]
+        self._texts = sorted(frozenset[str]().union(*needed))
+        self._texts_of = [_set(n for n, t in enumerate(self._texts) if t in of) for of in needed]
+        self._rules_of = [_set(n for n, of in enumerate(needed) if t in of) for t in self._texts]
         self._fragments = Fragments(self._texts)
         self._of_sender = lru_cache(SENDERS)(self._applicable)
+        self._line: LogEntry | None = None
+        self._matches: Sequence[Match] = ()
 
-    def _applicable(
-        self, service: str, device: str, level: Level
-    ) -> tuple[int, dict[int, list[int]]]:
-        """The numbers of the texts to look for in such lines, as bits, and the rules of each."""
-        places: dict[int, list[int]] = {}
-        for place, (rule, of_service, of_host, texts) in enumerate(self._rules):
+    def matches(self, line: LogEntry) -> Sequence[Match]:
+        """Every rule that finds something in *line*, in the order of the file."""
+        if line is not self._line:
+            self._line, self._matches = line, self._found(line)
+        return self._matches
+
+    def of(self, kind: type[R], line: LogEntry) -> Sequence[tuple[R, re.Match[str]]]:
+        """The matches of one *kind* of rules."""
+        return [(rule, match) for rule, match in self.matches(line) if isinstance(rule, kind)]
+
+    def _found(self, line: LogEntry) -> Sequence[Match]:
+        texts, rules = self._of_sender(line.service, device_of(line), line.level)
+        looked_at = line.msg[:LOOKED_AT]
+        lower = looked_at.lower()
+        texts &= self._fragments.possible(lower)
+        if not texts:
+            return ()
+        candidates = 0
+        for n in _members(texts):
+            if self._texts[n] in lower:
+                candidates |= self._rules_of[n]
+        tried = (self._rules[n] for n in _members(candidates & rules))
+        return [(rule, match) for rule in tried if (match := rule.regex.search(looked_at))]
+
+    def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
+        """The texts to look for in such lines, and the rules to try."""
+        texts = rules = 0
+        for n, (rule, (of_service, of_host)) in enumerate(
+            zip(self._rules, self._fits, strict=True)
+        ):
             of_level = rule.levels is None or level in rule.levels
             if of_level and of_service(service) and of_host(device):
-                for text in texts:
-                    places.setdefault(self._texts.index(text), []).append(place)
-        return sum(1 << number for number in places), places
+                texts |= self._texts_of[n]
+                rules |= 1 << n
+        return texts, rules
 
-    def matches(self, line: LogEntry) -> Sequence[tuple[R, re.Match[str]]]:
-        """Every rule that finds something in *line*, in the order of the file."""
-        bits, rules_of = self._of_sender(line.service, device_of(line), line.level)
-        lower, runs = letters(line.msg[:LOOKED_AT])
-        bits &= self._fragments.possible(runs)
-        if not bits:
-            return ()
-        places: set[int] = set()
-        while bits:
-            number = bits.bit_length() - 1
-            bits ^= 1 << number
-            if self._texts[number] in lower:
-                places.update(rules_of[number])
-        return [found for place in sorted(places) if (found := self._search(place, line.msg))]
 
-    def _search(self, place: int, msg: str) -> tuple[R, re.Match[str]] | None:
-        rule = self._rules[place][0]
-        match = rule.regex.search(msg[:LOOKED_AT])
-        return (rule, match) if match else None
+def _set(members: Iterable[int]) -> int:
+    return sum(1 << n for n in members)
+
+
+def _members(bits: int) -> Iterator[int]:
+    """In ascending order."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def details(match: re.Match[str]) -> dict[str, JsonValue]:
