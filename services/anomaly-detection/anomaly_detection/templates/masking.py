@@ -3,7 +3,8 @@
 One set of masks for all systems. They know what numbers, addresses, identifiers, paths and times look
 like, not who writes them. They work in two steps, because a ship says the same words all day long:
 
-1. ``Words``: word by word, remembered, since a word looks the same wherever it stands;
+1. ``Words``: word by word, remembered, since a word looks the same wherever it stands, and nearly always
+   the same with other digits: addresses and times need not be looked at anew;
 2. ``phrases``: what needs its neighbours (dates, units, lists, names after "user").
 
 A change of a mask changes the ids of the templates it touches: ``tests/unit/test_templates.py`` holds
@@ -16,7 +17,7 @@ import re
 
 WILD = "<*>"
 LOOKED_AT = 1000  # characters of a line; two statements differ before that
-WORDS_KEPT = 50_000  # about 10 MB; most of them are numbers, which come and go
+WORDS_KEPT = 50_000  # about 10 MB
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAY = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
@@ -79,6 +80,7 @@ _PHRASES = (
 
 _SIGN = re.compile(r"(?<=_)-$")  # blk_-12 is blk_ and a negative number
 _HEX = "abcdefABCDEF"  # eight of them and nothing else are no word
+_ONES = bytes.maketrans(b"023456789", b"1" * 9)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -112,7 +114,21 @@ class Words(dict[str, str]):
         return _VARIABLE.sub(_masked, printable)
 
     def of(self, line: str) -> str:
-        return " ".join(map(self.__getitem__, line[:LOOKED_AT].split()))
+        line = line[:LOOKED_AT]
+        if _digits_are_alike(line):
+            words = self._each(line.encode().translate(_ONES).decode())
+            if "1" not in words:  # all digits are masked, so that nobody sees which they were
+                return words
+        return self._each(line)
+
+    def _each(self, line: str) -> str:
+        return " ".join(map(self.__getitem__, line.split()))
+
+
+def _digits_are_alike(line: str) -> bool:
+    """Whether the masks take any digit for any other. That of ``0x`` does not, not even when a control
+    character that is left out stands between."""
+    return line.isascii() and line.isprintable() and "0x" not in line and "0X" not in line
 
 
 def phrases(words: str) -> str:
