@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anomaly_detection.detectors.base import Ended, Lru, Verdict, next_due
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.detectors.literals import required
+from anomaly_detection.detectors.literals import parts, required, stand_in
 from anomaly_detection.detectors.table import LOOKED_AT
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import Burst, DetectPolicy, Threshold
@@ -241,3 +241,17 @@ class TestLiterals:
         msg = data.draw(st.from_regex(rule.regex))
         if rule.regex.search(msg) and msg.isascii():
             assert any(text in msg.lower() for text in required(rule.regex) or {""})
+            assert stand_in(parts(rule.regex), msg.lower())
+
+    @pytest.mark.parametrize(
+        ("regex", "lower", "there"),
+        [
+            (r"fan (?P<n>\d+) failed", "fan failed", True),
+            (r"fan (?P<n>\d+) failed", "a fan of 3", False),
+            (r"(?:fan|psu \d lost)\b.*gone", "psu 1 gone", False),
+            (r"(?:fan|psu \d lost)\b.*gone", "psu 1 lost, gone", True),
+            (r"(?:never)?seen|\d+", "nothing of it", True),
+        ],
+    )
+    def test_all_parts_of_a_match_are_looked_for(self, regex, lower, there):
+        assert stand_in(parts(re.compile(regex)), lower) is there

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
+from string import ascii_lowercase
 from typing import Any
 
 # The parser of the standard library: private, but the only reading of a regex that is surely right.
@@ -19,40 +21,71 @@ SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
 
-def required(regex: re.Pattern[str]) -> Texts | None:
-    """Lower-case texts of which every match contains at least one; None when there are none."""
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Of one of these sequences all parts are in the line."""
+
+    options: tuple[Parts, ...]
+
+
+Parts = tuple[str | Either, ...]
+
+
+def parts(regex: re.Pattern[str]) -> Parts:
+    """What stands in lower case in every line that *regex* finds something in."""
     return _of_sequence(_parser.parse(regex.pattern, regex.flags))
 
 
-def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Texts | None:
-    """The texts of the most telling part: all parts must match, so any one will do."""
-    options: list[Texts] = []
+def required(regex: re.Pattern[str]) -> Texts | None:
+    """Lower-case texts of which every match contains at least one; None when there are none."""
+    return _most_telling(parts(regex))
+
+
+def stand_in(needed: Parts, lower: str) -> bool:
+    """Whether *lower* has all parts, in whatever order."""
+    for part in needed:
+        if isinstance(part, str):
+            if part not in lower:
+                return False
+        elif not any(stand_in(option, lower) for option in part.options):
+            return False
+    return True
+
+
+def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Parts:
+    found: list[str | Either] = []
     run = ""
     for op, argument in (*parsed, (_ops.AT, None)):
         if op is _ops.LITERAL:
             run += chr(argument).lower()
             continue
         if len(run) >= SHORTEST:
-            options.append(frozenset((run,)))
+            found.append(run)
         run = ""
-        if part := _of_part(op, argument):
-            options.append(part)
-    return max(options, key=_telling, default=None)
+        found += _of_part(op, argument)
+    return tuple(found)
 
 
-def _of_part(op: Any, argument: Any) -> Texts | None:
+def _of_part(op: Any, argument: Any) -> Parts:
     if op is _ops.SUBPATTERN:
         return _of_sequence(argument[-1])
     if op is _ops.BRANCH:
-        return _of_branches([_of_sequence(branch) for branch in argument[1]])
+        return (Either(tuple(_of_sequence(branch) for branch in argument[1])),)
     if op in (_ops.MAX_REPEAT, _ops.MIN_REPEAT) and argument[0] >= 1:
         return _of_sequence(argument[2])
-    return None
+    return ()
 
 
-def _of_branches(branches: list[Texts | None]) -> Texts | None:
-    known = [branch for branch in branches if branch]
-    return frozenset().union(*known) if len(known) == len(branches) else None
+def _most_telling(needed: Parts) -> Texts | None:
+    """The texts of one part: all must be there, so any one will do."""
+    return max(filter(None, map(_texts, needed)), key=_telling, default=None)
+
+
+def _texts(part: str | Either) -> Texts | None:
+    if isinstance(part, str):
+        return frozenset((part,))
+    known = [texts for texts in map(_most_telling, part.options) if texts]
+    return frozenset[str]().union(*known) if len(known) == len(part.options) else None
 
 
 def _telling(texts: Texts) -> float:
@@ -61,6 +94,7 @@ def _telling(texts: Texts) -> float:
 
 
 _LETTERS = re.compile("[a-z]+")
+_BLANKED = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
 
 
@@ -87,6 +121,11 @@ class Fragments(dict[str, int]):
     def possible(self, lower: str) -> int:
         """The texts that *lower*, a line in lower case, may contain, as bits."""
         bits = self._always
-        for run in _LETTERS.findall(lower):
+        for run in _runs(lower):
             bits |= self[run]
         return bits
+
+
+def _runs(lower: str) -> Sequence[str]:
+    """The runs of letters; what ``_LETTERS`` finds, in half of the time."""
+    return lower.encode("utf-8", "surrogatepass").translate(_BLANKED).decode("ascii").split()

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import device_of, globs
-from anomaly_detection.detectors.literals import Fragments, required
+from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
 from anomaly_detection.policy import LineRule
 
 R = TypeVar("R", bound=LineRule)
@@ -33,6 +33,7 @@ class Table:
     def __init__(self, rules: Sequence[LineRule]) -> None:
         needed = [required(rule.regex) or frozenset(("",)) for rule in rules]
         self._rules = rules
+        self._parts = [parts(rule.regex) for rule in rules]
         self._fits = [(globs(rule.services), globs(rule.hosts)) for rule in rules]
         self._texts = sorted(frozenset[str]().union(*needed))
         self._texts_of = [_set(n for n, t in enumerate(self._texts) if t in of) for of in needed]
@@ -63,8 +64,15 @@ class Table:
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        tried = (self._rules[n] for n in _members(candidates & rules))
-        return [(rule, match) for rule in tried if (match := rule.regex.search(looked_at))]
+        likely = (self._rules[n] for n in _members(candidates & rules) if self._may(n, lower))
+        return [(rule, match) for rule in likely if (match := rule.regex.search(looked_at))]
+
+    def _may(self, n: int, lower: str) -> bool:
+        """Without the other texts that the nth rule needs it is not worth trying.
+
+        A regex takes some letters of other alphabets for ours, such as the long s: a text does not.
+        """
+        return stand_in(self._parts[n], lower) or not lower.isascii()
 
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
