@@ -63,7 +63,8 @@ class Detection:
         return await (self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry))
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
-        return [_message(finding, line) for finding in self._watch.findings(line)]
+        found = self._watch.findings(line)
+        return [_message(finding, line) for finding in found] if found else ()
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
         findings = self._findings(self.of_samples, sample)

@@ -61,7 +61,6 @@ class Layers:
         self._polls = {poll.name: (n, poll) for n, poll in enumerate(policy.polls)}
         self._layers = [_Fitting(n, layer, _fits(layer)) for n, layer in enumerate(policy.layers)]
         self.domain = lru_cache(SENDERS)(self._domain_of)
-        self.tuning = lru_cache(SENDERS)(self._tuning_of)
 
     def explain(self, detector: DetectorName, sender: Sender) -> list[Setting]:
         """Every setting of *detector* for *sender*, with its source."""
@@ -73,7 +72,7 @@ class Layers:
                     found[key] = Setting(key, value, place)
         return list(found.values())
 
-    def _tuning_of(self, detector: DetectorName, sender: Sender) -> Tuning:
+    def tuning(self, detector: DetectorName, sender: Sender) -> Tuning:
         tuning = {setting.key: setting.value for setting in self.explain(detector, sender)}
         return Tuning(**tuning)  # type: ignore[arg-type]  # keys and types are those of Tuned
 

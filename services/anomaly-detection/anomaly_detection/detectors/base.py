@@ -163,9 +163,10 @@ class Lru(Generic[V]):
     def get(self, key: Key, make: Callable[[], V]) -> V:
         if self._image is not None:
             self._keep(key)
-        if key in self._items:
+        value = self._items.get(key)
+        if value is not None:
             self._items.move_to_end(key)
-            return self._items[key]
+            return value
         if len(self._items) >= self._most:
             oldest = next(iter(self._items))
             self._keep(oldest)
@@ -190,7 +191,9 @@ class Lru(Generic[V]):
 
     def _keep(self, *keys: Key) -> None:
         """The image that is being taken must not see what happens to them now."""
-        if self._image is not None and not self._image.over:
+        if self._image is not None and self._image.over:
+            self._image = None
+        if self._image is not None:
             for key in keys:
                 self._image.keep(key)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Detector
@@ -13,7 +13,7 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
-from anomaly_detection.layers import Layers, Sender, TuningOf
+from anomaly_detection.layers import SENDERS, Layers, Sender, Tuning, TuningOf
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import DetectorName
 
@@ -33,4 +33,8 @@ def learned(
 
 
 def _tuning_of(layers: Layers, detector: DetectorName) -> TuningOf:
-    return lambda ship, service, device: layers.tuning(detector, Sender(ship, service, device))
+    @lru_cache(SENDERS)
+    def tuning_of(ship: str, service: str, device: str) -> Tuning:
+        return layers.tuning(detector, Sender(ship, service, device))
+
+    return tuning_of

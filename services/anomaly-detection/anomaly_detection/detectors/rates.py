@@ -31,6 +31,7 @@ ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # the kind 
 class Device:
     clock: Clock = field(default_factory=Clock)
     kinds: dict[str, Pace] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)  # of kinds, until the window closes
 
 
 _CLOCK, _PACE = TypeAdapter(Clock), TypeAdapter(Pace)
@@ -44,7 +45,8 @@ class Rates:
         window = rules.rate.window
         self._seconds = window.total_seconds()
         self._longest = LONGEST * window
-        self._fewest = min(SCALE.values()) * rules.rate.least
+        self._eager = min(SCALE.values())
+        self._fewest = self._eager * rules.rate.least
         self._keep = fading(window)
         self._devices: OrderedDict[Key, Device] = OrderedDict()
         self._size = 0
@@ -77,12 +79,23 @@ class Rates:
 
     def _spike(self, device: Device, kind: str, pace: Pace, entry: LogEntry) -> Sequence[Change]:
         """Whether this line is one too many, for a device that is known well enough."""
+        limit = self._limit(device, kind, pace)
+        if pace.count <= self._eager * limit:
+            return ()
         tuning = self._tuning_of(entry.ship_id, entry.service, device_of(entry))
-        too_many = pace.count > tuning.scale * pace.limit(self._rule(kind))
-        if not too_many or not self._warm(device.clock.learned, tuning.warm_up):
+        if pace.count <= tuning.scale * limit or not self._warm(
+            device.clock.learned, tuning.warm_up
+        ):
             return ()
         pace.since = entry.ts
         return [Change(What.SPIKE, kind, pace, entry.ts)]
+
+    def _limit(self, device: Device, kind: str, pace: Pace) -> float:
+        """What the open window may hold; it follows from the closed ones."""
+        limit = device.limits.get(kind)
+        if limit is None:
+            limit = device.limits[kind] = pace.limit(self._rule(kind))
+        return limit
 
     def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
         return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)
@@ -103,6 +116,7 @@ class Rates:
         for text, known in state.items():
             ship, name, *kind = json.loads(text)
             device = self._devices.get((ship, name)) or self._device((ship, name))
+            device.limits.clear()
             if kind:
                 device.kinds[kind[0]] = _PACE.validate_python(known)
                 self._size += 1
@@ -122,6 +136,7 @@ class Rates:
                 del device.kinds[kind]
                 self._size -= 1
         device.clock.learned += over
+        device.limits.clear()
 
     def _judge(self, kind: str, pace: Pace, learned: int, now: datetime) -> What | None:
         """What the closed window shows; it is learned unless it belongs to an episode."""

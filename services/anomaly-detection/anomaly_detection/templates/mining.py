@@ -53,7 +53,7 @@ class Miner:
     def __init__(self, most: int) -> None:
         self._most = most
         self._words = Words()
-        self._memo: dict[str, tuple[Template, Group]] = {}
+        self._memo: dict[str, tuple[Sighting, Group]] = {}
         self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
         self._groups: dict[int, Group] = {}
         self._tree: Tree | None = None  # made of the groups when it is needed
@@ -66,9 +66,9 @@ class Miner:
         known = self._memo.get(words)
         if known is None:
             return self._study(words)
-        template, group = known
+        sighting, group = known
         group.used = self._lines
-        return Sighting(template, group.id, new=False)
+        return sighting
 
     def image(self) -> Iterator[dict[str, JsonValue]]:
         """What is known now by number of the group, the longest unused first, in small parts: copied
@@ -90,9 +90,9 @@ class Miner:
         group, new = self._place(pieces)
         group.used = self._lines
         text = group.text(pieces)
-        template = Template(template_id(text), text)
-        self._remember(words, len(pieces), (template, group))
-        return Sighting(template, group.id, new)
+        sighting = Sighting(Template(template_id(text), text), group.id, new=False)
+        self._remember(words, len(pieces), (sighting, group))
+        return sighting._replace(new=new) if new else sighting
 
     def _place(self, pieces: list[str]) -> tuple[Group, bool]:
         """The group of a line. A change of groups voids what is remembered of lines as long."""
@@ -115,7 +115,7 @@ class Miner:
             self._forget(tree)
         return group
 
-    def _remember(self, words: str, length: int, known: tuple[Template, Group]) -> None:
+    def _remember(self, words: str, length: int, known: tuple[Sighting, Group]) -> None:
         if len(self._memo) >= MEMO:
             self._recall_nothing()
         self._memo[words] = known
