@@ -64,7 +64,7 @@ class Detection:
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
         found = self._watch.findings(line)
-        return [_message(finding, line) for finding in found] if found else ()
+        return [_message(finding, line) for finding in found] if found else []
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
         findings = self._findings(self.of_samples, sample)

@@ -101,18 +101,20 @@ RUNS_KEPT = 20_000
 class Fragments(dict[str, int]):
     """Which of many texts a line can contain, by its words alone.
 
-    Of each text the longest run of letters must lie within a run of letters of the line. Runs repeat,
+    The two longest runs of letters of a text must lie within runs of letters of the line. Runs repeat,
     numbers do not: what each run allows is remembered, and looking at a line costs what its words cost,
     however many texts there are.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__()
-        self._sought = [max(_LETTERS.findall(text), key=len, default="") for text in texts]
+        runs = [sorted(_LETTERS.findall(text), key=len) or [""] for text in texts]
+        self._count = len(texts)
+        self._sought = [of[-1] for of in runs] + [of[-2:][0] for of in runs]
         self._always = self[""]  # those without a letter
 
     def __missing__(self, run: str) -> int:
-        """Bit n stands for the nth text."""
+        """Bit n stands for the longest run of the nth text, bit n of the second half for its second."""
         if len(self) >= RUNS_KEPT:
             self.clear()
         bits = self[run] = sum(1 << n for n, sought in enumerate(self._sought) if sought in run)
@@ -123,7 +125,7 @@ class Fragments(dict[str, int]):
         bits = self._always
         for run in _runs(lower):
             bits |= self[run]
-        return bits
+        return bits & bits >> self._count
 
 
 def _runs(lower: str) -> Sequence[str]:

@@ -64,7 +64,10 @@ class Table:
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        likely = (self._rules[n] for n in _members(candidates & rules) if self._may(n, lower))
+        candidates &= rules
+        if not candidates:
+            return ()
+        likely = (self._rules[n] for n in _members(candidates) if self._may(n, lower))
         return [(rule, match) for rule in likely if (match := rule.regex.search(looked_at))]
 
     def _may(self, n: int, lower: str) -> bool:
