@@ -240,7 +240,8 @@ def span(time: timedelta) -> str:
 
 
 def clock(at: datetime) -> str:
-    return f"{at:%H:%M:%S} UTC"
+    """Of a time in UTC. Written out, because ``strftime`` takes three times as long."""
+    return f"{at.hour:02}:{at.minute:02}:{at.second:02} UTC"
 
 
 def shown(value: float) -> str:
