@@ -85,6 +85,12 @@ class TestRate:
         entries = by_time(said(["fine"] * 200), said(["harmless"] * 5, 110.3, 1.0, level="error"))
         assert begun(cases.rate(), entries) == []
 
+    def test_a_service_without_a_name_can_be_told(self):
+        """An anomaly needs a service: without one the line itself would have been refused."""
+        nameless = [entry.model_copy(update={"service": ""}) for entry in cases.FLOOD]
+        services = [finding.origin.service for _, finding in told(cases.rate(), nameless)]
+        assert services == ["unknown", "unknown"]
+
     @pytest.mark.parametrize(("sensitivity", "found"), [("low", 0), ("normal", 1), ("high", 1)])
     def test_the_layers_say_how_eagerly(self, sensitivity, found):
         detector = cases.rate()

@@ -137,4 +137,4 @@ def _ended(of: Judgement, change: Change, line: LogEntry) -> Ended:
 
 
 def _origin(change: Change, line: LogEntry) -> Origin:
-    return replace(Origin.of(line), service=change.pace.service)
+    return replace(Origin.of(line), service=change.pace.service or "unknown")
