@@ -4,7 +4,7 @@ import json
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anomaly_detection.templates.groups import ENOUGH
@@ -91,6 +91,14 @@ class TestMasks:
     @settings(max_examples=200, deadline=None)
     def test_any_text_has_a_template_and_one_only(self, line):
         assert texts([line, line], Miner(10))[0] == texts([line])[0]
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(st.text(alphabet="0159xXafz.:-/_@$()% \x01\u0663", max_size=30), max_size=6))
+    @example(["1x5f-3", "0x5f-3", "0\x01x5f-3", "1X5f-3", "0X5f-3"])
+    def test_words_that_were_seen_with_other_digits_look_as_if_looked_at_anew(self, lines):
+        known = Words()
+        for line in lines:
+            assert known.of(line) == " ".join(Words()._mask(word) for word in line.split())
 
     def test_a_line_is_looked_at_up_to_a_limit(self):
         assert len(set(texts(["word " * LOOKED_AT, "word " * LOOKED_AT + "other"]))) == 1
