@@ -83,19 +83,17 @@ class Rates:
         if pace.count <= self._eager * limit:
             return ()
         tuning = self._tuning_of(entry.ship_id, entry.service, device_of(entry))
-        if pace.count <= tuning.scale * limit or not self._warm(
-            device.clock.learned, tuning.warm_up
-        ):
+        warm = self._warm(device.clock.learned, tuning.warm_up)
+        if pace.count <= tuning.scale * limit or not warm:
             return ()
         pace.since = entry.ts
         return [Change(What.SPIKE, kind, pace, entry.ts)]
 
     def _limit(self, device: Device, kind: str, pace: Pace) -> float:
         """What the open window may hold; it follows from the closed ones."""
-        limit = device.limits.get(kind)
-        if limit is None:
-            limit = device.limits[kind] = pace.limit(self._rule(kind))
-        return limit
+        if kind not in device.limits:
+            device.limits[kind] = pace.limit(self._rule(kind))
+        return device.limits[kind]
 
     def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
         return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)
