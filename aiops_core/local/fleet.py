@@ -20,11 +20,12 @@ from aiops_core.local.fleet_files import only_one, write_atomically
 from aiops_core.local.fleet_member import Member, State
 from aiops_core.local.fleet_plan import INFRASTRUCTURE, Plan, nats_config, nats_config_path, specs
 from aiops_core.local.fleet_ports import refuse_taken
+from aiops_core.local.spread import spread
 
 # Together under the 10 s in which a stop must end.
 GRACE_OF_SERVICES = 6.5  # seconds; what is unsettled then will be delivered again
 GRACE_OF_INFRASTRUCTURE = 2.5  # seconds
-BOUND_LOGS_EVERY = 2.0  # seconds
+TEND_EVERY = 2.0  # seconds
 
 
 class Fleet:
@@ -141,11 +142,11 @@ class Fleet:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            logs = group.create_task(self._bound_logs())
+            tending = group.create_task(self._tend_files())
             for member in self.members.values():
                 group.create_task(self._keep(member))
             await self._stopping.wait()
-            logs.cancel()
+            tending.cancel()
             await self._stop_in_order()
 
     async def _keep(self, member: Member) -> None:
@@ -162,9 +163,10 @@ class Fleet:
         await _stop_all(services, GRACE_OF_SERVICES)
         await _stop_all(infrastructure, GRACE_OF_INFRASTRUCTURE)
 
-    async def _bound_logs(self) -> None:
+    async def _tend_files(self) -> None:
         while True:
-            await asyncio.sleep(BOUND_LOGS_EVERY)
+            await asyncio.sleep(TEND_EVERY)
+            spread(self.plan.data)
             for member in self.members.values():
                 member.log.bound()
 

@@ -17,6 +17,7 @@ import pytest
 
 from aiops_core.local.fleet import Fleet
 from aiops_core.local.fleet_plan import INFRASTRUCTURE, SERVICES, Plan, Ports
+from aiops_core.local.spread import busy
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
@@ -43,6 +44,14 @@ def test_all_members_are_ready_and_their_addresses_are_told(fleet: RunningFleet)
         answer = httpx.get(f"{about['addresses'][service]}/ready")
         assert (answer.status_code, answer.json()["service"]) == (200, service)
         assert service in said(fleet)
+
+
+def test_the_folders_of_real_tables_and_streams_are_known_as_busy(fleet: RunningFleet) -> None:
+    data = fleet.data / "fleet"
+    names = [str(folder.relative_to(data)) for folder in busy(data)]
+    assert sum(name.startswith("clickhouse/") for name in names) >= 5
+    streams = [name for name in names if name.startswith("nats/")]
+    assert {"LOGS/batches", "PIPELINE/batches"} <= {"/".join(n.split("/")[-2:]) for n in streams}
 
 
 @pytest.mark.parametrize("name", ["enrichment-service", "nats", "clickhouse"])
