@@ -22,6 +22,7 @@ LISTED = 100  # of each kind in an answer
 WATCH_EVERY = 30.0  # seconds
 WATCHED = timedelta(hours=24)  # what was lost earlier no longer counts in the metric
 SLICE = timedelta(hours=1)  # of stored anomalies, looked through in one query
+PAUSE = 1.0  # seconds between two slices: after a start a day is looked through beside all else
 
 
 @dataclass
@@ -74,10 +75,10 @@ class Watch:
         while True:
             await asyncio.sleep(WATCH_EVERY)
             with suppress(Unavailable):  # the last number stands; /ready says what is away
-                await self.look()
+                await self.look(PAUSE)
 
-    async def look(self) -> int:
-        """How many anomalies of the last day have settled nowhere."""
+    async def look(self, pause: float = 0.0) -> int:
+        """How many anomalies of the last day have settled nowhere; *pause* seconds pass between slices."""
         now = self._auditor.clock()
         settled, horizon = now - self._auditor.settle, now - WATCHED
         since = max(self._looked_until or horizon, horizon)
@@ -87,6 +88,7 @@ class Watch:
             room = READ - len(self._missing)  # so many lost are enough to raise the alarm
             self._missing |= {one.anomaly_id: one for one in found[:room]}
             self._looked_until = since = until
+            await asyncio.sleep(pause)
         self._missing = {k: one for k, one in self._missing.items() if one.seen_at >= horizon}
         await self._forget_found(horizon)
         metrics.UNACCOUNTED.set(len(self._missing))
