@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from aiops_core.device_rules import NewDevice
-from aiops_core.errors import AiopsError, Misconfigured
+from aiops_core.errors import AiopsError, Misconfigured, why
 from aiops_core.models import Device
 
 COLUMNS = tuple(Device.model_fields)
@@ -65,7 +65,7 @@ def read_devices(path: Path) -> DeviceFile:
     try:
         text = path.read_text("utf-8-sig")  # spreadsheets put a mark before the first letter
     except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"{path}: cannot be read: {exc}") from exc
+        raise Misconfigured(f"{path}: cannot be read: {why(exc)}") from exc
     rows = _csv_rows if path.suffix.lower() == ".csv" else _yaml_rows
     found, mistakes = DeviceFile(str(path)), list[Mistake]()
     for row in rows(text):

@@ -20,3 +20,8 @@ class Unavailable(AiopsError):
 
 class Misconfigured(AiopsError):
     """The process cannot start with what it was given; say so in one line and leave with code 2."""
+
+
+def why(exc: Exception) -> str:
+    """What is wrong with a file, without its number and path: whoever says it names the file."""
+    return exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, why
 
 GROUP = "aiops.policies"
 Place = tuple[int | str, ...]  # keys and positions from the root of a file
@@ -102,7 +102,7 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
     except FileNotFoundError as exc:
         raise Misconfigured(f"{path}: policy file is missing") from exc
     except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"{path}: cannot be read: {exc}") from exc
+        raise Misconfigured(f"{path}: cannot be read: {why(exc)}") from exc
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

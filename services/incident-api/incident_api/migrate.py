@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, why
 from aiops_core.retention import Tables
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
@@ -75,7 +75,7 @@ def read(folder: Path) -> Sequence[Migration]:
         paths = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
         migrations = [Migration(int(p.name[:4]), p.name, p.read_text("utf-8")) for p in paths]
     except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"{folder}: migrations cannot be read: {exc}") from exc
+        raise Misconfigured(f"{folder}: migrations cannot be read: {why(exc)}") from exc
     if not migrations:
         raise Misconfigured(f"{folder}: no migration (NNNN_name.sql) in this folder")
     for expected, migration in enumerate(migrations, start=1):

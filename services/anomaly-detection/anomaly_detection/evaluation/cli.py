@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aiops_core.cli.output import console
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, why
 from aiops_core.settings import Settings
 from anomaly_detection.evaluation import nab, report
 from anomaly_detection.evaluation.run import Results, watch_corpus
@@ -92,4 +92,4 @@ def _write(path: Path, found: dict[str, object]) -> None:
     try:
         path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as exc:
-        raise Misconfigured(f"{path}: cannot be written: {exc}") from exc
+        raise Misconfigured(f"{path}: cannot be written: {why(exc)}") from exc

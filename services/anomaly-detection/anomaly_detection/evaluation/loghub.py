@@ -17,7 +17,7 @@ from statistics import fmean
 
 from rich.table import Table
 
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, why
 from aiops_core.ingest.levels import from_message, from_word
 from aiops_core.models import AnomalyDetected, LogEntry
 from anomaly_detection.evaluation.grouping import Grouping, compare
@@ -92,7 +92,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
         with file.open(encoding="utf-8", errors="replace", newline="") as text:
             rows = list(csv.DictReader(text))
     except OSError as exc:
-        raise Misconfigured(f"{file}: cannot be read: {exc}") from exc
+        raise Misconfigured(f"{file}: cannot be read: {why(exc)}") from exc
     if not rows or not {"Content", "EventId"} <= rows[0].keys():
         raise Misconfigured(f"{file}: needs rows with the columns Content and EventId")
     return rows

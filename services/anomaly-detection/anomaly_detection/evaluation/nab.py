@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, why
 
 PROBATION = 0.15  # of the rows of a series
 LONGEST = 5000  # rows of which the probation is taken at most
@@ -145,7 +145,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise Misconfigured(f"{path}: cannot be read: {exc}") from exc
+        raise Misconfigured(f"{path}: cannot be read: {why(exc)}") from exc
     return content
 
 
