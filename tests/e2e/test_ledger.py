@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from clickhouse_driver import Client
 
 from aiops_core.ingest.sink import open_sink
 from aiops_core.local.bench.load import Load, send
@@ -37,7 +38,16 @@ def loaded(fleet: RunningFleet) -> RunningFleet:
     asyncio.run(load(fleet))
     wait_until(lambda: ended(books(fleet)["balance"]) >= ANOMALOUS)
     wait_until(lambda: sum(counts(fleet).values()) >= ANOMALOUS)  # growth is stored once a second
+    wait_until(lambda: recorded(fleet) >= ANOMALOUS)  # and so is history
     return fleet
+
+
+def recorded(fleet: RunningFleet) -> int:
+    """Anomalies whose enriched version is in the table."""
+    with Client.from_url(fleet.settings.clickhouse_url) as client:
+        sql = "SELECT uniqExact(anomaly_id) FROM aiops.anomalies WHERE version = 2"
+        found: int = client.execute(sql)[0][0]
+    return found
 
 
 async def load(fleet: RunningFleet) -> None:

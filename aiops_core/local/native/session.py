@@ -163,16 +163,22 @@ class Session:
             self._send_block(header(describe()))
 
     def _send_result(self, parts: Iterator[Chunk], describe: Callable[[], list[Column]]) -> int:
-        """Send the columns, all parts and their totals; returns the number of rows."""
-        rows = blocks = size = 0
+        """Send the columns, all parts and their totals; returns the number of rows.
+
+        On a busy machine the engine forgets to count the last block as read: what was sent was.
+        """
+        rows = blocks = size = read = 0
         types: Types | None = None
         for part in parts:
             self._send(wire.progress(*part.work()))
+            read += part.read_rows
             if part.data and types is None:
                 types = self._send_columns(columns_in(part.data), describe)
             for count, block in split(part.data, part.rows, types or ()) if part.data else ():
                 self._send_block(block)
                 rows, blocks, size = rows + count, blocks + 1, size + len(block)
+        if rows > read:
+            self._send(wire.progress(rows - read, 0))
         self._send(wire.profile_info(rows, blocks, size))
         return rows
 
