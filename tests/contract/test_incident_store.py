@@ -291,6 +291,27 @@ async def test_a_kill_between_a_migration_and_its_record_is_harmless(engine):
         assert count == len(list((ROOT / "clickhouse").glob("*.sql")))
 
 
+async def test_members_from_before_versions_stay_where_they_were(tmp_path):
+    """A ship that ran the release before: its members are copied, the oldest get a place."""
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("0001_init.sql", "0002_ledger.sql", "0003_devices.sql"):
+        (old / name).write_text((ROOT / "clickhouse" / name).read_text())
+    with embedded.running(tmp_path / "data") as port:
+        async with connected(f"clickhouse://default@127.0.0.1:{port}/") as clickhouse:
+            await migrate(clickhouse, old, days())
+            await clickhouse.execute(
+                "INSERT INTO aiops.incident_members (incident_id, anomaly_id, role, rule, place) VALUES"
+                " ('i1', 'a1', 'member', '', 'i1'), ('i1', 'a2', 'member', '', ''),"
+                " ('', 'a3', 'suppressed', 'dock-noise', '')"
+            )
+            await migrate(clickhouse, ROOT / "clickhouse", days())
+            rows = await clickhouse.query(
+                "SELECT anomaly_id, place, version FROM aiops.incident_members ORDER BY anomaly_id"
+            )
+            assert rows == [("a1", "i1", 0), ("a2", "i1", 0), ("a3", "suppressed:dock-noise", 0)]
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
