@@ -152,6 +152,11 @@ def suppressed(n: int = 0, by: str = "dock-noise") -> AnomalySuppressed:
     )
 
 
+async def handle(recorder: Recorder, *messages: Message) -> None:
+    for message in messages:
+        await recorder.handlers[type(message)](message)
+
+
 async def receive(recorder: Recorder, store: IncidentStore, *messages: Message) -> None:
     """What both consumers of incident-api do with *messages*."""
     history = History(store, recorder)

@@ -24,6 +24,11 @@ REQUEST = 512  # messages that one standing pull request asks for
 REQUEST_EXPIRES = 30.0  # seconds
 HEARTBEAT = 5.0  # seconds between the broker's signs of life while nothing arrives
 
+# The address for the acknowledgement is $JS.ACK.<stream>.<consumer>.<deliveries>.<place in the stream>.<place for the
+# consumer>.<time>.<pending>, or has a domain and an account before the stream. nats-py reads all of it at once, which
+# takes as long as reading a log line.
+TOKENS, PLACE = 9, 5
+
 
 class Home(Protocol):
     """What an inbox needs of the bus that it belongs to."""
@@ -53,11 +58,12 @@ class NatsDelivery:
 
     @property
     def id(self) -> str:
-        return f"{self.msg.metadata.stream}/{self.sequence}"
+        return f"{self.inbox.stream}/{self.sequence}"
 
     @property
     def sequence(self) -> int:
-        return self.msg.metadata.sequence.stream
+        parts = self.msg.reply.split(".")
+        return int(parts[PLACE if len(parts) == TOKENS else PLACE + 2])
 
     @property
     def attempt(self) -> int:

@@ -27,7 +27,7 @@ from aiops_core.utils import StructuredLogger
 log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
 
 ACK_TIMEOUT = 5.0  # seconds that a publication may wait for the broker's acknowledgement
-WORTH_A_BATCH = 24  # letters; fewer are faster one by one, or keep the broker busier than they save
+WORTH_A_BATCH = 4  # letters; a batch costs the broker one sync and some bookkeeping in memory
 LARGEST_BATCH = 500  # letters; the broker takes up to 1,000
 BATCH_BYTES = 4 * 1024 * 1024  # after which a batch is closed: the broker writes it twice
 DUPLICATE = 10201  # JetStream's code: the batch contains an id that is stored already

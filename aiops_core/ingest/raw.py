@@ -29,7 +29,7 @@ COLUMNS = (
     *("level", "msg", "source", "labels", "raw"),
 )
 ROWS = 1000  # of one insert; many small inserts make ClickHouse merge for ever
-LINGER = 0.5  # seconds that rows wait for company: the history is not on the fast path
+LINGER = 1.0  # seconds that rows wait for company: the history is not on the fast path
 WRITERS = 2  # inserts under way at once
 RETRY = (0.1, 0.25, 0.5, 1.0, 2.0)  # seconds; the last one again and again
 

@@ -25,6 +25,9 @@ from aiops_core.retention import RetentionPolicy
 from aiops_core.settings import Settings
 
 TOGETHER = 256  # messages of one publication at most
+LINGER = (
+    0.01  # seconds that messages wait for company: the broker syncs its disk once for all of them
+)
 CONNECT_WITHIN = 10.0  # seconds; a command that waits for ever looks like one that works
 _NOT_MIGRATED = {60, 81}  # ClickHouse's codes for a table or a database that does not exist
 
@@ -57,6 +60,8 @@ class Publisher:
         """Ends by cancellation."""
         while True:
             await self._arrived.wait()
+            if sum(len(outgoing) for outgoing, _ in self._queue) < TOGETHER:
+                await asyncio.sleep(LINGER)
             self._arrived.clear()
             while self._queue:
                 await self._publish(self._take())

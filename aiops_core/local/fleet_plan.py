@@ -24,6 +24,10 @@ SERVICES = tuple(PORTS)
 
 MAX_PAYLOAD = 8 * 1024 * 1024  # bytes, as in nats/nats.conf, which gives the reason
 
+GO_THREADS = 4
+"""Threads that run the broker's code at once. By default as many as there are cores; then two streams that wait
+for the disk keep all others waiting until Go notices."""
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -102,6 +106,7 @@ def specs(plan: Plan, environment: Mapping[str, str]) -> list[Spec]:
 def _nats(plan: Plan, env: Mapping[str, str]) -> Spec:
     argv = [nats_server(), "-c", str(nats_config_path(plan))]
     path = "/healthz?js-enabled-only=true"
+    env = {"GOMAXPROCS": str(GO_THREADS), **env}
     return Spec(NATS, argv, env, _log(plan, NATS), plan.ports.nats_monitor, path=path)
 
 

@@ -2,8 +2,7 @@
 
 ext4 makes a file near its folder, and a folder near its parent. Without a journal it also passes over every
 inode that was deleted there in the last minutes, one after the other: where ClickHouse makes and
-drops the parts of a table, and JetStream the files of a batch, a new file soon takes a millisecond. Folders
-below one with the attribute *top of directory hierarchies* (``chattr +T``) are spread over the disk instead.
+drops the parts of a table, a new file soon takes a millisecond. Folders below one with the attribute *top of directory hierarchies* (``chattr +T``) are spread over the disk instead.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from aiops_core.local.staging import STREAMS
+
 GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h
 TOP = 0x00020000  # FS_TOPDIR_FL
 TABLES = "clickhouse/store/*/*"
-STREAMS = "nats/jetstream/*/streams/*"
-BATCHES = "batches"  # in the folder of a stream
 
 
 def spread(data: Path) -> None:
@@ -30,14 +29,9 @@ def spread(data: Path) -> None:
 
 
 def busy(data: Path) -> Iterator[Path]:
-    """Those that there are now; the one for batches is made, as the broker makes it only with the first."""
+    """Those that there are now."""
     yield from data.glob(TABLES)
-    for stream in data.glob(STREAMS):
-        batches = stream / BATCHES
-        with suppress(OSError):
-            batches.mkdir(exist_ok=True)
-            yield batches
-        yield stream
+    yield from data.glob(STREAMS)
 
 
 def mark(folder: Path) -> None:

@@ -35,13 +35,15 @@ from tests.incident_cases import (
     enriched,
     evidence,
     explained,
+    handle,
     receive,
     suppressed,
     updated,
 )
 
 ROOT = Path(__file__).parents[2]
-TABLES = ("anomalies", "incidents", "incident_members", "incident_events")
+MEMBERS = ("incident_members", "incident_members_recent")
+TABLES = ("anomalies", "incidents", *MEMBERS, "incident_events")
 EVERYTHING = IncidentFilter()
 
 
@@ -353,6 +355,27 @@ async def test_a_member_that_moved_is_only_where_it_is_now(remembered):
     assert [e.tracking_id for e in await remembered.incidents.evidence("i1", None, 10)] == ["t0"]
     [member] = (await remembered.traces.traced("t1")).members
     assert (member.incident_id, member.role) == ("i2", "member")
+
+
+async def test_what_is_only_shown_is_found_and_counts_once_when_it_is_written(remembered):
+    moved = evidence(1, moved_from="i1")
+    await handle(remembered.recorder, created(), updated(2, 1), created("i2", 7))
+    await remembered.recorder.commit()
+    assert await remembered.ids(tracking_id="t1") == ["i1"]
+    assert await remembered.incidents.tracking_ids("i1", 10) == ["t0", "t1"]
+    await handle(remembered.recorder, updated(2, 1, incident="i2", members=(moved,)), suppressed(9))
+    await remembered.recorder.commit()
+    for _ in ("shown", "written"):
+        assert await remembered.ids(tracking_id="t1") == ["i2"]
+        evidence_of = remembered.incidents.evidence
+        assert [e.tracking_id for e in await evidence_of("i1", None, 10)] == ["t0"]
+        assert [e.tracking_id for e in await evidence_of("i2", None, 10)] == ["t7", "t1"]
+        [member] = (await remembered.traces.traced("t1")).members
+        assert (member.incident_id, member.role) == ("i2", "member")
+        [hidden] = (await remembered.traces.traced("t9")).members
+        assert hidden.rule == "dock-noise"
+        await remembered.recorder.flush()
+    assert (await remembered.stats.fast_path(NOON, 100)).processed == 4
 
 
 async def test_what_each_rule_has_hidden_is_counted_once_however_often_it_is_stored(remembered):

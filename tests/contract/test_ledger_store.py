@@ -38,7 +38,8 @@ from tests.incident_cases import (
 )
 
 ROOT = Path(__file__).parents[2]
-TABLES = ("anomalies", "incidents", "incident_members", "incident_events")
+MEMBERS = ("incident_members", "incident_members_recent")
+TABLES = ("anomalies", "incidents", *MEMBERS, "incident_events")
 MOST = 100
 
 

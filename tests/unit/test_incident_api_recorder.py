@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
-from aiops_core.models import Message, Status
+from aiops_core.models import Status
 from aiops_core.probe import Readiness
 from aiops_core.runtime import Runtime, Service
 from aiops_core.testing import MemoryBus
@@ -17,10 +17,13 @@ from incident_api import registry as registry_module
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
+from incident_api.rows import moment
 from tests.incident_cases import (
+    at,
     cleared,
     created,
     explained,
+    handle,
     suppressed,
     transitioned,
     updated,
@@ -33,11 +36,6 @@ async def recorder_on(store: MemoryStore, bus: MemoryBus | None = None) -> Recor
     return recorder
 
 
-async def handle(recorder: Recorder, *messages: Message) -> None:
-    for message in messages:
-        await recorder.handlers[type(message)](message)
-
-
 def metric(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
@@ -46,11 +44,54 @@ async def test_several_versions_of_an_incident_in_one_batch_are_one_row():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1), updated(3, 2), cleared(4))
-    await recorder.flush()
+    await recorder.commit()
     assert store.writes == 1
     assert store.incidents["i1"].anomaly_count == 3
     assert store.incidents["i1"].status == "resolved"
-    assert {row.incident_id for row in store.members.values()} == {"i1"}
+    assert {row.incident_id for row in store.recent.values()} == {"i1"}
+
+
+async def test_members_are_shown_at_once_and_written_together_before_they_are_acknowledged():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.commit()
+    await handle(recorder, updated(2, 1), suppressed(9))
+    await recorder.commit()
+    assert (len(store.recent), len(store.members)) == (3, 0)
+    settled = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0.01)
+    assert not settled.done()
+    await recorder.store_growth()
+    await asyncio.wait_for(settled, 1)
+    assert len(store.members) == 3
+    await asyncio.wait_for(recorder.settled(), 1)  # nothing waits any more
+
+
+async def test_the_time_of_a_row_is_when_it_was_shown():
+    store, moments = MemoryStore(), iter([at(0), at(1)])
+    recorder = Recorder(store, clock=lambda: next(moments))
+    await handle(recorder, created())
+    await recorder.commit()
+    await recorder.store_growth()
+    assert [moment(row.stored_at) for row in store.members.values()] == [at(1)]
+
+
+async def test_what_was_shown_and_lost_with_the_store_is_written_all_the_same():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created(), updated(2, 1))
+    await recorder.commit()
+    store.restart()
+    store.problem = "restarting"
+    waiting = asyncio.create_task(recorder.settled())
+    with pytest.raises(Unavailable):
+        await recorder.store_growth()
+    assert not waiting.done()
+    store.problem = None
+    await recorder.store_growth()
+    await asyncio.wait_for(waiting, 1)
+    assert len(store.members) == 2
 
 
 async def test_each_member_passes_the_stage_store_and_is_measured_once():
@@ -170,7 +211,7 @@ async def test_growth_waits_for_the_flush_and_so_do_its_acknowledgements():
     await recorder.commit()
     await handle(recorder, updated(2, 1))
     await recorder.commit()
-    assert (len(store.members), store.incidents["i1"].anomaly_count) == (2, 1)
+    assert (len(store.recent), store.incidents["i1"].anomaly_count) == (2, 1)
     settled = asyncio.create_task(recorder.settled())
     await asyncio.sleep(0.01)
     assert not settled.done()

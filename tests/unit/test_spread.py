@@ -29,10 +29,9 @@ def marked(folder: Path) -> bool:
         os.close(handle)
 
 
-def test_tables_streams_and_their_batches_are_busy(data):
+def test_tables_and_streams_are_busy(data):
     names = {str(folder.relative_to(data)) for folder in busy(data)}
-    streams = "nats/jetstream/$G/streams/LOGS"
-    assert names == {"clickhouse/store/0ab/0ab1", streams, f"{streams}/batches"}
+    assert names == {"clickhouse/store/0ab/0ab1", "nats/jetstream/$G/streams/LOGS"}
 
 
 def test_busy_folders_are_marked_and_stay_so(data):

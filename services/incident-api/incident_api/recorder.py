@@ -39,6 +39,7 @@ from incident_api.rows import (
     fact_incident_id,
     incident_row,
     member_rows,
+    micros,
     suppressed_row,
 )
 from incident_api.store import IncidentStore
@@ -52,9 +53,10 @@ NOTHING: Sequence[Message] = ()
 
 
 class Write(NamedTuple):
-    """What goes to the store together, and the anomalies whose way ends with it."""
+    """What goes to the store together, the members that it is to show, and the anomalies whose way ends with it."""
 
     batch: Batch
+    members: Sequence[MemberRow]
     arrivals: Sequence[Stages]
 
 
@@ -70,6 +72,7 @@ class Recorder:
         self._events: list[EventRow] = []
         self._arrivals: list[Stages] = []
         self._unsent: list[Write] = []
+        self._shown: list[MemberRow] = []  # that are not written yet
         self._writing = asyncio.Lock()
         self._growing = asyncio.Lock()
         self._urgent: set[str] = set()
@@ -146,8 +149,8 @@ class Recorder:
         return stored
 
     async def commit(self) -> None:
-        """Store where the anomalies ended, and the incidents that began, ended or were changed by hand;
-        mere growth waits for ``store_growth``, which makes one row of many versions.
+        """Show where the anomalies ended, and write the incidents that began, ended or were changed by
+        hand; mere growth waits for ``store_growth``, which makes one row of many versions.
 
         What fails stays queued, and the next call tries it again.
         """
@@ -155,17 +158,20 @@ class Recorder:
             self._cut()
             while self._unsent:
                 write = self._unsent[0]
+                await self._store.show(write.members)
+                now = self._clock()
                 await self._store.write(write.batch)
                 del self._unsent[0]
-                self._observe(write.arrivals)
+                self._shown += [row._replace(stored_at=micros(now)) for row in write.members]
+                self._observe(write.arrivals, now)
             metrics.STATE_SIZE.labels(SERVICE, "incidents").set(len(self.registry))
 
     def _cut(self) -> None:
         """Close the batch: several versions of one incident have become one row, the last."""
         incidents = [incident_row(stored) for stored in self.registry.take_changed(self._urgent)]
-        batch = Batch.of(members=self._members, incidents=incidents, events=self._events)
-        if batch:
-            self._unsent.append(Write(batch, self._arrivals))
+        batch = Batch.of(incidents=incidents, events=self._events)
+        if batch or self._members:
+            self._unsent.append(Write(batch, self._members, self._arrivals))
         self._members, self._events, self._arrivals = [], [], []
         self._urgent.clear()
 
@@ -175,17 +181,19 @@ class Recorder:
         await self.store_growth()
 
     async def store_growth(self) -> None:
-        """Store the incidents that have changed and are not urgent, beside the commits: their rows are
-        long, and where an anomaly ended must not wait for them. What fails has changed still."""
+        """Write the members that are only shown, and the incidents that have changed and are not urgent,
+        beside the commits. What fails is tried again with the next."""
         async with self._growing:
             changed = self.registry.take_changed()
+            members, self._shown = self._shown, []
             self._cuts += 1
             cut = self._cuts
             try:
-                if batch := Batch.of(incidents=await _rows(changed)):
+                if batch := Batch.of(members=members, incidents=await _rows(changed)):
                     await self._store.write(batch)
             except BaseException:
                 self.registry.mark_changed(changed)
+                self._shown = members + self._shown
                 raise
             await self._tell(cut)
             if not self._unsent:  # what a commit has taken is only in memory until it is written
@@ -198,8 +206,9 @@ class Recorder:
                 await self.store_growth()
 
     async def settled(self) -> None:
-        """Return when every incident that has changed until now is stored."""
-        wanted = self._cuts + 1 if self.registry.changed else self._cuts
+        """Return when every incident that has changed, and every member shown until now is written."""
+        waiting = self.registry.changed or self._shown
+        wanted = self._cuts + 1 if waiting else self._cuts
         async with self._progress:
             await self._progress.wait_for(lambda: self._stored_cuts >= wanted)
 
@@ -208,9 +217,8 @@ class Recorder:
             self._stored_cuts = cut
             self._progress.notify_all()
 
-    def _observe(self, arrivals: Sequence[Stages]) -> None:
-        """What took how long, for anomalies that are in the store now."""
-        now = self._clock()
+    def _observe(self, arrivals: Sequence[Stages], now: datetime) -> None:
+        """What took how long, for anomalies that the store shows since *now*."""
         metrics.FAST_PATH_REQUESTS.inc(len(arrivals))
         stage_latency = metrics.STAGE_LATENCY.labels(STAGE)
         for stages in arrivals:

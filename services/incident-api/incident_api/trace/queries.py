@@ -79,10 +79,13 @@ ANOMALIES = (
     " FROM aiops.anomalies WHERE tracking_id = %(id)s ORDER BY version DESC LIMIT 1 BY anomaly_id"
 )
 MEMBERS = (
+    "SELECT anomaly_id, incident_id, role, rule, reason, stages, stored_at, kind, source FROM ("
     "SELECT anomaly_id, incident_id, role, rule, reason,"
-    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), toUnixTimestamp64Micro(stored_at),"
-    " JSONExtractString(body, 'kind'), JSONExtractString(body, 'source')"
-    " FROM aiops.incident_members FINAL WHERE tracking_id = %(id)s AND role != 'moved'"
+    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages) AS stages,"
+    " toUnixTimestamp64Micro(stored_at) AS stored_at,"
+    " JSONExtractString(body, 'kind') AS kind, JSONExtractString(body, 'source') AS source"
+    " FROM aiops.incident_members_now WHERE tracking_id = %(id)s"
+    " ORDER BY version DESC, stored_at DESC LIMIT 1 BY anomaly_id, place) WHERE role != 'moved'"
 )
 
 
