@@ -92,15 +92,6 @@ def arrived(message: M, stored: Delivery | Stored) -> M:
     return message.stamped("ingest", stored.at) if bare else message
 
 
-def rest_after(took: float, pace: float) -> float:
-    """Seconds until the next batch may start, after one that *took* so long.
-
-    What is left of the *pace*; but where batches take longer, on a busy machine, as long again, at most
-    the pace. Else the pace would gather nothing just when it is needed.
-    """
-    return max(pace - took, min(took, pace))
-
-
 @dataclass
 class Runtime:
     """Runs one service on one bus. Knows no signals and no ports, so tests can embed it."""
@@ -195,7 +186,8 @@ class Runtime:
             started = time.monotonic()
             async with self._turn:
                 await (self._settle(batch) if durable else self._decide(batch))
-            if rest := rest_after(time.monotonic() - started, self.service.pace):
+            rest = self.service.pace - (time.monotonic() - started)
+            if rest > 0:
                 await self._unless_stopped(asyncio.sleep(rest))
 
     async def _decide(self, batch: Sequence[Delivery]) -> None:

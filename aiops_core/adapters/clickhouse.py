@@ -6,16 +6,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import select
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, TypeVar
 
 from clickhouse_driver import Client, errors
 
+from aiops_core.adapters.clickhouse_client import EagerClient
 from aiops_core.errors import AiopsError, Unavailable
 
 T = TypeVar("T")
@@ -151,20 +150,10 @@ class ClickHouse:
     def _client(self) -> Client:
         client = getattr(self._local, "client", None)
         if client is None:
-            client = Client.from_url(_with_timeouts(self._url))
-            client.connection.ping = partial(_is_open, client.connection)
+            client = EagerClient.from_url(_with_timeouts(self._url))
             self._local.client = client
             self._clients.append(client)
         return client
-
-
-def _is_open(connection: Any) -> bool:
-    """Whether the server has kept *connection*: instead of the driver's ping before every query, which
-    costs as much as a small query. A server that went away meanwhile has closed it, or shows in the answer."""
-    if not connection.socket:
-        return False
-    readable, _, _ = select.select([connection.socket], [], [], 0)
-    return not readable
 
 
 def _quoted(text: str) -> str:

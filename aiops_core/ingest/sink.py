@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,6 +29,7 @@ TOGETHER = 256  # messages of one publication at most
 LINGER = (
     0.01  # seconds that messages wait for company: the broker syncs its disk once for all of them
 )
+SWITCH = 0.001  # seconds that a thread which encodes rows may keep the event loop waiting
 CONNECT_WITHIN = 10.0  # seconds; a command that waits for ever looks like one that works
 _NOT_MIGRATED = {60, 81}  # ClickHouse's codes for a table or a database that does not exist
 
@@ -44,8 +46,9 @@ class Publisher:
     """Publishes in the order of the calls, and what is called for meanwhile in one go afterwards:
     a batch of two hundred takes the broker hardly longer than one of twenty."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, stamped: Callable[[Outgoing], Outgoing] | None = None) -> None:
+        """*stamped* is applied to each message when its publication begins."""
+        self._bus, self._stamped = bus, stamped
         self._queue: deque[tuple[Sequence[Outgoing], asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
 
@@ -78,7 +81,8 @@ class Publisher:
         self, parts: Sequence[tuple[Sequence[Outgoing], asyncio.Future[None]]]
     ) -> None:
         try:
-            await self._bus.publish([item for outgoing, _ in parts for item in outgoing])
+            items = [item for outgoing, _ in parts for item in outgoing]
+            await self._bus.publish([self._stamped(i) for i in items] if self._stamped else items)
         except AiopsError as exc:  # raised where the messages came from
             for _, stored in parts:
                 if not stored.done():
@@ -161,6 +165,7 @@ async def open_sink(settings: Settings) -> AsyncIterator[Sink]:
     """The sink of this deployment: NATS and ClickHouse as *settings* say; the one composition."""
     limits = RetentionPolicy.load(settings.policies).streams
     bus = NatsBus(settings.nats_url, limits, Readiness("ingest"), "ingest")
+    sys.setswitchinterval(SWITCH)
     try:
         await _connect(bus)
         async with (

@@ -11,7 +11,7 @@ from aiops_core.bus import Outgoing
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
 from aiops_core.probe import Readiness
-from aiops_core.runtime import BACKOFF, LARGEST, Runtime, Service, rest_after
+from aiops_core.runtime import BACKOFF, LARGEST, Runtime, Service
 from aiops_core.testing import MemoryBus
 from aiops_core.utils import StructuredLogger
 from tests.conftest import NOON, line, sample
@@ -271,18 +271,6 @@ async def test_a_pace_gathers_what_arrives_between_two_batches():
             await asyncio.sleep(0.001)
         await until(lambda: len(bus.acked) == 10)
     assert len(commits) == 2
-
-
-@pytest.mark.parametrize(
-    ("took", "rest"),
-    [(0.01, 0.03), (0.02, 0.02), (0.03, 0.03), (0.04, 0.04), (30.0, 0.04)],
-)
-def test_a_batch_that_takes_long_is_followed_by_a_rest_as_long_at_most_the_pace(took, rest):
-    assert rest_after(took, pace=0.04) == pytest.approx(rest)
-
-
-def test_without_a_pace_there_is_no_rest():
-    assert rest_after(0.5, pace=0.0) == 0
 
 
 async def test_merge_joins_the_effects_of_a_batch():

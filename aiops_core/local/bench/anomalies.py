@@ -16,6 +16,7 @@ from aiops_core.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
+from aiops_core.runtime import utc_now
 from aiops_core.settings import Settings
 from aiops_core.utils import generate_tracking_id
 
@@ -58,7 +59,7 @@ class Anomalies:
             tracking_id=generate_tracking_id(),
             ship_id=self.ship_id,
             ts=now,
-            stages={"ingest": now, "detect": now},
+            stages={"ingest": now},
             domain=domain,
             anomaly_type=kind,
             service=service,
@@ -88,6 +89,11 @@ def graph(devices: int) -> Inventory:
     return Inventory.of([Device(id=i, upstream=(above[i],) if i in above else ()) for i in ids])
 
 
+def detected(outgoing: Outgoing) -> Outgoing:
+    """Stamped as the runtime stamps what a service publishes."""
+    return Outgoing(outgoing.message.stamped("detect", utc_now()), outgoing.id)
+
+
 class AnomalySink:
     """Publishes anomalies durably and in order, what comes together in one go."""
 
@@ -112,7 +118,7 @@ async def open_bus(settings: Settings) -> AsyncIterator[NatsBus]:
 @contextlib.asynccontextmanager
 async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
     async with open_bus(settings) as bus:
-        publisher = Publisher(bus)
+        publisher = Publisher(bus, detected)
         publishing = asyncio.create_task(publisher.run())
         try:
             yield AnomalySink(publisher)
