@@ -106,8 +106,12 @@ def specs(plan: Plan, environment: Mapping[str, str]) -> list[Spec]:
 def _nats(plan: Plan, env: Mapping[str, str]) -> Spec:
     argv = [nats_server(), "-c", str(nats_config_path(plan))]
     path = "/healthz?js-enabled-only=true"
-    env = {"GOMAXPROCS": str(GO_THREADS), **env}
+    env = nats_environment(env)
     return Spec(NATS, argv, env, _log(plan, NATS), plan.ports.nats_monitor, path=path)
+
+
+def nats_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    return {"GOMAXPROCS": str(GO_THREADS), **inherited}
 
 
 def _clickhouse(plan: Plan, env: Mapping[str, str]) -> Spec:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import uvloop
@@ -22,9 +22,16 @@ from aiops_core.adapters.nats import NatsBus
 from aiops_core.adapters.nats_store import Letter
 from aiops_core.bus import Inbox
 from aiops_core.local.bench.measure import Percentiles
-from aiops_core.local.fleet_plan import Plan, Ports, nats_config, nats_config_path
+from aiops_core.local.fleet_plan import (
+    Plan,
+    Ports,
+    nats_config,
+    nats_config_path,
+    nats_environment,
+)
 from aiops_core.local.fleet_ports import free_ports
 from aiops_core.local.programs import nats_server
+from aiops_core.local.staging import stage, unstage
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
 
@@ -75,7 +82,8 @@ def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) ->
     nats, monitor = free_ports(2)
     plan = Plan(data, policies, policies, ports=Ports(nats, monitor))
     nats_config_path(plan).write_text(nats_config(plan))
-    children = [_spawn([nats_server(), "-c", str(nats_config_path(plan))])]
+    broker = [nats_server(), "-c", str(nats_config_path(plan))]
+    children = [_spawn(broker, nats_environment(os.environ))]
     keeps = (share, 1.0, 1.0)
     for source, target, keep in zip(hops, hops[1:], keeps, strict=False):
         arguments = [plan.nats_url, str(policies), source, target, str(keep)]
@@ -87,10 +95,14 @@ def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) ->
             child.terminate()
         for child in reversed(children):
             child.wait()
+        unstage(data)
 
 
-def _spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _spawn(
+    argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(argv, stdout=quiet, stderr=quiet, env=environment)
 
 
 async def run(
@@ -111,6 +123,7 @@ async def run(
             _connected(url, policies, "bench") as bus,
             bus.subscribe([HOPS[-1]], group="bench-sink") as inbox,
         ):
+            stage(data)  # now that there are streams; the warm-up is the first to use it
             await _warm_up(bus, inbox, share, hops[0])
             sink = asyncio.ensure_future(_collect(inbox, int(count * share)))
             accepted = await _feed(bus, rate, count, hops[0])
