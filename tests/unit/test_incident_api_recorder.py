@@ -18,6 +18,7 @@ from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
 from incident_api.rows import moment
+from incident_api.written import WrittenFirst
 from tests.incident_cases import (
     at,
     cleared,
@@ -66,6 +67,48 @@ async def test_members_are_shown_at_once_and_written_together_before_they_are_ac
     await asyncio.wait_for(settled, 1)
     assert len(store.members) == 3
     await asyncio.wait_for(recorder.settled(), 1)  # nothing waits any more
+
+
+async def test_who_reads_what_is_written_finds_what_was_shown_before():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.commit()
+
+    class Written:
+        async def query(self, sql: str, parameters: object = None) -> list[tuple[int]]:
+            return [(len(store.members),)]
+
+    reader = WrittenFirst(Written(), recorder.write_shown)
+    assert await reader.query("how many?") == [(1,)]
+    await handle(recorder, updated(2, 1))
+    await recorder.commit()
+    store.problem = "away"
+    assert await reader.query("how many?") == [(1,)]  # whether it is there the query says
+    store.problem = None
+    assert await reader.query("how many?") == [(2,)]
+
+
+async def test_a_reader_waits_for_the_write_that_is_under_way(monkeypatch):
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    release, write = asyncio.Event(), store.write
+
+    async def slow(batch):
+        await release.wait()
+        await write(batch)
+
+    await handle(recorder, created())
+    await recorder.commit()
+    monkeypatch.setattr(store, "write", slow)
+    under_way = asyncio.create_task(recorder.store_growth())
+    await asyncio.sleep(0)
+    reading = asyncio.create_task(recorder.write_shown())
+    await asyncio.sleep(0.01)
+    assert not reading.done()
+    release.set()
+    await asyncio.gather(under_way, reading)
+    assert len(store.members) == 1
 
 
 async def test_the_time_of_a_row_is_when_it_was_shown():

@@ -80,6 +80,8 @@ async def test_latency_is_measured_from_ingest_to_store(fleet, sink, api, device
     for line in lines:
         incident_with(api, line.tracking_id)
     async with ClickHouse.open(fleet.settings.clickhouse_url) as store:
+        ids = [line.tracking_id for line in lines]
+        await ledger.settled(store, "testship", began, ids, within=10)  # shown first, then written
         rows = await ledger.stage_times(store, "testship", began)
     assert len(rows) >= 10
     assert all(list(row) == sorted(row) for row in rows)

@@ -22,7 +22,7 @@ from aiops_core.settings import Settings
 
 Say = Callable[[str], None]
 SETTLE = 60.0  # seconds that the fleet gets to work off what was accepted
-WARM_UP = 500  # lines before anything is measured: imports, caches, connections
+WARM_UP = 2000  # lines before anything is measured: imports, caches, connections, first merges
 SATURATION = 20_000  # lines
 
 

@@ -199,6 +199,11 @@ class Recorder:
             if not self._unsent:  # what a commit has taken is only in memory until it is written
                 self.registry.forget_oldest()
 
+    async def write_shown(self) -> None:
+        """Write the members that are only shown until now."""
+        if self._shown or self._growing.locked():
+            await self.store_growth()
+
     async def keep_flushing(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_EVERY)

@@ -34,6 +34,7 @@ from incident_api.silences.shelf import Shelf
 from incident_api.stats.queries import ClickHouseStats
 from incident_api.trace.queries import ClickHouseTrace
 from incident_api.web import web
+from incident_api.written import WrittenFirst
 
 THREADS = 6  # four tables at once, and requests beside them
 WATCH_EVERY = 3.0  # seconds after which /ready knows that ClickHouse has gone or come back
@@ -50,7 +51,8 @@ class Wiring:
         self.history = History(store, self.recorder)
         slo = SloPolicy.load(settings.policies)
         letters = Letters(context.bus)
-        self._auditor = Auditor(ClickHouseLedger(clickhouse), letters, slo.ledger.settle)
+        self._written = WrittenFirst(clickhouse, self.recorder.write_shown)
+        self._auditor = Auditor(ClickHouseLedger(self._written), letters, slo.ledger.settle)
         self.audit = Watch(self._auditor).keep_looking
         self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
         self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
@@ -91,7 +93,7 @@ class Wiring:
         return Parts(
             recorder=self.recorder,
             store=store,
-            stats=ClickHouseStats(self._clickhouse),
+            stats=ClickHouseStats(self._written),
             traces=ClickHouseTrace(self._clickhouse, self.history.pending),
             auditor=self._auditor,
             bus=context.bus,
@@ -102,7 +104,7 @@ class Wiring:
             devices=self.devices,
             ship=self.ship,
             suppress=self._suppress,
-            hidden=ClickHouseSilences(self._clickhouse),
+            hidden=ClickHouseSilences(self._written),
             silences=self.silences,
         )
 

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from aiops_core.adapters.clickhouse import ClickHouse
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.rows import micros, moment
+from incident_api.written import Queries
 
 BEFORE = timedelta(minutes=5)  # so much earlier than the anomaly itself its end may be stored
 CHUNK = 2000  # ids in one query; its text may have 256 KiB
@@ -77,7 +77,7 @@ DOUBLED = (
 
 
 class ClickHouseLedger:
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: Queries) -> None:
         self._clickhouse = clickhouse
 
     async def totals(self, since: datetime, until: datetime) -> Totals:

@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.labels import OWN, Labels, labels
 from aiops_core.models import Device
 from incident_api.rows import micros, moment
+from incident_api.written import Queries
 
 KINDS_READ = 100_000  # distinct ones, the most frequent; a ship has some thousand
 
@@ -57,7 +57,7 @@ KINDS = (
 
 
 class ClickHouseSilences:
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: Queries) -> None:
         self._clickhouse = clickhouse
 
     async def hidden(self) -> Sequence[Hidden]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from aiops_core.adapters.clickhouse import ClickHouse
 from incident_api.rows import micros, moment
+from incident_api.written import Queries
 
 TOP = 50  # members that are listed with their repetitions
 
@@ -112,7 +112,7 @@ SUPPRESSIONS = (
 
 
 class ClickHouseStats:
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: Queries) -> None:
         self._clickhouse = clickhouse
 
     async def incidents(self, since: datetime) -> Sequence[IncidentCount]:

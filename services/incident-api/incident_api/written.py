@@ -1,0 +1,29 @@
+"""Readers of the tables on disk see what is only shown so far as well: it is written before they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from aiops_core.adapters.clickhouse import Row
+from aiops_core.errors import Unavailable
+
+
+class Queries(Protocol):
+    """What a reader needs of ClickHouse."""
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Raises Unavailable while ClickHouse is away."""
+
+
+class WrittenFirst:
+    """``Queries`` that let *write* happen before each query."""
+
+    def __init__(self, clickhouse: Queries, write: Callable[[], Awaitable[None]]) -> None:
+        self._clickhouse, self._write = clickhouse, write
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        with suppress(Unavailable):  # the query itself says whether ClickHouse is there
+            await self._write()
+        return await self._clickhouse.query(sql, parameters)
