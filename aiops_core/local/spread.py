@@ -1,8 +1,9 @@
 """Folders in which files come and go all the time, apart from each other on the disk.
 
 ext4 makes a file near its folder, and a folder near its parent. Without a journal it also passes over every
-inode that was deleted there in the last minutes, one after the other: where ClickHouse makes and
-drops the parts of a table, a new file soon takes a millisecond. Folders below one with the attribute *top of directory hierarchies* (``chattr +T``) are spread over the disk instead.
+inode that was deleted there in the last minutes, one after the other: where ClickHouse makes and drops the parts
+of a table, a new file soon takes a millisecond. Folders below one with the attribute *top of directory
+hierarchies* (``chattr +T``) are spread over the disk instead.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from incident_api import registry as registry_module
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
-from incident_api.rows import moment
+from incident_api.rows import Batch, moment
 from incident_api.written import WrittenFirst
 from tests.incident_cases import (
     at,
@@ -35,6 +35,18 @@ async def recorder_on(store: MemoryStore, bus: MemoryBus | None = None) -> Recor
     recorder = Recorder(store)
     await recorder.recover(bus or MemoryBus())
     return recorder
+
+
+def held(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Writes to *store* wait from now on until the event is set."""
+    release, write = asyncio.Event(), store.write
+
+    async def slow(batch: Batch) -> None:
+        await release.wait()
+        await write(batch)
+
+    monkeypatch.setattr(store, "write", slow)
+    return release
 
 
 def metric(name: str, **labels: str) -> float:
@@ -92,15 +104,9 @@ async def test_who_reads_what_is_written_finds_what_was_shown_before():
 async def test_a_reader_waits_for_the_write_that_is_under_way(monkeypatch):
     store = MemoryStore()
     recorder = await recorder_on(store)
-    release, write = asyncio.Event(), store.write
-
-    async def slow(batch):
-        await release.wait()
-        await write(batch)
-
     await handle(recorder, created())
     await recorder.commit()
-    monkeypatch.setattr(store, "write", slow)
+    release = held(store, monkeypatch)
     under_way = asyncio.create_task(recorder.store_growth())
     await asyncio.sleep(0)
     reading = asyncio.create_task(recorder.write_shown())
@@ -266,13 +272,7 @@ async def test_growth_waits_for_the_flush_and_so_do_its_acknowledgements():
 async def test_what_grows_while_a_flush_is_under_way_waits_for_the_next(monkeypatch):
     store = MemoryStore()
     recorder = await recorder_on(store)
-    release, write = asyncio.Event(), store.write
-
-    async def slow(batch):
-        await release.wait()
-        await write(batch)
-
-    monkeypatch.setattr(store, "write", slow)
+    release = held(store, monkeypatch)
     release.set()
     await handle(recorder, created())
     await recorder.flush()
