@@ -14,6 +14,7 @@ from aiops_core.models import EnrichedAnomaly
 
 PAGE = 5_000  # anomalies that are in memory at once, more when so many came within STEP
 STEP = 10  # seconds
+OPEN = 4_102_444_800  # 2100: the last span has no end, as a row that is written again has a later time from then on
 
 COUNTS = (
     "SELECT toUnixTimestamp(toStartOfInterval(stored_at, toIntervalSecond(%(step)s))) AS at, count()"
@@ -57,7 +58,7 @@ def _bounds(counted: Sequence[tuple[int, int]]) -> list[int]:
             bounds.append(at)
             room = PAGE
         room -= number
-    return [*bounds, counted[-1][0] + STEP] if counted else []
+    return [*bounds, OPEN] if counted else []
 
 
 async def read(store: Store, found: Pages) -> AsyncIterator[Sequence[EnrichedAnomaly]]:
