@@ -189,6 +189,14 @@ async def test_everything_recorded_is_read_once_in_bounded_pages():
     assert max(sizes) <= PAGE and len(sizes) > 3
 
 
+async def test_what_is_written_again_after_it_was_counted_is_read_all_the_same():
+    second = int(NOON.timestamp())
+    store = Recorded({second: [anomaly(0).model_dump_json()]})
+    found = await pages(store, NOON)
+    store.bodies = {second + 2 * STEP: store.bodies[second]}
+    assert [len(page) async for page in read(store, found)] == [1]
+
+
 async def test_nothing_recorded_is_no_page():
     found = await pages(Recorded({}), NOON)
     assert [page async for page in read(Recorded({}), found)] == []
