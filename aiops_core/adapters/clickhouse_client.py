@@ -20,9 +20,7 @@ class EagerClient(Client):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connection.ping = lambda: is_open(self.connection.socket)
-        self._columns: dict[
-            str, Any
-        ] = {}  # the empty block that the server answered, the last used last
+        self._columns: dict[str, Any] = {}  # statement -> its columns, the last used last
         self._statement = ""
         self._owed = False  # the server will send the columns all the same
 

@@ -26,9 +26,7 @@ from aiops_core.retention import RetentionPolicy
 from aiops_core.settings import Settings
 
 TOGETHER = 256  # messages of one publication at most
-LINGER = (
-    0.01  # seconds that messages wait for company: the broker syncs its disk once for all of them
-)
+LINGER = 0.01  # seconds that messages wait for company, for which the broker syncs its disk once
 SWITCH = 0.001  # seconds that a thread which encodes rows may keep the event loop waiting
 CONNECT_WITHIN = 10.0  # seconds; a command that waits for ever looks like one that works
 _NOT_MIGRATED = {60, 81}  # ClickHouse's codes for a table or a database that does not exist

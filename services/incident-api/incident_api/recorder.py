@@ -1,4 +1,5 @@
-"""From messages to rows: what arrives is folded and queued, ``commit`` stores it, then it is acked.
+"""From messages to rows: what arrives is folded and queued, ``commit`` lets the store show it, ``store_growth``
+writes it, then it is acked (decision 15).
 
 A repeated message queues its rows again: they replace themselves in the store, and whatever a kill cut
 off is completed. Only the fold, and the metrics with it, counts each fact once.
