@@ -22,6 +22,7 @@ from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import Runtime, Service
 from aiops_core.services import PORTS
 from aiops_core.settings import Settings
+from aiops_core.turns import take_turns
 from aiops_core.utils import StructuredLogger
 
 Web = Callable[[str, int], AbstractAsyncContextManager[None]]
@@ -48,6 +49,7 @@ Recipe = Callable[[Context], AbstractAsyncContextManager[Service]]
 
 def launch(name: str, recipe: Recipe) -> None:
     """Run the service that *recipe* builds until SIGTERM or SIGINT; ends the process."""
+    take_turns()
     _favour_latency()
     try:
         uvloop.run(serve(name, recipe, Settings.read()))

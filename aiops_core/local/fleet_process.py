@@ -16,6 +16,7 @@ from typing import BinaryIO
 from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_plan import Spec
 from aiops_core.local.fleet_ports import LOOPBACK
+from aiops_core.turns import take_turns
 
 ASK_TIMEOUT = 2.0  # seconds
 PR_SET_PDEATHSIG = 1
@@ -31,14 +32,15 @@ async def spawn(spec: Spec, log: BinaryIO) -> Process:
             stderr=log,
             env=dict(spec.env),
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=_in_child(),
         )
     except OSError as exc:
         raise Misconfigured(f"{spec.name}: {spec.argv[0]}: {exc.strerror}") from exc
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """Where the kernel offers it (Linux): the child is killed when our process ends, however it ends."""
+def _in_child() -> Callable[[], None] | None:
+    """Where the kernel offers it (Linux): the child is killed when our process ends, however it ends, and
+    takes turns with its siblings."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None), os.getpid()
@@ -47,6 +49,7 @@ def _die_with_parent() -> Callable[[], None] | None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended between fork and prctl
             os._exit(1)
+        take_turns()
 
     return in_child
 

@@ -34,6 +34,7 @@ from aiops_core.local.programs import nats_server
 from aiops_core.local.staging import stage, unstage
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
+from aiops_core.turns import take_turns
 
 HOPS = ("logs.relay", "anomaly.relay1", "anomaly.relay2", "incidents.relay3")
 WARM_UP = 500  # messages
@@ -102,7 +103,13 @@ def _spawn(
     argv: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(argv, stdout=quiet, stderr=quiet, env=environment)
+    return subprocess.Popen(
+        argv,
+        stdout=quiet,
+        stderr=quiet,
+        env=environment,
+        preexec_fn=take_turns,  # noqa: PLW1509 - a single system call
+    )
 
 
 async def run(
