@@ -10,6 +10,8 @@ from typing import Self
 
 import psutil
 
+END_TO_END = "end to end"  # beside the names of the stages
+
 
 @dataclass(frozen=True)
 class Percentiles:
@@ -35,12 +37,12 @@ def _rank(ordered: Sequence[float], q: float) -> float:
 
 
 def by_stage(times: Sequence[Sequence[datetime]], names: Sequence[str]) -> dict[str, Percentiles]:
-    """Time from each stage to the next, named by the later one; ``end to end`` from first to last."""
+    """Time from each stage to the next, named by the later one; ``END_TO_END`` from first to last."""
     result = {
         name: Percentiles.of(_ms(row[n], row[n + 1]) for row in times)
         for n, name in enumerate(names[1:])
     }
-    result["end to end"] = Percentiles.of(_ms(row[0], row[-1]) for row in times)
+    result[END_TO_END] = Percentiles.of(_ms(row[0], row[-1]) for row in times)
     return result
 
 

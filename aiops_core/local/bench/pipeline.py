@@ -13,7 +13,7 @@ from rich.text import Text
 from aiops_core.errors import Unavailable
 from aiops_core.local.bench import relay
 from aiops_core.local.bench.anomalies import Anomalies, graph, open_sink
-from aiops_core.local.bench.report import latencies, usages
+from aiops_core.local.bench.report import latencies, stalls, usages
 from aiops_core.local.bench.run import Limit, Outcome, Parts, Say, limit, measured, running
 from aiops_core.local.demo_setup import load_inventory
 from aiops_core.local.fleet_plan import Plan
@@ -71,6 +71,7 @@ def report(found: Pipeline) -> Iterator[RenderableType]:
     title = f"{found.rate:g} anomalies/s for {found.seconds:g} s"
     yield latencies(title, found.outcome, found.limit)
     yield promises(found.outcome)
+    yield stalls(found.outcome)
     yield accounts(found)
     yield usages(found.outcome.usage)
 

@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aiops_core.local.bench.measure import Percentiles, Usage
+from aiops_core.local.bench.disk import STALL
+from aiops_core.local.bench.measure import END_TO_END, Percentiles, Usage
 from aiops_core.local.bench.plugged import Speed
 from aiops_core.local.bench.run import Bench, Limit, Outcome
 
@@ -18,11 +19,13 @@ BAR = 40  # characters of the longest bar
 def report(bench: Bench) -> Iterator[RenderableType]:
     steady = f"{bench.rate:g} lines/s for {bench.seconds:g} s"
     yield latencies(steady, bench.steady, bench.steady_limit)
+    yield stalls(bench.steady)
     yield accounts(bench.steady, bench.steady_limit)
     yield usages(bench.steady.usage)
     yield latencies(
         f"{bench.saturated.lines} lines as fast as accepted", bench.saturated, bench.saturated_limit
     )
+    yield stalls(bench.saturated)
     yield accounts(bench.saturated, bench.saturated_limit)
     yield usages(bench.saturated.usage)
     if bench.speeds:
@@ -33,14 +36,25 @@ def latencies(title: str, outcome: Outcome, limit: Limit) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("stage", "p50 ms", "p95 ms", "p99 ms", "worst ms", "p99"):
         table.add_column(name, justify="left" if name in ("stage", "p99") else "right")
-    longest = max(limit.latency.p99, *(p.p99 for p in outcome.stages.values()))
-    rows = {**outcome.stages, "raw relay": limit.latency}
+    rows = {**outcome.stages, "raw relay": limit.latency, "disk sync": outcome.disk}
+    if outcome.stalls and outcome.calm.count:
+        rows["without stalls"] = outcome.calm
+    longest = max(p.p99 for p in rows.values())
     for name, p in rows.items():
         table.add_row(name, *_numbers(p), _bar(p.p99, longest))
-    total = outcome.stages["end to end"]
+    total = outcome.stages[END_TO_END]
     ratios = [f"{a / b:.1f}x" for a, b in zip(_values(total), _values(limit.latency), strict=True)]
     table.add_row("ratio", *ratios, "end to end / raw relay", style="bold")
     return table
+
+
+def stalls(outcome: Outcome) -> Text:
+    """What the disk did beside the load: "without stalls" is end to end of the lines that met none."""
+    met = outcome.stages[END_TO_END].count - outcome.calm.count
+    return Text(
+        f"disk: {outcome.stalls} stalls of more than {STALL.total_seconds() * 1000:g} ms, "
+        f"{outcome.stalled_seconds:.1f} s in all; {met} met one of them on their way"
+    )
 
 
 def _values(p: Percentiles) -> tuple[float, ...]:

@@ -8,13 +8,15 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.ingest.sink import open_sink
 from aiops_core.local.bench import ledger, relay
+from aiops_core.local.bench.disk import DiskWatch, watching
 from aiops_core.local.bench.load import Load, M, Sent, Sink, Traffic, send
-from aiops_core.local.bench.measure import Meter, Percentiles, Usage, by_stage
+from aiops_core.local.bench.measure import END_TO_END, Meter, Percentiles, Usage, by_stage
 from aiops_core.local.bench.plugged import Speed, speeds
 from aiops_core.local.fleet import Fleet
 from aiops_core.local.fleet_plan import Plan
@@ -28,9 +30,16 @@ SATURATION = 20_000  # lines
 
 @dataclass(frozen=True)
 class Outcome:
-    """One load on the fleet: latencies in ms by stage, what was accepted, and what became of it."""
+    """One load on the fleet: latencies in ms by stage, what was accepted, and what became of it.
+
+    *calm* is end to end of those that met no stall of the disk; *disk* is one sync of it.
+    """
 
     stages: dict[str, Percentiles]
+    calm: Percentiles
+    disk: Percentiles
+    stalls: int
+    stalled_seconds: float
     accepted_per_second: float
     handled_per_second: float
     lines: int
@@ -132,22 +141,28 @@ async def measured(parts: Parts, load: Traffic[M], sink: Sink[M]) -> Outcome:
     """Send *load* through *sink* and measure what the fleet makes of it."""
     meter = Meter(parts.fleet.pids | {"load generator": os.getpid()})
     started = time.monotonic()
-    sent = await send(load, sink)
-    book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
+    with watching(parts.fleet.plan.data) as disk:
+        sent = await send(load, sink)
+        book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
     seconds = time.monotonic() - started
     times = await ledger.stage_times(parts.store, load.ship_id, sent.began)
-    return _outcome(sent, book, by_stage(times, ledger.PATH), seconds, meter.read(seconds))
+    return _outcome(sent, book, times, disk, seconds, meter.read(seconds))
 
 
 def _outcome(
     sent: Sent,
     book: ledger.Ledger,
-    stages: dict[str, Percentiles],
+    times: Sequence[Sequence[datetime]],
+    disk: DiskWatch,
     seconds: float,
     usage: dict[str, Usage],
 ) -> Outcome:
     return Outcome(
-        stages=stages,
+        stages=by_stage(times, ledger.PATH),
+        calm=by_stage(disk.calm(times), ledger.PATH)[END_TO_END],
+        disk=disk.latency,
+        stalls=len(disk.stalls),
+        stalled_seconds=sum(stall.seconds for stall in disk.stalls),
         accepted_per_second=sent.lines / sent.seconds,
         handled_per_second=sent.lines / seconds,
         lines=sent.lines,
