@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import uvloop
 from rich.console import Console, RenderableType
 
 from aiops_core.cli.output import JsonOption, console, emit_json
@@ -75,8 +75,8 @@ def _measured(
     """The result, and how it is shown."""
     if only is Only.ANOMALIES:
         work = pipeline.bench(plan, rate=rate, seconds=seconds, say=say)
-        return asyncio.run(work), pipeline.report
+        return uvloop.run(work), pipeline.report
     if only is Only.STORM:
         raging = storm.bench(plan, total=round(rate * seconds), rate=rate, say=say)
-        return asyncio.run(raging), storm.report
+        return uvloop.run(raging), storm.report
     return run(plan, rate=rate, seconds=seconds, share=share, say=say), report

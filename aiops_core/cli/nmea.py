@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+import uvloop
 
 from aiops_core.cli.output import JsonOption, emit_json
 from aiops_core.ingest.cli import DeviceOption, named
@@ -51,7 +52,7 @@ def nmea(
     origin = Origin(ship_id or settings.ship_id, whose, "nmea", "nmea", named(device))
     addresses = [address(text) for text in tcp or ()]
     port = udp_port or (None if addresses else PORT)
-    heard = asyncio.run(listen(settings, origin, (bind, port) if port else None, addresses))
+    heard = uvloop.run(listen(settings, origin, (bind, port) if port else None, addresses))
     _show(heard, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 
 from aiops_core.errors import Misconfigured
@@ -95,7 +96,7 @@ def perform(order: Order, out: Console, err: Console) -> int:
         settings = Settings.read()
         StructuredLogger.configure(settings.log_level)
         check(order.files)
-        summary = asyncio.run(_send(order, settings, out, err))
+        summary = uvloop.run(_send(order, settings, out, err))
     except Misconfigured as exc:
         err.print(f"replay: {exc}", markup=False, highlight=False, soft_wrap=True)
         return report.NOTHING_READ

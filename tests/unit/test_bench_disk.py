@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from dataclasses import replace
@@ -61,7 +62,7 @@ def outcome(*ways: tuple[datetime, datetime]) -> Outcome:
 
 def said(found: Outcome) -> str:
     limit = Limit(Percentiles.of([10.0]), 1.0)
-    console = Console(width=200, record=True, quiet=True)
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(latencies("load", found, limit), stalls(found))
     return console.export_text()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -10,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+
+import uvloop
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.ingest.sink import open_sink
@@ -174,7 +175,7 @@ def _outcome(
 
 
 def run(plan: Plan, *, rate: float, seconds: float, share: float, say: Say) -> Bench:
-    measured = asyncio.run(bench(plan, rate=rate, seconds=seconds, share=share, say=say))
+    measured = uvloop.run(bench(plan, rate=rate, seconds=seconds, share=share, say=say))
     say("single paths, in this process")
     return replace(measured, speeds=tuple(speeds(plan.policies)))
 
