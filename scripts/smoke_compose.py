@@ -68,7 +68,6 @@ def nats(image: str) -> dict[str, Any]:
     return {
         "image": image,
         "user": "0:0",  # the volume belongs to root
-        "entrypoint": ["nats-server"],
         "healthcheck": probe(
             "import urllib.request as http; http.urlopen('http://127.0.0.1:8222/healthz', timeout=2)"
         ),
