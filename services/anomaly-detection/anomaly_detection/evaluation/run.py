@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
+from multiprocessing import get_context
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import Verdict
@@ -74,7 +75,8 @@ def watch_corpus(
 ) -> Sequence[Mapping[float, Told]]:
     """Every series, on all cores; *done* is called after each."""
     found: list[Mapping[float, Told]] = []
-    with ProcessPoolExecutor() as pool:
+    # Not forked: a child of a process with threads waits for ever for a lock that one of them held.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for told in pool.map(watch_all, repeat(policy), corpus):
             found.append(told)
             done()
