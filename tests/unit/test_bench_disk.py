@@ -30,7 +30,7 @@ def sync(start: float, end: float) -> Sync:
 WATCH = DiskWatch([sync(0, 1), sync(21, 71), sync(1000, 1300), sync(1320, 1321)])
 BEFORE, INTO, WITHIN, ACROSS, BEHIND = (
     (after(a), after(b))
-    for a, b in ((900, 979), (900, 990), (1100, 1150), (900, 1400), (1301, 1350))
+    for a, b in ((860, 939), (900, 990), (1100, 1150), (900, 1400), (1301, 1350))
 )
 
 
