@@ -69,7 +69,7 @@ def said(found: Outcome) -> str:
 
 def test_the_report_says_what_stalls_cost() -> None:
     text = said(outcome(BEFORE, ACROSS))
-    assert "1 stalls of more than 50 ms, 0.3 s in all; 1 met one of them" in text
+    assert "stalled 1 times for more than 50 ms, 0.3 s in all; 1 met one of them" in text
     row = next(line for line in text.splitlines() if "without stalls" in line)
     assert "79.0" in row and "500.0" not in row
 

@@ -52,7 +52,7 @@ def stalls(outcome: Outcome) -> Text:
     """What the disk did beside the load: "without stalls" is end to end of the lines that met none."""
     met = outcome.stages[END_TO_END].count - outcome.calm.count
     return Text(
-        f"disk: {outcome.stalls} stalls of more than {STALL.total_seconds() * 1000:g} ms, "
+        f"disk: stalled {outcome.stalls} times for more than {STALL.total_seconds() * 1000:g} ms, "
         f"{outcome.stalled_seconds:.1f} s in all; {met} met one of them on their way"
     )
 
