@@ -72,28 +72,6 @@ async def test_a_server_that_is_away_is_unavailable_and_used_again_when_back(tmp
     assert [bool(problem) for problem in states] == [True, False, True, False]
 
 
-async def test_an_insert_that_comes_again_sends_its_rows_with_the_statement(url):
-    async with ClickHouse.open(url, threads=1) as store:
-        await store.execute("CREATE TABLE often (n UInt32, s String) ENGINE = Memory")
-        for n in range(30):
-            await store.insert("often", ["n", "s"], [(n, str(n))])
-            await store.insert("often", ["n"], [(n,)], token=f"t{n}")  # more than are remembered
-        assert await store.query("SELECT count(), uniqExact(n) FROM often") == [(60, 30)]
-
-
-async def test_a_table_that_changes_between_two_inserts_refuses_one_at_most(url):
-    async with ClickHouse.open(url, threads=1) as store:
-        await store.execute("CREATE TABLE changing (n UInt32) ENGINE = Memory")
-        await store.insert("changing", ["n"], [(1,)])
-        await store.execute("DROP TABLE changing")
-        for _ in range(2):
-            with pytest.raises(QueryFailed, match="code 60"):
-                await store.insert("changing", ["n"], [(2,)])
-        await store.execute("CREATE TABLE changing (n String) ENGINE = Memory")
-        await store.insert("changing", ["n"], [("three",)])
-        assert await store.query("SELECT n FROM changing") == [("three",)]
-
-
 async def test_rows_that_a_restart_of_the_server_cuts_off_are_unavailable_not_lost(tmp_path):
     port = free_port()
     async with ClickHouse.open(f"clickhouse://default@127.0.0.1:{port}/", threads=1) as store:

@@ -38,8 +38,7 @@ from tests.incident_cases import (
 )
 
 ROOT = Path(__file__).parents[2]
-MEMBERS = ("incident_members", "incident_members_recent")
-TABLES = ("anomalies", "incidents", *MEMBERS, "incident_events")
+TABLES = ("anomalies", "incidents", "incident_members", "incident_events")
 MOST = 100
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 
 from aiops_core.adapters.clickhouse import ClickHouse
@@ -23,6 +22,7 @@ from incident_api.rows import (
 )
 from incident_api.store import IncidentFilter, Position
 from incident_api.summary import TIMES, IncidentSummary
+from incident_api.written import Queries
 
 CONDITIONS = {
     "status": "status IN %(status)s",
@@ -32,7 +32,7 @@ CONDITIONS = {
     "service": "has(affected_services, %(service)s)",
     "device_id": "has(affected_devices, %(device_id)s)",
     "tracking_id": (
-        "id IN (SELECT incident_id FROM (SELECT incident_id, role FROM aiops.incident_members_now"
+        "id IN (SELECT incident_id FROM (SELECT incident_id, role FROM aiops.incident_members"
         " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC LIMIT 1 BY anomaly_id, place)"
         " WHERE role != 'moved')"
     ),
@@ -63,7 +63,7 @@ PAGE = (
 )
 # A member that is there twice counts once, as the last fact has it.
 MEMBERS = (
-    "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members_now"
+    "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members"
     " WHERE incident_id = %(incident_id)s AND {after}"
     " ORDER BY ts DESC, anomaly_id DESC, version DESC, stored_at DESC LIMIT 1 BY anomaly_id"
 )
@@ -84,20 +84,12 @@ TIMELINE = (
     " ORDER BY ts, event_id LIMIT %(most)s"
 )
 
-RECENT = ("incident_id", "tracking_id", "row")
-
 
 class ClickHouseStore:
-    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``."""
+    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``; members are read through *members*."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
-
-    async def show(self, members: Sequence[MemberRow]) -> None:
-        """Into memory: an insert to disk takes three times as long, and each makes a part to merge."""
-        now = micros(utc_now())
-        rows = [(row.incident_id, row.tracking_id, _as_json(row, now)) for row in members]
-        await self._clickhouse.insert("aiops.incident_members_recent", RECENT, rows)
+    def __init__(self, clickhouse: ClickHouse, members: Queries | None = None) -> None:
+        self._clickhouse, self._members = clickhouse, members or clickhouse
 
     async def write(self, batch: Batch) -> None:
         """All tables at once: a row that is there twice is one, so no order between them is needed."""
@@ -135,20 +127,19 @@ class ClickHouseStore:
             conditions.append(f"(created_at, id) < ({AFTER})")
             wanted |= after._asdict()
         sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
-        rows = await self._clickhouse.query(sql, wanted | {"most": most})
+        reader = self._members if where.tracking_id else self._clickhouse
+        rows = await reader.query(sql, wanted | {"most": most})
         return [IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
-        rows = await self._clickhouse.query(
-            TRACKING_IDS, {"incident_id": incident_id, "most": most}
-        )
+        rows = await self._members.query(TRACKING_IDS, {"incident_id": incident_id, "most": most})
         return [str(row[0]) for row in rows]
 
     async def evidence(
         self, incident_id: str, after: Position | None, most: int
     ) -> Sequence[Evidence]:
         sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
-        rows = await self._clickhouse.query(sql, _paged(incident_id, after, most))
+        rows = await self._members.query(sql, _paged(incident_id, after, most))
         return [Evidence.model_validate_json(row[0]) for row in rows]
 
     async def timeline(
@@ -159,26 +150,8 @@ class ClickHouseStore:
         return [EventRow._make(row) for row in rows]
 
 
-def _as_json(row: MemberRow, now: int) -> str:
-    """What ``aiops.incident_members_now`` reads of a recent row."""
-    return json.dumps(
-        {
-            "anomaly_id": row.anomaly_id,
-            "ts": row.ts,
-            "role": row.role,
-            "place": row.place,
-            "reason": row.reason,
-            "rule": row.rule,
-            "stages": row.stages,
-            "version": row.version,
-            "body": row.body,
-            "stored_at": now,
-        }
-    )
-
-
 def _dated(members: Sequence[MemberRow]) -> Sequence[MemberRow]:
-    """What was not shown before is stored now."""
+    """What was not shown before is from now on."""
     now = micros(utc_now())
     return [row if row.stored_at else row._replace(stored_at=now) for row in members]
 

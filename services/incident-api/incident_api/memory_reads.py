@@ -101,7 +101,7 @@ class MemoryTrace:
 
     async def traced(self, tracking_id: str) -> Traced:
         anomalies = [r for r in self._store.anomalies.values() if r.tracking_id == tracking_id]
-        members = [r for r in self._store.seen() if r.tracking_id == tracking_id]
+        members = [r for r in self._store.present() if r.tracking_id == tracking_id]
         return Traced(
             log=self.logs.get(tracking_id),
             anomalies=[

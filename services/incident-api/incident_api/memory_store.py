@@ -27,7 +27,6 @@ class MemoryStore:
     def __init__(self) -> None:
         self.anomalies: dict[str, AnomalyRow] = {}
         self.members: dict[tuple[str, str, str], MemberRow] = {}
-        self.recent: dict[tuple[str, str, str], MemberRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.events: dict[str, EventRow] = {}
         self.writes = 0
@@ -46,14 +45,6 @@ class MemoryStore:
                 self.incidents[incident.id] = incident
         _keep(self.members, batch.members)
         self.events |= {row.event_id: row for row in batch.events}
-
-    async def show(self, members: Sequence[MemberRow]) -> None:
-        self._check()
-        _keep(self.recent, members)
-
-    def restart(self) -> None:
-        """What was only shown is gone."""
-        self.recent.clear()
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         self._check()
@@ -97,21 +88,15 @@ class MemoryStore:
 
     def _members_of(self, incident_id: str) -> list[MemberRow]:
         self._check()
-        return [r for r in self.seen() if r.incident_id == incident_id]
+        return [r for r in self.present() if r.incident_id == incident_id]
 
     def present(self) -> list[MemberRow]:
         """Rows that say where an anomaly is, not where it was."""
         return [row for row in self.members.values() if row.role != MOVED]
 
-    def seen(self) -> list[MemberRow]:
-        """The same with those that were only shown."""
-        rows = dict(self.recent)
-        _keep(rows, list(self.members.values()))
-        return [row for row in rows.values() if row.role != MOVED]
-
     def _matches(self, row: IncidentRow, where: IncidentFilter) -> bool:
         text = "\n".join((row.title, *row.affected_devices, *row.affected_services, row.id))
-        mine = {m.tracking_id for m in self.seen() if m.incident_id == row.id}
+        mine = {m.tracking_id for m in self.present() if m.incident_id == row.id}
         return all(
             (
                 not where.status or row.status in where.status,

@@ -1,5 +1,5 @@
-"""From messages to rows: what arrives is folded and queued, ``commit`` lets the store show it, ``store_growth``
-writes it, then it is acked (decision 15).
+"""From messages to rows: what arrives is folded, the API shows it from ``commit`` on, ``store_growth`` writes it to
+the store, then it is acked (decision 15).
 
 A repeated message queues its rows again: they replace themselves in the store, and whatever a kill cut
 off is completed. Only the fold, and the metrics with it, counts each fact once.
@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -53,14 +52,6 @@ RECENT = timedelta(minutes=10)  # in which a transition may have been published 
 NOTHING: Sequence[Message] = ()
 
 
-class Write(NamedTuple):
-    """What goes to the store together, the members that it is to show, and the anomalies whose way ends with it."""
-
-    batch: Batch
-    members: Sequence[MemberRow]
-    arrivals: Sequence[Stages]
-
-
 class Recorder:
     """The message side of incident-api, and the only writer of its incidents."""
 
@@ -72,8 +63,10 @@ class Recorder:
         self._members: list[MemberRow] = []
         self._events: list[EventRow] = []
         self._arrivals: list[Stages] = []
-        self._unsent: list[Write] = []
-        self._shown: list[MemberRow] = []  # that are not written yet
+        self._unsent: list[Batch] = []
+        self._shown: list[
+            MemberRow
+        ] = []  # that are not written yet: readers let them be written first
         self._writing = asyncio.Lock()
         self._growing = asyncio.Lock()
         self._urgent: set[str] = set()
@@ -150,30 +143,32 @@ class Recorder:
         return stored
 
     async def commit(self) -> None:
-        """Show where the anomalies ended, and write the incidents that began, ended or were changed by
+        """Show where the anomalies ended, then write the incidents that began, ended or were changed by
         hand; mere growth waits for ``store_growth``, which makes one row of many versions.
 
         What fails stays queued, and the next call tries it again.
         """
         async with self._writing:
+            self._show()
             self._cut()
             while self._unsent:
-                write = self._unsent[0]
-                await self._store.show(write.members)
-                now = self._clock()
-                await self._store.write(write.batch)
+                await self._store.write(self._unsent[0])
                 del self._unsent[0]
-                self._shown += [row._replace(stored_at=micros(now)) for row in write.members]
-                self._observe(write.arrivals, now)
             metrics.STATE_SIZE.labels(SERVICE, "incidents").set(len(self.registry))
+
+    def _show(self) -> None:
+        """From now on every reader finds the new members: the anomalies have arrived."""
+        now = self._clock()
+        self._shown += [row._replace(stored_at=micros(now)) for row in self._members]
+        self._observe(self._arrivals, now)
+        self._members, self._arrivals = [], []
 
     def _cut(self) -> None:
         """Close the batch: several versions of one incident have become one row, the last."""
         incidents = [incident_row(stored) for stored in self.registry.take_changed(self._urgent)]
-        batch = Batch.of(incidents=incidents, events=self._events)
-        if batch or self._members:
-            self._unsent.append(Write(batch, self._members, self._arrivals))
-        self._members, self._events, self._arrivals = [], [], []
+        if batch := Batch.of(incidents=incidents, events=self._events):
+            self._unsent.append(batch)
+        self._events = []
         self._urgent.clear()
 
     async def flush(self) -> None:
@@ -182,7 +177,7 @@ class Recorder:
         await self.store_growth()
 
     async def store_growth(self) -> None:
-        """Write the members that are only shown, and the incidents that have changed and are not urgent,
+        """Write the members that are shown until now, and the incidents that have changed and are not urgent,
         beside the commits. What fails is tried again with the next."""
         async with self._growing:
             changed = self.registry.take_changed()
@@ -201,7 +196,9 @@ class Recorder:
                 self.registry.forget_oldest()
 
     async def write_shown(self) -> None:
-        """Write the members that are only shown until now."""
+        """Return when all members that are shown until now are written, and their incidents with them."""
+        async with self._writing:
+            pass  # a commit that is under way has an incident that began
         if self._shown or self._growing.locked():
             await self.store_growth()
 
@@ -224,7 +221,7 @@ class Recorder:
             self._progress.notify_all()
 
     def _observe(self, arrivals: Sequence[Stages], now: datetime) -> None:
-        """What took how long, for anomalies that the store shows since *now*."""
+        """What took how long, for anomalies that are shown since *now*."""
         metrics.FAST_PATH_REQUESTS.inc(len(arrivals))
         stage_latency = metrics.STAGE_LATENCY.labels(STAGE)
         for stages in arrivals:

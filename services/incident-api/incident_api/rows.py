@@ -73,7 +73,7 @@ class MemberRow(NamedTuple):
     stages: dict[str, int]
     version: int
     body: str
-    stored_at: int = 0  # when the store first had it; 0: when it is written
+    stored_at: int = 0  # when it was shown first; 0: when it is written
 
 
 class IncidentRow(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from aiops_core.models import Evidence, Severity, Status
 from incident_api.folding import StoredIncident
-from incident_api.rows import Batch, EventRow, MemberRow
+from incident_api.rows import Batch, EventRow
 from incident_api.summary import IncidentSummary
 
 
@@ -47,10 +47,6 @@ class IncidentFilter:
 class IncidentStore(Protocol):
     async def write(self, batch: Batch) -> None:
         """Store all rows of *batch*; repeating it, even after half of it succeeded, adds nothing."""
-
-    async def show(self, members: Sequence[MemberRow]) -> None:
-        """Let *members* be found from now on by their incident and tracking id, at least until they are
-        written: what is only shown may be lost with the store's next restart."""
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         """The newest version, its tracking ids left out."""

@@ -58,7 +58,7 @@ class Wiring:
         self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
         self._suppress = SuppressPolicy.load(settings.policies)
         self.silences = Shelf(context.bus, self._suppress)
-        self.web: Web = web(build(self._parts(context, settings, store, slo)))
+        self.web: Web = web(build(self._parts(context, settings, slo)))
 
     @classmethod
     @asynccontextmanager
@@ -87,14 +87,12 @@ class Wiring:
             with suppress(Unavailable):
                 await self._clickhouse.ping()
 
-    def _parts(
-        self, context: Context, settings: Settings, store: ClickHouseStore, slo: SloPolicy
-    ) -> Parts:
+    def _parts(self, context: Context, settings: Settings, slo: SloPolicy) -> Parts:
         return Parts(
             recorder=self.recorder,
-            store=store,
+            store=ClickHouseStore(self._clickhouse, members=self._written),
             stats=ClickHouseStats(self._written),
-            traces=ClickHouseTrace(self._clickhouse, self.history.pending),
+            traces=ClickHouseTrace(self._written, self.history.pending),
             auditor=self._auditor,
             bus=context.bus,
             readiness=context.readiness,

@@ -1,4 +1,4 @@
-"""Readers of the tables on disk see what is only shown so far as well: it is written before they ask."""
+"""Readers of ClickHouse see all that has arrived: what is not written yet is written before they ask."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
-from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import Stages, UtcDatetime
 from incident_api.rows import AnomalyRow, moment
+from incident_api.written import Queries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 PATIENCE = (0.05, 0.1, 0.2)  # seconds that history may be behind the recorder
@@ -84,7 +84,7 @@ MEMBERS = (
     " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages) AS stages,"
     " toUnixTimestamp64Micro(stored_at) AS stored_at,"
     " JSONExtractString(body, 'kind') AS kind, JSONExtractString(body, 'source') AS source"
-    " FROM aiops.incident_members_now WHERE tracking_id = %(id)s"
+    " FROM aiops.incident_members WHERE tracking_id = %(id)s"
     " ORDER BY version DESC, stored_at DESC LIMIT 1 BY anomaly_id, place) WHERE role != 'moved'"
 )
 
@@ -92,7 +92,7 @@ MEMBERS = (
 class ClickHouseTrace:
     """*pending* gives the anomalies of a line that may not be stored yet: history comes a little later."""
 
-    def __init__(self, clickhouse: ClickHouse, pending: Pending = lambda tracking_id: ()) -> None:
+    def __init__(self, clickhouse: Queries, pending: Pending = lambda tracking_id: ()) -> None:
         self._clickhouse, self._pending = clickhouse, pending
 
     async def traced(self, tracking_id: str) -> Traced:
