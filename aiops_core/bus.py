@@ -43,7 +43,7 @@ class Reached:
 
 
 class Delivery(Protocol):
-    """One received message, still to be settled in exactly one of three ways."""
+    """One received message, still to be settled in exactly one of three ways: ``retry``, ``bury``, or ``Inbox.ack``."""
 
     @property
     def subject(self) -> str: ...
@@ -67,9 +67,6 @@ class Delivery(Protocol):
     @property
     def data(self) -> bytes: ...
 
-    async def ack(self) -> None:
-        """Handled: never deliver it again."""
-
     async def retry(self, delay: float) -> None:
         """Not now: deliver it again after *delay* seconds."""
 
@@ -85,6 +82,9 @@ class Inbox(Protocol):
 
     async def take(self, most: int) -> Sequence[Delivery]:
         """Wait for at least one delivery; return all that have arrived, up to *most*."""
+
+    async def ack(self, handled: Sequence[Delivery]) -> None:
+        """They are handled: never deliver them again."""
 
     async def lag(self) -> int:
         """Messages that wait or are unsettled for this group."""

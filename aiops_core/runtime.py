@@ -101,11 +101,14 @@ class Runtime:
     readiness: Readiness
     clock: Callable[[], datetime] = utc_now
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _inbox: Inbox = field(init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick never falls into a batch
     _acks: set[asyncio.Task[None]] = field(default_factory=set)  # that wait to be settled
 
     def __post_init__(self) -> None:
         self._outbox = Outbox(self._send)
+        stage = self.service.stage
+        self._latency = metrics.STAGE_LATENCY.labels(stage) if stage else None
 
     async def run(self) -> None:
         """Serve until ``stop`` is set, then finish what is in flight, at most for the grace."""
@@ -119,6 +122,7 @@ class Runtime:
             if not self.stop.is_set():
                 self.readiness.state = "serving"
                 log.info("serving", service=service.name, subjects=subjects)
+                self._inbox = inbox
                 await self._serve(inbox)
         self.readiness.state = "stopped"
         log.info("stopped", service=service.name)
@@ -239,8 +243,7 @@ class Runtime:
     ) -> None:
         if settled:
             await settled
-        for delivery in handled:
-            await delivery.ack()
+        await self._inbox.ack(handled)
         metrics.HANDLED.labels(self.service.name, "ok").inc(len(handled))
 
     async def _publish(self, effects: Sequence[Outgoing]) -> None:
@@ -251,12 +254,12 @@ class Runtime:
 
     def _stamped(self, effect: Outgoing) -> Outgoing:
         stage, message = self.service.stage, effect.message
-        if stage is None:
+        if stage is None or self._latency is None:
             return effect
         now = self.clock()
         if message.stages:
             waited = (now - max(message.stages.values())).total_seconds()
-            metrics.STAGE_LATENCY.labels(stage).observe(max(waited, 0.0))
+            self._latency.observe(max(waited, 0.0))
         return Outgoing(message.stamped(stage, now), effect.id)
 
     async def _effects(self, delivery: Delivery) -> list[Outgoing] | None:

@@ -9,7 +9,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Reached, Stored
+from aiops_core.bus import (
+    REASON,
+    SOURCE,
+    SUBJECT,
+    Bucket,
+    Delivery,
+    Inbox,
+    Outgoing,
+    Reached,
+    Stored,
+)
 from aiops_core.models import Message
 from aiops_core.runtime import utc_now
 
@@ -39,10 +49,6 @@ class MemoryDelivery:
     @property
     def data(self) -> bytes:
         return self.stored.data
-
-    async def ack(self) -> None:
-        self.inbox.settle(self)
-        self.inbox.bus.acked.append(self.stored.data)
 
     async def retry(self, delay: float) -> None:
         self.inbox.settle(self)
@@ -90,6 +96,11 @@ class MemoryInbox:
         self.unsettled |= {d.id: d for d in taken}
         self.delivered = max(self.delivered, *(d.stored.sequence for d in taken))
         return taken
+
+    async def ack(self, handled: Sequence[Delivery]) -> None:
+        for delivery in handled:
+            self.unsettled.pop(delivery.id, None)
+            self.bus.acked.append(delivery.data)
 
     async def lag(self) -> int:
         return len(self.waiting) + len(self.unsettled)

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -22,6 +21,7 @@ from nats.js.errors import APIError, NotFoundError
 
 import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
+from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
 from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Reached, Stored
@@ -59,7 +59,7 @@ class NatsBus:
         self._inboxes: list[NatsInbox] = []
         self._groups: dict[str, tuple[str, ...]] = {}
         self._said = ""
-        self.connection = Client()
+        self.connection = LeanClient()
         readiness.needs(DEPENDENCY, required=True)
 
     @property

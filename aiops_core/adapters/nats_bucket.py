@@ -32,7 +32,8 @@ OPERATION = "KV-Operation"  # header of what deletes a key
 class Home(Protocol):
     """What a bucket needs of the bus that it belongs to."""
 
-    connection: Client
+    @property
+    def connection(self) -> Client: ...
 
     @property
     def js(self) -> JetStreamContext: ...

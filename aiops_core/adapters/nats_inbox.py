@@ -9,14 +9,15 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Protocol
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
+from aiops_core.adapters.nats_client import LeanClient, answer
 from aiops_core.bus import Delivery
 
 KEEPALIVE = 1.5  # seconds between signs of life for what is still being handled
@@ -33,7 +34,8 @@ TOKENS, PLACE = 9, 5
 class Home(Protocol):
     """What an inbox needs of the bus that it belongs to."""
 
-    connection: Client
+    @property
+    def connection(self) -> LeanClient: ...
 
     @property
     def js(self) -> JetStreamContext: ...
@@ -56,11 +58,11 @@ class NatsDelivery:
     def subject(self) -> str:
         return self.msg.subject
 
-    @property
+    @cached_property
     def id(self) -> str:
         return f"{self.inbox.stream}/{self.sequence}"
 
-    @property
+    @cached_property
     def sequence(self) -> int:
         parts = self.msg.reply.split(".")
         return int(parts[PLACE if len(parts) == TOKENS else PLACE + 2])
@@ -76,9 +78,6 @@ class NatsDelivery:
     @property
     def data(self) -> bytes:
         return self.msg.data
-
-    async def ack(self) -> None:
-        await self.inbox.settle(self, b"+ACK")
 
     async def retry(self, delay: float) -> None:
         await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
@@ -114,11 +113,19 @@ class NatsInbox:
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
         return len(self._unsettled)
 
+    async def ack(self, handled: Sequence[Delivery]) -> None:
+        """Of a message that was delivered twice meanwhile the second delivery is settled."""
+        known = [self._unsettled.pop(delivery.id, None) for delivery in handled]
+        await self._tell([delivery for delivery in known if delivery], b"+ACK")
+
     async def settle(self, delivery: NatsDelivery, verdict: bytes) -> None:
-        """Tell the broker. If that is lost, it delivers again, and the ids keep effects single."""
-        self._unsettled.pop(delivery.msg.reply, None)
+        self._unsettled.pop(delivery.id, None)
+        await self._tell([delivery], verdict)
+
+    async def _tell(self, deliveries: Sequence[NatsDelivery], verdict: bytes) -> None:
+        """If that is lost, the broker delivers again, and the ids keep effects single."""
         with contextlib.suppress(NatsError):
-            await self.bus.connection.publish(delivery.msg.reply, verdict)
+            await self.bus.connection.send([answer(d.msg.reply, verdict) for d in deliveries])
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[NatsInbox]:
@@ -143,7 +150,7 @@ class NatsInbox:
         if msg.reply.startswith("$JS.ACK"):
             self._requested -= 1
             delivery = NatsDelivery(msg, self)
-            self._unsettled[msg.reply] = delivery
+            self._unsettled[delivery.id] = delivery
             self._arrived.append(delivery)
             self._wakeup.set()
         else:

@@ -15,12 +15,12 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import nats.errors
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
 
 import aiops_core
+from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.errors import Reject
 from aiops_core.utils import StructuredLogger
 
@@ -44,7 +44,7 @@ class Letter(NamedTuple):
 
 
 async def try_store(
-    connection: Client, js: JetStreamContext, letters: Sequence[Letter]
+    connection: LeanClient, js: JetStreamContext, letters: Sequence[Letter]
 ) -> Sequence[Letter]:
     """Store *letters*, which belong to one stream, in order; returns the letters from the first one on that is
     not known to be stored. Raises Reject for one that is too large."""
@@ -61,13 +61,18 @@ async def try_store(
         return letters
 
 
-async def _store_together(connection: Client, letters: Sequence[Letter]) -> bool:
+async def _store_together(connection: LeanClient, letters: Sequence[Letter]) -> bool:
     """All or none, with one acknowledgement. False: none was stored, or some were stored before."""
     batch = uuid4().hex
     *first, last = enumerate(letters, 1)
-    for place, letter in first:
-        headers = {**letter.headers, BATCH: batch, PLACE: str(place)}
-        await connection.publish(letter.subject, letter.data, headers=headers)
+    await connection.send(
+        [
+            connection.frame(
+                letter.subject, letter.data, {**letter.headers, BATCH: batch, PLACE: str(place)}
+            )
+            for place, letter in first
+        ]
+    )
     place, letter = last
     headers = {**letter.headers, BATCH: batch, PLACE: str(place), COMMIT: "1"}
     try:

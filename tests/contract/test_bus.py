@@ -53,7 +53,7 @@ async def receive(inbox, wanted, within=5.0):
             for delivery in await inbox.take(1):
                 if type(wanted).model_validate_json(delivery.data) == wanted:
                     return delivery
-                await delivery.ack()
+                await inbox.ack([delivery])
 
 
 async def nothing_of(inbox, wanted):
@@ -69,7 +69,7 @@ async def test_delivers_what_was_published_with_its_subject_and_time(bus):
         delivery = await receive(inbox, message)
         assert (delivery.subject, delivery.attempt) == ("metrics.sampled", 1)
         assert before < delivery.at < utc_now() + timedelta(seconds=1)
-        await delivery.ack()
+        await inbox.ack([delivery])
 
 
 async def test_publishing_an_effect_twice_delivers_it_once(bus):
@@ -77,7 +77,7 @@ async def test_publishing_an_effect_twice_delivers_it_once(bus):
     await bus.publish([out(message, f"a/{message.tracking_id}")])
     await bus.publish([out(message, f"a/{message.tracking_id}")])
     async with joined(bus) as inbox:
-        await (await receive(inbox, message)).ack()
+        await inbox.ack([await receive(inbox, message)])
         await nothing_of(inbox, message)
 
 
@@ -90,7 +90,7 @@ async def test_a_batch_keeps_its_order(bus):
             while len(got) < 50:
                 for delivery in await inbox.take(100):
                     got.append(MetricSample.model_validate_json(delivery.data))
-                    await delivery.ack()
+                    await inbox.ack([delivery])
     wanted = {m.tracking_id for m in batch}
     assert [m for m in got if m.tracking_id in wanted] == batch[: len(got)]
 
@@ -106,7 +106,7 @@ async def test_of_a_large_batch_whose_half_is_stored_already_the_rest_arrives_on
                 for delivery in await inbox.take(100):
                     message = MetricSample.model_validate_json(delivery.data)
                     got += [message] if message in batch else []
-                    await delivery.ack()
+                    await inbox.ack([delivery])
         await nothing_of(inbox, batch[0])
     assert got == batch
 
@@ -115,8 +115,8 @@ async def test_messages_of_several_streams_may_be_published_together(bus):
     sampled, incident = fresh(), cleared()
     async with joined(bus) as samples, joined(bus, IncidentCleared.subject) as facts:
         await bus.publish([out(sampled), out(incident)])
-        await (await receive(samples, sampled)).ack()
-        await (await receive(facts, incident)).ack()
+        await samples.ack([await receive(samples, sampled)])
+        await facts.ack([await receive(facts, incident)])
 
 
 async def test_retry_delivers_again_and_counts(bus):
@@ -127,7 +127,7 @@ async def test_retry_delivers_again_and_counts(bus):
         await first.retry(0.05)
         again = await receive(inbox, message)
         assert (again.attempt, again.id) == (2, first.id)
-        await again.ack()
+        await inbox.ack([again])
 
 
 async def test_bury_ends_it(bus):
@@ -160,7 +160,7 @@ async def test_what_was_not_settled_comes_again_to_the_next_of_the_group(bus):
     async with joined(bus, group=group) as inbox:
         again = await receive(inbox, message, within=15)
         assert again.attempt >= 2
-        await again.ack()
+        await inbox.ack([again])
 
 
 async def test_two_groups_both_receive(bus):
@@ -169,14 +169,14 @@ async def test_two_groups_both_receive(bus):
         inboxes = [await stack.enter_async_context(joined(bus)) for _ in range(2)]
         await bus.publish([out(message)])
         for inbox in inboxes:
-            await (await receive(inbox, message)).ack()
+            await inbox.ack([await receive(inbox, message)])
 
 
 async def test_lag_counts_what_waits(bus):
     async with joined(bus) as inbox:
         while await inbox.lag():
             for delivery in await inbox.take(1000):
-                await delivery.ack()
+                await inbox.ack([delivery])
             await asyncio.sleep(0.01)
         await bus.publish([out(fresh()) for _ in range(3)])
         assert await inbox.lag() == 3
@@ -270,11 +270,10 @@ async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_
         await bus.publish([out(message) for message in messages])
         first, second, third = [await receive(inbox, message) for message in messages]
         places = [delivery.sequence for delivery in (first, second, third)]
-        await first.ack()
-        await third.ack()
+        await inbox.ack([first, third])
         reached = await settled_up_to(bus, group, places[0])
         assert (reached.settled, reached.delivered) == (places[0], places[2])
-        await second.ack()
+        await inbox.ack([second])
         reached = await settled_up_to(bus, group, places[2])
         assert (reached.settled, reached.delivered) == (places[2], places[2])
 

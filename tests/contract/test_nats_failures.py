@@ -40,7 +40,7 @@ async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_not
             while len(set(received)) < len(sent):
                 for delivery in await inbox.take(50):
                     received.append(MetricSample.model_validate_json(delivery.data).value)
-                    await delivery.ack()
+                    await inbox.ack([delivery])
 
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             tasks.create_task(publish())
@@ -129,7 +129,7 @@ async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeyp
             [delivery] = await inbox.take(1)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(inbox.take(1), 2.5)
-            await delivery.ack()
+            await inbox.ack([delivery])
 
 
 async def test_a_watched_bucket_is_seen_again_after_the_broker_was_killed(own_nats):

@@ -73,8 +73,7 @@ async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
             if int(seen * keep) > int((seen - 1) * keep):
                 kept.append(Letter(target, delivery.data, {}))
         await bus.store(kept)
-        for delivery in batch:
-            await delivery.ack()
+        await inbox.ack(batch)
 
 
 @contextlib.contextmanager
@@ -164,10 +163,11 @@ async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> t
 async def _collect(inbox: Inbox, wanted: int) -> tuple[list[float], float]:
     latencies: list[float] = []
     while len(latencies) < wanted:
-        for delivery in await inbox.take(256):
+        batch = await inbox.take(256)
+        for delivery in batch:
             sent = float(delivery.data.split(b" ", 1)[0])
             latencies.append((time.time() - sent) * 1000)
-            await delivery.ack()
+        await inbox.ack(batch)
     return latencies, time.monotonic()
 
 
