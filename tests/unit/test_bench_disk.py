@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aiops_core.local.bench.disk import DiskWatch, Sync, watching
 from aiops_core.local.bench.measure import END_TO_END, Percentiles, by_stage
-from aiops_core.local.bench.report import latencies, stalls
+from aiops_core.local.bench.report import accounts, latencies, stalls
 from aiops_core.local.bench.run import Limit, Outcome
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -57,19 +57,22 @@ def test_the_disk_is_watched_while_the_body_runs_and_nothing_is_left(tmp_path: P
 def outcome(*ways: tuple[datetime, datetime]) -> Outcome:
     calm = by_stage(WATCH.calm(ways), ("ingest", "store"))[END_TO_END]
     stages = by_stage(ways, ("ingest", "store"))
-    return Outcome(stages, calm, WATCH.latency, 1, 0.3, 1.0, 1.0, len(ways), len(ways), 0, 0, {})
+    return Outcome(
+        stages, calm, WATCH.latency, 1, 0.3, 1.0, 1.0, 1.24, len(ways), len(ways), 0, 0, {}
+    )
 
 
 def said(found: Outcome) -> str:
     limit = Limit(Percentiles.of([10.0]), 1.0)
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(latencies("load", found, limit), stalls(found))
+    console.print(latencies("load", found, limit), stalls(found), accounts(found, limit))
     return console.export_text()
 
 
 def test_the_report_says_what_stalls_cost() -> None:
     text = said(outcome(BEFORE, ACROSS))
     assert "stalled 1 times for more than 50 ms, 0.3 s in all; 1 met one of them" in text
+    assert "0 lost, 0 doubled\nall in ClickHouse 1.2 s after the last line" in text
     row = next(line for line in text.splitlines() if "without stalls" in line)
     assert "79.0" in row and "500.0" not in row
 

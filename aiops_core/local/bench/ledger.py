@@ -85,9 +85,8 @@ async def stage_times(
 ) -> list[tuple[datetime, ...]]:
     """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path.
 
-    ``store`` is when ClickHouse had answered that it shows the row, from memory (decision 15), so that waiting
-    for that insert is in it, and for the one to disk within a second afterwards is not. Of an anomaly that
-    moved later the first row counts: the others do not say when it was ingested.
+    ``store`` is from when on incident-api answers with it (decision 15); the insert into ClickHouse within a second
+    afterwards is not in it. Of an anomaly that moved later the first row counts: the others do not say when it was ingested.
     """
     columns = ", ".join([*(f"stages['{stage}']" for stage in PATH[:-1]), "stored_at"])
     return await store.query(

@@ -96,5 +96,6 @@ def accounts(found: Pipeline) -> Text:
     return Text(
         f"accepted {outcome.accepted_per_second:,.0f}/s, handled {outcome.handled_per_second:,.0f}/s "
         f"(raw relay {found.limit.per_second:,.0f}, ratio {ratio:.2f}); of {outcome.anomalous:,} "
-        f"sent {outcome.lost} lost, {outcome.doubled} doubled\nledger: {ended}\n"
+        f"sent {outcome.lost} lost, {outcome.doubled} doubled\nall in ClickHouse "
+        f"{outcome.written_after:.1f} s after the last\nledger: {ended}\n"
     )

@@ -74,7 +74,8 @@ def accounts(outcome: Outcome, limit: Limit) -> Text:
     return Text(
         f"accepted {outcome.accepted_per_second:,.0f} lines/s, handled {outcome.handled_per_second:,.0f} "
         f"lines/s (raw relay {limit.per_second:,.0f}, ratio {ratio:.2f}); {outcome.anomalous} anomalous "
-        f"lines: {outcome.lost} lost, {outcome.doubled} doubled\n"
+        f"lines: {outcome.lost} lost, {outcome.doubled} doubled\nall in ClickHouse "
+        f"{outcome.written_after:.1f} s after the last line\n"
     )
 
 

@@ -33,7 +33,8 @@ SATURATION = 20_000  # lines
 class Outcome:
     """One load on the fleet: latencies in ms by stage, what was accepted, and what became of it.
 
-    *calm* is end to end of those that met no stall of the disk; *disk* is one sync of it.
+    *calm* is end to end of those that met no stall of the disk; *disk* is one sync of it. *written_after* the last
+    of them was accepted, in seconds, all were in the tables of ClickHouse.
     """
 
     stages: dict[str, Percentiles]
@@ -43,6 +44,7 @@ class Outcome:
     stalled_seconds: float
     accepted_per_second: float
     handled_per_second: float
+    written_after: float
     lines: int
     anomalous: int
     lost: int
@@ -144,10 +146,12 @@ async def measured(parts: Parts, load: Traffic[M], sink: Sink[M]) -> Outcome:
     started = time.monotonic()
     with watching(parts.fleet.plan.data) as disk:
         sent = await send(load, sink)
+        accepted = time.monotonic()
         book = await ledger.settled(parts.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
-    seconds = time.monotonic() - started
+    ended = time.monotonic()
+    usage = meter.read(ended - started)
     times = await ledger.stage_times(parts.store, load.ship_id, sent.began)
-    return _outcome(sent, book, times, disk, seconds, meter.read(seconds))
+    return _outcome(sent, book, times, disk, ended - started, ended - accepted, usage)
 
 
 def _outcome(
@@ -156,6 +160,7 @@ def _outcome(
     times: Sequence[Sequence[datetime]],
     disk: DiskWatch,
     seconds: float,
+    written_after: float,
     usage: dict[str, Usage],
 ) -> Outcome:
     return Outcome(
@@ -166,6 +171,7 @@ def _outcome(
         stalled_seconds=sum(stall.seconds for stall in disk.stalls),
         accepted_per_second=sent.lines / sent.seconds,
         handled_per_second=sent.lines / seconds,
+        written_after=written_after,
         lines=sent.lines,
         anomalous=len(sent.anomalous),
         lost=len(book.lost(sent.anomalous)),
