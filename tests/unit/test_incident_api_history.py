@@ -9,7 +9,7 @@ from aiops_core.testing import MemoryBus
 from incident_api.history import History
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
-from tests.incident_cases import cleared, created, detected, enriched, updated
+from tests.incident_cases import detected, enriched
 
 
 @pytest.fixture
@@ -30,14 +30,6 @@ async def test_a_detected_and_enriched_anomaly_is_one_row_the_enriched(history, 
     await history.flush()
     (row,) = store.anomalies.values()
     assert (row.version, row.severity, row.device_id) == (2, "critical", "sw-1")
-
-
-async def test_every_fact_is_an_event_of_its_incident_once(history, store):
-    for fact in (created(), updated(2, 1), updated(2, 1), cleared(3)):
-        await history.event(fact)
-    await history.flush()
-    assert [row.kind for row in store.events.values()] == ["created", "updated", "cleared"]
-    assert {row.incident_id for row in store.events.values()} == {"i1"}
 
 
 async def test_what_a_failing_store_refused_is_stored_later_with_what_came_since(history, store):

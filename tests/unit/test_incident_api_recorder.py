@@ -158,6 +158,54 @@ async def test_what_was_shown_is_written_however_long_the_store_is_away():
     assert len(store.members) == 2
 
 
+async def test_every_fact_is_an_event_of_its_incident_once():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    facts = (
+        created(),
+        updated(2, 1),
+        updated(2, 1),
+        transitioned(1, "ack"),
+        explained(),
+        cleared(3),
+    )
+    await handle(recorder, *facts)
+    await recorder.flush()
+    kinds = [row.kind for row in store.events.values()]
+    assert kinds == ["created", "updated", "ack", "insight", "cleared"]
+    assert {row.incident_id for row in store.events.values()} == {"i1"}
+
+
+async def test_the_event_of_a_fact_is_written_also_when_its_incident_never_came():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    with pytest.raises(Unavailable):
+        await handle(recorder, updated(2, 1))
+    await recorder.flush()
+    assert [row.kind for row in store.events.values()] == ["updated"]
+    assert (store.members, store.incidents) == ({}, {})
+
+
+async def test_a_fact_that_only_tells_is_acknowledged_after_its_event_is_written():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created(), cleared(2))
+    await recorder.flush()
+    store.events.clear()
+    await handle(recorder, cleared(2))
+    await recorder.commit()
+    settled = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0)
+    store.problem = "away"
+    with pytest.raises(Unavailable):
+        await recorder.store_growth()
+    assert not settled.done()
+    store.problem = None
+    await recorder.store_growth()
+    await asyncio.wait_for(settled, 1)
+    assert [row.kind for row in store.events.values()] == ["cleared"]
+
+
 async def test_each_member_passes_the_stage_store_and_is_measured_once():
     before = metric("aiops_fast_path_requests_total")
     recorder = await recorder_on(MemoryStore())

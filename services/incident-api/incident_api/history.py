@@ -1,4 +1,4 @@
-"""What is only looked up later, anomalies and events, by a consumer that never delays an incident.
+"""What is only looked up later, the anomalies, by a consumer that never delays an incident.
 
 Its rows go into the store in a few large inserts: each insert makes a part that ClickHouse has to
 merge, and incidents wait for the same engine.
@@ -13,37 +13,14 @@ from dataclasses import dataclass, field
 
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.models import (
-    AnomalyDetected,
-    EnrichedAnomaly,
-    EnrichedIncident,
-    Incident,
-    IncidentCleared,
-    IncidentTransitioned,
-    IncidentUpdated,
-    Message,
-)
+from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
 from aiops_core.runtime import Service
 from incident_api.recorder import SERVICE, Recorder
-from incident_api.rows import (
-    AnomalyRow,
-    Batch,
-    EventRow,
-    anomaly_row,
-    event_row,
-    fact_incident_id,
-)
+from incident_api.rows import AnomalyRow, Batch, anomaly_row
 from incident_api.store import IncidentStore
 
 Found = AnomalyDetected | EnrichedAnomaly
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
-FACTS: tuple[type[Message], ...] = (
-    Incident,
-    IncidentUpdated,
-    IncidentCleared,
-    IncidentTransitioned,
-    EnrichedIncident,
-)
 GROUP = f"{SERVICE}-history"
 FLUSH_EVERY = 1.0  # seconds
 BATCH = 1024  # messages
@@ -56,7 +33,6 @@ class Gathered:
     """What goes to the store together. Anomalies become rows only then: of most two versions come."""
 
     anomalies: dict[tuple[str, str, str], Found] = field(default_factory=dict)
-    events: list[EventRow] = field(default_factory=list)
 
     def keep(self, message: Found) -> None:
         """Remember *message*, unless its enriched version is known."""
@@ -73,10 +49,10 @@ class Gathered:
             rows.append(anomaly_row(message))
             if n % BREATHE == 0:
                 await asyncio.sleep(0)
-        return Batch.of(rows, events=self.events)
+        return Batch.of(rows)
 
     def __bool__(self) -> bool:
-        return bool(self.anomalies or self.events)
+        return bool(self.anomalies)
 
 
 class History:
@@ -92,7 +68,7 @@ class History:
     def service(self) -> Service:
         return Service(
             SERVICE,
-            dict.fromkeys(ANOMALIES, self.anomaly) | dict.fromkeys(FACTS, self.event),
+            dict.fromkeys(ANOMALIES, self.anomaly),
             group=GROUP,
             batch=BATCH,
             pace=PACE,
@@ -109,10 +85,6 @@ class History:
     async def anomaly(self, message: Found) -> Sequence[Message]:
         """Of several versions of one anomaly only the last: the table would drop the others later."""
         self._gathered.keep(message)
-        return ()
-
-    async def event(self, fact: Message) -> Sequence[Message]:
-        self._gathered.events.append(event_row(fact_incident_id(fact), fact))
         return ()
 
     def pending(self, tracking_id: str) -> list[AnomalyRow]:

@@ -61,7 +61,8 @@ class Recorder:
         self._store, self._clock = store, clock
         self._sequence = 0  # of the fact that is being handled
         self._members: list[MemberRow] = []
-        self._events: list[EventRow] = []
+        self._events: list[EventRow] = []  # of the API's own facts: who acts reads them at once
+        self._told: list[EventRow] = []  # of all others: written with the members
         self._arrivals: list[Stages] = []
         self._unsent: list[Batch] = []
         self._shown: list[
@@ -110,23 +111,29 @@ class Recorder:
         return NOTHING
 
     async def fact(self, message: Message) -> Sequence[Message]:
-        await self.registry.expect(fact_incident_id(message))
+        await self._hear(message)
         self._fold(message)
         if not isinstance(message, IncidentUpdated):
             self._urgent.add(fact_incident_id(message))
         return NOTHING
 
     async def explanation(self, message: EnrichedIncident) -> Sequence[Message]:
-        before = await self.registry.expect(message.id)
+        before = await self._hear(message)
         stored, is_new = self.registry.fold(message.id, message)
         if is_new and before and before.insights is None:
             metrics.INSIGHT_PATH_REQUESTS.inc()
             metrics.INSIGHT_PATH_LATENCY.observe((stored.insight_ms or 0) / 1000)
         return NOTHING
 
+    async def _hear(self, fact: Message) -> StoredIncident | None:
+        """Queue the event of *fact*, also when its incident never comes, and wait for the incident."""
+        incident_id = fact_incident_id(fact)
+        self._told.append(event_row(incident_id, fact))
+        return await self.registry.expect(incident_id)
+
     def record(self, fact: Message) -> StoredIncident:
         """Fold a fact of the API's own and queue its rows, its event among them: a caller may read
-        the timeline at once. The events of all others are written by ``History``."""
+        the timeline at once."""
         self._events.append(event_row(fact_incident_id(fact), fact))
         self._urgent.add(fact_incident_id(fact))
         return self._fold(fact)
@@ -177,19 +184,21 @@ class Recorder:
         await self.store_growth()
 
     async def store_growth(self) -> None:
-        """Write the members that are shown until now, and the incidents that have changed and are not urgent,
-        beside the commits. What fails is tried again with the next."""
+        """Write the members that are shown until now, what was told, and the incidents that have changed and
+        are not urgent, beside the commits. What fails is tried again with the next."""
         async with self._growing:
             changed = self.registry.take_changed()
             members, self._shown = self._shown, []
+            told, self._told = self._told, []
             self._cuts += 1
             cut = self._cuts
             try:
-                if batch := Batch.of(members=members, incidents=await _rows(changed)):
+                if batch := Batch.of(members=members, incidents=await _rows(changed), events=told):
                     await self._store.write(batch)
             except BaseException:
                 self.registry.mark_changed(changed)
                 self._shown = members + self._shown
+                self._told = told + self._told
                 raise
             await self._tell(cut)
             if not self._unsent:  # what a commit has taken is only in memory until it is written
@@ -209,8 +218,8 @@ class Recorder:
                 await self.store_growth()
 
     async def settled(self) -> None:
-        """Return when every incident that has changed, and every member shown until now is written."""
-        waiting = self.registry.changed or self._shown
+        """Return when every incident that has changed, every member and every event until now is written."""
+        waiting = self.registry.changed or self._shown or self._told
         wanted = self._cuts + 1 if waiting else self._cuts
         async with self._progress:
             await self._progress.wait_for(lambda: self._stored_cuts >= wanted)
