@@ -215,6 +215,12 @@ async def test_a_batch_that_is_written_twice_counts_once(remembered):
     assert await remembered.stats.anomalies(NOON, "severity") == {"high": 3}
 
 
+async def test_equal_rows_of_another_batch_are_written_again_and_count_once(remembered):
+    for _ in range(2):
+        await remembered.incidents.write(Batch.of(anomalies=[anomaly_row(enriched(1))]))
+    assert await remembered.stats.anomalies(NOON, "severity") == {"high": 1}
+
+
 async def test_stats_count_incidents_members_and_latency(remembered):
     now = datetime.now(UTC)
     fresh = {"stages": {"ingest": now - timedelta(milliseconds=40), "correlate": now}}

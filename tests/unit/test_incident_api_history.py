@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
+from aiops_core.models import AnomalyDetected, EnrichedAnomaly
 from aiops_core.testing import MemoryBus
 from incident_api.history import History
 from incident_api.memory_store import MemoryStore
@@ -41,6 +43,42 @@ async def test_what_a_failing_store_refused_is_stored_later_with_what_came_since
     store.problem = None
     await history.flush()
     assert len(store.anomalies) == 2
+
+
+async def test_a_row_says_what_came_word_for_word_and_that_is_how_it_would_be_written_anew(
+    history, store
+):
+    sees = history.service().sees
+    assert sees
+    messages = [enriched(1, msg="Überdruck ≥ 9 bar"), detected(2)]
+    bus = MemoryBus()
+    await bus.publish([Outgoing(message, str(n)) for n, message in enumerate(messages)])
+    async with bus.subscribe(
+        [EnrichedAnomaly.subject, AnomalyDetected.subject], group="g"
+    ) as inbox:
+        for delivery, message in zip(await inbox.take(2), messages, strict=True):
+            sees(delivery)
+            await history.anomaly(message)
+    pending = [row.body for n in (1, 2) for row in history.pending(f"t{n}")]
+    await history.flush()
+    written = [row.body for row in store.anomalies.values()]
+    assert written == pending == [message.model_dump_json() for message in messages]
+
+
+async def test_rows_are_written_again_as_one_batch(history, store, monkeypatch):
+    tokens = []
+
+    async def refuse(batch):
+        tokens.append(batch.token)
+        raise Unavailable("away")
+
+    monkeypatch.setattr(store, "write", refuse)
+    await history.anomaly(detected(1))
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await history.flush()
+        await history.anomaly(detected(2))
+    assert len(tokens) == 2 and len(set(tokens)) == 1
 
 
 async def test_a_wild_clock_is_cut_to_what_a_column_can_hold(history, store):

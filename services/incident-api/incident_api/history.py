@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from aiops_core.bus import Bus
+from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
 from aiops_core.runtime import Service
@@ -28,28 +29,45 @@ PACE = 0.1  # seconds: waking up for a few messages costs as much as they do, an
 BREATHE = 16  # rows made without letting others of the process have a turn
 
 
+class Arrival(NamedTuple):
+    """An anomaly, and the JSON that it came as: what goes into the store need not be written once more."""
+
+    message: Found
+    data: bytes
+
+    def row(self) -> AnomalyRow:
+        return anomaly_row(self.message, self.data.decode())
+
+
 @dataclass
 class Gathered:
     """What goes to the store together. Anomalies become rows only then: of most two versions come."""
 
-    anomalies: dict[tuple[str, str, str], Found] = field(default_factory=dict)
+    anomalies: dict[tuple[str, str, str], Arrival] = field(default_factory=dict)
+    _batch: Batch | None = field(default=None, init=False)
 
-    def keep(self, message: Found) -> None:
-        """Remember *message*, unless its enriched version is known."""
+    def keep(self, arrival: Arrival) -> None:
+        """Remember *arrival*, unless its enriched version is known."""
+        message = arrival.message
         identity = (message.tracking_id, message.detector, message.anomaly_type)
         if isinstance(message, EnrichedAnomaly):
-            self.anomalies[identity] = message
+            self.anomalies[identity] = arrival
         else:
-            self.anomalies.setdefault(identity, message)
+            self.anomalies.setdefault(identity, arrival)
 
     async def batch(self) -> Batch:
-        """The rows; others of this process have a turn while they are made."""
+        """The rows, the same whenever they are asked for: nothing may be kept any more."""
+        self._batch = self._batch or Batch.of(await self._rows())
+        return self._batch
+
+    async def _rows(self) -> list[AnomalyRow]:
+        """Others of this process have a turn while they are made."""
         rows = []
-        for n, message in enumerate(self.anomalies.values()):
-            rows.append(anomaly_row(message))
+        for n, arrival in enumerate(self.anomalies.values()):
+            rows.append(arrival.row())
             if n % BREATHE == 0:
                 await asyncio.sleep(0)
-        return Batch.of(rows)
+        return rows
 
     def __bool__(self) -> bool:
         return bool(self.anomalies)
@@ -61,6 +79,7 @@ class History:
     def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
         self._store, self._recorder = store, recorder
         self._gathered = Gathered()
+        self._data = b""  # of the message that is handled next
         self._unsent: list[Gathered] = []
         self._next = asyncio.Event()  # set when the rows that are gathered now are stored
         self._under_way: list[asyncio.Event] = []
@@ -74,6 +93,7 @@ class History:
             pace=PACE,
             recover=self.recover,
             settled=self.settled,
+            sees=self.sees,
             background=[self.keep_flushing],
         )
 
@@ -82,19 +102,23 @@ class History:
         if not self._recorder.recovered:
             raise Unavailable("the tables are not there yet")
 
+    def sees(self, delivery: Delivery) -> None:
+        self._data = delivery.data
+
     async def anomaly(self, message: Found) -> Sequence[Message]:
         """Of several versions of one anomaly only the last: the table would drop the others later."""
-        self._gathered.keep(message)
+        self._gathered.keep(Arrival(message, self._data))
+        self._data = b""
         return ()
 
     def pending(self, tracking_id: str) -> list[AnomalyRow]:
         """Anomalies of one line that may not be in the store yet, the newest version of each."""
         newest = Gathered()
         for gathered in (*self._unsent, self._gathered):
-            for message in gathered.anomalies.values():
-                if message.tracking_id == tracking_id:
-                    newest.keep(message)
-        return [anomaly_row(message) for message in newest.anomalies.values()]
+            for arrival in gathered.anomalies.values():
+                if arrival.message.tracking_id == tracking_id:
+                    newest.keep(arrival)
+        return [arrival.row() for arrival in newest.anomalies.values()]
 
     async def settled(self) -> None:
         """Return when what has been handled until now is stored: with the next flush at the latest."""

@@ -5,10 +5,10 @@ Times are integers of microseconds: the driver would otherwise convert each thro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from uuid import uuid4
 
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import (
@@ -115,7 +115,8 @@ class EventRow(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is written together; *token* makes a repeated write of it count once."""
+    """What is written together; *token* makes a repeated write of it count once. No two batches share one, so
+    that an equal row which is written for another reason is never taken for a repetition."""
 
     anomalies: Sequence[AnomalyRow]
     members: Sequence[MemberRow]
@@ -131,13 +132,7 @@ class Batch(NamedTuple):
         incidents: Sequence[IncidentRow] = (),
         events: Sequence[EventRow] = (),
     ) -> Batch:
-        content = hashlib.blake2b(digest_size=16)
-        tables: tuple[Sequence[AnomalyRow | MemberRow | IncidentRow | EventRow], ...]
-        tables = (anomalies, members, incidents, events)
-        for rows in tables:
-            for row in rows:
-                content.update(f"{row[0]}\x1f{row.body}\x1e".encode())
-        return cls(anomalies, members, incidents, events, content.hexdigest())
+        return cls(anomalies, members, incidents, events, uuid4().hex)
 
     def __bool__(self) -> bool:
         return bool(self.anomalies or self.members or self.incidents or self.events)
@@ -145,7 +140,9 @@ class Batch(NamedTuple):
 
 def micros(at: datetime) -> int:
     """Microseconds since 1970, cut to the years 1970-2100."""
-    return min(max((at - EPOCH) // MICROSECOND, 0), LATEST)
+    since = at - EPOCH
+    exact = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return exact if 0 <= exact <= LATEST else min(max(exact, 0), LATEST)
 
 
 def moment(micro: int) -> datetime:
@@ -156,7 +153,8 @@ def _times(stages: Stages) -> dict[str, int]:
     return {stage: micros(at) for stage, at in stages.items()}
 
 
-def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly) -> AnomalyRow:
+def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> AnomalyRow:
+    """*body* is the anomaly as JSON, where that is known."""
     return AnomalyRow(
         anomaly_id=anomaly.anomaly_id,
         tracking_id=anomaly.tracking_id,
@@ -175,7 +173,7 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly) -> AnomalyRow:
         fingerprint=compute_fingerprint(anomaly),
         stages=_times(anomaly.stages),
         version=2 if isinstance(anomaly, EnrichedAnomaly) else 1,
-        body=anomaly.model_dump_json(),
+        body=body or anomaly.model_dump_json(),
     )
 
 
