@@ -32,15 +32,15 @@ from incident_api.folding import StoredIncident
 from incident_api.registry import Registry
 from incident_api.rows import (
     Batch,
+    Ended,
     EventRow,
     IncidentRow,
     MemberRow,
     event_row,
     fact_incident_id,
     incident_row,
-    member_rows,
+    members_of,
     micros,
-    suppressed_row,
 )
 from incident_api.store import IncidentStore
 
@@ -60,14 +60,13 @@ class Recorder:
         self.recovered = False
         self._store, self._clock = store, clock
         self._sequence = 0  # of the fact that is being handled
-        self._members: list[MemberRow] = []
+        self._ended: list[Ended] = []
         self._events: list[EventRow] = []  # of the API's own facts: who acts reads them at once
         self._told: list[EventRow] = []  # of all others: written with the members
         self._arrivals: list[Stages] = []
         self._unsent: list[Batch] = []
-        self._shown: list[
-            MemberRow
-        ] = []  # that are not written yet: readers let them be written first
+        # That are not written yet, and since when: readers let them be written first.
+        self._shown: list[tuple[Ended, int]] = []
         self._writing = asyncio.Lock()
         self._growing = asyncio.Lock()
         self._urgent: set[str] = set()
@@ -106,7 +105,7 @@ class Recorder:
 
     async def suppressed(self, message: AnomalySuppressed) -> Sequence[Message]:
         stamped = message.stamped(STAGE, self._clock())
-        self._members.append(suppressed_row(stamped, self._sequence))
+        self._ended.append(Ended(stamped, self._sequence))
         self._arrivals.append(stamped.stages)
         return NOTHING
 
@@ -143,8 +142,8 @@ class Recorder:
         incident_id = fact_incident_id(fact)
         stamped = fact.stamped(STAGE, self._clock())
         stored, is_new = self.registry.fold(incident_id, stamped)
-        members = getattr(stamped, "members", getattr(stamped, "evidence", ()))
-        self._members += member_rows(incident_id, fact.ship_id, members, self._sequence)
+        if members := members_of(stamped):
+            self._ended.append(Ended(stamped, self._sequence))
         if is_new:
             self._arrivals += [one.stages for one in members if not one.moved_from]
         return stored
@@ -166,9 +165,9 @@ class Recorder:
     def _show(self) -> None:
         """From now on every reader finds the new members: the anomalies have arrived."""
         now = self._clock()
-        self._shown += [row._replace(stored_at=micros(now)) for row in self._members]
+        self._shown += [(ended, micros(now)) for ended in self._ended]
         self._observe(self._arrivals, now)
-        self._members, self._arrivals = [], []
+        self._ended, self._arrivals = [], []
 
     def _cut(self) -> None:
         """Close the batch: several versions of one incident have become one row, the last."""
@@ -188,16 +187,17 @@ class Recorder:
         are not urgent, beside the commits. What fails is tried again with the next."""
         async with self._growing:
             changed = self.registry.take_changed()
-            members, self._shown = self._shown, []
+            shown, self._shown = self._shown, []
             told, self._told = self._told, []
             self._cuts += 1
             cut = self._cuts
             try:
-                if batch := Batch.of(members=members, incidents=await _rows(changed), events=told):
+                members, incidents = await _member_rows(shown), await _rows(changed)
+                if batch := Batch.of(members=members, incidents=incidents, events=told):
                     await self._store.write(batch)
             except BaseException:
                 self.registry.mark_changed(changed)
-                self._shown = members + self._shown
+                self._shown = shown + self._shown
                 self._told = told + self._told
                 raise
             await self._tell(cut)
@@ -238,6 +238,15 @@ class Recorder:
                 stage_latency.observe(_seconds(stages["correlate"], now))
             with suppress(KeyError):
                 metrics.FAST_PATH_LATENCY.observe(_seconds(stages["ingest"], now))
+
+
+async def _member_rows(shown: Sequence[tuple[Ended, int]]) -> list[MemberRow]:
+    """Those of a large fact take a millisecond as well."""
+    rows: list[MemberRow] = []
+    for ended, shown_at in shown:
+        rows += ended.rows(shown_at)
+        await asyncio.sleep(0)
+    return rows
 
 
 async def _rows(changed: Sequence[StoredIncident]) -> list[IncidentRow]:

@@ -18,6 +18,7 @@ from aiops_core.models import (
     Evidence,
     Incident,
     IncidentTransitioned,
+    IncidentUpdated,
     Message,
     Stages,
     TimelineEntry,
@@ -177,13 +178,31 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
     )
 
 
-def member_rows(
-    incident_id: str, ship_id: str, members: Sequence[Evidence], version: int
-) -> Iterator[MemberRow]:
-    """Where each of *members* is; of one that has moved also where it is no longer. Of two rows about
+class Ended(NamedTuple):
+    """A fact that says where anomalies ended, and its place in the stream."""
+
+    fact: Message
+    version: int
+
+    def rows(self, shown_at: int = 0) -> Iterator[MemberRow]:
+        if isinstance(self.fact, AnomalySuppressed):
+            return iter((_suppressed_row(self.fact, self.version, shown_at),))
+        return _member_rows(self.fact, self.version, shown_at)
+
+
+def members_of(fact: Message) -> Sequence[Evidence]:
+    """The anomalies that are in the incident of *fact* from now on."""
+    if isinstance(fact, IncidentUpdated):
+        return fact.members
+    return fact.evidence if isinstance(fact, Incident) else ()
+
+
+def _member_rows(fact: Message, version: int, shown_at: int) -> Iterator[MemberRow]:
+    """Where each member is; of one that has moved also where it is no longer. Of two rows about
     one place the one with the greater *version* holds, in whatever order they are written."""
-    for one in members:
-        row = _member_row(incident_id, ship_id, one, version)
+    incident_id = fact_incident_id(fact)
+    for one in members_of(fact):
+        row = _member_row(incident_id, fact.ship_id, one, version, shown_at)
         if one.moved_from:
             row.stages.pop("ingest", None)  # how long the move took is no latency of the fast path
             why = f"moved to incident {incident_id}: {one.reason}"
@@ -192,7 +211,9 @@ def member_rows(
         yield row
 
 
-def _member_row(incident_id: str, ship_id: str, one: Evidence, version: int) -> MemberRow:
+def _member_row(
+    incident_id: str, ship_id: str, one: Evidence, version: int, shown_at: int
+) -> MemberRow:
     return MemberRow(
         incident_id=incident_id,
         anomaly_id=one.anomaly_id,
@@ -212,10 +233,11 @@ def _member_row(incident_id: str, ship_id: str, one: Evidence, version: int) -> 
         stages=_times(one.stages),
         version=version,
         body=one.model_dump_json(),
+        stored_at=shown_at,
     )
 
 
-def suppressed_row(anomaly: AnomalySuppressed, version: int) -> MemberRow:
+def _suppressed_row(anomaly: AnomalySuppressed, version: int, shown_at: int) -> MemberRow:
     return MemberRow(
         incident_id="",
         anomaly_id=anomaly.anomaly_id,
@@ -235,6 +257,7 @@ def suppressed_row(anomaly: AnomalySuppressed, version: int) -> MemberRow:
         stages=_times(anomaly.stages),
         version=version,
         body=anomaly.model_dump_json(),
+        stored_at=shown_at,
     )
 
 
