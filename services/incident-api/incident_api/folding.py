@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -243,12 +244,15 @@ def _newest_evidence(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     for one in evidence:
         distinct.setdefault(one.anomaly_id, one)
     everything = sorted(distinct.values(), key=PLACE)  # nearly in order already
-    members = [e for e in everything if e.role is Role.MEMBER][-EVIDENCE_KEPT:]
-    room = EVIDENCE_KEPT - len(members)
-    others = [e for e in everything if e.role is not Role.MEMBER][-room:] if room else []
-    return tuple(sorted((*members, *others), key=PLACE))
+    surplus = max(len(everything) - EVIDENCE_KEPT, 0)
+    repeats = (one.anomaly_id for one in everything if one.role is not Role.MEMBER)
+    gone = set(islice(repeats, surplus))
+    return tuple(one for one in everything if one.anomaly_id not in gone)[-EVIDENCE_KEPT:]
 
 
 def _united(known: tuple[T, ...], more: Iterable[T]) -> tuple[T, ...]:
-    """*known* and what is new of *more*, in order of appearance."""
-    return tuple(dict.fromkeys((*known, *more)))
+    """*known*, which is distinct, and what is new of *more*, in order of appearance."""
+    wanted = dict.fromkeys(more)
+    if wanted.keys().isdisjoint(known):  # nearly always, where many are known
+        return (*known, *wanted)
+    return tuple(dict.fromkeys((*known, *wanted)))

@@ -234,10 +234,10 @@ class Recorder:
         metrics.FAST_PATH_REQUESTS.inc(len(arrivals))
         stage_latency = metrics.STAGE_LATENCY.labels(STAGE)
         for stages in arrivals:
-            with suppress(KeyError):
-                stage_latency.observe(_seconds(stages["correlate"], now))
-            with suppress(KeyError):
-                metrics.FAST_PATH_LATENCY.observe(_seconds(stages["ingest"], now))
+            if correlated := stages.get("correlate"):
+                stage_latency.observe(_seconds(correlated, now))
+            if ingested := stages.get("ingest"):
+                metrics.FAST_PATH_LATENCY.observe(_seconds(ingested, now))
 
 
 async def _member_rows(shown: Sequence[tuple[Ended, int]]) -> list[MemberRow]:
