@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from aiops_core.bus import Bus, Delivery
@@ -21,6 +22,7 @@ from incident_api.rows import AnomalyRow, Batch, anomaly_row
 from incident_api.store import IncidentStore
 
 Found = AnomalyDetected | EnrichedAnomaly
+Identity = tuple[str, str, str]
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
 GROUP = f"{SERVICE}-history"
 FLUSH_EVERY = 1.0  # seconds
@@ -35,42 +37,53 @@ class Arrival(NamedTuple):
     message: Found
     data: bytes
 
+    @property
+    def identity(self) -> Identity:
+        return self.message.tracking_id, self.message.detector, self.message.anomaly_type
+
     def row(self) -> AnomalyRow:
         return anomaly_row(self.message, self.data.decode())
 
 
 @dataclass
 class Gathered:
-    """What goes to the store together. Anomalies become rows only then: of most two versions come."""
+    """What goes to the store together, of each anomaly the last of its two versions. An enriched one becomes its
+    row at once, while the processor has it at hand; one that was only found waits, as it rarely remains."""
 
-    anomalies: dict[tuple[str, str, str], Arrival] = field(default_factory=dict)
+    found: dict[Identity, Arrival] = field(default_factory=dict)
+    enriched: dict[Identity, AnomalyRow] = field(default_factory=dict)
     _batch: Batch | None = field(default=None, init=False)
 
     def keep(self, arrival: Arrival) -> None:
         """Remember *arrival*, unless its enriched version is known."""
-        message = arrival.message
-        identity = (message.tracking_id, message.detector, message.anomaly_type)
-        if isinstance(message, EnrichedAnomaly):
-            self.anomalies[identity] = arrival
-        else:
-            self.anomalies.setdefault(identity, arrival)
+        identity = arrival.identity
+        if isinstance(arrival.message, EnrichedAnomaly):
+            self.found.pop(identity, None)
+            self.enriched[identity] = arrival.row()
+        elif identity not in self.enriched:
+            self.found.setdefault(identity, arrival)
+
+    def of(self, tracking_id: str) -> list[AnomalyRow]:
+        """The rows of one line."""
+        found = [one.row() for key, one in self.found.items() if key[0] == tracking_id]
+        return found + [row for key, row in self.enriched.items() if key[0] == tracking_id]
 
     async def batch(self) -> Batch:
         """The rows, the same whenever they are asked for: nothing may be kept any more."""
-        self._batch = self._batch or Batch.of(await self._rows())
+        self._batch = self._batch or Batch.of([*self.enriched.values(), *await self._rows()])
         return self._batch
 
     async def _rows(self) -> list[AnomalyRow]:
         """Others of this process have a turn while they are made."""
         rows = []
-        for n, arrival in enumerate(self.anomalies.values()):
+        for n, arrival in enumerate(self.found.values()):
             rows.append(arrival.row())
             if n % BREATHE == 0:
                 await asyncio.sleep(0)
         return rows
 
     def __bool__(self) -> bool:
-        return bool(self.anomalies)
+        return bool(self.found or self.enriched)
 
 
 class History:
@@ -113,12 +126,10 @@ class History:
 
     def pending(self, tracking_id: str) -> list[AnomalyRow]:
         """Anomalies of one line that may not be in the store yet, the newest version of each."""
-        newest = Gathered()
-        for gathered in (*self._unsent, self._gathered):
-            for arrival in gathered.anomalies.values():
-                if arrival.message.tracking_id == tracking_id:
-                    newest.keep(arrival)
-        return [arrival.row() for arrival in newest.anomalies.values()]
+        waiting = (*self._unsent, self._gathered)
+        rows = [row for gathered in waiting for row in gathered.of(tracking_id)]
+        newest = {row.anomaly_id: row for row in sorted(rows, key=attrgetter("version"))}
+        return list(newest.values())
 
     async def settled(self) -> None:
         """Return when what has been handled until now is stored: with the next flush at the latest."""
