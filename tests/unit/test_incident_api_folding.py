@@ -140,6 +140,15 @@ def test_the_timeline_forgets_the_old_but_never_the_creation():
     assert len(timeline) == TIMELINE_KEPT
     assert timeline[0].kind == "created"
     assert timeline[-1].text.startswith(f"step {2 * TIMELINE_KEPT - 1}")
+    assert list(timeline) == sorted(timeline, key=lambda entry: entry.ts)
+    late = updated(1000, reason="late").model_copy(update={"ts": at(150.5)})
+    texts = [entry.text for entry in folded(created(), *facts, late).incident.timeline]
+    assert (len(texts), texts[0]) == (TIMELINE_KEPT, timeline[0].text)
+    assert texts[1:] == [
+        *(entry.text for entry in timeline[2:50]),
+        "late",
+        *(entry.text for entry in timeline[50:]),
+    ]
 
 
 @pytest.mark.parametrize(
