@@ -96,7 +96,7 @@ async def wired(url: str) -> AsyncIterator[Remembered]:
         recorder = Recorder(ClickHouseStore(clickhouse))
         written = WrittenFirst(clickhouse, recorder.write_shown)
         yield Remembered(
-            ClickHouseStore(clickhouse, members=written),
+            ClickHouseStore(clickhouse, whole=written),
             ClickHouseStats(written),
             ClickHouseTrace(written),
             recorder,
@@ -371,7 +371,7 @@ async def test_a_member_that_moved_is_only_where_it_is_now(remembered):
     assert (member.incident_id, member.role) == ("i2", "member")
 
 
-READERS = ["evidence", "tracking_ids", "page", "trace", "stats", "silences"]
+READERS = ["evidence", "tracking_ids", "timeline", "page", "trace", "stats", "silences"]
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -386,6 +386,7 @@ async def test_every_reader_finds_what_is_shown_but_not_written_yet(engine, read
         assert await read(real, reader) == {
             "evidence": ["t7", "t1"],
             "tracking_ids": ["t1", "t7"],
+            "timeline": ["updated", "created"],
             "page": ["i2"],
             "trace": [("i2", "member")],
             "stats": 4,
@@ -399,6 +400,8 @@ async def read(real: Remembered, reader: str) -> object:
             return [e.tracking_id for e in await real.incidents.evidence("i2", None, 10)]
         case "tracking_ids":
             return await real.incidents.tracking_ids("i2", 10)
+        case "timeline":
+            return [event.kind for event in await real.incidents.timeline("i2", None, 10)]
         case "page":
             return await real.ids(tracking_id="t1")
         case "trace":

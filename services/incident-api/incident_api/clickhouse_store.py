@@ -86,10 +86,11 @@ TIMELINE = (
 
 
 class ClickHouseStore:
-    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``; members are read through *members*."""
+    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``. What belongs to one incident, its members and
+    events, is read through *whole*, which knows of what is not written yet."""
 
-    def __init__(self, clickhouse: ClickHouse, members: Queries | None = None) -> None:
-        self._clickhouse, self._members = clickhouse, members or clickhouse
+    def __init__(self, clickhouse: ClickHouse, whole: Queries | None = None) -> None:
+        self._clickhouse, self._whole = clickhouse, whole or clickhouse
 
     async def write(self, batch: Batch) -> None:
         """All tables at once: a row that is there twice is one, so no order between them is needed."""
@@ -127,26 +128,26 @@ class ClickHouseStore:
             conditions.append(f"(created_at, id) < ({AFTER})")
             wanted |= after._asdict()
         sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
-        reader = self._members if where.tracking_id else self._clickhouse
+        reader = self._whole if where.tracking_id else self._clickhouse
         rows = await reader.query(sql, wanted | {"most": most})
         return [IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
-        rows = await self._members.query(TRACKING_IDS, {"incident_id": incident_id, "most": most})
+        rows = await self._whole.query(TRACKING_IDS, {"incident_id": incident_id, "most": most})
         return [str(row[0]) for row in rows]
 
     async def evidence(
         self, incident_id: str, after: Position | None, most: int
     ) -> Sequence[Evidence]:
         sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
-        rows = await self._members.query(sql, _paged(incident_id, after, most))
+        rows = await self._whole.query(sql, _paged(incident_id, after, most))
         return [Evidence.model_validate_json(row[0]) for row in rows]
 
     async def timeline(
         self, incident_id: str, after: Position | None, most: int
     ) -> Sequence[EventRow]:
         sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
-        rows = await self._clickhouse.query(sql, _paged(incident_id, after, most))
+        rows = await self._whole.query(sql, _paged(incident_id, after, most))
         return [EventRow._make(row) for row in rows]
 
 

@@ -205,10 +205,11 @@ class Recorder:
                 self.registry.forget_oldest()
 
     async def write_shown(self) -> None:
-        """Return when all members that are shown until now are written, and their incidents with them."""
+        """Return when all members that are shown and all that was told until now are written, and their
+        incidents with them."""
         async with self._writing:
             pass  # a commit that is under way has an incident that began
-        if self._shown or self._growing.locked():
+        if self._shown or self._told or self._growing.locked():
             await self.store_growth()
 
     async def keep_flushing(self) -> None:

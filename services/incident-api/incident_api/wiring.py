@@ -90,7 +90,7 @@ class Wiring:
     def _parts(self, context: Context, settings: Settings, slo: SloPolicy) -> Parts:
         return Parts(
             recorder=self.recorder,
-            store=ClickHouseStore(self._clickhouse, members=self._written),
+            store=ClickHouseStore(self._clickhouse, whole=self._written),
             stats=ClickHouseStats(self._written),
             traces=ClickHouseTrace(self._written, self.history.pending),
             auditor=self._auditor,
