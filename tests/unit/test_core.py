@@ -5,11 +5,13 @@ from typing import ClassVar
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.contextvars import bound_contextvars
 
 from aiops_core.errors import Misconfigured, Reject
-from aiops_core.fingerprints import normalise
+from aiops_core.fingerprints import _VARIABLE, normalise
 from aiops_core.policy import Policy, Section, models
 from aiops_core.probe import Readiness, answer, probe
 from aiops_core.settings import Settings
@@ -103,6 +105,27 @@ def test_what_varies_is_masked():
     b = "user 7 from 10.9.8.7:4022 at /tmp/y/z 0x1 17.1ms 00:11:22:33:44:55"
     assert normalise(a) == normalise(b)
     assert normalise("disk full") != normalise("disk fast")
+
+
+PIECES = (
+    *(
+        "12ab34cd-0000-4fff-8fff-0123456789AB",
+        "00:1A:2b:3c:4d:5e",
+        "10.0.0.1:22/24",
+        "0xBEEF",
+        "0X1f",
+    ),
+    *("/var/log", "/tmp", "-7.5", "٣", "12ms", "<n>", *"-:./0xX aﬀ_\n"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join))
+@example("0Xdead at /a/b, 1.2.3.4 saw 00:11:22:33:44:55 of 01234567-89ab-cdef-0123-456789abcdef")
+def test_a_message_is_masked_as_if_all_were_searched_for(msg):
+    searched = msg
+    for _, _, pattern, mark in _VARIABLE:
+        searched = pattern.sub(mark, searched)
+    assert normalise(msg) == " ".join(searched.split())
 
 
 def test_a_fingerprint_is_never_the_type_alone():

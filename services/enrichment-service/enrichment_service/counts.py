@@ -45,9 +45,14 @@ class MinuteCounts:
         blocks = self._series.get(key)
         if blocks is None:
             return 0
-        first = minute - minutes + 1
-        hours = range(first // 60, minute // 60 + 1)
-        return sum(_part(blocks[h], first - h * 60, minute - h * 60) for h in hours if h in blocks)
+        (oldest, since), (newest, until) = divmod(minute - minutes + 1, 60), divmod(minute, 60)
+        if oldest == newest:
+            return _part(blocks, newest, since, until)
+        number = _part(blocks, oldest, since, 59) + _part(blocks, newest, 0, until)
+        for hour in range(oldest + 1, newest):  # no generator: it takes half the time again
+            if hour in blocks:
+                number += blocks[hour][WHOLE]
+        return number
 
     def __iter__(self) -> Iterator[Key]:
         return iter(list(self._series))
@@ -71,8 +76,7 @@ class MinuteCounts:
         return blocks[hour]
 
 
-def _part(block: array[int], first: int, last: int) -> int:
-    """The sum of the minutes *first* to *last* of an hour; both may lie outside of it."""
-    if first <= 0 and last >= 59:
-        return block[WHOLE]
-    return sum(block[max(first, 0) : min(last + 1, WHOLE)])
+def _part(blocks: Blocks, hour: int, first: int, last: int) -> int:
+    """The sum of the minutes *first* to *last* of *hour*."""
+    block = blocks.get(hour)
+    return sum(block[first : last + 1]) if block else 0
