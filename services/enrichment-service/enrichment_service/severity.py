@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from aiops_core.models import Anomaly, AnomalyContext, Severity
 from enrichment_service.context import DEVICES, HISTORY, SIMILAR
 from enrichment_service.policy import SeverityRules, ShipRule
 
 LEVELS = list(Severity)
+Trend = Literal["rising", "noise", "new", "known"]
 
 
 class Verdict(NamedTuple):
@@ -28,31 +29,27 @@ class Step(NamedTuple):
 
 def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Verdict:
     """The severity that the detector gave, moved by what the context says, at most ``most_steps``."""
-    steps = list(_steps(anomaly, context, rules))
-    total = sum(step.by for step in steps)
+    trend = trend_of(context, rules)
+    steps = list(_steps(anomaly, context, rules, trend))
+    total = sum([step.by for step in steps])
     if anomaly.domain in rules.never_lowered:
         total = max(total, 0)
     total = max(-rules.most_steps, min(total, rules.most_steps))
     severity = _moved(anomaly.severity, total)
-    return Verdict(severity, _words(anomaly, severity, steps), tuple(_tags(context, rules)))
+    return Verdict(severity, _words(anomaly, severity, steps), tuple(_tags(context, rules, trend)))
 
 
-def _steps(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
+def _steps(
+    anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules, trend: Trend | None
+) -> Iterator[Step]:
     if device := context.device:
         by = rules.criticality.get(device.criticality, 0)
         yield Step(by, f"device {device.id} has {device.criticality} criticality")
     yield from _declared(anomaly, context, rules)
     if anomaly.score < rules.doubtful_below:
         yield Step(-1, f"the detector is not sure (score {anomaly.score:.2f})")
-    if is_rising(context, rules):
-        yield _rising(anomaly, context, rules)
-    elif is_noise(context, rules):
-        by = -1 if anomaly.severity <= rules.noise.ceiling else 0
-        yield Step(by, f"known noise: {context.count_24h} in 24 h without a rise")
-    elif is_first(context):
-        yield Step(0, "first of its kind in 7 days")
-    elif context.count_24h:
-        yield Step(0, f"{context.count_24h} before it in 24 h")
+    if trend:
+        yield _trending(trend, anomaly.severity, context, rules)
     if HISTORY in context.failed:
         yield Step(0, "what happened before is not known yet")
 
@@ -82,31 +79,42 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _rising(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Step:
-    by = 1 if anomaly.severity < rules.rising.ceiling else 0
-    usual = (context.count_24h - context.count_1h) / 23
-    return Step(by, f"rising: {context.count_1h} in the last hour, usually {usual:.1f}")
+def trend_of(context: AnomalyContext, rules: SeverityRules) -> Trend | None:
+    """Without the hours before there is nothing to compare with, so nothing rises, is noise or new.
+
+    New is what has nothing of the type on the device in 24 h and nothing alike in 7 days.
+    """
+    hour, day, failed = context.count_1h, context.count_24h, context.failed
+    if HISTORY not in failed:
+        rising = rules.rising
+        if hour >= rising.count_1h and hour >= rising.times_usual * _usual(context):
+            return "rising"
+        if day >= rules.noise.count_24h:
+            return "noise"
+        if not day and not context.similar_7d and SIMILAR not in failed:
+            return "new"
+    return "known" if day else None
 
 
-def is_rising(context: AnomalyContext, rules: SeverityRules) -> bool:
-    """Without the hours before there is nothing to compare with, so nothing rises."""
-    usual = (context.count_24h - context.count_1h) / 23
-    enough = context.count_1h >= rules.rising.count_1h
-    return (
-        HISTORY not in context.failed
-        and enough
-        and context.count_1h >= rules.rising.times_usual * usual
-    )
+def _usual(context: AnomalyContext) -> float:
+    """So many an hour came in the 23 hours before the last."""
+    return (context.count_24h - context.count_1h) / 23
 
 
-def is_noise(context: AnomalyContext, rules: SeverityRules) -> bool:
-    return context.count_24h >= rules.noise.count_24h and HISTORY not in context.failed
-
-
-def is_first(context: AnomalyContext) -> bool:
-    """Nothing of the type on the device in 24 h and nothing alike in 7 days, and that is certain."""
-    certain = HISTORY not in context.failed and SIMILAR not in context.failed
-    return certain and context.count_24h == 0 and not context.similar_7d
+def _trending(
+    trend: Trend, severity: Severity, context: AnomalyContext, rules: SeverityRules
+) -> Step:
+    match trend:
+        case "rising":
+            words = f"rising: {context.count_1h} in the last hour, usually {_usual(context):.1f}"
+            return Step(int(severity < rules.rising.ceiling), words)
+        case "noise":
+            words = f"known noise: {context.count_24h} in 24 h without a rise"
+            return Step(-int(severity <= rules.noise.ceiling), words)
+        case "new":
+            return Step(0, "first of its kind in 7 days")
+        case "known":
+            return Step(0, f"{context.count_24h} before it in 24 h")
 
 
 def _moved(severity: Severity, steps: int) -> Severity:
@@ -122,18 +130,17 @@ def _words(anomaly: Anomaly, severity: Severity, steps: list[Step]) -> str:
     return "; ".join([said, *reasons])
 
 
-def _tags(context: AnomalyContext, rules: SeverityRules) -> Iterator[str]:
-    if is_first(context):
-        yield "new"
+def _tags(context: AnomalyContext, rules: SeverityRules, trend: Trend | None) -> Iterator[str]:
+    if trend == "new":
+        yield trend
     if context.count_24h >= rules.recurring_24h:
         yield "recurring"
-    if is_rising(context, rules):
-        yield "rising"
-    elif is_noise(context, rules):
-        yield "noise"
+    if trend in ("rising", "noise"):
+        yield trend
     if context.maintenance:
         yield "maintenance"
-    if context.device and context.device.criticality == Severity.CRITICAL:
-        yield "critical-device"
-    if context.device is None and DEVICES not in context.failed:
+    if device := context.device:
+        if device.criticality == Severity.CRITICAL:
+            yield "critical-device"
+    elif DEVICES not in context.failed:
         yield "unknown-device"
