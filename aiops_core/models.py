@@ -39,7 +39,15 @@ Stages = dict[str, UtcDatetime]
 EVIDENCE_KEPT = 50  # newest evidence an incident carries; the rest is in ClickHouse
 TRACKING_IDS_KEPT = 1000  # likewise
 
+_set = object.__setattr__  # of what is frozen
+
 FAST_PATH = ("detect", "enrich", "correlate", "store")
+
+
+_OID = NAMESPACE_OID.bytes
+_VARIANT = dict(
+    zip("0123456789abcdef", "89ab" * 4, strict=True)
+)  # of RFC 4122: its two bits are 10
 
 
 def derived_id(*cause: str) -> str:
@@ -48,11 +56,8 @@ def derived_id(*cause: str) -> str:
     Written out, because a message needs several and the module ``uuid`` takes five times as long.
     """
     name = "\x1f".join(cause).encode()
-    digest = bytearray(sha1(NAMESPACE_OID.bytes + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50  # version 5
-    digest[8] = digest[8] & 0x3F | 0x80  # RFC 4122
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = sha1(_OID + name, usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 class _Ordered(StrEnum):
@@ -62,17 +67,21 @@ class _Ordered(StrEnum):
     def rank(self) -> int:
         return type(self)._member_names_.index(self._name_)
 
+    def _rank_of(self, other: str) -> int:
+        kind = type(self)  # to call it with a member takes longer than all the rest
+        return other.rank if isinstance(other, kind) else kind(other).rank
+
     def __lt__(self, other: str) -> bool:
-        return self.rank < type(self)(other).rank
+        return self.rank < self._rank_of(other)
 
     def __le__(self, other: str) -> bool:
-        return self.rank <= type(self)(other).rank
+        return self.rank <= self._rank_of(other)
 
     def __gt__(self, other: str) -> bool:
-        return self.rank > type(self)(other).rank
+        return self.rank > self._rank_of(other)
 
     def __ge__(self, other: str) -> bool:
-        return self.rank >= type(self)(other).rank
+        return self.rank >= self._rank_of(other)
 
 
 class Severity(_Ordered):
@@ -120,6 +129,28 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def of_valid(cls, base: Record | None = None, /, **fields: Any) -> Self:
+        """With the fields of *base* and *fields*: all that there are, in their order, and each known to
+        be valid, because it comes from a record or was made by us. To validate them takes twice to seven
+        times as long; what others wrote needs that."""
+        fields = fields if base is None else vars(base) | fields
+        return cls._made(fields, set(fields))
+
+    def but(self, **valid: Any) -> Self:
+        """A copy with other values, as ``model_copy`` makes, in half its time."""
+        return self._made(self.__dict__ | valid, self.__pydantic_fields_set__ | valid.keys())
+
+    @classmethod
+    def _made(cls, fields: dict[str, Any], given: set[str]) -> Self:
+        """As ``model_construct``: a record has no extra fields, no private ones and no aliases."""
+        record = cls.__new__(cls)
+        _set(record, "__dict__", fields)
+        _set(record, "__pydantic_fields_set__", given)
+        _set(record, "__pydantic_extra__", None)
+        _set(record, "__pydantic_private__", None)
+        return record
+
 
 class Message(Record):
     """What every message carries; ``tracking_id`` follows one cause through the whole pipeline."""
@@ -144,7 +175,7 @@ class Message(Record):
 
     def stamped(self, stage: str, at: datetime) -> Self:
         """A copy that has passed *stage* at *at*."""
-        return self.model_copy(update={"stages": self.stages | {stage: at}})
+        return self.but(stages=self.stages | {stage: at})
 
 
 class _Ingress(Message):
@@ -393,7 +424,7 @@ class RootCause(Record):
 
 
 def _stamp_members(members: tuple[Evidence, ...], stage: str, at: datetime) -> tuple[Evidence, ...]:
-    return tuple(m.model_copy(update={"stages": m.stages | {stage: at}}) for m in members)
+    return tuple(m.but(stages=m.stages | {stage: at}) for m in members)
 
 
 class Incident(Message):
@@ -429,8 +460,8 @@ class Incident(Message):
     revision: Annotated[int, Field(ge=1)] = 1
 
     def stamped(self, stage: str, at: datetime) -> Self:
-        copy = super().stamped(stage, at)
-        return copy.model_copy(update={"evidence": _stamp_members(self.evidence, stage, at)})
+        evidence = _stamp_members(self.evidence, stage, at)
+        return self.but(stages=self.stages | {stage: at}, evidence=evidence)
 
 
 class _Fact(Message):
@@ -470,8 +501,8 @@ class IncidentUpdated(_Fact):
     affected_services: tuple[str, ...] | None = None
 
     def stamped(self, stage: str, at: datetime) -> Self:
-        copy = super().stamped(stage, at)
-        return copy.model_copy(update={"members": _stamp_members(self.members, stage, at)})
+        members = _stamp_members(self.members, stage, at)
+        return self.but(stages=self.stages | {stage: at}, members=members)
 
 
 class IncidentCleared(_Fact):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from aiops_core.errors import Misconfigured
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
+    AnomalyContext,
     AnomalyDetected,
     Device,
+    EnrichedAnomaly,
     LastIncident,
     MaintenanceNote,
     Severity,
@@ -350,6 +352,19 @@ async def test_an_anomaly_becomes_the_same_anomaly_enriched():
     assert enriched.context.device.id == enriched.device_id == "sw-1"
     same = set(AnomalyDetected.model_fields) - {"device_id"}
     assert {f: getattr(enriched, f) for f in same} == {f: getattr(found, f) for f in same}
+
+
+async def test_what_is_made_without_validation_is_valid_and_whole():
+    enricher = Enricher(memory(Device(id="sw-1", upstream=("core",))), POLICY.severity)
+    [first] = await enricher(anomaly(1))
+    [second] = await enricher(anomaly(2))
+    for enriched in (first, second):
+        assert EnrichedAnomaly.model_validate_json(enriched.model_dump_json()) == enriched
+        assert enriched.model_fields_set == set(EnrichedAnomaly.model_fields)
+    assert list(vars(second)) == list(EnrichedAnomaly.model_fields)
+    assert list(vars(second.context)) == list(AnomalyContext.model_fields)
+    [similar] = second.context.similar_7d
+    assert list(vars(similar)) == list(SimilarAnomaly.model_fields)
 
 
 def test_thresholds_of_health_in_the_wrong_order_are_refused(tmp_path):

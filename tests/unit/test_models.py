@@ -1,5 +1,6 @@
 """The vocabulary: what is accepted, what is refused, what is derived."""
 
+import pickle
 from datetime import datetime, timedelta, timezone
 from uuid import NAMESPACE_OID, uuid5
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from aiops_core.models import (
     BY_SUBJECT,
     MESSAGES,
+    AnomalyContext,
     AnomalyDetected,
     EnrichedAnomaly,
     Incident,
@@ -47,6 +49,8 @@ def test_severities_are_ordered_and_compare_with_their_names():
     assert max(Severity.HIGH, Severity.CRITICAL, Severity.LOW) == "critical"
     assert sorted(Severity) == ["low", "medium", "high", "critical"]
     assert Severity.LOW < "medium" <= Severity.MEDIUM and Severity.HIGH >= "high"
+    with pytest.raises(ValueError, match="awful"):
+        _ = Severity.LOW > "awful"
 
 
 def test_times_become_utc_and_naive_ones_are_refused():
@@ -85,6 +89,27 @@ def test_derive_carries_the_cause_and_its_stages():
     cause = anomaly(stages={"ingest": NOON})
     effect = cause.derive(EnrichedAnomaly, **cause.model_dump(exclude={"schema_version"}))
     assert (effect.tracking_id, effect.stages) == ("t1", {"ingest": NOON})
+
+
+def test_a_record_of_valid_fields_is_as_if_they_had_been_validated():
+    cause = anomaly(stages={"ingest": NOON}, meta={"peer": "10.0.0.9"})
+    added = {"context": AnomalyContext(), "severity_reason": "so", "tags": ("new",)}
+    made = EnrichedAnomaly.of_valid(cause, severity=Severity.LOW, **added)
+    validated = EnrichedAnomaly.model_validate(vars(cause) | {"severity": "low"} | added)
+    assert made == validated and made.model_dump_json() == validated.model_dump_json()
+    assert made.model_fields_set == validated.model_fields_set
+    assert made.model_copy() == made and pickle.loads(pickle.dumps(made)) == made
+    with pytest.raises(ValidationError):
+        made.score = 0.1
+
+
+def test_a_record_with_other_values_is_a_copy():
+    found = anomaly()
+    changed = found.but(device_id="d7", severity=Severity.LOW)
+    expected = found.model_copy(update={"device_id": "d7", "severity": Severity.LOW})
+    assert changed == expected != found
+    assert changed.model_fields_set == expected.model_fields_set
+    assert changed.model_dump_json() == expected.model_dump_json()
 
 
 def test_a_finding_keeps_its_identity_from_detection_to_correlation():

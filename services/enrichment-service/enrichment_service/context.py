@@ -81,7 +81,7 @@ class Memory:
         id = self.inventory.resolve(anomaly.device_id, anomaly.host)
         if id is None or id == anomaly.device_id:
             return anomaly
-        return anomaly.model_copy(update={"device_id": id})
+        return anomaly.but(device_id=id)
 
     def observe(self, anomaly: Anomaly) -> AnomalyContext:
         """The context of a located *anomaly*, which from now on is part of the others' context."""
@@ -114,7 +114,7 @@ class Memory:
     def _around(self, case: Case, own: int) -> AnomalyContext:
         anomaly, device = case.anomaly, case.anomaly.device
         upstream = self.inventory.upstream_of(device)
-        return AnomalyContext(
+        return AnomalyContext.of_valid(
             device=self.inventory.get(device),
             upstream=tuple(self._devices(upstream[:UPSTREAM_SHOWN])),
             count_1h=max(self._types.within(case.type_key, case.minute, 60) - own, 0),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiops_core.models import Anomaly, AnomalyDetected, EnrichedAnomaly
+from aiops_core.models import AnomalyDetected, EnrichedAnomaly
 from enrichment_service.context import Memory
 from enrichment_service.policy import SeverityRules
 from enrichment_service.severity import judge
-
-CARRIED = tuple(Anomaly.model_fields)
 
 
 class Enricher:
@@ -21,9 +19,8 @@ class Enricher:
         anomaly = self._memory.locate(message)
         context = self._memory.observe(anomaly)
         severity, reason, tags = judge(anomaly, context, self._rules)
-        fields = {name: getattr(anomaly, name) for name in CARRIED} | {"severity": severity}
         return [
-            message.derive(
-                EnrichedAnomaly, **fields, context=context, severity_reason=reason, tags=tags
+            EnrichedAnomaly.of_valid(
+                anomaly, severity=severity, context=context, severity_reason=reason, tags=tags
             )
         ]

@@ -41,11 +41,12 @@ class SimilarAnomalies:
         known = self._kept.get(fingerprint, ())
         late = len(known) == EACH_KEPT and anomaly.ts < known[-1].ts
         if not late and all(s.anomaly_id != id for s in known):
-            similar = SimilarAnomaly(
+            similar = SimilarAnomaly.of_valid(
                 anomaly_id=id,
                 ts=anomaly.ts,
                 severity=anomaly.severity,
                 msg=anomaly.msg[:MSG_KEPT],
+                incident_id=None,
             )
             self.put(fingerprint, similar)
 
@@ -63,9 +64,8 @@ class SimilarAnomalies:
         """Say of an earlier anomaly in which incident it ended."""
         known = self._kept.get(fingerprint, ())
         if any(s.anomaly_id == anomaly_id for s in known):
-            update = {"incident_id": incident_id}
             self._kept[fingerprint] = tuple(
-                s.model_copy(update=update) if s.anomaly_id == anomaly_id else s for s in known
+                s.but(incident_id=incident_id) if s.anomaly_id == anomaly_id else s for s in known
             )
 
 
