@@ -56,9 +56,10 @@ def _steps(
 
 def _declared(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
     """What people said of the ship: it is in a mode that explains this, or somebody works on it."""
-    for rule in rules.ship:
-        if context.ship_mode in rule.modes and _applies(rule, anomaly, context):
-            yield Step(rule.steps, f"{context.ship_mode}: {rule.reason}")
+    mode = context.ship_mode
+    for rule in rules.ship if mode else ():
+        if mode in rule.modes and _applies(rule, anomaly, context):
+            yield Step(rule.steps, f"{mode}: {rule.reason}")
     if window := context.maintenance:
         words = f"maintenance until {window.end:%H:%M} UTC by {window.owner}: {window.reason}"
         yield Step(rules.maintenance.steps, words)

@@ -40,7 +40,7 @@ class SimilarAnomalies:
         """Keep *anomaly* if it is among the newest."""
         known = self._kept.get(fingerprint, ())
         late = len(known) == EACH_KEPT and anomaly.ts < known[-1].ts
-        if not late and all(s.anomaly_id != id for s in known):
+        if not late and not _has(known, id):
             similar = SimilarAnomaly.of_valid(
                 anomaly_id=id,
                 ts=anomaly.ts,
@@ -48,25 +48,33 @@ class SimilarAnomalies:
                 msg=anomaly.msg[:MSG_KEPT],
                 incident_id=None,
             )
-            self.put(fingerprint, similar)
+            self._keep(fingerprint, similar, known)
 
     def put(self, fingerprint: str, similar: SimilarAnomaly) -> None:
         """Keep *similar*, which may be known already, if it is among the newest."""
         known = self._kept.get(fingerprint, ())
-        if any(s.anomaly_id == similar.anomaly_id for s in known):
-            return
-        newest = [similar, *known]
+        if not _has(known, similar.anomaly_id):
+            self._keep(fingerprint, similar, known)
+
+    def _keep(
+        self, fingerprint: str, similar: SimilarAnomaly, known: tuple[SimilarAnomaly, ...]
+    ) -> None:
+        newest = (similar, *known)
         if known and similar.ts < known[0].ts:
-            newest.sort(key=lambda s: s.ts, reverse=True)
-        keep(self._kept, fingerprint, tuple(newest[:EACH_KEPT]), FINGERPRINTS_KEPT)
+            newest = tuple(sorted(newest, key=lambda s: s.ts, reverse=True))
+        keep(self._kept, fingerprint, newest[:EACH_KEPT], FINGERPRINTS_KEPT)
 
     def set_membership(self, fingerprint: str, anomaly_id: str, incident_id: str) -> None:
         """Say of an earlier anomaly in which incident it ended."""
         known = self._kept.get(fingerprint, ())
-        if any(s.anomaly_id == anomaly_id for s in known):
+        if _has(known, anomaly_id):
             self._kept[fingerprint] = tuple(
                 s.but(incident_id=incident_id) if s.anomaly_id == anomaly_id else s for s in known
             )
+
+
+def _has(known: tuple[SimilarAnomaly, ...], id: str) -> bool:
+    return id in [s.anomaly_id for s in known]
 
 
 def keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
