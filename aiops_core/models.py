@@ -45,9 +45,8 @@ FAST_PATH = ("detect", "enrich", "correlate", "store")
 
 
 _OID = NAMESPACE_OID.bytes
-_VARIANT = dict(
-    zip("0123456789abcdef", "89ab" * 4, strict=True)
-)  # of RFC 4122: its two bits are 10
+# A digit of a digest -> the digit of an id in its place: the variant of RFC 4122 is its first two bits.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 def derived_id(*cause: str) -> str:
