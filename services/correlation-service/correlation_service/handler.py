@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from aiops_core.models import (
     AnomalyCleared,
     AnomalySuppressed,
     EnrichedAnomaly,
-    Evidence,
     Incident,
     IncidentCleared,
     IncidentTransitioned,
@@ -101,36 +101,48 @@ def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
     The joined fact stands where the first of them stood, so it still comes after the creation. What
     moves members keeps its place: it must come after the fact that told of them first.
     """
-    joined: list[Outgoing] = []
-    place: dict[str, int] = {}
+    joined: list[Outgoing | _Run] = []
+    newest: dict[str, _Run] = {}
     for effect in effects:
         fact = effect.message
-        if isinstance(fact, IncidentUpdated):
-            at = place.get(fact.incident_id)
-            if at is not None and _can_join(joined[at].message, fact):
-                joined[at] = Outgoing(_join(joined[at].message, fact), joined[at].id)
-                continue
-            place[fact.incident_id] = len(joined)
-        joined.append(effect)
-    return joined
+        if not isinstance(fact, IncidentUpdated):
+            joined.append(effect)
+        elif (run := newest.get(fact.incident_id)) and run.may_take(fact):
+            run.take(fact)
+        else:
+            newest[fact.incident_id] = run = _Run(effect.id, [fact], len(fact.members))
+            joined.append(run)
+    return [one.joined() if isinstance(one, _Run) else one for one in joined]
 
 
-def _can_join(earlier: Message, later: IncidentUpdated) -> bool:
-    moves = later.moved_from or later.departed or getattr(earlier, "moved_from", ())
-    return not moves and len(_members(earlier)) < JOINED
+@dataclass(slots=True)
+class _Run:
+    """Updates of one incident that become one fact with the *id* of the first; *size* counts their members."""
+
+    id: str
+    facts: list[IncidentUpdated]
+    size: int
+
+    def may_take(self, later: IncidentUpdated) -> bool:
+        moves = later.moved_from or later.departed or self.facts[0].moved_from
+        return not moves and self.size < JOINED
+
+    def take(self, later: IncidentUpdated) -> None:
+        self.facts.append(later)
+        self.size += len(later.members)
+
+    def joined(self) -> Outgoing:
+        """What the last one does not say stands as an earlier one said it."""
+        last = self.facts[-1]
+        if len(self.facts) == 1:
+            return Outgoing(last, self.id)
+        known: dict[str, object] = {}
+        for fact in self.facts:
+            known |= {n: said for n in SCALARS if (said := getattr(fact, n)) is not None}
+        members = tuple(member for fact in self.facts for member in fact.members)
+        return Outgoing(last.model_copy(update={"members": members} | known), self.id)
 
 
 def _label(fact: AnomalySuppressed) -> str:
     """Rules of the policy by their id; silences and outages, which come and go, by what they are."""
     return fact.kind if fact.kind in ("silence", "outage") else fact.by
-
-
-def _members(fact: Message) -> Sequence[Evidence]:
-    return fact.members if isinstance(fact, IncidentUpdated) else ()
-
-
-def _join(earlier: Message, later: Message) -> Message:
-    """What the later one does not say stands as the earlier one said it."""
-    unsaid = {name: getattr(earlier, name) for name in SCALARS if getattr(later, name) is None}
-    members = (*_members(earlier), *_members(later))
-    return later.model_copy(update={"members": members} | unsaid)
