@@ -102,11 +102,12 @@ class Inhibitions:
         """Take note of a fact. Their order does not matter: an operator's resolving may overtake the
         last members, and a sign of recovery the fact about what it clears."""
         match fact:
-            case Incident():
-                self._note(fact.id, fact.ship_id, fact.evidence)
             case IncidentUpdated():
                 self._note(fact.incident_id, fact.ship_id, fact.members)
-                self._leave(fact.moved_from, fact.members)
+                if fact.moved_from:
+                    self._leave(fact.moved_from, fact.members)
+            case Incident():
+                self._note(fact.id, fact.ship_id, fact.evidence)
             case AnomalyCleared():
                 self._clear(fact)
             case IncidentCleared():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
-from aiops_core.models import Anomaly, EnrichedAnomaly, Evidence, Severity
+from aiops_core.models import Anomaly, Domain, EnrichedAnomaly, Evidence, Severity
 from aiops_core.suppress_policy import Match, Traits
 
 GLOBS = ("anomaly_type", "service", "device", "msg")
@@ -17,24 +17,24 @@ GLOBS = ("anomaly_type", "service", "device", "msg")
 class Matching:
     """Traits with their globs as regular expressions; those that match everything are left out."""
 
-    traits: Traits
-    severities: frozenset[Severity]
+    severities: tuple[Severity, ...]
+    domain: Domain | None
+    maintenance: bool | None
     globs: Sequence[tuple[str, re.Pattern[str]]]
 
     @classmethod
     def of(cls, traits: Traits) -> Matching:
         given = [(name, getattr(traits, name, "*")) for name in GLOBS]
         globs = [(name, compiled(glob)) for name, glob in given if glob != "*"]
-        return cls(traits, frozenset(_between(traits)), globs)
+        maintenance = traits.maintenance if isinstance(traits, Match) else None
+        return cls(tuple(_between(traits)), traits.domain, maintenance, globs)
 
     def fits(self, anomaly: Anomaly | Evidence) -> bool:
-        traits = self.traits
+        if self.maintenance is not None and self.maintenance is not is_maintained(anomaly):
+            return False
         if anomaly.severity not in self.severities:
             return False
-        if traits.domain is not None and anomaly.domain != traits.domain:
-            return False
-        wanted = traits.maintenance if isinstance(traits, Match) else None
-        if wanted is not None and wanted is not is_maintained(anomaly):
+        if self.domain is not None and anomaly.domain != self.domain:
             return False
         return all(glob.match(getattr(anomaly, name)) for name, glob in self.globs)
 

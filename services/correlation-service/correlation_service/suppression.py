@@ -7,11 +7,11 @@ names, as far as the policy of outages allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import AnomalySuppressed, EnrichedAnomaly, HiddenBy, Message
+from aiops_core.suppress_policy import SuppressRule
 from correlation_service.inhibition import Inhibitions
 from correlation_service.matching import Matching
 from correlation_service.outages import KnownOutages
@@ -43,9 +43,6 @@ class Hidden:
         )
 
 
-Ask = Callable[[EnrichedAnomaly], Hidden | None]
-
-
 class Suppression:
     def __init__(self, policy: CorrelatePolicy) -> None:
         self.silences = Silences()
@@ -56,7 +53,16 @@ class Suppression:
 
     def decide(self, anomaly: EnrichedAnomaly) -> Hidden | None:
         """What hides *anomaly*, None when it may become an incident."""
-        return next((hidden for ask in self._asked(anomaly) if (hidden := ask(anomaly))), None)
+        if anomaly.anomaly_type in self._never.anomaly_types:
+            return None
+        if anomaly.severity in self._never.severities:
+            return self._outage(anomaly)
+        return (
+            self._rule(anomaly)
+            or self._silence(anomaly)
+            or self._outage(anomaly)
+            or self._inhibition(anomaly)
+        )
 
     def learn(self, *facts: Message) -> None:
         """Take note of what is open now, and what is over; the same facts restore it after a kill."""
@@ -67,23 +73,11 @@ class Suppression:
         """The incident is over: it explains nothing any more."""
         self.inhibitions.forget(incident_id)
 
-    def _asked(self, anomaly: EnrichedAnomaly) -> Iterator[Ask]:
-        if anomaly.anomaly_type in self._never.anomaly_types:
-            return
-        if anomaly.severity in self._never.severities:
-            yield self._outage
-            return
-        yield from (self._rule, self._silence, self._outage, self._inhibition)
-
     def _rule(self, anomaly: EnrichedAnomaly) -> Hidden | None:
-        rule = next((rule for rule, matching in self._rules if matching.fits(anomaly)), None)
-        if rule is None:
-            return None
-        window = anomaly.context.maintenance
-        if rule.match.maintenance and window:
-            reason = f"{rule.reason}: {window.reason} ({window.owner})"
-            return Hidden("maintenance", rule.id, reason, window.id)
-        return Hidden("rule", rule.id, rule.reason)
+        for rule, matching in self._rules:
+            if matching.fits(anomaly):
+                return _hidden_by(rule, anomaly)
+        return None
 
     def _silence(self, anomaly: EnrichedAnomaly) -> Hidden | None:
         silence = self.silences.hiding(anomaly)
@@ -108,3 +102,11 @@ class Suppression:
         kind = source.name.anomaly_type.replace("_", " ")
         words = f"{rule.reason}: {kind} on {source.name.device} since {source.first:%H:%M:%S} UTC"
         return Hidden("inhibition", rule.id, words, source.incident_id)
+
+
+def _hidden_by(rule: SuppressRule, anomaly: EnrichedAnomaly) -> Hidden:
+    window = anomaly.context.maintenance
+    if rule.match.maintenance and window:
+        reason = f"{rule.reason}: {window.reason} ({window.owner})"
+        return Hidden("maintenance", rule.id, reason, window.id)
+    return Hidden("rule", rule.id, rule.reason)
