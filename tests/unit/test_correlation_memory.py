@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from aiops_core.models import EnrichedAnomaly
+from correlation_service import members
 from correlation_service.correlator import Correlator
+from correlation_service.deduplication import Seen
 from correlation_service.kept import TOGETHER, Kept
+from correlation_service.members import Members
 from correlation_service.policy import CorrelatePolicy
+from tests import correlation_cases
 from tests.conftest import NOON, ROOT
 from tests.incident_cases import evidence
 
@@ -40,6 +44,51 @@ def test_a_member_that_is_not_there_replaces_none_not_even_what_repeats_it():
     kept = Kept([evidence(1, duplicate_of=first.anomaly_id)])
     assert not kept.replace(first)
     assert len(kept) == 1
+
+
+def test_the_oldest_of_too_many_known_anomalies_is_new_again():
+    ids = [evidence(n).anomaly_id for n in range(3)]
+    seen = Seen(most=2)
+    assert [seen.add(id_) for id_ in (*ids, ids[2], ids[0])] == [True, True, True, False, True]
+    assert len(seen) == 2
+
+
+OWN = {"msg": "line 2", "severity": "high", "score": 0.9, "tracking_id": "t7"}
+OTHER_SERIES = (
+    {"ship_id": "s2"},
+    {"domain": "security"},
+    {"kind": "link_down"},
+    {"device_id": "srv-7"},
+    {"host": "srv-1.local", "device_id": "srv-1"},
+    {"service": "db"},
+    {"detector": "burst"},
+    {"metric": "cpu"},
+    {"meta": {"peer": "10.9.8.7"}},
+)
+
+
+@pytest.mark.parametrize("changes", [OWN, *OTHER_SERIES])
+def test_what_was_worked_out_for_one_anomaly_changes_nothing_of_another(changes):
+    first, other = correlation_cases.anomaly(1), correlation_cases.anomaly(2, **changes)
+    used, unused = Members(correlation_cases.POLICY), Members(correlation_cases.POLICY)
+    used.of(first, first.anomaly_id, ("sw-1",))
+    member = used.of(other, other.anomaly_id, ())
+    assert member == unused.of(other, other.anomaly_id, ())
+    assert (member.msg, member.severity, member.upstream) == (other.msg, other.severity, ())
+
+
+def test_of_more_series_than_are_kept_every_member_is_the_same(monkeypatch):
+    monkeypatch.setattr(members, "SERIES_KEPT", 2)
+    attacks = [
+        correlation_cases.anomaly(n, meta={"peer": f"10.0.0.{n % 4}"}, kind="credential_attack")
+        for n in range(8)
+    ]
+    few = Members(correlation_cases.POLICY)
+    for attack in attacks:
+        fresh = Members(correlation_cases.POLICY)
+        member = few.of(attack, attack.anomaly_id, ())
+        assert member == fresh.of(attack, attack.anomaly_id, ())
+        assert member.peer in member.keys[0]
 
 
 def anomaly(window: int, problem: int) -> EnrichedAnomaly:

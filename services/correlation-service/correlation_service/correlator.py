@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
@@ -26,8 +25,9 @@ from correlation_service.closing import Closing
 from correlation_service.deduplication import Seen
 from correlation_service.endings import Endings
 from correlation_service.episodes import Episode
-from correlation_service.facts import Teller, evidence
+from correlation_service.facts import Teller
 from correlation_service.grouping import Grouper
+from correlation_service.members import Members
 from correlation_service.moves import pass_on, tell_moves
 from correlation_service.placement import Move
 from correlation_service.policy import CorrelatePolicy
@@ -51,6 +51,7 @@ class Correlator:
         self._endings = Endings(self.windows, recoveries, self._device, policy.flapping.within)
         self._closing = Closing(policy, self.windows)
         self._restorer = Restorer(policy, self.windows, self._grouper, self.seen)
+        self._members = Members(policy)
         self._teller = Teller(policy)
         self._inventory = Inventory()
 
@@ -63,12 +64,13 @@ class Correlator:
     def handle(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
         """The facts that *anomaly* causes, its own first; none when it has been told before."""
         self._endings.restored()
-        if anomaly.anomaly_id in self.seen:
+        anomaly_id = anomaly.anomaly_id
+        if not self.seen.add(anomaly_id):
             return []
-        self.seen.add(anomaly.anomaly_id)
         if hidden := self.suppression.decide(anomaly):
             return [hidden.fact(anomaly)]
-        facts = list(self._group(anomaly, self._member(anomaly, compute_fingerprint(anomaly))))
+        member = self._members.of(anomaly, anomaly_id, self._upstream(anomaly))
+        facts = list(self._group(anomaly, member))
         self.suppression.learn(*facts)
         return facts
 
@@ -150,14 +152,11 @@ class Correlator:
         if not (gone and home and gone.movable):
             self._pass_on(change)
 
-    def _member(self, anomaly: EnrichedAnomaly, fingerprint: str) -> Evidence:
-        by = self.policy.grouping_of(anomaly.anomaly_type).by
-        known = {key.split("|")[1]: key for key in compute_correlation_keys(anomaly)}
-        keys = [known[word] for word in by if word in known]
+    def _upstream(self, anomaly: EnrichedAnomaly) -> tuple[str, ...]:
         upstream = self._inventory.upstream_of(anomaly.device) or tuple(
             device.id for device in anomaly.context.upstream
         )
-        return evidence(anomaly, fingerprint, keys, upstream[:UPSTREAM_KEPT], self.policy)
+        return upstream[:UPSTREAM_KEPT]
 
     def _group(self, anomaly: EnrichedAnomaly, member: Evidence) -> Iterator[Message]:
         placement = self._grouper.place(member, anomaly.ship_id, arrival_of(anomaly))

@@ -19,10 +19,14 @@ class Seen:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, anomaly_id: str) -> None:
+    def add(self, anomaly_id: str) -> bool:
+        """Whether it was not known."""
+        before = len(self._ids)
         self._ids[_packed(anomaly_id)] = None
+        is_new = len(self._ids) > before
         if len(self._ids) > self._most:
             del self._ids[next(iter(self._ids))]
+        return is_new
 
 
 def _packed(anomaly_id: str) -> bytes:

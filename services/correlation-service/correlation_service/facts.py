@@ -18,45 +18,13 @@ from aiops_core.models import (
 from correlation_service.episodes import Episode
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.topology import root_cause
-from correlation_service.wording import description, label, title
+from correlation_service.wording import description, title
 
-MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
 JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
 RECOUNTED = 50  # anomalies of an incident from which on its count is told only now and then
 # What a fact says of its incident; None: as before.
 SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
 SERVICE = "correlation-service"
-
-
-def evidence(
-    anomaly: EnrichedAnomaly,
-    fingerprint: str,
-    keys: Sequence[str],
-    upstream: Sequence[str],
-    policy: CorrelatePolicy,
-) -> Evidence:
-    """*anomaly* as a member of an incident; its role and reason are not known yet."""
-    return Evidence(
-        anomaly_id=anomaly.anomaly_id,
-        tracking_id=anomaly.tracking_id,
-        ts=anomaly.ts,
-        domain=anomaly.domain,
-        anomaly_type=anomaly.anomaly_type,
-        device_id=anomaly.device_id,
-        host=anomaly.host,
-        service=anomaly.service,
-        detector=anomaly.detector,
-        metric=anomaly.metric or "",
-        peer=str(anomaly.meta.get("peer") or ""),
-        severity=anomaly.severity,
-        score=anomaly.score,
-        msg=anomaly.msg[:MSG_KEPT],
-        label=label(policy.wording_of(anomaly.anomaly_type), anomaly),
-        fingerprint=fingerprint,
-        keys=tuple(keys),
-        upstream=tuple(upstream),
-        stages=anomaly.stages,
-    )
 
 
 @dataclass(frozen=True)

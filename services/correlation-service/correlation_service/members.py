@@ -1,0 +1,92 @@
+"""Anomalies as members of incidents. Pure.
+
+Nearly every anomaly of a storm repeats an earlier one of its series. So what a series has in common is
+worked out and checked once, and a member is a copy of that with what is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
+from aiops_core.models import EnrichedAnomaly, Evidence
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.wording import label
+
+MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
+SERIES_KEPT = 4096  # whose common part is remembered, 4 KB each; the oldest is forgotten
+
+
+class Members:
+    def __init__(self, policy: CorrelatePolicy) -> None:
+        self._policy = policy
+        self._commons: dict[tuple[object, ...], Evidence] = {}
+
+    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: tuple[str, ...]) -> Evidence:
+        """*anomaly* as a member of an incident; its role and reason are not known yet. All that is its own
+        was checked when it was read, or is made here."""
+        return self._common(anomaly).model_copy(
+            update={
+                "anomaly_id": anomaly_id,
+                "tracking_id": anomaly.tracking_id,
+                "ts": anomaly.ts,
+                "severity": anomaly.severity,
+                "score": anomaly.score,
+                "msg": anomaly.msg[:MSG_KEPT],
+                "fingerprint": compute_fingerprint(anomaly),
+                "upstream": upstream,
+                "stages": anomaly.stages,
+            }
+        )
+
+    def _common(self, anomaly: EnrichedAnomaly) -> Evidence:
+        """What *anomaly* shares with all of its series."""
+        series = (
+            anomaly.ship_id,
+            anomaly.domain,
+            anomaly.anomaly_type,
+            anomaly.device_id,
+            anomaly.host,
+            anomaly.service,
+            anomaly.detector,
+            anomaly.metric,
+            peer_of(anomaly),
+        )
+        common = self._commons.get(series)
+        if common is None:
+            common = self._commons[series] = self._worked_out(anomaly)
+            if len(self._commons) > SERIES_KEPT:
+                del self._commons[next(iter(self._commons))]
+        return common
+
+    def _worked_out(self, anomaly: EnrichedAnomaly) -> Evidence:
+        return Evidence(
+            anomaly_id=anomaly.anomaly_id,
+            tracking_id=anomaly.tracking_id,
+            ts=anomaly.ts,
+            domain=anomaly.domain,
+            anomaly_type=anomaly.anomaly_type,
+            device_id=anomaly.device_id,
+            host=anomaly.host,
+            service=anomaly.service,
+            detector=anomaly.detector,
+            metric=anomaly.metric or "",
+            peer=peer_of(anomaly),
+            severity=anomaly.severity,
+            score=anomaly.score,
+            msg="",
+            label=label(self._policy.wording_of(anomaly.anomaly_type), anomaly),
+            keys=tuple(self._keys(anomaly)),
+        )
+
+    def _keys(self, anomaly: EnrichedAnomaly) -> Iterator[str]:
+        """Those of its keys by which anomalies of its type group, the strongest first."""
+        known = {key.split("|")[1]: key for key in compute_correlation_keys(anomaly)}
+        for word in self._policy.grouping_of(anomaly.anomaly_type).by:
+            if word in known:
+                yield known[word]
+
+
+def peer_of(anomaly: EnrichedAnomaly) -> str:
+    """The other side, of an attack for instance."""
+    return str(anomaly.meta.get("peer") or "")
