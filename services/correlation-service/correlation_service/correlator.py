@@ -29,7 +29,7 @@ from correlation_service.facts import Teller
 from correlation_service.grouping import Grouper
 from correlation_service.members import Members
 from correlation_service.moves import pass_on, tell_moves
-from correlation_service.placement import Move
+from correlation_service.placement import Move, Placement
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recovery import Recoveries
 from correlation_service.restoring import Restorer
@@ -70,7 +70,7 @@ class Correlator:
         if hidden := self.suppression.decide(anomaly):
             return [hidden.fact(anomaly)]
         member = self._members.of(anomaly, anomaly_id, self._upstream(anomaly))
-        facts = list(self._group(anomaly, member))
+        facts = self._group(anomaly, member)
         self.suppression.learn(*facts)
         return facts
 
@@ -158,17 +158,21 @@ class Correlator:
         )
         return upstream[:UPSTREAM_KEPT]
 
-    def _group(self, anomaly: EnrichedAnomaly, member: Evidence) -> Iterator[Message]:
+    def _group(self, anomaly: EnrichedAnomaly, member: Evidence) -> list[Message]:
         placement = self._grouper.place(member, anomaly.ship_id, arrival_of(anomaly))
+        facts = [self._told(anomaly, placement)]
+        if placement.moves:
+            facts += tell_moves(placement.moves, anomaly, self._teller, self._open, self.windows)
+        placement.spot.keep(placement.member, self.policy.members_kept)
+        return facts
+
+    def _told(self, anomaly: EnrichedAnomaly, placement: Placement) -> Message:
         member, episode = placement.member, placement.spot.episode
         if placement.repeats:
-            yield self._teller.repeated(episode, anomaly, member)
-        elif episode.revision:
-            yield self._teller.updated(episode, anomaly, [member], member.reason)
-        else:
-            yield self._open(episode, member, anomaly)
-        yield from tell_moves(placement.moves, anomaly, self._teller, self._open, self.windows)
-        placement.spot.keep(member, self.policy.members_kept)
+            return self._teller.repeated(episode, anomaly, member)
+        if episode.revision:
+            return self._teller.updated(episode, anomaly, [member], member.reason)
+        return self._open(episode, member, anomaly)
 
     def _open(self, episode: Episode, member: Evidence, cause: Message) -> Message:
         self.windows.open(episode)

@@ -29,7 +29,7 @@ class Grouper:
         found = self._windows.spots_at(kind, member.ts)
         if not found:
             return self._place_new(member, kind, arrival)
-        spot = max(found, key=lambda s: (s.members is None, s.count, s.place))
+        spot = found[0] if len(found) == 1 else max(found, key=_standing)
         repeated = spot.fingerprints.get(member.fingerprint)
         reason = AGAIN if repeated else shared_with(spot, member)
         placement = Placement(placed(member, reason, repeated), spot)
@@ -196,6 +196,10 @@ class Grouper:
             self._reconsider(placement, root, may_part=False)
         for spot in self._windows.below(placement.spot.kind.ship, device):
             self._reconsider(placement, spot, may_part=False)
+
+
+def _standing(spot: Spot) -> tuple[bool, int, tuple[datetime, Kind]]:
+    return spot.members is None, spot.count, spot.place
 
 
 def _weight(episode: Episode) -> tuple[bool, int]:

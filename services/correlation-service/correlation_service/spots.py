@@ -160,12 +160,16 @@ class Spot:
         return self._worsen(part, member)
 
     def _worsen(self, part: Part, member: Evidence) -> Course:
-        if part not in self.parts and len(self.parts) >= PARTS_KEPT:
-            part = Part(part.service)
-        course = self.parts.setdefault(part, Course(member.ts, member.severity.rank))
-        course.worsen(member.ts, member.severity.rank)
+        rank = member.severity.rank
+        course = self.parts.get(part) or self._new_course(part, member.ts, rank)
+        course.worsen(member.ts, rank)
         self._weigh()
         return course
+
+    def _new_course(self, part: Part, at: datetime, rank: int) -> Course:
+        if len(self.parts) >= PARTS_KEPT:
+            part = Part(part.service)
+        return self.parts.setdefault(part, Course(at, rank))
 
     def keep(self, member: Evidence, most: int) -> None:
         """Remember *member* itself, in case it must be moved."""
