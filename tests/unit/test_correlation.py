@@ -252,6 +252,17 @@ def test_of_a_large_incident_a_repetition_tells_only_itself_and_the_count_now_an
     assert f"{2 * RECOUNTED} anomalies" in facts[2 * RECOUNTED - 1].description
 
 
+def test_what_a_repetition_tells_is_its_own_and_as_valid_as_any_fact(correlator):
+    for n in range(RECOUNTED):
+        own(correlator, anomaly(n, at=n / 10))
+    again = anomaly(99, at=8, ship_id="s1", msg="y" * 1000)
+    told = own(correlator, again)
+    carried = (told.tracking_id, told.ship_id, told.ts, told.stages)
+    assert carried == (again.tracking_id, again.ship_id, again.ts, again.stages)
+    assert told.revision == RECOUNTED + 1
+    assert IncidentUpdated.model_validate_json(told.model_dump_json()) == told
+
+
 def test_the_count_of_a_storm_is_told_to_two_digits(correlator):
     facts = [own(correlator, anomaly(n, at=n / 1000)) for n in range(1400)]
     told = [n for n, fact in enumerate(facts, 1) if fact.title is not None and n > 900]
