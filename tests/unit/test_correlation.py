@@ -284,6 +284,28 @@ def test_what_a_later_fact_of_a_batch_leaves_out_stands_as_the_earlier_said_it(c
     assert merged.message.revision == RECOUNTED + 5
 
 
+def update(revision, incident="i1", **fields):
+    fact = {"tracking_id": "t", "ship_id": "s1", "ts": NOON, "incident_id": incident}
+    update = IncidentUpdated.model_validate(fact | {"revision": revision} | fields)
+    return Outgoing(update, f"{incident}/{revision}")
+
+
+def test_of_the_facts_of_a_batch_the_newest_that_says_a_thing_counts():
+    said = ({"title": "A", "category": "net"}, {"title": "B", "severity": "high"}, {})
+    [joined] = merge([update(n, **fields) for n, fields in enumerate(said, 2)])
+    fact = joined.message
+    assert (joined.id, fact.revision) == ("i1/2", 4)
+    assert (fact.title, fact.category, fact.severity) == ("B", "net", Severity.HIGH)
+
+
+def test_what_moves_members_keeps_its_place_among_the_facts_of_a_batch():
+    moved = {"moved_from": ["i2"]}
+    batch = [update(2), update(3), update(2, "i2"), update(4, **moved), update(5), update(3, "i2")]
+    joined = merge(batch)
+    told = [(o.id, o.message.revision) for o in joined]
+    assert told == [("i1/2", 3), ("i2/2", 3), ("i1/4", 4), ("i1/5", 5)]
+
+
 def test_a_joined_fact_of_the_longest_lines_is_no_larger_than_the_runtime_takes(correlator):
     long = "\u6f22" * 5000
     facts = [own(correlator, anomaly(n, msg=f"{long} {n}")) for n in range(256)]

@@ -14,7 +14,7 @@ from correlation_service.policy import CorrelatePolicy
 from correlation_service.wording import label
 
 MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
-SERIES_KEPT = 4096  # whose common part is remembered, 4 KB each; the oldest is forgotten
+SERIES_KEPT = 4096  # whose common part is remembered, 2 KB each; the oldest is forgotten
 
 
 class Members:
