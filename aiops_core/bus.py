@@ -10,6 +10,8 @@ from typing import Protocol
 
 from aiops_core.models import Message
 
+UNSETTLED = 2048  # messages that are out and not settled, at most
+
 # Headers of a dead letter: why, where it was addressed, STREAM/sequence of the original.
 REASON, SUBJECT, SOURCE = "Aiops-Reason", "Aiops-Subject", "Aiops-Source"
 
@@ -116,11 +118,17 @@ class Bus(Protocol):
         """Return when all are stored, in this order. Waits and tries again while the broker is away."""
 
     def subscribe(
-        self, subjects: Sequence[str], *, group: str, owner: str | None = None
+        self,
+        subjects: Sequence[str],
+        *,
+        group: str,
+        owner: str | None = None,
+        unsettled: int = UNSETTLED,
     ) -> AbstractAsyncContextManager[Inbox]:
         """Join the durable consumer *group* of *subjects*, which must lie in one stream.
 
-        Its dead letters go to ``dead.<owner>``, by default the group itself.
+        Its dead letters go to ``dead.<owner>``, by default the group itself. At most *unsettled* messages are
+        out: the broker waits with the others.
         """
 
     def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:

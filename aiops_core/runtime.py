@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 import aiops_core
 from aiops_core import metrics
-from aiops_core.bus import Bus, Delivery, Inbox, Outgoing, Stored
+from aiops_core.bus import UNSETTLED, Bus, Delivery, Inbox, Outgoing, Stored
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
@@ -53,7 +53,7 @@ class Service:
     in the order of the stream, a batch at a time; with more, each on its own. *recover* rebuilds state
     before the first message. *merge* may join the effects of one batch. *commit* makes a batch durable
     before it is acknowledged; with *settled*, acknowledgements wait for that as well, while the next
-    batches go on: until all that has been handled so far is durable. *sees* hears of each
+    batches go on: until all that has been handled so far is durable; at most *unsettled* messages may wait so. *sees* hears of each
     message just before it is handled. *tick* lets time pass. *background* are loops that live with the service.
     """
 
@@ -72,6 +72,7 @@ class Service:
     merge: Merge | None = None
     commit: Callable[[], Awaitable[None]] | None = None
     settled: Callable[[], Awaitable[None]] | None = None
+    unsettled: int = UNSETTLED
     sees: Callable[[Delivery], None] | None = None
     tick: Tick | None = None
     tick_every: float = 1.0  # seconds
@@ -118,7 +119,10 @@ class Runtime:
             await self._unless_stopped(_until_available(service.recover, self.bus))
         subjects = tuple(service.by_subject)
         group = service.group or service.name
-        async with self.bus.subscribe(subjects, group=group, owner=service.name) as inbox:
+        out = service.unsettled
+        async with self.bus.subscribe(
+            subjects, group=group, owner=service.name, unsettled=out
+        ) as inbox:
             if not self.stop.is_set():
                 self.readiness.state = "serving"
                 log.info("serving", service=service.name, subjects=subjects)

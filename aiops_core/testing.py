@@ -13,6 +13,7 @@ from aiops_core.bus import (
     REASON,
     SOURCE,
     SUBJECT,
+    UNSETTLED,
     Bucket,
     Delivery,
     Inbox,
@@ -71,6 +72,7 @@ class MemoryInbox:
     bus: MemoryBus
     subjects: tuple[str, ...]
     owner: str
+    most: int
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0
@@ -82,16 +84,18 @@ class MemoryInbox:
         self.waiting.append(delivery)
         self.arrived.set()
 
-    def settle(self, delivery: MemoryDelivery) -> None:
+    def settle(self, delivery: Delivery) -> None:
         self.unsettled.pop(delivery.id, None)
+        self.arrived.set()
 
     def wants(self, subject: str) -> bool:
         return any(fnmatch.fnmatch(subject, s.replace(">", "*")) for s in self.subjects)
 
     async def take(self, most: int) -> Sequence[MemoryDelivery]:
-        while not self.waiting:
+        while not self.waiting or len(self.unsettled) >= self.most:
             self.arrived.clear()
             await self.arrived.wait()
+        most = min(most, self.most - len(self.unsettled))
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         self.unsettled |= {d.id: d for d in taken}
         self.delivered = max(self.delivered, *(d.stored.sequence for d in taken))
@@ -99,7 +103,7 @@ class MemoryInbox:
 
     async def ack(self, handled: Sequence[Delivery]) -> None:
         for delivery in handled:
-            self.unsettled.pop(delivery.id, None)
+            self.settle(delivery)
             self.bus.acked.append(delivery.data)
 
     async def lag(self) -> int:
@@ -201,10 +205,17 @@ class MemoryBus:
 
     @contextlib.asynccontextmanager
     async def subscribe(
-        self, subjects: Sequence[str], *, group: str, owner: str | None = None
+        self,
+        subjects: Sequence[str],
+        *,
+        group: str,
+        owner: str | None = None,
+        unsettled: int = UNSETTLED,
     ) -> AsyncIterator[Inbox]:
         if group not in self._inboxes:
-            inbox = self._inboxes[group] = MemoryInbox(self, tuple(subjects), owner or group)
+            inbox = self._inboxes[group] = MemoryInbox(
+                self, tuple(subjects), owner or group, unsettled
+            )
             for stored in filter(lambda s: inbox.wants(s.subject), self.stored):
                 inbox.put(MemoryDelivery(inbox, stored))
         inbox = self._inboxes[group]

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -24,7 +25,17 @@ from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Bucket, Inbox, Outgoing, Reached, Stored
+from aiops_core.bus import (
+    REASON,
+    SOURCE,
+    SUBJECT,
+    UNSETTLED,
+    Bucket,
+    Inbox,
+    Outgoing,
+    Reached,
+    Stored,
+)
 from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
 from aiops_core.retention import StreamLimits, Streams
@@ -43,11 +54,17 @@ STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s 
 
 DUPLICATE_WINDOW = timedelta(minutes=2)
 ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
-UNSETTLED = 2048  # messages out at most; the broker waits beyond that
 RECONNECT = 0.25  # seconds between tries, for ever
 HISTORY_PAGE = 500
 
 TRUNCATED = "Aiops-Truncated-From"
+
+
+class Group(NamedTuple):
+    """What a durable consumer takes, and how much of it may be out."""
+
+    subjects: tuple[str, ...]
+    unsettled: int
 
 
 class NatsBus:
@@ -57,7 +74,7 @@ class NatsBus:
         self._url, self._limits, self._name = url, limits, name
         self._readiness = readiness
         self._inboxes: list[NatsInbox] = []
-        self._groups: dict[str, tuple[str, ...]] = {}
+        self._groups: dict[str, Group] = {}
         self._said = ""
         self.connection = LeanClient()
         readiness.needs(DEPENDENCY, required=True)
@@ -144,10 +161,15 @@ class NatsBus:
 
     @contextlib.asynccontextmanager
     async def subscribe(
-        self, subjects: Sequence[str], *, group: str, owner: str | None = None
+        self,
+        subjects: Sequence[str],
+        *,
+        group: str,
+        owner: str | None = None,
+        unsettled: int = UNSETTLED,
     ) -> AsyncIterator[Inbox]:
         stream = stream_of(subjects)
-        self._groups[group] = tuple(subjects)
+        self._groups[group] = Group(tuple(subjects), unsettled)
         await self._patiently(lambda: self.ensure_consumer(stream, group))
         inbox = NatsInbox(self, stream, group, owner or group)
         self._inboxes.append(inbox)
@@ -161,10 +183,10 @@ class NatsBus:
         """Create the durable consumer, or update its subjects; its position stays."""
         config = ConsumerConfig(
             durable_name=group,
-            filter_subjects=list(self._groups[group]),
+            filter_subjects=list(self._groups[group].subjects),
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
-            max_ack_pending=UNSETTLED,
+            max_ack_pending=self._groups[group].unsettled,
             deliver_policy=DeliverPolicy.ALL,
         )
         await self.js.add_consumer(stream, config)

@@ -260,6 +260,18 @@ async def test_an_empty_bucket_is_seen_as_empty(bucket):
         assert await anext(bucket.watch()) == {}
 
 
+async def test_no_more_messages_are_out_than_the_group_wants(bus):
+    messages = [fresh() for _ in range(3)]
+    await bus.publish([out(message) for message in messages])
+    group = f"g{uuid.uuid4().hex[:8]}"
+    async with bus.subscribe(["metrics.sampled"], group=group, unsettled=2) as inbox:
+        first = await receive(inbox, messages[0])
+        assert await receive(inbox, messages[1])
+        await nothing_of(inbox, messages[2])
+        await inbox.ack([first])
+        assert await receive(inbox, messages[2])
+
+
 async def test_a_group_that_took_nothing_has_reached_nothing(bus):
     assert await bus.reached(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == Reached()
 

@@ -224,6 +224,23 @@ async def test_acknowledgements_wait_to_be_settled_while_the_next_batches_go_on(
         await until(lambda: len(bus.acked) == 2)
 
 
+async def test_no_more_messages_wait_to_be_settled_than_the_service_wants():
+    bus, release, handled = MemoryBus(), asyncio.Event(), []
+
+    async def handle(message):
+        handled.append(message)
+        return []
+
+    service = Service("s", {MetricSample: handle}, settled=release.wait, unsettled=2)
+    async with running(bus, service):
+        await bus.publish([out(sample(1, n=n)) for n in range(3)])
+        await until(lambda: len(handled) == 2)
+        await asyncio.sleep(0.02)
+        assert len(handled) == 2
+        release.set()
+        await until(lambda: len(bus.acked) == 3)
+
+
 async def test_a_stop_waits_for_what_settles_within_the_grace():
     bus = MemoryBus()
     await bus.publish([out(sample(1))])

@@ -27,6 +27,9 @@ ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
 GROUP = f"{SERVICE}-history"
 FLUSH_EVERY = 1.0  # seconds
 BATCH = 1024  # messages
+# Some seconds of them. When fewer may be out than arrive between two flushes, the rest comes all at once after
+# each, and everybody else on the machine waits for it.
+UNSETTLED = 8192
 PACE = 0.1  # seconds: waking up for a few messages costs as much as they do, and a trace is patient
 BREATHE = 16  # rows made without letting others of the process have a turn
 
@@ -106,6 +109,7 @@ class History:
             pace=PACE,
             recover=self.recover,
             settled=self.settled,
+            unsettled=UNSETTLED,
             sees=self.sees,
             background=[self.keep_flushing],
         )
