@@ -97,17 +97,15 @@ class Teller:
         if episode.count <= RECOUNTED or episode.count % _step(episode.count) == 0:
             return self.updated(episode, cause, [member], member.reason)
         episode.revision += 1
-        return REPETITION.model_copy(
-            update={
-                "tracking_id": cause.tracking_id,
-                "ship_id": cause.ship_id,
-                "ts": cause.ts,
-                "stages": cause.stages,
-                "incident_id": episode.id,
-                "revision": episode.revision,
-                "members": (member,),
-                "reason": member.reason,
-            }
+        return REPETITION.but(
+            tracking_id=cause.tracking_id,
+            ship_id=cause.ship_id,
+            ts=cause.ts,
+            stages=cause.stages,
+            incident_id=episode.id,
+            revision=episode.revision,
+            members=(member,),
+            reason=member.reason,
         )
 
     def moved_in(

@@ -140,7 +140,7 @@ class _Run:
         for fact in self.facts:
             known |= {n: said for n in SCALARS if (said := getattr(fact, n)) is not None}
         members = tuple(member for fact in self.facts for member in fact.members)
-        return Outgoing(last.model_copy(update={"members": members} | known), self.id)
+        return Outgoing(last.but(members=members, **known), self.id)
 
 
 def _label(fact: AnomalySuppressed) -> str:

@@ -25,18 +25,16 @@ class Members:
     def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: tuple[str, ...]) -> Evidence:
         """*anomaly* as a member of an incident; its role and reason are not known yet. All that is its own
         was checked when it was read, or is made here."""
-        return self._common(anomaly).model_copy(
-            update={
-                "anomaly_id": anomaly_id,
-                "tracking_id": anomaly.tracking_id,
-                "ts": anomaly.ts,
-                "severity": anomaly.severity,
-                "score": anomaly.score,
-                "msg": anomaly.msg[:MSG_KEPT],
-                "fingerprint": compute_fingerprint(anomaly),
-                "upstream": upstream,
-                "stages": anomaly.stages,
-            }
+        return self._common(anomaly).but(
+            anomaly_id=anomaly_id,
+            tracking_id=anomaly.tracking_id,
+            ts=anomaly.ts,
+            severity=anomaly.severity,
+            score=anomaly.score,
+            msg=anomaly.msg[:MSG_KEPT],
+            fingerprint=compute_fingerprint(anomaly),
+            upstream=upstream,
+            stages=anomaly.stages,
         )
 
     def _common(self, anomaly: EnrichedAnomaly) -> Evidence:

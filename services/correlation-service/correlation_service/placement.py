@@ -46,8 +46,7 @@ class Placement:
 
 def placed(member: Evidence, reason: str, repeated: str | None = None) -> Evidence:
     role = Role.DUPLICATE if repeated else Role.MEMBER
-    known = {"role": role, "reason": reason, "duplicate_of": repeated}
-    return member.model_copy(update=known)
+    return member.but(role=role, reason=reason, duplicate_of=repeated)
 
 
 def shared_with(spot: Spot, member: Evidence) -> str:
