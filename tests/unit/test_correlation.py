@@ -25,6 +25,7 @@ from correlation_service.handler import Correlation, merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON
 from tests.correlation_cases import POLICY, SHIP, anomaly, cleared, told
+from tests.incident_cases import evidence
 
 
 def own(correlator, anomaly):
@@ -286,6 +287,7 @@ def test_what_a_later_fact_of_a_batch_leaves_out_stands_as_the_earlier_said_it(c
 
 def update(revision, incident="i1", **fields):
     fact = {"tracking_id": "t", "ship_id": "s1", "ts": NOON, "incident_id": incident}
+    fact["members"] = [evidence(revision)]
     update = IncidentUpdated.model_validate(fact | {"revision": revision} | fields)
     return Outgoing(update, f"{incident}/{revision}")
 
@@ -304,6 +306,14 @@ def test_what_moves_members_keeps_its_place_among_the_facts_of_a_batch():
     joined = merge(batch)
     told = [(o.id, o.message.revision) for o in joined]
     assert told == [("i1/2", 3), ("i2/2", 3), ("i1/4", 4), ("i1/5", 5)]
+
+
+@pytest.mark.parametrize("alone", [{"departed": ["a1"], "affected_devices": ["sw-1"]}, {}])
+def test_a_departure_or_a_recovery_is_joined_with_nothing(alone):
+    batch = [update(2), update(3, members=[], **alone), update(4), update(5)]
+    joined = [effect.message for effect in merge(batch)]
+    assert [fact.revision for fact in joined] == [2, 3, 5]
+    assert joined[1] == batch[1].message
 
 
 def test_a_joined_fact_of_the_longest_lines_is_no_larger_than_the_runtime_takes(correlator):

@@ -99,7 +99,8 @@ def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
     """Join the updates of one incident in one batch into few facts: a storm costs a few messages.
 
     The joined fact stands where the first of them stood, so it still comes after the creation. What
-    moves members keeps its place: it must come after the fact that told of them first.
+    moves members keeps its place: it must come after the fact that told of them first. So does what ends
+    something: it was true of those before it, not of those after.
     """
     joined: list[Outgoing | _Run] = []
     newest: dict[str, _Run] = {}
@@ -124,8 +125,7 @@ class _Run:
     size: int
 
     def may_take(self, later: IncidentUpdated) -> bool:
-        moves = later.moved_from or later.departed or self.facts[0].moved_from
-        return not moves and self.size < JOINED
+        return self.size < JOINED and _only_joins(self.facts[0]) and _only_joins(later)
 
     def take(self, later: IncidentUpdated) -> None:
         self.facts.append(later)
@@ -141,6 +141,11 @@ class _Run:
             known |= {n: said for n in SCALARS if (said := getattr(fact, n)) is not None}
         members = tuple(member for fact in self.facts for member in fact.members)
         return Outgoing(last.but(members=members, **known), self.id)
+
+
+def _only_joins(fact: IncidentUpdated) -> bool:
+    """What tells of no new members, but of a recovery or a departure, is what it says for its cause alone."""
+    return bool(fact.members) and not fact.moved_from
 
 
 def _label(fact: AnomalySuppressed) -> str:
