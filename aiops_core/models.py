@@ -396,6 +396,10 @@ class Evidence(Record):
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
+    spots: tuple[str, ...] = Field(
+        default=(),
+        description="the spot that has it, by the anomaly that opened that, and spots that it made one with it",
+    )
     stages: Stages = Field(default_factory=dict)
 
     @property

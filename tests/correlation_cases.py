@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from aiops_core.bus import Outgoing
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
@@ -16,10 +18,12 @@ from aiops_core.models import (
     EnrichedAnomaly,
     Incident,
     IncidentCleared,
+    IncidentTransitioned,
     IncidentUpdated,
     Message,
 )
 from correlation_service.correlator import Correlator
+from correlation_service.handler import merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON, ROOT
 
@@ -78,6 +82,57 @@ def cleared(at, device="srv-1", *kinds, **fields):
         "stages": {"detect": ts},
     }
     return AnomalyCleared.model_validate(base | fields)
+
+
+def order(gone, into, change=1):
+    """An operator lets incident *into* go on for *gone*."""
+    return IncidentTransitioned(
+        tracking_id=f"x{gone}",
+        ship_id="s1",
+        ts=NOON,
+        incident_id=gone,
+        change=change,
+        kind="merge",
+        from_status="open",
+        to_status="resolved",
+        merged_into=into,
+        actor="mate",
+    )
+
+
+class Merging(NamedTuple):
+    """An operator merges incidents, whichever are open then: the one of these places into the other."""
+
+    gone: int
+    into: int
+
+    def among(self, correlator: Correlator) -> list[IncidentTransitioned]:
+        open_ = sorted(episode.id for episode in correlator.windows)
+        pair = [open_[place % len(open_)] for place in self] if open_ else ["", ""]
+        return [order(*pair)] if len(set(pair)) == 2 else []
+
+
+def lived(history: Iterable[Message | Merging], correlator: Correlator) -> list[Message]:
+    """What is in the stream after *history*, but for the anomalies."""
+    stream: list[Message] = []
+    for event in history:
+        causes = event.among(correlator) if isinstance(event, Merging) else [event]
+        for cause in causes:
+            match cause:
+                case AnomalyCleared():
+                    stream += [cause, *correlator.recover(cause)]
+                case IncidentTransitioned():
+                    stream += [cause, *correlator.merge(cause)]
+                case EnrichedAnomaly():
+                    stream += correlator.handle(cause)
+    return stream
+
+
+def joined(facts: Iterable[Message], size: int) -> Iterator[Message]:
+    """*facts* as they are published in batches of *size*."""
+    effects = [Outgoing(fact, str(n)) for n, fact in enumerate(facts)]
+    for start in range(0, len(effects), size):
+        yield from (effect.message for effect in merge(effects[start : start + size]))
 
 
 @dataclass

@@ -8,9 +8,21 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiops_core.models import BY_SUBJECT, AnomalyCleared, Incident
 from correlation_service.correlator import Correlator
+from incident_api.folding import fold
 from tests.conftest import NOON
-from tests.correlation_cases import POLICY, SHIP, UPSTREAM, anomaly, cleared, told
+from tests.correlation_cases import (
+    POLICY,
+    SHIP,
+    UPSTREAM,
+    Merging,
+    anomaly,
+    cleared,
+    joined,
+    lived,
+    told,
+)
 
 KINDS = ("service_error", "link_down", "disk_full", "credential_attack", "log_error", "made_up")
 DEVICES = sorted(UPSTREAM)
@@ -34,6 +46,30 @@ def histories(draw, most=40):
     ends = draw(st.lists(st.tuples(st.integers(0, 1800), st.sampled_from(DEVICES)), max_size=8))
     happened += [cleared(at, device, *KINDS[:3]) for at, device in set(ends)]
     return draw(st.permutations(happened))
+
+
+@st.composite
+def merged(draw):
+    """A history in which operators merge incidents."""
+    places = st.tuples(st.integers(0, 9), st.integers(0, 9))
+    orders = [Merging(*pair) for pair in draw(st.lists(places, max_size=5))]
+    return draw(st.permutations([*draw(histories()), *orders]))
+
+
+def ends(correlator):
+    over = correlator.expire(NOON + timedelta(days=1))
+    return sorted(over, key=lambda end: end.incident_id)
+
+
+def shown(facts):
+    """What the API shows of every incident, but for when what was written of it."""
+    stored = {}
+    for fact in facts:
+        if not isinstance(fact, AnomalyCleared):
+            name = fact.id if isinstance(fact, Incident) else fact.incident_id
+            stored[name] = fold(stored.get(name), fact)
+    written = {"timeline", "updated_at"}
+    return {name: one.incident.model_dump(exclude=written) for name, one in stored.items()}
 
 
 @st.composite
@@ -105,6 +141,26 @@ def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
         reborn.restore(fact)
     again = deepcopy(book)
     assert told(history[at:], reborn, again).facts == told(history[at:], undisturbed, book).facts
+
+
+@settings(max_examples=150, deadline=None)
+@given(merged(), st.integers(0, 45), st.sampled_from((1, 3, 200)), st.integers(1, 40))
+def test_after_a_kill_merges_by_operators_and_joined_facts_make_no_difference(
+    history, at, members_kept, size
+):
+    policy = POLICY.model_copy(update={"members_kept": members_kept})
+    undisturbed, reborn = Correlator(policy), Correlator(policy)
+    for fact in joined(lived(history[:at], undisturbed), size):
+        reborn.restore(BY_SUBJECT[fact.subject].model_validate_json(fact.model_dump_json()))
+    assert lived(history[at:], reborn) == lived(history[at:], undisturbed)
+    assert ends(reborn) == ends(undisturbed)
+
+
+@settings(max_examples=150, deadline=None)
+@given(merged(), st.integers(2, 40))
+def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
+    facts = lived(history, Correlator(POLICY))
+    assert shown(joined(facts, size)) == shown(facts)
 
 
 def test_after_a_kill_a_repetition_repeats_the_same_member():

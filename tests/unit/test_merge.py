@@ -1,29 +1,19 @@
 """An operator merges incidents: what correlation tells, what the API shows, what a kill changes."""
 
+from datetime import timedelta
+
 import pytest
 
-from aiops_core.models import Incident, IncidentCleared, IncidentTransitioned, IncidentUpdated
+from aiops_core.models import Incident, IncidentCleared, IncidentUpdated
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from incident_api.folding import fold
 from tests.conftest import NOON
+from tests.correlation_cases import cleared, order
 from tests.unit.test_correlation import POLICY, anomaly, own, with_policy
 
-
-def order(gone, into, change=1):
-    return IncidentTransitioned(
-        tracking_id="x",
-        ship_id="s1",
-        ts=NOON,
-        incident_id=gone,
-        change=change,
-        kind="merge",
-        from_status="open",
-        to_status="resolved",
-        merged_into=into,
-        actor="mate",
-    )
+DAY = timedelta(days=1)
 
 
 def two(correlator):
@@ -113,3 +103,27 @@ async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(cor
     change = order(gone, home)
     reborn = await killed(lambda: Correlator(POLICY), *facts, change)
     assert await Correlation(reborn).transition(change) == correlator.merge(change)
+
+
+def parting(correlator):
+    """A problem that was over and came again, made one incident by an operator; the second has a cause."""
+    first, over = (
+        own(correlator, anomaly(0, "srv-1", "link_down")),
+        cleared(1, "srv-1", "link_down"),
+    )
+    facts = [first, over, *correlator.recover(over)]
+    again = own(correlator, anomaly(1, "srv-1", "link_down", at=200))
+    change = order(first.id, again.id)
+    facts += [again, change, *correlator.merge(change)]
+    return [*facts, *correlator.handle(anomaly(2, "sw-1", "link_down", at=201))]
+
+
+async def test_after_a_kill_two_problems_that_a_merge_brought_together_are_still_two(correlator):
+    facts = parting(correlator)
+    reborn = await killed(lambda: Correlator(POLICY), *facts)
+    later = anomaly(3, "srv-1", "link_down", at=202)
+    assert reborn.handle(later) == correlator.handle(later) != []
+    ends = [
+        sorted(c.expire(NOON + DAY), key=lambda end: end.incident_id) for c in (correlator, reborn)
+    ]
+    assert ends[0] == ends[1] and len(ends[0]) == 2

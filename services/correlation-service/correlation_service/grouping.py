@@ -32,14 +32,16 @@ class Grouper:
         spot = found[0] if len(found) == 1 else max(found, key=_standing)
         repeated = spot.fingerprints.get(member.fingerprint)
         reason = AGAIN if repeated else shared_with(spot, member)
-        placement = Placement(placed(member, reason, repeated), spot)
+        others = [s for s in found if s is not spot and s.members is not None]
+        spots = (spot.id, *[other.id for other in others])
+        placement = Placement(placed(member, reason, spots, repeated), spot)
         before = (spot.head, spot.worst)
-        if self._extend(placement, found, arrival):
+        if self._extend(placement, others, arrival):
             self._regroup(placement)
         elif repeated and (spot.head, spot.worst) == before:
             placement.repeats = True
         if not spot.episode.revision:  # it has parted from the others
-            placement.member = placed(member, OPENED)
+            placement.member = placed(member, OPENED, spots)
             spot.show(member.fingerprint, member.anomaly_id)
         return placement
 
@@ -47,6 +49,7 @@ class Grouper:
         """A new spot for *member* in *episode*, which links nothing yet."""
         kind = Kind(episode.ship_id, member.device, member.anomaly_type)
         spot = Spot(
+            id=member.spots[0] if member.spots else member.anomaly_id,
             kind=kind,
             rule=self._policy.grouping_of(kind.anomaly_type),
             family=self._policy.family_of(kind.anomaly_type),
@@ -82,31 +85,25 @@ class Grouper:
         reason = OPENED
         if spot.episode is not episode:
             reason = link.reason(spot) if link else f"affected devices depend on {kind.device}"
-        placement.member = placed(member, reason)
+        placement.member = placed(member, reason, (spot.id,))
         return placement
 
-    def _extend(self, placement: Placement, found: Sequence[Spot], arrival: datetime) -> bool:
-        """Let the spot grow by the member; whether others must look at it again."""
+    def _extend(self, placement: Placement, others: Sequence[Spot], arrival: datetime) -> bool:
+        """Let the spot grow by the member, which closes the gaps to *others* of its kind; whether what
+        follows must look at it again."""
         spot, member = placement.spot, placement.member
         before, last = (spot.place, spot.believed), spot.last
         late = member.ts < self._newest.get(spot.kind.ship, member.ts)
         self.absorb(spot, member, arrival)
         new_keys = self._windows.add_keys(spot, member.keys)
-        united = [self._unite(placement, other) for other in found if other is not spot]
+        for other in others:
+            placement.note(spot, AGAIN)
+            placement.note(other, AGAIN, holder=spot)
+            self.unite(spot, other)
         changed = (spot.place, spot.believed) != before
         if spot.believed:
             self._windows.believe(spot)
-        return changed or new_keys or any(united) or (late and spot.last > last)
-
-    def _unite(self, placement: Placement, other: Spot) -> bool:
-        """A late anomaly has closed the gap between two spots of a kind."""
-        spot = placement.spot
-        if other.members is None:
-            return False
-        placement.note(spot, AGAIN)
-        placement.note(other, AGAIN, holder=spot)
-        self.unite(spot, other)
-        return True
+        return changed or new_keys or bool(others) or (late and spot.last > last)
 
     def unite(self, spot: Spot, other: Spot) -> None:
         """One spot instead of two."""

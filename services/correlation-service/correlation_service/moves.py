@@ -67,4 +67,4 @@ def _heir(origin: Episode, moves: Sequence[Move]) -> Episode:
 
 
 def _moved(member: Evidence, move: Move) -> Evidence:
-    return member.but(reason=move.reason, moved_from=move.origin.id)
+    return member.but(reason=move.reason, moved_from=move.origin.id, spots=(move.spot.id,))

@@ -44,9 +44,11 @@ class Placement:
         self.noted.add(spot)
 
 
-def placed(member: Evidence, reason: str, repeated: str | None = None) -> Evidence:
+def placed(
+    member: Evidence, reason: str, spots: tuple[str, ...], repeated: str | None = None
+) -> Evidence:
     role = Role.DUPLICATE if repeated else Role.MEMBER
-    return member.but(role=role, reason=reason, duplicate_of=repeated)
+    return member.but(role=role, reason=reason, spots=spots, duplicate_of=repeated)
 
 
 def shared_with(spot: Spot, member: Evidence) -> str:

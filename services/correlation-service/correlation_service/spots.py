@@ -60,13 +60,14 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Spot:
-    """*head* is the first anomaly. *members* is None once there are too many to be moved.
+    """*id* is the anomaly that opened it, *head* the first one. *members* is None once there are too many to be moved.
 
     *place* is the order of spots: which one came first, the same in every process. One is *doubtful*
     when one of its type means little, and *believed* when enough of it came from one service: singles of
     many are chance.
     """
 
+    id: str
     kind: Kind
     rule: Grouping
     family: str
