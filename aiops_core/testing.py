@@ -72,7 +72,7 @@ class MemoryInbox:
     bus: MemoryBus
     subjects: tuple[str, ...]
     owner: str
-    most: int
+    most: int = UNSETTLED
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0

@@ -13,6 +13,7 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
+BLANKS = " \t\r\n\v\f"  # those of ASCII: str.strip() takes more
 NEWLINES = {ord("\r"): " ", ord("\n"): " "}
 
 
@@ -47,9 +48,9 @@ class LeanClient(Client):
         found = {}
         for line in raw.decode("utf-8", "replace").split("\r\n"):
             name, colon, value = line.partition(":")
-            name = name.strip()
-            if colon and name.isascii() and len(name.split()) < 2:
-                found[name] = value.strip()
+            name = name.strip(BLANKS)
+            if colon and name.isascii() and (name.split() == [name] or not name):
+                found[name] = value.strip(BLANKS)
         return found
 
 

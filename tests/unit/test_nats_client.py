@@ -30,7 +30,13 @@ async def disconnected() -> tuple[LeanClient, list[bytes]]:
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.binary(max_size=20))
 @example(
-    [("Nats-Msg-Id", "a/PIPELINE/7/0"), ("a b", "no name"), ("Tab", "\tleft\t")],
+    [
+        ("Nats-Msg-Id", "a/PIPELINE/7/0"),
+        ("a b", "no name"),
+        ("Tab", "\tleft\t"),
+        ("N", "\xa0"),
+        ("\x1cx", ""),
+    ],
     b"nonsense\r\n:x\r\n",
 )
 def test_headers_are_read_as_nats_py_reads_them(headers, rest):
