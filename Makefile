@@ -6,8 +6,9 @@ STAMP := $(VENV)/.installed
 SERVICES := $(sort $(wildcard services/*))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(SERVICES))
 ARGS ?=
+ROUNDS ?= 20
 
-.PHONY: demo up test check format bench eval lock clean
+.PHONY: demo up test fuzz check format bench eval lock clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock $(PROJECTS)
@@ -30,6 +31,10 @@ test: $(STAMP)  ## all tests, with coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
+		$(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/test_correlation_properties.py) || exit 1; done
 
 check: $(STAMP)  ## lint, format, types, architecture
 	@$(BIN)/ruff check .

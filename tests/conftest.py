@@ -11,12 +11,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.local.programs import nats_server
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
+
+# `make test` looks at the same examples wherever it runs; `make fuzz` looks for others.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("others", deadline=None)
+settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -84,7 +84,7 @@ def shuffled(draw):
     return history, [a for a, _ in arrived]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_every_anomaly_is_told_once_and_is_in_one_place(history):
     book = told(history)
@@ -93,14 +93,14 @@ def test_every_anomaly_is_told_once_and_is_in_one_place(history):
     assert set(book.place) == set(anomalies)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shuffled())
 def test_the_order_of_arrival_within_the_watermark_changes_nothing(pair):
     in_order, arrived = pair
     assert told(arrived).groups == told(in_order).groups
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(histories())
 def test_groups_fit_their_windows(history):
     book = told(history)
@@ -111,7 +111,7 @@ def test_groups_fit_their_windows(history):
         assert times[-1] - times[0] <= POLICY.max_length
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(shuffled())
 def test_an_incident_counts_what_is_in_it_however_it_came_there(pair):
     correlator = Correlator(POLICY)
@@ -120,7 +120,7 @@ def test_an_incident_counts_what_is_in_it_however_it_came_there(pair):
         assert episode.count == sum(spot.count for spot in episode.spots) > 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(histories(), st.data())
 def test_a_replay_changes_nothing(history, data):
     correlator = Correlator(POLICY)
@@ -130,7 +130,7 @@ def test_a_replay_changes_nothing(history, data):
     assert told(again, correlator).facts == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories(), st.integers(0, 40))
 def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
     undisturbed = Correlator(POLICY)
@@ -143,7 +143,7 @@ def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
     assert told(history[at:], reborn, again).facts == told(history[at:], undisturbed, book).facts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(merged(), st.integers(0, 45), st.sampled_from((1, 3, 200)), st.integers(1, 40))
 def test_after_a_kill_merges_by_operators_and_joined_facts_make_no_difference(
     history, at, members_kept, size
@@ -156,7 +156,7 @@ def test_after_a_kill_merges_by_operators_and_joined_facts_make_no_difference(
     assert ends(reborn) == ends(undisturbed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(merged(), st.integers(2, 40))
 def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
     facts = lived(history, Correlator(POLICY))
@@ -174,7 +174,7 @@ def test_after_a_kill_a_repetition_repeats_the_same_member():
     assert undisturbed.handle(repeated) == reborn.handle(repeated) != []
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(histories(), st.integers(0, 40), st.integers(0, 3600))
 def test_what_is_closed_never_absorbs_again(history, at, seconds):
     correlator = Correlator(POLICY)
@@ -185,7 +185,7 @@ def test_what_is_closed_never_absorbs_again(history, at, seconds):
     assert book.open == set() and len(correlator.windows) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shuffled())
 def test_with_an_inventory_too_the_order_of_arrival_changes_nothing(pair):
     books = []

@@ -165,14 +165,14 @@ class TestRhythm:
         assert due.timestamp() % period == pytest.approx(0)
         assert every / 2 <= due - last <= every * 1.5
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.integers(0, 2000), st.integers(10, 4000), st.sampled_from([60, 600, 900]))
     def test_who_replays_the_memory_of_a_detector_tells_the_rest_alike(self, start, kill, every):
         rule = threshold(repeat_every=timedelta(seconds=every))
         samples = [sample(95 if n > start else 20, n=n) for n in range(0, 4500, 10)]
         assert_same_future(lambda: thresholds(rule), samples, NOON + timedelta(seconds=kill))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.integers(10, 900), st.integers(1, 25))
     def test_who_replays_the_lines_of_a_flood_tells_the_rest_alike(self, kill, pause):
         lines = [knock(n) for n in range(0, 1200, pause)]
@@ -235,7 +235,7 @@ class TestLiterals:
         found = required(re.compile(regex, re.IGNORECASE))
         assert found == (frozenset(texts) if texts else None)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.sampled_from(RULES), st.data())
     def test_no_line_that_a_rule_of_ours_finds_lacks_all_of_them(self, rule, data):
         msg = data.draw(st.from_regex(rule.regex))

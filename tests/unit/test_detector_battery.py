@@ -178,7 +178,7 @@ class TestEveryDetector:
             else:
                 open_ += 1
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data())
     def test_has_the_same_future_after_snapshot_and_restore(self, data):
         each = DETECTORS[data.draw(st.sampled_from(sorted(DETECTORS)))]

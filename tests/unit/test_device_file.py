@@ -52,7 +52,7 @@ WRITTEN = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(WRITTEN, max_size=4))
 def test_whatever_the_api_takes_survives_a_file(devices):
     out = io.StringIO(newline="")

@@ -105,6 +105,16 @@ async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(cor
     assert await Correlation(reborn).transition(change) == correlator.merge(change)
 
 
+async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen(correlator):
+    recoveries = [cleared(10, f"srv-{n}") for n in range(2)]
+    for recovery in recoveries:
+        assert correlator.recover(recovery) == []
+    gone, home, facts = two(correlator)
+    change = order(gone, home)
+    reborn = await killed(lambda: Correlator(POLICY), *recoveries, *facts, change)
+    assert reborn.merge(change) == correlator.merge(change) != []
+
+
 def parting(correlator):
     """A problem that was over and came again, made one incident by an operator; the second has a cause."""
     first, over = (

@@ -374,7 +374,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(events, st.integers(0, 30))
 def test_a_kill_at_any_moment_hides_the_same(history, kill):
     def told(correlator, n):

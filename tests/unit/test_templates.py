@@ -88,11 +88,11 @@ class TestMasks:
         assert len({masked(line) for line in said}) == len(said)
 
     @given(st.text(max_size=300))
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_any_text_has_a_template_and_one_only(self, line):
         assert texts([line, line], Miner(10))[0] == texts([line])[0]
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.lists(st.text(alphabet="0159xXafz.:-/_@$()% \x01\u0663", max_size=30), max_size=6))
     @example(["1x5f-3", "0x5f-3", "0\x01x5f-3", "1X5f-3", "0X5f-3"])
     def test_words_that_were_seen_with_other_digits_look_as_if_looked_at_anew(self, lines):
@@ -207,7 +207,7 @@ class TestMemory:
           for state in ("ok", "bad")),
         "Started backup-full.service", "Started cache-warm.service", "a", "a b", "",
     ]), max_size=40), st.integers(0, 40))  # fmt: skip
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_who_is_restored_tells_the_same_of_all_that_follows(self, lines, cut):
         one = Miner(1000)
         texts(lines[:cut], one)

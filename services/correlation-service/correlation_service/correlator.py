@@ -102,6 +102,7 @@ class Correlator:
 
     def merge(self, change: IncidentTransitioned) -> Sequence[Message]:
         """An operator lets another incident go on for one: that one has its members from now on."""
+        self._endings.restored()
         home, moves = self._pass_on(change)
         if home is None:
             return []
