@@ -477,6 +477,17 @@ def test_nobody_is_blamed_while_enough_of_its_dependants_are_well(correlator):
     assert len(told(told_of, correlator).open) == 2
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_a_silent_switch_is_blamed_whichever_of_its_dependants_comes_last(correlator, order):
+    """One of them hangs on another switch too, which had a trouble of its own long before."""
+    correlator.use(SHIP)
+    devices = {1: "srv-2", 2: "srv-3"}
+    book = told([anomaly(0, "sw-1", "service_error")], correlator)
+    told([anomaly(n, devices[n], "link_down", at=301) for n in order], correlator, book)
+    assert len(book.open) == 2
+    assert book.facts[-1].root_cause.device == "sw-2"
+
+
 def test_a_silent_switch_that_speaks_after_all_is_the_root_with_evidence(correlator):
     correlator.use(SHIP)
     told([anomaly(n, f"srv-{n}", "device_unreachable") for n in (1, 2)], correlator)

@@ -29,8 +29,10 @@ def silent_parent(
         return None
     ship = spot.kind.ship
     for device in spot.upstream:
-        if windows.on(ship, device) or windows.blaming(ship, device):
-            return None  # it speaks for itself, or is blamed already
+        if windows.blaming(ship, device):
+            return None
+        if windows.on(ship, device):
+            continue  # it speaks for itself; what else is above may be silent
         roots = _complaining(spot, device, windows, linker, rules)
         if _is_enough(device, roots, rules, children_of):
             return Blamed(device, roots)
