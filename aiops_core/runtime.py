@@ -41,7 +41,7 @@ BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds before the 2nd, 3rd, ... delivery; 
 LARGEST = 512 * 1024  # bytes; a larger message is no log line, and its dead letter must still fit
 COMMIT_RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries while the store is away
 LAG_EVERY = 5.0  # seconds
-BREATHE = 16  # messages handled without letting others of the process have a turn
+BREATHE = 4  # messages handled without letting others of the process have a turn
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,12 @@ class Service:
 
     *group* is its durable consumer, by default its name; a process with two needs two. *stage* is
     stamped on every effect. With ``concurrency=1`` messages are handled one after the other
-    in the order of the stream, a batch at a time; with more, each on its own. *recover* rebuilds state
-    before the first message. *merge* may join the effects of one batch. *commit* makes a batch durable
-    before it is acknowledged; with *settled*, acknowledgements wait for that as well, while the next
-    batches go on: until all that has been handled so far is durable; at most *unsettled* messages may wait so. *sees* hears of each
-    message just before it is handled. *tick* lets time pass. *background* are loops that live with the service.
+    in the order of the stream, at most *batch* of them before what they cause may go; with more, each
+    on its own. *recover* rebuilds state before the first message. *merge* may join the effects of one
+    batch. *commit* makes a batch durable before it is acknowledged; with *settled*, acknowledgements
+    wait for that as well, while the next batches go on: until all that has been handled so far is
+    durable; at most *unsettled* messages may wait so. *sees* hears of each message just before it is
+    handled. *tick* lets time pass. *background* are loops that live with the service.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Service:
     stage: str | None = None
     path: Literal["fast", "insight"] = "fast"
     concurrency: int = 1
-    batch: int = 256
+    batch: int = 32
     pace: float = (
         0.0  # seconds between the starts of two batches at least; what arrives waits together
     )

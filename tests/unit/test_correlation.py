@@ -277,6 +277,18 @@ def test_what_is_worse_is_told_at_once_however_large_the_incident_is(correlator)
     assert worse.severity == Severity.CRITICAL and worse.title
 
 
+def test_what_makes_a_large_incident_no_worse_tells_only_itself(correlator):
+    own(correlator, anomaly(0, "sw-1", "link_down", severity="high"))
+    for n in range(RECOUNTED):
+        own(correlator, anomaly(n, upstream=["sw-1"], at=n / 10))
+    worse = own(correlator, anomaly(98, upstream=["sw-1"], at=8, severity="high"))
+    other_words = own(correlator, anomaly(99, upstream=["sw-1"], at=9, msg="something else failed"))
+    assert [fact.title for fact in (worse, other_words)] == [None, None]
+    assert other_words.members[0].role == "member"
+    worst = own(correlator, anomaly(100, upstream=["sw-1"], at=10, severity="critical"))
+    assert worst.severity == Severity.CRITICAL and worst.title
+
+
 def test_what_a_later_fact_of_a_batch_leaves_out_stands_as_the_earlier_said_it(correlator):
     facts = [own(correlator, anomaly(n, at=n / 10)) for n in range(RECOUNTED + 5)]
     [_, merged] = merge([Outgoing(f, f"x/{n}") for n, f in enumerate(facts)])

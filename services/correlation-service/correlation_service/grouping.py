@@ -35,15 +35,19 @@ class Grouper:
         others = [s for s in found if s is not spot and s.members is not None]
         spots = (spot.id, *[other.id for other in others])
         placement = Placement(placed(member, reason, spots, repeated), spot)
-        before = (spot.head, spot.worst)
+        head, worst = spot.head, spot.worst
         if self._extend(placement, others, arrival):
             self._regroup(placement)
-        elif repeated and (spot.head, spot.worst) == before:
-            placement.repeats = True
+        elif spot.head is head:
+            placement.repeats = spot.worst == worst or self._is_as_bad(spot.episode)
         if not spot.episode.revision:  # it has parted from the others
             placement.member = placed(member, OPENED, spots)
             spot.show(member.fingerprint, member.anomaly_id)
         return placement
+
+    def _is_as_bad(self, episode: Episode) -> bool:
+        """Whether *episode* is as severe as was told last."""
+        return episode.worst(self._policy.escalate_devices) == episode.severity
 
     def admit(self, member: Evidence, episode: Episode, arrival: datetime) -> Spot:
         """A new spot for *member* in *episode*, which links nothing yet."""

@@ -20,6 +20,7 @@ from aiops_core.runtime import Service
 from incident_api.recorder import SERVICE, Recorder
 from incident_api.rows import AnomalyRow, Batch, anomaly_row
 from incident_api.store import IncidentStore
+from incident_api.turns import next_turn
 
 Found = AnomalyDetected | EnrichedAnomaly
 Identity = tuple[str, str, str]
@@ -155,6 +156,6 @@ class History:
 
     async def keep_flushing(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_EVERY)
+            await next_turn(FLUSH_EVERY, FLUSH_EVERY / 2)
             with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
                 await self.flush()

@@ -43,6 +43,7 @@ from incident_api.rows import (
     micros,
 )
 from incident_api.store import IncidentStore
+from incident_api.turns import next_turn
 
 SERVICE = "incident-api"
 STAGE = "store"
@@ -214,7 +215,7 @@ class Recorder:
 
     async def keep_flushing(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_EVERY)
+            await next_turn(FLUSH_EVERY)
             with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
                 await self.store_growth()
 
