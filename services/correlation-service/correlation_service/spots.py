@@ -135,10 +135,6 @@ class Spot:
     def reaches(self, at: datetime, calm: timedelta) -> bool:
         return self.first - self.window <= at <= self.until(calm)
 
-    def touches(self, other: Spot) -> bool:
-        """Whether no gap is left between the two."""
-        return other.first - self.window <= self.last and self.first - self.window <= other.last
-
     def precedes(self, other: Spot) -> bool:
         return self.place < other.place
 

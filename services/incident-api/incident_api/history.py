@@ -17,16 +17,15 @@ from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
 from aiops_core.runtime import Service
+from incident_api.flushing import HISTORY, moment_of
 from incident_api.recorder import SERVICE, Recorder
 from incident_api.rows import AnomalyRow, Batch, anomaly_row
 from incident_api.store import IncidentStore
-from incident_api.turns import next_turn
 
 Found = AnomalyDetected | EnrichedAnomaly
 Identity = tuple[str, str, str]
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
 GROUP = f"{SERVICE}-history"
-FLUSH_EVERY = 1.0  # seconds
 BATCH = 1024  # messages
 # Some seconds of them. When fewer may be out than arrive between two flushes, the rest comes all at once after
 # each, and everybody else on the machine waits for it.
@@ -156,6 +155,6 @@ class History:
 
     async def keep_flushing(self) -> None:
         while True:
-            await next_turn(FLUSH_EVERY, FLUSH_EVERY / 2)
+            await moment_of(HISTORY)
             with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
                 await self.flush()

@@ -28,6 +28,7 @@ from aiops_core.models import (
     Stages,
 )
 from aiops_core.runtime import Handler, utc_now
+from incident_api.flushing import GROWTH, moment_of
 from incident_api.folding import StoredIncident
 from incident_api.registry import Registry
 from incident_api.rows import (
@@ -43,11 +44,9 @@ from incident_api.rows import (
     micros,
 )
 from incident_api.store import IncidentStore
-from incident_api.turns import next_turn
 
 SERVICE = "incident-api"
 STAGE = "store"
-FLUSH_EVERY = 1.0  # seconds after which an incident that only grew is stored
 PRELOADED = 1000  # open incidents
 RECENT = timedelta(minutes=10)  # in which a transition may have been published but not yet stored
 NOTHING: Sequence[Message] = ()
@@ -215,7 +214,7 @@ class Recorder:
 
     async def keep_flushing(self) -> None:
         while True:
-            await next_turn(FLUSH_EVERY)
+            await moment_of(GROWTH)
             with suppress(Unavailable):  # /ready says so; nothing is acknowledged until it is back
                 await self.store_growth()
 
