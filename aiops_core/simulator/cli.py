@@ -22,7 +22,7 @@ from aiops_core.settings import Settings
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.driver import Summary, play, start_of
 from aiops_core.simulator.fault_table import FAULTS
-from aiops_core.simulator.files import JsonLines, TruthWriter
+from aiops_core.simulator.files import JsonLines, TruthWriter, create
 from aiops_core.simulator.inventory import SHIP
 from aiops_core.simulator.scenario import (
     AFTERMATH,
@@ -158,7 +158,7 @@ def _sink(
     out: Path | None, open_sink: SinkFactory | None, files: ExitStack
 ) -> AbstractAsyncContextManager[Sink]:
     if out:
-        return nullcontext(JsonLines(files.enter_context(out.open("w", encoding="utf-8"))))
+        return nullcontext(JsonLines(files.enter_context(create(out))))
     if open_sink is None:
         raise typer.BadParameter("nowhere to publish to: give --out FILE")
     return open_sink()
@@ -221,7 +221,7 @@ def simulate_command(
         """Simulate a ship: normal traffic, named faults, and the truth about them."""
         console = Console(stderr=json_)
         if devices_out:
-            with devices_out.open("w", encoding="utf-8", newline="") as file:
+            with create(devices_out) as file:
                 write_devices(file, SHIP.devices)
         if list_:
             console.print(catalogue())
@@ -253,7 +253,7 @@ def _perform(
         sink = _sink(out, open_sink, files)
         events: Iterable[Event] = scenario
         if truth:
-            file = files.enter_context(truth.open("w", encoding="utf-8"))
+            file = files.enter_context(create(truth))
             events = TruthWriter(file, scenario, run).watch(scenario)
         progress = files.enter_context(_bar(console, scenario, quiet))
         show = _Show(scenario, run, speed, sink, progress, load_inventory)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -453,3 +454,13 @@ def test_a_light_command_does_not_load_the_heavy_modules() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--truth", "--out", "--devices-out"])
+def test_a_file_that_cannot_be_written_is_one_line(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "missing" / "file"
+    assert leave(monkeypatch, "simulate", option, str(file), "--duration", "1") == 2
+    said = capsys.readouterr().err
+    assert said == f"aiops: {file}: cannot be written: No such file or directory\n"

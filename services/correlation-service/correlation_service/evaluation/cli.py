@@ -16,6 +16,7 @@ from aiops_core.cli.output import console
 from aiops_core.errors import Misconfigured
 from aiops_core.settings import Settings
 from aiops_core.simulator import SCENARIOS, Scenario, named
+from aiops_core.simulator.files import create
 from aiops_core.simulator.other_ships import other_voyage
 from correlation_service.evaluation import strangers
 from correlation_service.evaluation.judged import Judged, Run, judge
@@ -58,7 +59,8 @@ def correlate(
     if plots:
         _draw(plots, found)
     if json_file:
-        json_file.write_text(json.dumps(_as_json(found), indent=2) + "\n", encoding="utf-8")
+        with create(json_file) as file:
+            file.write(json.dumps(_as_json(found), indent=2) + "\n")
 
 
 def _known(names: Sequence[str]) -> Sequence[str]:
