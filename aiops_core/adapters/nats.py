@@ -24,7 +24,7 @@ import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
-from aiops_core.adapters.nats_store import ACK_TIMEOUT, Letter, try_store
+from aiops_core.adapters.nats_store import ACK_TIMEOUT, MSG_ID, Letter, try_store
 from aiops_core.bus import (
     REASON,
     SOURCE,
@@ -287,9 +287,6 @@ class NatsBus:
         self._readiness.up(DEPENDENCY)
         for inbox in self._inboxes:
             await inbox.restart()
-
-
-MSG_ID = "Nats-Msg-Id"
 
 
 def stream_of(subjects: Sequence[str]) -> str:

@@ -32,7 +32,11 @@ LARGEST_BATCH = 500  # letters; the broker takes up to 1,000
 BATCH_BYTES = 4 * 1024 * 1024  # after which a batch is closed: the broker writes it twice
 DUPLICATE = 10201  # JetStream's code: the batch contains an id that is stored already
 
+MSG_ID = "Nats-Msg-Id"
 BATCH, PLACE, COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
+CAUSE = (
+    3  # parts of an effect's id (service/stream/sequence/n) that name the message that caused it
+)
 
 
 class Letter(NamedTuple):
@@ -42,14 +46,21 @@ class Letter(NamedTuple):
     data: bytes
     headers: Mapping[str, str]
 
+    @property
+    def cause(self) -> str:
+        """What all effects of one message share; empty for what no message caused."""
+        parts = self.headers.get(MSG_ID, "").split("/")
+        return "/".join(parts[:CAUSE]) if len(parts) == CAUSE + 1 else ""
+
 
 async def try_store(
     connection: LeanClient, js: JetStreamContext, letters: Sequence[Letter]
 ) -> Sequence[Letter]:
     """Store *letters*, which belong to one stream, in order; returns the letters from the first one on that is
-    not known to be stored. Raises Reject for one that is too large."""
+    not known to be stored. Of the effects of one message a power cut leaves all or none. Raises Reject for one
+    that is too large."""
     try:
-        if len(letters) >= WORTH_A_BATCH:
+        if len(letters) >= WORTH_A_BATCH or any(map(_belong_together, letters, letters[1:])):
             batch = _batch(letters)
             if await _store_together(connection, batch):
                 return letters[len(batch) :]
@@ -85,9 +96,16 @@ async def _store_together(connection: LeanClient, letters: Sequence[Letter]) -> 
 
 
 def _batch(letters: Sequence[Letter]) -> Sequence[Letter]:
-    """The first of *letters*, as many as go together; at least one."""
+    """The first of *letters*, as many as go together and whole causes if possible; at least one."""
     sizes = accumulate(len(letter.data) for letter in letters[:LARGEST_BATCH])
-    return letters[: max(sum(size <= BATCH_BYTES for size in sizes), 1)]
+    most = end = max(sum(size <= BATCH_BYTES for size in sizes), 1)
+    while 0 < end < len(letters) and _belong_together(letters[end - 1], letters[end]):
+        end -= 1
+    return letters[: end or most]
+
+
+def _belong_together(one: Letter, next: Letter) -> bool:
+    return one.cause == next.cause != ""
 
 
 def _accepted(answer: Mapping[str, object]) -> bool:

@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from aiops_core.adapters.nats import REASON, SOURCE, SUBJECT, NatsBus
+from aiops_core.adapters.nats_store import BATCH, MSG_ID
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import MetricSample
@@ -52,6 +53,23 @@ async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_not
                 own_nats.start()
         stored = [s async for s in bus.history([MetricSample.subject], since=None)]
         assert len(stored) == len(sent)
+
+
+@pytest.mark.parametrize("before", [0, 1, 499])
+async def test_effects_of_one_message_are_stored_together_or_not_at_all(own_nats, before):
+    ids = [f"svc/LOGS/{n}/0" for n in range(before)] + ["svc/LOGS/9999/0", "svc/LOGS/9999/1"]
+    async with nats_bus(own_nats.url) as bus:
+        await bus.publish([Outgoing(sample(float(n)), id_) for n, id_ in enumerate(ids)])
+        stored = [s async for s in bus.history([MetricSample.subject], since=None)]
+    assert [s.headers[MSG_ID] for s in stored] == ids
+    assert stored[-1].headers[BATCH] == stored[-2].headers[BATCH]
+
+
+async def test_of_two_messages_that_nothing_joins_each_goes_alone(own_nats):
+    async with nats_bus(own_nats.url) as bus:
+        await bus.publish([out(1.0), out(2.0)])
+        stored = [s async for s in bus.history([MetricSample.subject], since=None)]
+    assert [BATCH in s.headers for s in stored] == [False, False]
 
 
 async def test_readiness_says_that_the_broker_is_away_and_back(own_nats):
