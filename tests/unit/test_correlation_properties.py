@@ -4,12 +4,14 @@ from collections import Counter
 from copy import deepcopy
 from datetime import timedelta
 from itertools import pairwise
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops_core.models import BY_SUBJECT, AnomalyCleared, Incident
 from correlation_service.correlator import Correlator
+from correlation_service.grouping import Change, Grouper
 from incident_api.folding import fold
 from tests.conftest import NOON
 from tests.correlation_cases import (
@@ -46,6 +48,12 @@ def histories(draw, most=40):
     ends = draw(st.lists(st.tuples(st.integers(0, 1800), st.sampled_from(DEVICES)), max_size=8))
     happened += [cleared(at, device, *KINDS[:3]) for at, device in set(ends)]
     return draw(st.permutations(happened))
+
+
+def singles():
+    """Mostly single errors in the order of their time, of which enough come in the end."""
+    found = events(("log_error", "unusual_mix", "service_error"), seconds=240, most=60)
+    return found.map(lambda history: sorted(history, key=lambda a: (a.ts, a.tracking_id)))
 
 
 @st.composite
@@ -98,6 +106,18 @@ def test_every_anomaly_is_told_once_and_is_in_one_place(history):
 def test_the_order_of_arrival_within_the_watermark_changes_nothing(pair):
     in_order, arrived = pair
     assert told(arrived).groups == told(in_order).groups
+
+
+@settings(max_examples=150)
+@given(singles() | histories())
+def test_whom_a_change_does_not_concern_would_choose_as_before(history):
+    quick, extend = told(history), Grouper._extend
+
+    def concerns_all(*arguments):
+        return Change.OTHER if extend(*arguments) else None
+
+    with patch.object(Grouper, "_extend", concerns_all):
+        assert told(history).groups == quick.groups
 
 
 @settings(max_examples=80)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from aiops_core.models import Evidence, derived_id
 from correlation_service.episodes import Episode
@@ -14,6 +15,19 @@ from correlation_service.recovery import Recoveries, part_of
 from correlation_service.silent import ChildrenOf, silent_parent, still_blamed
 from correlation_service.spots import Kind, Spot
 from correlation_service.windowing import Windows
+
+
+class Change(Enum):
+    """What became of a spot: it is new; or it leads more than it did, by another key or because it is believed;
+    or anything else.
+
+    Of the first two nobody needs to know who is in one incident with it already: it can only be a better choice
+    than the former. A believed spot follows none that is not, so it has left a list of single errors itself.
+    """
+
+    NEW = auto()
+    MORE = auto()
+    OTHER = auto()
 
 
 class Grouper:
@@ -36,8 +50,8 @@ class Grouper:
         spots = (spot.id, *[other.id for other in others])
         placement = Placement(placed(member, reason, spots, repeated), spot)
         head, worst = spot.head, spot.worst
-        if self._extend(placement, others, arrival):
-            self._regroup(placement)
+        if change := self._extend(placement, others, arrival):
+            self._regroup(placement, change)
         elif spot.head is head:
             placement.repeats = spot.worst == worst or self._is_as_bad(spot.episode)
         if not spot.episode.revision:  # it has parted from the others
@@ -85,18 +99,20 @@ class Grouper:
         spot = self.admit(member, episode, arrival)
         placement = Placement(member, spot)
         link = self.linker.best(spot)
-        self._regroup(placement, is_new=True)
+        self._regroup(placement, Change.NEW)
         reason = OPENED
         if spot.episode is not episode:
             reason = link.reason(spot) if link else f"affected devices depend on {kind.device}"
         placement.member = placed(member, reason, (spot.id,))
         return placement
 
-    def _extend(self, placement: Placement, others: Sequence[Spot], arrival: datetime) -> bool:
-        """Let the spot grow by the member, which closes the gaps to *others* of its kind; whether what
-        follows must look at it again."""
+    def _extend(
+        self, placement: Placement, others: Sequence[Spot], arrival: datetime
+    ) -> Change | None:
+        """Let the spot grow by the member, which closes the gaps to *others* of its kind; what that means to
+        those that may follow it."""
         spot, member = placement.spot, placement.member
-        before, last = (spot.place, spot.believed), spot.last
+        place, believed, last = spot.place, spot.believed, spot.last
         late = member.ts < self._newest.get(spot.kind.ship, member.ts)
         self.absorb(spot, member, arrival)
         new_keys = self._windows.add_keys(spot, member.keys)
@@ -104,10 +120,11 @@ class Grouper:
             placement.note(spot, AGAIN)
             placement.note(other, AGAIN, holder=spot)
             self.unite(spot, other)
-        changed = (spot.place, spot.believed) != before
         if spot.believed:
             self._windows.believe(spot)
-        return changed or new_keys or bool(others) or (late and spot.last > last)
+        if others or spot.place != place or (late and spot.last > last):
+            return Change.OTHER
+        return Change.MORE if new_keys or spot.believed != believed else None
 
     def unite(self, spot: Spot, other: Spot) -> None:
         """One spot instead of two."""
@@ -119,17 +136,13 @@ class Grouper:
         if spot.believed:
             self._windows.believe(spot)
 
-    def _regroup(self, placement: Placement, is_new: bool = False) -> None:
-        """Let the changed spot and all that may follow it choose again whom they follow.
-
-        A new one can only be a better choice than the former, which makes no difference to who is in
-        one incident with it already.
-        """
-        spot = placement.spot
-        self._reconsider(placement, spot, may_part=not is_new)
+    def _regroup(self, placement: Placement, change: Change) -> None:
+        """Let the changed spot and all that may follow it choose again whom they follow."""
+        spot, may_part = placement.spot, change is not Change.NEW
+        self._reconsider(placement, spot, may_part)
         for child in self.linker.neighbours(spot):
-            if not (is_new and child.episode is spot.episode):
-                self._reconsider(placement, child, may_part=not is_new)
+            if child.episode is not spot.episode or change is Change.OTHER:
+                self._reconsider(placement, child, may_part)
         blamed = silent_parent(
             spot, self._windows, self.linker, self._policy.silent_parent, self.children_of
         )
