@@ -28,7 +28,7 @@ up: $(STAMP)  ## the fleet alone
 
 test: $(STAMP)  ## all tests, with coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest --durations=20 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
