@@ -34,9 +34,7 @@ DUPLICATE = 10201  # JetStream's code: the batch contains an id that is stored a
 
 MSG_ID = "Nats-Msg-Id"
 BATCH, PLACE, COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
-CAUSE = (
-    3  # parts of an effect's id (service/stream/sequence/n) that name the message that caused it
-)
+CAUSE = 3  # parts of an effect's id (service/stream/sequence/n) that name what caused it
 
 
 class Letter(NamedTuple):
