@@ -13,7 +13,7 @@ import typer
 
 from aiops_core.cli.api import Api, ApiOption, Refused
 from aiops_core.cli.devices_view import detail, difference, listing, strangers
-from aiops_core.cli.output import JsonOption, emit_json
+from aiops_core.cli.output import JsonOption, create, emit_json
 from aiops_core.device_file import BadFile, DeviceFile, Mistake, read_devices, write_devices
 from aiops_core.errors import Misconfigured
 from aiops_core.local.screen import console
@@ -128,11 +128,8 @@ def export(
     if file is None:
         write_devices(sys.stdout, found)
         return
-    try:
-        with file.open("w", encoding="utf-8", newline="") as out:
-            write_devices(out, found)
-    except OSError as exc:
-        raise Misconfigured(f"{file}: cannot be written: {exc.strerror}") from exc
+    with create(file) as out:
+        write_devices(out, found)
 
 
 def _all(calls: Api, wanted: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from aiops_core.cli.output import create
 from aiops_core.device_file import write_devices
 from aiops_core.models import Device, LogEntry, MetricSample
 from aiops_core.settings import Settings
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.driver import Summary, play, start_of
 from aiops_core.simulator.fault_table import FAULTS
-from aiops_core.simulator.files import JsonLines, TruthWriter, create
+from aiops_core.simulator.files import JsonLines, TruthWriter
 from aiops_core.simulator.inventory import SHIP
 from aiops_core.simulator.scenario import (
     AFTERMATH,

@@ -5,23 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TextIO
 
-from aiops_core.errors import Misconfigured, why
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.simulator.convert import Run
 from aiops_core.simulator.scenario import Event, Scenario
 from aiops_core.simulator.traffic import LogLine
 from aiops_core.simulator.truth import Truth
-
-
-def create(path: Path) -> TextIO:
-    """*path*, empty and open for text; raises Misconfigured when it cannot be written."""
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as exc:
-        raise Misconfigured(f"{path}: cannot be written: {why(exc)}") from exc
 
 
 class TruthWriter:

@@ -91,6 +91,15 @@ def test_the_command_writes_numbers_and_pictures(tmp_path):
     assert [path.stat().st_size > 10_000 for path in tmp_path.glob("*.png")] == [True]
 
 
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "correlation_service.evaluation.cli.judge", lambda *_: pytest.fail("worked")
+    )
+    target = tmp_path / "missing" / "scores.json"
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        CliRunner().invoke(app, ["--json", str(target)], catch_exceptions=False)
+
+
 def test_a_scenario_that_nobody_knows_is_refused_in_one_line():
     with pytest.raises(Misconfigured, match="--scenario nonsense: there are"):
         CliRunner().invoke(app, ["--scenario", "nonsense"], catch_exceptions=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from aiops_core.cli.output import console
-from aiops_core.errors import Misconfigured, why
+from aiops_core.cli.output import console, create
+from aiops_core.errors import Misconfigured
 from aiops_core.settings import Settings
 from anomaly_detection.evaluation import nab, report
 from anomaly_detection.evaluation.run import Results, watch_corpus
@@ -53,12 +54,13 @@ def detect(
     if series is None and logs is None:
         raise Misconfigured(f"{SHARED}: not there; give --nab FOLDER or --loghub FOLDER")
     screen, found = console(), dict[str, object]()
-    if series is not None:
-        found["nab"] = _series(series, policy, screen, plots)
-    if logs is not None:
-        found["loghub"] = _logs(logs, policy, screen)
-    if json_file is not None:
-        _write(json_file, found)
+    with create(json_file) if json_file else nullcontext() as file:
+        if series is not None:
+            found["nab"] = _series(series, policy, screen, plots)
+        if logs is not None:
+            found["loghub"] = _logs(logs, policy, screen)
+        if file:
+            file.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def _shared(name: str) -> Path | None:
@@ -86,10 +88,3 @@ def _logs(folder: Path, policy: DetectPolicy, screen: Console) -> object:
     systems = loghub.score(folder, policy)
     screen.print(loghub.table(systems))
     return loghub.as_json(systems)
-
-
-def _write(path: Path, found: dict[str, object]) -> None:
-    try:
-        path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise Misconfigured(f"{path}: cannot be written: {why(exc)}") from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from aiops_core.cli.output import console
+from aiops_core.cli.output import console, create
 from aiops_core.errors import Misconfigured
 from aiops_core.settings import Settings
 from aiops_core.simulator import SCENARIOS, Scenario, named
-from aiops_core.simulator.files import create
 from aiops_core.simulator.other_ships import other_voyage
 from correlation_service.evaluation import strangers
 from correlation_service.evaluation.judged import Judged, Run, judge
@@ -53,13 +53,13 @@ def correlate(
     enrichment; strange ships send anomalies of made-up types directly.
     """
     policy = CorrelatePolicy.load(policies or Settings.read().policies)
-    names = scenario or [*OWN, OTHERS, STRANGERS]
-    found = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in _known(names)}
-    _show(console(), found)
-    if plots:
-        _draw(plots, found)
-    if json_file:
-        with create(json_file) as file:
+    names = _known(scenario or [*OWN, OTHERS, STRANGERS])
+    with create(json_file) if json_file else nullcontext() as file:
+        found = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in names}
+        _show(console(), found)
+        if plots:
+            _draw(plots, found)
+        if file:
             file.write(json.dumps(_as_json(found), indent=2) + "\n")
 
 
