@@ -124,11 +124,13 @@ class Bus(Protocol):
         group: str,
         owner: str | None = None,
         unsettled: int = UNSETTLED,
+        patient: bool = False,
     ) -> AbstractAsyncContextManager[Inbox]:
         """Join the durable consumer *group* of *subjects*, which must lie in one stream.
 
         Its dead letters go to ``dead.<owner>``, by default the group itself. At most *unsettled* messages are
-        out: the broker waits with the others.
+        out: the broker waits with the others. One that is *patient* gets what waits when it takes, all together and up
+        to a quarter of a second later, which costs everybody less.
         """
 
     def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:

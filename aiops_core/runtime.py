@@ -54,8 +54,9 @@ class Service:
     on its own. *recover* rebuilds state before the first message. *merge* may join the effects of one
     batch. *commit* makes a batch durable before it is acknowledged; with *settled*, acknowledgements
     wait for that as well, while the next batches go on: until all that has been handled so far is
-    durable; at most *unsettled* messages may wait so. *sees* hears of each message just before it is
-    handled. *tick* lets time pass. *background* are loops that live with the service.
+    durable; at most *unsettled* messages may wait so. Messages of a *patient* one stay with the broker until
+    it takes them. *sees* hears of each message just before it is handled. *tick* lets time pass.
+    *background* are loops that live with the service.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Service:
     pace: float = (
         0.0  # seconds between the starts of two batches at least; what arrives waits together
     )
+    patient: bool = False
     grace: float = 8.0  # seconds that messages in flight get to finish after a stop
     recover: Callable[[Bus], Awaitable[None]] | None = None
     merge: Merge | None = None
@@ -120,9 +122,12 @@ class Runtime:
             await self._unless_stopped(_until_available(service.recover, self.bus))
         subjects = tuple(service.by_subject)
         group = service.group or service.name
-        out = service.unsettled
         async with self.bus.subscribe(
-            subjects, group=group, owner=service.name, unsettled=out
+            subjects,
+            group=group,
+            owner=service.name,
+            unsettled=service.unsettled,
+            patient=service.patient,
         ) as inbox:
             if not self.stop.is_set():
                 self.readiness.state = "serving"

@@ -211,6 +211,7 @@ class MemoryBus:
         group: str,
         owner: str | None = None,
         unsettled: int = UNSETTLED,
+        patient: bool = False,
     ) -> AsyncIterator[Inbox]:
         if group not in self._inboxes:
             inbox = self._inboxes[group] = MemoryInbox(

@@ -23,7 +23,7 @@ from nats.js.errors import APIError, NotFoundError
 import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_client import LeanClient
-from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
+from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox, PatientInbox
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, MSG_ID, Letter, try_store
 from aiops_core.bus import (
     REASON,
@@ -167,11 +167,12 @@ class NatsBus:
         group: str,
         owner: str | None = None,
         unsettled: int = UNSETTLED,
+        patient: bool = False,
     ) -> AsyncIterator[Inbox]:
         stream = stream_of(subjects)
         self._groups[group] = Group(tuple(subjects), unsettled)
         await self._patiently(lambda: self.ensure_consumer(stream, group))
-        inbox = NatsInbox(self, stream, group, owner or group)
+        inbox = (PatientInbox if patient else NatsInbox)(self, stream, group, owner or group)
         self._inboxes.append(inbox)
         try:
             async with inbox.open():

@@ -3,9 +3,11 @@ handed over at once, and headers, which ours keep in order from the start, are n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -13,12 +15,31 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
+from aiops_core.adapters.nats_parser import Frame, LeanParser
+
 BLANKS = " \t\r\n\v\f"  # those of ASCII: str.strip() takes more
 NEWLINES = {ord("\r"): " ", ord("\n"): " "}
 
 
 class LeanClient(Client):
-    """Takes frames that are ready to be sent, and reads headers faster; nothing else differs."""
+    """Takes frames that are ready to be sent, passes on those that come as they are to who asks for that, and reads
+    headers faster; nothing else differs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receivers: dict[bytes, Callable[[Frame], None]] = {}
+        self._ps = LeanParser(self)
+
+    async def receive(self, subject: str, receiver: Callable[[Frame], None]) -> Subscription:
+        """Subscribe *subject*; *receiver* is called with each message while it is read, so it must not take long.
+        To be ended with ``Subscription.unsubscribe``."""
+        subscription = await self.subscribe(subject, cb=_nowhere)
+        self.receivers[str(subscription._id).encode()] = receiver
+        return subscription
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self.receivers.pop(str(sid).encode(), None)
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Send *frames* in their order and in one go; raises what ``publish`` raises."""
@@ -52,6 +73,10 @@ class LeanClient(Client):
             if colon and name.isascii() and (name.split() == [name] or not name):
                 found[name] = value.strip(BLANKS)
         return found
+
+
+async def _nowhere(message: Any) -> None:
+    """What has a receiver does not come here, but nats-py wants a way for it."""
 
 
 def answer(reply: str, verdict: bytes) -> bytes:

@@ -7,17 +7,15 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from aiops_core.adapters.nats_client import LeanClient, answer
+from aiops_core.adapters.nats_parser import NEWLINE, Frame
 from aiops_core.bus import Delivery
 
 KEEPALIVE = 1.5  # seconds between signs of life for what is still being handled
@@ -25,10 +23,17 @@ REQUEST = 512  # messages that one standing pull request asks for
 REQUEST_EXPIRES = 30.0  # seconds
 HEARTBEAT = 5.0  # seconds between the broker's signs of life while nothing arrives
 
+# Of an inbox that is patient, in seconds: how long a request gathers, when it is given up, and the rest after nothing came.
+GATHER, ANSWER_WITHIN, LOOK_EVERY = 0.02, 2.0, 0.25
+
 # The address for the acknowledgement is $JS.ACK.<stream>.<consumer>.<deliveries>.<place in the stream>.<place for the
-# consumer>.<time>.<pending>, or has a domain and an account before the stream. nats-py reads all of it at once, which
-# takes as long as reading a log line.
-TOKENS, PLACE = 9, 5
+# consumer>.<nanoseconds since 1970>.<pending>, or has a domain and an account before the stream. nats-py reads all of
+# it at once, which takes as long as reading a log line.
+ADDRESS = b"$JS.ACK"
+TOKENS, DELIVERIES, PLACE, STORED_AT = 9, 4, 5, 7
+
+HEARTBEAT_CODE, EXPIRED = "100", "408"
+UNFILLED = "Nats-Pending-Messages"
 
 
 class Home(Protocol):
@@ -48,36 +53,49 @@ class Home(Protocol):
     async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> bool: ...
 
 
-@dataclass
+class Status(NamedTuple):
+    """What the broker says in place of a message; *unfilled* is what a request still asked for when it ended, None
+    when that is not said."""
+
+    code: str
+    unfilled: int | None
+
+    @classmethod
+    def of(cls, frame: Frame) -> Status | None:
+        """None for what is no status."""
+        first, _, lines = frame.headers.partition(NEWLINE)
+        _, _, said = first.partition(b" ")
+        if not said:
+            return None
+        unfilled = LeanClient._parse_header_lines(lines).get(UNFILLED)
+        return cls(said[:3].decode(), None if unfilled is None else int(unfilled))
+
+
 class NatsDelivery:
-    msg: Msg
-    inbox: NatsInbox
-    taken: float = field(default_factory=time.monotonic)
+    """A message that the broker has delivered; *address* is where it waits for the answer, *taken* the moment, in
+    monotonic seconds, of the last sign of life for it."""
 
-    @property
-    def subject(self) -> str:
-        return self.msg.subject
+    __slots__ = ("_tokens", "address", "data", "id", "inbox", "sequence", "subject", "taken")
 
-    @cached_property
-    def id(self) -> str:
-        return f"{self.inbox.stream}/{self.sequence}"
+    def __init__(self, frame: Frame, inbox: NatsInbox, taken: float) -> None:
+        self.subject = frame.subject.decode()
+        self.address = frame.reply.decode()
+        self.data = frame.data
+        self.inbox, self.taken = inbox, taken
+        self._tokens = self.address.split(".")
+        self.sequence = int(self._token(PLACE))
+        self.id = f"{inbox.stream}/{self.sequence}"
 
-    @cached_property
-    def sequence(self) -> int:
-        parts = self.msg.reply.split(".")
-        return int(parts[PLACE if len(parts) == TOKENS else PLACE + 2])
+    def _token(self, place: int) -> str:
+        return self._tokens[place if len(self._tokens) == TOKENS else place + 2]
 
     @property
     def attempt(self) -> int:
-        return self.msg.metadata.num_delivered or 1
+        return int(self._token(DELIVERIES))
 
     @property
     def at(self) -> datetime:
-        return self.msg.metadata.timestamp.astimezone(UTC)
-
-    @property
-    def data(self) -> bytes:
-        return self.msg.data
+        return datetime.fromtimestamp(int(self._token(STORED_AT)) / 1e9, UTC)
 
     async def retry(self, delay: float) -> None:
         await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
@@ -89,7 +107,7 @@ class NatsDelivery:
 
 
 class NatsInbox:
-    """The standing pull requests of one durable consumer, and what has arrived."""
+    """The standing pull requests of one durable consumer, and what has arrived: it comes as soon as it is stored."""
 
     def __init__(self, bus: Home, stream: str, group: str, owner: str) -> None:
         self.bus, self.stream, self.group, self.owner = bus, stream, group, owner
@@ -101,8 +119,10 @@ class NatsInbox:
         self._subscription: Subscription | None = None
 
     async def take(self, most: int) -> Sequence[Delivery]:
+        await self._request_more()
         while not self._arrived:
             self._wakeup.clear()
+            await self._request_more()
             await self._wakeup.wait()
         taken, self._arrived = self._arrived[:most], self._arrived[most:]
         return taken
@@ -125,12 +145,12 @@ class NatsInbox:
     async def _tell(self, deliveries: Sequence[NatsDelivery], verdict: bytes) -> None:
         """If that is lost, the broker delivers again, and the ids keep effects single."""
         with contextlib.suppress(NatsError):
-            await self.bus.connection.send([answer(d.msg.reply, verdict) for d in deliveries])
+            await self.bus.connection.send([answer(d.address, verdict) for d in deliveries])
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[NatsInbox]:
         address = self.bus.connection.new_inbox()
-        self._subscription = await self.bus.connection.subscribe(address, cb=self._receive)
+        self._subscription = await self.bus.connection.receive(address, self._receive)
         upkeep = asyncio.create_task(self._keep_up())
         try:
             yield self
@@ -145,33 +165,35 @@ class NatsInbox:
         for delivery in list(self._unsettled.values()):
             await self.settle(delivery, b"-NAK")
 
-    async def _receive(self, msg: Msg) -> None:
-        self._heard = time.monotonic()
-        if msg.reply.startswith("$JS.ACK"):
+    def _receive(self, frame: Frame) -> None:
+        if frame.reply.startswith(ADDRESS):
+            self._heard = time.monotonic()
             self._requested -= 1
-            delivery = NatsDelivery(msg, self)
+            delivery = NatsDelivery(frame, self, self._heard)
             self._unsettled[delivery.id] = delivery
             self._arrived.append(delivery)
             self._wakeup.set()
-        else:
-            self._status(msg.headers or {})
+        elif status := Status.of(frame):
+            self._note(status)
+
+    def _note(self, status: Status) -> None:
+        """A pull request has ended before it was filled, or the consumer has nothing to say, or there is none."""
+        if status.code in (HEARTBEAT_CODE, EXPIRED):
+            self._heard = time.monotonic()
+        if status.code != HEARTBEAT_CODE:
+            self._requested -= self._requested if status.unfilled is None else status.unfilled
+        if status.code == EXPIRED:
+            self._wakeup.set()  # others are asked again with the next look after it
+
+    async def _request_more(self) -> None:
         if self._requested <= REQUEST // 2:
-            await self.request()
+            self._requested += REQUEST
+            await self._request(REQUEST, REQUEST_EXPIRES, idle_heartbeat=int(HEARTBEAT * 1e9))
 
-    def _status(self, headers: dict[str, str]) -> None:
-        """A pull request has ended before it was filled (or the idle heartbeat, code 100)."""
-        if headers.get("Status") != "100":
-            self._requested -= int(headers.get("Nats-Pending-Messages", self._requested))
-
-    async def request(self) -> None:
+    async def _request(self, batch: int, expires: float, **more: int) -> None:
         if self._subscription is None:
             return
-        self._requested += REQUEST
-        body = {
-            "batch": REQUEST,
-            "expires": int(REQUEST_EXPIRES * 1e9),
-            "idle_heartbeat": int(HEARTBEAT * 1e9),
-        }
+        body = {"batch": batch, "expires": int(expires * 1e9)} | more
         with contextlib.suppress(NatsError):
             await self.bus.connection.publish(
                 f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.group}",
@@ -183,21 +205,50 @@ class NatsInbox:
         """Forget what was requested of a connection that is gone, and ask anew."""
         self._requested = 0
         self._heard = time.monotonic()
-        await self.request()
+        self._wakeup.set()
+        await self._request_more()
 
     async def _keep_up(self) -> None:
-        await self.request()
         while True:
+            if not self._arrived:
+                await self._request_more()
             await asyncio.sleep(KEEPALIVE / 3)
             await self._stay_alive()
-            if time.monotonic() - self._heard > 3 * HEARTBEAT and self.bus.connected:
+            silent = time.monotonic() - self._heard > 3 * HEARTBEAT
+            if silent and not self._arrived and self.bus.connected:
                 await self.bus.ensure_consumer(self.stream, self.group)
                 await self.restart()
 
     async def _stay_alive(self) -> None:
         now = time.monotonic()
-        for delivery in list(self._unsettled.values()):
-            if now - delivery.taken >= KEEPALIVE:
-                delivery.taken = now
-                with contextlib.suppress(NatsError):
-                    await self.bus.connection.publish(delivery.msg.reply, b"+WPI")
+        late = [d for d in self._unsettled.values() if now - d.taken >= KEEPALIVE]
+        for delivery in late:
+            delivery.taken = now
+        if late:
+            await self._tell(late, b"+WPI")
+
+
+class PatientInbox(NatsInbox):
+    """Asks for what waits when somebody takes, so that many come at once: the broker and this process then wake up
+    for all of them together, not for each few."""
+
+    async def take(self, most: int) -> Sequence[Delivery]:
+        while not self._arrived:
+            await self._fetch(most)
+            if not self._arrived:
+                await asyncio.sleep(LOOK_EVERY)
+        return await super().take(most)
+
+    async def _fetch(self, most: int) -> None:
+        """Return when the request is filled or over, or the broker does not answer."""
+        self._requested = most
+        self._wakeup.clear()
+        await self._request(most, GATHER)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN):
+                while self._requested > 0:
+                    await self._wakeup.wait()
+                    self._wakeup.clear()
+
+    async def _request_more(self) -> None:
+        """Nobody asked."""

@@ -260,16 +260,43 @@ async def test_an_empty_bucket_is_seen_as_empty(bucket):
         assert await anext(bucket.watch()) == {}
 
 
-async def test_no_more_messages_are_out_than_the_group_wants(bus):
+@pytest.mark.parametrize("patient", [False, True])
+async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
     messages = [fresh() for _ in range(3)]
-    await bus.publish([out(message) for message in messages])
     group = f"g{uuid.uuid4().hex[:8]}"
-    async with bus.subscribe(["metrics.sampled"], group=group, unsettled=2) as inbox:
+    async with bus.subscribe(
+        ["metrics.sampled"], group=group, unsettled=2, patient=patient
+    ) as inbox:
+        await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])
         assert await receive(inbox, messages[1])
         await nothing_of(inbox, messages[2])
         await inbox.ack([first])
         assert await receive(inbox, messages[2])
+
+
+async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_later(bus):
+    async with bus.subscribe(
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", patient=True
+    ) as inbox:
+        messages = [fresh() for _ in range(600)]
+        before = set()
+        while lag := await inbox.lag():  # what other tests left in the stream
+            old = await inbox.take(lag)
+            before |= {delivery.id for delivery in old}
+            await inbox.ack(old)
+            await asyncio.sleep(0.05)
+        await bus.publish([out(message) for message in messages])
+        async with asyncio.timeout(5):
+            taken = await inbox.take(1000)
+            assert [MetricSample.model_validate_json(d.data) for d in taken] == messages
+            assert not before & {delivery.id for delivery in taken}
+            await inbox.ack(taken)
+            taking = asyncio.create_task(inbox.take(1000))
+            await asyncio.sleep(0.5)
+            await bus.publish([out(later := fresh())])
+            [delivery] = await taking
+        assert MetricSample.model_validate_json(delivery.data) == later
 
 
 async def test_a_group_that_took_nothing_has_reached_nothing(bus):

@@ -22,13 +22,13 @@ def out(value):
     return Outgoing(message, message.tracking_id)
 
 
-@pytest.mark.parametrize("together", [1, 100])
+@pytest.mark.parametrize(("together", "patient"), [(1, False), (100, False), (1, True)])
 async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(
-    own_nats, together
+    own_nats, together, patient
 ):
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g") as inbox,
+        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
     ):
         sent = [out(float(n)) for n in range(400 * together)]
         received: list[float] = []
@@ -148,6 +148,36 @@ async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeyp
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(inbox.take(1), 2.5)
             await inbox.ack([delivery])
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypatch, patient):
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.LOOK_EVERY", 0.1)
+    async with (
+        nats_bus(own_nats.url) as bus,
+        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+    ):
+        taking = asyncio.create_task(inbox.take(1))
+        await asyncio.sleep(0.2)
+        await bus.js.delete_consumer("LOGS", "g")
+        await bus.publish([out(1.0)])
+        [delivery] = await asyncio.wait_for(taking, 10)
+        assert MetricSample.model_validate_json(delivery.data).value == 1.0
+
+
+async def test_a_request_that_ran_out_is_followed_by_the_next(own_nats, monkeypatch):
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.REQUEST_EXPIRES", 0.5)
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", 60)
+    async with (
+        nats_bus(own_nats.url) as bus,
+        bus.subscribe([MetricSample.subject], group="g") as inbox,
+    ):
+        taking = asyncio.create_task(inbox.take(1))
+        await asyncio.sleep(1.2)
+        await bus.publish([out(1.0)])
+        assert await asyncio.wait_for(taking, 0.4)
 
 
 async def test_a_watched_bucket_is_seen_again_after_the_broker_was_killed(own_nats):

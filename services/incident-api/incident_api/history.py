@@ -26,11 +26,13 @@ Found = AnomalyDetected | EnrichedAnomaly
 Identity = tuple[str, str, str]
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
 GROUP = f"{SERVICE}-history"
-BATCH = 1024  # messages
+BATCH = 2048  # messages
 # Some seconds of them. When fewer may be out than arrive between two flushes, the rest comes all at once after
 # each, and everybody else on the machine waits for it.
 UNSETTLED = 8192
-PACE = 0.1  # seconds: waking up for a few messages costs as much as they do, and a trace is patient
+PACE = (
+    0.25  # seconds: waking up for a few messages costs as much as they do, and a trace is patient
+)
 BREATHE = 16  # rows made without letting others of the process have a turn
 
 
@@ -107,6 +109,7 @@ class History:
             group=GROUP,
             batch=BATCH,
             pace=PACE,
+            patient=True,
             recover=self.recover,
             settled=self.settled,
             unsettled=UNSETTLED,
