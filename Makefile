@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Set-up happens by itself.
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/choose-python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,11 +12,12 @@ ROUNDS ?= 20
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock $(PROJECTS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
-	@echo "Setting up $(VENV) (once; about a minute) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }; \
+	echo "Setting up $(VENV) with $$python (once; about a minute) ..."; \
+	"$$python" -m venv --clear $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . $(addprefix -e ,$(SERVICES))
 	@touch $@
 
