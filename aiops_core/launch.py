@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.bus import Bus
 from aiops_core.errors import Misconfigured
+from aiops_core.outbox import REST
 from aiops_core.probe import Readiness, probe
 from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import Runtime, Service
@@ -80,9 +81,9 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
         port = PORTS[name] if settings.probe_port is None else settings.probe_port
         web = context.web or _probe_only(readiness)
         async with web(settings.probe_host, port):
-            main = Runtime(service, bus, readiness, stop=context.stop)
-            others = [Runtime(s, bus, Readiness(name), stop=context.stop) for s in context.beside]
-            await _run([main, *others], bus)
+            parts = [(service, readiness), *((s, Readiness(name)) for s in context.beside)]
+            stop = context.stop
+            await _run([Runtime(s, bus, r, stop=stop, rest=REST) for s, r in parts], bus)
 
 
 def _probe_only(readiness: Readiness) -> Web:

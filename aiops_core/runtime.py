@@ -105,12 +105,13 @@ class Runtime:
     readiness: Readiness
     clock: Callable[[], datetime] = utc_now
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    rest: float = 0.0  # seconds; see the outbox
     _inbox: Inbox = field(init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick never falls into a batch
     _acks: set[asyncio.Task[None]] = field(default_factory=set)  # that wait to be settled
 
     def __post_init__(self) -> None:
-        self._outbox = Outbox(self._send)
+        self._outbox = Outbox(self._send, self.rest)
         stage = self.service.stage
         self._latency = metrics.STAGE_LATENCY.labels(stage) if stage else None
 

@@ -63,3 +63,20 @@ async def test_a_full_outbox_holds_back_who_puts(box):
     await asyncio.wait_for(waiting, 1)
     await asyncio.wait_for(outbox.empty(), 1)
     assert [effect for sent in broker.sent for effect in sent] == ["first", "full", "more"]
+
+
+async def test_what_comes_during_the_rest_goes_together_after_it_and_the_first_at_once():
+    broker = Broker()
+    broker.free.set()
+    outbox = Outbox(broker.take, rest=0.2)
+    running = asyncio.create_task(outbox.run())
+    await outbox.put(Parcel(["a"]))
+    await asyncio.sleep(0.02)
+    assert broker.sent == [["a"]]
+    await outbox.put(Parcel(["b"]))
+    await asyncio.sleep(0.02)
+    await outbox.put(Parcel(["c"]))
+    assert broker.sent == [["a"]]
+    await asyncio.wait_for(outbox.empty(), 1)
+    assert broker.sent == [["a"], ["b", "c"]]
+    running.cancel()
