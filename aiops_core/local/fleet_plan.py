@@ -81,7 +81,8 @@ class Plan:
 class Spec:
     """One process: how to start it and how it says that it is ready.
 
-    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared.
+    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared. Nobody waits for what
+    a *patient* one does, as long as it is done: others go first.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Spec:
     port: int
     path: str | None = None
     ready_file: Path | None = None
+    patient: bool = False
 
 
 def specs(plan: Plan, environment: Mapping[str, str]) -> list[Spec]:
@@ -119,9 +121,8 @@ def _clickhouse(plan: Plan, env: Mapping[str, str]) -> Spec:
     argv = [sys.executable, "-m", "aiops_core.local.clickhouse"]
     argv += ["--port", str(plan.ports.clickhouse), "--data", str(plan.data / CLICKHOUSE)]
     argv += ["--ready-file", str(ready)]
-    return Spec(
-        CLICKHOUSE, argv, env, _log(plan, CLICKHOUSE), plan.ports.clickhouse, ready_file=ready
-    )
+    log, port = _log(plan, CLICKHOUSE), plan.ports.clickhouse
+    return Spec(CLICKHOUSE, argv, env, log, port, ready_file=ready, patient=True)
 
 
 def _service(name: str, plan: Plan, env: Mapping[str, str]) -> Spec:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_plan import Spec
 from aiops_core.local.fleet_ports import LOOPBACK
-from aiops_core.turns import take_turns
+from aiops_core.turns import let_others_first, take_turns
 
 ASK_TIMEOUT = 2.0  # seconds
 PR_SET_PDEATHSIG = 1
@@ -32,15 +32,15 @@ async def spawn(spec: Spec, log: BinaryIO) -> Process:
             stderr=log,
             env=dict(spec.env),
             start_new_session=True,
-            preexec_fn=_in_child(),
+            preexec_fn=_in_child(spec),
         )
     except OSError as exc:
         raise Misconfigured(f"{spec.name}: {spec.argv[0]}: {exc.strerror}") from exc
 
 
-def _in_child() -> Callable[[], None] | None:
+def _in_child(spec: Spec) -> Callable[[], None] | None:
     """Where the kernel offers it (Linux): the child is killed when our process ends, however it ends, and
-    takes turns with its siblings."""
+    takes turns with its siblings, or lets them go first."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None), os.getpid()
@@ -50,6 +50,8 @@ def _in_child() -> Callable[[], None] | None:
         if os.getppid() != parent:  # it ended between fork and prctl
             os._exit(1)
         take_turns()
+        if spec.patient:
+            let_others_first()
 
     return in_child
 

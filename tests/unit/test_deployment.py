@@ -134,6 +134,12 @@ def test_every_container_is_named_watched_limited_restarted_and_rotates_its_log(
     )
 
 
+def test_who_works_for_later_lets_the_fast_path_go_first(compose):
+    later = {name for name, service in compose["services"].items() if "cpu_shares" in service}
+    assert later == {"clickhouse", "ollama"}
+    assert all(compose["services"][name]["cpu_shares"] < 1024 for name in later)
+
+
 def test_all_memory_limits_together_leave_room_on_a_host_with_16_gb(compose):
     assert sum(size(s["mem_limit"]) for s in compose["services"].values()) < 14 * UNITS["g"]
 

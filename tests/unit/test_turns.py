@@ -12,7 +12,7 @@ import pytest
 
 from aiops_core.local.fleet_plan import Spec
 from aiops_core.local.fleet_process import spawn
-from aiops_core.turns import take_turns
+from aiops_core.turns import GIVING_WAY, take_turns
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
 
@@ -42,6 +42,28 @@ async def test_a_member_of_the_fleet_takes_turns_and_its_parent_does_not(tmp_pat
         assert await asyncio.wait_for(process.wait(), 10) == 0
     assert log.read_text().strip() == str(os.SCHED_BATCH)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+NICE = (
+    "import os, pathlib; print(os.nice(0))\n"
+    "try: print(pathlib.Path('/proc/self/autogroup').read_text().split()[-1])\n"
+    "except OSError: print('no groups')\n"
+)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_a_patient_member_lets_others_go_first_and_its_parent_does_not(
+    tmp_path: Path, patient: bool
+) -> None:
+    log, before = tmp_path / "log", os.nice(0)
+    spec = Spec("member", [sys.executable, "-c", NICE], os.environ, log, 0, patient=patient)
+    with log.open("wb") as file:
+        process = await spawn(spec, file)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    nice, group = log.read_text().split("\n")[:2]
+    assert int(nice) == (max(before, GIVING_WAY) if patient else before)
+    assert group in ("no groups", str(GIVING_WAY if patient else 0))
+    assert os.nice(0) == before
 
 
 def test_where_it_is_forbidden_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
