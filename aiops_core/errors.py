@@ -22,6 +22,14 @@ class Misconfigured(AiopsError):
     """The process cannot start with what it was given; say so in one line and leave with code 2."""
 
 
+def first_of(problem: BaseException) -> BaseException:
+    """What went wrong first, out of the groups that task groups wrap it into. To be raised after ``except*``:
+    what is raised in it comes out wrapped again, before Python 3.11.4."""
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem
+
+
 def why(exc: Exception) -> str:
     """What is wrong with a file, without its number and path: whoever says it names the file."""
     return exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import aiops_core
-from aiops_core.errors import AiopsError, Misconfigured
+from aiops_core.errors import AiopsError, Misconfigured, first_of
 from aiops_core.ingest.nmea.reader import NmeaReader
 from aiops_core.ingest.parsed import Unreadable
 from aiops_core.ingest.sink import Sender
@@ -187,4 +187,7 @@ async def running(loops: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[N
                 for task in tasks:
                     task.cancel()
     except* AiopsError as failed:
-        raise failed.exceptions[0] from None
+        problem = first_of(failed)
+    else:
+        return
+    raise problem

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from aiops_core.errors import AiopsError
+from aiops_core.errors import AiopsError, first_of
 from aiops_core.ingest.sink import Sender
 from aiops_core.ingest.window import Window
 from aiops_core.models import LogEntry, MetricSample
@@ -47,14 +47,7 @@ async def flowing(opening: AbstractAsyncContextManager[Sender]) -> AsyncIterator
         async with opening as sink, asyncio.TaskGroup() as tasks:
             yield Flow(sink, tasks)
     except* AiopsError as failed:
-        problem = _first(failed)
+        problem = first_of(failed)
     else:
         return
     raise problem
-
-
-def _first(group: BaseException) -> BaseException:
-    """What went wrong first, out of the groups that task groups wrap it into."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
