@@ -16,7 +16,7 @@ $(STAMP): requirements.lock $(PROJECTS)
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }; \
 	echo "Setting up $(VENV) with $$python (once; about a minute) ..."; \
 	"$$python" -m venv --clear $(VENV)
-	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . $(addprefix -e ,$(SERVICES))
 	@touch $@
@@ -35,7 +35,7 @@ test: $(STAMP)  ## all tests, with coverage
 
 fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
-		$(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/test_correlation_properties.py) || exit 1; done
+		$(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/correlation_service/test_properties.py) || exit 1; done
 
 check: $(STAMP)  ## lint, format, types, architecture
 	@$(BIN)/ruff check .

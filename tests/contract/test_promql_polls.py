@@ -18,7 +18,7 @@ from anomaly_detection.sources.poller import Poller
 from anomaly_detection.sources.promql import slot
 from tests.conftest import ROOT
 from tests.fleet import wait_until
-from tests.unit.test_detection_keeper import Ship
+from tests.unit.anomaly_detection.test_keeper import Ship
 from tests.victoria import needed, running_victoria
 
 pytestmark = needed

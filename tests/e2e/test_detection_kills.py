@@ -19,7 +19,7 @@ from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.snapshot_store import BUCKET, NAME
 from anomaly_detection.snapshots import Manifest
 from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
-from tests.unit.test_detection_keeper import entries
+from tests.unit.anomaly_detection.test_keeper import entries
 
 pytestmark = pytest.mark.e2e
 SUBJECTS = ["logs.ingested", "metrics.sampled"]

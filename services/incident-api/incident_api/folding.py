@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from aiops_core.errors import Unavailable
+from aiops_core.errors import Premature
 from aiops_core.models import (
     EVIDENCE_KEPT,
     TRACKING_IDS_KEPT,
@@ -69,12 +69,12 @@ PLACE = attrgetter("ts", "anomaly_id")
 def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
     """The incident after *fact*; the same object when the fact had been folded before.
 
-    Raises Unavailable when its creation has not arrived yet.
+    Raises Premature when its creation has not arrived yet.
     """
     if isinstance(fact, Incident) and not isinstance(fact, EnrichedIncident):
         return stored or create(fact)
     if stored is None:
-        raise Unavailable("the incident's creation has not arrived yet")
+        raise Premature("the incident's creation has not arrived yet")
     return FOLDS[type(fact)](stored, fact)
 
 

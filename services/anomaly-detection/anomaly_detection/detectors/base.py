@@ -89,7 +89,7 @@ Finding = Verdict | Ended
 
 
 class Detector(Protocol[Entry_contra]):
-    """What the battery in ``tests/unit/test_detector_battery.py`` checks of each."""
+    """What the battery in ``tests/unit/anomaly_detection/test_detector_battery.py`` checks of each."""
 
     name: str
 

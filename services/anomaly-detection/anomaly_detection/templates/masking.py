@@ -7,7 +7,7 @@ like, not who writes them. They work in two steps, because a ship says the same 
    the same with other digits: addresses and times need not be looked at anew;
 2. ``phrases``: what needs its neighbours (dates, units, lists, names after "user").
 
-A change of a mask changes the ids of the templates it touches: ``tests/unit/test_templates.py`` holds
+A change of a mask changes the ids of the templates it touches: ``tests/unit/anomaly_detection/test_templates.py`` holds
 some of them fast.
 """
 

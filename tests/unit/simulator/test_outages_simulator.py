@@ -15,8 +15,8 @@ from aiops_core.models import (
 from aiops_core.ship import LinkOutage
 from aiops_core.simulator import SHIP, named
 from correlation_service.correlator import Correlator
-from tests.unit.test_correlation import POLICY
-from tests.unit.test_detection_simulator import START, watched
+from tests.unit.anomaly_detection.test_simulator import START, watched
+from tests.unit.correlation_service.test_correlation import POLICY
 
 OUTAGE = LinkOutage(
     id="o1",

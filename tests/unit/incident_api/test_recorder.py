@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from aiops_core.bus import Outgoing
-from aiops_core.errors import Unavailable
+from aiops_core.errors import Premature, Unavailable
 from aiops_core.models import Status
 from aiops_core.probe import Readiness
 from aiops_core.runtime import Runtime, Service
@@ -197,7 +197,7 @@ async def test_a_fact_that_only_tells_is_acknowledged_after_its_event_is_written
     settled = asyncio.create_task(recorder.settled())
     await asyncio.sleep(0)
     store.problem = "away"
-    with pytest.raises(Unavailable):
+    with pytest.raises(Premature):
         await recorder.store_growth()
     assert not settled.done()
     store.problem = None

@@ -14,7 +14,7 @@ from aiops_core.errors import Misconfigured, Unavailable
 from aiops_core.ingest import nmea_live
 from aiops_core.ingest.nmea_live import Listener, TcpClient, running, udp
 from aiops_core.ingest.stamp import Origin
-from tests.unit.test_ingest_nmea import RMC, signed
+from tests.unit.ingest.test_nmea import RMC, signed
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ORIGIN = Origin("s1", "mux", "nmea", "nmea", {"gps-gp": "gps-01"})

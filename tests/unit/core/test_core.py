@@ -24,7 +24,7 @@ from aiops_core.utils import (
     generate_tracking_id,
 )
 from tests.conftest import ROOT
-from tests.unit.test_models import anomaly
+from tests.unit.core.test_models import anomaly
 
 
 class Inner(Section):
@@ -206,3 +206,20 @@ async def test_a_taken_probe_port_is_one_line():
         with pytest.raises(Misconfigured, match=f"127.0.0.1:{port}"):
             async with probe(Readiness("t"), "127.0.0.1", port):
                 pass
+
+
+def test_a_traceback_in_the_log_tells_no_values_of_variables(capsys):
+    StructuredLogger.configure("info")
+    password = "hunter" + "2"
+
+    def fails(secret):
+        raise RuntimeError("it failed")
+
+    try:
+        fails(password)
+    except RuntimeError as exc:
+        StructuredLogger.get_logger(name="x", service="y", version="1").error("oh", exc_info=exc)
+    said = capsys.readouterr().err
+    assert "it failed" in said
+    assert "fails" in said
+    assert password not in said

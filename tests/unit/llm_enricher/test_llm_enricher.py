@@ -18,7 +18,7 @@ from llm_enricher.handler import Insight
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules import CITED_MOST, RuleBook
 
-POLICIES = Path(__file__).parents[2] / "policies"
+POLICIES = Path(__file__).parents[3] / "policies"
 POLICY = LlmPolicy.load(POLICIES)
 BOOK = RuleBook(POLICY)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

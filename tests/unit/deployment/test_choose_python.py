@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/choose-python.sh"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts/choose-python.sh"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from aiops_core.ship import LinkOutage
 from aiops_core.silences import BUCKET, Silence
 from incident_api.silences.shelf import Shelf
 from tests.incident_cases import detected, enriched, suppressed
-from tests.unit.test_incident_api import API, Desk, desk, problem  # noqa: F401
+from tests.unit.incident_api.test_incident_api import API, Desk, desk, problem  # noqa: F401
 
 NOW = datetime.now(UTC)
 ORDER = {

@@ -18,7 +18,7 @@ from aiops_core.ingest.stamp import Origin, service_of, uuid4s
 from aiops_core.models import Level, LogEntry
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-LOGHUB = Path(__file__).parents[3] / "shared" / "data" / "loghub"
+LOGHUB = Path(__file__).parents[4] / "shared" / "data" / "loghub"
 
 
 def written(tmp_path: Path, data: bytes, name: str = "app.log") -> Path:

@@ -27,8 +27,8 @@ from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from correlation_service.silences import Silences
 from tests.conftest import NOON
-from tests.unit.test_correlation import POLICY, RULE, anomaly, own, with_policy
-from tests.unit.test_silences import silence
+from tests.unit.core.test_silences import silence
+from tests.unit.correlation_service.test_correlation import POLICY, RULE, anomaly, own, with_policy
 
 POWER = {
     "id": "no-power",

@@ -21,7 +21,7 @@ from aiops_core.local.fleet_plan import MAX_PAYLOAD
 from aiops_core.services import PORTS
 from incident_api.auth.guard import parse_tokens
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # The table of the design: what each of our services is called as a container, and where it listens.
 OURS = {

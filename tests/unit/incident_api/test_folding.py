@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops_core.errors import Unavailable
+from aiops_core.errors import Premature
 from aiops_core.models import Message, Role, Severity, Status
 from incident_api.folding import StoredIncident, fold
 from incident_api.rows import incident_row, stored_incident
@@ -77,7 +77,7 @@ def test_facts_that_a_kill_reordered_fold_to_the_same(order, repeated):
 
 
 def test_a_fact_before_its_creation_is_tried_again():
-    with pytest.raises(Unavailable):
+    with pytest.raises(Premature):
         fold(None, updated(2, 1))
 
 

@@ -11,7 +11,7 @@ from correlation_service.handler import Correlation
 from incident_api.folding import fold
 from tests.conftest import NOON
 from tests.correlation_cases import cleared, order
-from tests.unit.test_correlation import POLICY, anomaly, own, with_policy
+from tests.unit.correlation_service.test_correlation import POLICY, anomaly, own, with_policy
 
 DAY = timedelta(days=1)
 

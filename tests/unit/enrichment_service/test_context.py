@@ -31,7 +31,7 @@ from enrichment_service.severity import Verdict, judge
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CUTOFF = NOON - timedelta(hours=2)
-POLICY = EnrichPolicy.load(Path(__file__).parents[2] / "policies")
+POLICY = EnrichPolicy.load(Path(__file__).parents[3] / "policies")
 
 
 def anomaly(n: int = 0, *, at: datetime = NOON, detected: datetime = NOON, **fields):
@@ -368,7 +368,7 @@ async def test_what_is_made_without_validation_is_valid_and_whole():
 
 
 def test_thresholds_of_health_in_the_wrong_order_are_refused(tmp_path):
-    text = (Path(__file__).parents[2] / "policies" / "enrich.yaml").read_text()
+    text = (Path(__file__).parents[3] / "policies" / "enrich.yaml").read_text()
     (tmp_path / "enrich.yaml").write_text(text.replace("failing: 20", "failing: 2"))
     with pytest.raises(Misconfigured, match=r"enrich.yaml:\d+: health: .*greater than degraded"):
         EnrichPolicy.load(tmp_path)

@@ -11,7 +11,7 @@ from aiops_core.labels import OWN, labels_of
 from aiops_core.models import AnomalyContext, Device
 from aiops_core.silences import Matcher, Op, Silence, decode, too_broad
 from tests.conftest import NOON
-from tests.unit.test_correlation import anomaly
+from tests.unit.correlation_service.test_correlation import anomaly
 
 values = st.text(max_size=30)
 names = st.sampled_from([*OWN, "tag", "site", "device_type", "label.rack"])
