@@ -11,6 +11,7 @@ from typing import Protocol
 from aiops_core.models import Message
 
 UNSETTLED = 2048  # messages that are out and not settled, at most
+LARGEST = 512 * 1024  # bytes; a larger message is no log line, and its dead letter must still fit
 
 # Headers of a dead letter: why, where it was addressed, STREAM/sequence of the original.
 REASON, SUBJECT, SOURCE = "Aiops-Reason", "Aiops-Subject", "Aiops-Source"

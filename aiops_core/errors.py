@@ -15,7 +15,11 @@ class Reject(AiopsError):
 
 
 class Unavailable(AiopsError):
-    """Something this message needs is away for now; try again later."""
+    """Something this message needs is away; try again until it is back."""
+
+
+class Premature(AiopsError):
+    """What this message builds on has not arrived yet; try again, for a while."""
 
 
 class Misconfigured(AiopsError):

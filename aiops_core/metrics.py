@@ -50,6 +50,16 @@ CONSUMER_LAG = Gauge(
     "aiops_consumer_lag", "Messages that wait or are unsettled for the service.", ["service"]
 )
 DEAD_LETTERS = Counter("aiops_dead_letters_total", "Messages buried, with a reason.", ["service"])
+UNREADABLE = Counter(
+    "aiops_unreadable_total",
+    "Stored entries (of a stream, bucket, table or snapshot) that could not be read back and were skipped.",
+    ["where"],
+)
+DISCARDED = Counter(
+    "aiops_discarded_total",
+    "Messages that a stream discarded before the consumer had read them.",
+    ["stream", "consumer"],
+)
 DEPENDENCY_UP = Gauge(
     "aiops_dependency_up", "1 while the dependency answers, else 0.", ["dependency"]
 )

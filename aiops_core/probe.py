@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from aiops_core import metrics
 from aiops_core.errors import Misconfigured
+from aiops_core.unreadable import SKIPPED
 
 REQUEST_TIMEOUT = 5.0  # seconds a client may take to send its request
 
@@ -63,6 +64,10 @@ class Readiness:
             "dependencies": {
                 name: f"down: {d.problem}" if d.problem else "up"
                 for name, d in self.dependencies.items()
+            },
+            "unreadable": {
+                where: f"{skipped.count} skipped, the newest is {skipped.newest}"
+                for where, skipped in SKIPPED.items()
             },
         }
 

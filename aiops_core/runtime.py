@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 import aiops_core
 from aiops_core import metrics
-from aiops_core.bus import UNSETTLED, Bus, Delivery, Inbox, Outgoing, Stored
+from aiops_core.bus import LARGEST, UNSETTLED, Bus, Delivery, Inbox, Outgoing, Stored
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
@@ -38,7 +38,6 @@ Tick = Callable[[datetime], Sequence[Outgoing]]
 Background = Callable[[], Awaitable[None]]
 
 BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds before the 2nd, 3rd, ... delivery; then dead letter
-LARGEST = 512 * 1024  # bytes; a larger message is no log line, and its dead letter must still fit
 COMMIT_RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between tries while the store is away
 LAG_EVERY = 5.0  # seconds
 BREATHE = 4  # messages handled without letting others of the process have a turn

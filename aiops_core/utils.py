@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import structlog
 from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict
 
 from aiops_core.fingerprints import (
@@ -37,6 +39,9 @@ LEVELS = {
     "error": logging.ERROR,
 }
 
+
+# Without the values of local variables: among them are users' names and passwords, out of log lines.
+_TRACEBACKS = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 IN_HAND: ContextVar[Message | None] = ContextVar("message in hand", default=None)
 
@@ -67,7 +72,7 @@ class StructuredLogger:
                 _of_this_process,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.dict_tracebacks,
+                _TRACEBACKS,
                 structlog.processors.JSONRenderer(),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

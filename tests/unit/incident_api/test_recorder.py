@@ -179,7 +179,7 @@ async def test_every_fact_is_an_event_of_its_incident_once():
 async def test_the_event_of_a_fact_is_written_also_when_its_incident_never_came():
     store = MemoryStore()
     recorder = await recorder_on(store)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Premature):
         await handle(recorder, updated(2, 1))
     await recorder.flush()
     assert [row.kind for row in store.events.values()] == ["updated"]
@@ -197,7 +197,7 @@ async def test_a_fact_that_only_tells_is_acknowledged_after_its_event_is_written
     settled = asyncio.create_task(recorder.settled())
     await asyncio.sleep(0)
     store.problem = "away"
-    with pytest.raises(Premature):
+    with pytest.raises(Unavailable):
         await recorder.store_growth()
     assert not settled.done()
     store.problem = None
