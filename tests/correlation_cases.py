@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from aiops_core.bus import Outgoing
+from aiops_core.bus import Bus, Outgoing
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
@@ -23,7 +23,7 @@ from aiops_core.models import (
     Message,
 )
 from correlation_service.correlator import Correlator
-from correlation_service.handler import merge
+from correlation_service.handler import Correlation, merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON, ROOT
 
@@ -183,6 +183,13 @@ class Book:
     @property
     def open(self) -> set[str]:
         return set(self.place.values()) - set(self.over)
+
+
+async def reborn(bus: Bus, policy: CorrelatePolicy = POLICY) -> Correlator:
+    """The correlator of a process that starts on *bus*."""
+    correlation = Correlation(policy, bus)
+    await correlation.recover(bus)
+    return correlation.correlator
 
 
 def told(

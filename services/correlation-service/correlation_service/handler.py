@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from aiops_core import metrics
 from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
-from aiops_core.inventory import Inventory
 from aiops_core.models import (
-    BY_SUBJECT,
     AnomalyCleared,
     AnomalySuppressed,
     EnrichedAnomaly,
@@ -23,9 +20,12 @@ from aiops_core.models import (
     Message,
     Status,
 )
-from aiops_core.watched import Watched
+from aiops_core.runtime import Background
+from aiops_core.unreadable import read_stored
+from aiops_core.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.facts import JOINED, SCALARS, SERVICE
+from correlation_service.policy import CorrelatePolicy
 
 FACTS = (
     Incident,
@@ -39,39 +39,52 @@ LOAD_WITHIN = 5.0  # seconds, for one bucket
 
 
 class Correlation:
-    """*followed* is what people declare, which must be known before the first anomaly; *inventory* as well,
-    if there is one."""
+    """The correlator that is in force, and what it is built from.
 
-    def __init__(
-        self,
-        correlator: Correlator,
-        followed: Sequence[Watched[Any]] = (),
-        inventory: Watched[Inventory] | None = None,
-    ) -> None:
-        self._correlator, self._followed, self._inventory = correlator, followed, inventory
+    ``recover`` builds another one of all that is published, and puts it in force when it is complete. So
+    it can be interrupted and repeated, and what was half changed when something failed is gone.
+    """
+
+    def __init__(self, policy: CorrelatePolicy, bus: Bus) -> None:
+        self._policy = policy
+        self._silences = watched_silences(bus, lambda _: self._declare(self.correlator))
+        self._ship = watched_ship(bus, lambda _: self._declare(self.correlator))
+        self._inventory = watched_inventory(bus, lambda _: self._declare(self.correlator))
+        self.correlator = Correlator(policy)
+
+    @property
+    def background(self) -> Sequence[Background]:
+        """Loops that follow what people declare."""
+        return [one.keep for one in (self._inventory, self._silences, self._ship)]
+
+    def _declare(self, correlator: Correlator) -> None:
+        """Let *correlator* know what people have declared."""
+        correlator.use(self._inventory.value)
+        correlator.suppression.silences.replace(self._silences.value)
+        correlator.suppression.outages.replace(self._ship.value.outages)
 
     async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        facts = self._correlator.handle(anomaly)
+        facts = self.correlator.handle(anomaly)
         for fact in facts:
             if isinstance(fact, AnomalySuppressed):
                 metrics.SUPPRESSED.labels(_label(fact)).inc()
         return facts
 
     async def recovered(self, cleared: AnomalyCleared) -> Sequence[Message]:
-        return self._correlator.recover(cleared)
+        return self.correlator.recover(cleared)
 
     async def transition(self, change: IncidentTransitioned) -> Sequence[Message]:
         if change.kind == "merge":
-            return self._correlator.merge(change)
+            return self.correlator.merge(change)
         if change.to_status == Status.RESOLVED:
-            self._correlator.end(change.incident_id)
+            self.correlator.end(change.incident_id)
         return []
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
-        cleared = list(self._correlator.expire(now))
-        metrics.STATE_SIZE.labels(SERVICE, "open_incidents").set(len(self._correlator.windows))
-        metrics.STATE_SIZE.labels(SERVICE, "known_anomalies").set(len(self._correlator.seen))
-        hides = self._correlator.suppression
+        cleared = list(self.correlator.expire(now))
+        metrics.STATE_SIZE.labels(SERVICE, "open_incidents").set(len(self.correlator.windows))
+        metrics.STATE_SIZE.labels(SERVICE, "known_anomalies").set(len(self.correlator.seen))
+        hides = self.correlator.suppression
         metrics.STATE_SIZE.labels(SERVICE, "silences").set(len(hides.silences))
         metrics.STATE_SIZE.labels(SERVICE, "outages").set(len(hides.outages))
         metrics.STATE_SIZE.labels(SERVICE, "inhibition_sources").set(len(hides.inhibitions))
@@ -80,19 +93,27 @@ class Correlation:
     async def recover(self, bus: Bus) -> None:
         """Learn what people have declared, and fold the facts of the longest time that can still matter
         before the newest of them."""
-        if self._inventory:
-            await self._inventory.load(LOAD_WITHIN)
-        for one in self._followed:
-            await one.load(LOAD_WITHIN)
-            if not one.known:
+        await self._inventory.load(LOAD_WITHIN)
+        for declared in (self._silences, self._ship):
+            await declared.load(LOAD_WITHIN)
+            if not declared.known:
                 raise Unavailable("nats: silences and outages cannot be read")
+        correlator = Correlator(self._policy)
+        self._declare(correlator)
+        async for fact in self._published(bus):
+            correlator.restore(fact)
+        self._declare(correlator)  # what changed meanwhile
+        self.correlator = correlator
+
+    async def _published(self, bus: Bus) -> AsyncIterator[Message]:
         subjects = [kind.subject for kind in FACTS]
         newest = [stored.at for s in subjects if (stored := await bus.newest(s))]
         if not newest:
             return
-        since = max(newest) - self._correlator.policy.longest_memory
+        since = max(newest) - self._policy.longest_memory
         async for stored in bus.history(subjects, since=since):
-            self._correlator.restore(BY_SUBJECT[stored.subject].model_validate_json(stored.data))
+            if fact := read_stored(stored, "correlation.facts"):
+                yield fact
 
 
 def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:

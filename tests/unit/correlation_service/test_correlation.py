@@ -21,10 +21,10 @@ from aiops_core.runtime import LARGEST
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.facts import RECOUNTED
-from correlation_service.handler import Correlation, merge
+from correlation_service.handler import merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON
-from tests.correlation_cases import POLICY, SHIP, anomaly, cleared, told
+from tests.correlation_cases import POLICY, SHIP, anomaly, cleared, reborn, told
 from tests.incident_cases import evidence
 
 
@@ -342,12 +342,11 @@ async def test_after_a_kill_the_published_facts_are_the_state(correlator):
     first = [anomaly(n, f"srv-{n % 3}") for n in range(9)]
     for n, a in enumerate(first):
         await bus.publish([Outgoing(own(correlator, a), f"e{n}")])
-    reborn = Correlator(POLICY)
-    await Correlation(reborn).recover(bus)
-    assert [own(reborn, a) for a in first] == [None] * 9
+    again = await reborn(bus)
+    assert [own(again, a) for a in first] == [None] * 9
     following = anomaly(20, "srv-1")
     expected = own(correlator, following)
-    assert own(reborn, following) == expected
+    assert own(again, following) == expected
 
 
 async def test_what_was_closed_before_the_kill_stays_closed(correlator):
@@ -373,14 +372,13 @@ async def test_what_was_closed_before_the_kill_stays_closed(correlator):
     )
     for n, fact in enumerate([*opened, resolved, cleared]):
         await bus.publish([Outgoing(fact, f"e{n}")])
-    reborn = Correlator(POLICY)
-    await Correlation(reborn).recover(bus)
-    assert len(reborn.windows) == 0
-    assert isinstance(own(reborn, anomaly(5, "srv-0")), Incident)
+    again = await reborn(bus)
+    assert len(again.windows) == 0
+    assert isinstance(own(again, anomaly(5, "srv-0")), Incident)
 
 
 async def test_an_empty_broker_is_no_obstacle():
-    await Correlation(Correlator(POLICY)).recover(MemoryBus())
+    assert len((await reborn(MemoryBus())).windows) == 0
 
 
 # --- one problem or two

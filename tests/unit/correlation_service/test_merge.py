@@ -7,10 +7,9 @@ import pytest
 from aiops_core.models import Incident, IncidentCleared, IncidentUpdated
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
-from correlation_service.handler import Correlation
 from incident_api.folding import fold
 from tests.conftest import NOON
-from tests.correlation_cases import cleared, order
+from tests.correlation_cases import cleared, order, reborn
 from tests.unit.correlation_service.test_correlation import POLICY, anomaly, own, with_policy
 
 DAY = timedelta(days=1)
@@ -76,13 +75,12 @@ def test_of_too_many_members_only_what_comes_later_joins_the_other():
     assert own(correlator, anomaly(5, "srv-0")).incident_id == home
 
 
-async def killed(make, *facts):
+async def killed(policy, *facts):
     """A correlator that knows what was published before the kill."""
-    reborn, bus = make(), MemoryBus()
+    bus = MemoryBus()
     for fact in facts:
         bus.put(fact.subject, fact.model_dump_json().encode())
-    await Correlation(reborn).recover(bus)
-    return reborn
+    return await reborn(bus, policy)
 
 
 @pytest.mark.parametrize("make", [lambda: Correlator(POLICY), crowded])
@@ -91,9 +89,9 @@ async def test_after_a_kill_the_other_still_goes_on(make):
     gone, home, facts = two(correlator)
     change = order(gone, home)
     told = correlator.merge(change)
-    reborn = await killed(make, *facts, change, *told)
-    assert reborn.merge(change) == []  # delivered again
-    for place in (correlator, reborn):
+    again = await killed(correlator.policy, *facts, change, *told)
+    assert again.merge(change) == []  # delivered again
+    for place in (correlator, again):
         assert own(place, anomaly(5, "srv-0")).incident_id == home
         assert [episode.id for episode in place.windows] == [home]
 
@@ -101,8 +99,8 @@ async def test_after_a_kill_the_other_still_goes_on(make):
 async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(correlator):
     gone, home, facts = two(correlator)
     change = order(gone, home)
-    reborn = await killed(lambda: Correlator(POLICY), *facts, change)
-    assert await Correlation(reborn).transition(change) == correlator.merge(change)
+    again = await killed(POLICY, *facts, change)
+    assert again.merge(change) == correlator.merge(change)
 
 
 async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen(correlator):
@@ -111,8 +109,8 @@ async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen
         assert correlator.recover(recovery) == []
     gone, home, facts = two(correlator)
     change = order(gone, home)
-    reborn = await killed(lambda: Correlator(POLICY), *recoveries, *facts, change)
-    assert reborn.merge(change) == correlator.merge(change) != []
+    again = await killed(POLICY, *recoveries, *facts, change)
+    assert again.merge(change) == correlator.merge(change) != []
 
 
 def parting(correlator):
@@ -130,10 +128,10 @@ def parting(correlator):
 
 async def test_after_a_kill_two_problems_that_a_merge_brought_together_are_still_two(correlator):
     facts = parting(correlator)
-    reborn = await killed(lambda: Correlator(POLICY), *facts)
+    again = await killed(POLICY, *facts)
     later = anomaly(3, "srv-1", "link_down", at=202)
-    assert reborn.handle(later) == correlator.handle(later) != []
+    assert again.handle(later) == correlator.handle(later) != []
     ends = [
-        sorted(c.expire(NOON + DAY), key=lambda end: end.incident_id) for c in (correlator, reborn)
+        sorted(c.expire(NOON + DAY), key=lambda end: end.incident_id) for c in (correlator, again)
     ]
     assert ends[0] == ends[1] and len(ends[0]) == 2

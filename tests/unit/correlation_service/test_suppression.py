@@ -22,11 +22,11 @@ from aiops_core.models import (
 )
 from aiops_core.ship import LinkOutage
 from aiops_core.testing import MemoryBus
-from aiops_core.watched import watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from correlation_service.silences import Silences
 from tests.conftest import NOON
+from tests.correlation_cases import reborn
 from tests.unit.core.test_silences import silence
 from tests.unit.correlation_service.test_correlation import POLICY, RULE, anomaly, own, with_policy
 
@@ -114,13 +114,10 @@ def test_nothing_hides_what_must_never_be_hidden(changes):
 
 
 async def test_the_silences_of_the_bucket_are_known_before_the_first_anomaly():
-    bus, correlator = MemoryBus(), Correlator(POLICY)
-    one = silence()
+    bus, one = MemoryBus(), silence()
     await bus.bucket("silences").put(one.id, one.model_dump_json().encode())
     await bus.bucket("silences").put("junk", b"?")
-    followed = watched_silences(bus, correlator.suppression.silences.replace)
-    await Correlation(correlator, [followed]).recover(bus)
-    assert hides(own(correlator, anomaly(1, "sw-1")))
+    assert hides(own(await reborn(bus), anomaly(1, "sw-1")))
 
 
 orders = st.lists(
@@ -315,7 +312,9 @@ def resolved(incident_id):
 async def test_an_incident_that_is_over_explains_nothing():
     correlator = inhibiting()
     cause = own(correlator, anomaly(1, kind="power_event"))
-    await Correlation(correlator).transition(resolved(cause.id))
+    correlation = Correlation(POLICY, MemoryBus())
+    correlation.correlator = correlator
+    await correlation.transition(resolved(cause.id))
     assert len(correlator.suppression.inhibitions) == 0
     assert isinstance(own(correlator, anomaly(2, kind="device_unreachable")), Incident)
 
@@ -358,9 +357,8 @@ async def test_after_a_kill_the_facts_say_what_is_inhibited():
     gone = [recovery(10, host="srv-2"), resolved(facts[2].id)]
     for n, fact in enumerate([*gone, *facts]):  # in an order that their services' races may give
         await bus.publish([Outgoing(fact, f"e{n}")])
-    reborn = inhibiting()
-    await Correlation(reborn).recover(bus)
-    after = [own(reborn, anomaly(11 + n, f"srv-{n}", "device_unreachable")) for n in (1, 2, 3)]
+    again = await reborn(bus, inhibiting().policy)
+    after = [own(again, anomaly(11 + n, f"srv-{n}", "device_unreachable")) for n in (1, 2, 3)]
     assert [hides(fact) for fact in after] == [True, False, False]
 
 
