@@ -6,7 +6,7 @@ What is due is kept in a heap, so that ten thousand open incidents cost a tick n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from correlation_service.windowing import Windows
 
 SENDER_LOST = "sender_lost"
 CLOCK = "%H:%M:%S UTC"
+LAST = datetime.max.replace(tzinfo=UTC)
+SPOTS_OPEN = 20_000  # problems of one device and type; they take some 8 KB each
+QUIETEST = "this was the longest without a new anomaly"
 
 
 class End(NamedTuple):
@@ -31,14 +34,20 @@ class Closing:
     def __init__(self, policy: CorrelatePolicy, windows: Windows) -> None:
         self._policy, self._windows = policy, windows
         self._due: list[tuple[datetime, str]] = []
+        self._looked_at: dict[str, datetime] = {}  # when each is looked at next
 
     def watch(self, episode: Episode) -> None:
         """Look at *episode* when it may be over; again when that became earlier."""
-        heappush(self._due, (self._over_at(episode), episode.id))
+        over_at = self._over_at(episode)
+        if over_at < self._looked_at.get(episode.id, LAST):
+            self._looked_at[episode.id] = over_at
+            heappush(self._due, (over_at, episode.id))
 
     def over(self, now: datetime) -> Iterator[End]:
         while self._due and self._due[0][0] < now:
-            _, incident_id = heappop(self._due)
+            at, incident_id = heappop(self._due)
+            if self._looked_at.get(incident_id) == at:
+                del self._looked_at[incident_id]
             episode = self._windows.get(incident_id)
             if episode is None:
                 continue
@@ -46,10 +55,24 @@ class Closing:
                 yield self._end(episode)
             else:
                 self.watch(episode)
+        yield from self._too_many()
+
+    def _too_many(self) -> Iterator[End]:
+        """Those that are quiet for longest, when more is open than fits in memory."""
+        if self._windows.spots <= SPOTS_OPEN:
+            return
+        for episode in sorted(self._windows, key=lambda one: one.last_arrival):
+            yield End(episode, "expired", f"more than {SPOTS_OPEN} problems are open; {QUIETEST}")
+            if self._windows.spots <= SPOTS_OPEN:
+                return
 
     def _over_at(self, episode: Episode) -> datetime:
-        """The quiet after the last anomaly, or the calm after a recovery; and old lines must settle."""
-        over = max(spot.last + spot.window for spot in episode.spots) + self._policy.lateness
+        """The quiet after the last anomaly, or the calm after a recovery; and old lines must settle.
+
+        An anomaly of the future was seen when it arrived: it does not stay open until then.
+        """
+        over = max(min(spot.last, spot.arrival) + spot.window for spot in episode.spots)
+        over += self._policy.lateness
         if recovered := episode.recovered_at:
             over = min(over, recovered + self._calm(episode))
         return max(over, episode.last_arrival + self._policy.settle)

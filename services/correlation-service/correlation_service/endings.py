@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from correlation_service.windowing import Windows
 
 DeviceOf = Callable[[AnomalyCleared], str]
 Ended = dict[Episode, list[str]]  # types of anomaly
+UNTOLD_KEPT = 10_000  # recoveries that wait for the fact that tells of them; most ended nothing
 
 
 class Endings:
@@ -28,7 +30,7 @@ class Endings:
     ) -> None:
         self._windows, self._recoveries = windows, recoveries
         self._device_of, self._flapping = device_of, flapping
-        self._untold: dict[str, AnomalyCleared] = {}
+        self._untold: OrderedDict[str, AnomalyCleared] = OrderedDict()
         self._to_tell: dict[str, set[Spot]] = {}
 
     def end(self, cleared: AnomalyCleared) -> Ended:
@@ -45,6 +47,8 @@ class Endings:
 
     def restore(self, cleared: AnomalyCleared) -> None:
         self._untold[cleared.tracking_id] = cleared
+        if len(self._untold) > UNTOLD_KEPT:
+            self._restored(self._untold.popitem(last=False)[1])
 
     def told_by(self, fact: IncidentUpdated) -> Ended:
         """What the recovery ended of which *fact* tells, if it tells of one."""
@@ -54,9 +58,12 @@ class Endings:
     def restored(self) -> None:
         """All facts are folded."""
         for cleared in self._untold.values():
-            for kind in kinds_of(cleared, self._device_of(cleared)):
-                self._recoveries.remember(kind, cleared)
-                for spot in self._windows.of_kind(kind):
-                    if self._recoveries.ended(spot, cleared):
-                        self._to_tell.setdefault(cleared.tracking_id, set()).add(spot)
+            self._restored(cleared)
         self._untold.clear()
+
+    def _restored(self, cleared: AnomalyCleared) -> None:
+        for kind in kinds_of(cleared, self._device_of(cleared)):
+            self._recoveries.remember(kind, cleared)
+            for spot in self._windows.of_kind(kind):
+                if self._recoveries.ended(spot, cleared):
+                    self._to_tell.setdefault(cleared.tracking_id, set()).add(spot)

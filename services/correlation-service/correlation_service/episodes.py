@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from heapq import nsmallest
+from itertools import islice
 
 from aiops_core.models import Evidence, Severity
 from correlation_service.spots import RANKED, Spot
+
+# Whoever can send a line can invent hosts and peers, so what a fact says of an incident is bounded.
+KEYS_TOLD = 50
+NAMES_TOLD = 500  # devices, and services
 
 
 @dataclass(slots=True, eq=False)
@@ -52,18 +58,18 @@ class Episode:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Affected ones, in the order in which they were."""
-        return tuple(dict.fromkeys(spot.kind.device for spot in self._in_order()))
+        """The first affected ones, in the order in which they were."""
+        return _first(spot.kind.device for spot in self._in_order())
 
     @property
     def services(self) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(part.service for spot in self._in_order() for part in spot.parts)
-        )
+        return _first(part.service for spot in self._in_order() for part in spot.parts)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(key for spot in self._in_order() for key in spot.keys))
+        """Those of the earliest spots."""
+        first = nsmallest(KEYS_TOLD, self.spots, key=lambda spot: spot.place)
+        return tuple(dict.fromkeys(key for spot in first for key in spot.keys))[:KEYS_TOLD]
 
     @property
     def swings(self) -> tuple[datetime, ...]:
@@ -117,6 +123,10 @@ class Episode:
                 firsts[spot.kind.device] = spot
         in_order = sorted(firsts.values(), key=lambda spot: (spot.doubtful, spot.place))
         return {spot.kind.device: spot.head for spot in in_order}
+
+
+def _first(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(names), NAMES_TOLD))
 
 
 def recovered_of(spots: Iterable[Spot]) -> datetime | None:

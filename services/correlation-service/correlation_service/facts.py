@@ -22,6 +22,7 @@ from correlation_service.topology import root_cause
 from correlation_service.wording import description, title
 
 JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
+DEPARTED = 2000  # ids of members that one fact says are gone
 RECOUNTED = 50  # anomalies of an incident from which on its count is told only now and then
 # What a fact says of its incident; None: as before.
 SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
@@ -126,15 +127,18 @@ class Teller:
 
     def moved_out(
         self, episode: Episode, cause: Message, members: Sequence[Evidence], into: str
-    ) -> IncidentUpdated:
-        return self.updated(
-            episode,
-            cause,
-            reason=f"{len(members)} anomalies belong to incident {into} and have moved there",
-            departed=tuple(member.anomaly_id for member in members),
-            affected_devices=episode.devices,
-            affected_services=episode.services,
-        )
+    ) -> Iterator[IncidentUpdated]:
+        reason = f"{len(members)} anomalies belong to incident {into} and have moved there"
+        for start in range(0, len(members), DEPARTED):
+            chunk = members[start : start + DEPARTED]
+            yield self.updated(
+                episode,
+                cause,
+                reason=reason,
+                departed=tuple(member.anomaly_id for member in chunk),
+                affected_devices=episode.devices,
+                affected_services=episode.services,
+            )
 
     def merged(self, episode: Episode, into: str, cause: Message) -> IncidentCleared:
         note = f"its anomalies belong to incident {into}"

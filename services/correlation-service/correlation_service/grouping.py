@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -15,6 +16,9 @@ from correlation_service.recovery import Recoveries, part_of
 from correlation_service.silent import ChildrenOf, silent_parent, still_blamed
 from correlation_service.spots import Kind, Spot
 from correlation_service.windowing import Windows
+
+SPOTS_TOGETHER = 1000  # of one incident: what is told of it takes a millisecond of each fact then
+SHIPS_KEPT = 1000  # whose newest event time is remembered; a shore hub has some hundred
 
 
 class Change(Enum):
@@ -35,7 +39,7 @@ class Grouper:
         self._policy, self._windows, self._recoveries = policy, windows, recoveries
         self.linker = Linker(policy, windows)
         self.children_of: ChildrenOf = _unknown
-        self._newest: dict[str, datetime] = {}
+        self._newest: OrderedDict[str, datetime] = OrderedDict()
 
     def place(self, member: Evidence, ship: str, arrival: datetime) -> Placement:
         """Put *member* where it belongs and move what follows from that."""
@@ -91,8 +95,14 @@ class Grouper:
         spot.episode.count += 1
         spot.episode.widen(member.ts, member.ts)
         self._recoveries.apply(spot, part, course)
-        newest = self._newest.get(spot.kind.ship, member.ts)
-        self._newest[spot.kind.ship] = max(newest, member.ts)
+        self._see(spot.kind.ship, min(member.ts, arrival))
+
+    def _see(self, ship: str, at: datetime) -> None:
+        """Know how far the time of *ship* has come. A clock that is ahead does not make all others late."""
+        self._newest[ship] = max(at, self._newest.get(ship, at))
+        self._newest.move_to_end(ship)
+        if len(self._newest) > SHIPS_KEPT:
+            self._newest.popitem(last=False)
 
     def _place_new(self, member: Evidence, kind: Kind, arrival: datetime) -> Placement:
         episode = Episode(derived_id("incident", member.anomaly_id), kind.ship)
@@ -178,6 +188,8 @@ class Grouper:
             return
         if self._length(home, branch) > self._policy.max_length:
             return
+        if len(home.spots) + len(branch) > SPOTS_TOGETHER:
+            return  # what comes later is told as another incident
         for spot in branch:
             placement.note(spot, reason)
             self._windows.move(spot, home)

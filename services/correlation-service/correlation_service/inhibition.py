@@ -28,6 +28,7 @@ from aiops_core.models import (
 from aiops_core.suppress_policy import Inhibition
 from correlation_service.matching import Matching
 
+SOURCES_KEPT = 10_000  # of all open incidents; what comes beyond hides nothing
 CLEARED_KEPT = 10_000  # signs of recovery that are remembered, newest
 OVER_KEPT = 10_000  # likewise of incidents that are over
 
@@ -126,16 +127,18 @@ class Inhibitions:
             for rule, source, _ in self._rules:
                 key = _key(rule, ship, member) if source.fits(member) else None
                 if key:
-                    self._of_incident[incident_id].add(key)
-                    self._see(self._sources[key], incident_id, member)
+                    self._see(key, incident_id, member)
 
-    def _see(
-        self, known: dict[tuple[str, Name], Source], incident_id: str, member: Evidence
-    ) -> None:
+    def _see(self, key: Key, incident_id: str, member: Evidence) -> None:
         name = _name(member)
-        window = self._window_of(member.anomaly_type)
-        new = Source(name, incident_id, member.ts, member.ts, window)
-        source = known.setdefault((incident_id, name), new)
+        source = self._sources.get(key, {}).get((incident_id, name))
+        if source is None:
+            if len(self) >= SOURCES_KEPT:
+                return
+            window = self._window_of(member.anomaly_type)
+            source = Source(name, incident_id, member.ts, member.ts, window)
+            self._sources[key][incident_id, name] = source
+            self._of_incident[incident_id].add(key)
         source.first, source.last = min(source.first, member.ts), max(source.last, member.ts)
 
     def _leave(self, origins: Sequence[str], members: Sequence[Evidence]) -> None:

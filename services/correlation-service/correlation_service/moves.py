@@ -34,7 +34,7 @@ def tell_moves(
         if origin.spots:
             members = [m for move in left if move.origin is origin for m in move.members]
             members.sort(key=_when)
-            yield teller.moved_out(origin, cause, members, into[origin].id)
+            yield from teller.moved_out(origin, cause, members, into[origin].id)
         else:
             windows.close(origin)
             yield teller.merged(origin, into[origin].id, cause)

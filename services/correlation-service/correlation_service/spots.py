@@ -18,7 +18,11 @@ from correlation_service.policy import Grouping
 if TYPE_CHECKING:
     from correlation_service.episodes import Episode
 
-PARTS_KEPT = 64  # attackers invent peers: what exceeds this is told apart by service alone
+# Attackers invent peers and hosts. Parts beyond these are told apart by service alone, fingerprints beyond
+# are members each time they come, and by further keys nothing is found.
+PARTS_KEPT = 64
+FINGERPRINTS_KEPT = 1000
+KEYS_KEPT = 64
 RANKED = tuple(Severity)
 
 
@@ -153,7 +157,8 @@ class Spot:
         self.upstream = self.upstream or member.upstream
         self.count += 1
         repeated = member.duplicate_of or member.anomaly_id  # a restored one may come before it
-        self.fingerprints.setdefault(member.fingerprint, repeated)
+        if len(self.fingerprints) < FINGERPRINTS_KEPT:
+            self.fingerprints.setdefault(member.fingerprint, repeated)
         return self._worsen(part, member)
 
     def _worsen(self, part: Part, member: Evidence) -> Course:
@@ -198,6 +203,8 @@ class Spot:
     def show(self, fingerprint: str, anomaly_id: str) -> None:
         """Of two members with one fingerprint the lesser is the one that others repeat, whoever of them
         came first."""
+        if fingerprint not in self.fingerprints and len(self.fingerprints) >= FINGERPRINTS_KEPT:
+            return
         known = self.fingerprints.get(fingerprint, anomaly_id)
         self.fingerprints[fingerprint] = min(known, anomaly_id)
 

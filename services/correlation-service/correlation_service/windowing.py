@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from aiops_core.models import EnrichedAnomaly, Evidence
 from correlation_service.episodes import Episode
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.spots import Kind, Spot
+from correlation_service.spots import KEYS_KEPT, Kind, Spot
 
 Device = tuple[str, str]  # ship, device
 STRAYS_COMPARED = 64
@@ -57,6 +57,7 @@ class Windows:
         self._below = Index()
         self._strays = Index()
         self._blamed: dict[Device, Episode] = {}
+        self.spots = 0  # how many are open
 
     def __len__(self) -> int:
         return len(self._episodes)
@@ -126,6 +127,7 @@ class Windows:
         if not spot.believed:
             self._strays.add(ship, spot)
         spot.episode.take(spot)
+        self.spots += 1
 
     def believe(self, spot: Spot) -> None:
         """There is enough evidence of *spot* now."""
@@ -133,7 +135,8 @@ class Windows:
 
     def add_keys(self, spot: Spot, keys: Iterable[str]) -> bool:
         """Whether one of *keys* is new to *spot*, which is found under them from now on."""
-        new = [key for key in keys if key not in spot.keys]
+        room = KEYS_KEPT - len(spot.keys)
+        new = [key for key in keys if key not in spot.keys][: max(room, 0)]
         for key in new:
             spot.keys[key] = None
             self._keyed.add(key, spot)
@@ -153,6 +156,7 @@ class Windows:
             self._below.remove((ship, upper), spot)
         self._strays.remove(ship, spot)
         spot.episode.give(spot)
+        self.spots -= 1
 
     def close(self, episode: Episode) -> None:
         """Nothing joins *episode* any more."""
