@@ -139,12 +139,12 @@ def explained(source: str = "rules", n: float = 1, incident: str = "i1") -> Enri
     )
 
 
-def suppressed(n: int = 0, by: str = "dock-noise") -> AnomalySuppressed:
+def suppressed(n: int = 0, by: str = "dock-noise", **fields) -> AnomalySuppressed:
     return AnomalySuppressed(
         tracking_id=f"t{n}",
         ship_id="ship-1",
         ts=at(n),
-        stages=stages(n),
+        stages=fields.get("stages", stages(n)),
         anomaly_id=derived_id(f"t{n}", "pattern", "link_down"),
         by=by,
         reason="the ship is in dock",

@@ -77,7 +77,7 @@ def balance(numbers: Mapping[str, int], since: str, settle: float) -> Table:
 def lost(books: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The anomalies that ended nowhere, with the way that they are known to have gone."""
     found: Sequence[Mapping[str, Any]] = books["unaccounted"]
-    if not found:
+    if not books["balance"]["unaccounted"]:
         yield Text("nothing is unaccounted for")
         return
     columns = ("seen", "device", "service", "type", "passed", "trace with `aiops trace`")
@@ -87,8 +87,11 @@ def lost(books: Mapping[str, Any]) -> Iterator[RenderableType]:
         seen = f"{age(one['seen_at'])} ago"
         table.add_row(seen, *map(Text, where), " > ".join(_way(one)), Text(one["tracking_id"]))
     yield table
-    if (more := books["balance"]["unaccounted"] - len(found)) > 0:
+    unread = books["balance"]["unread"]
+    if (more := books["balance"]["unaccounted"] - unread - len(found)) > 0:
         yield Text(f"and {more:,} more")
+    if unread:
+        yield Text(f"and {unread:,} that a stream discarded before anybody had read them")
 
 
 def _way(one: Mapping[str, Any]) -> list[str]:
@@ -114,6 +117,9 @@ def _dead(found: Sequence[Mapping[str, Any]]) -> Table:
 
 def _verdict(numbers: Mapping[str, int]) -> Text:
     if numbers["unaccounted"] or numbers["doubled"]:
-        said = f"{numbers['unaccounted']:,} unaccounted for, {numbers['doubled']:,} counted twice"
+        unread = numbers["unread"]
+        of_them = f" ({unread:,} of them published and never read)" if unread else ""
+        lost_ = f"{numbers['unaccounted']:,} unaccounted for{of_them}"
+        said = f"{lost_}, {numbers['doubled']:,} counted twice"
         return Text(f"The ledger does not balance: {said}.", style="red")
     return Text("The ledger balances: every anomaly ended in exactly one place.", style="green")

@@ -17,6 +17,7 @@ from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Evidence, Message, Role
 from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import utc_now
+from aiops_core.tally import MINUTE, minute_of
 from aiops_core.testing import MemoryBus, MemoryDelivery, MemoryInbox
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger.endings import Totals
@@ -234,3 +235,21 @@ async def told(kept: Kept, recorder: Recorder, fact: Message, sequence: int) -> 
     stored = Stored(fact.subject, b"", utc_now(), sequence)
     recorder.sees(MemoryDelivery(MemoryInbox(MemoryBus(), (), "incident-api"), stored))
     await receive(recorder, kept.incidents, fact)
+
+
+async def test_what_is_known_of_is_counted_by_the_minute_in_which_it_was_detected(kept):
+    now = utc_now()
+    minute = minute_of(now)
+    passed = {"stages": {"ingest": now, "detect": now}}
+    older = {"stages": {"detect": now - timedelta(minutes=1)}}
+    await kept.after(
+        detected(1, **passed),
+        detected(2, **older),
+        enriched(1, **passed),
+        created(evidence=(evidence(1, **passed), evidence(3, **passed))),
+        suppressed(4, **passed),
+    )
+    known = await kept.ledger.detected(minute - timedelta(minutes=1), minute + MINUTE)
+    assert known == {minute: 3, minute - MINUTE: 1}
+    assert await kept.ledger.detected(minute, minute + MINUTE) == {minute: 3}
+    assert await kept.ledger.detected(minute + MINUTE, minute + 2 * MINUTE) == {}

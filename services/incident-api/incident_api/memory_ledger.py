@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from aiops_core.tally import minute_of
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.memory_store import MemoryStore
 from incident_api.rows import AnomalyRow, MemberRow, micros, moment
@@ -43,6 +44,16 @@ class MemoryLedger:
     async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
         rows = [r for r in self._members(since, until) if not self._merged(r.incident_id)]
         return [end for end in _ends(rows).values() if len(end.places) > 1][:most]
+
+    async def detected(self, since: datetime, until: datetime) -> Mapping[datetime, int]:
+        rows: list[AnomalyRow | MemberRow] = [*self._store.anomalies.values()]
+        rows += self._store.present()
+        seen = {
+            row.anomaly_id: minute_of(moment(row.stages["detect"]))
+            for row in rows
+            if micros(since) <= row.stages.get("detect", 0) < micros(until)
+        }
+        return Counter(seen.values())
 
     def _members(self, since: datetime, until: datetime) -> list[MemberRow]:
         rows = self._store.present()

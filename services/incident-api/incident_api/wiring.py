@@ -23,6 +23,7 @@ from incident_api.devices.store import ClickHouseDevices
 from incident_api.history import History
 from incident_api.ledger.auditor import Auditor, Watch
 from incident_api.ledger.letters import Letters
+from incident_api.ledger.published import Published
 from incident_api.ledger.queries import ClickHouseLedger
 from incident_api.migrate import migrate, read
 from incident_api.policy import SloPolicy
@@ -52,7 +53,9 @@ class Wiring:
         slo = SloPolicy.load(settings.policies)
         letters = Letters(context.bus)
         self._written = WrittenFirst(clickhouse, self.recorder.write_shown)
-        self._auditor = Auditor(ClickHouseLedger(self._written), letters, slo.ledger.settle)
+        self._auditor = Auditor(
+            ClickHouseLedger(self._written), letters, Published(context.bus), slo.ledger.settle
+        )
         self.audit = Watch(self._auditor).keep_looking
         self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
         self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)

@@ -77,6 +77,7 @@ LEDGER: dict[str, Any] = {
         "dead_letters": 1,
         "in_flight": 5,
         "unaccounted": 0,
+        "unread": 0,
         "doubled": 0,
     },
     "unaccounted": [],
@@ -103,7 +104,7 @@ LOST = {
 }
 UNBALANCED = LEDGER | {
     "balanced": False,
-    "balance": LEDGER["balance"] | {"unaccounted": 3, "doubled": 1},
+    "balance": LEDGER["balance"] | {"unaccounted": 8, "unread": 5, "doubled": 1},
     "unaccounted": [LOST],
     "doubled": [{"anomaly_id": "a-2", "tracking_id": "t-2", "places": ["i-1", "i-2"]}],
 }
@@ -292,7 +293,9 @@ def test_a_ledger_that_does_not_balance_names_the_lost_and_the_doubled_and_fails
     done = run("ledger", "--api", api)
     for words in ("sw-1", "detect > enrich", "and 2 more", "a-2", "i-1, i-2"):
         assert words in done.output
-    assert "does not balance: 3 unaccounted for, 1 counted twice" in done.output
+    said = "8 unaccounted for (5 of them published and never read), 1 counted twice"
+    assert f"does not balance: {said}" in " ".join(done.output.split())
+    assert "and 5 that a stream discarded before anybody had read them" in done.output
     assert done.exit_code == 1
     only = run("ledger", "--unaccounted", "--api", api)
     assert "t-1" in only.output and "members" not in only.output and only.exit_code == 1

@@ -23,6 +23,7 @@ from incident_api.devices.desk import DeviceDesk
 from incident_api.devices.memory_store import MemoryDevices
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.letters import Letters
+from incident_api.ledger.published import Published
 from incident_api.memory_ledger import MemoryLedger
 from incident_api.memory_reads import MemorySilences, MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore
@@ -78,7 +79,7 @@ async def desk() -> Desk:
     readiness = Readiness("incident-api", state="serving")
     traces = MemoryTrace(store)
     slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
-    auditor = Auditor(MemoryLedger(store), Letters(bus), timedelta(seconds=60))
+    auditor = Auditor(MemoryLedger(store), Letters(bus), Published(bus), timedelta(seconds=60))
     devices, suppress = DeviceDesk(MemoryDevices(), bus), SuppressPolicy.load(ROOT / "policies")
     ship = ShipDesk(bus, SHIP_POLICY, devices)
     await ship.recover()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from incident_api.ledger.balance import Books, last_stage
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.ledger.letters import Letters, anomalies_of
 from incident_api.ledger.models import Balance
+from incident_api.ledger.published import Published
 from incident_api.ledger.routes import parse_since
 from incident_api.memory_ledger import MemoryLedger
 from incident_api.memory_store import MemoryStore
@@ -50,7 +52,13 @@ class Desk:
     @property
     def auditor(self) -> Auditor:
         letters = Letters(self.bus)
-        return Auditor(MemoryLedger(self.store), letters, SETTLE, clock=lambda: self.now)
+        published = Published(self.bus)
+        return Auditor(MemoryLedger(self.store), letters, published, SETTLE, lambda: self.now)
+
+    async def published(self, **counts: int) -> None:
+        """Detection says so, by the minute after noon."""
+        value = {minute.removeprefix("m"): count for minute, count in counts.items()}
+        await self.bus.bucket("tally").put("2026-06-01T12", json.dumps(value).encode())
 
     async def after(self, *messages) -> None:
         await receive(Recorder(self.store, clock=lambda: at(9)), self.store, *messages)
@@ -201,7 +209,13 @@ class TestWatch:
                 return await store.open(since, until, most)
 
         watch = Watch(
-            Auditor(Counted(desk.store), Letters(desk.bus), SETTLE, clock=lambda: desk.now)
+            Auditor(
+                Counted(desk.store),
+                Letters(desk.bus),
+                Published(desk.bus),
+                SETTLE,
+                clock=lambda: desk.now,
+            )
         )
         await watch.look()
         assert (asked[0][0], asked[-1][1]) == (
@@ -226,6 +240,63 @@ class TestWatch:
         monkeypatch.setattr(auditing, "READ", 3)
         await desk.after(*(detected(n) for n in range(9)))
         assert await Watch(desk.auditor).look() == 3
+
+
+class TestWhatNobodyRead:
+    """Anomalies that a stream discarded before anybody had read them are missed all the same."""
+
+    async def test_what_detection_published_and_nobody_stored_unbalances_the_ledger(self, desk):
+        await desk.published(m0=5, m1=2)
+        members = (evidence(0), evidence(1))
+        await desk.after(detected(0), detected(2), created(evidence=members), suppressed(2))
+        ledger = await desk.auditor.ledger(NOON)
+        assert (ledger.balance.unread, ledger.balance.unaccounted) == (4, 4)
+        assert ledger.balance.detected == 7
+        assert not ledger.balanced
+
+    async def test_an_end_is_enough_to_be_known(self, desk):
+        """The history may have missed what correlation has read."""
+        await desk.published(m0=2)
+        await desk.after(created(evidence=(evidence(0), evidence(1))))
+        assert (await desk.balance()).unread == 0
+
+    async def test_only_whole_minutes_that_have_settled_are_compared(self, desk):
+        desk.now = at(150) + SETTLE
+        await desk.published(m0=1, m1=1, m2=1)
+        assert (await desk.balance()).unread == 2
+        assert (await desk.auditor.ledger(at(30))).balance.unread == 1
+
+    async def test_more_than_was_counted_is_no_debt(self, desk):
+        """Others publish anomalies too, and a kill may cost a second of the count."""
+        await desk.published(m0=1, m1=3)
+        await desk.after(*(detected(n) for n in range(5)), suppressed(0))
+        assert (await desk.balance()).unread == 3
+
+    async def test_the_metric_counts_it_until_it_is_stored_after_all(self, desk):
+        desk.now = at(300)
+        watch = Watch(desk.auditor)
+        await desk.published(m0=2)
+        assert await watch.look() == 2 == metrics.UNACCOUNTED._value.get()
+        assert await watch.look() == 2
+        await desk.after(created(evidence=(evidence(0),)))
+        assert await watch.look() == 1
+        await desk.after(created("i2", 1))
+        assert await watch.look() == 0
+
+    async def test_it_is_an_alarm_for_a_day(self, desk):
+        desk.now = at(300)
+        watch = Watch(desk.auditor)
+        await desk.published(m0=2)
+        assert await watch.look() == 2
+        desk.now = at(3600 * 5)
+        assert await watch.look() == 2
+        desk.now = at(3600 * 25)
+        assert await watch.look() == 0
+
+    async def test_without_nats_there_is_no_ledger(self, desk):
+        desk.bus.connected = False
+        with pytest.raises(Unavailable):
+            await Published(desk.bus).tally()
 
 
 @pytest.mark.parametrize(

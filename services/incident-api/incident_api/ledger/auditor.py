@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from aiops_core import metrics
 from aiops_core.errors import Unavailable
 from aiops_core.runtime import utc_now
+from aiops_core.tally import MINUTE
 from incident_api.ledger.balance import Books, doubled, unaccounted
 from incident_api.ledger.endings import OpenAnomaly
 from incident_api.ledger.letters import Letters
 from incident_api.ledger.models import Ledger
+from incident_api.ledger.published import Published
 from incident_api.ledger.queries import LedgerStore
 
 READ = 20_000  # open anomalies that are looked at one by one
@@ -31,6 +33,7 @@ class Auditor:
 
     store: LedgerStore
     letters: Letters
+    published: Published
     settle: timedelta
     clock: Callable[[], datetime] = utc_now
 
@@ -59,8 +62,19 @@ class Auditor:
         lines |= {one.tracking_id for one in buried.values() if one.tracking_id}
         placed = {one.anomaly_id: one for one in await self.store.placed(lines)}
         twice = await self.store.doubled(since, now, READ) if totals.doubled else ()
-        cut = len(found) == READ
-        return Books(totals, found, placed, buried, twice, now - self.settle, cut)
+        cut, settled = len(found) == READ, now - self.settle
+        unread = sum((await self.unread(since, settled)).values())
+        return Books(totals, found, placed, buried, twice, settled, cut, unread)
+
+    async def unread(self, since: datetime, until: datetime) -> dict[datetime, int]:
+        """Anomalies that detection published in whole minutes of the span and of which nothing is stored."""
+        tally = await self.published.tally()
+        counted = [minute for minute in tally if since <= minute <= until - MINUTE]
+        if not counted:
+            return {}
+        known = await self.store.detected(min(counted), max(counted) + MINUTE)
+        lacking = {minute: tally[minute] - known.get(minute, 0) for minute in counted}
+        return {minute: number for minute, number in lacking.items() if number > 0}
 
 
 class Watch:
@@ -70,6 +84,7 @@ class Watch:
         self._auditor = auditor
         self._looked_until: datetime | None = None
         self._missing: dict[str, OpenAnomaly] = {}
+        self._unread: dict[datetime, int] = {}
 
     async def keep_looking(self) -> None:
         while True:
@@ -87,12 +102,22 @@ class Watch:
             found = await self._auditor.store.open(since, until, READ)
             room = READ - len(self._missing)  # so many lost are enough to raise the alarm
             self._missing |= {one.anomaly_id: one for one in found[:room]}
+            self._unread |= await self._auditor.unread(since - MINUTE, until)
             self._looked_until = since = until
             await asyncio.sleep(pause)
         self._missing = {k: one for k, one in self._missing.items() if one.seen_at >= horizon}
         await self._forget_found(horizon)
-        metrics.UNACCOUNTED.set(len(self._missing))
-        return len(self._missing)
+        await self._forget_read(horizon, settled)
+        lost = len(self._missing) + sum(self._unread.values())
+        metrics.UNACCOUNTED.set(lost)
+        return lost
+
+    async def _forget_read(self, horizon: datetime, settled: datetime) -> None:
+        """Who lags behind may still store what nobody had read: look again for as long as a slice."""
+        recent = [minute for minute in self._unread if minute > settled - SLICE]
+        again = await self._auditor.unread(min(recent), settled) if recent else {}
+        kept = {m: n for m, n in self._unread.items() if m not in recent and m >= horizon}
+        self._unread = kept | {minute: again[minute] for minute in recent if minute in again}
 
     async def _forget_found(self, horizon: datetime) -> None:
         if not self._missing:

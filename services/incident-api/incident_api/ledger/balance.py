@@ -25,6 +25,7 @@ class Books:
     doubled: Sequence[Place]
     settled: datetime  # what was seen before and has no end is lost
     cut: bool = False
+    unread: int = 0  # published by detection, and nothing of them is stored
 
     @property
     def missing(self) -> list[OpenAnomaly]:
@@ -54,9 +55,10 @@ class Books:
             "suppressed": self.totals.suppressed + late[SUPPRESSED],
             "dead_letters": len(self.dead),
             "in_flight": missing - lost,
-            "unaccounted": lost,
+            "unaccounted": lost + self.unread,
         }
-        return Balance(detected=sum(numbers.values()), doubled=len(self.doubled), **numbers)
+        detected = sum(numbers.values())
+        return Balance(detected=detected, unread=self.unread, doubled=len(self.doubled), **numbers)
 
     def _placed_elsewhere(self) -> Counter[str]:
         """Open in the span, because their end was stored before it."""

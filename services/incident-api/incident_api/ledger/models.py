@@ -17,6 +17,11 @@ class Balance(BaseModel):
     dead_letters: int = Field(description="Could not be handled; `aiops dead list` says why.")
     in_flight: int = Field(description="Younger than `settled_after_s`, or still waiting.")
     unaccounted: int = Field(description="Lost: in none of the places above.", examples=[0])
+    unread: int = Field(
+        default=0,
+        description="Of the unaccounted, those that detection published and nobody has read: a"
+        " stream discarded them. Counted over whole minutes that have settled.",
+    )
     doubled: int = Field(description="Counted in two places at once.", examples=[0])
 
     @property

@@ -8,8 +8,8 @@ work there, and only those that ended nowhere are ever read as rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
@@ -33,6 +33,9 @@ class LedgerStore(Protocol):
 
     async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
         """Anomalies with two places, of which one was stored in the span."""
+
+    async def detected(self, since: datetime, until: datetime) -> Mapping[datetime, int]:
+        """Anomalies of which anything is stored, by the minute of their stage ``detect`` in the span."""
 
 
 SPAN = (
@@ -75,6 +78,19 @@ DOUBLED = (
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
 )
 
+_STAGE = (
+    "stages['detect'] >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
+    " AND stages['detect'] < fromUnixTimestamp64Micro(toInt64(%(until)s))"
+)
+DETECTED = (
+    "SELECT toUnixTimestamp(toStartOfMinute(at)), uniqExact(id) FROM ("
+    " SELECT sipHash128(anomaly_id) AS id, stages['detect'] AS at FROM aiops.anomalies"
+    f" WHERE {ENDED} AND {_STAGE}"
+    " UNION ALL SELECT sipHash128(anomaly_id), stages['detect'] FROM aiops.incident_members"
+    f" WHERE {ENDED} AND {_STAGE}"
+    ") GROUP BY 1"
+)
+
 
 class ClickHouseLedger:
     def __init__(self, clickhouse: Queries) -> None:
@@ -99,6 +115,11 @@ class ClickHouseLedger:
     async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
         rows = await self._clickhouse.query(DOUBLED, _span(since, until) | {"most": most})
         return [Place._make(row) for row in rows]
+
+    async def detected(self, since: datetime, until: datetime) -> Mapping[datetime, int]:
+        bound = _span(since, until) | {"ended": micros(since - BEFORE)}
+        rows = await self._clickhouse.query(DETECTED, bound)
+        return {datetime.fromtimestamp(minute, UTC): count for minute, count in rows}
 
 
 def _open(
