@@ -16,12 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from aiops_core.errors import Misconfigured, Unavailable
-from aiops_core.local.fleet_files import only_one, write_atomically
+from aiops_core.local.fleet_files import drop_links, only_one, write_atomically
 from aiops_core.local.fleet_member import Member, State
 from aiops_core.local.fleet_plan import INFRASTRUCTURE, Plan, nats_config, nats_config_path, specs
 from aiops_core.local.fleet_ports import refuse_taken
 from aiops_core.local.spread import spread
-from aiops_core.local.staging import stage, unstage
 
 # Together under the 10 s in which a stop must end.
 GRACE_OF_SERVICES = 6.5  # seconds; what is unsettled then will be delivered again
@@ -138,8 +137,7 @@ class Fleet:
             stack.enter_context(only_one(self.plan.data))
             refuse_taken(self.plan.ports.by_purpose())
             nats_config_path(self.plan).write_text(nats_config(self.plan), encoding="utf-8")
-            stack.callback(unstage, self.plan.data)
-            stage(self.plan.data)
+            drop_links(self.plan.data)
             self._forget_ready()
             self._held = stack.pop_all()
 
@@ -169,7 +167,6 @@ class Fleet:
     async def _tend_files(self) -> None:
         while True:
             await asyncio.sleep(TEND_EVERY)
-            stage(self.plan.data)
             spread(self.plan.data)
             for member in self.members.values():
                 member.log.bound()

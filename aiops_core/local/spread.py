@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from aiops_core.local.staging import STREAMS
-
 GET_FLAGS, SET_FLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h
 TOP = 0x00020000  # FS_TOPDIR_FL
+STREAMS = "nats/jetstream/*/streams/*"
 TABLES = "clickhouse/store/*/*"
 
 

@@ -92,5 +92,4 @@ async def test_whatever_is_stored_everybody_comes_back_and_good_lines_are_in_one
         kill_everything(fleet)
         with httpx.Client(base_url=fleet.settings.api_url, timeout=10) as api:
             assert [len(incidents_of(api, tracking_id=t)) for t in good] == [1] * len(good)
-        print(f"all ready again after {took:.1f} s")
         assert took < BACK_WITHIN

@@ -18,7 +18,6 @@ import pytest
 from aiops_core.local.fleet import Fleet
 from aiops_core.local.fleet_plan import INFRASTRUCTURE, SERVICES, Plan, Ports
 from aiops_core.local.spread import busy
-from aiops_core.local.staging import BATCHES, MEMORY, STREAMS, room
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
@@ -53,21 +52,6 @@ def test_the_folders_of_real_tables_and_streams_are_known_as_busy(fleet: Running
     assert sum(name.startswith("clickhouse/") for name in names) >= 5
     streams = [name for name in names if name.startswith("nats/")]
     assert {"LOGS", "PIPELINE"} <= {name.split("/")[-1] for name in streams}
-
-
-@pytest.mark.skipif(
-    not MEMORY.is_dir(), reason="this system has no memory that looks like a folder"
-)
-def test_batches_are_gathered_in_memory_and_gone_with_the_fleet(tmp_path: Path) -> None:
-    with running_fleet(tmp_path) as fleet:
-        data = fleet.data / "fleet"
-        wait_until(lambda: {s.name for s in room(data).glob("*")} >= {"LOGS", "PIPELINE"})
-        old = fleet.kill("nats")
-        fleet.wait_back("nats", old)
-        wait_until(lambda: all(s.is_symlink() for s in data.glob(f"{STREAMS}/{BATCHES}")))
-        assert len(list(data.glob(f"{STREAMS}/{BATCHES}"))) >= 3
-        assert fleet.stop() == 0
-    assert not room(data).exists()
 
 
 @pytest.mark.parametrize("name", ["enrichment-service", "nats", "clickhouse"])

@@ -31,7 +31,6 @@ from aiops_core.local.fleet_plan import (
 )
 from aiops_core.local.fleet_ports import free_ports
 from aiops_core.local.programs import nats_server
-from aiops_core.local.staging import stage, unstage
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
 from aiops_core.turns import take_turns
@@ -95,7 +94,6 @@ def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) ->
             child.terminate()
         for child in reversed(children):
             child.wait()
-        unstage(data)
 
 
 def _spawn(
@@ -129,7 +127,6 @@ async def run(
             _connected(url, policies, "bench") as bus,
             bus.subscribe([HOPS[-1]], group="bench-sink") as inbox,
         ):
-            stage(data)  # now that there are streams; the warm-up is the first to use it
             await _warm_up(bus, inbox, share, hops[0])
             sink = asyncio.ensure_future(_collect(inbox, int(count * share)))
             accepted = await _feed(bus, rate, count, hops[0])
