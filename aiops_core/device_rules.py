@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from aiops_core.inventory import Inventory
 from aiops_core.inventory_flaws import Flaw, find_flaws
@@ -29,6 +29,8 @@ Value = Annotated[  # stands in lists of a spreadsheet
 
 class NewDevice(Device):
     """A device as people may write it; what is left out is unknown, its criticality medium."""
+
+    model_config = ConfigDict(extra="forbid")
 
     id: Id
     name: Word = ""

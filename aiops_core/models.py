@@ -1,20 +1,30 @@
 """The vocabulary of the platform: every message that crosses the bus, and nothing else.
 
-One frozen class per subject. Times are timezone-aware and normalised to UTC. Unknown keys are refused,
-except in the two ingress models, whose writers (Vector, other clients) we do not own.
+One frozen class per subject. Times are timezone-aware and normalised to UTC. What is read may be of
+a later release: unknown fields are dropped, and another minor version of the same major is read as
+ours (decision 17). The HTTP API refuses unknown fields in its own classes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha1
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 from uuid import NAMESPACE_OID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+)
 
 M = TypeVar("M", bound="Message")
 
@@ -28,6 +38,20 @@ def _to_utc(time: datetime) -> datetime:
         raise ValueError("time has no equivalent in UTC") from exc
 
 
+VERSION: Final = "3.0"  # of what this release writes; a field more is a minor version more
+_READABLE = re.compile(r"3\.\d+")
+
+
+def _as_ours(version: object) -> object:
+    """Another minor version is passed on as ours: of its fields only those that we know are left."""
+    if version == VERSION:
+        return version
+    if isinstance(version, str) and _READABLE.fullmatch(version):
+        return VERSION
+    raise ValueError(f"version {version!r} is of another release, this one reads 3.x")
+
+
+Version = Annotated[Literal["3.0"], BeforeValidator(_as_ours)]
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[
@@ -124,9 +148,9 @@ class Status(StrEnum):
 
 
 class Record(BaseModel):
-    """A frozen value; unknown keys are refused."""
+    """A frozen value. Unknown fields are dropped when it is read; mypy refuses to write them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     @classmethod
     def of_valid(cls, base: Record | None = None, /, **fields: Any) -> Self:
@@ -156,7 +180,7 @@ class Message(Record):
 
     subject: ClassVar[str]
 
-    schema_version: Literal["3.0"] = "3.0"
+    schema_version: Version = VERSION
     tracking_id: Text
     ship_id: Text
     ts: UtcDatetime
@@ -170,7 +194,7 @@ class Message(Record):
             "ts": self.ts,
             "stages": self.stages,
         }
-        return kind.model_validate(carried | fields)
+        return kind.model_validate(carried | fields, extra="forbid")
 
     def stamped(self, stage: str, at: datetime) -> Self:
         """A copy that has passed *stage* at *at*."""
@@ -178,9 +202,7 @@ class Message(Record):
 
 
 class _Ingress(Message):
-    """Written by Vector, ``aiops replay`` and other clients: unknown keys are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    """Written by Vector, ``aiops replay`` and other clients."""
 
     host: Annotated[Name, Field(min_length=1)]
     device_id: Name | None = None

@@ -65,7 +65,7 @@ def anomaly(n, device="srv-1", kind="service_error", *, upstream=None, at=None, 
         "stages": {"enrich": ts},
         "context": AnomalyContext(upstream=tuple(Device(id=u) for u in above)),
     }
-    return EnrichedAnomaly.model_validate(base | fields)
+    return EnrichedAnomaly.model_validate(base | fields, extra="forbid")
 
 
 def cleared(at, device="srv-1", *kinds, **fields):
@@ -81,7 +81,7 @@ def cleared(at, device="srv-1", *kinds, **fields):
         "reason": f"{device} works again",
         "stages": {"detect": ts},
     }
-    return AnomalyCleared.model_validate(base | fields)
+    return AnomalyCleared.model_validate(base | fields, extra="forbid")
 
 
 def order(gone, into, change=1):

@@ -55,12 +55,12 @@ def _anomaly(n: int) -> dict[str, object]:
 
 def detected(n: int = 0, **fields) -> AnomalyDetected:
     passed = {k: v for k, v in stages(n).items() if k in ("ingest", "detect")}
-    return AnomalyDetected.model_validate(_anomaly(n) | {"stages": passed} | fields)
+    return AnomalyDetected.model_validate(_anomaly(n) | {"stages": passed} | fields, extra="forbid")
 
 
 def enriched(n: int = 0, **fields) -> EnrichedAnomaly:
     passed = {k: v for k, v in stages(n).items() if k != "correlate"}
-    return EnrichedAnomaly.model_validate(_anomaly(n) | {"stages": passed} | fields)
+    return EnrichedAnomaly.model_validate(_anomaly(n) | {"stages": passed} | fields, extra="forbid")
 
 
 def evidence(n: int = 0, **fields) -> Evidence:
@@ -71,7 +71,7 @@ def evidence(n: int = 0, **fields) -> Evidence:
         "reason": "same switch",
         "stages": stages(n),
     }
-    return Evidence.model_validate(given | derived | fields)
+    return Evidence.model_validate(given | derived | fields, extra="forbid")
 
 
 def created(incident: str = "i1", n: int = 0, **fields) -> Incident:
@@ -96,7 +96,7 @@ def created(incident: str = "i1", n: int = 0, **fields) -> Incident:
         "created_at": at(n),
         "updated_at": at(n),
     }
-    return Incident.model_validate(base | fields)
+    return Incident.model_validate(base | fields, extra="forbid")
 
 
 def _about(incident: str, n: int) -> dict[str, object]:
@@ -113,21 +113,23 @@ def updated(revision: int, *numbers: int, incident: str = "i1", **fields) -> Inc
     members = tuple(evidence(n) for n in numbers)
     base = _about(incident, max(numbers, default=revision))
     return IncidentUpdated.model_validate(
-        base | {"revision": revision, "members": members} | fields
+        base | {"revision": revision, "members": members} | fields, extra="forbid"
     )
 
 
 def cleared(revision: int, incident: str = "i1", **fields) -> IncidentCleared:
     base = _about(incident, 500 + revision)
     return IncidentCleared.model_validate(
-        base | {"revision": revision, "resolve_reason": "recovered"} | fields
+        base | {"revision": revision, "resolve_reason": "recovered"} | fields, extra="forbid"
     )
 
 
 def transitioned(change: int, kind: str, incident: str = "i1", **fields) -> IncidentTransitioned:
     base = _about(incident, 700 + change) | {"stages": {}}
     steps = {"change": change, "kind": kind, "from_status": "open", "to_status": "open"}
-    return IncidentTransitioned.model_validate(base | steps | {"actor": "mate"} | fields)
+    return IncidentTransitioned.model_validate(
+        base | steps | {"actor": "mate"} | fields, extra="forbid"
+    )
 
 
 def explained(source: str = "rules", n: float = 1, incident: str = "i1") -> EnrichedIncident:
@@ -135,7 +137,7 @@ def explained(source: str = "rules", n: float = 1, incident: str = "i1") -> Enri
     insights = LlmInsights(root_cause=f"switch, says {source}", source=source)
     similar = (SimilarIncident(id="old", score=0.9, title="Link down"),)
     return EnrichedIncident.model_validate(
-        base | {"llm_insights": insights, "similar_incidents": similar}
+        base | {"llm_insights": insights, "similar_incidents": similar}, extra="forbid"
     )
 
 

@@ -130,6 +130,20 @@ def test_the_openapi_document_describes_every_endpoint(api):
     assert all(op.get("summary") for path in paths.values() for op in path.values())
 
 
+def test_every_request_refuses_fields_that_it_does_not_know(api):
+    asked = [
+        (method, path.replace("{", "").replace("}", ""))
+        for path, operations in api.get("/openapi.json").json()["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    ]
+    assert len(asked) >= 13
+    for method, path in asked:
+        answer = api.request(method, path, json={"surprise": 1})
+        assert answer.status_code == 422, (method, path, answer.text)
+        assert "body.surprise" in [error["field"] for error in answer.json()["errors"]]
+
+
 def test_every_service_answers_health_ready_and_metrics(fleet):
     for name, url in fleet.about["addresses"].items():
         if not url.startswith("http"):

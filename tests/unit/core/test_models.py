@@ -1,5 +1,6 @@
 """The vocabulary: what is accepted, what is refused, what is derived."""
 
+import json
 import pickle
 from datetime import datetime, timedelta, timezone
 from uuid import NAMESPACE_OID, uuid5
@@ -7,11 +8,13 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 from pydantic import ValidationError
 
+from aiops_core.device_rules import NewDevice
 from aiops_core.models import (
     BY_SUBJECT,
     MESSAGES,
     AnomalyContext,
     AnomalyDetected,
+    Device,
     EnrichedAnomaly,
     Incident,
     LogEntry,
@@ -19,7 +22,11 @@ from aiops_core.models import (
     Severity,
     derived_id,
 )
+from aiops_core.ship import LinkOutage
+from aiops_core.silences import Silence
+from incident_api.folding import StoredIncident
 from tests.conftest import NOON, line, sample
+from tests.incident_cases import enriched
 
 
 def anomaly(**fields):
@@ -36,7 +43,7 @@ def anomaly(**fields):
         "severity": "high",
         "msg": "port 3 down",
     }
-    return AnomalyDetected.model_validate(base | fields)
+    return AnomalyDetected.model_validate(base | fields, extra="forbid")
 
 
 def test_every_subject_has_one_class():
@@ -61,10 +68,44 @@ def test_times_become_utc_and_naive_ones_are_refused():
         line("x", ts=datetime(2026, 6, 1))  # noqa: DTZ001
 
 
-def test_ingress_ignores_unknown_keys_and_inner_messages_refuse_them():
-    assert not hasattr(line("x", vector_extra=1), "vector_extra")
+def every_kind(base=Record):
+    for kind in base.__subclasses__():
+        yield kind
+        yield from every_kind(kind)
+
+
+def test_a_field_of_a_later_minor_version_is_dropped_wherever_it_stands():
+    later = enriched().model_dump(mode="json") | {"schema_version": "3.7", "zone": {"a": [1]}}
+    later["context"] |= {"zone": 1, "device": {"id": "sw-1", "zone": "bow"}}
+    read = EnrichedAnomaly.model_validate_json(json.dumps(later))
+    assert read == enriched(context={"device": {"id": "sw-1"}})
+    assert read.schema_version == "3.0" and "zone" not in read.model_dump_json()
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+@pytest.mark.parametrize(
+    "version", ["4.0", "2.9", "13.0", "3", "3.", "3.x", "", 3.0, None, ["3.0"]]
+)
+def test_an_unknown_major_version_says_so_first(kind, version):
+    with pytest.raises(ValidationError) as told:
+        kind.model_validate_json(json.dumps({"schema_version": version}))
+    first = told.value.errors()[0]
+    assert first["loc"] == ("schema_version",)
+    assert (
+        first["msg"]
+        == f"Value error, version {version!r} is of another release, this one reads 3.x"
+    )
+
+
+def test_who_writes_a_message_cannot_misspell_a_field():
     with pytest.raises(ValidationError, match="surprise"):
-        anomaly(surprise=1)
+        anomaly().derive(EnrichedAnomaly, **vars(anomaly()) | {"surprise": 1})
+
+
+def test_of_all_records_only_what_people_write_refuses_unknown_fields():
+    kinds = set(every_kind())
+    assert {Device, Silence, LinkOutage, StoredIncident} <= kinds  # of all packages
+    assert [kind for kind in kinds if kind.model_config["extra"] == "forbid"] == [NewDevice]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def transition(
         "to_status": after,
         "actor": actor,
     }
-    return IncidentTransitioned.model_validate(fact | dict(details))
+    return IncidentTransitioned.model_validate(fact | dict(details), extra="forbid")
 
 
 def check_merge(incident: Incident, into: Incident) -> None:
