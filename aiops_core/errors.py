@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class AiopsError(Exception):
     """Base of all errors the platform raises on purpose; the docstring is the default message."""
@@ -32,6 +34,16 @@ def first_of(problem: BaseException) -> BaseException:
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     return problem
+
+
+def in_words(problem: object) -> str:
+    """*problem* in one line; of a ValidationError places and rules, never what stood there."""
+    if not isinstance(problem, ValidationError):
+        return " ".join(str(problem).split())
+    errors = problem.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(
+        f"{'.'.join(map(str, error['loc'])) or 'message'}: {error['msg']}" for error in errors[:20]
+    )
 
 
 def why(exc: Exception) -> str:

@@ -43,12 +43,12 @@ _READABLE = re.compile(r"3\.\d+")
 
 
 def _as_ours(version: object) -> object:
-    """Another minor version is passed on as ours: of its fields only those that we know are left."""
+    """Another minor version is passed on as ours, with those of its fields that we know."""
     if version == VERSION:
         return version
     if isinstance(version, str) and _READABLE.fullmatch(version):
         return VERSION
-    raise ValueError(f"version {version!r} is of another release, this one reads 3.x")
+    raise ValueError(f"version {str(version)[:20]!r} is of another release, this one reads 3.x")
 
 
 Version = Annotated[Literal["3.0"], BeforeValidator(_as_ours)]

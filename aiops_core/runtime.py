@@ -17,12 +17,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 import aiops_core
 from aiops_core import metrics
 from aiops_core.bus import LARGEST, UNSETTLED, Bus, Delivery, Inbox, Outgoing, Stored
-from aiops_core.errors import Reject, Unavailable
+from aiops_core.errors import Reject, Unavailable, in_words
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.outbox import Outbox, Parcel
 from aiops_core.probe import Readiness
@@ -278,7 +276,7 @@ class Runtime:
         try:
             message = self._decode(delivery)
         except (Reject, ValueError) as exc:  # ValidationError is a ValueError
-            await self._bury(delivery, "malformed", _reason(exc))
+            await self._bury(delivery, "malformed", in_words(exc))
             return None
         before = IN_HAND.set(message)
         if self.service.sees:
@@ -334,14 +332,6 @@ class Runtime:
         while True:
             lag.set(await inbox.lag())
             await asyncio.sleep(LAG_EVERY)
-
-
-def _reason(exc: Exception) -> str:
-    if not isinstance(exc, ValidationError):
-        return str(exc)
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in exc.errors()[:20]
-    )
 
 
 async def _until_available(work: Callable[..., Awaitable[None]], *args: object) -> None:

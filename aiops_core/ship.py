@@ -14,6 +14,7 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from aiops_core.errors import in_words
 from aiops_core.models import Record, ShipMode, Text, UtcDatetime
 
 __all__ = [
@@ -116,29 +117,29 @@ class LinkOutage(Spell):
 
 
 class Ship(Record):
-    """All of the bucket. *unreadable* are keys whose values somebody else must have written."""
+    """All of the bucket. *unreadable* are keys whose values cannot be read, and why."""
 
     mode: ModeLog = ModeLog()
     maintenance: tuple[MaintenanceWindow, ...] = ()
     outages: tuple[LinkOutage, ...] = ()
-    unreadable: tuple[str, ...] = ()
+    unreadable: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, bucket: Mapping[str, bytes]) -> Ship:
-        unreadable: list[str] = []
+        unreadable: dict[str, str] = {}
 
         def read(kind: type[R], prefix: str) -> Iterator[R]:
             for key in sorted(key for key in bucket if key.startswith(prefix)):
                 try:
                     yield kind.model_validate_json(bucket[key])
-                except ValidationError:
-                    unreadable.append(key)
+                except ValidationError as exc:
+                    unreadable[key] = in_words(exc)
 
         return cls(
             mode=next(read(ModeLog, MODE_KEY), ModeLog()),
             maintenance=tuple(read(MaintenanceWindow, MAINTENANCE_PREFIX)),
             outages=tuple(read(LinkOutage, OUTAGE_PREFIX)),
-            unreadable=tuple(unreadable),
+            unreadable=unreadable,
         )
 
     def mode_at(self, moment: datetime) -> ShipMode | None:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from aiops_core.errors import in_words
 from aiops_core.labels import NAMES, Labels, is_label
 from aiops_core.models import Record, Text, UtcDatetime
 
@@ -156,7 +157,7 @@ def decode(stored: Mapping[str, bytes]) -> tuple[list[Silence], dict[str, str]]:
         try:
             silences.append(Silence.model_validate_json(value))
         except ValueError as exc:
-            wrong[key] = str(exc).partition("\n")[0]
+            wrong[key] = in_words(exc)
     return sorted(silences, key=lambda s: (s.start, s.id)), wrong
 
 

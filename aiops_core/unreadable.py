@@ -6,20 +6,25 @@ can write there. So whoever reads them again treats each entry as input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import aiops_core
 from aiops_core import metrics
 from aiops_core.bus import LARGEST, Stored
+from aiops_core.errors import in_words
 from aiops_core.models import BY_SUBJECT, Message
 from aiops_core.utils import StructuredLogger
 
+E = TypeVar("E")
+T = TypeVar("T")
 log = StructuredLogger.get_logger(
     name="unreadable", service="aiops_core", version=aiops_core.__version__
 )
 
-REASON_KEPT = 300  # characters
+REASON_KEPT, ENTRY_KEPT = 300, 200  # characters
+KNOWN = 1000  # entries of one place; reading one of them again counts and says nothing more
 LOGGED = 10  # entries of one place that are logged each; then only when their number doubles
 
 
@@ -29,6 +34,7 @@ class Skipped:
 
     count: int = 0
     newest: str = ""
+    known: dict[str, None] = field(default_factory=dict)
 
 
 SKIPPED: dict[str, Skipped] = {}  # by place; what /ready tells of it
@@ -36,13 +42,34 @@ SKIPPED: dict[str, Skipped] = {}  # by place; what /ready tells of it
 
 def skip(where: str, entry: str, problem: object) -> None:
     """Count and name *entry* (a sequence, a key, an id) of *where* (``service.reader``, constant text)."""
-    reason = " ".join(str(problem).split())[:REASON_KEPT]
+    entry = entry[:ENTRY_KEPT]
+    reason = in_words(problem)[:REASON_KEPT]
     skipped = SKIPPED.setdefault(where, Skipped())
-    skipped.count += 1
     skipped.newest = f"{entry}: {reason}"
+    if (
+        skipped.newest in skipped.known
+    ):  # a bucket is read at every change, a table at every request
+        return
+    skipped.known[skipped.newest] = None
+    if len(skipped.known) > KNOWN:
+        del skipped.known[next(iter(skipped.known))]
+    skipped.count += 1
     metrics.UNREADABLE.labels(where).inc()
     if skipped.count <= LOGGED or skipped.count.bit_count() == 1:
         log.warning("skipped", where=where, entry=entry, reason=reason, count=skipped.count)
+
+
+def read_all(
+    entries: Iterable[E], where: str, read: Callable[[E], T], name: Callable[[E], object]
+) -> list[T]:
+    """What *read* makes of *entries*; one of which it raises ValueError is skipped by *name*."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except ValueError as exc:  # ValidationError is one
+            skip(where, str(name(entry)), exc)
+    return found
 
 
 def read_stored(

@@ -7,27 +7,24 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-import aiops_core
 from aiops_core import inventory, ship, silences
 from aiops_core.bus import Bucket, Bus
 from aiops_core.errors import Unavailable
 from aiops_core.inventory import Inventory
 from aiops_core.ship import Ship
 from aiops_core.silences import Silence
-from aiops_core.utils import StructuredLogger
+from aiops_core.unreadable import skip
 
 T = TypeVar("T")
-log = StructuredLogger.get_logger(
-    name="watched", service="aiops_core", version=aiops_core.__version__
-)
 
 
 class Watched(Generic[T]):
     """``value`` is the newest that *read* makes of the bucket, *initial* before there was one.
 
-    *read* returns None for "nothing there yet" and raises ValueError for what it cannot read: the value
-    then stays what it was. *changed* hears of every new value. Give ``keep`` to the service as a
-    background loop, and call ``load`` in its recovery when its first message should know the value.
+    *read* returns None for "nothing there yet". Of several values it skips what it cannot read;
+    when there is but one it raises ValueError, and the value stays what it was. *changed* hears of
+    every new value. Give ``keep`` to the service as a background loop, and call ``load`` in its
+    recovery when its first message should know the value.
     """
 
     def __init__(
@@ -58,8 +55,7 @@ class Watched(Generic[T]):
         try:
             value = self._read(values)
         except ValueError as exc:  # ValidationError is one
-            reason = str(exc).partition("\n")[0]
-            log.error("cannot be read, the former stays", what=self._name, reason=reason)
+            skip(self._name, self._name, exc)
             return
         if value is not None and not (self.known and value == self.value):
             self.value, self.known = value, True
@@ -83,8 +79,8 @@ def watched_ship(bus: Bus, changed: Callable[[Ship], None] = lambda value: None)
 
     def read(values: Mapping[str, bytes]) -> Ship:
         found = Ship.of(values)
-        if found.unreadable:
-            log.error("left out", what="ship", keys=found.unreadable)
+        for key, reason in found.unreadable.items():
+            skip("ship", key, reason)
         return found
 
     return Watched("ship", bus.bucket(ship.BUCKET), read, Ship(), changed)
@@ -97,8 +93,8 @@ def watched_silences(
 
     def read(values: Mapping[str, bytes]) -> tuple[Silence, ...]:
         found, wrong = silences.decode(values)
-        if wrong:
-            log.error("left out", what="silences", keys=sorted(wrong))
+        for key, reason in wrong.items():
+            skip("silences", key, reason)
         return tuple(found)
 
     return Watched("silences", bus.bucket(silences.BUCKET), read, (), changed)

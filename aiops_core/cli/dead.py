@@ -12,7 +12,7 @@ from rich.text import Text
 
 from aiops_core.cli.dead_letters import DeadLetters, Letter
 from aiops_core.cli.output import JsonOption, emit_json
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, Reject
 from aiops_core.local.screen import age, console
 from aiops_core.settings import Settings
 
@@ -72,11 +72,13 @@ def replay(
     """Publish dead letters to their original subject again, and remove them."""
     if not idents and not everything and service is None:
         raise Misconfigured("dead replay: give ids, --service or --all")
-    done = asyncio.run(_replay(_url(nats), idents or (), service))
+    done, refused = asyncio.run(_replay(_url(nats), idents or (), service))
     if as_json:
         emit_json([_as_dict(letter) for letter in done])
     for letter in () if as_json else done:
         console().print(f"dead letter {letter.id} -> {letter.subject}")
+    if refused:
+        raise Reject("; ".join(refused))
 
 
 def _url(given: str | None) -> str:
@@ -93,13 +95,22 @@ async def _one(url: str, ident: int) -> Letter:
         return await letters.get(ident)
 
 
-async def _replay(url: str, idents: Iterable[int], service: str | None) -> list[Letter]:
+async def _replay(
+    url: str, idents: Iterable[int], service: str | None
+) -> tuple[list[Letter], list[str]]:
+    """The letters that went back, and why the others cannot."""
+    done: list[Letter] = []
+    refused: list[str] = []
     async with DeadLetters.open(url) as letters:
         chosen = [await letters.get(ident) for ident in idents]
         chosen = chosen or [letter async for letter in letters.all(service)]
         for letter in chosen:
-            await letters.replay(letter)
-        return chosen
+            try:
+                await letters.replay(letter)
+                done.append(letter)
+            except Reject as exc:
+                refused.append(str(exc))
+    return done, refused
 
 
 def listing(letters: Iterable[Letter]) -> Table:

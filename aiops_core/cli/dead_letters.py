@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Self
 
 import nats
+from nats.errors import BadSubjectError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
-from nats.js.errors import NotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from aiops_core.adapters.nats import OPS, TRUNCATED
 from aiops_core.adapters.nats_store import MSG_ID
@@ -52,7 +53,7 @@ class Letter:
             source=headers.get(SOURCE, ""),
             reason=headers.get(REASON, ""),
             data=data,
-            truncated_from=int(cut) if cut else None,
+            truncated_from=None if cut is None else int(cut) if cut.isdecimal() else 0,
         )
 
     def text(self) -> str:
@@ -122,7 +123,11 @@ class DeadLetters:
         if not letter.subject:
             raise Reject(f"dead letter {letter.id} does not say where it came from")
         headers = {MSG_ID: f"replay/{OPS}/{letter.id}"}
-        await self._js.publish(letter.subject, letter.data, headers=headers)
+        try:
+            await self._js.publish(letter.subject, letter.data, headers=headers)
+        except (BadSubjectError, NoStreamResponseError) as exc:  # anybody may have written it
+            where = repr(letter.subject)
+            raise Reject(f"dead letter {letter.id} is of {where}, which no stream has") from exc
         await self._js.delete_msg(OPS, letter.id)
 
 

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.bus import Bus
-from aiops_core.models import FAST_PATH, AnomalySuppressed, Incident, IncidentUpdated
+from aiops_core.models import FAST_PATH, AnomalySuppressed, Incident, IncidentUpdated, Message
+from aiops_core.unreadable import read_stored
 
 PATH = ("ingest", *FAST_PATH)
 
@@ -34,23 +35,24 @@ async def published(bus: Bus, since: datetime | None = None) -> Ledger:
     places: defaultdict[str, list[str]] = defaultdict(list)
     kinds = (Incident, IncidentUpdated, AnomalySuppressed)
     async for stored in bus.history([kind.subject for kind in kinds], since=since):
-        for tracking_id, incident, before in _memberships(stored.subject, stored.data):
+        fact = read_stored(stored, "bench.facts")
+        for tracking_id, incident, before in _memberships(fact):
             if before in places[tracking_id]:
                 places[tracking_id].remove(before)
             places[tracking_id].append(incident)
     return Ledger(places)
 
 
-def _memberships(subject: str, data: bytes) -> list[tuple[str, str, str | None]]:
+def _memberships(fact: Message | None) -> list[tuple[str, str, str | None]]:
     """Tracking id, where it is now, and where it was before."""
-    if subject == Incident.subject:
-        incident = Incident.model_validate_json(data)
-        return [(m.tracking_id, incident.id, m.moved_from) for m in incident.evidence]
-    if subject == IncidentUpdated.subject:
-        update = IncidentUpdated.model_validate_json(data)
-        return [(m.tracking_id, update.incident_id, m.moved_from) for m in update.members]
-    hidden = AnomalySuppressed.model_validate_json(data)
-    return [(hidden.tracking_id, f"suppressed by {hidden.by}", None)]
+    match fact:
+        case Incident():
+            return [(m.tracking_id, fact.id, m.moved_from) for m in fact.evidence]
+        case IncidentUpdated():
+            return [(m.tracking_id, fact.incident_id, m.moved_from) for m in fact.members]
+        case AnomalySuppressed():
+            return [(fact.tracking_id, f"suppressed by {fact.by}", None)]
+    return []
 
 
 async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:

@@ -2,28 +2,20 @@
 
 How far back goes by when a row arrived (``stored_at``), not by the time that the event claims, so that
 the replay of an old log file is remembered like everything else.
-
-Rows that do not fit the vocabulary are left out with a log line: another writer's mistake must not
-cost the context of all other rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-from pydantic import ValidationError
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
 
 from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import LastIncident, SimilarAnomaly
-from aiops_core.utils import StructuredLogger
-from enrichment_service import NAME, __version__
+from aiops_core.unreadable import read_all
 from enrichment_service.context import INCIDENTS_KEPT
 from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
-
-T = TypeVar("T")
-log = StructuredLogger.get_logger(name="queries", service=NAME, version=__version__)
 
 MINUTES_MOST = 500_000  # rows of history, newest first
 
@@ -104,7 +96,8 @@ class Queries:
     async def similar(self, since: datetime) -> list[tuple[str, SimilarAnomaly]]:
         """The newest of each fingerprint from *since* on, newest first."""
         bound = _newest_of_each(since) | {"msg": MSG_KEPT}
-        return list(_valid(_similar, await self._store.query(SIMILAR, bound)))
+        rows = await self._store.query(SIMILAR, bound)
+        return read_all(rows, "enrichment.similar", _similar, name=itemgetter(1))
 
     async def memberships(self, since: datetime) -> list[Row]:
         """Fingerprint, anomaly id and incident id of what joined incidents from *since* on."""
@@ -114,7 +107,7 @@ class Queries:
         """Incidents that changed from *since* on, oldest first."""
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
-        return list(_valid(_incident, reversed(rows)))
+        return read_all(reversed(rows), "enrichment.incidents", _incident, name=itemgetter(3))
 
 
 def _similar(row: Row) -> tuple[str, SimilarAnomaly]:
@@ -134,14 +127,6 @@ def _incident(row: Row) -> IncidentRow:
         resolve_reason=resolved or None,
     )
     return IncidentRow(ship, devices, services, incident)
-
-
-def _valid(build: Callable[[Row], T], rows: Iterable[Row]) -> Iterator[T]:
-    for row in rows:
-        try:
-            yield build(row)
-        except ValidationError as exc:
-            log.warning("row left out", kind=build.__name__, row=repr(row)[:200], reason=str(exc))
 
 
 def _newest_of_each(since: datetime) -> dict[str, object]:

@@ -9,14 +9,11 @@ state come from buckets of the broker, which are followed: a change is known at 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from aiops_core import metrics
 from aiops_core.adapters.clickhouse import DEPENDENCY, QueryFailed
@@ -25,6 +22,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
 from aiops_core.probe import Readiness
 from aiops_core.runtime import utc_now
+from aiops_core.unreadable import read_stored
 from aiops_core.utils import StructuredLogger
 from aiops_core.watched import Watched
 from enrichment_service import NAME, __version__
@@ -95,8 +93,8 @@ class Warmup:
         await asyncio.wait({self._first}, timeout=FIRST_LOAD)
         replayed = 0
         async for stored in bus.history([AnomalyDetected.subject], since=cutoff):
-            with contextlib.suppress(ValidationError):  # buried when it is delivered
-                anomaly = AnomalyDetected.model_validate_json(stored.data)
+            anomaly = read_stored(stored, "enrichment.anomalies")
+            if isinstance(anomaly, AnomalyDetected):
                 self._memory.record(self._memory.locate(anomaly))
                 replayed += 1
         log.info(

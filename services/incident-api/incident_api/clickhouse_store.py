@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, TypeVar
 
-from aiops_core.adapters.clickhouse import ClickHouse
+from pydantic import TypeAdapter
+
+from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Evidence
 from aiops_core.runtime import utc_now
+from aiops_core.unreadable import read_all
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     AnomalyRow,
@@ -23,6 +29,8 @@ from incident_api.rows import (
 from incident_api.store import IncidentFilter, Position
 from incident_api.summary import TIMES, IncidentSummary
 from incident_api.written import Queries
+
+T = TypeVar("T")
 
 CONDITIONS = {
     "status": "status IN %(status)s",
@@ -45,10 +53,12 @@ CONDITIONS = {
 }
 AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
 
-INCIDENT = "SELECT body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
+INCIDENT = (
+    "SELECT id, body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
+)
 # The inner query finds the newest versions by narrow columns; only their bodies are read.
 NEWEST_OPEN = (
-    "SELECT body, fold FROM aiops.incidents WHERE (id, version) IN ("
+    "SELECT id, body, fold FROM aiops.incidents WHERE (id, version) IN ("
     "SELECT id, version FROM aiops.incidents FINAL WHERE status IN ('open', 'ack')"
     " ORDER BY updated_at DESC, id DESC LIMIT %(most)s)"
     " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
@@ -74,7 +84,7 @@ TRACKING_IDS = (
     " ORDER BY at, tracking_id"
 )
 EVIDENCE = (
-    "SELECT body FROM ("
+    "SELECT toUnixTimestamp64Micro(ts), anomaly_id, body FROM ("
     + MEMBERS.replace("{body}", "body")
     + ") WHERE role != 'moved' ORDER BY ts DESC, anomaly_id DESC LIMIT %(most)s"
 )
@@ -113,15 +123,23 @@ class ClickHouseStore:
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         rows = await self._clickhouse.query(INCIDENT, {"id": incident_id})
-        return stored_incident(*rows[0]) if rows else None
+        return next(iter(_incidents(rows)), None)
 
     async def newest_open(self, most: int) -> Sequence[StoredIncident]:
         rows = await self._clickhouse.query(NEWEST_OPEN, {"most": most})
-        return [stored_incident(*row) for row in rows]
+        return _incidents(rows)
 
     async def page(
         self, where: IncidentFilter, after: Position | None, most: int
     ) -> Sequence[IncidentSummary]:
+        async def fetch(after: Position | None, most: int) -> list[Row]:
+            return await self._page_rows(where, after, most)
+
+        return await _filled(INCIDENTS, fetch, after, most)
+
+    async def _page_rows(
+        self, where: IncidentFilter, after: Position | None, most: int
+    ) -> list[Row]:
         wanted = _parameters(where)
         conditions = [CONDITIONS[name] for name in wanted]
         if after:
@@ -129,8 +147,7 @@ class ClickHouseStore:
             wanted |= after._asdict()
         sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
         reader = self._whole if where.tracking_id else self._clickhouse
-        rows = await reader.query(sql, wanted | {"most": most})
-        return [IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+        return await reader.query(sql, wanted | {"most": most})
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
         rows = await self._whole.query(TRACKING_IDS, {"incident_id": incident_id, "most": most})
@@ -139,16 +156,71 @@ class ClickHouseStore:
     async def evidence(
         self, incident_id: str, after: Position | None, most: int
     ) -> Sequence[Evidence]:
-        sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
-        rows = await self._whole.query(sql, _paged(incident_id, after, most))
-        return [Evidence.model_validate_json(row[0]) for row in rows]
+        async def fetch(after: Position | None, most: int) -> list[Row]:
+            sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
+            return await self._whole.query(sql, _paged(incident_id, after, most))
+
+        return await _filled(MEMBERS_SHOWN, fetch, after, most)
 
     async def timeline(
         self, incident_id: str, after: Position | None, most: int
     ) -> Sequence[EventRow]:
-        sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
-        rows = await self._whole.query(sql, _paged(incident_id, after, most))
-        return [EventRow._make(row) for row in rows]
+        async def fetch(after: Position | None, most: int) -> list[Row]:
+            sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
+            return await self._whole.query(sql, _paged(incident_id, after, most))
+
+        return await _filled(EVENTS, fetch, after, most)
+
+
+@dataclass(frozen=True)
+class Pages(Generic[T]):
+    """How rows of a page are read, and which *place* a row has in the list."""
+
+    where: str
+    read: Callable[[Row], T]
+    place: Callable[[Row], tuple[int, str]]
+
+
+def _summary(row: Row) -> IncidentSummary:
+    return IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True)))
+
+
+def _evidence(row: Row) -> Evidence:
+    return Evidence.model_validate_json(row[-1])
+
+
+INCIDENTS = Pages(
+    "incident-api.incident_list",
+    _summary,
+    itemgetter(*map(list(COLUMNS).index, ("created_at", "id"))),
+)
+MEMBERS_SHOWN = Pages("incident-api.evidence", _evidence, itemgetter(0, 1))
+EVENTS = Pages("incident-api.timeline", TypeAdapter(EventRow).validate_python, itemgetter(2, 0))
+
+
+async def _filled(
+    pages: Pages[T],
+    fetch: Callable[[Position | None, int], Awaitable[list[Row]]],
+    after: Position | None,
+    most: int,
+) -> list[T]:
+    """*most* entries from *after* on. In the place of rows that cannot be read others are fetched,
+    because a page that is not full is the last."""
+    found: list[T] = []
+    while (wanted := most - len(found)) > 0:
+        rows = await fetch(after, wanted)
+        found += read_all(rows, pages.where, pages.read, name=lambda row: pages.place(row)[1])
+        if len(rows) < wanted:
+            break
+        after = Position(*pages.place(rows[-1]))
+    return found
+
+
+def _incidents(rows: Sequence[Row]) -> list[StoredIncident]:
+    def read(row: Row) -> StoredIncident:
+        return stored_incident(*row[1:])
+
+    return read_all(rows, "incident-api.incidents", read, name=itemgetter(0))
 
 
 def _dated(members: Sequence[MemberRow]) -> Sequence[MemberRow]:

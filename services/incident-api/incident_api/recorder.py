@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from aiops_core import metrics
 from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
@@ -28,6 +26,7 @@ from aiops_core.models import (
     Stages,
 )
 from aiops_core.runtime import Handler, utc_now
+from aiops_core.unreadable import read_stored
 from incident_api.flushing import GROWTH, moment_of
 from incident_api.folding import StoredIncident
 from incident_api.registry import Registry
@@ -90,8 +89,9 @@ class Recorder:
         self.registry.preload(await self._store.newest_open(PRELOADED))
         subjects = [IncidentTransitioned.subject]
         async for stored in bus.history(subjects, since=self._clock() - RECENT):
-            with suppress(ValidationError):  # the consumer will bury it
-                await self._catch_up(IncidentTransitioned.model_validate_json(stored.data))
+            change = read_stored(stored, "incident-api.transitions")
+            if isinstance(change, IncidentTransitioned):
+                await self._catch_up(change)
         await self.flush()
         self.recovered = True
 

@@ -6,7 +6,10 @@ import nats
 import pytest
 from typer.testing import CliRunner
 
+from aiops_core.adapters.nats import TRUNCATED
+from aiops_core.bus import SUBJECT
 from aiops_core.cli import app
+from aiops_core.cli.dead import _replay
 from aiops_core.cli.dead_letters import DeadLetters, Letter, NoSuchLetter
 from aiops_core.errors import Reject, Unavailable
 from tests.conftest import NatsServer, nats_bus
@@ -93,6 +96,31 @@ def run(server: NatsServer, *words: str) -> str:
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["dead", *words, "--nats", server.url])
     assert done.exit_code == 0, done.output
     return done.output
+
+
+async def test_what_anybody_wrote_among_the_letters_keeps_none_from_its_way(
+    own_nats: NatsServer,
+) -> None:
+    await bury(own_nats)
+    odd = (
+        {},
+        {SUBJECT: ""},
+        {SUBJECT: "not a subject"},
+        {SUBJECT: "no.such.stream"},
+        {SUBJECT: "anomaly.detected", TRUNCATED: "much"},
+    )
+    async with nats_bus(own_nats.url) as bus:
+        for headers in odd:
+            await bus.js.publish("dead.enrichment-service", b"\xff\0", headers=headers or None)
+    await bury(own_nats)
+    assert len(await letters(own_nats)) == len(odd) + 2
+    done, refused = await _replay(own_nats.url, (), None)
+    assert [letter.id for letter in done] == [1, 7]
+    assert [reason.partition(" is ")[0].partition(" does ")[0] for reason in refused] == [
+        f"dead letter {n}" for n in range(2, 7)
+    ]
+    assert await waiting(own_nats) == 4
+    assert len(await letters(own_nats)) == len(odd)
 
 
 def test_the_commands_list_show_and_replay(buried: NatsServer) -> None:

@@ -110,7 +110,8 @@ def test_a_bucket_is_read_and_what_is_no_value_of_ours_is_named():
     )
     assert ship.mode_at(NOON) == ShipMode.PORT
     assert (ship.maintenance, ship.outages) == ((window(),), (outage(),))
-    assert ship.unreadable == ("maintenance.m2", "outage.o2")
+    assert list(ship.unreadable) == ["maintenance.m2", "outage.o2"]
+    assert ship.unreadable["maintenance.m2"].startswith("id: Field required; ")
 
 
 @pytest.mark.parametrize("build", [window, outage])

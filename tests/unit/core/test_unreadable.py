@@ -61,3 +61,35 @@ def test_a_million_bad_ones_do_not_flood_the_log(capsys):
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert len(said) < 25
     assert said[-1]["count"] == 512
+
+
+def test_an_entry_that_is_read_again_counts_once(capsys):
+    StructuredLogger.configure("info")
+    for _ in range(3):
+        for n in range(5):
+            read_stored(stored(b"{", sequence=n), "test.again")
+    assert metrics.UNREADABLE.labels("test.again")._value.get() == 5
+    assert len(capsys.readouterr().err.splitlines()) == 5
+
+
+def test_what_is_remembered_of_the_skipped_is_bounded():
+    for n in range(unreadable.KNOWN * 2):
+        unreadable.skip("test.reader", f"{n}" + "x" * 10_000, "y" * 10_000)
+    [skipped] = unreadable.SKIPPED.values()
+    assert (skipped.count, len(skipped.known)) == (unreadable.KNOWN * 2, unreadable.KNOWN)
+    assert max(map(len, skipped.known)) < 600
+
+
+def test_what_stood_in_an_entry_is_not_told():
+    """A line may hold a password; the log and /ready are read by others."""
+    found = detected(1).model_dump(mode="json") | {"severity": "hunter2", "score": "hunter2"}
+    read_stored(stored(json.dumps(found).encode()), "test.reader")
+    [skipped] = unreadable.SKIPPED.values()
+    assert "score: Input should be a valid number" in skipped.newest
+    assert "hunter2" not in skipped.newest
+
+
+def test_of_several_entries_all_that_can_be_read_are_given():
+    found = unreadable.read_all(["1", "x", "3", ""], "test.reader", int, name=lambda text: text)
+    assert found == [1, 3]
+    assert unreadable.SKIPPED["test.reader"].count == 2

@@ -176,7 +176,9 @@ class Recorded:
                 steps[at - at % STEP] = steps.get(at - at % STEP, 0) + len(bodies)
             return list(steps.items())
         span = range(parameters["since"], parameters["until"])
-        return [(b,) for at, bodies in sorted(self.bodies.items()) if at in span for b in bodies]
+        return [
+            (b, "id") for at, bodies in sorted(self.bodies.items()) if at in span for b in bodies
+        ]
 
 
 async def test_everything_recorded_is_read_once_in_bounded_pages():

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
@@ -19,6 +17,7 @@ from aiops_core.retention import RetentionPolicy
 from aiops_core.settings import Settings
 from aiops_core.ship import LinkOutage
 from aiops_core.silences import Silence
+from aiops_core.unreadable import read_stored
 from aiops_core.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.policy import CorrelatePolicy
@@ -64,16 +63,13 @@ async def _read(bus: Bus, since: datetime) -> Known:
     inventory, silences, ship = watched_inventory(bus), watched_silences(bus), watched_ship(bus)
     for one in (inventory, silences, ship):
         await one.load(WITHIN)
-    recoveries = await _recoveries(bus, since)
-    return Known(inventory.value, silences.value, ship.value.outages, recoveries)
+    return Known(inventory.value, silences.value, ship.value.outages, await recoveries(bus, since))
 
 
-async def _recoveries(bus: Bus, since: datetime) -> list[AnomalyCleared]:
+async def recoveries(bus: Bus, since: datetime) -> list[AnomalyCleared]:
     found = []
     async for stored in bus.history([AnomalyCleared.subject], since=since):
-        try:
-            cleared = AnomalyCleared.model_validate_json(stored.data)
-        except ValidationError:
-            continue  # a dead letter of correlation's, then too
-        found.append(cleared.stamped("replayed", stored.at))
+        cleared = read_stored(stored, "what-if.recoveries")
+        if isinstance(cleared, AnomalyCleared):
+            found.append(cleared.stamped("replayed", stored.at))
     return found

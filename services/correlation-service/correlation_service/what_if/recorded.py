@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from aiops_core.models import EnrichedAnomaly
+from aiops_core.unreadable import read_all
 
 PAGE = 5_000  # anomalies that are in memory at once, more when so many came within STEP
 STEP = 10  # seconds
@@ -23,7 +23,7 @@ COUNTS = (
     " GROUP BY at ORDER BY at"
 )
 BODIES = (
-    "SELECT body FROM aiops.anomalies FINAL WHERE version = 2"
+    "SELECT body, anomaly_id FROM aiops.anomalies FINAL WHERE version = 2"
     " AND stored_at >= fromUnixTimestamp(%(since)s) AND stored_at < fromUnixTimestamp(%(until)s)"
     " ORDER BY stages['enrich'], anomaly_id"
 )
@@ -62,14 +62,11 @@ def _bounds(counted: Sequence[tuple[int, int]]) -> list[int]:
 
 
 async def read(store: Store, found: Pages) -> AsyncIterator[Sequence[EnrichedAnomaly]]:
-    """A page after the other. What an older version wrote and cannot be read any more is left out."""
+    """A page after the other."""
     for since, until in pairwise(found.bounds):
         rows = await store.query(BODIES, {"since": since, "until": until})
-        yield [one for row in rows if (one := _anomaly(row[0])) is not None]
+        yield read_all(rows, "what-if.anomalies", _anomaly, name=itemgetter(1))
 
 
-def _anomaly(body: str) -> EnrichedAnomaly | None:
-    try:
-        return EnrichedAnomaly.model_validate_json(body)
-    except ValidationError:
-        return None
+def _anomaly(row: tuple[Any, ...]) -> EnrichedAnomaly:
+    return EnrichedAnomaly.model_validate_json(row[0])

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import NamedTuple, Protocol
-
-from pydantic import ValidationError
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
-from aiops_core.utils import StructuredLogger
-from incident_api import __version__
+from aiops_core.unreadable import read_all
 from incident_api.rows import micros
-
-log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
 
 FIELDS = tuple(Device.model_fields)
 TABLE = "aiops.devices"
@@ -75,7 +71,8 @@ class ClickHouseDevices:
     async def load(self) -> Kept:
         rows = await self._clickhouse.query(DEVICES)
         [(newest,)] = await self._clickhouse.query(NEWEST)
-        return Kept([d for d in map(_device, rows) if d], newest.replace(tzinfo=UTC))
+        devices = read_all(rows, "incident-api.devices", _device, name=itemgetter(0))
+        return Kept(devices, newest.replace(tzinfo=UTC))
 
     async def senders(self, since: datetime, known: Sequence[str], most: int) -> Sequence[Sender]:
         bound = {"since": micros(since), "known": tuple(known) or ("",), "most": most}
@@ -93,10 +90,5 @@ def _row(device: Device, edition: Edition, *, removed: int) -> tuple[object, ...
     return (*(values[field] for field in FIELDS), edition.at, edition.by, removed)
 
 
-def _device(row: Row) -> Device | None:
-    """None for a row that another writer made and the vocabulary does not know."""
-    try:
-        return Device.model_validate(dict(zip(FIELDS, row, strict=True)))
-    except ValidationError as exc:
-        log.warning("row left out", row=repr(row)[:200], reason=str(exc).replace("\n", " "))
-        return None
+def _device(row: Row) -> Device:
+    return Device.model_validate(dict(zip(FIELDS, row, strict=True)))

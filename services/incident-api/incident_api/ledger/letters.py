@@ -19,6 +19,7 @@ from aiops_core.models import (
     IncidentUpdated,
     Message,
 )
+from aiops_core.unreadable import skip
 from incident_api.ledger.models import Buried
 
 # Who ends an anomaly by burying which messages. What incident-api's history cannot store of an anomaly
@@ -42,7 +43,11 @@ class Letters:
             raise Unavailable("NATS is away")
         found: dict[str, Buried] = {}
         async for letter in self._bus.history(list(ENDINGS), since=since):
-            if letter.headers.get(SUBJECT) in ENDINGS[letter.subject]:
+            addressed = letter.headers.get(SUBJECT)
+            if addressed is None:
+                entry = f"{letter.subject} {letter.sequence}"
+                skip("incident-api.dead_letters", entry, "does not say where it was addressed")
+            elif addressed in ENDINGS[letter.subject]:
                 found |= {one.anomaly_id: one for one in anomalies_of(letter)}
         return list(found.values())
 

@@ -7,11 +7,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+from pydantic import TypeAdapter
+
 from aiops_core.labels import OWN, Labels, labels
-from aiops_core.models import Device
+from aiops_core.models import Device, Severity
+from aiops_core.unreadable import read_all
 from incident_api.rows import micros, moment
 from incident_api.written import Queries
 
+_OWN = TypeAdapter(dict[str, str])
 KINDS_READ = 100_000  # distinct ones, the most frequent; a ship has some thousand
 
 
@@ -66,12 +70,14 @@ class ClickHouseSilences:
 
     async def kinds(self, since: datetime) -> Sequence[Kind]:
         bound = {"since": micros(since), "most": KINDS_READ}
-        return [_kind(row) for row in await self._clickhouse.query(KINDS, bound)]
+        rows = await self._clickhouse.query(KINDS, bound)
+        return read_all(rows, "incident-api.anomaly_kinds", _kind, name=str)
 
 
 def _kind(row: Sequence[Any]) -> Kind:
-    own = dict(zip(OWN, row[: len(OWN)], strict=True))
-    tags, device, number = row[len(OWN) :]
+    *values, tags, device, number = row
+    own = _OWN.validate_python(dict(zip(OWN, values, strict=True)))
+    Severity(own["severity"])  # raises ValueError; the policy asks for it
     return Kind(labels(own, tags, _device(device)), number)
 
 

@@ -13,15 +13,12 @@ from aiops_core.errors import Unavailable
 from aiops_core.runtime import utc_now
 from aiops_core.silences import BUCKET, Silence, decode
 from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.utils import StructuredLogger
-from incident_api import __version__
+from aiops_core.unreadable import skip
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 from incident_api.silences.orders import drafted, edited, ended
 
 TIDY_EVERY = 600.0  # seconds
-
-log = StructuredLogger.get_logger(name="silences", service="incident-api", version=__version__)
 
 
 class Shelf:
@@ -39,7 +36,7 @@ class Shelf:
         self._check()
         silences, wrong = decode(await self._bucket.all())
         for key, reason in wrong.items():
-            log.error("no silence", key=key, reason=reason)
+            skip("incident-api.silences", key, reason)
         return silences
 
     async def get(self, silence_id: str) -> Silence:

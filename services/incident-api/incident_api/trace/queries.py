@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
+from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import Stages, UtcDatetime
+from aiops_core.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
 from incident_api.written import Queries
 
@@ -33,6 +36,9 @@ class TracedLog(NamedTuple):
     source: str
     labels: dict[str, str]
     raw: str
+
+
+_LINE = TypeAdapter(TracedLog)
 
 
 class TracedAnomaly(NamedTuple):
@@ -101,7 +107,9 @@ class ClickHouseTrace:
         anomalies = await self._anomalies(tracking_id, {str(row[0]) for row in members})
         logs = await self._clickhouse.query(LOG, bound)
         return Traced(
-            log=next((TracedLog._make((moment(r[0]), moment(r[1]), *r[2:])) for r in logs), None),
+            log=next(
+                iter(read_all(logs, "incident-api.log_lines", _line, name=itemgetter(2))), None
+            ),
             anomalies=anomalies,
             members=[
                 TracedMember._make((*row[:5], times(row[5]), moment(row[6]), *row[7:]))
@@ -128,12 +136,19 @@ def _traced_columns(row: AnomalyRow) -> tuple[str, int, dict[str, int], str]:
     return row.anomaly_id, row.version, row.stages, row.body
 
 
-def _newest(rows: Sequence[tuple[Any, ...]]) -> list[TracedAnomaly]:
+def _newest(rows: Sequence[Row]) -> list[TracedAnomaly]:
     newest = {row[0]: row for row in sorted(rows, key=lambda row: row[1])}
-    return [
-        TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
-        for anomaly_id, version, stages, body in newest.values()
-    ]
+    return read_all(newest.values(), "incident-api.trace", _anomaly, name=itemgetter(0))
+
+
+def _anomaly(row: Row) -> TracedAnomaly:
+    anomaly_id, version, stages, body = row
+    return TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
+
+
+def _line(row: Row) -> TracedLog:
+    values = (moment(row[0]), moment(row[1]), *row[2:])
+    return _LINE.validate_python(values)
 
 
 def times(stages: dict[str, int]) -> Stages:

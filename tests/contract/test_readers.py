@@ -1,0 +1,568 @@
+"""Whatever reads stored things back gives all that can be read, and skips, counts and names the rest.
+
+``READERS`` is the list of them. ``test_no_reader_is_missing`` finds the calls by which they read in the
+source: each belongs to a reader of the list, or has a reason why it is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from aiops_core import inventory, metrics, ship, silences, unreadable
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.bus import LARGEST, REASON, SOURCE, SUBJECT
+from aiops_core.errors import in_words
+from aiops_core.inventory import Inventory
+from aiops_core.local import clickhouse as embedded
+from aiops_core.local.bench.ledger import published
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyContext,
+    AnomalyDetected,
+    Device,
+    Message,
+)
+from aiops_core.probe import Readiness
+from aiops_core.retention import RetentionPolicy
+from aiops_core.runtime import utc_now
+from aiops_core.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
+from aiops_core.silences import Matcher, Silence
+from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.testing import MemoryBus
+from aiops_core.watched import watched_inventory, watched_ship, watched_silences
+from correlation_service.what_if import known, recorded
+from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.context import Memory
+from enrichment_service.policy import EnrichPolicy
+from enrichment_service.warmup import Warmup
+from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.store import ClickHouseDevices, Edition
+from incident_api.ledger.letters import Letters
+from incident_api.memory_store import MemoryStore
+from incident_api.migrate import migrate
+from incident_api.recorder import Recorder
+from incident_api.rows import incident_row
+from incident_api.silences.queries import ClickHouseSilences
+from incident_api.silences.shelf import Shelf
+from incident_api.store import IncidentFilter
+from incident_api.trace.queries import ClickHouseTrace
+from tests.conftest import ROOT
+from tests.correlation_cases import reborn
+from tests.incident_cases import (
+    NOON,
+    created,
+    detected,
+    enriched,
+    evidence,
+    receive,
+    transitioned,
+    updated,
+)
+
+GOOD = 12  # entries of each reader that it can read
+WINDOW = timedelta(hours=1)
+
+
+def spoiled(good: bytes) -> dict[str, bytes]:
+    """Entries that cannot be read, most of them made of one that can."""
+    fields = json.loads(good)
+    return {
+        "empty": b"",
+        "blank": b"  \n",
+        "null bytes": b"\0" * 64,
+        "a null byte in it": good[:-1] + b"\0}",
+        "broken": b"{broken",
+        "cut off": good[: len(good) // 2],
+        "no object": b"7",
+        "another object": b"{}",
+        "wrong types": json.dumps({name: {"a": [7]} for name in fields}).encode(),
+        "deep": b'{"a":' * 100_000,
+        "no text": b"\xff\xfe\xfd",
+        "no text in it": good[:-2] + b'\xff"}',
+        "a megabyte": b'{"id": "' + b"x" * 2**20 + b'"}',
+    }
+
+
+def spoiled_message(message: Message) -> dict[str, bytes]:
+    good = message.model_dump_json().encode()
+    later = message.model_dump(mode="json") | {"schema_version": "4.0"}
+    return spoiled(good) | {
+        "another major version": json.dumps(later).encode(),
+        "too large": good[:-1] + b" " * LARGEST + b"}",
+    }
+
+
+def between(good: list[Any], bad: Mapping[str, bytes]) -> Iterator[Any]:
+    """Each of *bad* between two of *good*, as often as there are."""
+    rest = list(bad.values())
+    share = -(-len(rest) // (len(good) - 1))
+    for one in good:
+        yield one
+        yield from rest[:share]
+        del rest[:share]
+    assert not rest
+
+
+@dataclass(frozen=True)
+class Reader:
+    """*where* it counts what it skips; *check* fills what it reads with good and bad entries, reads,
+    asserts that all good ones are there, and returns the number of bad ones."""
+
+    where: str
+    check: Callable[..., Awaitable[int]]
+
+
+# Of streams.
+
+
+def publish(bus: MemoryBus, good: list[Message]) -> int:
+    """Fill *bus*; the number of entries that cannot be read."""
+    subject, bad = good[0].subject, spoiled_message(good[0])
+    for one in between(good, bad):
+        data = one if isinstance(one, bytes) else one.model_dump_json().encode()
+        bus.put(subject, data)
+        bus.put("incidents.of.a.later.release", data)
+    return len(bad)
+
+
+async def correlation(bus: MemoryBus) -> int:
+    facts = [created(f"i{n}", n) for n in range(GOOD)]
+    bad = publish(bus, facts)
+    windows = (await reborn(bus)).windows
+    assert all(windows.get(fact.id) for fact in facts)
+    return bad
+
+
+class NoRows:
+    """A ClickHouse that has nothing."""
+
+    async def newest(self, since):
+        return None
+
+    async def history(self, since, cutoff):
+        return []
+
+    similar = incidents = memberships = newest_rows = lambda self, since: _nothing()
+
+
+async def _nothing() -> list[Any]:
+    return []
+
+
+async def enrichment(bus: MemoryBus) -> int:
+    fresh = {"host": "sw-1", "device_id": "sw-1", "ts": utc_now(), "stages": {"detect": utc_now()}}
+    bad = publish(bus, [detected(n, **fresh) for n in range(GOOD)])
+    memory, readiness = Memory(EnrichPolicy.load(ROOT / "policies").health), Readiness("test")
+    for dependency in ("clickhouse", "inventory"):
+        readiness.needs(dependency, required=False)
+    await Warmup(NoRows(), memory, readiness).recover(bus)
+    assert memory.observe(memory.locate(detected(99, **fresh))).count_1h == GOOD
+    return bad
+
+
+async def recorder(bus: MemoryBus) -> int:
+    store = MemoryStore()
+    await receive(Recorder(store), store, created())
+    comments = [transitioned(n + 1, "comment", comment=f"c{n}") for n in range(GOOD)]
+    bad = publish(bus, comments)
+    again = Recorder(store)
+    await again.recover(bus)
+    stored = again.registry.known("i1")
+    assert stored.change == GOOD
+    told = [entry.text for entry in stored.incident.timeline if entry.kind == "comment"]
+    assert told == [f"c{n}" for n in range(GOOD)]
+    return bad
+
+
+async def what_if_recoveries(bus: MemoryBus) -> int:
+    good = [
+        AnomalyCleared(
+            tracking_id=f"t{n}", ship_id="s1", ts=NOON, host=f"h{n}",
+            anomaly_types=("link_down",), detector="recovery", reason="up again",
+        )
+        for n in range(GOOD)
+    ]  # fmt: skip
+    bad = publish(bus, good)
+    found = await known.recoveries(bus, utc_now() - WINDOW)
+    assert [one.host for one in found] == [one.host for one in good]
+    return bad
+
+
+async def bench(bus: MemoryBus) -> int:
+    bad = publish(bus, [created(f"i{n}", n) for n in range(GOOD)])
+    bad += publish(bus, [updated(2, 100 + n, incident=f"i{n}") for n in range(GOOD)])
+    places = (await published(bus)).places
+    wanted = {f"t{n}": [f"i{n}"] for n in range(GOOD)}
+    wanted |= {f"t{100 + n}": [f"i{n}"] for n in range(GOOD)}
+    assert places == wanted
+    return bad
+
+
+async def dead_letters(bus: MemoryBus) -> int:
+    """A buried message is rarely one that can be read, and stands for one anomaly all the same; only
+    a letter that does not say where it was addressed is none."""
+    good, bad = [detected(n) for n in range(GOOD)], spoiled(detected().model_dump_json().encode())
+    for n, one in enumerate(between(good, bad)):
+        data = one if isinstance(one, bytes) else one.model_dump_json().encode()
+        headers = {SUBJECT: AnomalyDetected.subject, SOURCE: f"LOGS/{n}", REASON: "no such ship"}
+        bus._put("dead.enrichment-service", data, headers)
+        bus.put("dead.enrichment-service", data)
+    buried = {one.anomaly_id for one in await Letters(bus).buried(utc_now() - WINDOW)}
+    assert {one.anomaly_id for one in good} <= buried
+    assert len(buried) == GOOD + len(bad)
+    return GOOD + len(bad)
+
+
+# Of buckets.
+
+
+def silence(n: int) -> Silence:
+    ordered = {"created_at": NOON, "created_by": "eto", "updated_at": NOON, "updated_by": "eto"}
+    lasts = {"start": NOON, "end": utc_now() + WINDOW}
+    return Silence(
+        id=f"silence-{n:02}", matchers=(Matcher.parse("device=sw-1"),), owner="eto",
+        reason="works", **lasts, **ordered,
+    )  # fmt: skip
+
+
+def outage(n: int) -> LinkOutage:
+    return LinkOutage(
+        id=f"o-{n:02}", start=NOON, end=NOON + WINDOW, device="vsat", kind="quota",
+        reason="used up", source="provider",
+    )  # fmt: skip
+
+
+def window(n: int) -> MaintenanceWindow:
+    return MaintenanceWindow(
+        id=f"m-{n:02}",
+        start=NOON,
+        end=NOON + WINDOW,
+        devices=("sw-1",),
+        owner="eto",
+        reason="works",
+    )
+
+
+async def put_all(bus: MemoryBus, bucket: str, prefix: str, good: list[Any]) -> int:
+    bad = spoiled(good[0].model_dump_json().encode())
+    for n, one in enumerate(between(good, bad)):
+        data = one if isinstance(one, bytes) else one.model_dump_json().encode()
+        await bus.bucket(bucket).put(f"{prefix}{n:03}", data)
+    return len(bad)
+
+
+async def silences_in_force(bus: MemoryBus) -> int:
+    good = [silence(n) for n in range(GOOD)]
+    bad = await put_all(bus, silences.BUCKET, "silence-", good)
+    watched = watched_silences(bus)
+    for _ in range(3):  # what is read again and again counts once
+        await watched.load(1)
+    assert list(watched.value) == good
+    return bad
+
+
+async def silences_of_the_api(bus: MemoryBus) -> int:
+    good = [silence(n) for n in range(GOOD)]
+    bad = await put_all(bus, silences.BUCKET, "silence-", good)
+    shelf = Shelf(bus, SuppressPolicy.load(ROOT / "policies"))
+    assert await shelf.all() == await shelf.all() == good
+    await shelf.tidy()
+    return bad
+
+
+async def state_of_the_ship(bus: MemoryBus) -> int:
+    windows, outages = [window(n) for n in range(GOOD)], [outage(n) for n in range(GOOD)]
+    bad = await put_all(bus, ship.BUCKET, ship.MAINTENANCE_PREFIX, windows)
+    bad += await put_all(bus, ship.BUCKET, ship.OUTAGE_PREFIX, outages)
+    changes = ModeLog(changes=(ModeChange(mode="port", since=NOON),))
+    await bus.bucket(ship.BUCKET).put(ship.MODE_KEY, changes.model_dump_json().encode())
+    watched = watched_ship(bus)
+    await watched.load(1)
+    assert list(watched.value.maintenance) == windows
+    assert list(watched.value.outages) == outages
+    assert watched.value.mode == changes
+    return bad
+
+
+async def devices_of_the_ship(bus: MemoryBus) -> int:
+    """It is one value: the former stays in force."""
+    devices = Inventory([Device(id=f"d{n}") for n in range(GOOD)])
+    watched, bucket = watched_inventory(bus), bus.bucket(inventory.BUCKET)
+    await bucket.put(inventory.KEY, devices.to_json())
+    await watched.load(1)
+    bad = list(spoiled(Device(id="d").model_dump_json().encode()).values())
+    bad += [devices.to_json()[:-1] + b',{"id": 7}]']
+    reasons = set()
+    for data in bad:
+        with pytest.raises(ValidationError) as refused:
+            Inventory.from_json(data)
+        reasons.add(in_words(refused.value))
+        await bucket.put(inventory.KEY, data)
+        await watched.load(1)
+        assert watched.value == devices
+    return len(reasons)  # of one key each counts once
+
+
+# Of tables.
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
+
+
+@asynccontextmanager
+async def tables(url: str) -> AsyncIterator[ClickHouse]:
+    async with ClickHouse.open(url) as clickhouse:
+        limits = RetentionPolicy.load(ROOT / "policies").tables_days
+        await migrate(clickhouse, ROOT / "clickhouse", limits)
+        for table in ("anomalies", "incidents", "incident_members", "incident_events", "devices"):
+            await clickhouse.execute(f"TRUNCATE TABLE aiops.{table}")
+        await clickhouse.execute("TRUNCATE TABLE logs.raw")
+        yield clickhouse
+
+
+async def copies(
+    clickhouse: ClickHouse, table: str, key: str, columns: Mapping[str, list[bytes | str]]
+) -> int:
+    """Rows like the first of *table*, each with another *key* and one of *columns* spoiled; how many."""
+    [(names,)] = await clickhouse.query(
+        "SELECT groupArray(name) FROM system.columns"
+        " WHERE concat(database, '.', table) = %(table)s AND default_kind = ''",
+        {"table": table},
+    )
+    sql = f"SELECT {', '.join(names)} FROM {table} LIMIT 1"  # noqa: S608 - names of the schema
+    [row] = await clickhouse.query(sql)
+    good = dict(zip(names, row, strict=True))
+    rows = [
+        good | {key: f"x{column}-{n}", column: value}
+        for column, values in columns.items()
+        for n, value in enumerate(values)
+    ]
+    await clickhouse.insert(table, names, [tuple(row.values()) for row in rows])
+    return len(rows)
+
+
+def bodies(good: str) -> list[bytes | str]:
+    """What a driver can write into a column of text."""
+    return list(spoiled(good.encode()).values())
+
+
+async def store_of_incidents(clickhouse: ClickHouse) -> ClickHouseStore:
+    store = ClickHouseStore(clickhouse)
+    await receive(Recorder(store), store, *(created(f"i{n:02}", n) for n in range(GOOD)))
+    return store
+
+
+async def spoil_incidents(clickhouse: ClickHouse, *columns: str) -> int:
+    row = incident_row(await ClickHouseStore(clickhouse).incident("i00"))
+    wrong: dict[str, list[bytes | str]] = {
+        "body": [*bodies(row.body), row.body.replace('"severity":"high"', '"severity":"awful"')],
+        "fold": bodies(row.fold)[4:],
+        "severity": ["awful"],
+        "status": ["odd"],
+        "domain": ["sea"],
+        "root_cause": ["{", "[]", '{"confidence": 7}'],
+        "title": [b"\xff"],
+    }
+    return await copies(clickhouse, "aiops.incidents", "id", {c: wrong[c] for c in columns})
+
+
+async def incident_by_incident(clickhouse: ClickHouse) -> int:
+    store = await store_of_incidents(clickhouse)
+    bad = await spoil_incidents(clickhouse, "body", "fold")
+    ids = [str(row[0]) for row in await clickhouse.query("SELECT id FROM aiops.incidents")]
+    found = [await store.incident(id_) for id_ in ids]
+    assert sorted(one.incident.id for one in found if one) == [f"i{n:02}" for n in range(GOOD)]
+    return bad
+
+
+async def open_incidents(clickhouse: ClickHouse) -> int:
+    store = await store_of_incidents(clickhouse)
+    bad = await spoil_incidents(clickhouse, "body", "fold")
+    found = await store.newest_open(1000)
+    assert sorted(one.incident.id for one in found) == [f"i{n:02}" for n in range(GOOD)]
+    return bad
+
+
+async def listed_incidents(clickhouse: ClickHouse) -> int:
+    store = await store_of_incidents(clickhouse)
+    bad = await spoil_incidents(clickhouse, "severity", "status", "domain", "root_cause", "title")
+    for most in (4, GOOD, 100):  # a page is as full as it would be without them
+        found = await store.page(IncidentFilter(), None, most)
+        assert [one.id for one in found] == [f"i{n:02}" for n in reversed(range(GOOD))][:most]
+    return bad
+
+
+async def members(clickhouse: ClickHouse) -> int:
+    store = ClickHouseStore(clickhouse)
+    await receive(Recorder(store), store, created(), updated(2, *range(1, GOOD)))
+    good = evidence(0).model_dump_json()
+    wrong = [*bodies(good), good.replace('"role":"member"', '"role":"captain"')]
+    bad = await copies(clickhouse, "aiops.incident_members", "anomaly_id", {"body": wrong})
+    for most in (4, GOOD, 100):
+        found = await store.evidence("i1", None, most)
+        wanted = [f"t{n}" for n in reversed(range(GOOD))][:most]
+        assert [one.tracking_id for one in found] == wanted
+    return bad
+
+
+async def events(clickhouse: ClickHouse) -> int:
+    store = ClickHouseStore(clickhouse)
+    await receive(Recorder(store), store, created(), *(updated(n, n) for n in range(2, GOOD + 1)))
+    bad = await copies(clickhouse, "aiops.incident_events", "event_id", {"text": [b"\xff"] * 3})
+    for most in (4, GOOD, 100):
+        found = await store.timeline("i1", None, most)
+        assert len(found) == min(most, GOOD) and all(type(row.text) is str for row in found)
+    return bad
+
+
+async def stored_anomalies(clickhouse: ClickHouse, **fields: Any) -> ClickHouseStore:
+    store = ClickHouseStore(clickhouse)
+    passed = {"stages": {"detect": utc_now(), "enrich": utc_now()}}
+    context = AnomalyContext(device=Device(id="sw-1", labels={"rack": "r7"}))
+    found = [enriched(n, context=context, **passed | fields) for n in range(GOOD)]
+    await receive(Recorder(store), store, *found)
+    return store
+
+
+async def spoil_anomalies(clickhouse: ClickHouse, **columns: list[bytes | str]) -> int:
+    return await copies(clickhouse, "aiops.anomalies", "anomaly_id", columns)
+
+
+async def traced(clickhouse: ClickHouse) -> int:
+    await stored_anomalies(clickhouse, tracking_id="t")
+    wrong = [b for b in bodies(enriched().model_dump_json()) if not _is_object(b)]
+    bad = await spoil_anomalies(clickhouse, body=wrong)
+    found = (await ClickHouseTrace(clickhouse).traced("t")).anomalies
+    assert len(found) == 1 and found[0].body["msg"]
+    return bad
+
+
+def _is_object(body: bytes | str) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+async def traced_line(clickhouse: ClickHouse) -> int:
+    columns = ("tracking_id", "ts", "ingestion_timestamp", "msg")
+    now = utc_now()
+    await clickhouse.insert("logs.raw", columns, [("t1", now, now, "fine")])
+    await clickhouse.insert("logs.raw", columns, [("t2", now, now, b"\xff")])
+    assert (await ClickHouseTrace(clickhouse).traced("t1")).log.msg == "fine"
+    assert (await ClickHouseTrace(clickhouse).traced("t2")).log is None
+    return 1
+
+
+async def kinds(clickhouse: ClickHouse) -> int:
+    await stored_anomalies(clickhouse)
+    bad = await spoil_anomalies(clickhouse, severity=["awful", "odd"], host=[b"\xff"])
+    found = await ClickHouseSilences(clickhouse).kinds(utc_now() - WINDOW)
+    assert sum(kind.number for kind in found) == GOOD
+    assert {kind.labels["label.rack"] for kind in found} == {("r7",)}
+    return bad
+
+
+async def what_if_anomalies(clickhouse: ClickHouse) -> int:
+    await stored_anomalies(clickhouse)
+    good = enriched().model_dump_json()
+    later = good.replace('"schema_version":"3.0"', '"schema_version":"4.0"')
+    wrong = [*bodies(good), good.replace('"severity":"high"', '"severity":"awful"'), later]
+    bad = await spoil_anomalies(clickhouse, body=wrong)
+    pages = await recorded.pages(clickhouse, utc_now() - WINDOW)
+    found = [one.tracking_id async for page in recorded.read(clickhouse, pages) for one in page]
+    assert sorted(found) == sorted(f"t{n}" for n in range(GOOD))
+    return bad
+
+
+async def similar(clickhouse: ClickHouse) -> int:
+    await stored_anomalies(clickhouse)
+    bad = await spoil_anomalies(clickhouse, severity=["awful"], msg=[b"\xff"])
+    found = await Queries(clickhouse).similar(utc_now() - WINDOW)
+    assert len({one.anomaly_id for _, one in found}) == GOOD
+    return bad
+
+
+async def last_incidents(clickhouse: ClickHouse) -> int:
+    await store_of_incidents(clickhouse)
+    bad = await spoil_incidents(clickhouse, "severity", "status", "title")
+    found = await Queries(clickhouse).incidents(NOON - WINDOW)
+    assert sorted(row.incident.id for row in found) == [f"i{n:02}" for n in range(GOOD)]
+    return bad
+
+
+async def devices(clickhouse: ClickHouse) -> int:
+    store, good = ClickHouseDevices(clickhouse), [Device(id=f"d{n:02}") for n in range(GOOD)]
+    await store.write(Edition(good, (), NOON, "eto"))
+    wrong: dict[str, list[bytes | str]] = {"criticality": ["awful", ""], "name": [b"\xff"]}
+    bad = await copies(clickhouse, "aiops.devices", "id", wrong)
+    assert list((await store.load()).devices) == good
+    return bad
+
+
+STREAMS_AND_BUCKETS = (
+    Reader("correlation.facts", correlation),
+    Reader("enrichment.anomalies", enrichment),
+    Reader("incident-api.transitions", recorder),
+    Reader("incident-api.dead_letters", dead_letters),
+    Reader("what-if.recoveries", what_if_recoveries),
+    Reader("bench.facts", bench),
+    Reader("silences", silences_in_force),
+    Reader("incident-api.silences", silences_of_the_api),
+    Reader("ship", state_of_the_ship),
+    Reader("inventory", devices_of_the_ship),
+)
+TABLES = (
+    Reader("incident-api.incidents", incident_by_incident),
+    Reader("incident-api.incidents", open_incidents),
+    Reader("incident-api.incident_list", listed_incidents),
+    Reader("incident-api.evidence", members),
+    Reader("incident-api.timeline", events),
+    Reader("incident-api.trace", traced),
+    Reader("incident-api.log_lines", traced_line),
+    Reader("incident-api.anomaly_kinds", kinds),
+    Reader("incident-api.devices", devices),
+    Reader("enrichment.similar", similar),
+    Reader("enrichment.incidents", last_incidents),
+    Reader("what-if.anomalies", what_if_anomalies),
+)
+
+
+def counted(where: str) -> float:
+    return metrics.UNREADABLE.labels(where)._value.get()
+
+
+@pytest.fixture(autouse=True)
+def nothing_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unreadable, "SKIPPED", {})
+    monkeypatch.setattr("aiops_core.probe.SKIPPED", unreadable.SKIPPED)
+
+
+def assert_told(reader: Reader, before: float, bad: int) -> None:
+    assert bad > 0 and counted(reader.where) - before == bad
+    told = Readiness("x").report()["unreadable"]
+    assert list(told) == [reader.where] and told[reader.where].startswith(f"{bad} skipped")
+
+
+@pytest.mark.parametrize("reader", STREAMS_AND_BUCKETS, ids=lambda r: r.check.__name__)
+async def test_a_stream_or_bucket_with_entries_that_cannot_be_read(reader):
+    before = counted(reader.where)
+    assert_told(reader, before, await reader.check(MemoryBus()))
+
+
+@pytest.mark.parametrize("reader", TABLES, ids=lambda r: r.check.__name__)
+async def test_a_table_with_rows_that_cannot_be_read(engine, reader):
+    before = counted(reader.where)
+    async with tables(engine) as clickhouse:
+        assert_told(reader, before, await reader.check(clickhouse))
