@@ -6,17 +6,20 @@ source: each belongs to a reader of the list, or has a reason why it is none.
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from aiops_core import inventory, metrics, ship, silences, unreadable
+import anomaly_detection.published
+from aiops_core import inventory, metrics, ship, silences, tally, unreadable
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.bus import LARGEST, REASON, SOURCE, SUBJECT
 from aiops_core.errors import in_words
@@ -36,6 +39,7 @@ from aiops_core.runtime import utc_now
 from aiops_core.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.silences import Matcher, Silence
 from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.tally import minute_of
 from aiops_core.testing import MemoryBus
 from aiops_core.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.what_if import known, recorded
@@ -46,6 +50,7 @@ from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.store import ClickHouseDevices, Edition
 from incident_api.ledger.letters import Letters
+from incident_api.ledger.published import Published
 from incident_api.memory_store import MemoryStore
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
@@ -221,6 +226,18 @@ async def dead_letters(bus: MemoryBus) -> int:
     return GOOD + len(bad)
 
 
+async def anomalies_published(bus: MemoryBus) -> int:
+    now = minute_of(utc_now())
+    bad = publish(bus, [detected(n, stages={"detect": now}) for n in range(GOOD)])
+    for key, value in tally.encode({now: 1}, [tally.key_of(now)]).items():
+        await bus.bucket(tally.BUCKET).put(key, value)
+    counting = anomaly_detection.published.Published(bus)
+    await counting.recover(bus)
+    await counting.write()
+    assert await Published(bus).tally() == {now: GOOD}
+    return bad
+
+
 # Of buckets.
 
 
@@ -309,6 +326,20 @@ async def devices_of_the_ship(bus: MemoryBus) -> int:
         await watched.load(1)
         assert watched.value == devices
     return len(reasons)  # of one key each counts once
+
+
+async def anomalies_counted(bus: MemoryBus) -> int:
+    hours = [NOON + n * WINDOW for n in range(GOOD)]
+    good = tally.encode(dict.fromkeys(hours, 7), map(tally.key_of, hours))
+    bad = [*spoiled(b'{"7": 1, "a": 2}').values(), b'{"60": 1}', b'{"7": -1}']
+    bad.remove(b"{}")
+    for n, value in enumerate(bad):
+        good[f"2026-07-01T{n:02}"] = value
+    good["2026-07"] = b"{}"
+    for key, value in good.items():
+        await bus.bucket(tally.BUCKET).put(key, value)
+    assert await Published(bus).tally() == dict.fromkeys(hours, 7)
+    return len(bad) + 1
 
 
 # Of tables.
@@ -467,7 +498,10 @@ async def traced_line(clickhouse: ClickHouse) -> int:
 
 async def kinds(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse)
-    bad = await spoil_anomalies(clickhouse, severity=["awful", "odd"], host=[b"\xff"])
+    device = enriched(context=AnomalyContext(device=Device(id="d"))).model_dump_json()
+    wrong = device.replace('"id":"d"', '"id":7')
+    odd = {"severity": ["awful", "odd"], "host": [b"\xff"], "body": [wrong]}
+    bad = await spoil_anomalies(clickhouse, **odd)
     found = await ClickHouseSilences(clickhouse).kinds(utc_now() - WINDOW)
     assert sum(kind.number for kind in found) == GOOD
     assert {kind.labels["label.rack"] for kind in found} == {("r7",)}
@@ -518,6 +552,8 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.dead_letters", dead_letters),
     Reader("what-if.recoveries", what_if_recoveries),
     Reader("bench.facts", bench),
+    Reader("detection.published", anomalies_published),
+    Reader("tally", anomalies_counted),
     Reader("silences", silences_in_force),
     Reader("incident-api.silences", silences_of_the_api),
     Reader("ship", state_of_the_ship),
@@ -566,3 +602,122 @@ async def test_a_table_with_rows_that_cannot_be_read(engine, reader):
     before = counted(reader.where)
     async with tables(engine) as clickhouse:
         assert_told(reader, before, await reader.check(clickhouse))
+
+
+# No reader is missing. Calls that read, by "file:function" or the beginning of it.
+
+READS = {
+    "from_json", "history", "loads", "model_validate_json", "newest", "query", "validate_json",
+}  # fmt: skip
+BUCKET_READS = {"all", "get", "watch"}
+
+BELONGS_TO = {
+    "aiops_core/inventory.py:Inventory.from_json": "inventory",
+    "aiops_core/local/bench/ledger.py:published": "bench.facts",
+    "aiops_core/ship.py:Ship.of.read": "ship",
+    "aiops_core/silences.py:decode": "silences",
+    "aiops_core/tally.py:decode": "tally",
+    "aiops_core/watched.py:Watched.": "inventory",
+    "aiops_core/watched.py:watched_inventory.read": "inventory",
+    "anomaly_detection/published.py:Published.recover": "detection.published",
+    "correlation_service/handler.py:Correlation._published": "correlation.facts",
+    "correlation_service/what_if/known.py:recoveries": "what-if.recoveries",
+    "correlation_service/what_if/recorded.py:": "what-if.anomalies",
+    "enrichment_service/clickhouse_queries.py:Queries.incidents": "enrichment.incidents",
+    "enrichment_service/clickhouse_queries.py:Queries.similar": "enrichment.similar",
+    "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",
+    "incident_api/clickhouse_store.py:ClickHouseStore._page_rows": "incident-api.incident_list",
+    "incident_api/clickhouse_store.py:ClickHouseStore.evidence": "incident-api.evidence",
+    "incident_api/clickhouse_store.py:ClickHouseStore.incident": "incident-api.incidents",
+    "incident_api/clickhouse_store.py:ClickHouseStore.newest_open": "incident-api.incidents",
+    "incident_api/clickhouse_store.py:ClickHouseStore.timeline": "incident-api.timeline",
+    "incident_api/clickhouse_store.py:_evidence": "incident-api.evidence",
+    "incident_api/devices/store.py:ClickHouseDevices.load": "incident-api.devices",
+    "incident_api/ledger/letters.py:": "incident-api.dead_letters",
+    "incident_api/ledger/published.py:Published.tally": "tally",
+    "incident_api/recorder.py:Recorder.recover": "incident-api.transitions",
+    "incident_api/rows.py:stored_incident": "incident-api.incidents",
+    "incident_api/silences/queries.py:ClickHouseSilences.kinds": "incident-api.anomaly_kinds",
+    "incident_api/silences/queries.py:_device": "incident-api.anomaly_kinds",
+    "incident_api/silences/shelf.py:Shelf.all": "incident-api.silences",
+    "incident_api/summary.py:IncidentSummary.of_columns": "incident-api.incident_list",
+    "incident_api/trace/queries.py:ClickHouseTrace._anomalies": "incident-api.trace",
+    "incident_api/trace/queries.py:ClickHouseTrace.traced": "incident-api.log_lines",
+    "incident_api/trace/queries.py:_anomaly": "incident-api.trace",
+}
+COLUMNS_ALONE = "takes columns as they are and decodes nothing"
+NO_READER = {
+    "aiops_core/adapters/": "answers of servers, not what is stored there",
+    "aiops_core/ingest/": "files of people, refused line by line",
+    "aiops_core/local/bench/": COLUMNS_ALONE,
+    "aiops_core/local/fleet_files.py": "the last line of a log, shown as it is when it is no JSON",
+    "aiops_core/local/fleet_process.py": "answers of our own processes",
+    "aiops_core/local/native/": "the embedded engine's own answers",
+    "aiops_core/offline.py": "a pipe between our own processes",
+    "aiops_core/probe.py:Readiness.report": "the newest of what was skipped",
+    "aiops_core/runtime.py:Runtime._decode": "the consumer: it buries what it cannot read",
+    "aiops_core/unreadable.py:": "what readers skip with",
+    "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/evaluation/": "data sets of an evaluation",
+    "anomaly_detection/keeper.py": "has its own battery: a damaged part costs one detector",
+    "anomaly_detection/policy.py": "a query of the policy, not to a store",
+    "anomaly_detection/snapshot": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/sources/": "a query of the policy, not to a store",
+    "correlation_service/evaluation/": "a pipe between our own processes",
+    "correlation_service/kept.py": "memory of this process",
+    "enrichment_service/clickhouse_queries.py:Queries.history": COLUMNS_ALONE,
+    "enrichment_service/clickhouse_queries.py:Queries.memberships": COLUMNS_ALONE,
+    "enrichment_service/clickhouse_queries.py:Queries.newest": COLUMNS_ALONE,
+    "enrichment_service/warmup.py:Warmup._": "asks the readers of clickhouse_queries.py",
+    "incident_api/__main__.py": "a part called history",
+    "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
+    "incident_api/cursor.py": "a request's, refused with 422",
+    "incident_api/devices/desk.py:DeviceDesk._publish": "only compares it with what it should be",
+    "incident_api/devices/desk.py:DeviceDesk.recover": "asks the reader of devices/store.py",
+    "incident_api/devices/store.py:ClickHouseDevices.senders": COLUMNS_ALONE,
+    "incident_api/ledger/queries.py": COLUMNS_ALONE,
+    "incident_api/memory_": "a double for tests, which holds what they put there",
+    "incident_api/migrate.py": COLUMNS_ALONE,
+    "incident_api/silences/queries.py:ClickHouseSilences.hidden": COLUMNS_ALONE,
+    "incident_api/stats/dead_letters.py": "counts messages without looking into them",
+    "incident_api/stats/queries.py": COLUMNS_ALONE,
+    "incident_api/wiring.py": "a part called history",
+    "incident_api/written.py": "passes rows on to the readers",
+}
+
+
+def calls_that_read(file: Path) -> Iterator[str]:
+    """The functions of *file* that do."""
+
+    def look(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inside = (*inside, node.name)
+        if isinstance(node, ast.Attribute) and (
+            node.attr in READS
+            or (node.attr in BUCKET_READS and "bucket" in ast.unparse(node.value))
+        ):
+            yield ".".join(inside)
+        for child in ast.iter_child_nodes(node):
+            yield from look(child, inside)
+
+    yield from look(ast.parse(file.read_text()), ())
+
+
+def places_that_read() -> set[str]:
+    roots = [ROOT / "aiops_core", *(ROOT / "services").glob("*/*_*/")]
+    files = [(root, file) for root in roots for file in root.rglob("*.py")]
+    return {
+        f"{root.name}/{file.relative_to(root).as_posix()}:{function}"
+        for root, file in files
+        for function in calls_that_read(file)
+    }
+
+
+def test_no_reader_is_missing():
+    places, listed = places_that_read(), (*BELONGS_TO, *NO_READER)
+    assert len(places) > 60
+    unlisted = [place for place in sorted(places) if not place.startswith(listed)]
+    assert not unlisted, "give each a reader in the battery, or a reason in NO_READER"
+    assert not [one for one in listed if not any(place.startswith(one) for place in places)]
+    tested = {reader.where for reader in (*STREAMS_AND_BUCKETS, *TABLES)}
+    assert set(BELONGS_TO.values()) == tested
