@@ -1,7 +1,8 @@
 """The schema: ``clickhouse/NNNN_name.sql``, applied once, in order, recorded in ``aiops.migrations``.
 
 Every statement is idempotent, so a kill between a file and its record only applies the file again. A
-file that was changed or removed after it had been applied is a mistake that nobody should build on.
+file that was changed after it had been applied is a mistake that nobody should build on. What a later
+release applied stays when this one is put back: it only added something (decision 17).
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
     for statement in RECORD:
         await clickhouse.execute(statement)
     applied = {row[0]: (row[1], row[2]) for row in await clickhouse.query(APPLIED)}
-    check(migrations, applied, folder)
+    if later := check(migrations, applied, folder):
+        log.warning("the schema is of a later release", migrations=later)
     for migration in migrations:
         if migration.number not in applied:
             await _apply(clickhouse, migration)
@@ -86,17 +88,17 @@ def read(folder: Path) -> Sequence[Migration]:
 
 def check(
     migrations: Sequence[Migration], applied: dict[int, tuple[str, str]], folder: Path
-) -> None:
-    """What was applied must still be there, unchanged."""
-    present = {migration.number: migration for migration in migrations}
-    for number, (name, checksum) in sorted(applied.items()):
-        if number not in present:
-            raise Misconfigured(f"{folder}/{name}: was applied to this ClickHouse but is missing")
-        if present[number].checksum != checksum:
+) -> list[str]:
+    """The names of what a later release applied. Ours must be unchanged, or this raises Misconfigured."""
+    for migration in migrations:
+        _, checksum = applied.get(migration.number, ("", migration.checksum))
+        if migration.checksum != checksum:
             raise Misconfigured(
-                f"{folder}/{present[number].name}: was changed after it had been applied; "
+                f"{folder}/{migration.name}: was changed after it had been applied; "
                 "undo the change and add a new migration"
             )
+    ours = {migration.number for migration in migrations}
+    return [name for number, (name, _) in sorted(applied.items()) if number not in ours]
 
 
 async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:

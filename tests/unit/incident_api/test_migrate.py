@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from aiops_core.errors import Misconfigured
 from incident_api.migrate import check, read
+from tests.conftest import ROOT
 
 
 def files(folder: Path, **texts: str) -> Path:
@@ -54,9 +56,55 @@ def test_what_was_applied_must_be_there_unchanged(tmp_path):
     check(found, {1: ("0001_a.sql", found[0].checksum)}, tmp_path)
     with pytest.raises(Misconfigured, match="was changed after it had been applied"):
         check(found, {1: ("0001_a.sql", "other")}, tmp_path)
-    with pytest.raises(Misconfigured, match=r"0002_b\.sql: was applied to this ClickHouse"):
-        check(found, {2: ("0002_b.sql", "x")}, tmp_path)
+
+
+def test_what_a_later_release_applied_is_named_and_does_not_stop_the_start(tmp_path):
+    found = read(files(tmp_path, n0001_a="SELECT 1;"))
+    applied = {1: ("0001_a.sql", found[0].checksum), 2: ("0002_b.sql", "x"), 3: ("0003_c.sql", "y")}
+    assert check(found, applied, tmp_path) == ["0002_b.sql", "0003_c.sql"]
+    assert check(found, {}, tmp_path) == []
+
+
+# From before the first release, when no former one had to live with them.
+BEFORE = {"0002_ledger.sql", "0004_versions.sql", "0006_members_from_memory.sql"}
+ADDS = re.compile(
+    r"CREATE (DATABASE|TABLE|VIEW) IF NOT EXISTS |"
+    r"ALTER TABLE \S+ (ADD (COLUMN|INDEX) IF NOT EXISTS|MODIFY (TTL|SETTING|COMMENT)) "
+)
+
+
+def only_adds(statement: str) -> bool:
+    """Whether the former release can go on with what *statement* makes of the schema."""
+    flat = " ".join(statement.split())
+    alters = flat.startswith("ALTER") and re.search(
+        r"\b(DROP|RENAME|MODIFY COLUMN|MODIFY ORDER)", flat
+    )
+    return bool(ADDS.match(flat)) and not alters
+
+
+def test_a_migration_only_adds_so_that_the_former_release_can_be_put_back():
+    shipped = read(ROOT / "clickhouse")
+    wrong = {m.name for m in shipped if not all(map(only_adds, m.statements))}
+    assert wrong == BEFORE
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE IF EXISTS a",
+        "ALTER TABLE a DROP COLUMN b",
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS b String, DROP COLUMN c",
+        "ALTER TABLE a MODIFY COLUMN b UInt8",
+        "ALTER TABLE a RENAME COLUMN b TO c",
+        "RENAME TABLE a TO b",
+        "CREATE OR REPLACE TABLE a (b String)",
+        "INSERT INTO a SELECT 1",
+        "TRUNCATE TABLE a",
+    ],
+)
+def test_what_the_former_release_could_not_live_with_is_found(statement):
+    assert not only_adds(statement)
 
 
 def test_the_files_that_we_ship_are_in_order():
-    assert read(Path(__file__).parents[3] / "clickhouse")
+    assert read(ROOT / "clickhouse")
