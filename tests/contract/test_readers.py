@@ -1,7 +1,7 @@
-"""Whatever reads stored things back gives all that can be read, and skips, counts and names the rest.
+"""Whatever reads stored things back gives what can be read, and skips, counts and names the rest.
 
-``READERS`` is the list of them. ``test_no_reader_is_missing`` finds the calls by which they read in the
-source: each belongs to a reader of the list, or has a reason why it is none.
+``STREAMS_AND_BUCKETS`` and ``TABLES`` list the readers. ``test_no_reader_is_missing`` finds the calls
+that read in the source: each belongs to a reader of the lists, or has a reason why it is none.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def between(good: list[Any], bad: Mapping[str, bytes]) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Reader:
-    """*where* it counts what it skips; *check* fills what it reads with good and bad entries, reads,
-    asserts that all good ones are there, and returns the number of bad ones."""
+    """*where* it counts what it skips. *check* fills what it reads with good and bad entries, reads
+    them, asserts that all good ones are there, and returns the number of bad ones."""
 
     where: str
     check: Callable[..., Awaitable[int]]
@@ -212,8 +212,8 @@ async def bench(bus: MemoryBus) -> int:
 
 
 async def dead_letters(bus: MemoryBus) -> int:
-    """A buried message is rarely one that can be read, and stands for one anomaly all the same; only
-    a letter that does not say where it was addressed is none."""
+    """What is buried can rarely be read, and stands for one anomaly all the same. Only a letter that
+    does not say where it was addressed is none."""
     good, bad = [detected(n) for n in range(GOOD)], spoiled(detected().model_dump_json().encode())
     for n, one in enumerate(between(good, bad)):
         data = one if isinstance(one, bytes) else one.model_dump_json().encode()
@@ -365,7 +365,7 @@ async def tables(url: str) -> AsyncIterator[ClickHouse]:
 async def copies(
     clickhouse: ClickHouse, table: str, key: str, columns: Mapping[str, list[bytes | str]]
 ) -> int:
-    """Rows like the first of *table*, each with another *key* and one of *columns* spoiled; how many."""
+    """Rows like the first of *table* with another *key* and one of *columns* spoiled; how many."""
     [(names,)] = await clickhouse.query(
         "SELECT groupArray(name) FROM system.columns"
         " WHERE concat(database, '.', table) = %(table)s AND default_kind = ''",
