@@ -77,15 +77,29 @@ def wait_until(condition: Callable[[], object], within: float = 20.0, every: flo
         time.sleep(every)
 
 
+def python_path(tree: Path) -> str:
+    """Where Python finds the packages of *tree* before those that are installed."""
+    return os.pathsep.join(map(str, (tree, *sorted((tree / "services").iterdir()))))
+
+
 @contextmanager
-def running_fleet(data: Path, *, policies: Path | None = None) -> Iterator[RunningFleet]:
+def running_fleet(
+    data: Path, *, policies: Path | None = None, tree: Path = ROOT
+) -> Iterator[RunningFleet]:
+    """A fleet of the code in *tree*, on what an earlier one may have left in *data*."""
     ready_file = data / "ready.json"
+    ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "aiops_core.cli", "up", "--data", str(data / "fleet")]
     command += ["--ports", "auto", "--ready-file", str(ready_file), "--ship-id", "testship"]
     command += ["--policies", str(policies)] if policies else []
     with (data / "up.log").open("w") as said:
         process = subprocess.Popen(
-            command, stdout=said, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+            command,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tree,
+            env=os.environ | {"PYTHONPATH": python_path(tree)},
         )
         fleet = RunningFleet(process, data, ready_file)
         try:

@@ -1,7 +1,7 @@
 """Whatever reads stored things back gives what can be read, and skips, counts and names the rest.
 
-``STREAMS_AND_BUCKETS`` and ``TABLES`` list the readers. ``test_no_reader_is_missing`` finds the calls
-that read in the source: each belongs to a reader of the lists, or has a reason why it is none.
+``STREAMS_AND_BUCKETS`` and ``TABLES`` list the readers. ``test_no_reader_is_missing`` finds what
+read in the source: each belongs to a reader of the lists, or has a reason why it is none.
 """
 
 from __future__ import annotations
