@@ -263,6 +263,8 @@ class NatsBus:
             except NotFoundError:
                 await self.js.add_stream(config)
                 continue
+            # Those of a later release stay: one of its processes may be publishing on them.
+            config.subjects = sorted({*subjects, *(info.config.subjects or ())})
             if _differ(info.config, config):
                 await self.js.update_stream(config)
 
@@ -313,7 +315,8 @@ def _stream(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamC
 
 
 def _differ(one: StreamConfig, other: StreamConfig) -> bool:
-    return any(getattr(one, name) != getattr(other, name) for name in _OURS)
+    subjects = set(one.subjects or ()) != set(other.subjects or ())
+    return subjects or any(getattr(one, name) != getattr(other, name) for name in _OURS)
 
 
 _OURS = ("max_age", "max_bytes", "allow_atomic")
