@@ -86,8 +86,14 @@ class MemoryInbox:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, delivery: MemoryDelivery) -> None:
-        self.later.discard(delivery.sequence)
         self.waiting.append(delivery)
+        self.arrived.set()
+
+    def put_again(self, delivery: MemoryDelivery) -> None:
+        """What is due again comes before what is new."""
+        self.later.discard(delivery.sequence)
+        before = sum(waiting.attempt > 1 for waiting in self.waiting)
+        self.waiting.insert(before, delivery)
         self.arrived.set()
 
     def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
@@ -95,7 +101,7 @@ class MemoryInbox:
         self.settle(delivery)
         self.later.add(delivery.sequence)
         again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)
-        asyncio.get_running_loop().call_later(delay, self.put, again)
+        asyncio.get_running_loop().call_later(delay, self.put_again, again)
 
     def settle(self, delivery: Delivery) -> None:
         self.unsettled.pop(delivery.id, None)

@@ -84,7 +84,7 @@ def _in_words(body: bytes) -> str:
     try:
         report = json.loads(body)
         down = [f"{k} {v}" for k, v in report["dependencies"].items() if v != "up"]
-        parts = [f"{k} {v}" for k, v in report["parts"].items() if v != "serving"]
+        parts = [f"{k} {v}" for k, v in report.get("parts", {}).items() if v != "serving"]
         return ", ".join([str(report["state"]), *parts, *down])
     except (ValueError, KeyError, TypeError, AttributeError):
         return "not ready"
