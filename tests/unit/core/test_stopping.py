@@ -1,6 +1,7 @@
 """A stop is heard in every phase, also when the broker never answers, and all graces fit into ten seconds."""
 
 import asyncio
+import re
 import time
 from contextlib import asynccontextmanager
 
@@ -15,8 +16,10 @@ from aiops_core.runtime import Runtime, Service
 from aiops_core.settings import Settings
 from aiops_core.stopping import Stop
 from aiops_core.testing import MemoryBus
-from tests.conftest import line
+from tests.conftest import ROOT, line
 from tests.runtime_cases import found, nothing, until
+
+WEB = ROOT / "services/incident-api/incident_api/web.py"
 
 
 async def never(*_):
@@ -242,6 +245,15 @@ async def test_what_a_background_loop_does_last_may_take_its_time():
         await until(lambda: engine.readiness.state == "serving")
         engine.stop.set()
     assert done == ["snapshot"]
+
+
+OWNED = (*sorted((ROOT / "aiops_core").glob("*.py")), WEB)
+
+
+@pytest.mark.parametrize("path", OWNED, ids=lambda path: path.stem)
+def test_no_task_is_started_without_an_owner(path):
+    """What a task group starts, it ends: its failure is nobody's secret."""
+    assert not re.findall(r"asyncio\.(create_task|ensure_future)\(", path.read_text())
 
 
 def test_all_graces_together_stay_under_ten_seconds():
