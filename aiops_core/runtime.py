@@ -241,7 +241,9 @@ class Runtime:
         await self._outbox.empty()
         self._stale = False
         log.warning("rebuilding state", service=self.service.name)
+        self.readiness.state = "recovering"
         await until_available(self.service.recover, self.bus)
+        self.readiness.state = "draining" if self.stop.is_set() else "serving"
 
     async def _refresh(self) -> None:
         if self._stale:

@@ -270,3 +270,54 @@ async def test_messages_put_off_for_what_is_away_are_logged_once_a_minute(capsys
         await until(lambda: len(bus.acked) == 10)
     said = [json.loads(text)["event"] for text in capsys.readouterr().err.splitlines()]
     assert said.count("will retry") == 1
+
+
+class Often:
+    """A delivery that is suspicious."""
+
+    attempt = crashes.SUSPICIOUS + 1
+
+    def __init__(self, id):
+        self.id = id
+
+
+async def noted(bucket):
+    return json.loads(await bucket.get("s"))
+
+
+async def test_a_message_that_is_handled_after_all_is_innocent():
+    bucket = MemoryBus().bucket(crashes.BUCKET)
+    await bucket.put("s", json.dumps({"LOGS/1": 2, "LOGS/2": 2}).encode())
+    notes = crashes.Crashes(bucket, "s")
+    async with notes.noted(Often("LOGS/1")):
+        assert await noted(bucket) == {"LOGS/1": 3, "LOGS/2": 2}
+    with pytest.raises(ZeroDivisionError):
+        async with notes.noted(Often("LOGS/2")):
+            raise ZeroDivisionError
+    assert await noted(bucket) == {}
+
+
+async def test_a_message_whose_note_could_not_be_made_is_not_in_hand(monkeypatch):
+    bucket = MemoryBus().bucket(crashes.BUCKET)
+    put = bucket.put
+
+    async def away(*_):
+        raise Unavailable
+
+    notes = crashes.Crashes(bucket, "s")
+    monkeypatch.setattr(bucket, "put", away)
+    with pytest.raises(Unavailable):
+        async with notes.noted(Often("LOGS/1")):
+            raise AssertionError("handled without a note")
+    monkeypatch.setattr(bucket, "put", put)
+    async with notes.noted(Often("LOGS/2")):
+        assert await noted(bucket) == {"LOGS/2": 1}
+
+
+async def test_notes_are_bounded_and_the_oldest_is_dropped():
+    bucket = MemoryBus().bucket(crashes.BUCKET)
+    old = {f"LOGS/{n}": 1 for n in range(2 * crashes.NOTES)}
+    await bucket.put("s", json.dumps(old).encode())
+    async with crashes.Crashes(bucket, "s").noted(Often("LOGS/x")):
+        kept = await noted(bucket)
+    assert len(kept) == crashes.NOTES and "LOGS/x" in kept and "LOGS/0" not in kept

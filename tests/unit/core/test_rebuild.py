@@ -122,12 +122,13 @@ async def test_no_tick_sees_the_state_between_the_failure_and_the_rebuilding(bus
         tick=tick,
         tick_every=0.001,
     )
-    async with running(bus, service):
+    async with running(bus, service) as engine:
         await until(lambda: summing.total == 11)
         await asyncio.sleep(0.02)
-        assert 11 not in ticks
+        assert 11 not in ticks and engine.readiness.state == "recovering"
         release.set()
         await until(lambda: len(bus.acked) == 4 and ticks[-1] == 1111)
+        assert engine.readiness.state == "serving"
 
 
 async def test_a_rebuilding_is_repeated_while_what_it_needs_is_away(bus, monkeypatch):

@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+import signal
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
 
@@ -259,6 +262,30 @@ def test_no_task_is_started_without_an_owner(path):
 def test_all_graces_together_stay_under_ten_seconds():
     phases = stopping.DRAIN + stopping.LAST + stopping.CLOSE + stopping.WEB
     assert phases < stopping.END < 10
+
+
+HANGS = """
+import asyncio, time
+from aiops_core import launch
+from aiops_core.stopping import Stop
+
+async def main():
+    launch.END = 0.3
+    launch._stop_by_signal(Stop())
+    print("hears", flush=True)
+    await asyncio.to_thread(time.sleep, 60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_whose_thread_hangs_leaves_nevertheless():
+    command = [sys.executable, "-c", HANGS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"hears\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert b"left without an end" in process.stdout.read() + process.stderr.read()
 
 
 async def test_timeouts_of_the_body_are_not_taken_for_the_stop():
