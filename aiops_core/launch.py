@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -14,17 +16,23 @@ from dataclasses import dataclass, field
 import uvloop
 from structlog.contextvars import bind_contextvars
 
+import aiops_core
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.bus import Bus
-from aiops_core.errors import Misconfigured
+from aiops_core.errors import Misconfigured, first_of
 from aiops_core.outbox import REST
 from aiops_core.probe import Readiness, probe
 from aiops_core.retention import RetentionPolicy
 from aiops_core.runtime import Runtime, Service
 from aiops_core.services import PORTS
 from aiops_core.settings import Settings
+from aiops_core.stopping import CLOSE, END, Stop
 from aiops_core.turns import take_turns
 from aiops_core.utils import StructuredLogger
+
+log = StructuredLogger.get_logger(
+    name="launch", service="aiops_core", version=aiops_core.__version__
+)
 
 Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 
@@ -42,7 +50,7 @@ class Context:
     readiness: Readiness
     web: Web | None = None
     beside: list[Service] = field(default_factory=list)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: Stop = field(default_factory=Stop)
 
 
 Recipe = Callable[[Context], AbstractAsyncContextManager[Service]]
@@ -54,8 +62,11 @@ def launch(name: str, recipe: Recipe) -> None:
     _favour_latency()
     try:
         uvloop.run(serve(name, recipe, Settings.read()))
-    except Misconfigured as exc:
-        sys.stderr.write(f"{name}: {exc}\n")
+    except (Misconfigured, BaseExceptionGroup) as exc:
+        mistake = first_of(exc)
+        if not isinstance(mistake, Misconfigured):
+            raise
+        sys.stderr.write(f"{name}: {mistake}\n")
         sys.exit(2)
 
 
@@ -77,13 +88,37 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
     limits = RetentionPolicy.load(settings.policies).streams
     bus = NatsBus(settings.nats_url, limits, readiness, name)
     context = Context(settings, bus, readiness)
+    _stop_by_signal(context.stop)
     async with recipe(context) as service:
         port = PORTS[name] if settings.probe_port is None else settings.probe_port
         web = context.web or _probe_only(readiness)
         async with web(settings.probe_host, port):
-            parts = [(service, readiness), *((s, Readiness(name)) for s in context.beside)]
-            stop = context.stop
-            await _run([Runtime(s, bus, r, stop=stop, rest=REST) for s, r in parts], bus)
+            await _run(_runtimes(service, context), bus, context.stop)
+
+
+def _runtimes(service: Service, context: Context) -> Sequence[Runtime]:
+    readiness = context.readiness
+    parts = [(service, readiness)]
+    parts += [(beside, readiness.part(beside.consumer)) for beside in context.beside]
+    return [Runtime(s, context.bus, r, stop=context.stop, rest=REST) for s, r in parts]
+
+
+def _stop_by_signal(stop: Stop) -> None:
+    def hear() -> None:
+        if not stop.is_set():
+            stop.set()
+            last_resort = threading.Timer(END, _leave)
+            last_resort.daemon = True
+            last_resort.start()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, hear)
+
+
+def _leave() -> None:
+    """Something hangs that no cancellation ends, a thread for instance. What is not settled comes again."""
+    log.error("left without an end", after=END)
+    os._exit(0)
 
 
 def _probe_only(readiness: Readiness) -> Web:
@@ -95,20 +130,15 @@ def _probe_only(readiness: Readiness) -> Web:
     return web
 
 
-async def _run(runtimes: Sequence[Runtime], bus: NatsBus) -> None:
-    loop, stop = asyncio.get_running_loop(), runtimes[0].stop
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    connecting = asyncio.ensure_future(bus.connect())
-    stopping = asyncio.ensure_future(stop.wait())
+async def _run(runtimes: Sequence[Runtime], bus: NatsBus, stop: Stop) -> None:
     try:
-        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if connecting.done():
-            connecting.result()
+        async with stop.limits():
+            await bus.connect()
+        if not stop.is_set():
             async with asyncio.TaskGroup() as group:
                 for runtime in runtimes:
                     group.create_task(runtime.run())
     finally:
-        connecting.cancel()
-        stopping.cancel()
-        await bus.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE):
+                await bus.close()

@@ -37,7 +37,7 @@ STAGE_LATENCY = Histogram(
 )
 HANDLED = Counter(
     "aiops_messages_handled_total",
-    "Messages settled, by outcome: ok, rejected, failed (will be retried), abandoned or malformed.",
+    "Messages by outcome: ok, failed (will be retried), malformed, rejected, refused (too large is what it causes) or abandoned.",
     ["service", "outcome"],
 )
 HANDLE_SECONDS = Histogram(
@@ -50,6 +50,11 @@ CONSUMER_LAG = Gauge(
     "aiops_consumer_lag", "Messages that wait or are unsettled for the service.", ["service"]
 )
 DEAD_LETTERS = Counter("aiops_dead_letters_total", "Messages buried, with a reason.", ["service"])
+OVERSIZED = Counter(
+    "aiops_oversized_total",
+    "Messages that a service made and could not publish, as they are larger than consumers or the broker take.",
+    ["service"],
+)
 UNREADABLE = Counter(
     "aiops_unreadable_total",
     "Stored entries (of a stream, bucket, table or snapshot) that could not be read back and were skipped.",

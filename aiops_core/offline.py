@@ -108,13 +108,13 @@ async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIt
     context = Context(Settings.read().model_copy(update=away), bus, Readiness("offline"))
     async with recipe(context) as service:
         subjects = tuple(service.by_subject)
-        async with bus.subscribe(subjects, group=service.group or service.name) as inbox:
+        async with bus.subscribe(subjects, group=service.consumer) as inbox:
             stage = Stage(bus, frozenset(subjects), inbox)
             quick = replace(service, tick_every=TICK)
             runtime = Runtime(quick, bus, context.readiness, clock=lambda: stage.now)
-            serving = asyncio.create_task(runtime.run())
-            try:
-                yield stage
-            finally:
-                runtime.stop.set()
-                await serving
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(runtime.run())
+                try:
+                    yield stage
+                finally:
+                    runtime.stop.set()

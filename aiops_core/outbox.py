@@ -10,19 +10,26 @@ from dataclasses import dataclass, field
 
 from aiops_core.bus import Delivery, Outgoing
 
-MOST = 2048  # messages whose effects may wait; then handling waits as well
+MOST = 2048  # messages and ticks whose effects may wait; then handling waits as well
 # Seconds between the starts of two publications of a service at least. Each costs the broker a sync and some wakes of
 # everybody, so that twice as many make all of them later. The first after a silence goes at once.
 REST = 0.005
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """Messages that were handled since *started* (monotonic seconds), and what they cause."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Caused:
+    """The *effects* of one message; of the passing of time without a *delivery*."""
 
     effects: Sequence[Outgoing]
-    handled: Sequence[Delivery] = ()
-    started: float = 0.0
+    delivery: Delivery | None = None
+
+
+@dataclass
+class Parcel:
+    """What the messages caused that were handled since *started*."""
+
+    caused: list[Caused] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
 
 
 Send = Callable[[Sequence[Parcel]], Awaitable[None]]
@@ -65,7 +72,7 @@ class Outbox:
 
     @property
     def _load(self) -> int:
-        return sum(len(parcel.handled) for parcel in self._waiting)
+        return sum(len(parcel.caused) for parcel in self._waiting)
 
     async def _take(self) -> Sequence[Parcel]:
         async with self._changed:

@@ -37,6 +37,11 @@ class Readiness:
     service: str
     state: str = "starting"
     dependencies: dict[str, Dependency] = field(default_factory=dict)
+    parts: dict[str, Readiness] = field(default_factory=dict)
+
+    def part(self, name: str) -> Readiness:
+        """Of the consumer *name*, which works beside the service in the same process and counts as well."""
+        return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:
         self.dependencies[dependency] = Dependency(required)
@@ -53,7 +58,8 @@ class Readiness:
     @property
     def ready(self) -> bool:
         missing = any(d.required and d.problem for d in self.dependencies.values())
-        return self.state == "serving" and not missing
+        serving = self.state == "serving" and all(part.ready for part in self.parts.values())
+        return serving and not missing
 
     def report(self) -> dict[str, object]:
         """The body of ``/ready``."""
@@ -61,6 +67,7 @@ class Readiness:
             "service": self.service,
             "ready": self.ready,
             "state": self.state,
+            "parts": {name: part.state for name, part in self.parts.items()},
             "dependencies": {
                 name: f"down: {d.problem}" if d.problem else "up"
                 for name, d in self.dependencies.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +22,14 @@ from aiops_core.bus import (
     Reached,
     Stored,
 )
+from aiops_core.errors import Reject
 from aiops_core.models import Message
-from aiops_core.runtime import utc_now
+from aiops_core.service import utc_now
+
+# As those of the real one, in seconds and bytes.
+ACK_WAIT = 5.0
+DUPLICATE_WINDOW = 120.0
+MAX_PAYLOAD = 1024 * 1024
 
 
 @dataclass
@@ -52,12 +59,7 @@ class MemoryDelivery:
         return self.stored.data
 
     async def retry(self, delay: float) -> None:
-        self.inbox.settle(self)
-        self.inbox.put_off.add(self.stored.sequence)
-        again = MemoryDelivery(self.inbox, self.stored, self.attempt + 1)
-        asyncio.get_running_loop().call_later(
-            delay * self.inbox.bus.retry_speed, self.inbox.put, again
-        )
+        self.inbox.put_off(self, delay * self.inbox.bus.retry_speed)
 
     async def bury(self, reason: str) -> bool:
         self.inbox.settle(self)
@@ -67,7 +69,11 @@ class MemoryDelivery:
 
 @dataclass
 class MemoryInbox:
-    """What waits for one group; it outlives its subscribers, like a durable consumer."""
+    """What waits for one group; it outlives its subscribers, like a durable consumer.
+
+    What a subscriber has in hand is not delivered again however long that takes: the real one sends
+    signs of life for it.
+    """
 
     bus: MemoryBus
     subjects: tuple[str, ...]
@@ -76,26 +82,44 @@ class MemoryInbox:
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0
-    put_off: set[int] = field(default_factory=set)  # sequences that will be delivered again later
+    later: set[int] = field(default_factory=set)  # sequences that are put off
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, delivery: MemoryDelivery) -> None:
-        self.put_off.discard(delivery.stored.sequence)
         self.waiting.append(delivery)
         self.arrived.set()
+
+    def put_again(self, delivery: MemoryDelivery) -> None:
+        """What is due again comes before what is new."""
+        self.later.discard(delivery.sequence)
+        before = sum(waiting.attempt > 1 for waiting in self.waiting)
+        self.waiting.insert(before, delivery)
+        self.arrived.set()
+
+    def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
+        """Deliver it again after *delay*; until then it counts as out, as it does for the real broker."""
+        self.settle(delivery)
+        self.later.add(delivery.sequence)
+        again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)
+        asyncio.get_running_loop().call_later(delay, self.put_again, again)
 
     def settle(self, delivery: Delivery) -> None:
         self.unsettled.pop(delivery.id, None)
         self.arrived.set()
 
+    @property
+    def free(self) -> int:
+        """How many more may be out."""
+        return self.most - len(self.unsettled) - len(self.later)
+
     def wants(self, subject: str) -> bool:
         return any(fnmatch.fnmatch(subject, s.replace(">", "*")) for s in self.subjects)
 
     async def take(self, most: int) -> Sequence[MemoryDelivery]:
-        while not self.waiting or len(self.unsettled) >= self.most:
+        while not self.waiting or self.free <= 0:
             self.arrived.clear()
             await self.arrived.wait()
-        most = min(most, self.most - len(self.unsettled))
+        most = min(most, self.free)
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         self.unsettled |= {d.id: d for d in taken}
         self.delivered = max(self.delivered, *(d.stored.sequence for d in taken))
@@ -107,19 +131,24 @@ class MemoryInbox:
             self.bus.acked.append(delivery.data)
 
     async def lag(self) -> int:
-        return len(self.waiting) + len(self.unsettled)
+        return len(self.waiting) + len(self.unsettled) + len(self.later)
 
     def reached(self) -> Reached:
         open_ = {d.stored.sequence for d in (*self.waiting, *self.unsettled.values())}
-        first = min(open_ | self.put_off, default=len(self.bus.stored) + 1)
+        first = min(open_ | self.later, default=len(self.bus.stored) + 1)
         wanted = (s.sequence for s in self.bus.stored if self.wants(s.subject))
         return Reached(max((n for n in wanted if n < first), default=0), self.delivered)
 
     def release(self) -> None:
-        """Its subscriber is gone: what it had not settled waits again."""
+        """Its subscriber leaves: what it had not settled waits again."""
         again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.unsettled.values()]
         self.unsettled.clear()
         self.waiting[:0] = again
+
+    def abandon(self) -> None:
+        """Its subscriber is killed: what it had not settled waits again after the ack wait."""
+        for delivery in list(self.unsettled.values()):
+            self.put_off(delivery, self.bus.ack_wait)
 
 
 class MemoryBucket:
@@ -161,14 +190,22 @@ class MemoryBus:
     *retry_speed* scales the delays of retries, so that tests do not wait.
     """
 
-    def __init__(self, *, retry_speed: float = 1.0) -> None:
-        self.retry_speed = retry_speed
+    def __init__(
+        self,
+        *,
+        retry_speed: float = 1.0,
+        ack_wait: float = ACK_WAIT,
+        duplicate_window: float = DUPLICATE_WINDOW,
+        max_payload: int = MAX_PAYLOAD,
+    ) -> None:
+        self.retry_speed, self.ack_wait = retry_speed, ack_wait
+        self.duplicate_window, self.max_payload = duplicate_window, max_payload
         self.published: list[Message] = []
         self.acked: list[bytes] = []
         self.buried: list[tuple[bytes, str]] = []
         self.stored: list[Stored] = []
         self.connected = True
-        self._seen: set[str] = set()
+        self._seen: dict[str, float] = {}  # ids of the duplicate window, and when they came
         self._inboxes: dict[str, MemoryInbox] = {}
         self._buckets: dict[str, MemoryBucket] = {}
 
@@ -181,10 +218,8 @@ class MemoryBus:
         self._put(subject, data, {})
 
     def bury(self, delivery: MemoryDelivery, owner: str, reason: str) -> bool:
-        id_ = f"{owner}/{delivery.id}/dead"
-        if id_ in self._seen:
+        if not self._is_new(f"{owner}/{delivery.id}/dead"):
             return False
-        self._seen.add(id_)
         headers = {REASON: reason, SUBJECT: delivery.subject, SOURCE: delivery.id}
         self._put(f"dead.{owner}", delivery.data, headers)
         return True
@@ -197,11 +232,27 @@ class MemoryBus:
                 inbox.put(MemoryDelivery(inbox, stored))
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        for item in outgoing:
-            if item.id not in self._seen:
-                self._seen.add(item.id)
+        letters = [(item, item.message.model_dump_json().encode()) for item in outgoing]
+        if any(len(data) > self.max_payload for _, data in letters):
+            raise Reject(f"message is larger than {self.max_payload} bytes")
+        for item, data in letters:
+            if self._is_new(item.id):
                 self.published.append(item.message)
-                self.put(item.message.subject, item.message.model_dump_json().encode())
+                self.put(item.message.subject, data)
+
+    def _is_new(self, id_: str) -> bool:
+        """Whether no message with that id came within the duplicate window; remembers it."""
+        now = time.monotonic()
+        while self._seen and now - next(iter(self._seen.values())) > self.duplicate_window:
+            del self._seen[next(iter(self._seen))]
+        if id_ in self._seen:
+            return False
+        self._seen[id_] = now
+        return True
+
+    def kill(self, group: str) -> None:
+        """As if the subscriber of *group* had been killed: nothing is handed back."""
+        self._inboxes[group].abandon()
 
     @contextlib.asynccontextmanager
     async def subscribe(

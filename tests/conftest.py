@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -73,9 +74,13 @@ class NatsServer:
         )
         wait_for_port(self.port)
 
-    def kill(self) -> None:
+    def signal(self, number: int) -> None:
         assert self._process
-        self._process.kill()
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self._process
         self._process.wait()
 
     @contextmanager

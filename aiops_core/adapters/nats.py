@@ -118,7 +118,8 @@ class NatsBus:
         if self.connection.is_connected:
             with contextlib.suppress(NatsError, asyncio.TimeoutError):
                 await self.connection.flush(timeout=2)
-        with contextlib.suppress(NatsError, OSError):
+        # RuntimeError: uvloop's, of a connection that broke just now and is written to once more.
+        with contextlib.suppress(NatsError, OSError, RuntimeError):
             await self.connection.close()
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:

@@ -80,11 +80,12 @@ async def answers(spec: Spec) -> bool:
 
 
 def _in_words(body: bytes) -> str:
-    """The body of a ``/ready`` that is not 200: the state, and which dependencies are down."""
+    """The body of a ``/ready`` that is not 200: the state, and which parts and dependencies keep it so."""
     try:
         report = json.loads(body)
         down = [f"{k} {v}" for k, v in report["dependencies"].items() if v != "up"]
-        return ", ".join([str(report["state"]), *down])
+        parts = [f"{k} {v}" for k, v in report.get("parts", {}).items() if v != "serving"]
+        return ", ".join([str(report["state"]), *parts, *down])
     except (ValueError, KeyError, TypeError, AttributeError):
         return "not ready"
 

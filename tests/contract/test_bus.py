@@ -8,18 +8,35 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
+from aiops_core.errors import Reject
 from aiops_core.models import IncidentCleared, MetricSample
 from aiops_core.runtime import utc_now
 from aiops_core.testing import MemoryBus
 from tests.conftest import nats_bus, sample
 
+ACK_WAIT, WINDOW = 1.0, 0.5  # seconds
+BOTH = ["memory", pytest.param("nats", marks=pytest.mark.e2e)]
 
-@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.e2e)])
+
+@pytest.fixture(params=BOTH)
 async def bus(request):
     if request.param == "memory":
         yield MemoryBus()
     else:
         async with nats_bus(request.getfixturevalue("nats_url")) as real:
+            yield real
+
+
+@pytest.fixture(params=BOTH)
+async def hasty(request, monkeypatch):
+    """A bus with an ack wait and a duplicate window that a test can wait for, and nothing in it."""
+    if request.param == "memory":
+        yield MemoryBus(ack_wait=ACK_WAIT, duplicate_window=WINDOW)
+    else:
+        monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", ACK_WAIT)
+        monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", ACK_WAIT / 4)
+        monkeypatch.setattr("aiops_core.adapters.nats.DUPLICATE_WINDOW", timedelta(seconds=WINDOW))
+        async with nats_bus(request.getfixturevalue("own_nats").url) as real:
             yield real
 
 
@@ -323,3 +340,124 @@ async def settled_up_to(bus, group, place):
         while (reached := await bus.reached(["metrics.sampled"], group=group)).settled < place:
             await asyncio.sleep(0.02)
     return reached
+
+
+@asynccontextmanager
+async def killed(bus):
+    """Subscribes on behalf of a process that is killed at the end: it settles nothing and hands nothing back."""
+    group = f"g{uuid.uuid4().hex[:8]}"
+    if isinstance(bus, MemoryBus):
+        async with joined(bus, group=group) as inbox:
+            yield group, inbox
+            bus.kill(group)
+        return
+    async with nats_bus(bus._url) as other, joined(other, group=group) as inbox:
+        yield group, inbox
+        await other.connection.close()
+
+
+async def test_what_a_killed_process_had_in_hand_comes_again_after_the_ack_wait(hasty):
+    messages = [fresh(float(n)) for n in range(3)]
+    await hasty.publish([out(message) for message in messages])
+    async with killed(hasty) as (group, inbox):
+        taken = [await receive(inbox, message) for message in messages]
+        await inbox.ack(taken[:1])
+        await asyncio.sleep(0.1)
+    async with joined(hasty, group=group) as inbox:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(inbox.take(10), ACK_WAIT / 4)
+        again = [await receive(inbox, message) for message in messages[1:]]
+        assert [delivery.attempt for delivery in again] == [2, 2]
+        await inbox.ack(again)
+
+
+async def test_what_is_in_hand_for_longer_than_the_ack_wait_is_not_delivered_again(hasty):
+    message = fresh()
+    await hasty.publish([out(message)])
+    async with joined(hasty) as inbox:
+        delivery = await receive(inbox, message)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(inbox.take(1), 2.5 * ACK_WAIT)
+        await inbox.ack([delivery])
+        assert await settled_lag(inbox) == 0
+
+
+async def settled_lag(inbox):
+    """What waits or is out, once acknowledgements have travelled."""
+    await asyncio.sleep(0.1)
+    return await inbox.lag()
+
+
+async def test_an_id_is_known_for_the_duplicate_window_and_not_longer(hasty):
+    message = fresh()
+    async with joined(hasty) as inbox:
+        for _ in range(2):
+            await hasty.publish([out(message, "once")])
+        await inbox.ack([await receive(inbox, message)])
+        await nothing_of(inbox, message)
+        await asyncio.sleep(2 * WINDOW)
+        await hasty.publish([out(message, "once")])
+        await inbox.ack([await receive(inbox, message)])
+
+
+def huge():
+    return fresh().model_copy(update={"host": "h" * 1024 * 1024})
+
+
+async def test_what_is_larger_than_the_broker_takes_is_rejected(bus):
+    with pytest.raises(Reject, match="larger"):
+        await bus.publish([out(huge())])
+
+
+@pytest.mark.parametrize("others", [1, 10])
+async def test_with_one_that_is_too_large_nothing_of_its_cause_is_stored(bus, others):
+    cause = f"svc/LOGS/{uuid.uuid4().int}"
+    messages = [fresh(float(n)) for n in range(others)]
+    batch = [*messages, huge()]
+    async with joined(bus) as inbox:
+        with pytest.raises(Reject):
+            await bus.publish([out(m, f"{cause}/{n}") for n, m in enumerate(batch)])
+        await nothing_of(inbox, messages[0])
+        later = fresh()
+        await bus.publish([out(m, f"{cause}/{n}") for n, m in enumerate(messages)])
+        await bus.publish([out(later)])
+        for message in (*messages, later):
+            await inbox.ack([await receive(inbox, message)])
+
+
+async def test_after_one_that_was_too_large_the_others_can_be_published_once_each(bus):
+    causes = [f"svc/LOGS/{uuid.uuid4().int}" for _ in range(8)]
+    outgoing = [out(fresh(float(n)), f"{cause}/0") for n, cause in enumerate(causes)]
+    outgoing[5] = out(huge(), f"{causes[5]}/0")
+    async with joined(bus) as inbox:
+        with pytest.raises(Reject):
+            await bus.publish(outgoing)
+        rest = outgoing[:5] + outgoing[6:]
+        for one in rest:
+            await bus.publish([one])
+        wanted = [one.message for one in rest]
+        got = []
+        async with asyncio.timeout(5):
+            while len(got) < len(wanted):
+                for delivery in await inbox.take(100):
+                    message = MetricSample.model_validate_json(delivery.data)
+                    got += [message] if message in wanted else []
+                    await inbox.ack([delivery])
+        await nothing_of(inbox, wanted[0])
+    assert got == wanted
+
+
+async def test_what_is_put_off_counts_as_out(bus):
+    messages = [fresh() for _ in range(3)]
+    async with bus.subscribe(
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", unsettled=2
+    ) as inbox:
+        await bus.publish([out(message) for message in messages])
+        first = await receive(inbox, messages[0])
+        second = await receive(inbox, messages[1])
+        await first.retry(1.0)
+        await nothing_of(inbox, messages[2])
+        assert await inbox.lag() >= 3
+        again = await receive(inbox, messages[0])
+        await inbox.ack([again, second])
+        await inbox.ack([await receive(inbox, messages[2])])

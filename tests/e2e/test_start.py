@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -124,5 +125,31 @@ def test_without_clickhouse_the_fast_path_serves_and_the_api_waits(own_nats):
         answer = httpx.get(f"{url}/api/v3/incidents")
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/problem+json"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.fixture
+def silent():
+    """Accepts every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"nats://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("module", ["anomaly_detection", "incident_api"])
+def test_a_service_stops_while_a_broker_accepts_and_does_not_answer(module, silent):
+    with started(module, AIOPS_NATS_URL=silent) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("module", ["anomaly_detection", "correlation_service", "incident_api"])
+def test_a_service_stops_in_time_after_its_broker_has_hung_or_gone(module, how, own_nats):
+    """incident-api waits for its store; the others serve."""
+    state = "recovering" if module == "incident_api" else "serving"
+    with started(module, AIOPS_NATS_URL=own_nats.url) as (process, url):
+        wait_until(lambda: httpx.get(f"{url}/ready").json()["state"] == state)
+        own_nats.signal(how)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0

@@ -24,6 +24,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         },
         stage="correlate",
         recover=correlation.recover,
+        rebuild=True,
         merge=merge,
         tick=correlation.tick,
         background=correlation.background,

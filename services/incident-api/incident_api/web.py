@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 
 from aiops_core.errors import Misconfigured
 from aiops_core.launch import Web
+from aiops_core.stopping import WEB
 
 BACKLOG = 256
-GRACE = 3  # seconds that requests in hand get at shutdown
 
 
 class _Server(uvicorn.Server):
@@ -38,16 +38,16 @@ def web(app: ASGIApp) -> Web:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE,
+            timeout_graceful_shutdown=round(WEB),
         )
         server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            yield  # the socket listens already: early clients wait in its backlog
-        finally:
-            server.should_exit = True
-            await serving
-            listening.close()
+        with contextlib.closing(listening):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(sockets=[listening]))
+                try:
+                    yield  # the socket listens already: early clients wait in its backlog
+                finally:
+                    server.should_exit = True
 
     return served
 

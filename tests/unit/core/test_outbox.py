@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aiops_core.outbox import MOST, Outbox, Parcel
+from aiops_core.outbox import MOST, Caused, Outbox, Parcel
 
 
 class Broker:
@@ -16,7 +16,12 @@ class Broker:
 
     async def take(self, parcels):
         await self.free.wait()
-        self.sent.append([effect for parcel in parcels for effect in parcel.effects])
+        caused = [one for parcel in parcels for one in parcel.caused]
+        self.sent.append([effect for one in caused for effect in one.effects])
+
+
+def parcel(*effects, handled=0):
+    return Parcel([Caused(effects), *[Caused(())] * handled])
 
 
 @pytest.fixture
@@ -30,10 +35,10 @@ async def box():
 
 async def test_what_gathers_while_the_broker_is_slow_goes_together_and_in_order(box):
     outbox, broker = box
-    await outbox.put(Parcel(["a"]))
+    await outbox.put(parcel("a"))
     await asyncio.sleep(0)
     for effect in "bcd":
-        await outbox.put(Parcel([effect]))
+        await outbox.put(parcel(effect))
     broker.free.set()
     await asyncio.wait_for(outbox.empty(), 1)
     assert broker.sent[0][0] == "a" and len(broker.sent) <= 2
@@ -42,7 +47,7 @@ async def test_what_gathers_while_the_broker_is_slow_goes_together_and_in_order(
 
 async def test_empty_waits_for_what_is_being_sent(box):
     outbox, broker = box
-    await outbox.put(Parcel(["a"]))
+    await outbox.put(parcel("a"))
     emptied = asyncio.create_task(outbox.empty())
     await asyncio.sleep(0.02)
     assert not emptied.done()
@@ -53,10 +58,10 @@ async def test_empty_waits_for_what_is_being_sent(box):
 
 async def test_a_full_outbox_holds_back_who_puts(box):
     outbox, broker = box
-    await outbox.put(Parcel(["first"], handled=[None]))
+    await outbox.put(parcel("first"))
     await asyncio.sleep(0)
-    await outbox.put(Parcel(["full"], handled=[None] * MOST))
-    waiting = asyncio.create_task(outbox.put(Parcel(["more"], handled=[None])))
+    await outbox.put(parcel("full", handled=MOST))
+    waiting = asyncio.create_task(outbox.put(parcel("more")))
     await asyncio.sleep(0.02)
     assert not waiting.done()
     broker.free.set()
@@ -70,12 +75,12 @@ async def test_what_comes_during_the_rest_goes_together_after_it_and_the_first_a
     broker.free.set()
     outbox = Outbox(broker.take, rest=0.2)
     running = asyncio.create_task(outbox.run())
-    await outbox.put(Parcel(["a"]))
+    await outbox.put(parcel("a"))
     await asyncio.sleep(0.02)
     assert broker.sent == [["a"]]
-    await outbox.put(Parcel(["b"]))
+    await outbox.put(parcel("b"))
     await asyncio.sleep(0.02)
-    await outbox.put(Parcel(["c"]))
+    await outbox.put(parcel("c"))
     assert broker.sent == [["a"]]
     await asyncio.wait_for(outbox.empty(), 1)
     assert broker.sent == [["a"], ["b", "c"]]

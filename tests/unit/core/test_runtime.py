@@ -2,65 +2,23 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 
-from aiops_core import metrics, runtime
-from aiops_core.bus import Outgoing
+from aiops_core import metrics
+from aiops_core.backoff import Backoff
+from aiops_core.bus import LARGEST
 from aiops_core.errors import Reject, Unavailable
+from aiops_core.failures import FAILURES
 from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
 from aiops_core.probe import Readiness
-from aiops_core.runtime import BACKOFF, LARGEST, Runtime, Service
+from aiops_core.runtime import Runtime, Service
 from aiops_core.testing import MemoryBus
 from aiops_core.utils import StructuredLogger
 from tests.conftest import NOON, line, sample
+from tests.runtime_cases import anomaly_of, found, nothing, out, running, until
 
 SAMPLES = MetricSample.subject
-
-
-def out(message, id=None):
-    return Outgoing(message, id or message.tracking_id)
-
-
-async def nothing(_):
-    return []
-
-
-def anomaly_of(message):
-    return message.derive(
-        AnomalyDetected,
-        domain="system",
-        anomaly_type="t",
-        service=message.service,
-        host=message.host,
-        detector="d",
-        score=0.5,
-        severity="low",
-        msg="m",
-    )
-
-
-async def found(message):
-    return [anomaly_of(message)]
-
-
-@asynccontextmanager
-async def running(bus, service):
-    engine = Runtime(service, bus, Readiness(service.name))
-    task = asyncio.create_task(engine.run())
-    try:
-        yield engine
-    finally:
-        engine.stop.set()
-        async with asyncio.timeout(5):
-            await task
-
-
-async def until(condition, within=5.0):
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_what_is_logged_while_a_message_is_handled_names_its_tracking_id(capsys):
@@ -187,11 +145,11 @@ async def test_a_bug_is_retried_and_then_buried_while_others_go_on():
 
     async with running(bus, Service("s", {MetricSample: handle})):
         await until(lambda: bus.buried and bus.acked)
-    assert calls == len(BACKOFF) + 1
+    assert calls == FAILURES
 
 
 async def test_a_batch_is_committed_before_it_is_acknowledged_and_waits_for_the_store(monkeypatch):
-    monkeypatch.setattr(runtime, "COMMIT_RETRY", (0.0,))
+    monkeypatch.setattr(Backoff, "after", lambda *_: 0.0)
     bus, tries = MemoryBus(), 0
     await bus.publish([out(sample(1, n=n)) for n in range(3)])
 
@@ -257,7 +215,7 @@ async def test_a_stop_waits_for_what_settles_within_the_grace():
 
 
 async def test_recovery_comes_before_the_first_message_and_is_repeated_until_it_works(monkeypatch):
-    monkeypatch.setattr(runtime, "COMMIT_RETRY", (0.0,))
+    monkeypatch.setattr(Backoff, "after", lambda *_: 0.0)
     bus, order = MemoryBus(), []
     await bus.publish([out(sample(1))])
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core.bus import Outgoing
+from aiops_core.bus import LARGEST, Outgoing
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
     AnomalySuppressed,
@@ -17,7 +17,6 @@ from aiops_core.models import (
     Severity,
     Status,
 )
-from aiops_core.runtime import LARGEST
 from aiops_core.testing import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.facts import RECOUNTED

@@ -117,6 +117,10 @@ async def answering(reply: bytes) -> AsyncIterator[int]:
             b'HTTP/1.1 503 Not\r\n\r\n{"state": "recovering", "dependencies": {"clickhouse": "down: refused"}}',
             "recovering, clickhouse down: refused",
         ),
+        (
+            b'HTTP/1.1 503 Not\r\n\r\n{"state": "serving", "dependencies": {}, "parts": {"a": "recovering"}}',
+            "serving, a recovering",
+        ),
         (b"HTTP/1.1 503 Not\r\n\r\nwhat", "not ready"),
         (b"nonsense", "does not answer yet"),
     ],
