@@ -19,7 +19,8 @@ class StreamLimits(Section):
 
 class Streams(Section):
     logs: StreamLimits
-    pipeline: StreamLimits
+    anomalies: StreamLimits
+    incidents: StreamLimits
     ops: StreamLimits
 
 

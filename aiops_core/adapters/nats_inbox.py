@@ -30,7 +30,7 @@ GATHER, ANSWER_WITHIN, LOOK_EVERY = 0.02, 2.0, 0.25
 # consumer>.<nanoseconds since 1970>.<pending>, or has a domain and an account before the stream. nats-py reads all of
 # it at once, which takes as long as reading a log line.
 ADDRESS = b"$JS.ACK"
-TOKENS, DELIVERIES, PLACE, STORED_AT = 9, 4, 5, 7
+TOKENS, DELIVERIES, PLACE, STORED_AT, PENDING = 9, 4, 5, 7, 8
 
 HEARTBEAT_CODE, EXPIRED = "100", "408"
 UNFILLED = "Nats-Pending-Messages"
@@ -97,6 +97,11 @@ class NatsDelivery:
     def at(self) -> datetime:
         return datetime.fromtimestamp(int(self._token(STORED_AT)) / 1e9, UTC)
 
+    @property
+    def pending(self) -> int:
+        """Messages for the group that came after it and had not been delivered then."""
+        return int(self._token(PENDING))
+
     async def retry(self, delay: float) -> None:
         await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
 
@@ -109,23 +114,35 @@ class NatsDelivery:
 class NatsInbox:
     """The standing pull requests of one durable consumer, and what has arrived: it comes as soon as it is stored."""
 
-    def __init__(self, bus: Home, stream: str, group: str, owner: str) -> None:
+    def __init__(
+        self, bus: Home, stream: str, group: str, owner: str, arrived: asyncio.Event | None = None
+    ) -> None:
+        """*arrived* is set when something does; inboxes that are read together share it."""
         self.bus, self.stream, self.group, self.owner = bus, stream, group, owner
+        self.more = False  # the stream has more for the group than has arrived
         self._arrived: list[NatsDelivery] = []
         self._unsettled: dict[str, NatsDelivery] = {}
-        self._wakeup = asyncio.Event()
+        self._wakeup = arrived or asyncio.Event()
         self._requested = 0
         self._heard = time.monotonic()
         self._subscription: Subscription | None = None
 
     async def take(self, most: int) -> Sequence[Delivery]:
-        await self._request_more()
+        await self.request_more()
         while not self._arrived:
             self._wakeup.clear()
-            await self._request_more()
+            await self.request_more()
             await self._wakeup.wait()
         taken, self._arrived = self._arrived[:most], self._arrived[most:]
         return taken
+
+    @property
+    def first(self) -> NatsDelivery | None:
+        return self._arrived[0] if self._arrived else None
+
+    def pop(self) -> NatsDelivery:
+        """Take the first of what has arrived."""
+        return self._arrived.pop(0)
 
     async def lag(self) -> int:
         with contextlib.suppress(NatsError, asyncio.TimeoutError):
@@ -149,6 +166,9 @@ class NatsInbox:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[NatsInbox]:
+        with contextlib.suppress(NatsError, TimeoutError):
+            info = await self.bus.js.consumer_info(self.stream, self.group)
+            self.more = bool(info.num_pending)
         address = self.bus.connection.new_inbox()
         self._subscription = await self.bus.connection.receive(address, self._receive)
         upkeep = asyncio.create_task(self._keep_up())
@@ -172,6 +192,7 @@ class NatsInbox:
             delivery = NatsDelivery(frame, self, self._heard)
             self._unsettled[delivery.id] = delivery
             self._arrived.append(delivery)
+            self.more = delivery.pending > 0
             self._wakeup.set()
         elif status := Status.of(frame):
             self._note(status)
@@ -185,7 +206,7 @@ class NatsInbox:
         if status.code == EXPIRED:
             self._wakeup.set()  # others are asked again with the next look after it
 
-    async def _request_more(self) -> None:
+    async def request_more(self) -> None:
         if self._requested <= REQUEST // 2:
             self._requested += REQUEST
             await self._request(REQUEST, REQUEST_EXPIRES, idle_heartbeat=int(HEARTBEAT * 1e9))
@@ -206,12 +227,12 @@ class NatsInbox:
         self._requested = 0
         self._heard = time.monotonic()
         self._wakeup.set()
-        await self._request_more()
+        await self.request_more()
 
     async def _keep_up(self) -> None:
         while True:
             if not self._arrived:
-                await self._request_more()
+                await self.request_more()
             await asyncio.sleep(KEEPALIVE / 3)
             await self._stay_alive()
             silent = time.monotonic() - self._heard > 3 * HEARTBEAT
@@ -250,5 +271,5 @@ class PatientInbox(NatsInbox):
                     await self._wakeup.wait()
                     self._wakeup.clear()
 
-    async def _request_more(self) -> None:
+    async def request_more(self) -> None:
         """Nobody asked."""
