@@ -52,26 +52,32 @@ async def read_out(js: JetStreamContext, wanted: Sequence[StreamConfig], say: Sa
     log.info("reading out the stream of a former release", stream=FORMER)
     groups = [info async for info in _durables(js)]
     for config in wanted:
-        await _copy(js, config, groups, say)
+        await _begin(js, config, groups)
     for config in wanted:
+        await _copied(js, config, say)
         await _promote(js, config, groups)
     with suppress(NotFoundError):  # another process has come first
         await js.delete_stream(FORMER)
     log.info("read out", stream=FORMER)
 
 
-async def _copy(
-    js: JetStreamContext, config: StreamConfig, groups: Sequence[ConsumerInfo], say: Say
+async def _begin(
+    js: JetStreamContext, config: StreamConfig, groups: Sequence[ConsumerInfo]
 ) -> None:
-    """Return when *config* is a mirror that has all of its part, or has been promoted."""
-    name, subjects = config.name or "", config.subjects or ()
+    """Create the stream as a mirror, unless it exists."""
     try:
-        await js.stream_info(name)
+        await js.stream_info(config.name or "")
     except NotFoundError:
-        start = await _start(js, await _last(js, subjects), groups) if name == BULK else 1
+        last = await _last(js, config.subjects or ())
+        start = await _start(js, last, groups) if config.name == BULK else 1
         await js.add_stream(_mirror(config, start))
+
+
+async def _copied(js: JetStreamContext, config: StreamConfig, say: Say) -> None:
+    """Return when the mirror has all of its part."""
+    name = config.name or ""
     while (info := await js.stream_info(name)).mirror:
-        here, last = info.state.last_seq, await _last(js, subjects)
+        here, last = info.state.last_seq, await _last(js, config.subjects or ())
         if here >= last:
             return
         say(f"copying from the former stream {FORMER} to {name}: {here}/{last}")

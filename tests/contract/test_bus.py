@@ -127,7 +127,9 @@ def kinds_of(count):
     return [cleared() if n % 3 == 0 else fresh(float(n)) for n in range(count)]
 
 
-async def test_subjects_of_two_streams_come_to_one_inbox_in_the_order_in_which_they_were_stored(bus):
+async def test_subjects_of_two_streams_come_to_one_inbox_in_the_order_in_which_they_were_stored(
+    bus,
+):
     messages, group = kinds_of(1500), f"g{uuid.uuid4().hex[:8]}"
     for n in range(0, len(messages), 50):
         await bus.publish([out(message) for message in messages[n : n + 50]])
