@@ -13,8 +13,11 @@ from typing import NamedTuple, Protocol
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo, SequenceInfo
 
+from aiops_core import discarded
 from aiops_core.adapters.nats_client import LeanClient, answer
+from aiops_core.adapters.nats_overtaken import Look, Overtaken
 from aiops_core.adapters.nats_parser import NEWLINE, Frame
 from aiops_core.bus import Delivery
 
@@ -103,7 +106,7 @@ class NatsDelivery:
         return int(self._token(PENDING))
 
     async def retry(self, delay: float) -> None:
-        await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
+        await self.inbox.put_off(self, delay)
 
     async def bury(self, reason: str) -> bool:
         is_new = await self.inbox.bus.bury(self, self.inbox.owner, reason)
@@ -122,6 +125,8 @@ class NatsInbox:
         self.more = False  # the stream has more for the group than has arrived
         self._arrived: list[NatsDelivery] = []
         self._unsettled: dict[str, NatsDelivery] = {}
+        self._put_off: set[int] = set()  # sequences that the broker will deliver again later
+        self._overtaken = Overtaken()
         self._wakeup = arrived or asyncio.Event()
         self._requested = 0
         self._heard = time.monotonic()
@@ -146,9 +151,27 @@ class NatsInbox:
 
     async def lag(self) -> int:
         with contextlib.suppress(NatsError, asyncio.TimeoutError):
-            info = await self.bus.js.consumer_info(self.stream, self.group)
+            info = await self._look()
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
         return len(self._unsettled)
+
+    async def _look(self) -> ConsumerInfo:
+        """Where the consumer is; counts what its stream has discarded meanwhile."""
+        state = (await self.bus.js.stream_info(self.stream)).state
+        info: ConsumerInfo = await self.bus.js.consumer_info(self.stream, self.group)
+        given = info.delivered or SequenceInfo(0, 0)
+        pending = info.num_pending or 0
+        now = Look(state.first_seq, state.last_seq, given.stream_seq, given.consumer_seq, pending)
+        never_again = {place for place in self._put_off if place < state.first_seq}
+        self._put_off -= never_again
+        if lost := self._overtaken.look(now) + len(never_again):
+            discarded.count(self.stream, self.group, lost)
+        return info
+
+    async def put_off(self, delivery: NatsDelivery, delay: float) -> None:
+        """Let the broker deliver it again after *delay* seconds."""
+        self._put_off.add(delivery.sequence)
+        await self.settle(delivery, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
 
     async def ack(self, handled: Sequence[Delivery]) -> None:
         """Of a message that was delivered twice meanwhile the second delivery is settled."""
@@ -166,9 +189,9 @@ class NatsInbox:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[NatsInbox]:
+        discarded.count(self.stream, self.group, 0)
         with contextlib.suppress(NatsError, TimeoutError):
-            info = await self.bus.js.consumer_info(self.stream, self.group)
-            self.more = bool(info.num_pending)
+            self.more = bool((await self._look()).num_pending)
         address = self.bus.connection.new_inbox()
         self._subscription = await self.bus.connection.receive(address, self._receive)
         upkeep = asyncio.create_task(self._keep_up())
@@ -191,6 +214,7 @@ class NatsInbox:
             self._requested -= 1
             delivery = NatsDelivery(frame, self, self._heard)
             self._unsettled[delivery.id] = delivery
+            self._put_off.discard(delivery.sequence)
             self._arrived.append(delivery)
             self.more = delivery.pending > 0
             self._wakeup.set()
