@@ -17,7 +17,7 @@ from aiops_core.retention import StreamLimits, Streams
 LOGS, ANOMALIES, INCIDENTS, OPS = "LOGS", "ANOMALIES", "INCIDENTS", "OPS"
 
 # INCIDENTS has the facts from which state is rebuilt. Nothing bulky lies beside them: under load the stream
-# would discard facts that are still needed (decision 17).
+# would discard facts that are still needed (decision 18).
 SUBJECTS: Mapping[str, tuple[str, ...]] = {
     LOGS: ("logs.>", "metrics.>"),
     ANOMALIES: (AnomalyDetected.subject, EnrichedAnomaly.subject),
@@ -89,7 +89,7 @@ def _config(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamC
         max_bytes=limits.max_bytes,
         duplicate_window=DUPLICATE_WINDOW.total_seconds(),
         allow_atomic=True,
-        compression=StoreCompression.S2,  # JSON takes a fifth on disk, as fast (decision 17)
+        compression=StoreCompression.S2,  # JSON takes a fifth on disk, as fast (decision 18)
     )
 
 
