@@ -133,13 +133,17 @@ class NatsInbox:
         self._subscription: Subscription | None = None
 
     async def take(self, most: int) -> Sequence[Delivery]:
-        await self.request_more()
+        await self._request_more()
         while not self._arrived:
             self._wakeup.clear()
-            await self.request_more()
+            await self._request_more()
             await self._wakeup.wait()
         taken, self._arrived = self._arrived[:most], self._arrived[most:]
         return taken
+
+    async def ask(self) -> None:
+        """Let the broker send more, as far as there is room."""
+        await self._request_more()
 
     @property
     def first(self) -> NatsDelivery | None:
@@ -151,11 +155,11 @@ class NatsInbox:
 
     async def lag(self) -> int:
         with contextlib.suppress(NatsError, asyncio.TimeoutError):
-            info = await self._look()
+            info = await self._position()
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
         return len(self._unsettled)
 
-    async def _look(self) -> ConsumerInfo:
+    async def _position(self) -> ConsumerInfo:
         """Where the consumer is; counts what its stream has discarded meanwhile."""
         state = (await self.bus.js.stream_info(self.stream)).state
         info: ConsumerInfo = await self.bus.js.consumer_info(self.stream, self.group)
@@ -191,7 +195,7 @@ class NatsInbox:
     async def open(self) -> AsyncIterator[NatsInbox]:
         discarded.count(self.stream, self.group, 0)
         with contextlib.suppress(NatsError, TimeoutError):
-            self.more = bool((await self._look()).num_pending)
+            self.more = bool((await self._position()).num_pending)
         address = self.bus.connection.new_inbox()
         self._subscription = await self.bus.connection.receive(address, self._receive)
         upkeep = asyncio.create_task(self._keep_up())
@@ -230,7 +234,7 @@ class NatsInbox:
         if status.code == EXPIRED:
             self._wakeup.set()  # others are asked again with the next look after it
 
-    async def request_more(self) -> None:
+    async def _request_more(self) -> None:
         if self._requested <= REQUEST // 2:
             self._requested += REQUEST
             await self._request(REQUEST, REQUEST_EXPIRES, idle_heartbeat=int(HEARTBEAT * 1e9))
@@ -251,12 +255,12 @@ class NatsInbox:
         self._requested = 0
         self._heard = time.monotonic()
         self._wakeup.set()
-        await self.request_more()
+        await self._request_more()
 
     async def _keep_up(self) -> None:
         while True:
             if not self._arrived:
-                await self.request_more()
+                await self._request_more()
             await asyncio.sleep(KEEPALIVE / 3)
             await self._stay_alive()
             silent = time.monotonic() - self._heard > 3 * HEARTBEAT
@@ -295,5 +299,5 @@ class PatientInbox(NatsInbox):
                     await self._wakeup.wait()
                     self._wakeup.clear()
 
-    async def request_more(self) -> None:
+    async def _request_more(self) -> None:
         """Nobody asked."""

@@ -25,7 +25,7 @@ class MergedInbox:
 
     async def take(self, most: int) -> Sequence[Delivery]:
         for inbox in self._inboxes:
-            await inbox.request_more()
+            await inbox.ask()
         while not any(inbox.first for inbox in self._inboxes):
             await self._arrival()
         try:
@@ -48,7 +48,7 @@ class MergedInbox:
     async def _arrival(self) -> None:
         self._arrived.clear()
         for inbox in self._inboxes:
-            await inbox.request_more()
+            await inbox.ask()
         await self._arrived.wait()
 
     def _next(self, most: int) -> list[NatsDelivery]:
