@@ -1,9 +1,11 @@
 """Limits of streams against what services read again when they start."""
 
+import re
 import shutil
 
 import pytest
 
+from aiops_core.adapters.nats_bucket import BUCKET_BYTES
 from aiops_core.adapters.nats_store import BATCH, COMMIT, MSG_ID, PLACE
 from aiops_core.adapters.nats_streams import SUBJECTS, differ, stream_of
 from aiops_core.adapters.nats_streams import configs as stream_configs
@@ -43,20 +45,20 @@ def refusal(kind, folder):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_shipped_limits_keep_half_as_much_again_as_every_service_reads_again(kind):
+def test_the_shipped_limits_keep_two_fifths_more_than_any_service_reads_again(kind):
     retention = RetentionPolicy.load(POLICIES)
     heavier = retention.promise.model_copy(
-        update={key: rate * 1.5 for key, rate in retention.promise}
+        update={key: rate * 1.4 for key, rate in retention.promise}
     )
     loaded = retention.model_copy(update={"promise": heavier})
     assert list(loaded.flaws(kind.load(POLICIES), POLICIES)) == []
 
 
 def test_a_stream_of_facts_that_is_smaller_than_the_memory_of_correlation_is_refused(folder):
-    change(folder, "retention.yaml", "max_bytes: 6000000000", "max_bytes: 1000000000")
+    change(folder, "retention.yaml", "max_bytes: 8000000000", "max_bytes: 1000000000")
     said = refusal(CorrelatePolicy, folder)
-    assert "retention.yaml:20: streams.incidents.max_bytes: 1000000000 bytes are 1.26 h" in said
-    assert "correlate.yaml needs 4.51 h" in said and "at least 3568400000 bytes" in said
+    assert "retention.yaml:20: streams.incidents.max_bytes: 1000000000 bytes are 0.84 h" in said
+    assert "correlate.yaml needs 4.51 h" in said and "at least 5352600000 bytes" in said
     assert load_with_retention(EnrichPolicy, folder)  # which reads other streams
 
 
@@ -77,6 +79,13 @@ def test_a_greater_promise_needs_larger_streams(folder):
 def test_lines_must_outlive_what_detectors_remember(folder):
     change(folder, "detect.yaml", "snapshot_every: PT30S", "snapshot_every: PT2H")
     assert "streams.logs.max_bytes" in refusal(DetectPolicy, folder)
+
+
+def test_all_limits_together_fit_into_the_broker_beside_a_stream_that_is_read_out():
+    limits = (config.max_bytes for config in stream_configs(RetentionPolicy.load(POLICIES).streams))
+    former, buckets = 2_000_000_000, 8 * BUCKET_BYTES
+    room = re.search(r"max_file_store: (\d+)GB", (ROOT / "nats/nats.conf").read_text())
+    assert sum(limits) + former + buckets < int(room[1]) * 1024**3
 
 
 def test_every_message_has_its_stream_and_facts_lie_apart_from_bulk():
@@ -130,4 +139,4 @@ async def test_a_line_and_an_anomaly_take_what_the_check_reckons_with():
         "incidents": sizes["incidents"] / anomalies,
     }
     for stream, cost in COSTS.items():
-        assert 0.75 * cost.bytes < measured[stream] < cost.bytes, measured
+        assert 0.6 * cost.bytes < measured[stream] < cost.bytes, measured
