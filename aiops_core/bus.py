@@ -27,7 +27,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message as the broker kept it: *at* is when it arrived there, *sequence* its place."""
+    """A message as the broker kept it: *at* is when it arrived there, *sequence* its place in its stream."""
 
     subject: str
     data: bytes
@@ -57,7 +57,7 @@ class Delivery(Protocol):
 
     @property
     def sequence(self) -> int:
-        """Its place in the stream, from 1."""
+        """Its place in its stream; those of two streams cannot be compared."""
 
     @property
     def attempt(self) -> int:
@@ -127,21 +127,22 @@ class Bus(Protocol):
         unsettled: int = UNSETTLED,
         patient: bool = False,
     ) -> AbstractAsyncContextManager[Inbox]:
-        """Join the durable consumer *group* of *subjects*, which must lie in one stream.
+        """Join the durable consumer *group* of *subjects*: one in each stream that holds some of them.
 
-        Its dead letters go to ``dead.<owner>``, by default the group itself. At most *unsettled* messages are
-        out: the broker waits with the others. One that is *patient* gets what waits when it takes, all together and up
-        to a quarter of a second later, which costs everybody less.
+        Its dead letters go to ``dead.<owner>``, by default the group itself. Of each stream at most *unsettled*
+        messages are out: the broker waits with the others. One that is *patient* gets what waits when it takes, all
+        together and up to a quarter of a second later, which costs everybody less.
         """
 
     def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:
-        """All that is stored on *subjects* up to now, from *since* on; settles nothing."""
+        """All that is stored on *subjects* up to now, from *since* on, in the order in which it was stored; settles
+        nothing."""
 
     async def newest(self, subject: str) -> Stored | None:
         """The last message stored on *subject*."""
 
     async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
-        """How far *group* has come in the stream."""
+        """How far *group* has come in the one stream that holds *subjects*."""
 
     def bucket(self, name: str) -> Bucket:
         """The bucket *name* of the key-value store, made when it is used first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -36,6 +37,15 @@ class Setting:
     place: Place | None
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How far back a service reads a stream when it starts; *why* names the keys from which that follows."""
+
+    stream: str  # as in retention.yaml
+    span: timedelta
+    why: str
+
+
 class Policy(Section):
     """A whole policy file."""
 
@@ -54,6 +64,10 @@ class Policy(Section):
     def queries(self) -> Mapping[Place, str]:
         """The PromQL in this file by its place, for who can ask a server about it."""
         return {}
+
+    def replays(self) -> Sequence[Replay]:
+        """What the service that obeys this policy reads again when it starts; retention must not be shorter."""
+        return ()
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
         """All values in force; a policy that has layers says what they are for whom *about* names

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from aiops_core import metrics
+from aiops_core.discarded import DISCARDED
 from aiops_core.errors import Misconfigured
 from aiops_core.unreadable import SKIPPED
 
@@ -75,6 +76,10 @@ class Readiness:
             "unreadable": {
                 where: f"{skipped.count} skipped, the newest is {skipped.newest}"
                 for where, skipped in SKIPPED.items()
+            },
+            "discarded": {
+                f"{stream} {consumer}": f"{lost.count} discarded before they were read"
+                for (stream, consumer), lost in DISCARDED.items()
             },
         }
 

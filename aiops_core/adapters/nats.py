@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox, PatientInbox
+from aiops_core.adapters.nats_merged import MergedInbox, in_order
 from aiops_core.adapters.nats_store import ACK_TIMEOUT, MSG_ID, Letter, try_store
+from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
 from aiops_core.bus import (
     REASON,
     SOURCE,
@@ -38,21 +42,12 @@ from aiops_core.bus import (
 )
 from aiops_core.errors import Unavailable
 from aiops_core.probe import Readiness
-from aiops_core.retention import StreamLimits, Streams
+from aiops_core.retention import Streams
 from aiops_core.utils import StructuredLogger
 
 log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
 
 DEPENDENCY = "nats"
-LOGS, PIPELINE, OPS = "LOGS", "PIPELINE", "OPS"
-SUBJECTS = {
-    LOGS: ("logs.>", "metrics.>"),
-    PIPELINE: ("anomaly.>", "incidents.>", "actions.>"),
-    OPS: ("ops.>", "dead.>"),
-}
-STREAM_OF = {s.split(".")[0]: name for name, subjects in SUBJECTS.items() for s in subjects}
-
-DUPLICATE_WINDOW = timedelta(minutes=2)
 ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
 RECONNECT = 0.25  # seconds between tries, for ever
 HISTORY_PAGE = 500
@@ -74,7 +69,7 @@ class NatsBus:
         self._url, self._limits, self._name = url, limits, name
         self._readiness = readiness
         self._inboxes: list[NatsInbox] = []
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[tuple[str, str], Group] = {}  # by stream and name
         self._said = ""
         self.connection = LeanClient()
         readiness.needs(DEPENDENCY, required=True)
@@ -123,7 +118,7 @@ class NatsBus:
             await self.connection.close()
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        for _, items in groupby(outgoing, key=lambda item: stream_of([item.message.subject])):
+        for _, items in groupby(outgoing, key=lambda item: stream_of(item.message.subject)):
             await self.store([_letter(item) for item in items])
 
     async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> bool:
@@ -170,34 +165,50 @@ class NatsBus:
         unsettled: int = UNSETTLED,
         patient: bool = False,
     ) -> AsyncIterator[Inbox]:
-        stream = stream_of(subjects)
-        self._groups[group] = Group(tuple(subjects), unsettled)
-        await self._patiently(lambda: self.ensure_consumer(stream, group))
-        inbox = (PatientInbox if patient else NatsInbox)(self, stream, group, owner or group)
-        self._inboxes.append(inbox)
+        parts = by_stream(subjects)
+        for stream, of_stream in parts.items():
+            self._groups[stream, group] = Group(of_stream, unsettled)
+            await self._patiently(partial(self.ensure_consumer, stream, group))
+        arrived = asyncio.Event()
+        kind = PatientInbox if patient and len(parts) == 1 else NatsInbox
+        inboxes = [kind(self, stream, group, owner or group, arrived) for stream in parts]
+        self._inboxes += inboxes
         try:
-            async with inbox.open():
-                yield inbox
+            async with AsyncExitStack() as stack:
+                for inbox in inboxes:
+                    await stack.enter_async_context(inbox.open())
+                yield inboxes[0] if len(inboxes) == 1 else MergedInbox(inboxes, arrived)
         finally:
-            self._inboxes.remove(inbox)
+            for inbox in inboxes:
+                self._inboxes.remove(inbox)
 
     async def ensure_consumer(self, stream: str, group: str) -> None:
         """Create the durable consumer, or update its subjects; its position stays."""
-        config = ConsumerConfig(
-            durable_name=group,
-            filter_subjects=list(self._groups[group].subjects),
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT,
-            max_ack_pending=self._groups[group].unsettled,
-            deliver_policy=DeliverPolicy.ALL,
-        )
+        try:
+            config = (await self.js.consumer_info(stream, group)).config
+        except NotFoundError:
+            config = ConsumerConfig(
+                durable_name=group,
+                ack_policy=AckPolicy.EXPLICIT,
+                deliver_policy=DeliverPolicy.ALL,
+            )
+        wanted = self._groups[stream, group]
+        config.ack_wait = ACK_WAIT
+        config.filter_subjects = list(wanted.subjects)
+        config.max_ack_pending = wanted.unsettled
         await self.js.add_consumer(stream, config)
 
     async def history(
         self, subjects: Sequence[str], *, since: datetime | None
     ) -> AsyncIterator[Stored]:
         """Raises Unavailable when the broker goes away meanwhile: the reader starts again."""
-        stream = stream_of(subjects)
+        parts = by_stream(subjects).items()
+        async for stored in in_order([self._history(*part, since) for part in parts]):
+            yield stored
+
+    async def _history(
+        self, stream: str, subjects: Sequence[str], since: datetime | None
+    ) -> AsyncGenerator[Stored, None]:
         config = ConsumerConfig(
             filter_subjects=list(subjects),
             ack_policy=AckPolicy.NONE,
@@ -229,7 +240,7 @@ class NatsBus:
 
     async def newest(self, subject: str) -> Stored | None:
         try:
-            raw = await self.js.get_last_msg(stream_of([subject]), subject)
+            raw = await self.js.get_last_msg(stream_of(subject), subject)
         except NotFoundError:
             return None
         except (NatsError, TimeoutError) as exc:
@@ -237,8 +248,9 @@ class NatsBus:
         return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
 
     async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+        [stream] = by_stream(subjects)
         try:
-            info = await self.js.consumer_info(stream_of(subjects), group)
+            info = await self.js.consumer_info(stream, group)
         except NotFoundError:
             return Reached()
         except (NatsError, TimeoutError) as exc:
@@ -252,22 +264,7 @@ class NatsBus:
         return NatsBucket(self, name)
 
     async def _ensure_streams(self) -> None:
-        limits = {
-            LOGS: self._limits.logs,
-            PIPELINE: self._limits.pipeline,
-            OPS: self._limits.ops,
-        }
-        for name, subjects in SUBJECTS.items():
-            config = _stream(name, subjects, limits[name])
-            try:
-                info = await self.js.stream_info(name)
-            except NotFoundError:
-                await self.js.add_stream(config)
-                continue
-            # Those of a later release stay: one of its processes may be publishing on them.
-            config.subjects = sorted({*subjects, *(info.config.subjects or ())})
-            if _differ(info.config, config):
-                await self.js.update_stream(config)
+        await ensure_streams(self.js, self._limits, partial(self._readiness.down, DEPENDENCY))
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -293,34 +290,9 @@ class NatsBus:
             await inbox.restart()
 
 
-def stream_of(subjects: Sequence[str]) -> str:
-    """The one stream that holds *subjects*."""
-    [stream] = {STREAM_OF[subject.split(".")[0]] for subject in subjects}
-    return stream
-
-
 def _letter(item: Outgoing) -> Letter:
     message = item.message
     return Letter(message.subject, message.model_dump_json().encode(), {MSG_ID: item.id})
-
-
-def _stream(name: str, subjects: Sequence[str], limits: StreamLimits) -> StreamConfig:
-    return StreamConfig(
-        name=name,
-        subjects=list(subjects),
-        max_age=limits.max_age.total_seconds(),
-        max_bytes=limits.max_bytes,
-        duplicate_window=DUPLICATE_WINDOW.total_seconds(),
-        allow_atomic=True,
-    )
-
-
-def _differ(one: StreamConfig, other: StreamConfig) -> bool:
-    subjects = set(one.subjects or ()) != set(other.subjects or ())
-    return subjects or any(getattr(one, name) != getattr(other, name) for name in _OURS)
-
-
-_OURS = ("max_age", "max_bytes", "allow_atomic")
 
 
 def _line(exc: BaseException | None) -> str:

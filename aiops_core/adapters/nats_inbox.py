@@ -13,8 +13,11 @@ from typing import NamedTuple, Protocol
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo, SequenceInfo
 
+from aiops_core import discarded
 from aiops_core.adapters.nats_client import LeanClient, answer
+from aiops_core.adapters.nats_overtaken import Look, Overtaken
 from aiops_core.adapters.nats_parser import NEWLINE, Frame
 from aiops_core.bus import Delivery
 
@@ -30,7 +33,7 @@ GATHER, ANSWER_WITHIN, LOOK_EVERY = 0.02, 2.0, 0.25
 # consumer>.<nanoseconds since 1970>.<pending>, or has a domain and an account before the stream. nats-py reads all of
 # it at once, which takes as long as reading a log line.
 ADDRESS = b"$JS.ACK"
-TOKENS, DELIVERIES, PLACE, STORED_AT = 9, 4, 5, 7
+TOKENS, DELIVERIES, PLACE, STORED_AT, PENDING = 9, 4, 5, 7, 8
 
 HEARTBEAT_CODE, EXPIRED = "100", "408"
 UNFILLED = "Nats-Pending-Messages"
@@ -97,8 +100,13 @@ class NatsDelivery:
     def at(self) -> datetime:
         return datetime.fromtimestamp(int(self._token(STORED_AT)) / 1e9, UTC)
 
+    @property
+    def pending(self) -> int:
+        """Messages for the group that came after it and had not been delivered then."""
+        return int(self._token(PENDING))
+
     async def retry(self, delay: float) -> None:
-        await self.inbox.settle(self, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
+        await self.inbox.put_off(self, delay)
 
     async def bury(self, reason: str) -> bool:
         is_new = await self.inbox.bus.bury(self, self.inbox.owner, reason)
@@ -109,11 +117,17 @@ class NatsDelivery:
 class NatsInbox:
     """The standing pull requests of one durable consumer, and what has arrived: it comes as soon as it is stored."""
 
-    def __init__(self, bus: Home, stream: str, group: str, owner: str) -> None:
+    def __init__(
+        self, bus: Home, stream: str, group: str, owner: str, arrived: asyncio.Event | None = None
+    ) -> None:
+        """*arrived* is set when something does; inboxes that are read together share it."""
         self.bus, self.stream, self.group, self.owner = bus, stream, group, owner
+        self.more = False  # the stream has more for the group than has arrived
         self._arrived: list[NatsDelivery] = []
         self._unsettled: dict[str, NatsDelivery] = {}
-        self._wakeup = asyncio.Event()
+        self._put_off: set[int] = set()  # sequences that the broker will deliver again later
+        self._overtaken = Overtaken()
+        self._wakeup = arrived or asyncio.Event()
         self._requested = 0
         self._heard = time.monotonic()
         self._subscription: Subscription | None = None
@@ -127,11 +141,41 @@ class NatsInbox:
         taken, self._arrived = self._arrived[:most], self._arrived[most:]
         return taken
 
+    async def ask(self) -> None:
+        """Let the broker send more, as far as there is room."""
+        await self._request_more()
+
+    @property
+    def first(self) -> NatsDelivery | None:
+        return self._arrived[0] if self._arrived else None
+
+    def pop(self) -> NatsDelivery:
+        """Take the first of what has arrived."""
+        return self._arrived.pop(0)
+
     async def lag(self) -> int:
         with contextlib.suppress(NatsError, asyncio.TimeoutError):
-            info = await self.bus.js.consumer_info(self.stream, self.group)
+            info = await self._position()
             return (info.num_pending or 0) + (info.num_ack_pending or 0)
         return len(self._unsettled)
+
+    async def _position(self) -> ConsumerInfo:
+        """Where the consumer is; counts what its stream has discarded meanwhile."""
+        state = (await self.bus.js.stream_info(self.stream)).state
+        info: ConsumerInfo = await self.bus.js.consumer_info(self.stream, self.group)
+        given = info.delivered or SequenceInfo(0, 0)
+        pending = info.num_pending or 0
+        now = Look(state.first_seq, state.last_seq, given.stream_seq, given.consumer_seq, pending)
+        never_again = {place for place in self._put_off if place < state.first_seq}
+        self._put_off -= never_again
+        if lost := self._overtaken.look(now) + len(never_again):
+            discarded.count(self.stream, self.group, lost)
+        return info
+
+    async def put_off(self, delivery: NatsDelivery, delay: float) -> None:
+        """Let the broker deliver it again after *delay* seconds."""
+        self._put_off.add(delivery.sequence)
+        await self.settle(delivery, f'-NAK {{"delay": {int(delay * 1e9)}}}'.encode())
 
     async def ack(self, handled: Sequence[Delivery]) -> None:
         """Of a message that was delivered twice meanwhile the second delivery is settled."""
@@ -149,6 +193,9 @@ class NatsInbox:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[NatsInbox]:
+        discarded.count(self.stream, self.group, 0)
+        with contextlib.suppress(NatsError, TimeoutError):
+            self.more = bool((await self._position()).num_pending)
         address = self.bus.connection.new_inbox()
         self._subscription = await self.bus.connection.receive(address, self._receive)
         upkeep = asyncio.create_task(self._keep_up())
@@ -171,7 +218,9 @@ class NatsInbox:
             self._requested -= 1
             delivery = NatsDelivery(frame, self, self._heard)
             self._unsettled[delivery.id] = delivery
+            self._put_off.discard(delivery.sequence)
             self._arrived.append(delivery)
+            self.more = delivery.pending > 0
             self._wakeup.set()
         elif status := Status.of(frame):
             self._note(status)

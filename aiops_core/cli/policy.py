@@ -20,6 +20,7 @@ from aiops_core.cli.plugins import plugged
 from aiops_core.errors import Misconfigured
 from aiops_core.local.screen import console
 from aiops_core.policy import Policy, models
+from aiops_core.retention import RetentionPolicy
 from aiops_core.settings import Settings
 
 MISTAKE = 2  # exit code
@@ -152,7 +153,7 @@ def examine(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
     files = sorted(p.name for pattern in ("*.yaml", "*.yml") for p in folder.glob(pattern))
     unread = [Finding(file, None, "no model reads this file") for file in files if file not in read]
     checked = [_examined(folder, model) for model in readers]
-    return sorted(checked + unread, key=lambda finding: finding.file)
+    return sorted(_retained(folder, readers, checked + unread), key=lambda finding: finding.file)
 
 
 def _examined(folder: Path, model: type[Policy]) -> Finding:
@@ -162,6 +163,20 @@ def _examined(folder: Path, model: type[Policy]) -> Finding:
     except Misconfigured as exc:
         return Finding(model.file, name, str(exc))
     return Finding(model.file, name, None)
+
+
+def _retained(
+    folder: Path, readers: Iterable[type[Policy]], findings: Sequence[Finding]
+) -> list[Finding]:
+    """*findings*, with the limits of streams that are too tight for what files that are right need."""
+    right = {finding.file for finding in findings if finding.problem is None}
+    if RetentionPolicy.file not in right:
+        return list(findings)
+    retention = RetentionPolicy.load(folder)
+    needed = [model.load(folder) for model in readers if model.file in right]
+    flaws = "; ".join(flaw for policy in needed for flaw in retention.flaws(policy, folder))
+    tight = {RetentionPolicy.file: flaws} if flaws else {}
+    return [replace(f, problem=tight.get(f.file, f.problem)) for f in findings]
 
 
 async def asked(

@@ -2,14 +2,14 @@
 
 import asyncio
 import uuid
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
 from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
 from aiops_core.errors import Reject
-from aiops_core.models import IncidentCleared, MetricSample
+from aiops_core.models import BY_SUBJECT, IncidentCleared, MetricSample
 from aiops_core.runtime import utc_now
 from aiops_core.testing import MemoryBus
 from tests.conftest import nats_bus, sample
@@ -68,7 +68,7 @@ async def receive(inbox, wanted, within=5.0):
     async with asyncio.timeout(within):
         while True:
             for delivery in await inbox.take(1):
-                if type(wanted).model_validate_json(delivery.data) == wanted:
+                if read(delivery) == wanted:
                     return delivery
                 await inbox.ack([delivery])
 
@@ -134,6 +134,94 @@ async def test_messages_of_several_streams_may_be_published_together(bus):
         await bus.publish([out(sampled), out(incident)])
         await samples.ack([await receive(samples, sampled)])
         await facts.ack([await receive(facts, incident)])
+
+
+TWO_STREAMS = (MetricSample.subject, IncidentCleared.subject)
+
+
+def kinds_of(count):
+    """Messages of two streams in turn."""
+    return [cleared() if n % 3 == 0 else fresh(float(n)) for n in range(count)]
+
+
+async def test_subjects_of_two_streams_come_to_one_inbox_in_the_order_in_which_they_were_stored(
+    bus,
+):
+    messages, group = kinds_of(1500), f"g{uuid.uuid4().hex[:8]}"
+    for n in range(0, len(messages), 50):
+        await bus.publish([out(message) for message in messages[n : n + 50]])
+    wanted = {message.tracking_id for message in messages}
+    async with joined(bus, *TWO_STREAMS, group=group) as inbox:
+        got = []
+        async with asyncio.timeout(20):
+            while len(got) < len(messages):
+                taken = await inbox.take(32)
+                got += [m for m in map(read, taken) if m.tracking_id in wanted]
+                await inbox.ack(taken)
+            while await inbox.lag():
+                await asyncio.sleep(0.02)
+    assert got == messages
+
+
+async def test_of_two_streams_each_may_be_silent(bus):
+    async with joined(bus, *TWO_STREAMS) as inbox:
+        await drained(inbox)
+        for message in (fresh(), fresh(), cleared(), cleared(), fresh()):
+            await bus.publish([out(message)])
+            await inbox.ack([await receive(inbox, message, within=0.9)])
+        assert await lag_of(inbox, 0)
+
+
+async def test_what_was_not_settled_of_two_streams_comes_again_to_the_next_of_the_group(bus):
+    messages, group = [fresh(), cleared()], uuid.uuid4().hex
+    async with joined(bus, *TWO_STREAMS, group=group) as inbox:
+        await drained(inbox)
+        await bus.publish([out(message) for message in messages])
+        for message in messages:
+            await receive(inbox, message)
+    async with joined(bus, *TWO_STREAMS, group=group) as inbox:
+        assert await inbox.lag() == 2
+        first, second = [await receive(inbox, m, within=15) for m in messages]
+        await first.retry(0.05)
+        assert (await receive(inbox, messages[0])).id == first.id
+        await second.bury("why not")
+        await inbox.ack([first])
+        assert await lag_of(inbox, 0)
+
+
+async def test_the_history_of_two_streams_is_told_in_the_order_of_time(bus):
+    messages = kinds_of(40)
+    for message in messages:
+        await bus.publish([out(message)])
+    wanted = {message.tracking_id for message in messages}
+    stored = [one async for one in bus.history(TWO_STREAMS, since=None)]
+    assert [m for m in map(read, stored) if m.tracking_id in wanted] == messages
+
+
+async def test_a_history_of_two_streams_may_be_left_in_the_middle(bus):
+    await bus.publish([out(message) for message in kinds_of(4)])
+    async with aclosing(bus.history(TWO_STREAMS, since=None)) as history:
+        assert await anext(history)
+    await bus.publish([out(fresh())])
+
+
+def read(delivery):
+    return BY_SUBJECT[delivery.subject].model_validate_json(delivery.data)
+
+
+async def drained(inbox):
+    """Settle what other tests left in the streams."""
+    while await inbox.lag():
+        await inbox.ack(await inbox.take(1000))
+        await asyncio.sleep(0.02)
+
+
+async def lag_of(inbox, number):
+    """Acknowledgements travel for a moment."""
+    async with asyncio.timeout(5):
+        while await inbox.lag() != number:
+            await asyncio.sleep(0.02)
+    return True
 
 
 async def test_retry_delivers_again_and_counts(bus):

@@ -51,7 +51,7 @@ def test_the_folders_of_real_tables_and_streams_are_known_as_busy(fleet: Running
     names = [str(folder.relative_to(data)) for folder in busy(data)]
     assert sum(name.startswith("clickhouse/") for name in names) >= 5
     streams = [name for name in names if name.startswith("nats/")]
-    assert {"LOGS", "PIPELINE"} <= {name.split("/")[-1] for name in streams}
+    assert {"LOGS", "ANOMALIES", "INCIDENTS"} <= {name.split("/")[-1] for name in streams}
 
 
 @pytest.mark.parametrize("name", ["enrichment-service", "nats", "clickhouse"])

@@ -9,6 +9,7 @@ from aiops_core.adapters.victoriametrics import VictoriaMetrics
 from aiops_core.bus import Bus
 from aiops_core.launch import Context, launch
 from aiops_core.models import LogEntry, MetricSample
+from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Background, Service
 from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
@@ -19,7 +20,7 @@ from anomaly_detection.sources.poller import Poller
 
 @contextlib.asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
-    policy = DetectPolicy.load(context.settings.policies)
+    policy = load_with_retention(DetectPolicy, context.settings.policies)
     async with _polling(policy, context) as polling:
         yield service(policy, context.bus, polling)
 

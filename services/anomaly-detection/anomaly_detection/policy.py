@@ -11,12 +11,13 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Level, Text
-from aiops_core.policy import Place, Policy, Section, Setting
+from aiops_core.policy import Place, Policy, Replay, Section, Setting
 from anomaly_detection.judgement import Judgement, Positive
 from anomaly_detection.metric_policy import Gaps, Metrics
 from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll
 from anomaly_detection.template_policy import Templates
 
+SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
 
 
@@ -80,6 +81,11 @@ class Burst(LineRule, Judgement):
             raise ValueError(f"the regex has no group {', '.join(sorted(missing))} to count by")
         return self
 
+    @property
+    def memory(self) -> timedelta:
+        """Half of a period for its rhythm, ``within`` and one more pause between lines to fill the count."""
+        return self.within * (1.5 + 1 / (self.count - 1))
+
 
 class Recovery(LineRule):
     """Lines that say that anomalies of the types *clears* are over on their device; with *same_service*
@@ -119,6 +125,11 @@ class Threshold(Scope, Judgement):
         limit = self.above if self.above is not None else self.below
         assert limit is not None  # by _one_limit
         return limit
+
+    @property
+    def memory(self) -> timedelta:
+        """Half of a period for its rhythm, and what must have lasted, with a sample at each end."""
+        return self.hold + self.repeat_every / 2 + 2 * SPARSE
 
     def broken_by(self, value: float) -> bool:
         return value > self.limit if self.above is not None else value < self.limit
@@ -160,6 +171,13 @@ class DetectPolicy(Policy):
 
     def queries(self) -> Mapping[Place, str]:
         return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
+
+    def replays(self) -> Sequence[Replay]:
+        """What came after the last snapshot; without one, what rules remember."""
+        bursts = (rule.memory for rule in self.bursts)
+        thresholds = (rule.memory for rule in self.thresholds)
+        span = max(self.snapshot_every, *bursts, *thresholds)
+        return [Replay("logs", span, "snapshot_every, bursts and thresholds")]
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
         from anomaly_detection.explain import explain  # the layers need this module

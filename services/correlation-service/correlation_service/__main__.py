@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
+from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Service
 from correlation_service.facts import SERVICE
 from correlation_service.handler import Correlation, merge
@@ -13,7 +14,7 @@ from correlation_service.policy import CorrelatePolicy
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
-    policy = CorrelatePolicy.load(context.settings.policies)
+    policy = load_with_retention(CorrelatePolicy, context.settings.policies)
     correlation = Correlation(policy, context.bus)
     yield Service(
         SERVICE,

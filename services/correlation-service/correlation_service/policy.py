@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field
 
 from aiops_core.models import Fraction
-from aiops_core.policy import Section
+from aiops_core.policy import Replay, Section
 from aiops_core.suppress_policy import SuppressPolicy
 
 KeyKind = Literal["peer", "service", "device", "attacked", "type"]
@@ -121,6 +121,10 @@ class CorrelatePolicy(SuppressPolicy):
         """How far back facts can matter for an incident that is still open."""
         longest = max(self.window, *self.windows.values(), self.flapping.within, self.flapping.calm)
         return self.max_length + longest + self.settle
+
+    def replays(self) -> Sequence[Replay]:
+        why = "max_length + the longest of window, windows and flapping + settle"
+        return [Replay("incidents", self.longest_memory, why)]
 
 
 def _by_type(table: Mapping[str, T], default: Callable[[str], T]) -> Callable[[str], T]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
 from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyDetected
+from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Service
 from aiops_core.watched import watched_inventory, watched_ship
 from enrichment_service import NAME
@@ -20,7 +21,7 @@ from enrichment_service.warmup import INVENTORY, Warmup
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
-    policy = EnrichPolicy.load(context.settings.policies)
+    policy = load_with_retention(EnrichPolicy, context.settings.policies)
     memory = Memory(policy.health)
     for dependency in (DEPENDENCY, INVENTORY):
         context.readiness.needs(dependency, required=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Severity, ShipMode
-from aiops_core.policy import Policy, Section
+from aiops_core.policy import Policy, Replay, Section
 
+BLIND_REPLAY = timedelta(hours=1)  # of the stream on start, while ClickHouse cannot say what it has
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=-3, le=3)]
@@ -81,3 +84,6 @@ class EnrichPolicy(Policy):
 
     severity: SeverityRules
     health: Health
+
+    def replays(self) -> Sequence[Replay]:
+        return [Replay("anomalies", BLIND_REPLAY, "read again while ClickHouse is away")]

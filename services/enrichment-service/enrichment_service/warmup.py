@@ -28,6 +28,7 @@ from aiops_core.watched import Watched
 from enrichment_service import NAME, __version__
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory
+from enrichment_service.policy import BLIND_REPLAY
 from enrichment_service.similar import AGE as SIMILAR_AGE
 
 T = TypeVar("T")
@@ -38,7 +39,6 @@ STORED = (HISTORY, SIMILAR, INCIDENTS)
 HISTORY_AGE = timedelta(hours=24)
 INCIDENT_AGE = timedelta(days=30)
 MARGIN = timedelta(seconds=20)  # the recorder writes in batches, so its newest row is not its last
-BLIND_REPLAY = timedelta(hours=1)  # of the stream, while ClickHouse cannot say what it has
 FIRST_LOAD = 5.0  # seconds that the first message may wait for a ClickHouse that answers slowly
 RETRY, ROUND = 2.0, 0.5  # seconds
 SLICE = 500  # rows merged at a time, about a millisecond; then messages have their turn

@@ -37,7 +37,7 @@ async def waiting(server: NatsServer) -> int:
     """Messages on the original subject."""
     client = await nats.connect(server.url)
     try:
-        info = await client.jetstream().stream_info("PIPELINE")
+        info = await client.jetstream().stream_info("ANOMALIES")
         return info.state.messages
     finally:
         await client.close()
@@ -48,14 +48,14 @@ async def test_a_letter_says_why_where_and_what(own_nats: NatsServer) -> None:
     [letter] = await letters(own_nats)
     assert (letter.service, letter.subject) == ("enrichment-service", "anomaly.detected")
     assert (letter.reason, letter.data) == ("not JSON", BROKEN)
-    assert letter.source == "PIPELINE/1"
+    assert letter.source == "ANOMALIES/1"
     assert "\\xff" in letter.text()
 
 
 async def test_all_are_listed_and_one_service_can_be_chosen(own_nats: NatsServer) -> None:
     await bury(own_nats, 3)
     assert [letter.source for letter in await letters(own_nats)] == [
-        f"PIPELINE/{n}" for n in (1, 2, 3)
+        f"ANOMALIES/{n}" for n in (1, 2, 3)
     ]
     assert len(await letters(own_nats, "enrichment-service")) == 3
     assert await letters(own_nats, "llm-enricher") == []

@@ -31,7 +31,7 @@ async def disconnected() -> tuple[LeanClient, list[bytes]]:
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.binary(max_size=20))
 @example(
     [
-        ("Nats-Msg-Id", "a/PIPELINE/7/0"),
+        ("Nats-Msg-Id", "a/ANOMALIES/7/0"),
         ("a b", "no name"),
         ("Tab", "\tleft\t"),
         ("N", "\xa0"),
@@ -46,7 +46,7 @@ def test_headers_are_read_as_nats_py_reads_them(headers, rest):
 
 async def test_a_frame_is_what_nats_py_sends():
     client, sent = await disconnected()
-    headers = {"Nats-Msg-Id": "a/PIPELINE/7/0", "Aiops-Reason": "two\r\nlines"}
+    headers = {"Nats-Msg-Id": "a/ANOMALIES/7/0", "Aiops-Reason": "two\r\nlines"}
     await client.publish("anomaly.enriched", b"{}", headers=headers)
     [theirs] = sent
     ours = client.frame("anomaly.enriched", b"{}", headers)

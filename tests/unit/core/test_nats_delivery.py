@@ -10,9 +10,9 @@ from nats.aio.msg import Msg
 from aiops_core.adapters.nats_inbox import NatsDelivery, Status
 from aiops_core.adapters.nats_parser import Frame
 
-INBOX = SimpleNamespace(stream="PIPELINE")
-PLAIN = "$JS.ACK.PIPELINE.incident-api.1.4711.17.1700000000123456789.3"
-WITH_DOMAIN = "$JS.ACK._.ACCHASH.PIPELINE.incident-api.2.4711.17.1700000000123456789.3"
+INBOX = SimpleNamespace(stream="INCIDENTS")
+PLAIN = "$JS.ACK.INCIDENTS.incident-api.1.4711.17.1700000000123456789.3"
+WITH_DOMAIN = "$JS.ACK._.ACCHASH.INCIDENTS.incident-api.2.4711.17.1700000000123456789.3"
 
 
 @pytest.mark.parametrize("address", [PLAIN, WITH_DOMAIN, f"{WITH_DOMAIN}.random"])

@@ -384,6 +384,7 @@ def test_the_promises_are_watched():
         "InsightPathSlow",
         "InsightPathErrors",
         "AiopsUnaccountedAnomalies",
+        "AiopsUnreadDiscarded",
     ]
 
 

@@ -64,7 +64,7 @@ class Desk:
         await receive(Recorder(self.store, clock=lambda: at(9)), self.store, *messages)
 
     def bury(self, message, subject=DEAD) -> None:
-        headers = {SUBJECT: message.subject, SOURCE: "PIPELINE/7", REASON: "no such ship"}
+        headers = {SUBJECT: message.subject, SOURCE: "ANOMALIES/7", REASON: "no such ship"}
         self.bus._put(subject, message.model_dump_json().encode(), headers)
 
     async def balance(self) -> Balance:
@@ -145,14 +145,14 @@ async def test_without_the_broker_nobody_knows_the_dead(desk):
 
 
 def letter(data: bytes, subject: str) -> Stored:
-    headers = {SUBJECT: subject, SOURCE: "PIPELINE/7", REASON: "why"}
+    headers = {SUBJECT: subject, SOURCE: "ANOMALIES/7", REASON: "why"}
     return Stored(DEAD, data, NOON, 1, headers)
 
 
 def test_bytes_that_are_no_anomaly_are_one_named_by_their_place():
     [one] = anomalies_of(letter(b"{", AnomalyDetected.subject))
     assert (one.anomaly_id, one.tracking_id, one.service) == (
-        "PIPELINE/7",
+        "ANOMALIES/7",
         "",
         "enrichment-service",
     )

@@ -72,7 +72,7 @@ class BurstDetector(Memoryless):
         self._table = table or Table(bursts)
         self._counts = {rule.id: rule.count for rule in bursts}
         self.state: Lru[Recent] = Lru(keys_kept)
-        self.memory = max(map(_needed, bursts), default=timedelta(0))
+        self.memory = max((rule.memory for rule in bursts), default=timedelta(0))
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         found = [
@@ -105,11 +105,6 @@ class BurstDetector(Memoryless):
             return None
         recent.alarmed = until
         return _verdict(rule, line, by, since)
-
-
-def _needed(burst: Burst) -> timedelta:
-    """Half of a period for its rhythm, ``within`` and one more pause between lines to fill the count."""
-    return burst.within * (1.5 + 1 / (burst.count - 1))
 
 
 def _verdict(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Verdict:

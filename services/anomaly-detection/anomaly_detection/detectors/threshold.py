@@ -33,7 +33,6 @@ from anomaly_detection.policy import Threshold
 SHORTEST_GAP = timedelta(
     minutes=5
 )  # without a sample; after a longer one nothing is known any more
-SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
 
 
 @dataclass(slots=True)
@@ -79,8 +78,7 @@ class ThresholdDetector(Memoryless):
         ]
         self._of_sender = lru_cache(SENDERS)(self._applicable)
         self.state: Lru[Series] = Lru(series_kept)
-        needed = (t.hold + t.repeat_every / 2 + 2 * SPARSE for t in thresholds)
-        self.memory = max(needed, default=timedelta(0))
+        self.memory = max((rule.memory for rule in thresholds), default=timedelta(0))
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
