@@ -35,7 +35,9 @@ async def hasty(request, monkeypatch):
     else:
         monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", ACK_WAIT)
         monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", ACK_WAIT / 4)
-        monkeypatch.setattr("aiops_core.adapters.nats_streams.DUPLICATE_WINDOW", timedelta(seconds=WINDOW))
+        monkeypatch.setattr(
+            "aiops_core.adapters.nats_streams.DUPLICATE_WINDOW", timedelta(seconds=WINDOW)
+        )
         async with nats_bus(request.getfixturevalue("own_nats").url) as real:
             yield real
 

@@ -12,18 +12,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from inspect import CO_GENERATOR
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import correlation_service
+from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
+from aiops_core.launch import Context
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned, Message
+from aiops_core.probe import Readiness
+from aiops_core.settings import Settings
 from aiops_core.testing import MemoryBus
+from correlation_service.__main__ import recipe
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
-from tests.correlation_cases import POLICY, SHIP, Merging, anomaly, joined, reborn
+from tests.conftest import ROOT
+from tests.correlation_cases import POLICY, SHIP, Book, Merging, anomaly, joined, reborn
+from tests.runtime_cases import running, until
 from tests.unit.core.test_silences import silence
 from tests.unit.correlation_service.test_properties import ends, merged
 
@@ -196,3 +204,34 @@ async def test_what_cannot_be_read_in_the_stream_is_skipped():
     again = await reborn(bus)
     assert [again.handle(anomaly(n)) for n in range(3)] == [[], [], []]
     assert again.handle(anomaly(9)) == correlator.handle(anomaly(9))
+
+
+async def served(failing: int) -> list[Message]:
+    """What the service publishes of fifty anomalies; the *failing*th that is handled fails once, half-way."""
+    bus, handled, left = MemoryBus(retry_speed=0.001), Correlator._group, failing
+    settings_ = Settings(policies=ROOT / "policies")
+
+    def fails(self, *arguments):
+        nonlocal left
+        left -= 1
+        facts = handled(self, *arguments)
+        if left == 0:
+            raise Failed
+        return facts
+
+    with patch.object(Correlator, "_group", fails):
+        context = Context(settings_, bus, Readiness("test"))
+        async with recipe(context) as service, running(bus, service):
+            for n in range(50):
+                kind = ("link_down", "service_error", "log_error")[n % 3]
+                await bus.publish([Outgoing(anomaly(n, f"srv-{n % 7}", kind), f"a{n}")])
+            await until(lambda: len(set(bus.acked)) == 50)
+    return [m for m in bus.published if not isinstance(m, EnrichedAnomaly)]
+
+
+async def test_the_service_itself_builds_its_state_anew_and_goes_on():
+    undisturbed = Book().read(await served(failing=0))
+    for failing in (1, 2, 17, 50):
+        disturbed = Book().read(await served(failing))
+        assert disturbed.told == undisturbed.told
+        assert disturbed.groups == undisturbed.groups
