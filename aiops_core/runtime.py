@@ -183,15 +183,34 @@ class Runtime:
                 await asyncio.sleep(0)  # handlers rarely wait: others of this process want a turn
             before = IN_HAND.set(None)
             try:
-                parcel.caused.append(Caused(await self._handling.effects(delivery), delivery))
-            except Exception as exc:  # noqa: BLE001 - a bug may not end the service
-                if self.service.rebuild and not changed_nothing(exc):
-                    await self._outbox.put(parcel)
-                    parcel = Parcel()
-                    await self._rebuild()
-                await self._handling.failed(delivery, exc)
+                parcel = await self._handle(delivery, parcel)
             finally:
                 IN_HAND.reset(before)
+        return parcel
+
+    async def _handle(self, delivery: Delivery, parcel: Parcel) -> Parcel:
+        """*parcel* with what *delivery* causes; another one when the state had to be made anew meanwhile."""
+        try:
+            parcel.caused.append(Caused(await self._handling.effects(delivery), delivery))
+        except Exception as exc:
+            if not self.service.rebuild or changed_nothing(exc):
+                await self._handling.failed(delivery, exc)
+                return parcel
+            log.error("handler failed", message=delivery.id, exc_info=exc)
+            await self._outbox.put(parcel)
+            await self._rebuild()
+            return await self._handle_again(delivery)
+        return parcel
+
+    async def _handle_again(self, delivery: Delivery) -> Parcel:
+        """At once, before the messages that came after it; when it fails again it waits as any other."""
+        parcel = Parcel()
+        try:
+            parcel.caused.append(Caused(await self._handling.effects(delivery), delivery))
+        except Exception as exc:  # noqa: BLE001 - as above
+            if not changed_nothing(exc):
+                await self._rebuild()
+            await self._handling.failed(delivery, exc)
         return parcel
 
     async def _send(self, parcels: Sequence[Parcel]) -> None:
