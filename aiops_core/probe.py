@@ -37,6 +37,7 @@ class Readiness:
     service: str
     state: str = "starting"
     dependencies: dict[str, Dependency] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def needs(self, dependency: str, *, required: bool) -> None:
         self.dependencies[dependency] = Dependency(required)
@@ -65,6 +66,7 @@ class Readiness:
                 name: f"down: {d.problem}" if d.problem else "up"
                 for name, d in self.dependencies.items()
             },
+            "notes": dict(self.notes),
             "unreadable": {
                 where: f"{skipped.count} skipped, the newest is {skipped.newest}"
                 for where, skipped in SKIPPED.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -158,11 +158,14 @@ class MemoryBucket:
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
-    *retry_speed* scales the delays of retries, so that tests do not wait.
+    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message is stored.
     """
 
-    def __init__(self, *, retry_speed: float = 1.0) -> None:
+    def __init__(
+        self, *, retry_speed: float = 1.0, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self.retry_speed = retry_speed
+        self.clock = clock
         self.published: list[Message] = []
         self.acked: list[bytes] = []
         self.buried: list[tuple[bytes, str]] = []
@@ -190,7 +193,7 @@ class MemoryBus:
         return True
 
     def _put(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
-        stored = Stored(subject, data, utc_now(), len(self.stored) + 1, headers)
+        stored = Stored(subject, data, self.clock(), len(self.stored) + 1, headers)
         self.stored.append(stored)
         for inbox in self._inboxes.values():
             if inbox.wants(subject):

@@ -37,7 +37,7 @@ class Group:
     pieces: list[str]
     id: str
     words: dict[int, list[str]] = field(default_factory=dict)
-    used: int = 0
+    used: int = 0  # the number of the last line; 0 until the first one was told
 
     def note(self, place: int, piece: str) -> bool:
         """Learn that *piece* stands at *place*; whether that shows that the place holds values."""
