@@ -81,9 +81,7 @@ class Rates(Generic[F]):
             return self._in_other_window(window, entry, heard, bad)
         pace = device.kinds.get(heard.group)
         if pace is None or bad or pace.count >= self._fewest:
-            told = self._count_and_tell(device, entry, heard, bad)
-            self._measure(heard.device, device)
-            return told
+            return self._count_and_tell(device, entry, heard, bad)
         pace.count += 1
         device.clock.last = entry.tracking_id
         return ()
@@ -103,7 +101,6 @@ class Rates(Generic[F]):
         changes = list(self._close(device, over, entry.ts)) if over else []
         told = self._count_and_tell(device, entry, heard, bad, changes)
         self._devices[heard.device] = device
-        self._measure(heard.device, device)
         return told
 
     def _count_and_tell(
@@ -126,6 +123,7 @@ class Rates(Generic[F]):
                 if pace.since is None and self._too_many(device, kind, pace, entry)
             ]
             told = [self._tell(change, entry) for change in (*before, *spikes)]
+            self._measure(heard.device, device)
         except BaseException:
             for _, pace in kinds:
                 pace.count -= 1
@@ -243,18 +241,20 @@ class Rates(Generic[F]):
 
     def _measure(self, key: Key, device: Device) -> None:
         """Count what *device* holds now, and forget others when all together is too much."""
+        size = 1 + len(device.kinds)
+        grown = size - device.size
+        while self._size + grown > self._most and len(self._devices) > 1:
+            self._forget_other_than(key)
+        self._size += grown
+        device.size = size
         if device.clock.learned:
             self._unlearned.pop(key, None)
         else:
             self._unlearned[key] = None
-        size = 1 + len(device.kinds)
-        self._size += size - device.size
-        device.size = size
-        while self._size > self._most and len(self._devices) > 1:
-            self._forget(next((k for k in self._unlearned if k != key), None), key)
 
-    def _forget(self, stranger: Key | None, spared: Key) -> None:
-        oldest = stranger or next(k for k in self._devices if k != spared)
+    def _forget_other_than(self, key: Key) -> None:
+        strangers = (k for k in self._unlearned if k != key)
+        oldest = next(strangers, None) or next(k for k in self._devices if k != key)
         self._unlearned.pop(oldest, None)
         self._size -= self._devices.pop(oldest).size
 
