@@ -1,10 +1,7 @@
 """Whatever raises once inside of detection, nothing is lost and nothing is told twice; what always raises
 costs nobody else anything. Failures are injected at every call of a Python function, one run for each place."""
 
-import sys
-from contextlib import contextmanager
 from datetime import timedelta
-from inspect import CO_GENERATOR
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,47 +13,19 @@ from anomaly_detection.handler import Detection
 from anomaly_detection.noticed import Noticed
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
+from tests.failing import BrokenError, failing
 from tests.log_cases import said, words
 from tests.unit.anomaly_detection.test_detector_battery import DETECTORS, passing
 
 POLICY = DetectPolicy.load(ROOT / "policies")
 # Who asks the detectors and joins what they say: it holds no state, and there is nothing in it to fail.
+PACKAGE = "anomaly_detection"
 GLUE = {"on", "on_line", "on_sample", "tick", "findings", "asked", "_again", "_told", "_worst"}
-
-
-class BrokenError(Exception):
-    pass
-
-
-@contextmanager
-def failing(at):
-    """The *at*-th call of a function of the package raises; yields whether one has."""
-    left, hit = at, []
-
-    def watch(frame, event, _arg):
-        nonlocal left
-        if event != "call" or "anomaly_detection/" not in frame.f_code.co_filename:
-            return
-        code = frame.f_code
-        glue = GLUE.intersection(code.co_qualname.split("."))
-        if "/tests/" in code.co_filename or glue or code.co_flags & CO_GENERATOR:
-            return  # (a generator is called as well when it is thrown away)
-        if left == 0 and not hit:
-            hit.append(frame.f_code.co_qualname)
-            raise BrokenError(frame.f_code.co_qualname)
-        left -= 1
-
-    before = sys.getprofile()
-    sys.setprofile(watch)
-    try:
-        yield hit
-    finally:
-        sys.setprofile(before)
 
 
 def twice(at, work, *args):
     """*work*, once more if it raised; and whether it was disturbed."""
-    with failing(at) as hit:
+    with failing(at, PACKAGE) as hit:
         try:
             return work(*args), hit
         except BrokenError:
@@ -140,7 +109,7 @@ async def run(detection, at=None):
     """What is told of each entry; an entry that raised comes again, decoded anew, as from the broker."""
     told, hits = [], []
     for entry in entries():
-        with failing(at if at is not None else 10**9) as hit:
+        with failing(10**9 if at is None else at, PACKAGE, GLUE) as hit:
             try:
                 found = await detection.on(entry)
             except BrokenError:

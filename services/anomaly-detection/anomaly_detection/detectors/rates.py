@@ -77,6 +77,8 @@ class Rates(Generic[F]):
         if entry.tracking_id == device.clock.last:
             return ()
         window = int(heard.at // self._seconds)
+        if device.clock.window is None:
+            device.clock.window = window
         if window != device.clock.window:
             return self._in_other_window(window, entry, heard, bad)
         pace = device.kinds.get(heard.group)

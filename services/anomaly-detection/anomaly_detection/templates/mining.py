@@ -48,7 +48,11 @@ def template_id(text: str) -> str:
 
 
 class Miner:
-    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once."""
+    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once.
+
+    Groups of a single line go first while they are more than a quarter: who makes up ever new lines pushes out
+    only such.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -97,7 +101,8 @@ class Miner:
         known = Sighting(Template(template_id(text), text), group.id, new=False)
         told = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
-        group.used = self.lines  # last: a group that nobody was told of is new
+        # Last: a group that nobody was told of is new.
+        group.born, group.used = group.born or self.lines, self.lines
         return told
 
     def _place(self, pieces: list[str]) -> Group:
@@ -137,7 +142,9 @@ class Miner:
 
     def _forget(self, tree: Tree) -> None:
         oldest = sorted(self._groups, key=lambda number: self._groups[number].used or self.lines)
-        for number in oldest[: max(1, self._most // 8)]:
+        single = [n for n in oldest if self._groups[n].used == self._groups[n].born]
+        forgotten = single if len(single) > self._most // 4 else oldest
+        for number in forgotten[: max(1, self._most // 8)]:
             pieces = self._groups.pop(number).pieces
             tree.forget(number, pieces)
         self._recall_nothing()
