@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import CO_GENERATOR
 
@@ -13,7 +13,7 @@ class BrokenError(Exception):
 
 
 @contextmanager
-def failing(at: int, package: str, spared: Set[str] = frozenset()) -> Iterator[list[str]]:
+def failing(at: int, package: str, spared: frozenset[str] = frozenset()) -> Iterator[list[str]]:
     """The *at*-th call of a function of *package* raises; yields the name of the one that has.
 
     Generators are left out: one is called as well when it is thrown away.

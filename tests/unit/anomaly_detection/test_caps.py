@@ -2,7 +2,6 @@
 
 import gc
 import types
-from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest

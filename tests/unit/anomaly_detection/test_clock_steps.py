@@ -277,8 +277,9 @@ class TestHost:
         assert host.told == []
         assert metrics.CLOCK_STEPS.labels("host")._value.get() == before + 1
         way = "ahead" if by > 0 else "back"
-        assert f"the clock of this host was set {way} by {span(timedelta(seconds=abs(by)))}" in (
-            host.notes["clock host"]
+        assert (
+            f"the clock of this host was set {way} by {span(timedelta(seconds=abs(by)))}"
+            in (host.notes["clock host"])
         )
 
     @pytest.mark.parametrize("by", SET)

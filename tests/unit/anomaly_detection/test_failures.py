@@ -14,13 +14,15 @@ from anomaly_detection.noticed import Noticed
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
 from tests.failing import BrokenError, failing
-from tests.log_cases import said, words
+from tests.log_cases import said
 from tests.unit.anomaly_detection.test_detector_battery import DETECTORS, passing
 
 POLICY = DetectPolicy.load(ROOT / "policies")
 # Who asks the detectors and joins what they say: it holds no state, and there is nothing in it to fail.
 PACKAGE = "anomaly_detection"
-GLUE = {"on", "on_line", "on_sample", "tick", "findings", "asked", "_again", "_told", "_worst"}
+GLUE = frozenset(
+    {"on", "on_line", "on_sample", "tick", "findings", "asked", "_again", "_told", "_worst"}
+)
 
 
 def twice(at, work, *args):

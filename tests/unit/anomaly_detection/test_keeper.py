@@ -309,7 +309,6 @@ class TestBroken:
         with pytest.raises(Broken, match="too large"):
             snapshots.unpack(bomb)
 
-
     async def test_of_another_version_of_the_service_what_is_known_is_restored(self):
         """A detector that does not exist any more, and a message that nobody can tell any more."""
         ship = Ship(entries())

@@ -43,7 +43,7 @@ class Recent:
 
     def add(self, at: datetime, tracking_id: str, within: timedelta) -> bool:
         """False for a line that is late. A clock set back starts anew."""
-        if self.lines and at < self.lines[0][0] - within or self._set_back(at):
+        if (self.lines and at < self.lines[0][0] - within) or self._set_back(at):
             self.lines = deque((one for one in self.lines if one[0] <= at), self.lines.maxlen)
             self.alarmed = None
         elif len(self.lines) == self.lines.maxlen and at < self.lines[0][0]:
