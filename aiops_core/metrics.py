@@ -60,6 +60,16 @@ UNREADABLE = Counter(
     "Stored entries (of a stream, bucket, table or snapshot) that could not be read back and were skipped.",
     ["where"],
 )
+CLOCK_STEPS = Counter(
+    "aiops_clock_steps_total",
+    "Steps of clocks that detection saw: of a sender (ahead of its arrival, unset, back) or of this host.",
+    ["kind"],
+)
+DETECTOR_FAILURES = Counter(
+    "aiops_detector_failures_total",
+    "Entries on which a detector raised; it is asked once more, and left out if it raises again.",
+    ["detector"],
+)
 DISCARDED = Counter(
     "aiops_discarded_total",
     "Messages that a stream discarded before the consumer had read them.",

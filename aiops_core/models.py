@@ -204,6 +204,9 @@ class Message(Record):
 class _Ingress(Message):
     """Written by Vector, ``aiops replay`` and other clients."""
 
+    # Whatever a client sends here becomes part of what services remember.
+    tracking_id: Annotated[Name, Field(min_length=1)]
+    ship_id: Annotated[Name, Field(min_length=1)]
     host: Annotated[Name, Field(min_length=1)]
     device_id: Name | None = None
     service: Name = "unknown"
@@ -225,7 +228,7 @@ class MetricSample(_Ingress):
 
     subject: ClassVar[str] = "metrics.sampled"
 
-    metric: Text
+    metric: Annotated[Name, Field(min_length=1)]
     value: Annotated[float, Field(allow_inf_nan=False)]
     unit: str | None = None
 

@@ -110,6 +110,7 @@ async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIt
         subjects = tuple(service.by_subject)
         async with bus.subscribe(subjects, group=service.consumer) as inbox:
             stage = Stage(bus, frozenset(subjects), inbox)
+            bus.clock = lambda: stage.now  # a message arrives when it is its turn
             quick = replace(service, tick_every=TICK)
             runtime = Runtime(quick, bus, context.readiness, clock=lambda: stage.now)
             async with asyncio.TaskGroup() as tasks:

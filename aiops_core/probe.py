@@ -39,6 +39,7 @@ class Readiness:
     state: str = "starting"
     dependencies: dict[str, Dependency] = field(default_factory=dict)
     parts: dict[str, Readiness] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
         """Of the consumer *name*, which works beside the service in the same process and counts as well."""
@@ -73,6 +74,7 @@ class Readiness:
                 name: f"down: {d.problem}" if d.problem else "up"
                 for name, d in self.dependencies.items()
             },
+            "notes": dict(self.notes),
             "unreadable": {
                 where: f"{skipped.count} skipped, the newest is {skipped.newest}"
                 for where, skipped in SKIPPED.items()

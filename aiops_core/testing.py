@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fnmatch
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -187,7 +187,7 @@ class MemoryBucket:
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
-    *retry_speed* scales the delays of retries, so that tests do not wait.
+    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message is stored.
     """
 
     def __init__(
@@ -197,9 +197,11 @@ class MemoryBus:
         ack_wait: float = ACK_WAIT,
         duplicate_window: float = DUPLICATE_WINDOW,
         max_payload: int = MAX_PAYLOAD,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.retry_speed, self.ack_wait = retry_speed, ack_wait
         self.duplicate_window, self.max_payload = duplicate_window, max_payload
+        self.clock = clock
         self.published: list[Message] = []
         self.acked: list[bytes] = []
         self.buried: list[tuple[bytes, str]] = []
@@ -225,7 +227,7 @@ class MemoryBus:
         return True
 
     def _put(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
-        stored = Stored(subject, data, utc_now(), len(self.stored) + 1, headers)
+        stored = Stored(subject, data, self.clock(), len(self.stored) + 1, headers)
         self.stored.append(stored)
         for inbox in self._inboxes.values():
             if inbox.wants(subject):

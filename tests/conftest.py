@@ -27,7 +27,7 @@ settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
 # As in production: structlog's own default writes every local variable of a traceback, which takes seconds.
-StructuredLogger.configure("error")
+StructuredLogger.configure()
 
 ROOT = Path(__file__).parents[1]
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

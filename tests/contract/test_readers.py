@@ -657,6 +657,7 @@ NO_READER = {
     "aiops_core/probe.py:Readiness.report": "the newest of what was skipped",
     "aiops_core/runtime.py:Runtime._decode": "the consumer: it buries what it cannot read",
     "aiops_core/unreadable.py:": "what readers skip with",
+    "anomaly_detection/clocks.py": "memory of this process",
     "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",
     "anomaly_detection/evaluation/": "data sets of an evaluation",
     "anomaly_detection/keeper.py": "has its own battery: a damaged part costs one detector",

@@ -13,6 +13,7 @@ from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Background, Service
 from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
+from anomaly_detection.noticed import Noticed
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.snapshot_store import NAME
 from anomaly_detection.sources.poller import Poller
@@ -22,13 +23,19 @@ from anomaly_detection.sources.poller import Poller
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(DetectPolicy, context.settings.policies)
     async with _polling(policy, context) as polling:
-        yield service(policy, context.bus, polling)
+        yield service(policy, context.bus, polling, Noticed(context.readiness.notes))
 
 
-def service(policy: DetectPolicy, bus: Bus, beside: Sequence[Background] = ()) -> Service:
+def service(
+    policy: DetectPolicy,
+    bus: Bus,
+    beside: Sequence[Background] = (),
+    noticed: Noticed | None = None,
+) -> Service:
     """Detectors behind their keeper; *beside* are loops that live with them."""
-    detection = Detection(policy)
-    keeper = Keeper(detection, bus, policy.snapshot_every)
+    noticed = noticed or Noticed()
+    detection = Detection(policy, noticed.failure)
+    keeper = Keeper(detection, bus, policy.snapshot_every, noticed)
     return Service(
         NAME,
         handlers={

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -17,7 +16,6 @@ from anomaly_detection.detectors.base import (
     Finding,
     Imaged,
     Snapshot,
-    Verdict,
     device_of,
 )
 from anomaly_detection.layers import SENDERS, Layers, Sender
@@ -43,11 +41,11 @@ class Gated(Generic[Entry]):
         metric = entry.metric if isinstance(entry, MetricSample) else ""
         if not self.lets(entry.ship_id, entry.service, device_of(entry), metric):
             return ()
-        findings = self.inner.observe(entry)
-        return [self._placed(finding) for finding in findings] if findings else findings
+        return self.inner.observe(entry)
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
-        return [self._placed(f) for f in self.inner.elapse(now) if self._lets_tell(f)]
+        """What the detector says; whether it may, ``lets_tell`` says."""
+        return self.inner.elapse(now)
 
     def snapshot(self) -> Snapshot:
         return self.inner.snapshot()
@@ -66,17 +64,10 @@ class Gated(Generic[Entry]):
         deepcopy(self.inner).restore(state)
         self.inner.restore(state)
 
-    def _lets_tell(self, finding: Finding) -> bool:
+    def lets_tell(self, finding: Finding) -> bool:
         about = finding.origin
         return self.lets(about.ship_id, about.service, about.device, finding.metric or "")
 
     def _enabled(self, ship_id: str, service: str, device: str, metric: str) -> bool:
         sender = Sender(ship_id, service, device, metric)
         return self._layers.tuning(DetectorName(self.name), sender).enabled
-
-    def _placed(self, finding: Finding) -> Finding:
-        """A poll may say to which domain its anomalies belong."""
-        domain = self._layers.domain_of_poll(finding.metric)
-        return (
-            replace(finding, domain=domain) if domain and isinstance(finding, Verdict) else finding
-        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from aiops_core.bus import Outgoing
@@ -17,7 +19,6 @@ from aiops_core.models import (
 )
 from aiops_core.utils import extract_error_message
 from anomaly_detection.detectors.base import (
-    Detector,
     Ended,
     Finding,
     Verdict,
@@ -28,6 +29,7 @@ from anomaly_detection.detectors.domains import domains
 from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.failures import Failed, asked, raising
 from anomaly_detection.gate import Gated
 from anomaly_detection.layers import Layers, tuned
 from anomaly_detection.line_watch import LineWatch
@@ -35,28 +37,37 @@ from anomaly_detection.policy import DetectPolicy
 
 MSG_KEPT = 4000  # characters of a line that an anomaly carries
 
-Entry = TypeVar("Entry", LogEntry, MetricSample)
+E = TypeVar("E")
+T = TypeVar("T")
 
 
 class Detection:
-    """The detectors and the order in which they are believed: anything before the bare level."""
+    """The detectors and the order in which they are believed: anything before the bare level.
 
-    def __init__(self, policy: DetectPolicy) -> None:
-        layers = Layers(policy)
+    What a detector raises goes to *failed*; the findings of the others are told.
+    """
+
+    def __init__(self, policy: DetectPolicy, failed: Failed = raising) -> None:
+        layers = self._layers = Layers(policy)
         kept = policy.series_kept
+        self._failed = failed
         self._threshold = ThresholdDetector(policy.thresholds, kept)
-        self._watch = LineWatch(policy, layers)
+        self._watch = LineWatch(policy, layers, failed)
+        self._gap = GapDetector(policy.gaps, domains(policy), kept)
         self.of_lines: Sequence[Gated[LogEntry]] = self._watch.detectors
         self.metric = MetricDetector(tuned(policy.metrics, layers), domains(policy), kept)
         self.of_samples: Sequence[Gated[MetricSample]] = (
             Gated(self._threshold, layers),
             Gated(self.metric, layers),
-            Gated(GapDetector(policy.gaps, domains(policy), kept), layers),
+            Gated(self._gap, layers),
         )
         self.detectors: Sequence[Gated[LogEntry] | Gated[MetricSample]] = (
             *self.of_lines,
             *self.of_samples,
         )
+        self._by_name = {detector.name: detector for detector in self.detectors}
+        self._judges = [(detector.name, detector.observe) for detector in self.of_samples]
+        self._watches = [(detector.name, detector.elapse) for detector in self.detectors]
         self.memory = max(self._watch.burst.memory, self._threshold.memory)
 
     async def on(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
@@ -64,20 +75,48 @@ class Detection:
 
     async def on_line(self, line: LogEntry) -> Sequence[Message]:
         found = self._watch.findings(line)
-        return [_message(finding, line) for finding in found] if found else []
+        return self._told(self._worst(found), line, self._of_line) if found else []
 
     async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
-        findings = self._findings(self.of_samples, sample)
-        return [_message(finding, sample) for finding in worst(findings)]
+        found = asked(self._judges, sample, self._failed)
+        return self._told(self._worst(found), sample, self._of_sample) if found else []
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """What is wrong because nothing came. The ids derive from the finding: it is published once."""
-        findings = [finding for detector in self.of_lines for finding in detector.elapse(now)]
-        findings += [finding for detector in self.of_samples for finding in detector.elapse(now)]
-        return [_outgoing(finding, now) for finding in findings]
+        found = asked(self._watches, now, self._failed)
+        return self._told(found, now, self._of_time)
 
-    def _findings(self, detectors: Sequence[Detector[Entry]], entry: Entry) -> list[Finding]:
-        return [finding for detector in detectors for finding in detector.observe(entry)]
+    def resume(self, now: datetime) -> None:
+        """The clock of this host was set to *now*."""
+        self._gap.resume(now)
+
+    def _worst(self, found: Sequence[Finding]) -> Sequence[Finding]:
+        return asked((("detection", worst),), found, self._failed)
+
+    def _told(
+        self, found: Sequence[Finding], by: E, tell: Callable[[Finding, E], Sequence[T]]
+    ) -> Sequence[T]:
+        """A detector says nothing twice: so what cannot be told of one finding keeps back no other."""
+        ways = [(finding.detector, partial(tell, finding)) for finding in found]
+        return asked(ways, by, self._failed)
+
+    def _of_line(self, finding: Finding, line: LogEntry) -> Sequence[Message]:
+        return [_message(self._watch.described(finding, line), line)]
+
+    def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
+        return [_message(self._placed(finding), sample)]
+
+    def _of_time(self, finding: Finding, now: datetime) -> Sequence[Outgoing]:
+        if not self._by_name[finding.detector].lets_tell(finding):
+            return []
+        return [_outgoing(self._placed(finding), now)]
+
+    def _placed(self, finding: Finding) -> Finding:
+        """A poll may say to which domain its anomalies belong."""
+        domain = self._layers.domain_of_poll(finding.metric)
+        return (
+            replace(finding, domain=domain) if domain and isinstance(finding, Verdict) else finding
+        )
 
 
 def _message(finding: Finding, cause: Message) -> Message:

@@ -49,7 +49,7 @@ class Published:
         written = decode(await bus.bucket(BUCKET).all())
         if not written:  # the first start
             return
-        since = max(written) - MINUTE
+        since = min(max(written), minute_of(self._clock())) - MINUTE  # a clock may have been ahead
         again: Tally = Counter()
         async for stored in bus.history([AnomalyDetected.subject], since=since):
             message = read_stored(stored, "detection.published")

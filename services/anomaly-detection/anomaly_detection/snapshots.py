@@ -80,6 +80,7 @@ class Manifest(BaseModel):
     schema_version: Literal[1] = 1
     slot: Slot
     position: Position
+    latest: UtcDatetime | None = None  # time at which a message up to there was stored
     parts: dict[str, int]
     told: tuple[Told, ...] = ()
 

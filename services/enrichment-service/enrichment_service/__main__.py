@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
 from aiops_core.launch import Context, launch
@@ -27,8 +27,10 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         context.readiness.needs(dependency, required=False)
     devices = watched_inventory(context.bus, memory.set_devices)
     ship = watched_ship(context.bus, memory.set_ship)
-    async with ClickHouse.open(context.settings.clickhouse_url, threads=1) as store:
-        warmup = Warmup(Queries(store), memory, context.readiness, (devices, ship))
+    async with (
+        ClickHouse.open(context.settings.clickhouse_url, threads=1) as store,
+        aclosing(Warmup(Queries(store), memory, context.readiness, (devices, ship))) as warmup,
+    ):
         yield Service(
             NAME,
             {AnomalyDetected: Enricher(memory, policy.severity)},

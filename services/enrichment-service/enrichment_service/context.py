@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.inventory import Inventory
 from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
 from aiops_core.ship import MaintenanceWindow, Ship
-from enrichment_service.counts import DAY, Key, MinuteCounts, minute_of
+from enrichment_service.counts import DAY, WHOLE, Key, MinuteCounts, minute_of
 from enrichment_service.policy import Health
 from enrichment_service.similar import SimilarAnomalies, keep
 
@@ -31,6 +31,7 @@ LOOKUPS = (DEVICES, SHIP, HISTORY, SIMILAR, INCIDENTS)
 SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times what can be in flight
 INCIDENTS_KEPT = 20_000
 WINDOWS_KEPT = 10_000  # devices and services
+EVER, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 UPSTREAM_SHOWN = 8  # devices, nearest first; they travel in every message
 
 
@@ -95,11 +96,17 @@ class Memory:
         self._record(Case.of(anomaly))
 
     def _record(self, case: Case) -> None:
-        if not self._is_old(case.anomaly) and case.id not in self._seen:
-            self._types.add(case.type_key, case.minute)
-            self._services.add(case.service_key, case.minute)
-            keep(self._seen, case.id, None, SEEN_KEPT)
         self.similar.add(case.fingerprint, case.id, case.anomaly)
+        if self._is_old(case.anomaly) or case.id in self._seen:
+            return
+        slots = (
+            self._types.slot(case.type_key, case.minute),
+            self._services.slot(case.service_key, case.minute),
+        )
+        keep(self._seen, case.id, None, SEEN_KEPT)
+        for block, place in slots:  # nothing can go wrong between seen and counted
+            block[place] += 1
+            block[WHOLE] += 1
 
     def _is_old(self, anomaly: Anomaly) -> bool:
         detected = anomaly.stages.get("detect")
@@ -199,13 +206,23 @@ class Memory:
         self._services.add((ship, device, service), minute, n)
 
     def set_incident(
-        self, ship: str, devices: Iterable[str], services: Iterable[str], incident: LastIncident
+        self,
+        ship: str,
+        devices: Iterable[str],
+        services: Iterable[str],
+        incident: LastIncident,
+        now: datetime = NEVER,
     ) -> None:
-        """*incident* is the last one of *devices* and *services*, unless a newer one is known."""
+        """*incident* is the last one of *devices* and *services*, unless a newer one is known. One that
+        was seen after *now*, by a wrong clock, is not newer than any other."""
+
+        def seen(one: LastIncident) -> datetime:
+            return one.last_seen if one.last_seen <= now else EVER
+
         keys = [(ship, "device", d) for d in devices] + [(ship, "service", s) for s in services]
         for key in keys:
             known = self._incidents.get(key)
-            if known is None or known.id == incident.id or known.last_seen <= incident.last_seen:
+            if known is None or known.id == incident.id or seen(known) <= seen(incident):
                 keep(self._incidents, key, incident, INCIDENTS_KEPT)
 
     def sizes(self) -> dict[str, int]:

@@ -35,10 +35,14 @@ class MinuteCounts:
         return len(self._series)
 
     def add(self, key: Key, minute: int, number: int = 1) -> None:
-        hour, place = divmod(minute, 60)
-        block = self._block(key, hour)
+        block, place = self.slot(key, minute)
         block[place] += number
         block[WHOLE] += number
+
+    def slot(self, key: Key, minute: int) -> tuple[array[int], int]:
+        """Where *minute* is counted: the block of its hour, and the place in it."""
+        hour, place = divmod(minute, 60)
+        return self._block(key, hour), place
 
     def within(self, key: Key, minute: int, minutes: int) -> int:
         """Events in the last *minutes* up to the end of *minute*."""

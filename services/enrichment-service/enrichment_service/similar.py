@@ -16,6 +16,7 @@ FINGERPRINTS_KEPT = 10_000
 SHOWN = 5
 EACH_KEPT = SHOWN + 1  # one may be the anomaly in question itself
 AGE = timedelta(days=7)
+AHEAD = timedelta(minutes=1)  # of what arrives now: an earlier anomaly cannot be later than that
 MSG_KEPT = 200  # characters
 
 
@@ -37,8 +38,11 @@ class SimilarAnomalies:
         return tuple(others[:SHOWN])
 
     def add(self, fingerprint: str, id: str, anomaly: Anomaly) -> None:
-        """Keep *anomaly* if it is among the newest."""
+        """Keep *anomaly* if it is among the newest; what a wrong clock dated later than today goes."""
+        latest = max(anomaly.stages.values(), default=anomaly.ts) + AHEAD
         known = self._kept.get(fingerprint, ())
+        while known and known[0].ts > latest:
+            known = known[1:]
         late = len(known) == EACH_KEPT and anomaly.ts < known[-1].ts
         if not late and not _has(known, id):
             similar = SimilarAnomaly.of_valid(

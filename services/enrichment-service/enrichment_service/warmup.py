@@ -85,12 +85,16 @@ class Warmup:
         the cut-off.
 
         A load that takes longer goes on beside the messages; it is never cut off in the middle of a
-        merge, which would count its rows twice the next time.
+        merge, which would count its rows twice the next time. Called again after the broker was away, it goes
+        on with the same cut-off and the same load.
         """
         await asyncio.gather(*(watched.load(FIRST_LOAD) for watched in self._shared))
-        self._memory.cutoff = cutoff = await self._choose_cutoff()
-        self._first = asyncio.ensure_future(self.refresh())
+        cutoff = self._memory.cutoff or await self._choose_cutoff()
+        self._memory.cutoff = cutoff
+        self._first = self._first or asyncio.ensure_future(self.refresh())
         await asyncio.wait({self._first}, timeout=FIRST_LOAD)
+        if self._first.done():
+            self._first.result()
         replayed = 0
         async for stored in bus.history([AnomalyDetected.subject], since=cutoff):
             anomaly = read_stored(stored, "enrichment.anomalies")
@@ -101,15 +105,30 @@ class Warmup:
             "recovered", replayed=replayed, since=cutoff.isoformat(), failed=self._memory.failed
         )
 
+    async def aclose(self) -> None:
+        """A first load that still goes on ends with the service."""
+        if self._first:
+            self._first.cancel()
+            await asyncio.wait({self._first})
+
     async def keep_fresh(self) -> None:
         """The background loop: every look-up in its rhythm."""
         if self._first:
             await self._first
         while True:
+            self._watch_clock()
             for kind, size in self._memory.sizes().items():
                 metrics.STATE_SIZE.labels(NAME, kind).set(size)
             await self._sleep(ROUND)
             await self.refresh()
+
+    def _watch_clock(self) -> None:
+        """What is detected after the clock was set back is not older than the cut-off."""
+        now, cutoff = self._clock(), self._memory.cutoff
+        if cutoff is not None and now < cutoff:
+            metrics.CLOCK_STEPS.labels("host").inc()
+            log.warning("the clock was set back", now=now.isoformat(), cutoff=cutoff.isoformat())
+            self._memory.cutoff = now
 
     async def refresh(self) -> None:
         """Make all look-ups that are due, and say in the readiness how that went."""
@@ -167,7 +186,7 @@ class Warmup:
         """All that is needed of the past once, afterwards what was stored since the time before."""
         now, since = self._clock(), self._incidents_since
         for row in await self._queries.incidents(since or now - INCIDENT_AGE):
-            self._memory.set_incident(*row)
+            self._memory.set_incident(*row, now=now + MARGIN)
         for membership in await self._queries.memberships(since or now - SIMILAR_AGE):
             self._memory.similar.set_membership(*membership)
         self._incidents_since = now - MARGIN

@@ -1,6 +1,7 @@
 """Detection over stops and kills: what a snapshot holds, what is read again, and that nobody notices."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import random
@@ -9,9 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from aiops_core import unreadable
 from aiops_core.bus import Outgoing
+from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyCleared, AnomalyDetected
 from aiops_core.probe import Readiness
 from aiops_core.runtime import Runtime
@@ -19,12 +24,13 @@ from aiops_core.testing import MemoryBus
 from anomaly_detection import snapshots
 from anomaly_detection.__main__ import service
 from anomaly_detection.detectors.image import PIECE
+from anomaly_detection.detectors.series import Series
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.handler import Detection
-from anomaly_detection.keeper import Keeper
+from anomaly_detection.keeper import WHERE, Keeper
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.progress import Progress
-from anomaly_detection.snapshot_store import BUCKET
+from anomaly_detection.snapshot_store import BUCKET, SnapshotStore
 from anomaly_detection.snapshots import Broken, Manifest, Position
 from tests.conftest import ROOT, line, sample
 
@@ -303,6 +309,202 @@ class TestBroken:
         with pytest.raises(Broken, match="too large"):
             snapshots.unpack(bomb)
 
+    async def test_of_another_version_of_the_service_what_is_known_is_restored(self):
+        """A detector that does not exist any more, and a message that nobody can tell any more."""
+        ship = Ship(entries())
+        bucket = await snapshot_of(ship)
+        manifest = json.loads(await bucket.get(snapshots.MANIFEST))
+        manifest["parts"]["crystal_ball"] = 2
+        manifest["told"] = [{"id": "x", "subject": "anomaly.foreseen", "message": "{}"}]
+        manifest["more"] = "of a later version"
+        await bucket.put(snapshots.MANIFEST, json.dumps(manifest).encode())
+        before = skipped()
+        async with ship.living():
+            await turns(100)
+            detectors = {d.name: d for d in ship.keeper._detection.detectors}
+        assert skipped() == before + 2
+        assert "anomaly.foreseen" in unreadable.SKIPPED[WHERE].newest
+        assert all(detectors[name].snapshot() for name in ("threshold", "burst", "metric"))
+
+    @settings(max_examples=60)
+    @given(data=st.data())
+    def test_whatever_a_part_says_the_service_starts(self, data):
+        name = data.draw(st.sampled_from(sorted(SNAPSHOT)))
+        key, state = data.draw(st.sampled_from(sorted(SNAPSHOT[name].items(), key=str)))
+        odd = data.draw(st.sampled_from(ODD))
+        if isinstance(state, dict) and data.draw(st.booleans()):
+            odd = state | {data.draw(st.sampled_from(sorted(state))): odd}
+        key = data.draw(st.sampled_from([key, "", "x", "[[]]", "7", "group x", "device 7"]))
+
+        async def start():
+            ship = Ship(entries()[:5])
+            await ship.publish(ship.messages)
+            part = snapshots.pack([snapshots.line({key: odd})])
+            bucket = ship.bus.bucket(BUCKET)
+            await bucket.put(snapshots.key("a", name, 0), part)
+            place = Position(sequence=0, at=START)
+            manifest = Manifest(slot="a", position=place, parts={name: 1})
+            await bucket.put(snapshots.MANIFEST, manifest.dump())
+            async with ship.living():
+                await ship.idle()
+
+        asyncio.run(start())
+
+    def test_the_state_of_a_series_with_other_fields_is_refused_not_misread(self):
+        packed = Series().pack()
+        data = bytearray(base64.b64decode(packed))
+        assert Series.unpack(packed) == Series()
+        data[0] ^= 1
+        with pytest.raises(ValueError, match="another version"):
+            Series.unpack(base64.b64encode(data).decode())
+
+
+def skipped():
+    known = unreadable.SKIPPED.get(WHERE)
+    return known.count if known else 0
+
+
+def snapshot_of_all():
+    async def observe():
+        detection = Detection(POLICY)
+        for message in entries():
+            await detection.on(message)
+        return {d.name: json.loads(json.dumps(d.snapshot())) for d in detection.detectors}
+
+    return {name: state for name, state in asyncio.run(observe()).items() if state}
+
+
+SNAPSHOT = snapshot_of_all()
+ODD = (None, 7, -1, 1e308, "", "x", [], [[]], {}, {"": None}, "AAAA", True, "2026-13-01T00:00:00Z")
+
+
+class Flaky:
+    """A bus of which the *at*-th answer from now on is that the broker is away."""
+
+    def __init__(self, bus, at):
+        self._bus, self._left, self.failed = bus, at, False
+
+    def __getattr__(self, name):
+        return getattr(self._bus, name)
+
+    def _may_fail(self):
+        self._left -= 1
+        if self._left == -1:
+            self.failed = True
+            raise Unavailable("the broker is away")
+
+    async def newest(self, subject):
+        self._may_fail()
+        return await self._bus.newest(subject)
+
+    async def reached(self, subjects, *, group):
+        self._may_fail()
+        return await self._bus.reached(subjects, group=group)
+
+    async def history(self, subjects, *, since):
+        async for one in self._bus.history(subjects, since=since):
+            self._may_fail()
+            yield one
+        self._may_fail()
+
+    def bucket(self, name):
+        return FlakyBucket(self._bus.bucket(name), self._may_fail)
+
+
+class FlakyBucket:
+    def __init__(self, bucket, may_fail):
+        self._bucket, self._may_fail = bucket, may_fail
+
+    async def get(self, key):
+        self._may_fail()
+        return await self._bucket.get(key)
+
+    async def put(self, key, value):
+        self._may_fail()
+        await self._bucket.put(key, value)
+
+
+def state_of(keeper):
+    known = {d.name: d.snapshot() for d in keeper._detection.detectors}
+    answers = {n: [m.tracking_id for m in told] for n, told in keeper._answers.items()}
+    rates = next(d for d in keeper._detection.detectors if d.name == "rate").inner._rates
+    sizes = rates._size, sum(device.size for device in rates._devices.values())
+    return known, answers, keeper._progress.position, [o.id for o in keeper._due], sizes
+
+
+class TestInterrupted:
+    """A recovery and a snapshot that break off anywhere, and are done again."""
+
+    async def before(self):
+        messages = entries()[:140]
+        ship = Ship(messages)
+        await ship.publish(messages[:80])
+        async with ship.living():
+            await turns(120)
+            assert await ship.keeper.save()
+            await ship.publish(messages[80:120])
+            await turns(10)
+        await ship.publish(messages[120:])
+        return ship
+
+    async def test_a_recovery_that_breaks_off_at_any_await_ends_as_an_undisturbed_one(self):
+        ship = await self.before()
+        calm = keeper_of(ship.bus)
+        await calm.recover(ship.bus)
+        expected = state_of(calm)
+        assert expected[1]  # some were not settled
+        at = 0
+        while True:
+            flaky = Flaky(ship.bus, at)
+            keeper = keeper_of(flaky)
+            for _ in range(2):
+                with contextlib.suppress(Unavailable):
+                    await keeper.recover(flaky)
+                    break
+            assert state_of(keeper) == expected, at
+            if not flaky.failed:
+                break
+            at += 1
+        assert at > 30
+
+    async def test_killed_between_any_two_writes_of_a_snapshot_it_goes_on_undisturbed(self):
+        messages = entries()
+        expected = await undisturbed(messages)
+        at, failed = 0, True
+        while failed:
+            ship = Ship(messages)
+            await ship.publish(messages[:150])
+            async with ship.living():
+                await turns(90)
+                assert await ship.keeper.save()
+            await ship.publish(messages[150:])
+            async with ship.living():
+                await turns(40)
+                flaky = Flaky(ship.bus, at)
+                ship.keeper._store = SnapshotStore(flaky)
+                with contextlib.suppress(Unavailable):
+                    await ship.keeper.save()
+            failed = flaky.failed
+            async with ship.living():
+                await ship.idle()
+            assert ship.told == expected, at
+            at += 1
+        assert at > 5
+
+    async def test_answers_are_kept_until_they_are_settled_and_not_longer(self):
+        ship = await self.before()
+        async with ship.living():
+            answers = ship.keeper._answers
+            await turns(5)
+            assert answers
+            await ship.idle()
+            assert await ship.keeper.save()
+            assert not answers
+
+
+def keeper_of(bus):
+    return service(POLICY, bus).sees.__self__
+
 
 class TestImage:
     def detector(self, devices=500):
@@ -386,6 +588,28 @@ class TestProgress:
         progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
         self.handle(progress, self.place(1), now)
         assert progress.time(now + 10 * SECOND) == now + 10 * SECOND
+
+    def test_the_brokers_clock_is_set_back_and_the_place_goes_on(self):
+        """Otherwise no snapshot counts until it has caught up."""
+        progress = Progress(self.NOW)
+        for sequence, seconds in ((1, 0), (2, 10), (3, -1800), (4, -1790)):
+            assert self.handle(progress, self.place(sequence, seconds), self.NOW)
+        assert progress.position == self.place(4, -1790)
+        assert not self.handle(progress, self.place(2, 10), self.NOW, again=True)
+
+    def test_after_a_start_what_came_before_the_clock_was_set_back_is_known(self):
+        progress = Progress(self.NOW)
+        progress.start(self.place(4, -1790), latest=self.NOW + 10 * SECOND)
+        assert not self.handle(progress, self.place(2, 10), self.NOW, again=True)
+        assert self.handle(progress, self.place(5, -1780), self.NOW)
+
+    def test_a_stream_that_is_made_anew_while_it_lives_counts_from_the_beginning(self):
+        progress = Progress(self.NOW)
+        for sequence in range(1, 9):
+            self.handle(progress, self.place(sequence, sequence), self.NOW)
+        for sequence in range(1, 4):
+            assert self.handle(progress, self.place(sequence, 60 + sequence), self.NOW)
+        assert progress.position == self.place(3, 63)
 
     def test_a_message_that_was_put_off_is_no_sign_of_being_late(self):
         progress, now = Progress(self.NOW), self.NOW + 600 * SECOND

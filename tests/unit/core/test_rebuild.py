@@ -61,7 +61,9 @@ async def bus():
         ((10.0, 10.0), [1, 101, 1101, 1111]),
     ],
 )
-async def test_a_message_that_fails_once_keeps_its_place_and_one_that_fails_twice_waits(bus, fails, totals):
+async def test_a_message_that_fails_once_keeps_its_place_and_one_that_fails_twice_waits(
+    bus, fails, totals
+):
     summing = Summing(bus, fails)
     async with running(bus, summing.service):
         await until(lambda: len(bus.acked) == 4)

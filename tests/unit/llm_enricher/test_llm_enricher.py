@@ -17,6 +17,7 @@ from aiops_core.models import Domain, EnrichedIncident, Evidence, Incident, LlmI
 from llm_enricher.handler import Insight
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules import CITED_MOST, RuleBook
+from tests.failing import BrokenError, failing
 
 POLICIES = Path(__file__).parents[3] / "policies"
 POLICY = LlmPolicy.load(POLICIES)
@@ -246,3 +247,21 @@ def test_a_mistake_in_the_policy_is_named(tmp_path, change, complaint):
     with pytest.raises(Misconfigured) as refused:
         LlmPolicy.load(tmp_path)
     assert complaint in str(refused.value)
+
+
+async def test_what_raises_once_anywhere_changes_nothing():
+    """It remembers nothing from one incident to the next, so the second delivery is as good as the first."""
+    asked = incident(evidence(1, "net", "link_down", "eth0 down"))
+    insight = Insight([], last=BOOK, clock=lambda: 0.0)
+    expected, at = await insight(asked), 0
+    while True:
+        with failing(at, "llm_enricher") as hit:
+            try:
+                told = await insight(asked)
+            except BrokenError:
+                told = None
+        assert (await insight(asked) if told is None else told) == expected, hit
+        if not hit:
+            break
+        at += 1
+    assert at > 5

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
+from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import translate
+from hashlib import sha256
 from re import IGNORECASE, compile
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -25,6 +26,7 @@ Entry_contra = TypeVar("Entry_contra", contravariant=True)
 V = TypeVar("V")
 
 Key = tuple[str, ...]
+LONGEST_KEY = 1000  # characters
 Snapshot = dict[str, JsonValue]  # by the key of whatever is remembered: it may be cut into parts
 
 
@@ -150,44 +152,73 @@ def worst(findings: Iterable[Finding]) -> Sequence[Finding]:
 
 
 class Lru(Generic[V]):
-    """State per key for at most *most* keys; the one that was asked for longest ago is forgotten."""
+    """State per key for at most *most* keys; the one that was asked for longest ago is forgotten.
+
+    Keys that were asked for only once go first while they are more than a quarter: who sends under
+    ever new names pushes out such newcomers, not what is known.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._items: OrderedDict[Key, V] = OrderedDict()
+        self._known: OrderedDict[Key, V] = OrderedDict()
+        self._new: OrderedDict[Key, V] = OrderedDict()
         self._image: Image[Key, V] | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._known) + len(self._new)
 
     def get(self, key: Key, make: Callable[[], V]) -> V:
         if self._image is not None:
             self._keep(key)
-        value = self._items.get(key)
+        value = self._known.get(key)
         if value is not None:
-            self._items.move_to_end(key)
+            self._known.move_to_end(key)
             return value
-        if len(self._items) >= self._most:
-            oldest = next(iter(self._items))
-            self._keep(oldest)
-            del self._items[oldest]
-        return self._items.setdefault(key, make())
+        if key in self._new:
+            value = self._known[key] = self._new.pop(key)
+            return value
+        value = make()
+        self._make_room()
+        self._new[key] = value
+        return value
 
     def put(self, key: Key, value: V) -> None:
-        self._keep(key)
-        self._items.pop(key, None)
-        self.get(key, lambda: value)
+        """Replace what ``get`` gave, or know *key* from now on."""
+        self.put_all([(key, value)])
+
+    def put_all(self, items: Iterable[tuple[Key, V]]) -> None:
+        """All of them at once: nothing can go wrong in between."""
+        items = list(items)
+        self._keep(*(key for key, _ in items))
+        for key, value in items:
+            if key in self._new:
+                self._new[key] = value
+                continue
+            if key not in self._known:
+                self._make_room()
+            self._known[key] = value
 
     def items(self) -> Sequence[tuple[Key, V]]:
-        self._keep(*self._items)
-        return list(self._items.items())
+        """The longest unused first."""
+        every = [*self._new.items(), *self._known.items()]
+        self._keep(*(key for key, _ in every))
+        return every
 
     def image(self, how: TypeAdapter[V]) -> Iterator[Snapshot]:
         """What ``dump`` gives now, in small pieces that may be taken while entries go on being observed."""
         self._image = Image(
-            self._items, lambda key, value: {json.dumps(key): how.dump_python(value, mode="json")}
+            ChainMap(self._known, self._new),
+            lambda key, value: {json.dumps(key): how.dump_python(value, mode="json")},
         )
         return self._image.pieces()
+
+    def _make_room(self) -> None:
+        if len(self) < self._most:
+            return
+        from_ = self._new if len(self._new) > self._most // 4 or not self._known else self._known
+        oldest = next(iter(from_))
+        self._keep(oldest)
+        del from_[oldest]
 
     def _keep(self, *keys: Key) -> None:
         """The image that is being taken must not see what happens to them now."""
@@ -198,15 +229,26 @@ class Lru(Generic[V]):
                 self._image.keep(key)
 
     def dump(self, how: TypeAdapter[V]) -> Snapshot:
-        return {
-            json.dumps(key): how.dump_python(value, mode="json")
-            for key, value in self._items.items()
-        }
+        every = [*self._new.items(), *self._known.items()]
+        return {json.dumps(key): how.dump_python(value, mode="json") for key, value in every}
 
     def load(self, how: TypeAdapter[V], state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
         for key, value in state.items():
             self.put(tuple(json.loads(key)), how.validate_python(value))
+
+
+def labels(sample: MetricSample) -> Iterator[str]:
+    """The labels of *sample* as parts of a key."""
+    return (f"{k}={v}" for k, v in sorted(sample.labels.items()))
+
+
+def short(*parts: str) -> Key:
+    """A key of *parts*; when they are long, of a digest in place of all after the first."""
+    if sum(map(len, parts)) <= LONGEST_KEY:
+        return parts
+    rest = sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return (parts[0][:LONGEST_KEY], rest)
 
 
 def globs(patterns: Sequence[str]) -> Callable[[str], bool]:

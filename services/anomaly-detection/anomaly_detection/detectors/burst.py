@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue, TypeAdapter
@@ -12,6 +12,7 @@ from pydantic import JsonValue, TypeAdapter
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
     Finding,
+    Key,
     Lru,
     Memoryless,
     Origin,
@@ -20,9 +21,11 @@ from anomaly_detection.detectors.base import (
     clock,
     device_of,
     next_due,
+    short,
     span,
     worst,
 )
+from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.table import Table, details, listed
 from anomaly_detection.policy import Burst
 
@@ -33,17 +36,26 @@ class Recent:
 
     lines: deque[tuple[datetime, str]]
     alarmed: datetime | None = field(default=None)
+    late: Late = field(default_factory=Late)
+
+    def copy(self) -> Recent:
+        return Recent(self.lines.copy(), self.alarmed, replace(self.late))
 
     def add(self, at: datetime, tracking_id: str, within: timedelta) -> bool:
-        """False for a line that was counted before or is late. A clock set back starts anew."""
-        if any(known == tracking_id for _, known in self.lines):
-            return False
-        if self.lines and at < self.lines[0][0] - within:
-            self.lines.clear()
+        """False for a line that is late. A clock set back starts anew."""
+        if (self.lines and at < self.lines[0][0] - within) or self._set_back(at):
+            self.lines = deque((one for one in self.lines if one[0] <= at), self.lines.maxlen)
+            self.alarmed = None
         elif len(self.lines) == self.lines.maxlen and at < self.lines[0][0]:
             return False
         self.lines.append((at, tracking_id))
         return True
+
+    def _set_back(self, at: datetime) -> bool:
+        if self.lines and at < self.extent()[1]:
+            return self.late.proves(at.timestamp())
+        self.late.over()
+        return False
 
     def extent(self) -> tuple[datetime, datetime]:
         times = [at for at, _ in self.lines]
@@ -75,10 +87,12 @@ class BurstDetector(Memoryless):
         self.memory = max((rule.memory for rule in bursts), default=timedelta(0))
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        found = [
-            self._count(rule, entry, details(match)) for rule, match in self._table.of(Burst, entry)
-        ]
-        return worst(filter(None, found))
+        matches = self._table.of(Burst, entry)
+        found = [self._count(rule, entry, details(match)) for rule, match in matches]
+        counted = [one for one in found if one is not None]
+        told = worst(verdict for _, _, verdict in counted if verdict)
+        self.state.put_all((key, recent) for key, recent, _ in counted)
+        return told
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_RECENT)
@@ -91,20 +105,26 @@ class BurstDetector(Memoryless):
         for (rule, *_), recent in self.state.items():
             recent.lines = deque(recent.lines, self._counts.get(rule, 0))
 
-    def _count(self, rule: Burst, line: LogEntry, found: dict[str, JsonValue]) -> Verdict | None:
+    def _count(
+        self, rule: Burst, line: LogEntry, found: dict[str, JsonValue]
+    ) -> tuple[Key, Recent, Verdict | None] | None:
+        """Where the line counts, what is known there with it, and what that proves."""
         by = {name: found.get(name) for name in rule.by}
         if not all(by.values()):
             return None  # lines that do not say whose they are must not be counted together
-        key = (rule.id, line.ship_id, device_of(line), *map(str, by.values()))
-        recent = self.state.get(key, lambda: Recent(deque(maxlen=rule.count)))
-        if not recent.add(line.ts, line.tracking_id, rule.within):
+        key = short(rule.id, line.ship_id, device_of(line), *map(str, by.values()))
+        known = self.state.get(key, lambda: Recent(deque(maxlen=rule.count)))
+        if any(one == line.tracking_id for _, one in known.lines):
             return None
+        recent = known.copy()
+        if not recent.add(line.ts, line.tracking_id, rule.within):
+            return key, recent, None
         since, until = recent.extent()
         full = len(recent.lines) == rule.count and until - since <= rule.within
         if not full or recent.quiet(until, rule.within):
-            return None
+            return key, recent, None
         recent.alarmed = until
-        return _verdict(rule, line, by, since)
+        return key, recent, _verdict(rule, line, by, since)
 
 
 def _verdict(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Verdict:

@@ -72,21 +72,35 @@ class GapDetector:
         if pause <= ZERO:
             return ()
         ended = self._end(sender, arrived)
-        if not ended and sender.readings:
+        # Of a judged sender, a pause that nobody was told of though it was too long was none: the
+        # clock of this host was set, or this service was away.
+        overlong = self._judged(sender) and arrived > sender.due(self._settings)
+        if not ended and sender.readings and not overlong:
             sender.longest = max(sender.longest, min(pause, self._settings.least))
         sender.heard, sender.told = arrived, None
         sender.readings += 1
         return ended
 
+    def resume(self, now: datetime) -> None:
+        """The clock of this host was set to *now*: pauses count from here on."""
+        waiting = [sender for _, sender in self.state.items() if sender.told is None]
+        for sender in waiting:
+            sender.heard = now
+
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
         settings = self._settings
-        return [
-            self._tell(sender)
+        due = [
+            sender
             for _, sender in self.state.items()
-            if sender.told is None
-            and sender.readings > settings.readings
-            and sender.due(settings) <= now
+            if sender.told is None and self._judged(sender) and sender.due(settings) <= now
         ]
+        verdicts = [self._verdict(sender) for sender in due]
+        for sender in due:
+            sender.told = sender.due(settings)
+        return verdicts
+
+    def _judged(self, sender: Sender) -> bool:
+        return sender.readings > self._settings.readings
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SENDER)
@@ -97,9 +111,8 @@ class GapDetector:
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SENDER, state)
 
-    def _tell(self, sender: Sender) -> Verdict:
-        sender.told = at = sender.due(self._settings)
-        origin = sender.origin
+    def _verdict(self, sender: Sender) -> Verdict:
+        at, origin = sender.due(self._settings), sender.origin
         return Verdict(
             origin,
             at,

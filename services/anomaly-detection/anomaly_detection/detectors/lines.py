@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -12,9 +11,10 @@ from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Key, Snapshot
+from anomaly_detection.detectors.late import Late
 from anomaly_detection.templates.mining import Miner, Template
 
-SHIPS = 8  # of one host; the one that was heard longest ago is forgotten
+SHIPS = 8  # of one host; the one that said least is forgotten, as strangers' ids come and go
 PAUSE = 600.0  # seconds of a device that is still listened to; longer pauses say nothing about it
 TEXT_SHOWN = 90  # characters of a template in a sentence
 
@@ -34,20 +34,20 @@ class Lines:
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._miners: OrderedDict[str, Miner] = OrderedDict()
+        self._miners: dict[str, Miner] = {}
         self._entry: LogEntry | None = None
         self._heard: Heard | None = None
 
     def of(self, entry: LogEntry) -> Heard:
         """*entry* and its template; every detector that asks is told the same."""
         if entry is not self._entry or self._heard is None:
-            self._entry = entry
             ship_id = entry.ship_id
-            self._heard = Heard(
+            heard = Heard(
                 (ship_id, entry.device_id or entry.host),
                 entry.ts.timestamp(),
                 *self._miner(ship_id).learn(entry.msg),
             )
+            self._entry, self._heard = entry, heard
         return self._heard
 
     def image(self) -> Iterator[Snapshot]:
@@ -67,11 +67,9 @@ class Lines:
     def _miner(self, ship_id: str) -> Miner:
         miner = self._miners.get(ship_id)
         if miner is None:
+            if len(self._miners) >= SHIPS:
+                del self._miners[min(self._miners, key=lambda ship: self._miners[ship].lines)]
             miner = self._miners[ship_id] = Miner(self._kept)
-            if len(self._miners) > SHIPS:
-                self._miners.popitem(last=False)
-        elif len(self._miners) > 1:
-            self._miners.move_to_end(ship_id)
         return miner
 
 
@@ -81,20 +79,22 @@ class Attention:
 
     at: float | None = None
     known: float = 0.0
-    last: str = ""
+    last: str = ""  # set by the owner, when all that the entry changes is changed
+    late: Late = field(default_factory=Late)
 
-    def hear(self, tracking_id: str, at: float) -> bool:
-        """False for an entry that was just heard."""
-        if tracking_id == self.last:
-            return False
-        self.last = tracking_id
+    def hear(self, at: float) -> None:
+        """An entry of *at* is in hand; the same one again changes nothing."""
         passed = at - self.at if self.at is not None else 0.0
         if passed >= 0:
             self.known += min(PAUSE, passed)
             self.at = at
-        elif passed < -PAUSE:  # the clock was set back; a line that is just late changes nothing
+            if self.late.first:
+                self.late.over()
+        elif passed < -PAUSE or self.late.proves(at):  # the clock was set back
             self.at = at
-        return True
+
+    def copy(self) -> Attention:
+        return replace(self, late=replace(self.late))
 
     def span(self) -> timedelta:
         return timedelta(seconds=self.known)

@@ -19,6 +19,8 @@ from anomaly_detection.detectors.base import (
     Snapshot,
     Verdict,
     device_of,
+    labels,
+    short,
 )
 from anomaly_detection.detectors.domains import DomainOf
 from anomaly_detection.detectors.metric_words import Seen, over, why
@@ -54,8 +56,15 @@ class MetricDetector(Memoryless):
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         if not math.isfinite(entry.value):
             return ()
+        key = _key(entry)
+        series = self.state.get(key, Series).copy()
+        findings = self._judge(entry, series)
+        self.state.put(key, series)
+        return findings
+
+    def _judge(self, entry: MetricSample, series: Series) -> Sequence[Finding]:
+        """What *entry* proves; *series*, a copy, takes it in."""
         settings = self._settings(entry)
-        series = self.state.get(_key(entry), Series)
         before = series.now.last if series.first else entry.value
         if not series.advance(entry.ts.timestamp(), entry.value):
             return ()
@@ -157,8 +166,8 @@ def ratio_of(score: float) -> float:
 
 
 def _key(sample: MetricSample) -> Key:
-    labels = (f"{k}={v}" for k, v in sorted(sample.labels.items()))
-    return (sample.ship_id, device_of(sample), sample.service, sample.metric, *labels)
+    names = (sample.ship_id, device_of(sample), sample.service, sample.metric)
+    return short(*names, *labels(sample))
 
 
 def _newest(series: Series, numbers: Mapping[View, float], asked: float, *, told: bool) -> Seen:

@@ -49,13 +49,15 @@ class MixDetector(Memoryless):
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         heard = self._lines.of(entry)
         shares = self.state.get(heard.device, Shares)
-        if not shares.attention.hear(entry.tracking_id, heard.at):
+        if shares.attention.last == entry.tracking_id:
             return ()
-        told = self._close(shares, heard.at, entry) if shares.due(heard.at, self._seconds) else ()
+        shares.attention.hear(heard.at)
+        due = shares.due(heard.at, self._seconds)
+        if due or shares.lines + 1 >= shares.check:
+            return self._judge(shares.copy(), heard, entry, due=due)
         shares.add(heard.group)
-        if shares.lines < shares.check:
-            return told
-        return [*told, *self._look(shares, heard, entry)]
+        shares.attention.last = entry.tracking_id
+        return ()
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SHARES)
@@ -66,8 +68,22 @@ class MixDetector(Memoryless):
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self.state.load(_SHARES, state)
 
+    def _judge(
+        self, shares: Shares, heard: Heard, line: LogEntry, *, due: bool
+    ) -> Sequence[Finding]:
+        """Close the window or look at it. *shares* is a copy that counts when all is done."""
+        told = [*self._close(shares, heard.at, line)] if due else []
+        shares.add(heard.group)
+        if shares.lines >= shares.check:
+            told += self._look(shares, heard, line)
+        shares.attention.last = line.tracking_id
+        self.state.put(heard.device, shares)
+        return told
+
     def _close(self, shares: Shares, at: float, line: LogEntry) -> Sequence[Finding]:
         """Learn from the window when it is over; an unusual one teaches nothing."""
+        if shares.since is not None and shares.since > line.ts:
+            shares.since = line.ts  # the clock was set back
         age = at - (shares.opened or at)
         full, stale = shares.lines >= self._rule.least, not 0 <= age <= LONGEST * self._seconds
         if shares.opened is not None and not full and not stale:
@@ -111,7 +127,7 @@ class MixDetector(Memoryless):
         return shares.since is None and shares.windows > 0 and shares.attention.span() >= warm_up
 
     def _verdict(self, shares: Shares, distance: float, heard: Heard, line: LogEntry) -> Verdict:
-        seen, usual = shares.counts[heard.group] / shares.lines, shares.usual.get(heard.group, 0.0)
+        seen, usual = shares.share(heard.group), shares.usual.get(heard.group, 0.0)
         since = datetime.fromtimestamp(shares.opened or heard.at, UTC)
         return Verdict(
             Origin.of(line),

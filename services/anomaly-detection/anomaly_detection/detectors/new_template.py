@@ -22,7 +22,7 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Lines, joined, quoted
+from anomaly_detection.detectors.lines import Attention, Heard, Lines, joined, quoted
 from anomaly_detection.layers import TuningOf
 from anomaly_detection.template_policy import New
 from anomaly_detection.templates.mining import Template
@@ -63,15 +63,15 @@ class NewTemplateDetector(Memoryless):
         heard = self._lines.of(entry)
         of_device = self.state.get(heard.device, Newcomers)
         attention = of_device.attention
-        if not attention.hear(entry.tracking_id, heard.at) or not heard.new:
+        if attention.last == entry.tracking_id:
             return ()
-        tuning = self._tuning_of(entry.ship_id, entry.service, heard.device[1])
-        if attention.span() < (tuning.warm_up or self._rule.warm_up):
-            return ()
-        if not of_device.may_tell(round(self._rule.most_per_day / tuning.scale), entry.ts):
+        attention.hear(heard.at)
+        found = self._judge(entry, heard, of_device) if heard.new else None
+        attention.last = entry.tracking_id
+        if found is None:
             return ()
         of_device.told.append(entry.ts)
-        return (self._verdict(entry, heard.template, attention.span()),)
+        return (found,)
 
     def snapshot(self) -> Snapshot:
         return joined(self.image())
@@ -84,6 +84,15 @@ class NewTemplateDetector(Memoryless):
         of = {what: _starting(state, what) for what in (GROUP, DEVICE)}
         self._lines.restore(of[GROUP])
         self.state.load(_NEWCOMERS, of[DEVICE])
+
+    def _judge(self, line: LogEntry, heard: Heard, of_device: Newcomers) -> Verdict | None:
+        tuning = self._tuning_of(line.ship_id, line.service, heard.device[1])
+        known = of_device.attention.span()
+        if known < (tuning.warm_up or self._rule.warm_up):
+            return None
+        if not of_device.may_tell(round(self._rule.most_per_day / tuning.scale), line.ts):
+            return None
+        return self._verdict(line, heard.template, known)
 
     def _verdict(self, line: LogEntry, template: Template, known: timedelta) -> Verdict:
         return Verdict(

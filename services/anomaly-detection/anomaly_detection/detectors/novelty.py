@@ -13,7 +13,7 @@ itself, so that no limit, unit or distribution has to be known:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 FULL = (
     2000.0  # samples after which as much has been seen as is asked for; also the memory of a centre
@@ -73,6 +73,9 @@ class Record:
     blocks: int = 0  # that are over
     above: Side = field(default_factory=Side)
     below: Side = field(default_factory=Side)
+
+    def copy(self) -> Record:
+        return replace(self, above=replace(self.above), below=replace(self.below))
 
     def ratio(self, x: float, *, told: bool = False) -> float:
         """How many times farther than is asked for *x* is: above 1 it is new.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
+from anomaly_detection.detectors.late import Late
 from anomaly_detection.template_policy import Drop, Excess
 
 LONGEST = 60  # windows of an episode (then it is how things are), and of silence that is learned
@@ -70,8 +71,9 @@ class Clock:
     window: int | None = None
     learned: int = 0
     last: str = ""
+    late: Late = field(default_factory=Late)
 
-    def passed(self, window: int) -> int:
+    def passed(self, window: int, at: float) -> int:
         """How many windows are over when a line of *window* comes; -1 for a line that is late.
 
         After a long silence, or when the clock was set back, only the open window is over: nothing is
@@ -80,10 +82,10 @@ class Clock:
         if self.window is None:
             self.window = window
         over = window - self.window
-        if not over:
-            return 0
-        if -LONGEST < over < 0:
+        if -LONGEST < over < 0 and not self.late.proves(at):
             return -1
+        if over >= 0 and self.late.first:
+            self.late.over()
         self.window = window
         return over if 0 <= over <= LONGEST else 1
 

@@ -51,12 +51,11 @@ class RateDetector(Memoryless):
         self._lines = lines
         self._harmless = harmless
         self._domain_of = domain_of
-        self._rates = Rates(rules, tuning_of, kept)
+        self._rates = Rates(rules, tuning_of, kept, self._finding)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         bad = entry.level in BAD and not self._harmless(entry)
-        changes = self._rates.hear(entry, self._lines.of(entry), bad)
-        return [self._finding(change, entry) for change in changes] if changes else ()
+        return self._rates.hear(entry, self._lines.of(entry), bad)
 
     def snapshot(self) -> Snapshot:
         return joined(self.image())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 HOURS = 48  # 24 of a working day, 24 of a day of the weekend
@@ -19,6 +19,9 @@ class Season:
     hour: int = -1  # that goes on
     total: float = 0.0  # of its samples
     samples: int = 0
+
+    def copy(self) -> Season:
+        return replace(self, means=self.means[:], days=self.days[:])
 
     def usual(self, at: datetime) -> float | None:
         """What is expected at *at*, between the two hours around it; None before a whole day."""

@@ -7,12 +7,14 @@ others for the window to be usual.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from anomaly_detection.detectors.lines import Attention
 
 KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
+OPEN = 1000  # templates that are counted apart in a window; whatever comes then is one more
+OTHERS = ""
 MEMORY = 24  # windows that the usual shares remember
 
 
@@ -41,9 +43,19 @@ class Shares:
     def open(self, at: float, least: int) -> None:
         self.opened, self.counts, self.lines, self.check = at, {}, 0, least
 
+    def copy(self) -> Shares:
+        """One that may be changed; nobody changes what is usual in place."""
+        return replace(self, attention=self.attention.copy(), counts=self.counts.copy())
+
     def add(self, id_: str) -> None:
-        self.counts[id_] = self.counts.get(id_, 0) + 1
+        counts = self.counts
+        if id_ not in counts and len(counts) >= OPEN:
+            id_ = OTHERS
+        counts[id_] = counts.get(id_, 0) + 1
         self.lines += 1
+
+    def share(self, id_: str) -> float:
+        return self.counts.get(id_, self.counts.get(OTHERS, 0)) / self.lines
 
     def distance(self) -> float:
         """The total variation between the window and what is usual, 0..1."""
@@ -51,7 +63,7 @@ class Shares:
         return sum(share for share in more if share > 0)
 
     def excess(self, id_: str) -> float:
-        return self.counts[id_] / self.lines - self.usual.get(id_, 0.0)
+        return self.share(id_) - self.usual.get(id_, 0.0)
 
     def learn(self) -> None:
         """Move what is usual towards this window."""

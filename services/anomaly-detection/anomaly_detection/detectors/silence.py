@@ -9,7 +9,7 @@ what came while it was away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue, TypeAdapter
@@ -26,6 +26,7 @@ from anomaly_detection.detectors.base import (
     device_of,
     span,
 )
+from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.lines import SHIPS
 from anomaly_detection.layers import Tuning, TuningOf
 from anomaly_detection.template_policy import Silence
@@ -57,11 +58,14 @@ class Sender:
             return None
         return max(rule.least.total_seconds(), tuning.scale * rule.factor * self.longest)
 
-    def hear(self, at: datetime, now: float, tracking_id: str) -> None:
+    def hear(self, at: datetime, ship: Ship, tracking_id: str) -> None:
         """A line arrived; the pause that was called a loss is not learned."""
+        now = ship.attended
         if self.lost is None and now - self.now > self.longest:
             self.longest = now - self.now
-        self.heard, self.now, self.last = max(self.heard, at), now, tracking_id
+        # Not later than the ship was heard: its clock may have been set back.
+        self.heard = max(min(self.heard, ship.heard), at)
+        self.now, self.last = now, tracking_id
         self.lines += 1
         self.lost = None
 
@@ -72,13 +76,17 @@ class Ship:
 
     heard: datetime
     attended: float = 0.0
+    late: Late = field(default_factory=Late)
 
-    def hear(self, at: datetime, longest: float) -> float:
+    def hear(self, at: datetime, longest: float) -> None:
+        """Something arrived at *at*; the same again changes nothing."""
         passed = (at - self.heard).total_seconds()
-        if passed > 0:
+        if passed >= 0:
             self.attended += min(passed, longest)
             self.heard = at
-        return self.attended
+            self.late.over()
+        elif self.late.proves(at.timestamp()):
+            self.heard = at
 
 
 _SENDER = TypeAdapter(Sender)
@@ -103,13 +111,17 @@ class SilenceDetector:
         )
         if sender.last == entry.tracking_id:
             return ()
-        lost = sender.lost
-        sender.hear(at, ship.hear(at, self._longest), entry.tracking_id)
-        return [_ended(entry, lost, self._rule)] if lost else ()
+        told = [_ended(entry, sender.lost, self._rule)] if sender.lost else ()
+        ship.hear(at, self._longest)
+        sender.hear(at, ship, entry.tracking_id)
+        return told
 
     def _arrive(self, ship_id: str, at: datetime) -> Ship:
+        """A ship that is new; too many of them push out the one that was attended least."""
         if len(self._ships) >= SHIPS:
-            del self._ships[next(iter(self._ships))]
+            least = min(self._ships, key=lambda id_: self._ships[id_].attended)
+            del self._ships[least]
+            self._next.pop(least, None)
         return self._ships.setdefault(ship_id, Ship(at))
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
@@ -121,19 +133,24 @@ class SilenceDetector:
 
     def _look(self, due: set[str]) -> list[Finding]:
         """Who is lost on the ships that are *due*, and when to look again."""
-        told: list[Finding] = []
-        for ship_id in due:
-            self._next[ship_id] = self._ships[ship_id].attended + self._rule.least.total_seconds()
+        lost: list[tuple[Sender, Verdict]] = []
+        least = self._rule.least.total_seconds()
+        next_ = {ship_id: self._ships[ship_id].attended + least for ship_id in due}
         for (ship_id, device), sender in self.state.items():
             tuning = self._tuning_of(ship_id, "unknown", device)
             allowed = sender.allowed(self._rule, tuning) if ship_id in due else None
             if allowed is None:
                 continue
-            if self._ships[ship_id].attended - sender.now >= allowed:
-                told.append(_lose(ship_id, sender, timedelta(seconds=allowed), self._rule))
+            ship = self._ships[ship_id]
+            if ship.attended - sender.now >= allowed:
+                found = _lost(ship_id, sender, ship, timedelta(seconds=allowed), self._rule)
+                lost.append((sender, found))
             else:
-                self._next[ship_id] = min(self._next[ship_id], sender.now + allowed)
-        return told
+                next_[ship_id] = min(next_[ship_id], sender.now + allowed)
+        self._next |= next_
+        for sender, found in lost:
+            sender.lost = found.at
+        return [found for _, found in lost]
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SENDER)
@@ -150,23 +167,23 @@ class SilenceDetector:
             ship.attended = max(ship.attended, sender.now)
 
 
-def _lose(ship_id: str, sender: Sender, allowed: timedelta, rule: Silence) -> Verdict:
-    sender.lost = sender.heard + allowed
+def _lost(ship_id: str, sender: Sender, ship: Ship, allowed: timedelta, rule: Silence) -> Verdict:
+    heard = min(sender.heard, ship.heard)
     device, longest = sender.device_id or sender.host, timedelta(seconds=max(sender.longest, 1.0))
     return Verdict(
         Origin(ship_id, sender.host, sender.device_id),
-        sender.lost,
+        heard + allowed,
         anomaly_type=rule.anomaly_type,
         domain=Domain.SYSTEM,
         severity=rule.severity,
         score=rule.score,
         detector=SilenceDetector.name,
         reason=(
-            f"{device} has said nothing since {clock(sender.heard)}, for {span(allowed)}, while other "
+            f"{device} has said nothing since {clock(heard)}, for {span(allowed)}, while other "
             f"devices did; expected is a line at least every {span(longest)}, as in the {sender.lines} "
             "lines before."
         ),
-        meta={"since": sender.heard.isoformat(), "longest_pause_s": round(sender.longest, 3)},
+        meta={"since": heard.isoformat(), "longest_pause_s": round(sender.longest, 3)},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -22,17 +22,22 @@ from anomaly_detection.detectors.base import (
     clock,
     device_of,
     globs,
+    labels,
     next_due,
+    short,
     shown,
     span,
     worst,
 )
+from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.table import SENDERS
 from anomaly_detection.policy import Threshold
 
 SHORTEST_GAP = timedelta(
     minutes=5
 )  # without a sample; after a longer one nothing is known any more
+SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
+ZERO = timedelta(0)
 
 
 @dataclass(slots=True)
@@ -47,14 +52,22 @@ class Series:
     alarmed: datetime | None = None
     started: datetime | None = None
     peak: float = 0.0
+    late: Late = field(default_factory=Late)
+
+    def copy(self) -> Series:
+        return replace(self, late=replace(self.late))
 
     def advance(self, at: datetime, gap: timedelta) -> bool:
-        """False for a duplicate or late sample. A gap, or a clock set back by as much, starts anew."""
+        """False for a duplicate or late sample. A gap, or a clock set back, starts anew."""
         if self.seen is not None:
-            if abs(at - self.seen) > gap:
+            passed = at - self.seen
+            if abs(passed) > gap or (passed < ZERO and self.late.proves(at.timestamp())):
                 self.since = self.alarmed = None
-            elif at <= self.seen:
+            elif passed <= ZERO:
                 return False
+        self.late.over()
+        if self.started is not None:
+            self.started = min(self.started, at)
         self.seen = at
         return True
 
@@ -83,7 +96,10 @@ class ThresholdDetector(Memoryless):
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
         rules = self._of_sender(entry.metric, entry.service, device)
-        return worst(filter(None, [self._judge(rule, entry, device) for rule in rules]))
+        judged = [self._judge(rule, entry, device) for rule in rules]
+        told = worst(finding for _, _, finding in judged if finding)
+        self.state.put_all((key, series) for key, series, _ in judged)
+        return told
 
     def snapshot(self) -> Snapshot:
         return self.state.dump(_SERIES)
@@ -101,27 +117,29 @@ class ThresholdDetector(Memoryless):
             if of_metric(metric) and of_service(service) and of_host(device)
         )
 
-    def _judge(self, rule: Threshold, sample: MetricSample, device: str) -> Finding | None:
-        series = self.state.get(_key(rule, sample, device), Series)
+    def _judge(
+        self, rule: Threshold, sample: MetricSample, device: str
+    ) -> tuple[Key, Series, Finding | None]:
+        key = short(rule.id, sample.ship_id, device, sample.service, sample.metric, *labels(sample))
+        series = self.state.get(key, Series).copy()
         if not series.advance(sample.ts, max(3 * rule.hold, SHORTEST_GAP)):
-            return None
-        if not rule.broken_by(sample.value):
-            return _end(rule, sample, series)
-        since = series.since = series.since or sample.ts
-        if series.started:
-            series.peak = rule.worse_of(series.peak, sample.value)
-        due = next_due(series.alarmed, rule.repeat_every) if series.alarmed else since + rule.hold
-        if sample.ts < due:
-            return None
-        if series.started is None:
-            series.started, series.peak = since, sample.value
-        series.alarmed = sample.ts
-        return _verdict(rule, sample, since)
+            return key, series, None
+        return key, series, _judge(rule, sample, series)
 
 
-def _key(rule: Threshold, sample: MetricSample, device: str) -> Key:
-    labels = (f"{k}={v}" for k, v in sorted(sample.labels.items()))
-    return (rule.id, sample.ship_id, device, sample.service, sample.metric, *labels)
+def _judge(rule: Threshold, sample: MetricSample, series: Series) -> Finding | None:
+    if not rule.broken_by(sample.value):
+        return _end(rule, sample, series)
+    since = series.since = series.since or sample.ts
+    if series.started:
+        series.peak = rule.worse_of(series.peak, sample.value)
+    due = next_due(series.alarmed, rule.repeat_every) if series.alarmed else since + rule.hold
+    if sample.ts < due:
+        return None
+    if series.started is None:
+        series.started, series.peak = since, sample.value
+    series.alarmed = sample.ts
+    return _verdict(rule, sample, since)
 
 
 def _end(rule: Threshold, sample: MetricSample, series: Series) -> Ended | None:

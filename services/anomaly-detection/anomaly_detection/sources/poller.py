@@ -60,7 +60,7 @@ class Poller:
         while True:
             at = slot(self.clock(), poll.interval)
             await self.ask(poll, at)
-            wait = at + poll.interval - self.clock()
+            wait = min(at + poll.interval - self.clock(), poll.interval)  # it may be set meanwhile
             await asyncio.sleep(max(wait.total_seconds(), 0.0))
 
     async def ask(self, poll: Poll, at: datetime) -> None:

@@ -37,7 +37,8 @@ class Group:
     pieces: list[str]
     id: str
     words: dict[int, list[str]] = field(default_factory=dict)
-    used: int = 0
+    used: int = 0  # the number of the last line; 0 until the first one was told
+    born: int = 0  # the number of the first one
 
     def note(self, place: int, piece: str) -> bool:
         """Learn that *piece* stands at *place*; whether that shows that the place holds values."""
@@ -58,7 +59,7 @@ class Group:
 
     def copy(self) -> Group:
         words = {place: list(words) for place, words in self.words.items()}
-        return Group(self.pieces, self.id, words, self.used)
+        return Group(self.pieces, self.id, words, self.used, self.born)
 
     def tokens(self) -> list[str]:
         """The group as Drain sees it."""

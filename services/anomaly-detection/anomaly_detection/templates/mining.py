@@ -48,7 +48,11 @@ def template_id(text: str) -> str:
 
 
 class Miner:
-    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once."""
+    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once.
+
+    Groups of a single line go first while they are more than a quarter: who makes up ever new lines pushes out
+    only such.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -57,17 +61,17 @@ class Miner:
         self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
         self._groups: dict[int, Group] = {}
         self._tree: Tree | None = None  # made of the groups when it is needed
-        self._lines = 0
+        self.lines = 0
 
     def learn(self, line: str) -> Sighting:
         """The template of *line*, and what is new about it."""
-        self._lines += 1
+        self.lines += 1
         words = self._words.of(line)
         known = self._memo.get(words)
         if known is None:
             return self._study(words)
         sighting, group = known
-        group.used = self._lines
+        group.used = self.lines
         return sighting
 
     def image(self) -> Iterator[dict[str, JsonValue]]:
@@ -81,35 +85,42 @@ class Miner:
         """Raises pydantic's ValidationError when *state* is of another kind."""
         for number, known in state.items():
             group = self._groups[int(number)] = _GROUP.validate_python(known)
-            self._lines = max(self._lines, group.used)
+            self.lines = max(self.lines, group.used)
         self._tree = None
         self._recall_nothing()
 
     def _study(self, words: str) -> Sighting:
         pieces = cut(phrases(words))
-        group, new = self._place(pieces)
-        group.used = self._lines
+        try:
+            group = self._place(pieces)
+        except BaseException:  # the tree may know what the groups do not: it is made anew of them
+            self._tree = None
+            self._recall_nothing()
+            raise
         text = group.text(pieces)
-        sighting = Sighting(Template(template_id(text), text), group.id, new=False)
-        self._remember(words, len(pieces), (sighting, group))
-        return sighting._replace(new=new) if new else sighting
+        known = Sighting(Template(template_id(text), text), group.id, new=False)
+        told = known if group.used else known._replace(new=True)
+        self._remember(words, len(pieces), (known, group))
+        # Last: a group that nobody was told of is new.
+        group.born, group.used = group.born or self.lines, self.lines
+        return told
 
-    def _place(self, pieces: list[str]) -> tuple[Group, bool]:
+    def _place(self, pieces: list[str]) -> Group:
         """The group of a line. A change of groups voids what is remembered of lines as long."""
         tree = self._tree = self._tree or _tree(self._groups)
         cluster, change = tree.add_log_message(" ".join(pieces))
         if change == "cluster_created":
-            return self._begin(tree, cluster.cluster_id, pieces), True
+            return self._begin(tree, cluster.cluster_id, pieces)
         group = self._groups[cluster.cluster_id]
         tokens = enumerate(cluster.log_template_tokens)
         proved = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
         if change != "none" or any(proved):
             self._recall_none_of(len(pieces))
-        return group, False
+        return group
 
     def _begin(self, tree: Tree, number: int, pieces: list[str]) -> Group:
         id_ = template_id("".join(pieces))
-        group = self._groups[number] = Group(pieces, id_, used=self._lines)
+        group = self._groups[number] = Group(pieces, id_)
         self._recall_none_of(len(pieces))
         if len(self._groups) > self._most:
             self._forget(tree)
@@ -130,8 +141,10 @@ class Miner:
         self._of_length.clear()
 
     def _forget(self, tree: Tree) -> None:
-        oldest = sorted(self._groups, key=lambda number: self._groups[number].used)
-        for number in oldest[: max(1, self._most // 8)]:
+        oldest = sorted(self._groups, key=lambda number: self._groups[number].used or self.lines)
+        single = [n for n in oldest if self._groups[n].used == self._groups[n].born]
+        forgotten = single if len(single) > self._most // 4 else oldest
+        for number in forgotten[: max(1, self._most // 8)]:
             pieces = self._groups.pop(number).pieces
             tree.forget(number, pieces)
         self._recall_nothing()
