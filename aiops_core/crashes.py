@@ -8,8 +8,9 @@ that has such notes from earlier lives is what those lives ended with.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
+
+from pydantic import TypeAdapter
 
 from aiops_core.bus import Bucket, Delivery
 from aiops_core.errors import Unavailable
@@ -17,6 +18,7 @@ from aiops_core.failures import Deadly
 from aiops_core.unreadable import skip
 
 BUCKET = "in-hand"
+VALUE = TypeAdapter(dict[str, int])  # of one consumer: lives by message
 SUSPICIOUS = 5  # deliveries; with more, handling a message is noted, which costs two writes
 DEADLY = 3  # lives of the process that ended while it handled the message
 NOTES = 100  # of one consumer; the oldest is dropped
@@ -71,13 +73,12 @@ class Crashes:
         earlier = await self._lives()
         now = {message: earlier.get(message, 0) + 1 for message in self._in_hand}
         newest = list((earlier | now).items())[-NOTES:]
-        await self._bucket.put(self._group, json.dumps(dict(newest)).encode())
+        await self._bucket.put(self._group, VALUE.dump_json(dict(newest)))
 
 
 def _read(data: bytes | None, group: str) -> dict[str, int]:
     try:
-        found = json.loads(data or b"{}")
-        return {str(message): int(lives) for message, lives in found.items()}
-    except (ValueError, TypeError, AttributeError) as exc:
+        return {} if data is None else VALUE.validate_json(data)
+    except ValueError as exc:  # ValidationError is one
         skip("runtime.crashes", group, exc)
         return {}

@@ -7,6 +7,7 @@ read in the source: each belongs to a reader of the lists, or has a reason why i
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,10 +20,12 @@ import pytest
 from pydantic import ValidationError
 
 import anomaly_detection.published
-from aiops_core import inventory, metrics, ship, silences, tally, unreadable
+from aiops_core import crashes, inventory, metrics, ship, silences, tally, unreadable
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.bus import LARGEST, REASON, SOURCE, SUBJECT
+from aiops_core.crashes import Crashes
 from aiops_core.errors import in_words
+from aiops_core.failures import Deadly
 from aiops_core.inventory import Inventory
 from aiops_core.local import clickhouse as embedded
 from aiops_core.local.bench.ledger import published
@@ -342,6 +345,29 @@ async def anomalies_counted(bus: MemoryBus) -> int:
     return len(bad) + 1
 
 
+async def notes_of_crashes(bus: MemoryBus) -> int:
+    """Each consumer group has one value; a group whose value is spoiled counts from the beginning."""
+    good = {"LOGS/7": crashes.DEADLY}
+    bad = spoiled(json.dumps(good).encode())
+    bad |= {"infinite": b'{"LOGS/7": 1e999}', "a list": b'["LOGS/7"]'}
+    del bad["another object"]
+    for name, data in {"good": json.dumps(good).encode(), **bad}.items():
+        await bus.bucket(crashes.BUCKET).put(name, data)
+    for name in ("good", *bad):
+        noting = Crashes(bus.bucket(crashes.BUCKET), name)
+        said = pytest.raises(Deadly) if name == "good" else contextlib.nullcontext()
+        with said:
+            async with noting.noted(Suspect()):
+                pass
+    return len(bad)
+
+
+class Suspect:
+    """A delivery that came again and again."""
+
+    id, attempt = "LOGS/7", crashes.SUSPICIOUS + 1
+
+
 # Of tables.
 
 
@@ -558,6 +584,7 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.silences", silences_of_the_api),
     Reader("ship", state_of_the_ship),
     Reader("inventory", devices_of_the_ship),
+    Reader("runtime.crashes", notes_of_crashes),
 )
 TABLES = (
     Reader("incident-api.incidents", incident_by_incident),
@@ -612,6 +639,7 @@ READS = {
 BUCKET_READS = {"all", "get", "watch"}
 
 BELONGS_TO = {
+    "aiops_core/crashes.py:": "runtime.crashes",
     "aiops_core/inventory.py:Inventory.from_json": "inventory",
     "aiops_core/local/bench/ledger.py:published": "bench.facts",
     "aiops_core/ship.py:Ship.of.read": "ship",
@@ -655,7 +683,7 @@ NO_READER = {
     "aiops_core/local/native/": "the embedded engine's own answers",
     "aiops_core/offline.py": "a pipe between our own processes",
     "aiops_core/probe.py:Readiness.report": "the newest of what was skipped",
-    "aiops_core/runtime.py:Runtime._decode": "the consumer: it buries what it cannot read",
+    "aiops_core/handling.py:Handling._read": "the consumer: it buries what it cannot read",
     "aiops_core/unreadable.py:": "what readers skip with",
     "anomaly_detection/clocks.py": "memory of this process",
     "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aiops_core import inventory, ship, silences, tally
+from aiops_core import crashes, inventory, ship, silences, tally
 from aiops_core.bus import Outgoing
 from aiops_core.inventory import Inventory
 from aiops_core.models import (
@@ -192,6 +192,10 @@ def _tally_again(line: bytes) -> bytes:
     return tally.encode(tally.decode({key: line}), [key])[key]
 
 
+def _notes() -> list[bytes]:
+    return [crashes.VALUE.dump_json({"LOGS/7": 1, "INCIDENTS/8": crashes.DEADLY})]
+
+
 KEPT: Mapping[str, Kept] = {
     **{f"messages/{kind.subject}": _kept(kind) for kind in MESSAGES},
     f"buckets/{silences.BUCKET}": _kept(Silence),
@@ -203,6 +207,9 @@ KEPT: Mapping[str, Kept] = {
         lambda line: Inventory.from_json(line).to_json(),
     ),
     f"buckets/{tally.BUCKET}": Kept(_tallies, _tally_again),
+    f"buckets/{crashes.BUCKET}": Kept(
+        _notes, lambda line: crashes.VALUE.dump_json(crashes.VALUE.validate_json(line))
+    ),
     f"buckets/{snapshot_store.BUCKET}.manifest": Kept(_manifests, _manifest_again),
     "tables/anomalies.1": _kept(AnomalyDetected),
     "tables/anomalies.2": _kept(EnrichedAnomaly),
