@@ -41,7 +41,7 @@ class Readiness:
     parts: dict[str, Readiness] = field(default_factory=dict)
 
     def part(self, name: str) -> Readiness:
-        """Of the consumer *name*, which works beside the service in the same process and counts as well."""
+        """Of the consumer *name*, which works beside the service in its process and counts too."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:

@@ -15,7 +15,7 @@ from tests.runtime_cases import anomaly_of, out, running, until
 
 
 class Summing:
-    """Publishes the running total; its handler fails for what *fails* names, after it changed the state."""
+    """Publishes the running total; its handler changes that and fails for what *fails* names."""
 
     def __init__(self, bus, fails=()):
         self.bus = bus
@@ -61,7 +61,9 @@ async def bus():
         ((10.0, 10.0), [1, 101, 1101, 1111]),
     ],
 )
-async def test_a_message_that_fails_once_keeps_its_place_and_one_that_fails_twice_waits(bus, fails, totals):
+async def test_a_message_that_fails_once_keeps_its_place_and_one_that_fails_twice_waits(
+    bus, fails, totals
+):
     summing = Summing(bus, fails)
     async with running(bus, summing.service):
         await until(lambda: len(bus.acked) == 4)
