@@ -1,8 +1,8 @@
-"""Finds the message that ends the process itself: by a segfault of a library, or for want of memory.
+"""Finds the message that ends the process itself: by a segfault of a library, or by its memory.
 
-No count in memory outlives that, and the broker's count of deliveries is as high for the innocent that were
-in hand beside it. So a message that was delivered suspiciously often is noted in a bucket while it is handled. One
-that has such notes from earlier lives is what those lives ended with.
+No count in memory outlives that, and the broker's count of deliveries is as high for the innocent
+messages that were in hand beside it. So a message that was delivered suspiciously often is noted in
+a bucket while it is handled. One that has notes of earlier lives is what those lives ended with.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOTES = 100  # of one consumer; the oldest is dropped
 
 
 class Crashes:
-    """The notes of one consumer group: in how many lives of the process each message was begun and not ended."""
+    """The notes of one consumer group: how many lives of the process ended with each message."""
 
     def __init__(self, bucket: Bucket, group: str) -> None:
         self._bucket, self._group = bucket, group
@@ -34,7 +34,7 @@ class Crashes:
 
     @contextlib.asynccontextmanager
     async def noted(self, delivery: Delivery) -> AsyncIterator[None]:
-        """Handle *delivery* in the body. Raises Deadly instead when that has ended the process too often."""
+        """Handle *delivery* in the body. Raises Deadly when that has ended too many lives."""
         if delivery.attempt <= SUSPICIOUS:
             yield
             return

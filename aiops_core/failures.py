@@ -58,8 +58,8 @@ AT_ONCE: dict[type[Exception], str] = {
 
 
 class Failures:
-    """The counts of messages that will be delivered again. Beyond ``KEPT`` the oldest is forgotten, so that its
-    message gets more tries, never fewer."""
+    """The counts of messages that will be delivered again. Beyond ``KEPT`` the oldest is forgotten:
+    its message gets more tries, never fewer."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, Count] = OrderedDict()
@@ -89,5 +89,5 @@ class Failures:
 
 
 def changed_nothing(exc: Exception) -> bool:
-    """Whether a handler that raised *exc* has left its state as it was: handlers raise these before any change."""
+    """Whether a handler that raised *exc* has left its state as it was, by contract."""
     return isinstance(exc, Reject | Unavailable | Premature | Deadly)

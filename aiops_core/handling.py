@@ -1,4 +1,4 @@
-"""One message: read, handled, its effects checked; or, when that fails, tried again later or buried."""
+"""One message: read, handled, its effects checked; when that fails, put off or buried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Handling:
         self._absences = Reminder()
 
     async def effects(self, delivery: Delivery) -> Sequence[Outgoing]:
-        """What *delivery* causes. Raises what the handler raises, Malformed, Oversized or Deadly."""
+        """What *delivery* causes. Raises what its handler does, Malformed, Oversized or Deadly."""
         message = self._read(delivery)
         IN_HAND.set(message)
         async with self._crashes.noted(delivery):

@@ -116,7 +116,7 @@ def _stop_by_signal(stop: Stop) -> None:
 
 
 def _leave() -> None:
-    """Something hangs that no cancellation ends, a thread for instance. What is not settled comes again."""
+    """Something hangs that no cancellation ends, like a thread. What is unsettled comes again."""
     log.error("left without an end", after=END)
     os._exit(0)
 

@@ -37,7 +37,8 @@ STAGE_LATENCY = Histogram(
 )
 HANDLED = Counter(
     "aiops_messages_handled_total",
-    "Messages by outcome: ok, failed (will be retried), malformed, rejected, refused (too large is what it causes) or abandoned.",
+    "Messages by outcome: ok, failed (will be retried), or buried as malformed, rejected, "
+    "abandoned or refused (what it causes is too large).",
     ["service", "outcome"],
 )
 HANDLE_SECONDS = Histogram(
@@ -52,7 +53,7 @@ CONSUMER_LAG = Gauge(
 DEAD_LETTERS = Counter("aiops_dead_letters_total", "Messages buried, with a reason.", ["service"])
 OVERSIZED = Counter(
     "aiops_oversized_total",
-    "Messages that a service made and could not publish, as they are larger than consumers or the broker take.",
+    "Messages that a service made and that are larger than their consumers or the broker take.",
     ["service"],
 )
 UNREADABLE = Counter(

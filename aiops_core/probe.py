@@ -42,7 +42,7 @@ class Readiness:
     notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
-        """Of the consumer *name*, which works beside the service in the same process and counts as well."""
+        """Of the consumer *name*, which works beside the service in its process and counts too."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:

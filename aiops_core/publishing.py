@@ -1,4 +1,4 @@
-"""How effects get to the broker: joined, stamped with their stage, and in sizes that consumers take."""
+"""How effects get to the broker: joined, stamped, and in sizes that consumers take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_size(effect: Outgoing) -> None:
 
 
 class Publisher:
-    """Publishes what a service decided; *stage* is stamped on it, *merge* may join the effects of a batch."""
+    """Publishes what a service decided; *stage* is stamped on it, *merge* may join a batch."""
 
     def __init__(
         self, bus: Bus, stage: str | None, merge: Merge | None, clock: Callable[[], datetime]
@@ -34,7 +34,7 @@ class Publisher:
         self._latency = metrics.STAGE_LATENCY.labels(stage) if stage else None
 
     async def publish(self, caused: Sequence[Caused]) -> Mapping[Caused, str]:
-        """Return when all is stored, in its order, but for what the broker refuses: that is returned, with why."""
+        """Return when all is stored, in order; what the broker refuses is returned, with why."""
         effects = [effect for one in caused for effect in one.effects]
         try:
             await self._store(self._merged(effects))
@@ -43,7 +43,7 @@ class Publisher:
         return {}
 
     async def _publish_apart(self, caused: Sequence[Caused]) -> Mapping[Caused, str]:
-        """One message's effects at a time, to know which the broker refuses; what is stored already is so once."""
+        """One message's effects at a time, to know which is refused. Ids keep them single."""
         refused = {}
         for one in caused:
             try:

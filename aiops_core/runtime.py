@@ -164,7 +164,7 @@ class Runtime:
                     await asyncio.sleep(rest)
 
     async def _decide(self, batch: Sequence[Delivery]) -> None:
-        """Handle *batch* and leave the rest to the outbox: the next batch need not wait for the broker."""
+        """Handle *batch* and leave the rest to the outbox: the next need not wait for it."""
         await self._refresh()
         await self._outbox.put(await self._handled(batch))
 
@@ -289,7 +289,7 @@ class Runtime:
                     await self._put(effects)
 
     async def _put(self, effects: Sequence[Outgoing]) -> None:
-        """Into the outbox, each of a tick's *effects* by itself: one that is refused leaves the others alone."""
+        """Into the outbox, each of a tick's *effects* by itself: one may be refused alone."""
         if caused := [Caused([effect]) for effect in effects if self._fits(effect)]:
             await self._outbox.put(Parcel(caused))
 

@@ -1,4 +1,4 @@
-"""What a service is made of. A service is one async function from a message to the messages it causes."""
+"""What a service is made of: above all, an async function from a message to what it causes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Service:
     it takes them. *sees* hears of each message just before it is handled. *tick* lets time pass.
     *background* are loops that live with the service.
 
-    A handler or tick that raises may leave its state half changed. With *rebuild* the runtime then publishes what
-    was decided before and calls *recover*, which makes the state anew out of what is published, before
-    anything else happens. Reject, Unavailable and Premature do not lead to that: a handler raises them before it changes anything.
+    A handler or tick that raises may leave its state half changed. With *rebuild* the runtime then
+    publishes what was decided before and calls *recover*, which makes the state anew out of what is
+    published, before anything else happens. Reject, Unavailable and Premature do not lead to that:
+    a handler raises them before it changes anything.
     """
 
     name: str

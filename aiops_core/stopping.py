@@ -29,7 +29,7 @@ class Stop(asyncio.Event):
 
     @contextlib.asynccontextmanager
     async def limits(self, grace: float = 0.0) -> AsyncIterator[asyncio.Timeout]:
-        """Run the body until *grace* seconds after the stop at most; ``expired`` tells whether it was cut off."""
+        """Run the body until *grace* seconds after the stop; ``expired``: it was cut off."""
         limit = asyncio.timeout(None)
         self._limits[limit] = grace
         try:

@@ -97,7 +97,7 @@ class MemoryInbox:
         self.arrived.set()
 
     def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
-        """Deliver it again after *delay*; until then it counts as out, as it does for the real broker."""
+        """Deliver it again after *delay*; until then it counts as out, as for the real broker."""
         self.settle(delivery)
         self.later.add(delivery.sequence)
         again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)

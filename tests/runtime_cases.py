@@ -47,7 +47,7 @@ async def until(condition, within=5.0):
 
 
 class Faults:
-    """Counts steps, and lets the *fails*-th of them fail once with *problem*: before it is done, or *after*."""
+    """Counts steps; the *fails*-th fails once with *problem*: before it is done, or *after*."""
 
     def __init__(self, fails=0, problem=None, *, after=False):
         self.fails, self.problem, self.after = fails, problem, after
@@ -83,7 +83,7 @@ class FaultyInbox:
         self.inner, self.faults = inbox, faults
 
     async def take(self, most):
-        """Fails before it takes: what was taken and is lost comes again only to the next subscriber."""
+        """Fails before it takes: what is taken and lost comes again only to the next process."""
         await self.faults.step("take")
         return [FaultyDelivery(one, self.faults) for one in await self.inner.take(most)]
 

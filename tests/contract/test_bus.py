@@ -434,7 +434,7 @@ async def settled_up_to(bus, group, place):
 
 @asynccontextmanager
 async def killed(bus):
-    """Subscribes on behalf of a process that is killed at the end: it settles nothing and hands nothing back."""
+    """Subscribes for a process that is killed at the end: it hands nothing back."""
     group = f"g{uuid.uuid4().hex[:8]}"
     if isinstance(bus, MemoryBus):
         async with joined(bus, group=group) as inbox:

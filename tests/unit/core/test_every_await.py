@@ -1,7 +1,7 @@
-"""Whatever a service waits for fails once, at every place: nothing lost, nothing doubled, nothing half changed.
+"""Whatever a service waits for fails once, at every place: nothing lost, doubled or half changed.
 
-What is away is tried again. Any other problem of the bus, the store or a recovery ends the process with that
-problem, and its supervisor starts it again; of a handler it puts off one message.
+What is away is tried again. Any other problem of the bus, the store or a recovery ends the process
+with that problem, and its supervisor starts it again; of a handler it puts off one message.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Process:
 
 
 class Summing(Process):
-    """Publishes a running total, in order. What is away it meets before it changes its state, bugs after that."""
+    """Publishes a running total. It meets what is away before it changes state, bugs after."""
 
     awaits = frozenset({"recover", "newest", "history", "publish"})
 
@@ -90,7 +90,7 @@ class Summing(Process):
 
 
 class Mapping(Process):
-    """Publishes one effect for each message, without a state: one after the other, or several at a time."""
+    """Publishes two effects for each message, without a state: in order, or several at a time."""
 
     awaits = frozenset({"publish"})
     concurrency = 1
@@ -168,7 +168,7 @@ def _at_once(monkeypatch):
 
 
 async def lives(kind, faults):
-    """All lives of a service, until every message is settled: the problems that ended some, and the last."""
+    """All lives until every message is settled: the problems that ended some, and the last."""
     bus, store, ends = FaultyBus(faults), Store(), []
     fails, faults.fails = faults.fails, 0
     await bus.publish([out(sample(2.0**n, n=n)) for n in range(MESSAGES)])

@@ -1,4 +1,4 @@
-"""What becomes of messages that fail: counted by this process, tried again, buried when it does not help."""
+"""What becomes of messages that fail: counted by this process, tried again, at last buried."""
 
 import asyncio
 import json
@@ -154,7 +154,7 @@ async def test_a_message_of_a_subject_that_is_not_taken_any_more_is_a_dead_lette
 
 
 async def killed_at(bus, service, condition):
-    """A process that is killed when *condition* holds: nothing is cleaned up, all in hand comes again."""
+    """A process that is killed when *condition* holds: nothing is handed back."""
     engine = Runtime(service, bus, Readiness("s"))
     task = asyncio.create_task(engine.run())
     await until(condition)

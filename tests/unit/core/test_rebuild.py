@@ -15,7 +15,7 @@ from tests.runtime_cases import anomaly_of, out, running, until
 
 
 class Summing:
-    """Publishes the running total; its handler fails for what *fails* names, after it changed the state."""
+    """Publishes the running total; its handler changes that and fails for what *fails* names."""
 
     def __init__(self, bus, fails=()):
         self.bus = bus

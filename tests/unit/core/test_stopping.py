@@ -1,4 +1,4 @@
-"""A stop is heard in every phase, also when the broker never answers, and all graces fit into ten seconds."""
+"""A stop is heard in every phase, also when the broker never answers, and within ten seconds."""
 
 import asyncio
 import re
