@@ -36,7 +36,6 @@ from anomaly_detection.policy import Threshold
 SHORTEST_GAP = timedelta(
     minutes=5
 )  # without a sample; after a longer one nothing is known any more
-SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
 ZERO = timedelta(0)
 
 
