@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+from aiops_core.backoff import SAID_EVERY, Backoff
 from aiops_core.errors import Unavailable
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 
 log = StructuredLogger.get_logger(name="outage", service="incident-api", version=__version__)
 
-RETRY = (0.5, 1.0, 2.0, 5.0)  # seconds between tries; each is up to a half shorter
-SAID_EVERY = 60.0  # seconds
+RETRY = Backoff(first=0.5, most=5.0)
 
 Tell = Callable[[str | None], None]
 Clock = Callable[[], float]
@@ -121,9 +120,8 @@ class Outage:
 
     def _fail(self, problem: str) -> None:
         self.problem = problem
-        delay = RETRY[min(self._tries, len(RETRY) - 1)]
-        self._next = self._clock() + delay * random.uniform(0.5, 1.0)
         self._tries += 1
+        self._next = self._clock() + RETRY.after(self._tries)
         self._tell(problem)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from aiops_core import runtime as runtime_module
 from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.backoff import Backoff
 from aiops_core.bus import Bus, Outgoing, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import Message
@@ -122,9 +122,8 @@ class FlakyBus(MemoryBus):
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "EVERY", 0.005)
-    monkeypatch.setattr(outage, "RETRY", (0.001,))
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.001, 0.001))
     monkeypatch.setattr(registry, "RETRY", (0.001,))
-    monkeypatch.setattr(runtime_module, "COMMIT_RETRY", (0.001,), raising=False)
 
 
 def rows(store: MemoryStore) -> dict[str, Any]:

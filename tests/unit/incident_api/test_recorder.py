@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.backoff import Backoff
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Premature, Unavailable
 from aiops_core.models import Status
@@ -85,7 +86,7 @@ async def test_members_are_shown_at_once_and_written_together_before_they_are_ac
 
 
 async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch):
-    monkeypatch.setattr(outage, "RETRY", (0.01,))
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.01, 0.01))
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.backoff import Backoff
 from aiops_core.bus import REASON, SUBJECT, Outgoing
 from aiops_core.models import Message
 from aiops_core.probe import Readiness
@@ -41,7 +42,7 @@ class Strict(MemoryStore):
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "EVERY", 0.005)
-    monkeypatch.setattr(outage, "RETRY", (0.001,))
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.001, 0.001))
 
 
 @contextlib.asynccontextmanager
