@@ -523,6 +523,9 @@ class IncidentUpdated(_Fact):
     departed: tuple[str, ...] = Field(
         default=(), description="anomaly ids of members that another incident has from now on"
     )
+    joined: tuple[int, ...] = Field(
+        default=(), description="revisions that this fact contains and that never come on their own"
+    )
     affected_devices: tuple[str, ...] | None = Field(
         default=None, description="given when members departed"
     )

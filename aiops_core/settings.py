@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         repr=False,
         description="role:token,... with roles viewer, operator, admin; empty: the API is loopback only.",
     )
+    read_timeout: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds that ClickHouse may work on what a request to the API asks for.",
+    )
     policies: Path = Field(Path("policies"), description="Folder of the policy files.")
     migrations: Path = Field(Path("clickhouse"), description="Folder of the numbered SQL files.")
     probe_host: str = Field(

@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 from clickhouse_driver import Client, errors
 
 from aiops_core.adapters.clickhouse_client import EagerClient
-from aiops_core.errors import AiopsError, Unavailable
+from aiops_core.adapters.clickhouse_errors import (
+    UNWRITABLE,
+    NotReached,
+    QueryFailed,
+    translated,
+)
+from aiops_core.errors import AiopsError
+
+__all__ = ["DEPENDENCY", "ClickHouse", "QueryFailed", "Row"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -24,41 +32,23 @@ CONNECT_TIMEOUT = 2.0  # seconds
 QUERY_TIMEOUT = 30.0  # seconds without any answer
 DEPENDENCY = "clickhouse"
 
-# Codes of ClickHouse's own that pass by themselves: the server is overloaded or going down.
-_PASSING = {
-    errors.ErrorCodes.TIMEOUT_EXCEEDED,
-    errors.ErrorCodes.SOCKET_TIMEOUT,
-    errors.ErrorCodes.NETWORK_ERROR,
-    errors.ErrorCodes.MEMORY_LIMIT_EXCEEDED,
-    errors.ErrorCodes.TOO_MANY_SIMULTANEOUS_QUERIES,
-    errors.ErrorCodes.QUERY_WAS_CANCELLED,
-    252,  # TOO_MANY_PARTS: merges lag behind
-    735,  # QUERY_WAS_CANCELLED_BY_CLIENT
-}
-
 # It logs a traceback for every refused connection; the adapter says the same in one line.
 logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 
-class QueryFailed(AiopsError):
-    """ClickHouse refused the query; asking again would not help."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class ClickHouse:
-    """A pool of connections to one server. *on_state* hears of every change between up and down."""
+    """A pool of connections to one server. *patience* is how many seconds it may be silent; *on_state* hears after
+    each query whether it answers (None), and why not."""
 
     def __init__(
         self,
         url: str,
         *,
         threads: int = 4,
+        patience: float = QUERY_TIMEOUT,
         on_state: Callable[[str | None], None] = lambda problem: None,
     ) -> None:
-        self._url = url
+        self._url = _with_timeouts(url, patience)
         self._local = threading.local()
         self._clients: list[Client] = []
         self._on_state = on_state
@@ -71,10 +61,11 @@ class ClickHouse:
         url: str,
         *,
         threads: int = 4,
+        patience: float = QUERY_TIMEOUT,
         on_state: Callable[[str | None], None] = lambda problem: None,
     ) -> AsyncIterator[ClickHouse]:
         """Connects lazily: that ClickHouse is away shows at the first query, not here."""
-        store = cls(url, threads=threads, on_state=on_state)
+        store = cls(url, threads=threads, patience=patience, on_state=on_state)
         try:
             yield store
         finally:
@@ -91,9 +82,21 @@ class ClickHouse:
         for client in self._clients:
             client.disconnect()
 
-    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
-        """Rows of *sql*; *parameters* are bound as ``%(name)s``, never formatted by the caller."""
-        result = await self._run(lambda client: client.execute(sql, dict(parameters or {})))
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        within: float | None = None,
+    ) -> list[Row]:
+        """Rows of *sql*; *parameters* are bound as ``%(name)s``, never formatted by the caller.
+
+        Raises TookTooLong when ClickHouse has worked on it for *within* seconds.
+        """
+        settings = {"max_execution_time": within} if within else None
+        result = await self._run(
+            lambda client: client.execute(sql, dict(parameters or {}), settings=settings)
+        )
         return result if isinstance(result, list) else []
 
     async def execute(self, sql: str) -> None:
@@ -125,8 +128,11 @@ class ClickHouse:
         loop = asyncio.get_running_loop()
         try:
             result = await loop.run_in_executor(self._pool, self._with_client, work)
-        except Unavailable as exc:
+        except NotReached as exc:
             self._on_state(str(exc))
+            raise
+        except AiopsError:  # that it refuses is an answer
+            self._on_state(None)
             raise
         self._on_state(None)
         return result
@@ -136,21 +142,14 @@ class ClickHouse:
         client = self._client()
         try:
             return work(client)
-        except (errors.NetworkError, EOFError, OSError) as exc:
+        except (errors.Error, EOFError, OSError, *UNWRITABLE) as exc:
             client.disconnect()
-            raise Unavailable(f"clickhouse does not answer: {_first_line(exc)}") from exc
-        except errors.PartiallyConsumedQueryError as exc:
-            client.disconnect()
-            raise Unavailable("clickhouse connection was interrupted") from exc
-        except errors.ServerException as exc:
-            kind = Unavailable if exc.code in _PASSING else None
-            message = f"clickhouse code {exc.code}: {_first_line(exc)}"
-            raise (kind(message) if kind else QueryFailed(message, exc.code)) from exc
+            raise translated(exc) from exc
 
     def _client(self) -> Client:
         client = getattr(self._local, "client", None)
         if client is None:
-            client = EagerClient.from_url(_with_timeouts(self._url))
+            client = EagerClient.from_url(self._url)
             self._local.client = client
             self._clients.append(client)
         return client
@@ -161,13 +160,6 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _with_timeouts(url: str) -> str:
+def _with_timeouts(url: str, patience: float) -> str:
     sep = "&" if "?" in url else "?"
-    return f"{url}{sep}connect_timeout={CONNECT_TIMEOUT}&send_receive_timeout={QUERY_TIMEOUT}"
-
-
-def _first_line(exc: BaseException) -> str:
-    """What the driver says, without its own ``Code: N.`` line before it."""
-    text = str(getattr(exc, "message", "") or exc).strip() or type(exc).__name__
-    line = text.splitlines()[0].removeprefix("DB::Exception: ").partition(" Stack trace:")[0]
-    return line[:300]
+    return f"{url}{sep}connect_timeout={CONNECT_TIMEOUT}&send_receive_timeout={patience}"

@@ -59,10 +59,13 @@ def incidents(
         )
     if as_json:
         emit_json(page)
-    elif items := page["items"]:
+        return
+    if items := page["items"]:
         console().print(listing(items))
     else:
         console().print("no incidents")
+    if partial := page.get("partial"):
+        console().print(f"not all may be here: {partial}")
 
 
 @app.command()

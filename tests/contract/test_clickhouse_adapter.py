@@ -6,6 +6,7 @@ import time
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
+from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.local import clickhouse as server
 from tests.conftest import free_port
@@ -97,3 +98,35 @@ async def test_closing_does_not_wait_for_a_query_that_hangs(url):
     assert time.monotonic() - started < 5
     with pytest.raises((Unavailable, asyncio.CancelledError)):
         await hanging
+
+
+async def test_rows_that_the_driver_or_the_server_refuses_are_told_apart_from_a_store_that_is_away(
+    url,
+):
+    states = []
+    async with ClickHouse.open(url, threads=1, on_state=states.append) as store:
+        await store.execute(
+            "CREATE TABLE strict (n UInt32, s String, m Map(String, DateTime64(6, 'UTC')),"
+            " CONSTRAINT good CHECK s != 'bad') ENGINE = MergeTree ORDER BY n"
+        )
+        for bad in ((1 << 40, "a", {}), (1, None, {}), (1, "\ud800", {}), (1, "a", {"x": 1 << 70})):
+            with pytest.raises(QueryFailed) as refusal:
+                await store.insert("strict", ["n", "s", "m"], [(1, "a", {}), bad])
+            assert refusal.value.is_about_rows
+        with pytest.raises(QueryFailed, match="code 469") as refusal:
+            await store.insert("strict", ["n", "s", "m"], [(2, "bad", {}), (3, "a", {})])
+        assert refusal.value.is_about_rows
+        await store.insert("strict", ["n", "s", "m"], [(4, "a", {})])
+        assert await store.query("SELECT n FROM strict") == [(4,)]  # nothing of a refused block
+    assert set(states) == {None}
+
+
+async def test_a_query_is_stopped_at_its_limit_and_the_server_counts_as_there(url):
+    states = []
+    async with ClickHouse.open(url, threads=1, on_state=states.append) as store:
+        started = time.monotonic()
+        with pytest.raises(TookTooLong):
+            await store.query(ENDLESS, within=0.5)
+        assert time.monotonic() - started < 5
+        assert await store.query("SELECT 1", within=5) == [(1,)]
+    assert set(states) == {None}

@@ -161,7 +161,8 @@ class _Run:
         for fact in self.facts:
             known |= {n: said for n in SCALARS if (said := getattr(fact, n)) is not None}
         members = tuple(member for fact in self.facts for member in fact.members)
-        return Outgoing(last.but(members=members, **known), self.id)
+        joined = tuple(fact.revision for fact in self.facts[:-1])
+        return Outgoing(last.but(members=members, joined=joined, **known), self.id)
 
 
 def _only_joins(fact: IncidentUpdated) -> bool:

@@ -79,7 +79,7 @@ def build(parts: Parts) -> FastAPI:
     state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
     state.suppress, state.hidden, state.silences = parts.suppress, parts.hidden, parts.silences
     state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
-    state.desk = Desk(parts.recorder, parts.bus, parts.readiness, parts.ship_id, parts.clock)
+    state.desk = Desk(parts.recorder, parts.bus, parts.ship_id, parts.clock)
     state.devices, state.ship = parts.devices, parts.ship
     for noun in (incidents, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)

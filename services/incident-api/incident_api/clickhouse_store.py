@@ -96,11 +96,15 @@ TIMELINE = (
 
 
 class ClickHouseStore:
-    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``. What belongs to one incident, its members and
-    events, is read through *whole*, which knows of what is not written yet."""
+    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``; *reads* are the way to read from it. What
+    belongs to one incident, its members and events, is read through *whole*, which knows of what is not written yet."""
 
-    def __init__(self, clickhouse: ClickHouse, whole: Queries | None = None) -> None:
-        self._clickhouse, self._whole = clickhouse, whole or clickhouse
+    def __init__(
+        self, clickhouse: ClickHouse, reads: Queries | None = None, whole: Queries | None = None
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._reads = reads or clickhouse
+        self._whole = whole or self._reads
 
     async def write(self, batch: Batch) -> None:
         """All tables at once: a row that is there twice is one, so no order between them is needed."""
@@ -122,11 +126,11 @@ class ClickHouseStore:
                 raise outcome
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
-        rows = await self._clickhouse.query(INCIDENT, {"id": incident_id})
+        rows = await self._reads.query(INCIDENT, {"id": incident_id})
         return next(iter(_incidents(rows)), None)
 
     async def newest_open(self, most: int) -> Sequence[StoredIncident]:
-        rows = await self._clickhouse.query(NEWEST_OPEN, {"most": most})
+        rows = await self._reads.query(NEWEST_OPEN, {"most": most})
         return _incidents(rows)
 
     async def page(
@@ -146,7 +150,7 @@ class ClickHouseStore:
             conditions.append(f"(created_at, id) < ({AFTER})")
             wanted |= after._asdict()
         sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
-        reader = self._whole if where.tracking_id else self._clickhouse
+        reader = self._whole if where.tracking_id else self._reads
         return await reader.query(sql, wanted | {"most": most})
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:

@@ -3,7 +3,8 @@
 Each fact counts once: a fact of correlation-service by its ``revision``, a transition by its ``change``,
 an explanation by its rank. A kill may let a later revision arrive before an earlier one; the earlier one
 is then listed in ``missing`` and still adds its members, while of every other field the value with the
-highest revision stands. So the order of arrival does not matter once the creation is there.
+highest revision stands. So the order of arrival does not matter once the creation is there. What a fact has
+``joined`` never comes on its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from incident_api.timeline import describe, newest_entries, with_entry
 Fact = Incident | IncidentUpdated | IncidentCleared | IncidentTransitioned
 T = TypeVar("T")
 
-MISSING_KEPT = 1000  # revisions that may still arrive late
+MISSING_KEPT = 2048  # revisions that may still arrive late: as many as messages may be out
+AFFECTED_KEPT = 1000  # devices, and services; the newest, as senders choose their own names
 BY_OPERATOR = 1 << 60  # a revision above all others: what a person decided stays
 SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
 RANK = {"rules": 0, "cache": 1, "llm": 2}
@@ -111,11 +113,15 @@ def _absorb(incident: Incident, members: Sequence[Evidence]) -> dict[str, Any]:
     return {
         "evidence": _newest_evidence((*incident.evidence, *members)),
         "anomaly_count": incident.anomaly_count + len(members),
-        "affected_devices": _united(incident.affected_devices, (m.device for m in members)),
-        "affected_services": _united(incident.affected_services, (m.service for m in members)),
-        "tracking_ids": _united(incident.tracking_ids, (m.tracking_id for m in members))[
-            -TRACKING_IDS_KEPT:
-        ],
+        "affected_devices": _united(
+            incident.affected_devices, (m.device for m in members), AFFECTED_KEPT
+        ),
+        "affected_services": _united(
+            incident.affected_services, (m.service for m in members), AFFECTED_KEPT
+        ),
+        "tracking_ids": _united(
+            incident.tracking_ids, (m.tracking_id for m in members), TRACKING_IDS_KEPT
+        ),
         "first_seen": min(incident.first_seen, *(m.ts for m in members)),
         "last_seen": max(incident.last_seen, *(m.ts for m in members)),
     }
@@ -221,15 +227,18 @@ def _advanced(
         "decided": stored.decided | decided,
     }
     if isinstance(fact, IncidentUpdated | IncidentCleared):
-        update |= _ticked_off(stored, fact.revision)
+        update |= _ticked_off(stored, fact)
     return stored.model_copy(update=update)
 
 
-def _ticked_off(stored: StoredIncident, revision: int) -> dict[str, Any]:
-    if revision <= stored.revision:
-        return {"missing": tuple(r for r in stored.missing if r != revision)}
-    overtaken = tuple(range(stored.revision + 1, revision)[-MISSING_KEPT:])
-    return {"revision": revision, "missing": (stored.missing + overtaken)[-MISSING_KEPT:]}
+def _ticked_off(stored: StoredIncident, fact: IncidentUpdated | IncidentCleared) -> dict[str, Any]:
+    overtaken = range(stored.revision + 1, fact.revision)[-MISSING_KEPT:]
+    here = {fact.revision, *(fact.joined if isinstance(fact, IncidentUpdated) else ())}
+    missing = tuple(r for r in (*stored.missing, *overtaken) if r not in here)
+    return {
+        "revision": max(stored.revision, fact.revision),
+        "missing": missing[-MISSING_KEPT:],
+    }
 
 
 def _passed_at(fact: Message) -> datetime:
@@ -250,9 +259,9 @@ def _newest_evidence(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     return tuple(one for one in everything if one.anomaly_id not in gone)[-EVIDENCE_KEPT:]
 
 
-def _united(known: tuple[T, ...], more: Iterable[T]) -> tuple[T, ...]:
-    """*known*, which is distinct, and what is new of *more*, in order of appearance."""
+def _united(known: tuple[T, ...], more: Iterable[T], most: int) -> tuple[T, ...]:
+    """*known*, which is distinct, and what is new of *more*, in order of appearance; the newest *most*."""
     wanted = dict.fromkeys(more)
     if wanted.keys().isdisjoint(known):  # nearly always, where many are known
-        return (*known, *wanted)
-    return tuple(dict.fromkeys((*known, *wanted)))
+        return (*known, *wanted)[-most:]
+    return tuple(dict.fromkeys((*known, *wanted)))[-most:]

@@ -30,6 +30,7 @@ RECORD = (
         " ENGINE = ReplacingMergeTree ORDER BY number"
     ),
 )
+NOT_THERE = {60, 81}  # the table, the database
 APPLIED = "SELECT number, name, checksum FROM aiops.migrations FINAL ORDER BY number"
 TTL_DAYS = (
     "SELECT toUInt32OrZero(extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)'))"
@@ -59,9 +60,7 @@ class Migration:
 async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
     """Bring the schema up to date. Raises Misconfigured on files that contradict what was applied."""
     migrations = read(folder)
-    for statement in RECORD:
-        await clickhouse.execute(statement)
-    applied = {row[0]: (row[1], row[2]) for row in await clickhouse.query(APPLIED)}
+    applied = await _applied(clickhouse)
     if later := check(migrations, applied, folder):
         log.warning("the schema is of a later release", migrations=later)
     for migration in migrations:
@@ -69,6 +68,19 @@ async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
             await _apply(clickhouse, migration)
     for table, column, kept in retention(days):
         await _keep(clickhouse, table, column, kept)
+
+
+async def _applied(clickhouse: ClickHouse) -> dict[int, tuple[str, str]]:
+    """What was recorded. Nothing is written where all stands: a store that takes nothing can be read from."""
+    try:
+        rows = await clickhouse.query(APPLIED)
+    except QueryFailed as exc:
+        if exc.code not in NOT_THERE:
+            raise
+        for statement in RECORD:
+            await clickhouse.execute(statement)
+        rows = []
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def read(folder: Path) -> Sequence[Migration]:

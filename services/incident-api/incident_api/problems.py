@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import AiopsError, Unavailable
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
@@ -83,7 +84,9 @@ def problem(
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _known)
+    app.add_exception_handler(TookTooLong, _too_long)
     app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(QueryFailed, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -96,6 +99,10 @@ async def _known(request: Request, exc: Exception) -> JSONResponse:
 
 async def _unavailable(request: Request, exc: Exception) -> JSONResponse:
     return problem(request.url.path, 503, str(exc), {"Retry-After": RETRY_AFTER})
+
+
+async def _too_long(request: Request, exc: Exception) -> JSONResponse:
+    return problem(request.url.path, 504, str(exc))
 
 
 async def _invalid(request: Request, exc: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Sequence
+from functools import reduce
 from weakref import WeakValueDictionary
 
 from aiops_core.errors import Unavailable
@@ -33,12 +34,14 @@ class KeyedLocks:
 
 
 class Registry:
-    """Folds facts into incidents. *changed* are those whose newest version is not cut for storing."""
+    """Folds facts into incidents. *changed* are those whose newest version is not cut for storing. What has begun while
+    the store could not be asked is *unsure*: should the store know it after all, its facts are folded into that."""
 
     def __init__(self, store: IncidentStore, kept: int = KEPT) -> None:
         self._store, self._kept = store, kept
         self._known: OrderedDict[str, StoredIncident] = OrderedDict()
         self._loading = KeyedLocks()
+        self._unsure: dict[str, list[Message]] = {}
         self.changed: dict[str, None] = {}
 
     def __len__(self) -> int:
@@ -47,6 +50,9 @@ class Registry:
     def preload(self, incidents: Sequence[StoredIncident]) -> None:
         for stored in reversed(incidents):
             self._known[stored.incident.id] = stored
+
+    def all(self) -> Sequence[StoredIncident]:
+        return list(self._known.values())
 
     def known(self, incident_id: str) -> StoredIncident | None:
         return self._known.get(incident_id)
@@ -63,20 +69,35 @@ class Registry:
             self._known.move_to_end(incident_id)
         return self._known.get(incident_id)
 
-    async def expect(self, incident_id: str) -> StoredIncident | None:
-        """Like ``get``, but waits while the store is away: an order once lost is hard to restore."""
+    async def expect(self, incident_id: str, *, begins: bool = False) -> StoredIncident | None:
+        """Like ``get``, but waits while the store is away: an order once lost is hard to restore. One that *begins*
+        does not wait."""
         tries = 0
         while True:
             try:
                 return await self.get(incident_id)
             except Unavailable:
+                if begins:
+                    self._unsure.setdefault(incident_id, [])
+                    return None
                 await asyncio.sleep(RETRY[min(tries, len(RETRY) - 1)])
                 tries += 1
+
+    async def ensure_known(self) -> None:
+        """Ask the store for what is unsure. Raises Unavailable when that is away."""
+        for incident_id in list(self._unsure):
+            stored = await self._store.incident(incident_id)
+            facts = self._unsure.pop(incident_id)
+            if stored is not None:
+                self._known[incident_id] = reduce(fold, facts, stored)
+                self.changed[incident_id] = None
 
     def fold(self, incident_id: str, fact: Message) -> tuple[StoredIncident, bool]:
         """Fold *fact* into what is in memory; says whether it was new."""
         before = self._known.get(incident_id)
         after = fold(before, fact)
+        if incident_id in self._unsure:
+            self._unsure[incident_id].append(fact)
         if after is not before:
             self._known[incident_id] = after
             self.changed[incident_id] = None
@@ -91,7 +112,13 @@ class Registry:
 
     def mark_changed(self, incidents: Sequence[StoredIncident]) -> None:
         """They were taken and could not be stored."""
-        self.changed |= dict.fromkeys(stored.incident.id for stored in incidents)
+        ids = [stored.incident.id for stored in incidents]
+        self.changed |= dict.fromkeys(id_ for id_ in ids if id_ in self._known)
+
+    def forget(self, incident_id: str) -> None:
+        """It cannot be stored as it is: the next fact about it is folded into what the store has."""
+        self._known.pop(incident_id, None)
+        self.changed.pop(incident_id, None)
 
     def forget_oldest(self) -> None:
         """Keep the bound. Only to be called when everything that was taken has been stored."""

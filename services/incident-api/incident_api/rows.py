@@ -115,6 +115,9 @@ class EventRow(NamedTuple):
     body: str
 
 
+TableRow = AnomalyRow | MemberRow | IncidentRow | EventRow
+
+
 class Batch(NamedTuple):
     """What is written together; *token* makes a repeated write of it count once. No two batches share one, so
     that an equal row which is written for another reason is never taken for a repetition."""
@@ -137,6 +140,32 @@ class Batch(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.anomalies or self.members or self.incidents or self.events)
+
+    @property
+    def rows(self) -> list[TableRow]:
+        return [*self.anomalies, *self.members, *self.incidents, *self.events]
+
+    def tables(self) -> Iterator[tuple[str, Batch]]:
+        """A batch for each table, with its name."""
+        parts = {
+            "anomalies": Batch.of(anomalies=self.anomalies),
+            "incident_members": Batch.of(members=self.members),
+            "incidents": Batch.of(incidents=self.incidents),
+            "incident_events": Batch.of(events=self.events),
+        }
+        return ((name, batch) for name, batch in parts.items() if batch)
+
+    def halves(self) -> Sequence[Batch]:
+        """Of a batch for one table: two with half of its rows each, none for a single row."""
+        half = (len(self.rows) + 1) // 2
+        if half == len(self.rows):
+            return ()
+        return tuple(
+            Batch.of(
+                self.anomalies[part], self.members[part], self.incidents[part], self.events[part]
+            )
+            for part in (slice(half), slice(half, None))
+        )
 
 
 def micros(at: datetime) -> int:

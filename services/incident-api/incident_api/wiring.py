@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Self
 
-from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
+from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse, QueryFailed
 from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
 from aiops_core.launch import Context, Web
@@ -26,7 +28,9 @@ from incident_api.ledger.letters import Letters
 from incident_api.ledger.published import Published
 from incident_api.ledger.queries import ClickHouseLedger
 from incident_api.migrate import migrate, read
+from incident_api.outage import Troubles, keep_doing
 from incident_api.policy import SloPolicy
+from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
 from incident_api.ship.desk import ShipDesk
 from incident_api.ship.policy import ShipPolicy
@@ -37,27 +41,36 @@ from incident_api.trace.queries import ClickHouseTrace
 from incident_api.web import web
 from incident_api.written import WrittenFirst
 
-THREADS = 6  # four tables at once, and requests beside them
+WRITERS = 6  # threads: four tables at once, anomalies and look-ups beside them
+READERS = 4  # threads: requests that read for long keep others of them waiting, and no write
 WATCH_EVERY = 3.0  # seconds after which /ready knows that ClickHouse has gone or come back
+LOOK = "SELECT id FROM aiops.incidents LIMIT 1"
 
 
 class Wiring:
-    def __init__(self, context: Context, clickhouse: ClickHouse) -> None:
+    def __init__(
+        self, context: Context, clickhouse: ClickHouse, readers: ClickHouse, troubles: Troubles
+    ) -> None:
         settings = context.settings
         self._clickhouse, self._settings = clickhouse, settings
         self._retention = RetentionPolicy.load(settings.policies)
         read(settings.migrations)  # a missing folder shows at once, not when ClickHouse is there
-        store = ClickHouseStore(clickhouse)
-        self.recorder = Recorder(store)
-        self.history = History(store, self.recorder)
+        self._looks = Reads(clickhouse)
+        self._start = troubles.outage("start")
+        self._sight = troubles.outage("reads")
+        store = ClickHouseStore(clickhouse, self._looks)
+        self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
+        self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
         slo = SloPolicy.load(settings.policies)
         letters = Letters(context.bus)
-        self._written = WrittenFirst(clickhouse, self.recorder.write_shown)
+        self._reads = Reads(readers, settings.read_timeout)
+        self._written = WrittenFirst(self._reads, self.recorder.write_shown)
         self._auditor = Auditor(
             ClickHouseLedger(self._written), letters, Published(context.bus), slo.ledger.settle
         )
-        self.audit = Watch(self._auditor).keep_looking
-        self.devices = DeviceDesk(ClickHouseDevices(clickhouse), context.bus)
+        patient = WrittenFirst(Reads(readers), self.recorder.write_shown)
+        self.audit = Watch(replace(self._auditor, store=ClickHouseLedger(patient))).keep_looking
+        self.devices = DeviceDesk(ClickHouseDevices(clickhouse, self._looks), context.bus)
         self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
         self._suppress = SuppressPolicy.load(settings.policies)
         self.silences = Shelf(context.bus, self._suppress)
@@ -67,33 +80,39 @@ class Wiring:
     @asynccontextmanager
     async def open(cls, context: Context) -> AsyncIterator[Self]:
         context.readiness.needs(DEPENDENCY, required=True)
-
-        def on_state(problem: str | None) -> None:
-            _report(context.readiness, problem)
-
-        url = context.settings.clickhouse_url
-        async with ClickHouse.open(url, threads=THREADS, on_state=on_state) as clickhouse:
-            yield cls(context, clickhouse)
+        troubles = Troubles(DEPENDENCY, partial(_report, context.readiness))
+        url, limit = context.settings.clickhouse_url, context.settings.read_timeout
+        async with (
+            ClickHouse.open(url, threads=WRITERS, on_state=troubles.of("connection")) as clickhouse,
+            ClickHouse.open(url, threads=READERS, patience=limit + SLACK) as readers,
+        ):
+            yield cls(context, clickhouse, readers, troubles)
 
     async def recover(self, bus: Bus) -> None:
-        """The schema first, then the state."""
-        days = self._retention.tables_days
-        await migrate(self._clickhouse, self._settings.migrations, days)
-        await self.recorder.recover(bus)
-        await self.devices.recover()
+        """What is in the broker, then the schema, then the state."""
         await self.ship.recover()
+        with self._start.noticed():
+            await self._set_up()
+            await self.recorder.recover(bus)
+            await self.devices.recover()
+
+    async def _set_up(self) -> None:
+        try:
+            days = self._retention.tables_days
+            await migrate(self._clickhouse, self._settings.migrations, days)
+        except QueryFailed as exc:
+            raise Unavailable(str(exc)) from exc
 
     async def watch(self) -> None:
         """Ask ClickHouse for a sign of life, also while there is nothing to store."""
-        while True:
-            await asyncio.sleep(WATCH_EVERY)
-            with suppress(Unavailable):
-                await self._clickhouse.ping()
+        await keep_doing(
+            lambda: self._looks.query(LOOK), lambda: asyncio.sleep(WATCH_EVERY), self._sight
+        )
 
     def _parts(self, context: Context, settings: Settings, slo: SloPolicy) -> Parts:
         return Parts(
             recorder=self.recorder,
-            store=ClickHouseStore(self._clickhouse, whole=self._written),
+            store=ClickHouseStore(self._clickhouse, self._reads, self._written),
             stats=ClickHouseStats(self._written),
             traces=ClickHouseTrace(self._written, self.history.pending),
             auditor=self._auditor,

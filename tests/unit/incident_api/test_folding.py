@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aiops_core.errors import Premature
 from aiops_core.models import Message, Role, Severity, Status
-from incident_api.folding import StoredIncident, fold
+from incident_api.folding import AFFECTED_KEPT, MISSING_KEPT, StoredIncident, fold
 from incident_api.rows import incident_row, stored_incident
 from incident_api.timeline import TIMELINE_KEPT
 from tests.incident_cases import (
@@ -201,3 +201,25 @@ def test_a_merged_incident_says_into_which_and_keeps_nothing():
     incident = folded(created(), updated(2, 1), merged).incident
     assert (incident.status, incident.resolve_reason) == (Status.RESOLVED, "merged into i9")
     assert (incident.anomaly_count, incident.evidence) == (0, ())
+
+
+def test_revisions_that_a_fact_has_joined_are_not_missed():
+    stored = folded(created(), updated(4, 1, 2, 3, joined=(2, 3)), updated(9, 4, joined=(5, 7)))
+    assert (stored.revision, stored.missing) == (9, (6, 8))
+    late = fold(stored, updated(8, 5, joined=(6,)))
+    assert (late.revision, late.missing) == (9, ())
+    assert fold(late, updated(6, 6)) is late
+
+
+def test_what_may_be_missing_is_bounded_however_far_revisions_jump():
+    stored = folded(created(), updated(1 << 40, 1))
+    assert len(stored.missing) == MISSING_KEPT
+    assert stored.missing[-1] == (1 << 40) - 1
+
+
+def test_devices_and_services_that_senders_name_are_bounded_to_the_newest():
+    stored = folded(created(), *(updated(n, n) for n in range(2, AFFECTED_KEPT + 50)))
+    affected = stored.incident.affected_devices
+    assert len(affected) == AFFECTED_KEPT
+    assert affected[-1] == f"sw-{AFFECTED_KEPT + 49}"
+    assert stored.incident.anomaly_count == AFFECTED_KEPT + 49

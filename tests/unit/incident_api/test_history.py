@@ -130,3 +130,19 @@ async def test_acknowledgements_wait_for_the_flush_that_stores_also_after_one_th
     await history.flush()
     await asyncio.wait_for(asyncio.gather(first, second), 1)
     assert len(store.anomalies) == 2
+
+
+async def test_when_too_many_bytes_wait_messages_do_as_well(history, store, monkeypatch):
+    monkeypatch.setattr("incident_api.history.WAITING", 100)
+    service, bus = history.service(), MemoryBus()
+    assert service.sees
+    await bus.publish([Outgoing(detected(n), str(n)) for n in range(3)])
+    async with bus.subscribe([AnomalyDetected.subject], group="g") as inbox:
+        for delivery in await inbox.take(3):
+            service.sees(delivery)
+            await history.anomaly(AnomalyDetected.model_validate_json(delivery.data))
+    committing = asyncio.create_task(history.commit())
+    await asyncio.sleep(0.01)
+    assert not committing.done()
+    await history.flush()
+    await asyncio.wait_for(committing, 1)

@@ -13,11 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.errors import Misconfigured
+from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
+from aiops_core.errors import Misconfigured, Unavailable
 from aiops_core.models import Message
 from aiops_core.probe import Readiness
 from aiops_core.suppress_policy import SuppressPolicy
 from aiops_core.testing import MemoryBus
+from incident_api import recorder
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.devices.desk import DeviceDesk
@@ -43,6 +45,7 @@ from tests.incident_cases import (
     enriched,
     evidence,
     explained,
+    handle,
     receive,
     suppressed,
     updated,
@@ -322,19 +325,189 @@ async def test_broken_json_is_a_problem_too(client):
     problem(answer, 422)
 
 
-async def test_while_the_store_is_away_the_answer_is_503_and_says_when_to_try_again(desk, client):
+async def test_what_memory_cannot_know_is_503_while_the_store_is_away_and_says_when_to_try_again(
+    desk, client
+):
     await desk.after(created())
     desk.store.problem = "clickhouse does not answer"
-    for path in ("/incidents", "/incidents/other"):
+    paths = ("/incidents/other", "/incidents/other/timeline", "/incidents/other/evidence")
+    for path in (*paths, "/incidents?tracking_id=other"):
         answer = await client.get(API + path)
         problem(answer, 503)
         assert answer.headers["retry-after"]
-    desk.parts.readiness.needs("clickhouse", required=True)
-    desk.parts.readiness.down("clickhouse", "clickhouse does not answer")
-    problem(await client.post(f"{API}/incidents/i1/ack"), 503)
+    problem(await client.post(f"{API}/incidents/other/ack"), 503)
     desk.bus.connected = False
     problem(await client.get(f"{API}/stats"), 503)
+    problem(await client.post(f"{API}/incidents/i1/ack"), 503)
     assert desk.bus.published == []
+
+
+async def test_a_whole_answer_does_not_say_partial(desk, client):
+    await desk.after(created())
+    for path in ("", "/i1", "/i1/timeline", "/i1/evidence"):
+        assert (await client.get(f"{API}/incidents{path}")).json()["partial"] is None
+
+
+async def test_while_the_store_is_away_memory_answers_and_says_that_it_is_partial(desk, client):
+    grew = updated(2, 1, 2, reason="the same switch")
+    await desk.after(created(), grew, created("i2", 9, severity="low"), cleared(3))
+    desk.store.problem = "clickhouse does not answer"
+    listed = (await client.get(f"{API}/incidents")).json()
+    assert [one["id"] for one in listed["items"]] == ["i2", "i1"]
+    shown = (await client.get(f"{API}/incidents/i1")).json()
+    assert (shown["status"], shown["tracking_ids"]) == ("resolved", ["t0", "t1", "t2"])
+    timeline = (await client.get(f"{API}/incidents/i1/timeline")).json()
+    assert [one["kind"] for one in timeline["items"]] == ["created", "updated", "cleared"]
+    evidence = (await client.get(f"{API}/incidents/i1/evidence")).json()
+    assert [one["tracking_id"] for one in evidence["items"]] == ["t2", "t1", "t0"]
+    for answer in (listed, shown, timeline, evidence):
+        assert answer["partial"].startswith("clickhouse does not answer; ")
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"status": "resolved"}, ["i2"]),
+        ({"severity": "low"}, ["i2"]),
+        ({"category": "network", "ship_id": "ship-1", "service": "switchd"}, ["i3", "i2", "i1"]),
+        ({"category": "other"}, []),
+        ({"device_id": "sw-2"}, ["i2"]),
+        ({"tracking_id": "t3"}, ["i3"]),
+        ({"since": at(3).isoformat()}, ["i3"]),
+        ({"until": at(1).isoformat()}, ["i1"]),
+        ({"q": "LINK down"}, ["i3", "i2", "i1"]),
+        ({"q": "sw-3"}, ["i3"]),
+    ],
+)
+async def test_memory_answers_the_same_filters_as_the_store(desk, client, where, found):
+    await desk.after(
+        created("i1", 1), created("i2", 2, severity="low"), created("i3", 3), cleared(2, "i2")
+    )
+    for problem in (None, "away"):
+        desk.store.problem = problem
+        listed = (await client.get(f"{API}/incidents", params=where)).json()
+        assert [one["id"] for one in listed["items"]] == found
+        assert bool(listed["partial"]) == bool(problem)
+
+
+@pytest.mark.parametrize("path", ["", "/i1/evidence", "/i1/timeline"])
+async def test_pages_of_memory_are_those_of_the_store(desk, client, path):
+    facts = [updated(n, n, reason="the same switch") for n in range(2, 7)]
+    await desk.after(created(), *facts, *(created(f"j{n}", 20 + n) for n in range(5)))
+    seen: dict[str | None, list[object]] = {}
+    for problem in (None, "away"):
+        desk.store.problem, cursor, items = problem, None, []
+        for _ in range(4):
+            params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+            page = (await client.get(f"{API}/incidents{path}", params=params)).json()
+            items += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        seen[problem] = items
+    assert len(seen[None]) == 6
+    assert seen["away"] == seen[None]
+
+
+async def test_while_the_store_is_away_operators_go_on_and_all_is_stored_afterwards(desk, client):
+    await desk.after(created())
+    desk.store.problem = "clickhouse does not answer"
+    acked = await client.post(f"{API}/incidents/i1/ack", json={"comment": "on it"})
+    assert (acked.status_code, acked.json()["status"]) == (200, "ack")
+    assert acked.json()["partial"]
+    reported = await client.post(f"{API}/incidents", json={"title": "Modem reboots"})
+    assert reported.status_code == 201
+    assert len(desk.bus.published) == 2
+    listed = (await client.get(f"{API}/incidents", params={"status": ["ack", "open"]})).json()
+    assert len(listed["items"]) == 2
+    desk.store.problem = None
+    await desk.recorder.flush()
+    assert sorted(row.status for row in desk.store.incidents.values()) == ["ack", "open"]
+    assert {row.kind for row in desk.store.events.values()} == {"created", "ack"}
+
+
+async def test_a_store_that_takes_nothing_is_read_together_with_what_is_in_memory(
+    desk, client, monkeypatch
+):
+    await desk.after(created(), created("i2", 2))
+    written = desk.store.write
+
+    async def refuse(batch):
+        raise Unavailable("clickhouse code 243: not enough space")
+
+    monkeypatch.setattr(desk.store, "write", refuse)
+    await handle(desk.recorder, updated(2, 1), cleared(2, "i2"), created("i3", 3))
+    with pytest.raises(Unavailable):
+        await desk.recorder.flush()
+    listed = (await client.get(f"{API}/incidents", params={"status": "open"})).json()
+    assert [one["id"] for one in listed["items"]] == ["i3", "i1"]
+    assert listed["partial"] is None
+    first = (await client.get(f"{API}/incidents", params={"limit": 1})).json()
+    assert first["items"][0]["id"] == "i3" and first["next_cursor"]
+    shown = (await client.get(f"{API}/incidents/i1")).json()
+    assert shown["tracking_ids"] == ["t0", "t1"]
+    evidence = (await client.get(f"{API}/incidents/i1/evidence")).json()["items"]
+    assert [one["tracking_id"] for one in evidence] == ["t1", "t0"]
+    timeline = (await client.get(f"{API}/incidents/i2/timeline")).json()["items"]
+    assert [one["kind"] for one in timeline] == ["created", "cleared"]
+    by_line = await client.get(f"{API}/incidents", params={"tracking_id": "t2"})
+    assert [one["status"] for one in by_line.json()["items"]] == ["resolved"]
+    monkeypatch.setattr(desk.store, "write", written)
+    await desk.recorder.flush()
+    assert desk.store.incidents["i1"].anomaly_count == 2
+
+
+async def test_members_that_have_moved_and_are_not_stored_are_where_they_are_now(
+    desk, client, monkeypatch
+):
+    await desk.after(created(), updated(2, 1), created("i2", 5))
+
+    async def refuse(batch):
+        raise Unavailable("clickhouse code 243: not enough space")
+
+    monkeypatch.setattr(desk.store, "write", refuse)
+    moved = updated(2, 1, incident="i2", moved_from=("i1",))
+    members = tuple(one.but(moved_from="i1") for one in moved.members)
+    departed = updated(3, departed=tuple(one.anomaly_id for one in members))
+    await handle(desk.recorder, moved.but(members=members), departed)
+    with pytest.raises(Unavailable):
+        await desk.recorder.flush()
+    for incident, lines in (("i1", ["t0"]), ("i2", ["t5", "t1"])):
+        evidence = (await client.get(f"{API}/incidents/{incident}/evidence")).json()["items"]
+        assert [one["tracking_id"] for one in evidence] == lines
+
+
+async def test_a_read_that_takes_too_long_is_504_with_one_sentence(desk, client, monkeypatch):
+    await desk.after(created())
+
+    async def slow(*_: object) -> None:
+        raise TookTooLong("reading took longer than 10 s; ask for less")
+
+    for name in ("page", "timeline", "evidence"):
+        monkeypatch.setattr(desk.store, name, slow)
+    for path in ("", "/i1/timeline", "/i1/evidence"):
+        document = problem(await client.get(f"{API}/incidents{path}"), 504)
+        assert document["detail"] == "reading took longer than 10 s; ask for less"
+
+
+async def test_a_refused_query_is_503_and_names_the_reason(desk, client, monkeypatch):
+    async def refuse(*_: object) -> None:
+        raise QueryFailed("clickhouse code 60: no table aiops.devices", 60)
+
+    monkeypatch.setattr(desk.parts.stats, "incidents", refuse)
+    document = problem(await client.get(f"{API}/stats/severity"), 503)
+    assert "code 60" in str(document["detail"])
+
+
+async def test_changes_that_cannot_be_stored_wait_up_to_a_bound(desk, client, monkeypatch):
+    monkeypatch.setattr(recorder, "WAITING", 3)
+    desk.store.problem = "away"
+    codes = [
+        (await client.post(f"{API}/incidents", json={"title": f"n{n}"})).status_code
+        for n in range(4)
+    ]
+    assert codes == [201, 201, 503, 503]
+    assert len(desk.bus.published) == 2
 
 
 async def test_before_it_has_recovered_it_says_so(desk, client):

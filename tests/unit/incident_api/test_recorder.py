@@ -7,12 +7,15 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
+from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.backoff import Backoff
 from aiops_core.bus import Outgoing
 from aiops_core.errors import Premature, Unavailable
 from aiops_core.models import Status
 from aiops_core.probe import Readiness
 from aiops_core.runtime import Runtime, Service
 from aiops_core.testing import MemoryBus
+from incident_api import outage
 from incident_api import registry as registry_module
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
@@ -82,7 +85,8 @@ async def test_members_are_shown_at_once_and_written_together_before_they_are_ac
     await asyncio.wait_for(recorder.settled(), 1)  # nothing waits any more
 
 
-async def test_who_reads_what_is_written_finds_what_was_shown_before():
+async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch):
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.01, 0.01))
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())
@@ -99,6 +103,7 @@ async def test_who_reads_what_is_written_finds_what_was_shown_before():
     store.problem = "away"
     assert await reader.query("how many?") == [(1,)]  # whether it is there the query says
     store.problem = None
+    await asyncio.sleep(0.01)  # until the next try
     assert await reader.query("how many?") == [(2,)]
 
 
@@ -116,6 +121,165 @@ async def test_a_reader_waits_for_the_write_that_is_under_way(monkeypatch):
     release.set()
     await asyncio.gather(under_way, reading)
     assert len(store.members) == 1
+
+
+async def test_readers_that_ask_together_share_one_write():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created(), updated(2, 1))
+    await recorder.commit()
+    before = store.writes
+    await asyncio.gather(*(recorder.write_shown() for _ in range(20)))
+    assert (store.writes - before, len(store.members)) == (1, 2)
+
+
+async def test_polling_does_not_drive_the_rate_of_writes(monkeypatch):
+    monkeypatch.setattr("incident_api.recorder.READERS_EVERY", 0.05)
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    loop = asyncio.get_running_loop()
+    await handle(recorder, created())
+    await recorder.flush()
+    began, before, n = loop.time(), store.writes, 1
+
+    async def poll() -> None:
+        while loop.time() - began < 0.5:
+            await recorder.write_shown()
+            await asyncio.sleep(0)
+
+    pollers = [asyncio.create_task(poll()) for _ in range(6)]
+    while loop.time() - began < 0.5:
+        n += 1
+        await handle(recorder, updated(n, n))
+        await recorder.commit()
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*pollers)
+    assert store.writes - before <= 0.6 / 0.05 + 1
+    await recorder.write_shown()
+    assert len(store.members) == n
+
+
+@pytest.mark.parametrize("problem", [Unavailable("away"), QueryFailed("code 60: no table", 60)])
+async def test_a_write_that_fails_is_not_the_readers_problem_and_not_tried_for_each(
+    monkeypatch, problem
+):
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.commit()
+    tries = 0
+
+    async def refuse(batch: Batch) -> None:
+        nonlocal tries
+        tries += 1
+        raise problem
+
+    class Stored:
+        async def query(self, sql: str, parameters: object = None) -> list[tuple[int]]:
+            return [(len(store.members),)]
+
+    monkeypatch.setattr(store, "write", refuse)
+    reader = WrittenFirst(Stored(), recorder.write_shown)
+    assert await reader.query("how many?") == [(0,)]
+    first = tries
+    for _ in range(20):
+        assert await reader.query("how many?") == [(0,)]
+    assert tries == first
+
+
+async def test_urgent_rows_do_not_knock_again_while_the_store_refuses():
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    tries = 0
+
+    async def refuse(batch: Batch) -> None:
+        nonlocal tries
+        tries += 1
+        raise Unavailable("disk full")
+
+    store.write = refuse  # type: ignore[method-assign]
+    for n in range(10):
+        await handle(recorder, created(f"i{n}", n))
+        await recorder.commit()
+    assert tries == 1
+    assert len(recorder.unstored()) == 10
+
+
+async def test_an_incident_that_begins_while_the_store_is_away_is_shown_at_once(monkeypatch):
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    store.problem = "restarting"
+    await asyncio.wait_for(handle(recorder, created(), updated(2, 1)), 1)
+    await recorder.commit()
+    known = recorder.registry.known("i1")
+    assert known and known.incident.anomaly_count == 2
+    store.problem = None
+    await recorder.flush()
+    assert store.incidents["i1"].anomaly_count == 2
+
+
+async def test_one_that_the_store_knows_after_all_goes_on_from_there():
+    store = MemoryStore()
+    first = await recorder_on(store)
+    await handle(first, created(), updated(2, 1), cleared(3))
+    await first.flush()
+    second = Recorder(store)  # does not know it: there are newer ones
+    store.problem = "restarting"
+    await handle(second, created(), updated(4, 2))
+    await second.commit()
+    store.problem = None
+    await second.flush()
+    assert store.incidents["i1"].anomaly_count == 3
+    assert store.incidents["i1"].status == "resolved"
+
+
+async def test_when_too_much_waits_messages_do_as_well(monkeypatch):
+    monkeypatch.setattr("incident_api.recorder.WAITING", 10)
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    store.problem = "away"
+    await handle(recorder, created(), updated(2, *range(1, 9)))
+    committing = asyncio.create_task(recorder.commit())
+    await asyncio.sleep(0.05)
+    assert not committing.done()
+    store.problem = None
+    await recorder.store_growth()
+    await asyncio.wait_for(committing, 1)
+    assert len(store.members) == 9
+
+
+async def test_what_grew_and_was_not_written_with_an_urgent_row_is_not_acknowledged(monkeypatch):
+    """The urgent row of an incident has growth of before; when it fails, the next cut has it."""
+    store = MemoryStore()
+    recorder = await recorder_on(store)
+    await handle(recorder, created())
+    await recorder.flush()
+    await handle(recorder, updated(2, 1))
+    await recorder.commit()
+    settled = asyncio.create_task(recorder.settled())
+    await asyncio.sleep(0)
+    release, write = asyncio.Event(), store.write
+
+    async def refuse_incidents(batch: Batch) -> None:
+        if batch.incidents:
+            await release.wait()
+            raise Unavailable("away")
+        await write(batch)
+
+    monkeypatch.setattr(store, "write", refuse_incidents)
+    recorder.record(transitioned(1, "ack"))
+    urgent = asyncio.create_task(recorder.store_urgent())
+    await asyncio.sleep(0.01)
+    growing = asyncio.create_task(recorder.store_growth())
+    await asyncio.sleep(0.01)
+    release.set()
+    await asyncio.gather(urgent, growing)
+    await asyncio.sleep(0.01)
+    assert not settled.done()
+    monkeypatch.setattr(store, "write", write)
+    await recorder.store_growth()
+    await asyncio.wait_for(settled, 1)
+    assert store.incidents["i1"].anomaly_count == 2
 
 
 async def test_a_reader_of_members_waits_for_the_commit_that_writes_their_incident(monkeypatch):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.bus import Bus
@@ -22,6 +21,7 @@ from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 from incident_api.devices.models import DeviceImport, ImportReport, Stranger
 from incident_api.devices.store import DeviceStore, Edition
+from incident_api.outage import Troubles, keep_doing
 from incident_api.problems import FieldError, Problem
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
@@ -56,11 +56,15 @@ class DeviceDesk:
         await self._publish()
 
     async def keep_published(self) -> None:
-        while True:
-            await asyncio.sleep(COMPARE_EVERY)
-            with suppress(Unavailable):  # /ready says so
-                async with self._writing:
-                    await self._publish()
+        await keep_doing(
+            self._publish_again,
+            lambda: asyncio.sleep(COMPARE_EVERY),
+            Troubles("nats").outage("the inventory is not published"),
+        )
+
+    async def _publish_again(self) -> None:
+        async with self._writing:
+            await self._publish()
 
     async def imports(self, asked: DeviceImport, actor: str) -> ImportReport:
         """Import, or say what an import would change. Problem 422 with the place of every mistake."""

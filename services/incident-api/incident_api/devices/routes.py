@@ -24,7 +24,7 @@ from incident_api.devices.models import (
 from incident_api.problems import Problem, responses
 from incident_api.store import Position
 
-router = APIRouter(prefix="/api/v3/devices", tags=["devices"], responses=responses(422, 503))
+router = APIRouter(prefix="/api/v3/devices", tags=["devices"], responses=responses(422, 503, 504))
 
 
 def _desk(request: Request) -> DeviceDesk:

@@ -12,6 +12,7 @@ from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
 from aiops_core.unreadable import read_all
 from incident_api.rows import micros
+from incident_api.written import Queries
 
 FIELDS = tuple(Device.model_fields)
 TABLE = "aiops.devices"
@@ -65,18 +66,18 @@ class DeviceStore(Protocol):
 
 
 class ClickHouseDevices:
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
+    def __init__(self, clickhouse: ClickHouse, reads: Queries | None = None) -> None:
+        self._clickhouse, self._reads = clickhouse, reads or clickhouse
 
     async def load(self) -> Kept:
-        rows = await self._clickhouse.query(DEVICES)
-        [(newest,)] = await self._clickhouse.query(NEWEST)
+        rows = await self._reads.query(DEVICES)
+        [(newest,)] = await self._reads.query(NEWEST)
         devices = read_all(rows, "incident-api.devices", _device, name=itemgetter(0))
         return Kept(devices, newest.replace(tzinfo=UTC))
 
     async def senders(self, since: datetime, known: Sequence[str], most: int) -> Sequence[Sender]:
         bound = {"since": micros(since), "known": tuple(known) or ("",), "most": most}
-        rows = await self._clickhouse.query(STRANGERS, bound)
+        rows = await self._reads.query(STRANGERS, bound)
         return [Sender(name, n, ts.replace(tzinfo=UTC), sorted(s)) for name, n, ts, s in rows]
 
     async def write(self, edition: Edition) -> None:

@@ -1,4 +1,5 @@
-"""What operators do to incidents: published durably, folded and stored before it is answered.
+"""What operators do to incidents: published durably, folded and stored before it is answered. While the store is away
+it is stored later.
 
 The stream has it first: were this process killed in between, the message would still be consumed. It is
 consumed in any case, and is then found to be folded already.
@@ -13,7 +14,6 @@ from datetime import datetime
 from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import Incident, Message, TimelineEntry, derived_id
-from aiops_core.probe import Readiness
 from aiops_core.runtime import utc_now
 from aiops_core.utils import generate_tracking_id
 from incident_api.folding import StoredIncident
@@ -35,11 +35,10 @@ class Desk:
         self,
         recorder: Recorder,
         bus: Bus,
-        readiness: Readiness,
         ship_id: str,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._recorder, self._bus, self._readiness = recorder, bus, readiness
+        self._recorder, self._bus = recorder, bus
         self._ship_id, self._clock = ship_id, clock
         self._locks = KeyedLocks()
         self._merging = asyncio.Lock()
@@ -98,7 +97,7 @@ class Desk:
 
     async def _record(self, fact: Message) -> StoredIncident:
         stored = self._recorder.record(fact)
-        await self._recorder.commit()
+        await self._recorder.store_urgent()
         return stored
 
     async def _publish(self, fact: Message, message_id: str) -> None:
@@ -113,6 +112,5 @@ class Desk:
         ensure_recovered(self._recorder)
         if not self._bus.connected:
             raise Unavailable("NATS is away")
-        dependency = self._readiness.dependencies.get("clickhouse")
-        if dependency and dependency.problem:
-            raise Unavailable(dependency.problem)
+        if self._recorder.is_full:
+            raise Unavailable("ClickHouse takes nothing, and no more changes can wait for it")

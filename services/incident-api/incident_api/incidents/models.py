@@ -23,6 +23,11 @@ Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_00
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 
+Partial = Annotated[
+    str | None, Field(description="Why the answer may lack something; null when it is whole.")
+]
+
+
 class IncidentView(Incident):
     """An incident with everything that is known about it."""
 
@@ -32,10 +37,14 @@ class IncidentView(Incident):
     llm_insights: LlmInsights | None = Field(None, description="None until it has been explained.")
     similar_incidents: tuple[SimilarIncident, ...] = ()
     version: int = Field(description="Grows with every fact that was folded in.")
+    partial: Partial = None
 
     @classmethod
     def of(
-        cls, stored: StoredIncident, tracking_ids: tuple[str, ...] | None = None
+        cls,
+        stored: StoredIncident,
+        tracking_ids: tuple[str, ...] | None = None,
+        partial: str | None = None,
     ) -> IncidentView:
         incident = stored.incident
         known = {name: getattr(incident, name) for name in Incident.model_fields}
@@ -46,22 +55,26 @@ class IncidentView(Incident):
             llm_insights=stored.insights,
             similar_incidents=stored.similar,
             version=stored.version,
+            partial=partial,
         )
 
 
 class IncidentPage(BaseModel):
     items: list[IncidentSummary]
     next_cursor: str | None = Field(description="Where the next page starts; null on the last.")
+    partial: Partial = None
 
 
 class EvidencePage(BaseModel):
     items: list[Evidence]
     next_cursor: str | None
+    partial: Partial = None
 
 
 class TimelinePage(BaseModel):
     items: list[TimelineEntry]
     next_cursor: str | None
+    partial: Partial = None
 
 
 class _Request(BaseModel):

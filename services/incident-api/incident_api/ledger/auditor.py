@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aiops_core import metrics
-from aiops_core.errors import Unavailable
 from aiops_core.runtime import utc_now
 from aiops_core.tally import MINUTE
 from incident_api.ledger.balance import Books, doubled, unaccounted
@@ -18,6 +16,7 @@ from incident_api.ledger.letters import Letters
 from incident_api.ledger.models import Ledger
 from incident_api.ledger.published import Published
 from incident_api.ledger.queries import LedgerStore
+from incident_api.outage import Troubles, keep_doing
 
 READ = 20_000  # open anomalies that are looked at one by one
 LISTED = 100  # of each kind in an answer
@@ -87,10 +86,13 @@ class Watch:
         self._unread: dict[datetime, int] = {}
 
     async def keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_EVERY)
-            with suppress(Unavailable):  # the last number stands; /ready says what is away
-                await self.look(PAUSE)
+        """While it cannot look, the last number stands."""
+        await asyncio.sleep(WATCH_EVERY)
+        await keep_doing(
+            lambda: self.look(PAUSE),
+            lambda: asyncio.sleep(WATCH_EVERY),
+            Troubles("clickhouse or nats").outage("anomalies are not accounted for"),
+        )
 
     async def look(self, pause: float = 0.0) -> int:
         """How many anomalies of the last day have settled nowhere; *pause* seconds pass between slices."""

@@ -14,7 +14,7 @@ from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
 from incident_api.spans import LONGEST, parse_span
 
-router = APIRouter(prefix="/api/v3/ledger", tags=["ledger"], responses=responses(422, 503))
+router = APIRouter(prefix="/api/v3/ledger", tags=["ledger"], responses=responses(422, 503, 504))
 
 Since = Annotated[
     str,

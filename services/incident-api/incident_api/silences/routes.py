@@ -28,7 +28,7 @@ from incident_api.silences.queries import Hidden, SilenceStore
 from incident_api.silences.shelf import Shelf
 from incident_api.spans import parse_span
 
-router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503))
+router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
 
 Id = Annotated[str, Path(min_length=1, max_length=100, examples=["silence-5f3a9c01d2"])]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 
 from aiops_core.bus import Bus
@@ -14,6 +13,7 @@ from aiops_core.runtime import utc_now
 from aiops_core.silences import BUCKET, Silence, decode
 from aiops_core.suppress_policy import SuppressPolicy
 from aiops_core.unreadable import skip
+from incident_api.outage import Troubles, keep_doing
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 from incident_api.silences.orders import drafted, edited, ended
@@ -69,10 +69,11 @@ class Shelf:
 
     async def keep_tidy(self) -> None:
         """Forget what has been over for long."""
-        while True:
-            with suppress(Unavailable):
-                await self.tidy()
-            await asyncio.sleep(TIDY_EVERY)
+        await keep_doing(
+            self.tidy,
+            lambda: asyncio.sleep(TIDY_EVERY),
+            Troubles("nats").outage("silences that are over are not forgotten"),
+        )
 
     async def tidy(self) -> None:
         """Keep what may be in force, and of what is over the newest, for the time of the policy."""

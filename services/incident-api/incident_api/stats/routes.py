@@ -26,7 +26,7 @@ from incident_api.stats.models import (
 )
 from incident_api.stats.queries import StatsStore
 
-router = APIRouter(prefix="/api/v3/stats", tags=["stats"], responses=responses(422, 503))
+router = APIRouter(prefix="/api/v3/stats", tags=["stats"], responses=responses(422, 503, 504))
 
 
 class Window:

@@ -20,7 +20,9 @@ Id = Annotated[
 ]
 
 
-@router.get("/{tracking_id}", summary="The way of one line", responses=responses(404, 422, 503))
+@router.get(
+    "/{tracking_id}", summary="The way of one line", responses=responses(404, 422, 503, 504)
+)
 async def trace(tracking_id: Id, request: Request) -> Trace:
     """Each stage of the fast path with its time, and the line, anomaly and incident themselves.
 

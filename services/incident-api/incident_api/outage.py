@@ -1,0 +1,137 @@
+"""What this service does in the background and what fails for a while: it is tried again with back-off and jitter, and
+the log says so at most once a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from aiops_core.backoff import SAID_EVERY, Backoff
+from aiops_core.errors import Unavailable
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
+
+log = StructuredLogger.get_logger(name="outage", service="incident-api", version=__version__)
+
+RETRY = Backoff(first=0.5, most=5.0)
+
+Tell = Callable[[str | None], None]
+Clock = Callable[[], float]
+
+
+class Troubles:
+    """All that fails because of one *dependency*, by who found out. *report* hears the first of them, and None. When one
+    of them is over, the others are tried at once."""
+
+    def __init__(
+        self,
+        dependency: str,
+        report: Tell = lambda problem: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._dependency, self._report, self._clock = dependency, report, clock
+        self._problems: dict[str, str] = {}
+        self._outages: list[Outage] = []
+        self._since = 0.0
+        self._said: dict[str, float] = {}  # when the log said it of whom
+        self._is_said = False  # of those there are now
+
+    def of(self, who: str) -> Tell:
+        """How *who* tells a problem, again and again while it lasts, and None when it is over."""
+
+        def tell(problem: str | None) -> None:
+            is_new = not self._problems
+            if problem:
+                self._problems[who] = problem
+            elif self._problems.pop(who, None):
+                for outage in self._outages:
+                    outage.hurry()
+            self._note(is_new)
+
+        return tell
+
+    def outage(self, who: str) -> Outage:
+        """An outage that *who* tells of."""
+        outage = Outage(self.of(who), self._clock)
+        self._outages.append(outage)
+        return outage
+
+    def _note(self, is_new: bool) -> None:
+        now = self._clock()
+        if is_new:
+            self._since = now
+        first = next(iter(self._problems.items()), None)
+        self._report(": ".join(first) if first else None)
+        if first and now - self._said_last(first[0] if is_new else None) >= SAID_EVERY:
+            self._said[first[0]], self._is_said = now, True
+            log.warning("waiting", dependency=self._dependency, reason=": ".join(first))
+        elif not first and self._is_said:
+            self._is_said = False
+            log.info("going on", dependency=self._dependency, after_s=round(now - self._since))
+
+    def _said_last(self, who: str | None) -> float:
+        """When the log said it of *who*, or of anybody."""
+        said = self._said if who is None else {who: self._said.get(who, -SAID_EVERY)}
+        return max(said.values(), default=-SAID_EVERY)
+
+
+class Outage:
+    """Whether something is failing at the moment, and why. *tell* hears the reason, and None when it is over."""
+
+    def __init__(self, tell: Tell = lambda problem: None, clock: Clock = time.monotonic) -> None:
+        self._tell, self._clock = tell, clock
+        self.problem: str | None = None
+        self._tries = 0
+        self._next = 0.0
+        self._hurried = asyncio.Event()
+        self._noticed: Unavailable | None = None
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next try."""
+        return max(self._next - self._clock(), 0.0) if self.problem else 0.0
+
+    async def rested(self) -> None:
+        """Return when it is time for the next try."""
+        self._hurried.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.rest):
+                await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """What this needs may be back."""
+        self._next = 0.0
+        self._hurried.set()
+
+    @contextlib.contextmanager
+    def noticed(self) -> Iterator[None]:
+        """The body is a try: it fails when it raises Unavailable, which is raised on. One may be part of another."""
+        try:
+            yield
+        except Unavailable as exc:
+            if exc is not self._noticed:
+                self._noticed = exc
+                self._fail(str(exc))
+            raise
+        self.problem, self._tries = None, 0
+        self._tell(None)
+
+    def _fail(self, problem: str) -> None:
+        self.problem = problem
+        self._tries += 1
+        self._next = self._clock() + RETRY.after(self._tries)
+        self._tell(problem)
+
+
+async def keep_doing(
+    work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[object]], outage: Outage
+) -> None:
+    """Do *work* for ever, with a *pause* after each time, and a rest while something it needs is away. What else it
+    raises ends the process."""
+    while True:
+        with contextlib.suppress(Unavailable), outage.noticed():
+            await work()
+        await pause()
+        await outage.rested()

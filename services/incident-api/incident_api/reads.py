@@ -1,0 +1,34 @@
+"""Reading from ClickHouse: a reader hears Unavailable whatever the reason is, and no request keeps it busy for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiops_core.adapters.clickhouse import ClickHouse, Row
+from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
+from aiops_core.errors import Unavailable
+from incident_api.outage import Troubles
+
+SLACK = 2.0  # seconds that ClickHouse gets to notice the limit itself
+
+
+class Reads:
+    """``Queries`` that take at most *within* seconds, or as long as they need."""
+
+    def __init__(self, clickhouse: ClickHouse, within: float | None = None) -> None:
+        self._clickhouse, self._within = clickhouse, within
+        self._refused = Troubles("clickhouse").of("a query is refused")
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        patience = None if self._within is None else self._within + SLACK
+        try:
+            async with asyncio.timeout(patience):
+                return await self._clickhouse.query(sql, parameters, within=self._within)
+        except TookTooLong as exc:
+            raise TookTooLong(f"reading took longer than {self._within:g} s; ask for less") from exc
+        except TimeoutError as exc:
+            raise Unavailable(f"clickhouse has not answered within {patience:g} s") from exc
+        except QueryFailed as exc:
+            self._refused(str(exc))
+            raise Unavailable(str(exc)) from exc

@@ -1,0 +1,109 @@
+"""Batches into the store. A row that can never be stored does not keep the others waiting: it is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiops_core import metrics
+from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.bus import Delivery
+from aiops_core.errors import Unavailable
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
+from incident_api.rows import Batch, TableRow
+from incident_api.store import IncidentStore
+
+log = StructuredLogger.get_logger(name="sink", service="incident-api", version=__version__)
+
+# Refusals without one row that passed, after which no row is to blame. A bad row among the 8,192 that may be out is
+# found with 26.
+FRUITLESS = 32
+
+
+class TakesNothing(Unavailable):
+    """The store is there and refuses whatever it gets. Others beside these rows may show who is to blame."""
+
+
+class Refused(NamedTuple):
+    table: str
+    row: TableRow
+    reason: str
+
+
+class Sink:
+    def __init__(self, store: IncidentStore) -> None:
+        self._store = store
+
+    async def write(self, batch: Batch) -> Sequence[Refused]:
+        """Store *batch*; the rows of it that can never be stored. Raises Unavailable when all should be written again,
+        TakesNothing when that should be together with others."""
+        if not batch:
+            return ()
+        try:
+            await self._store.write(batch)
+        except QueryFailed:
+            return [
+                Refused(name, row, reason)
+                for name, table in batch.tables()
+                for row, reason in await _Search(self._store).of(table)
+            ]
+        return ()
+
+
+class _Search:
+    """Finds the bad rows of one table by halves.
+
+    What is wrong with a value says the code. With any other refusal a row is to blame when it is refused twice
+    while others of its table pass; otherwise the table is (missing, closed, of another shape), and that passes.
+    """
+
+    def __init__(self, store: IncidentStore) -> None:
+        self._store = store
+        self._passed = False
+        self._refusals = 0
+        self._suspects: list[tuple[Batch, QueryFailed]] = []
+
+    async def of(self, batch: Batch) -> list[tuple[TableRow, str]]:
+        """The bad rows of *batch*, and why they are refused."""
+        await self._try(batch)
+        return [
+            (one.rows[0], str(problem))
+            for one, problem in self._suspects
+            if problem.is_about_rows or await self._is_refused_again(one, problem)
+        ]
+
+    async def _try(self, batch: Batch) -> None:
+        try:
+            await self._store.write(batch)
+            self._passed = True
+        except QueryFailed as exc:
+            self._refusals += 1
+            if not (self._passed or exc.is_about_rows) and self._refusals > FRUITLESS:
+                raise TakesNothing(str(exc)) from exc
+            await self._look_into(batch, exc)
+
+    async def _look_into(self, batch: Batch, problem: QueryFailed) -> None:
+        halves = batch.halves()
+        if not halves:
+            self._suspects.append((batch, problem))
+        for half in halves:
+            await self._try(half)
+
+    async def _is_refused_again(self, one: Batch, problem: QueryFailed) -> bool:
+        if not self._passed:
+            raise TakesNothing(str(problem)) from problem
+        try:
+            await self._store.write(one)
+        except QueryFailed:
+            return True
+        return False
+
+
+async def bury(cause: Delivery, refused: Refused) -> None:
+    """Make a dead letter of the message that a refused row comes from."""
+    reason = f"its row in {refused.table} is refused: {refused.reason}"
+    log.error("buried", message=cause.id, outcome="refused", reason=reason)
+    if await cause.bury(reason):
+        metrics.DEAD_LETTERS.labels("incident-api").inc()
+        metrics.FAST_PATH_ERRORS.inc()

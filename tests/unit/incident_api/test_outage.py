@@ -1,0 +1,125 @@
+"""What fails for a while: back-off with jitter, one line a minute, and a readiness that says it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from aiops_core.backoff import Backoff
+from aiops_core.errors import Unavailable
+from incident_api import outage as module
+from incident_api.outage import RETRY, Outage, Troubles, keep_doing
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fail(outage: Outage, problem: str = "disk full") -> None:
+    with pytest.raises(Unavailable), outage.noticed():
+        raise Unavailable(problem)
+
+
+def end(outage: Outage) -> None:
+    with outage.noticed():
+        pass
+
+
+def test_rests_grow_up_to_a_bound_differ_and_start_anew():
+    outage = Outage(clock=Clock())
+    assert outage.rest == 0
+    rests = []
+    for _ in range(20):
+        fail(outage)
+        rests.append(outage.rest)
+    assert rests[0] <= RETRY.first < rests[4] <= max(rests) <= RETRY.most
+    assert len(set(rests)) == 20
+    end(outage)
+    assert (outage.rest, outage.problem) == (0, None)
+    fail(outage)
+    assert outage.rest <= RETRY.first
+
+
+def test_a_try_within_a_try_counts_once():
+    outage = Outage(clock=Clock())
+    with pytest.raises(Unavailable), outage.noticed(), outage.noticed():
+        raise Unavailable("away")
+    assert outage.rest <= RETRY.first
+
+
+def test_the_log_says_it_once_a_minute_and_when_it_is_over():
+    clock, heard = Clock(), []
+    troubles = Troubles("clickhouse", heard.append, clock)
+    one, two = troubles.outage("rows"), troubles.outage("start")
+    with capture_logs() as logs:
+        for _ in range(179):
+            fail(one)
+            fail(two, "other")
+            clock.now += 1
+        end(one)
+        assert heard[-1] == "start: other"
+        end(two)
+        assert heard[-1] is None
+    assert [line["event"] for line in logs] == ["waiting"] * 3 + ["going on"]
+    assert logs[0]["reason"] == "rows: disk full"
+
+
+def test_what_comes_and_goes_is_not_said_each_time():
+    clock = Clock()
+    outage = Troubles("clickhouse", clock=clock).outage("rows")
+    with capture_logs() as logs:
+        for _ in range(120):
+            fail(outage)
+            end(outage)
+            clock.now += 0.5
+    assert [line["event"] for line in logs] == ["waiting", "going on"]
+
+
+def test_another_outage_is_said_at_once():
+    clock = Clock()
+    troubles = Troubles("clickhouse", clock=clock)
+    start, rows = troubles.outage("start"), troubles.outage("rows")
+    with capture_logs() as logs:
+        for outage in (start, rows):
+            fail(outage)
+            end(outage)
+            clock.now += 5
+    assert [line["event"] for line in logs] == ["waiting", "going on"] * 2
+
+
+async def test_when_one_is_over_the_others_do_not_rest():
+    troubles = Troubles("clickhouse")
+    one, two = troubles.outage("incidents"), troubles.outage("anomalies")
+    for _ in range(4):
+        fail(one)
+        fail(two)
+    resting = asyncio.create_task(two.rested())
+    await asyncio.sleep(0.01)
+    assert not resting.done()
+    end(one)
+    await asyncio.wait_for(resting, 0.5)
+    fail(two)
+    assert two.rest > 0
+    end(one)  # nothing was over
+    assert two.rest > 0
+
+
+async def test_a_loop_goes_on_after_what_passes_and_ends_with_what_does_not(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.001))
+    problems = iter([Unavailable("away"), None, Unavailable("away"), ZeroDivisionError()])
+    done = []
+
+    async def work() -> None:
+        problem = next(problems)
+        done.append(problem)
+        if problem:
+            raise problem
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(keep_doing(work, lambda: asyncio.sleep(0), Outage()), 5)
+    assert len(done) == 4
