@@ -11,8 +11,9 @@ INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-bui
 ARGS ?=
 ROUNDS ?= 20
 
-.PHONY: demo up test fuzz check format bench eval help lock clean
+.PHONY: demo up test test-long test-all fuzz check format bench eval help lock clean
 .DEFAULT_GOAL := demo
+.NOTPARALLEL:
 
 $(STAMP): requirements.lock $(PROJECTS)
 	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
@@ -32,11 +33,18 @@ demo: $(STAMP)  ## the whole fleet on this machine, a ship with faults, incident
 up: $(STAMP)  ## the fleet alone
 	@$(BIN)/aiops up $(ARGS)
 
-test: $(STAMP)  ## all tests, with coverage
+# As many workers as an edge host has cores.
+test: $(STAMP)  ## what a change usually breaks, with coverage: all tests but the long ones
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --durations=20 $(ARGS)
+	@$(BIN)/coverage run -m pytest -m 'not slow' -n 2 --no-loadscope-reorder --durations=20 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
+	@$(BIN)/pytest -m slow --durations=20 $(ARGS)
+
+test-all: ROUNDS = 5
+test-all: test test-long fuzz  ## all tests
 
 fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \

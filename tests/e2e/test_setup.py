@@ -20,6 +20,9 @@ pytestmark = pytest.mark.slow
 OLDEST_PIP = "23.0.1"
 OLDEST_PIP_HASH = "sha256:236bcb61156d76c4b8a05821b988c7b8c35bf0da28a4b614e8d6ab5212c25c6f"
 LOCK = ROOT / "requirements.lock"
+# It needs coverage[toml], which old pips take for another requirement than the coverage that is pinned.
+PYTEST_COV = "pytest-cov==7.1.0"
+PYTEST_COV_HASH = "sha256:a0461110b7865f9a271aa1b51e516c9a95de9d696734a2f71e3e78f46e1d4678"
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_with_resolving_the_oldest_pip_asks_the_same_index_for_what_is_newer(
 ):
     """The test above can fail: this is how the lock was installed once, and how it rotted."""
     venv, lock = tmp_path / "venv", tmp_path / "lock"
-    lock.write_text(cut("pytest-cov"))
+    lock.write_text(f"{cut('coverage', 'pytest')}{PYTEST_COV} --hash={PYTEST_COV_HASH}\n")
     run([old_python, "-m", "venv", venv], index)
     assert OLDEST_PIP in run([venv / "bin/pip", "--version"], index).stdout
     done = run([venv / "bin/pip", "install", "--require-hashes", "-r", lock], index)

@@ -19,7 +19,13 @@ def tree(tmp_path) -> Path:
 
 
 def make(tree: Path, target: str) -> str:
-    done = subprocess.run(["make", "--no-print-directory", target], cwd=tree, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", target],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout
 
 
