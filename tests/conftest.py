@@ -93,6 +93,11 @@ class NatsServer:
             self.kill()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Small files come last, so that no worker is left alone with a long one."""
+    items.sort(key=lambda item: "tests/unit/" in item.path.as_posix())
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Workers get whole files, and one of them all of tests/v3, whose files share a fleet."""
