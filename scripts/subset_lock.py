@@ -1,27 +1,28 @@
-"""Cut the lock file down to what one image needs, in three steps around pip.
+"""Cut the lock file down to what some packages or projects need.
 
-    needs PYPROJECT... [--extra X]    what these projects ask for, without each other: pip resolves that
-    pins LOCK                         the lock without hashes: it constrains that resolution
-    cut LOCK REPORT                   the lines of the lock for what pip's --report says that it chose
+    subset_lock.py LOCK NEED... [--extra X]     a NEED is a package's name or a pyproject.toml
 
-pip takes hashes from a requirements file but only half checks them in a constraints file, hence the detour.
-Only the standard library: this runs in an image that has nothing else yet.
+No index is asked and nothing is resolved: `make lock` notes at each package who needs it ("# via"), and this
+walks along these notes. What one package needs with an extra is kept for all who need it, which may be a line
+too many, never one too few. Only the standard library: this runs where nothing is installed yet.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import tomllib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?\s*==\s*(?P<version>[^\s;\\]+)")
+# A requirement goes on over lines that end with a backslash; comments on those who need it follow.
+_ENTRY = re.compile(
+    r"^(?P<pin>[A-Za-z0-9](?:.*\\\n)*.*\n?)(?P<needed_by>(?:[ \t]+#.*\n?)*)", re.MULTILINE
+)
 
 
 def normal(name: str) -> str:
@@ -29,75 +30,63 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def entries(lock: str) -> Iterator[tuple[str, str]]:
-    """Each pinned requirement of *lock*: its name, and its text with markers and hashes on one line."""
-    for line in lock.replace("\\\n", " ").splitlines():
-        pin = _PIN.match(line)
-        if pin:
-            yield normal(pin["name"]), " ".join(line.split())
+def first_name(text: str) -> str:
+    return normal(_NAME.findall(text)[0])
 
 
-def pins(lock: str) -> Iterator[str]:
-    """The lock without its hashes."""
-    for _, text in entries(lock):
-        yield text.split(" --hash", 1)[0]
+@dataclass(frozen=True)
+class Entry:
+    """One pinned requirement of a lock: its text with markers and hashes on one line, and who needs it."""
+
+    name: str
+    text: str
+    needed_by: frozenset[str]
 
 
-def needs(projects: Sequence[dict[str, Any]], extra: str | None) -> Iterator[str]:
-    """The requirements of *projects*, with those of *extra* where a project has it."""
+def entries(lock: str) -> Iterator[Entry]:
+    for found in _ENTRY.finditer(lock):
+        text = " ".join(found["pin"].replace("\\\n", " ").split())
+        notes = [line.strip(" \t#") for line in found["needed_by"].splitlines()]
+        users = [note.removeprefix("via").strip() for note in notes]
+        yield Entry(first_name(text), text, frozenset(first_name(user) for user in users if user))
+
+
+def subset(lock: Sequence[Entry], needs: Iterable[str]) -> Iterator[str]:
+    """The lines of *lock* for *needs* and all that these need; a need that it does not pin is an error.
+
+    A name may have several lines, for different Pythons: pip picks one by its marker.
+    """
+    chosen = {normal(name) for name in needs}
+    if missing := chosen - {entry.name for entry in lock}:
+        raise SystemExit(f"subset_lock: not in the lock: {', '.join(sorted(missing))}")
+    while more := {entry.name for entry in lock if entry.needed_by & chosen} - chosen:
+        chosen |= more
+    return (entry.text for entry in lock if entry.name in chosen)
+
+
+def asked_by(projects: Sequence[dict[str, Any]], extra: str | None) -> Iterator[str]:
+    """The names that *projects* ask for, without each other; with those of *extra* where a project has it."""
     own = {normal(project["name"]) for project in projects}
     extras = [project.get("optional-dependencies", {}) for project in projects]
     if extra and not any(extra in offered for offered in extras):
         raise SystemExit(f"subset_lock: no project has an extra {extra!r}")
     for project, offered in zip(projects, extras, strict=True):
-        for requirement in (*project.get("dependencies", ()), *offered.get(extra, ())):
-            if normal(_NAME.findall(requirement)[0]) not in own:
-                yield requirement
-
-
-def chosen(report: dict[str, Any]) -> set[str]:
-    """What a `pip install --report` would fetch."""
-    return {normal(item["metadata"]["name"]) for item in report["install"]}
-
-
-def subset(lock: str, names: Iterable[str]) -> Iterator[str]:
-    """The lines of *lock* for *names*; a name that it does not pin is an error.
-
-    A name may have several lines, for different Pythons: pip picks one by its marker.
-    """
-    locked: defaultdict[str, list[str]] = defaultdict(list)
-    for name, text in entries(lock):
-        locked[name].append(text)
-    for name in sorted(names):
-        if name not in locked:
-            raise SystemExit(f"subset_lock: {name} is needed but not in the lock")
-        yield from locked[name]
-
-
-def lines(args: argparse.Namespace) -> Iterator[str]:
-    match args.step:
-        case "needs":
-            projects = [tomllib.loads(path.read_text())["project"] for path in args.pyproject]
-            return needs(projects, args.extra)
-        case "pins":
-            return pins(args.lock.read_text())
-    return subset(args.lock.read_text(), chosen(json.loads(args.report.read_text())))
+        asked = (*project.get("dependencies", ()), *offered.get(extra, ()))
+        yield from {first_name(requirement) for requirement in asked} - own
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    steps = parser.add_subparsers(dest="step", required=True)
-    step = steps.add_parser("needs")
-    step.add_argument("pyproject", type=Path, nargs="+")
-    step.add_argument("--extra", help="of any of these projects")
-    step = steps.add_parser("pins")
-    step.add_argument("lock", type=Path)
-    step = steps.add_parser("cut")
-    step.add_argument("lock", type=Path)
-    step.add_argument("report", type=Path)
-    sys.stdout.writelines(f"{line}\n" for line in lines(parser.parse_args()))
+    parser.add_argument("lock", type=Path)
+    parser.add_argument("need", nargs="+")
+    parser.add_argument("--extra", help="of any of the projects")
+    args = parser.parse_args()
+    files = [need for need in args.need if need.endswith(".toml")]
+    projects = [tomllib.loads(Path(file).read_text())["project"] for file in files]
+    needs = {*args.need} - {*files} | {*asked_by(projects, args.extra)}
+    sys.stdout.writelines(f"{line}\n" for line in subset([*entries(args.lock.read_text())], needs))
 
 
 if __name__ == "__main__":

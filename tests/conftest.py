@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -94,6 +95,23 @@ class NatsServer:
             yield self
         finally:
             self.kill()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Small files come last, so that no worker is left alone with a long one."""
+    items.sort(key=lambda item: "tests/unit/" in item.path.as_posix())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Workers get whole files, and one of them all of tests/v3, whose files share a fleet."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFleet(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/v3" if nodeid.startswith("tests/v3/") else super()._split_scope(nodeid)
+
+    return ByFleet(config, log)
 
 
 @pytest.fixture(scope="session")

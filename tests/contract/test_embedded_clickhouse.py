@@ -25,6 +25,7 @@ from clickhouse_driver import Client, dbapi, errors
 from clickhouse_driver.errors import PartiallyConsumedQueryError, ServerException
 
 from aiops_core.local.clickhouse import NotStarted, running, start
+from aiops_core.local.native import launch
 
 MILLION = 1_000_000
 
@@ -451,14 +452,21 @@ def test_what_was_acknowledged_survives_a_crash(tmp_path: Path) -> None:
 def test_a_taken_port_is_said_in_one_line(port: int, tmp_path: Path) -> None:
     with pytest.raises(NotStarted) as caught:
         start(tmp_path, port)
-    line = str(caught.value)
-    assert str(port) in line and "\n" not in line and "Traceback" not in line
+    assert f" ERROR embedded clickhouse: port {port} cannot be used" in str(caught.value)
 
 
 def test_a_folder_in_use_is_said_in_one_line(tmp_path: Path) -> None:
     with running(tmp_path), pytest.raises(NotStarted, match="in use") as caught:
         start(tmp_path)
+    assert " ERROR embedded clickhouse: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_engine_says_before_the_reason_is_not_told(tmp_path, monkeypatch) -> None:
+    says = "import sys; sys.exit('Cannot use cgroups reader\\n0. ? @ 0x1d96\\nno port is free')"
+    monkeypatch.setattr(launch, "_command", lambda *_: [sys.executable, "-c", says])
+    with pytest.raises(NotStarted, match=r"^no port is free$"):
+        start(tmp_path)
 
 
 def test_without_a_folder_there_is_only_usage() -> None:

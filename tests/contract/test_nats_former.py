@@ -284,7 +284,9 @@ class Fragile:
 async def test_a_broker_that_is_killed_in_the_middle_copies_the_rest(own_nats):
     async with jetstream(own_nats) as js:
         await make_former(js, 3000, SETTLED)
-        await asyncio.sleep(2)  # the broker writes down positions later, so that a kill may cost the newest
+        await asyncio.sleep(
+            2
+        )  # the broker writes down positions later, so that a kill may cost the newest
         with pytest.raises((NatsError, OSError, TimeoutError)):
             await ensure_streams(Fragile(js, own_nats), LIMITS, str)
     own_nats.start()

@@ -99,6 +99,7 @@ def balanced(books: dict[str, int], expected: int) -> bool:
     return (books["unaccounted"], books["doubled"], ended) == (0, 0, expected)
 
 
+@pytest.mark.slow
 async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(tmp_path):
     began = utc_now() - timedelta(seconds=1)
     inventory, anomalies = history(SEED, SHIP, began, rate=RATE, seconds=LASTS)
@@ -156,6 +157,7 @@ async def incident_of(parts: Parts, anomaly: AnomalyDetected, within: float) -> 
             await asyncio.sleep(0.25)
 
 
+@pytest.mark.slow
 async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_stored_afterwards(
     tmp_path,
 ):

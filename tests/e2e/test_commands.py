@@ -48,6 +48,7 @@ def test_the_demo_fails_when_the_fault_is_not_seen(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_bench_measures_the_fleet_and_the_relay_and_accounts_for_every_line(tmp_path):
     done = aiops("bench", "--rate", "100", "--seconds", "3", "--data", str(tmp_path), "--json")
     assert done.returncode == 0, done.stderr

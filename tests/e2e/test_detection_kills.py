@@ -84,6 +84,7 @@ async def read_to_the_end(bus, last):
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_killed_at_random_moments_it_tells_what_it_would_have_told(own_nats, often):
     chance, messages = random.Random(), entries()
     async with nats_bus(own_nats.url) as bus:

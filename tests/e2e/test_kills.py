@@ -11,7 +11,7 @@ from aiops_core.local.bench.load import Load, send
 from tests.conftest import nats_bus
 from tests.fleet import running_fleet
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 VICTIMS = (
     "anomaly-detection",

@@ -18,7 +18,7 @@ _STOP = 5.0
 
 
 class NotStarted(Exception):
-    """The server ended before it was ready; the text is what it said."""
+    """The server ended before it was ready; the text is the last line that it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ def _wait(process: subprocess.Popen[str], ready: Path, said: Path) -> int:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise NotStarted(said.read_text().strip() or f"not ready within {_START:.0f} s")
+            # The engine may have spoken before it: where there are no cgroups, of these, in forty lines.
+            *_, why = said.read_text().splitlines() or [f"not ready within {_START:.0f} s"]
+            raise NotStarted(why)
         time.sleep(0.02)
     return int(ready.read_text())
 

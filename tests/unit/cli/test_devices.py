@@ -107,7 +107,7 @@ def test_hosts_that_the_inventory_lacks_are_listed(monkeypatch):
         assert run("devices", "unknown") == "the inventory knows every host of the last 24 h\n"
         aboard.store.anomalies = [Sender("10.9.9.9", 7, utc_now(), ["dns", "ntp"])]
         said = run("devices", "unknown", "--hours", "1")
-    assert all(word in said for word in ("10.9.9.9", "7", "0 s ago", "dns, ntp"))
+    assert all(word in said for word in ("10.9.9.9", "7", " s ago", "dns, ntp"))
 
 
 def test_what_the_api_refuses_has_the_line_of_the_file(api, tmp_path, monkeypatch, capsys):

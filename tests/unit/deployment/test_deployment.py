@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_plan import MAX_PAYLOAD
@@ -295,62 +298,112 @@ def subset_lock(*arguments: object) -> str:
     return done.stdout if done.returncode == 0 else f"error: {done.stderr}"
 
 
-LOCK = """# generated
-alpha==1.0 \\
+LOCK = """alpha==1.0 \\
     --hash=sha256:aa \\
     --hash=sha256:ab
-    # via beta
+    # via beta-two
 Beta_Two==2.1 ; python_version >= "3.11" \\
     --hash=sha256:ba
+    # via
+    #   ours (pyproject.toml)
+    #   tool
+gamma==1.0 ; python_full_version < '3.12' \\
+    --hash=sha256:ca
+    # via alpha
+gamma==2.0 ; python_full_version >= '3.12' \\
+    --hash=sha256:cb
+    # via alpha
 tool==3
+    # via ours (pyproject.toml)
 """
+ALPHA = "alpha==1.0 --hash=sha256:aa --hash=sha256:ab"
+BETA = 'Beta_Two==2.1 ; python_version >= "3.11" --hash=sha256:ba'
+GAMMA = [
+    "gamma==1.0 ; python_full_version < '3.12' --hash=sha256:ca",
+    "gamma==2.0 ; python_full_version >= '3.12' --hash=sha256:cb",
+]
 
 
-def report(path: Path, *names: str) -> Path:
-    path.write_text(json.dumps({"install": [{"metadata": {"name": name}} for name in names]}))
+@pytest.fixture
+def lock(tmp_path) -> Path:
+    path = tmp_path / "requirements.lock"
+    path.write_text(LOCK)
     return path
 
 
-def test_pins_are_the_lock_without_hashes(tmp_path):
-    (tmp_path / "lock").write_text(LOCK)
-    printed = subset_lock("pins", tmp_path / "lock").splitlines()
-    assert printed == ["alpha==1.0", 'Beta_Two==2.1 ; python_version >= "3.11"', "tool==3"]
+def test_who_needs_a_package_gets_what_it_needs_in_turn_with_hashes_and_for_each_python(lock):
+    assert subset_lock(lock, "beta.two").splitlines() == [ALPHA, BETA, *GAMMA]
+    assert subset_lock(lock, "gamma").splitlines() == GAMMA
 
 
-def test_the_cut_out_keeps_hashes_and_ignores_how_a_name_is_spelled(tmp_path):
-    (tmp_path / "lock").write_text(LOCK)
-    chosen = report(tmp_path / "report.json", "beta-two", "alpha")
-    printed = subset_lock("cut", tmp_path / "lock", chosen).splitlines()
-    assert printed == [
-        "alpha==1.0 --hash=sha256:aa --hash=sha256:ab",
-        'Beta_Two==2.1 ; python_version >= "3.11" --hash=sha256:ba',
-    ]
-
-
-def test_what_an_image_needs_is_what_its_projects_ask_for_without_each_other():
-    root, api = ROOT / "pyproject.toml", ROOT / "services/incident-api/pyproject.toml"
-    asked = {re.split("[>=<]", line)[0] for line in subset_lock("needs", root, api).splitlines()}
-    assert {"fastapi", "pydantic"} <= asked
-    assert not {"aiops-core", "chdb", "pytest"} & asked
-    assert "chdb" in subset_lock("needs", root, api, "--extra", "local")
-    assert "no project has an extra 'locl'" in subset_lock("needs", root, api, "--extra", "locl")
-
-
-def test_a_package_pinned_once_for_each_python_keeps_all_its_lines(tmp_path):
-    (tmp_path / "lock").write_text(
-        "alpha==1.0 ; python_full_version < '3.12' --hash=sha256:aa\n"
-        "alpha==2.0 ; python_full_version >= '3.12' --hash=sha256:ba\n"
+def test_a_project_gets_what_it_asks_for_and_no_tools(lock, tmp_path):
+    ours, other = tmp_path / "ours.toml", tmp_path / "other.toml"
+    ours.write_text(
+        """[project]
+name = "ours"
+dependencies = ["alpha[fast]>=1 ; os_name == 'posix'", "Other"]
+optional-dependencies.dev = ["tool"]"""
     )
-    chosen = report(tmp_path / "report.json", "alpha")
-    printed = subset_lock("cut", tmp_path / "lock", chosen)
-    assert printed == (tmp_path / "lock").read_text()
+    other.write_text('[project]\nname = "other"\ndependencies = ["ours"]')
+    assert subset_lock(lock, ours, other).splitlines() == [ALPHA, *GAMMA]
+    with_tools = subset_lock(lock, ours, other, "--extra", "dev").splitlines()
+    assert with_tools == [ALPHA, BETA, *GAMMA, "tool==3"]
+    assert "no project has an extra 'dve'" in subset_lock(lock, ours, "--extra", "dve")
 
 
-def test_a_package_that_the_lock_does_not_pin_stops_the_build(tmp_path):
-    (tmp_path / "lock").write_text(LOCK)
-    chosen = report(tmp_path / "report.json", "stranger")
-    printed = subset_lock("cut", tmp_path / "lock", chosen)
-    assert "error: subset_lock: stranger is needed but not in the lock" in printed
+def test_a_package_that_the_lock_does_not_pin_stops_the_build(lock):
+    printed = subset_lock(lock, "stranger", "tool")
+    assert "error: subset_lock: not in the lock: stranger" in printed
+
+
+def needed_here(asked: Iterable[str]) -> set[str]:
+    """What *asked* needs on this machine, as the installed packages say it themselves."""
+    found: dict[str, set[str]] = {}
+    todo = [Requirement(text) for text in asked]
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found and requirement.extras <= found[name]:
+            continue
+        extras = found.setdefault(name, set())
+        extras |= requirement.extras
+        inner = map(Requirement, metadata.distribution(name).requires or ())
+        todo += [it for it in inner if applies(it, extras)]
+    return set(found)
+
+
+def applies(requirement: Requirement, extras: set[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("extra", [None, "local"])
+def test_an_image_gets_all_that_its_service_needs_and_none_of_our_tools(name, extra):
+    files = [ROOT / "pyproject.toml", ROOT / "services" / name / "pyproject.toml"]
+    core, service = (tomllib.loads(file.read_text())["project"] for file in files)
+    local = core["optional-dependencies"]["local"]
+    asked = core["dependencies"] + service["dependencies"] + (local if extra else [])
+    needed = needed_here(text for text in asked if text != "aiops-core")
+    options = ["--extra", extra] if extra else []
+    cut = subset_lock(ROOT / "requirements.lock", *files, *options)
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in cut.splitlines()}
+    assert needed <= pinned
+    assert not pinned & {"pip", "hatchling", "pytest", "mypy", "chdb" if not extra else "ruff"}
+
+
+@pytest.mark.parametrize(("file", "count"), [("Makefile", 3), ("Dockerfile", 5)])
+def test_what_is_installed_comes_from_the_lock_or_asks_no_index_and_is_never_resolved(file, count):
+    install = re.search(r"^INSTALL := (.*)\n", read("Makefile"), re.MULTILINE)
+    assert install
+    text = read(file).replace(install[0], "").replace("$(INSTALL)", install[1])
+    parts = re.split(r"[;\n]", text.replace("\\\n", " "))
+    steps = [part for part in parts if re.search(r"^[^#]*\bpip .*\b(install|wheel) ", part)]
+    assert len(steps) == count
+    for step in steps:
+        assert "--no-deps" in step
+        assert ("--require-hashes" in step) != ("--no-index" in step), step
+    assert any(re.search(r"pip .*\bcheck$", part) for part in parts)
 
 
 # -------------------------------------------------------------------------------------------- alerts
