@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ settings.load_profile("same")
 StructuredLogger.configure()
 
 ROOT = Path(__file__).parents[1]
+FILLER = "filler"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -66,18 +67,25 @@ def wait_for_port(port: int, within: float = 10.0) -> None:
 class NatsServer:
     """A real nats-server that can be killed and started again on the same port and store."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, config: Path | None = None) -> None:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._store = store
+        self.store = store
+        self._config = ["-c", str(config)] if config else []
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
+        address = ["-a", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(
-            [nats_server(), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self._store],
+            [nats_server(), *self._config, *address, "-js", "-sd", self.store],
             stderr=subprocess.DEVNULL,
         )
-        wait_for_port(self.port)
+        if wait:
+            wait_for_port(self.port)
+
+    def reload(self) -> None:
+        """Read the configuration again."""
+        self.signal(signal.SIGHUP)
 
     def signal(self, number: int) -> None:
         assert self._process
@@ -130,6 +138,31 @@ def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
     """A broker of one test's own, which it may kill."""
     with NatsServer(tmp_path / "jetstream").running() as server:
         yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options: str) -> None:
+        done = subprocess.run(
+            ["mount", *options, "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+
+    mount("-o", "size=8m")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Take all room that is left where *folder* is, until its ``FILLER`` is removed."""
+    with suppress(OSError), (folder / FILLER).open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
 
 
 @pytest.fixture

@@ -16,9 +16,17 @@ from types import TracebackType
 from typing import Self
 
 from aiops_core.errors import Misconfigured, Unavailable
+from aiops_core.local.disk_errors import wants_restart
 from aiops_core.local.fleet_files import drop_links, only_one, write_atomically
 from aiops_core.local.fleet_member import Member, State
-from aiops_core.local.fleet_plan import INFRASTRUCTURE, Plan, nats_config, nats_config_path, specs
+from aiops_core.local.fleet_plan import (
+    INFRASTRUCTURE,
+    NATS,
+    Plan,
+    nats_config,
+    nats_config_path,
+    specs,
+)
 from aiops_core.local.fleet_ports import refuse_taken
 from aiops_core.local.spread import spread
 
@@ -170,6 +178,8 @@ class Fleet:
             spread(self.plan.data)
             for member in self.members.values():
                 member.log.bound()
+            if await wants_restart(self.plan.ports.nats_monitor, self.plan.data / NATS):
+                self.members[NATS].signal(signal.SIGTERM)
 
     def _changed(self) -> None:
         """Wake all who wait for a change, and keep the ready file true."""

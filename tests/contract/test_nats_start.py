@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -15,7 +16,8 @@ import pytest
 
 from aiops_core.adapters.nats_store import WORTH_A_BATCH, Letter
 from aiops_core.local.programs import nats_server
-from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
+from tests.conftest import FILLER, ROOT, fill, free_port, nats_bus, wait_for_port
+from tests.fleet import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
 
@@ -25,9 +27,10 @@ STREAM = "jetstream/$G/streams/LOGS"
 class Container:
     """What ``docker-compose.yml`` mounts and starts, as a group of processes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.data = folder / "data"
-        self.data.mkdir(parents=True)
+    def __init__(self, folder: Path, data: Path | None = None, *arguments: str) -> None:
+        self._arguments = arguments
+        self.data = data or folder / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
         self.port, self._monitor = free_port(), free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,9 +40,20 @@ class Container:
         return self.data / STREAM / "batches"
 
     def start(self) -> None:
-        server = ["-a", "127.0.0.1", "-p", str(self.port), "-m", str(self._monitor)]
+        server = [
+            *self._arguments,
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-m",
+            str(self._monitor),
+        ]
         programs = f"{Path(nats_server()).parent}:{os.environ['PATH']}"
-        where = {"AIOPS_NATS_DATA": str(self.data)}
+        where = {
+            "AIOPS_NATS_DATA": str(self.data),
+            "AIOPS_NATS_MONITOR": f"http://127.0.0.1:{self._monitor}",
+        }
         self._process = subprocess.Popen(
             ["/bin/sh", ROOT / "nats/start.sh", *server, "-js", "-sd", self.data],
             env=os.environ | where | {"PATH": programs},
@@ -52,6 +66,9 @@ class Container:
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
 
     def health(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self._monitor}/healthz").text
@@ -102,3 +119,28 @@ async def test_folders_that_a_former_version_led_to_memory_are_the_brokers_again
 
 async def test_it_takes_turns_with_the_other_processes(container):
     assert container.policy() == os.SCHED_BATCH
+
+
+@pytest.mark.skipif(not shutil.which("wget"), reason="the image of the broker has wget")
+async def test_after_its_disk_was_full_it_ends_to_be_started_again(tmp_path, small_disk):
+    config = tmp_path / "nats.conf"
+    config.write_text("jetstream { max_file_store: 16GB }")
+    container = Container(tmp_path, small_disk, "-c", str(config))
+    container.start()
+    try:
+        await send(container, "first")
+        await asyncio.sleep(3)  # it has been seen well
+        fill(small_disk)
+        async with nats_bus(container.url) as bus:
+            sending = asyncio.create_task(bus.store([Letter("logs.test", bytes(100_000), {})]))
+            await asyncio.to_thread(wait_until, lambda: "write error" in container.health())
+            await asyncio.sleep(8)
+            assert not container.ended()  # it would not help
+            (small_disk / FILLER).unlink()
+            await asyncio.to_thread(wait_until, container.ended)
+            container.kill()
+            container.start()
+            await asyncio.wait_for(sending, 10)
+        assert len(await lines(container)) == WORTH_A_BATCH + 1
+    finally:
+        container.kill()
