@@ -115,8 +115,11 @@ class Bucket(Protocol):
 
 
 class Bus(Protocol):
-    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        """Return when all are stored, in this order. Waits and tries again while the broker is away."""
+    async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
+        """Return when all are stored, in this order. Waits and tries again while the broker is away.
+
+        Returns the ids that were not stored before: those of messages that this call added.
+        """
 
     def subscribe(
         self,

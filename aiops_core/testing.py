@@ -233,14 +233,17 @@ class MemoryBus:
             if inbox.wants(subject):
                 inbox.put(MemoryDelivery(inbox, stored))
 
-    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+    async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
         letters = [(item, item.message.model_dump_json().encode()) for item in outgoing]
         if any(len(data) > self.max_payload for _, data in letters):
             raise Reject(f"message is larger than {self.max_payload} bytes")
+        new: set[str] = set()
         for item, data in letters:
             if self._is_new(item.id):
+                new.add(item.id)
                 self.published.append(item.message)
                 self.put(item.message.subject, data)
+        return new
 
     def _is_new(self, id_: str) -> bool:
         """Whether no message with that id came within the duplicate window; remembers it."""

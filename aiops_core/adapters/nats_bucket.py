@@ -14,12 +14,14 @@ from typing import Protocol
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
+from aiops_core.adapters.nats_broker import FAILURES, line
+from aiops_core.adapters.nats_client import cancellable
 from aiops_core.errors import Unavailable
 
 BUCKET_BYTES = 64 * 1024 * 1024  # at most on disk
@@ -37,6 +39,10 @@ class Home(Protocol):
 
     @property
     def js(self) -> JetStreamContext: ...
+
+    def refused(self, what: str, exc: Exception) -> None: ...
+
+    def works(self, what: str) -> None: ...
 
 
 class NatsBucket:
@@ -72,22 +78,35 @@ class NatsBucket:
         async def hear(_: Msg) -> None:
             changed.set()
 
-        heard = await self._home.connection.subscribe(f"{self._subject}>", cb=hear)
+        showing, seen = f"show the bucket {self._name}", -1
+        client: Client | None = None
+        heard: Subscription | None = None
         try:
-            seen = -1
             while True:
-                with contextlib.suppress(Unavailable):
+                try:
+                    with self._reachable("watch"):
+                        if (
+                            client is not self._home.connection
+                        ):  # the subscriptions of a former one are gone
+                            client = self._home.connection
+                            heard = await client.subscribe(f"{self._subject}>", cb=hear)
                     sequence = await self._sequence()
                     if sequence != seen:
                         yield await self.all()
                         seen = sequence
+                    self._home.works(showing)
+                except Unavailable as exc:
+                    cause = exc.__cause__
+                    self._home.refused(showing, cause if isinstance(cause, Exception) else exc)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), LOOK_EVERY)
                     changed.clear()
                     await asyncio.sleep(SETTLE)
         finally:
-            with contextlib.suppress(NatsError):
-                await heard.unsubscribe()
+            self._home.works(showing)
+            if heard:
+                with contextlib.suppress(*FAILURES):
+                    await heard.unsubscribe()
 
     @property
     def _stream(self) -> str:
@@ -131,7 +150,7 @@ class NatsBucket:
                     if OPERATION not in (msg.headers or {}):
                         found[msg.subject.removeprefix(self._subject)] = msg.data
         finally:
-            with contextlib.suppress(NatsError, TimeoutError):
+            with contextlib.suppress(*FAILURES):
                 await reader.unsubscribe()
                 await self._home.js.delete_consumer(self._stream, info.name)
         return found
@@ -139,8 +158,10 @@ class NatsBucket:
     @contextlib.contextmanager
     def _reachable(self, verb: str) -> Iterator[None]:
         try:
-            yield
-        except (NatsError, TimeoutError) as exc:
+            with cancellable():
+                yield
+        except Unavailable:
+            raise
+        except FAILURES as exc:
             self._store = None  # a broker that lost its disk has lost the bucket
-            reason = str(exc).strip() or type(exc).__name__
-            raise Unavailable(f"nats: cannot {verb} bucket {self._name}: {reason}") from exc
+            raise Unavailable(f"nats: cannot {verb} bucket {self._name}: {line(exc)}") from exc

@@ -1,8 +1,15 @@
 """Storing messages in JetStream: a few of them one by one, many as one atomic batch.
 
-The broker syncs its file after every message that comes alone, and once for a batch of any size, which it
-gathers in memory before (``local/staging.py``; decision 14). On two cores an atomic batch takes some 2 ms, single
-messages 0.25 ms each; a disk that is busy makes syncs ten times slower, and what piles up meanwhile goes together.
+The broker syncs its file after every message that comes alone, and once for a batch of any size
+(decision 14). On two cores single messages take 0.25 ms each; a disk that is busy makes syncs ten
+times slower, and what piles up meanwhile goes together.
+
+All effects of one message (a cause) always go in one batch, so that a power cut leaves all or
+none of them. A batch is refused whole when one id in it is stored already; then each cause goes
+as a batch of its own. Only when that one is refused too are its messages sent singly: they are
+stored already, all of them unless the handler has changed since, or the broker is older than 2.14
+and takes no ids in a batch. Causes of more than ``LARGEST_BATCH`` messages or ``BATCH_BYTES`` are
+cut.
 """
 
 from __future__ import annotations
@@ -14,23 +21,22 @@ from itertools import accumulate
 from typing import NamedTuple
 from uuid import uuid4
 
-import nats.errors
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import PubAck
+from nats.errors import MaxPayloadError
+from nats.errors import TimeoutError as NoAnswer
+from nats.js.errors import APIError, NoStreamResponseError
 
-import aiops_core
 from aiops_core.adapters.nats_client import LeanClient
+from aiops_core.adapters.nats_parser import Frame
 from aiops_core.errors import Reject
-from aiops_core.utils import StructuredLogger
-
-log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
 
 ACK_TIMEOUT = 5.0  # seconds that a publication may wait for the broker's acknowledgement
 WORTH_A_BATCH = 4  # letters; a batch costs the broker one sync and some bookkeeping in memory
 LARGEST_BATCH = 500  # letters; the broker takes up to 1,000
 BATCH_BYTES = 4 * 1024 * 1024  # after which a batch is closed: the broker writes it twice
-DUPLICATE = 10201  # JetStream's code: the batch contains an id that is stored already
+# JetStream's codes: an id of the batch is stored already; ids are not supported in a batch.
+DUPLICATE, UNSUPPORTED = 10201, 10177
+NO_RESPONDERS = b"NATS/1.0 503"
 
 MSG_ID = "Nats-Msg-Id"
 BATCH, PLACE, COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
@@ -45,55 +51,128 @@ class Letter(NamedTuple):
     headers: Mapping[str, str]
 
     @property
+    def id(self) -> str:
+        return self.headers.get(MSG_ID, "")
+
+    @property
     def cause(self) -> str:
         """What all effects of one message share; empty for what no message caused."""
-        parts = self.headers.get(MSG_ID, "").split("/")
+        parts = self.id.split("/")
         return "/".join(parts[:CAUSE]) if len(parts) == CAUSE + 1 else ""
 
 
-async def try_store(
-    connection: LeanClient, js: JetStreamContext, letters: Sequence[Letter]
-) -> Sequence[Letter]:
-    """Store *letters*, which belong to one stream, in order; returns the letters from the first one on that is
-    not known to be stored. Of the effects of one message a power cut leaves all or none. Raises Reject for one
-    that is too large."""
+class Stored(NamedTuple):
+    """The broker's acknowledgement; *duplicate*: it had a message with this id."""
+
+    duplicate: bool
+
+
+Part = Sequence[Letter]  # what is stored together or not at all
+Answer = Stored | NatsError
+
+
+class Storing:
+    """Letters on their way into one stream, in order. *new* are the ids of those that the stream
+    did not have before: also when the acknowledgement of the first try was lost, so that the
+    second finds them stored."""
+
+    def __init__(self, letters: Sequence[Letter]) -> None:
+        self.new: set[str] = set()
+        self._parts = _parts(letters)
+        self._unsure: set[str] = (
+            set()
+        )  # ids that were sent, and nobody knows whether they are stored
+
+    async def go_on(self, client: LeanClient) -> None:
+        """Store what is left, or raise why the broker did not: an error of nats-py, after which
+        this may be called again. Raises Reject for a letter that is too large."""
+        while self._parts:
+            sent = self._parts[: _together(self._parts)]
+            answers = await _answers(client, sent)
+            left = [self._left(part, answer) for part, answer in zip(sent, answers, strict=True)]
+            self._parts[: len(sent)] = [part for parts in left for part in parts]
+            for part, answer in zip(sent, answers, strict=True):
+                if isinstance(answer, NatsError) and not _refused_as_batch(part, answer):
+                    raise answer
+
+    def _left(self, part: Part, answer: Answer) -> list[Part]:
+        """What of *part* is still to be stored after *answer*."""
+        ids = {letter.id for letter in part}
+        if isinstance(answer, Stored):
+            self.new |= ids & self._unsure if answer.duplicate else ids
+            return []
+        if _refused_as_batch(part, answer):
+            return _apart(part)
+        if not isinstance(answer, APIError | NoStreamResponseError):
+            self._unsure |= ids
+        return [part]
+
+
+async def _answers(client: LeanClient, parts: Sequence[Part]) -> list[Answer]:
+    """Send all *parts*; return what the broker says to each."""
+    sent: list[asyncio.Future[Frame]] = []
+    problem: NatsError = NoAnswer()
     try:
-        if len(letters) >= WORTH_A_BATCH or any(map(_belong_together, letters, letters[1:])):
-            batch = _batch(letters)
-            if await _store_together(connection, batch):
-                return letters[len(batch) :]
-        return await _store_singly(js, letters)
-    except nats.errors.MaxPayloadError as exc:
-        raise Reject(f"message is larger than the broker takes: {exc}") from exc
-    except NatsError as exc:
-        log.warning("publish failed, trying again", reason=_line(exc))
-        return letters
+        try:
+            for part in parts:
+                sent.append(await _send(client, part))
+        except MaxPayloadError as exc:
+            raise Reject(f"message is larger than the broker takes: {exc}") from exc
+        except NatsError as exc:
+            problem = exc
+        if sent:
+            await asyncio.wait(sent, timeout=ACK_TIMEOUT)
+        answers = [_answer(future) if future.done() else problem for future in sent]
+        return answers + [problem] * (len(parts) - len(sent))
+    finally:
+        for future in sent:
+            future.cancel()
 
 
-async def _store_together(connection: LeanClient, letters: Sequence[Letter]) -> bool:
-    """All or none, with one acknowledgement. False: none was stored, or some were stored before."""
-    batch = uuid4().hex
-    *first, last = enumerate(letters, 1)
-    await connection.send(
-        [
-            connection.frame(
-                letter.subject, letter.data, {**letter.headers, BATCH: batch, PLACE: str(place)}
+async def _send(client: LeanClient, part: Part) -> asyncio.Future[Frame]:
+    """A part of several letters is an atomic batch: all or none, with one acknowledgement."""
+    *first, last = part
+    headers = dict(last.headers)
+    if first:
+        batch = uuid4().hex
+        frames = [
+            client.frame(
+                letter.subject, letter.data, {**letter.headers, BATCH: batch, PLACE: str(n)}
             )
-            for place, letter in first
+            for n, letter in enumerate(first, 1)
         ]
-    )
-    place, letter = last
-    headers = {**letter.headers, BATCH: batch, PLACE: str(place), COMMIT: "1"}
+        await client.send(frames)
+        headers |= {BATCH: batch, PLACE: str(len(part)), COMMIT: "1"}
+    return await client.ask(last.subject, last.data, headers)
+
+
+def _answer(future: asyncio.Future[Frame]) -> Answer:
+    if isinstance(exc := future.exception(), NatsError):
+        return exc
+    frame = future.result()
+    if frame.headers.startswith(NO_RESPONDERS):
+        return NoStreamResponseError()
     try:
-        answer = await connection.request(
-            letter.subject, letter.data, timeout=ACK_TIMEOUT, headers=headers
-        )
-    except TimeoutError:  # of nats-py, also a NatsError: the ids of a second try keep it single
-        return False
-    return _accepted(json.loads(answer.data))
+        said = json.loads(frame.data)
+        error = said.get("error")
+    except (ValueError, AttributeError):
+        return NatsError("nats: an acknowledgement that cannot be read")
+    if error:
+        return APIError(error.get("code"), error.get("description"), error.get("err_code"))
+    return Stored(bool(said.get("duplicate")))
 
 
-def _batch(letters: Sequence[Letter]) -> Sequence[Letter]:
+def _parts(letters: Sequence[Letter]) -> list[Part]:
+    """*letters* as they are tried first."""
+    parts: list[Part] = []
+    rest = letters
+    while len(rest) >= WORTH_A_BATCH or any(map(_belong_together, rest, rest[1:])):
+        parts.append(_batch(rest))
+        rest = rest[len(parts[-1]) :]
+    return parts + [[letter] for letter in rest]
+
+
+def _batch(letters: Sequence[Letter]) -> Part:
     """The first of *letters*, as many as go together and whole causes if possible; at least one."""
     sizes = accumulate(len(letter.data) for letter in letters[:LARGEST_BATCH])
     most = end = max(sum(size <= BATCH_BYTES for size in sizes), 1)
@@ -102,40 +181,22 @@ def _batch(letters: Sequence[Letter]) -> Sequence[Letter]:
     return letters[: end or most]
 
 
+def _apart(part: Part) -> list[Part]:
+    """*part* by causes; one cause by letters."""
+    cuts = [n for n in range(1, len(part)) if not _belong_together(part[n - 1], part[n])]
+    cuts = cuts or list(range(1, len(part)))
+    return [part[start:end] for start, end in zip([0, *cuts], [*cuts, len(part)], strict=True)]
+
+
+def _together(parts: Sequence[Part]) -> int:
+    """How many of *parts* may be under way at once; at least one."""
+    return max(sum(n <= LARGEST_BATCH for n in accumulate(map(len, parts))), 1)
+
+
 def _belong_together(one: Letter, next: Letter) -> bool:
     return one.cause == next.cause != ""
 
 
-def _accepted(answer: Mapping[str, object]) -> bool:
-    error = answer.get("error")
-    if isinstance(error, dict):
-        if error.get("err_code") != DUPLICATE:  # which is usual after a reconnection
-            log.warning("batch refused, one by one then", reason=error.get("description"))
-        return False
-    return True
-
-
-async def _store_singly(js: JetStreamContext, letters: Sequence[Letter]) -> Sequence[Letter]:
-    sent: list[asyncio.Future[PubAck]] = []
-    try:
-        for subject, data, headers in letters:
-            sent.append(await js.publish_async(subject, data, headers=dict(headers)))
-        await asyncio.wait(sent, timeout=ACK_TIMEOUT)
-    except NatsError as exc:
-        if isinstance(exc, nats.errors.MaxPayloadError):
-            raise
-        log.warning("publish failed, trying again", reason=_line(exc))
-    stored = next((n for n, future in enumerate(sent) if not _is_stored(future)), len(sent))
-    for future in sent[stored:]:
-        future.cancel()
-        if future.done() and not future.cancelled():
-            log.warning("publish refused, trying again", reason=_line(future.exception()))
-    return letters[stored:]
-
-
-def _is_stored(future: asyncio.Future[PubAck]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _line(exc: BaseException | None) -> str:
-    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
+def _refused_as_batch(part: Part, answer: NatsError) -> bool:
+    codes = (DUPLICATE, UNSUPPORTED)
+    return len(part) > 1 and isinstance(answer, APIError) and answer.err_code in codes

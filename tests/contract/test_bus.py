@@ -441,9 +441,10 @@ async def killed(bus):
             yield group, inbox
             bus.kill(group)
         return
-    async with nats_bus(bus._url) as other, joined(other, group=group) as inbox:
+    url = bus.connection.connected_url.geturl()
+    async with nats_bus(url) as other, joined(other, group=group) as inbox:
         yield group, inbox
-        await other.connection.close()
+        inbox._unsettled.clear()
 
 
 async def test_what_a_killed_process_had_in_hand_comes_again_after_the_ack_wait(hasty):
@@ -551,3 +552,14 @@ async def test_what_is_put_off_counts_as_out(bus):
         again = await receive(inbox, messages[0])
         await inbox.ack([again, second])
         await inbox.ack([await receive(inbox, messages[2])])
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
+async def test_publishing_says_what_was_not_stored_before(bus, count):
+    first, second = ([out(fresh()) for _ in range(count)] for _ in range(2))
+    assert await bus.publish([]) == set()
+    assert await bus.publish(first) == {item.id for item in first}
+    assert await bus.publish([*first, *second]) == {item.id for item in second}
+    assert await bus.publish([*second, *second]) == set()
+    twice = out(fresh())
+    assert await bus.publish([twice, out(cleared(), "facts"), twice]) >= {twice.id}

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
-from aiops_core.adapters.nats_store import Letter, try_store
+from aiops_core.adapters.nats_store import Letter
 from tests.conftest import nats_bus
 
 SIZE = 400  # letters of one batch
@@ -23,7 +23,7 @@ async def store_until_killed(server, name: str, rng: random.Random) -> None:
 
         async def store() -> None:
             for n in range(10_000):
-                await try_store(bus.connection, bus.js, batch(f"{name}-{n}"))
+                await bus.store(batch(f"{name}-{n}"))
 
         storing = asyncio.create_task(store())
         await asyncio.sleep(rng.uniform(0.3, 0.8))

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from aiops_core.adapters.nats_inbox import NatsDelivery, Status
 from aiops_core.adapters.nats_parser import Frame
 
-INBOX = SimpleNamespace(stream="INCIDENTS")
+INBOX = SimpleNamespace(stream="INCIDENTS", progress=SimpleNamespace(life=1))
 PLAIN = "$JS.ACK.INCIDENTS.incident-api.1.4711.17.1700000000123456789.3"
 WITH_DOMAIN = "$JS.ACK._.ACCHASH.INCIDENTS.incident-api.2.4711.17.1700000000123456789.3"
 
@@ -34,7 +34,7 @@ def test_it_is_what_nats_py_reads_there(address):
             b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 12\r\nNats-Pending-Bytes: 0\r\n\r\n",
             Status("408", 12),
         ),
-        (b"NATS/1.0 503\r\n\r\n", Status("503", None)),
+        (b"NATS/1.0 503\r\n\r\n", Status("503", None, gone=True)),
         (b"NATS/1.0\r\nNats-Msg-Id: a b\r\n\r\n", None),
         (b"", None),
     ],

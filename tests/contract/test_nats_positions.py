@@ -1,0 +1,143 @@
+"""A durable consumer that somebody deleted goes on where its group was."""
+
+import asyncio
+import uuid
+from contextlib import suppress
+
+import pytest
+from nats.js.errors import NotFoundError
+
+from aiops_core.adapters.nats_progress import POSITIONS, Progress
+from aiops_core.bus import Outgoing
+from aiops_core.models import MetricSample
+from tests.conftest import nats_bus, sample
+
+pytestmark = pytest.mark.e2e
+
+
+def out(value):
+    message = sample(value, tracking_id=uuid.uuid4().hex)
+    return Outgoing(message, message.tracking_id)
+
+
+def value(delivery):
+    return MetricSample.model_validate_json(delivery.data).value
+
+
+async def take(inbox, count):
+    taken = []
+    async with asyncio.timeout(10):
+        while len(taken) < count:
+            taken += await inbox.take(count - len(taken))
+    return taken
+
+
+async def nothing_more(inbox, within=1.0):
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(inbox.take(1), within)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.NOTE_EVERY", 0.1)
+    monkeypatch.setattr("aiops_core.adapters.nats_inbox.LOOK_EVERY", 0.05)
+
+
+def joined(bus, patient=False):
+    return bus.subscribe([MetricSample.subject], group="g", patient=patient)
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["unasked", "floor-known"])
+@pytest.mark.parametrize("patient", [False, True])
+async def test_only_what_is_not_settled_comes_again(own_nats, quick, patient, asked):
+    async with nats_bus(own_nats.url) as bus, joined(bus, patient) as inbox:
+        await bus.publish([out(float(n)) for n in range(600)])
+        taken = await take(inbox, 600)
+        await inbox.ack(taken[:300] + taken[310:500])
+        await taken[305].bury("no sense")
+        await taken[306].retry(30)
+        if asked:
+            await asyncio.sleep(0.1)
+            await inbox.lag()
+        await bus.js.delete_consumer("LOGS", "g")
+        again = await take(inbox, 109)
+        await bus.publish([out(1000.0)])
+        again += await take(inbox, 1)
+        wanted = {n for n in range(300, 310) if n != 305} | set(range(500, 600)) | {1000}
+        assert sorted(set(map(value, again))) == sorted(wanted)
+        await inbox.ack(again)
+        await nothing_more(inbox)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_while_messages_flow_none_is_lost_and_none_handled_twice(own_nats, quick, patient):
+    async with nats_bus(own_nats.url) as bus, joined(bus, patient) as inbox:
+        received = []
+
+        async def receive():
+            while len(received) < 2000:
+                for delivery in await inbox.take(50):
+                    received.append(value(delivery))
+                    await inbox.ack([delivery])
+
+        receiving = asyncio.create_task(receive())
+        for n in range(100):
+            await bus.publish([out(float(n * 20 + m)) for m in range(20)])
+            if n % 25 == 24:
+                with suppress(NotFoundError):  # it has been deleted a moment ago
+                    await bus.js.delete_consumer("LOGS", "g")
+        await asyncio.wait_for(receiving, 20)
+    assert set(received) == set(map(float, range(2000)))
+    # What was with the inbox and not settled when the consumer was deleted comes twice, nothing
+    # else.
+    assert len(received) - len(set(received)) <= 4 * 50 + 4
+
+
+async def settled_and_noted(bus, count):
+    async with joined(bus) as inbox:
+        await bus.publish([out(float(n)) for n in range(count + 1)])
+        taken = await take(inbox, count + 1)
+        await inbox.ack(taken[:count])
+        async with asyncio.timeout(5):
+            while await bus.bucket(POSITIONS).get("LOGS.g") is None:
+                await inbox.lag()
+                await asyncio.sleep(0.05)
+    await bus.js.delete_consumer("LOGS", "g")
+
+
+async def test_a_consumer_that_is_gone_at_the_start_is_made_where_the_former_process_noted(
+    own_nats, quick
+):
+    async with nats_bus(own_nats.url) as bus:
+        await settled_and_noted(bus, 10)
+    async with nats_bus(own_nats.url) as bus, joined(bus) as inbox:
+        assert [value(delivery) for delivery in await take(inbox, 1)] == [10.0]
+        await nothing_more(inbox)
+
+
+async def test_a_note_about_a_former_stream_is_not_used(own_nats, quick):
+    async with nats_bus(own_nats.url) as bus:
+        await settled_and_noted(bus, 3)
+        await bus.js.delete_stream("LOGS")
+    async with nats_bus(own_nats.url) as bus:
+        await bus.publish([out(float(n)) for n in range(10)])
+        async with joined(bus) as inbox:
+            assert list(map(value, await take(inbox, 10))) == list(map(float, range(10)))
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", b"[]", b"{}", b'{"stream_created": 1}', b"7"])
+async def test_a_note_that_cannot_be_read_means_the_beginning(own_nats, quick, note):
+    async with nats_bus(own_nats.url) as bus:
+        await bus.bucket(POSITIONS).put("LOGS.g", note)
+        await bus.publish([out(1.0)])
+        async with joined(bus) as inbox:
+            assert [value(delivery) for delivery in await take(inbox, 1)] == [1.0]
+
+
+def test_what_is_remembered_has_a_bound(monkeypatch):
+    monkeypatch.setattr("aiops_core.adapters.nats_progress.SETTLED_MOST", 10)
+    progress = Progress("S.g")
+    for sequence in range(1, 101):
+        progress.settle(sequence)
+    assert sum(map(progress.is_settled, range(1, 101))) <= 10
+    assert progress.is_settled(100)
