@@ -10,9 +10,11 @@ from aiops_core.backoff import until_available
 from aiops_core.bus import LARGEST, Bus, Outgoing
 from aiops_core.errors import Reject
 from aiops_core.failures import Oversized
+from aiops_core.models import Message
 from aiops_core.outbox import Caused
 
 Merge = Callable[[Sequence[Outgoing]], Sequence[Outgoing]]
+Hear = Callable[[Sequence[Message]], None]
 
 MOST = LARGEST - 1024  # bytes of an effect, before its stage is stamped
 
@@ -28,9 +30,15 @@ class Publisher:
     """Publishes what a service decided; *stage* is stamped on it, *merge* may join a batch."""
 
     def __init__(
-        self, bus: Bus, stage: str | None, merge: Merge | None, clock: Callable[[], datetime]
+        self,
+        bus: Bus,
+        stage: str | None,
+        merge: Merge | None,
+        hear: Hear | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._bus, self._stage, self._merge, self._clock = bus, stage, merge, clock
+        self._bus, self._stage, self._merge, self._hear = bus, stage, merge, hear
+        self._clock = clock
         self._latency = metrics.STAGE_LATENCY.labels(stage) if stage else None
 
     async def publish(self, caused: Sequence[Caused]) -> Mapping[Caused, str]:
@@ -55,7 +63,9 @@ class Publisher:
     async def _store(self, effects: Sequence[Outgoing]) -> None:
         if effects:
             stamped = [self._stamped(effect) for effect in effects]
-            await until_available(self._bus.publish, stamped)
+            new = await until_available(self._bus.publish, stamped)
+            if self._hear:
+                self._hear([effect.message for effect in stamped if effect.id in new])
 
     def _merged(self, effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
         """Joined, unless that makes one that is too large."""

@@ -65,7 +65,9 @@ class Runtime:
     def __post_init__(self) -> None:
         service = self.service
         self._outbox = Outbox(self._send, self.rest)
-        self._publisher = Publisher(self.bus, service.stage, service.merge, self.clock)
+        self._publisher = Publisher(
+            self.bus, service.stage, service.merge, service.published, self.clock
+        )
         self._handling = Handling(service, self.bus)
 
     async def run(self) -> None:

@@ -29,7 +29,8 @@ class Service:
     batch. *commit* makes a batch durable before it is acknowledged; with *settled*, acknowledgements
     wait for that as well, while the next batches go on: until all that has been handled so far is
     durable; at most *unsettled* messages may wait so. Messages of a *patient* one stay with the broker until
-    it takes them. *sees* hears of each message just before it is handled. *tick* lets time pass.
+    it takes them. *sees* hears of each message just before it is handled, *published* of what the broker has stored for the
+    first time. *tick* lets time pass.
     *background* are loops that live with the service.
 
     A handler or tick that raises may leave its state half changed. With *rebuild* the runtime then
@@ -57,6 +58,7 @@ class Service:
     settled: Callable[[], Awaitable[None]] | None = None
     unsettled: int = UNSETTLED
     sees: Callable[[Delivery], None] | None = None
+    published: Callable[[Sequence[Message]], None] | None = None
     tick: Tick | None = None
     tick_every: float = 1.0  # seconds
     background: Sequence[Background] = ()

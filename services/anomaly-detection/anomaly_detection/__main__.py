@@ -15,6 +15,7 @@ from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
 from anomaly_detection.noticed import Noticed
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.published import Published
 from anomaly_detection.snapshot_store import NAME
 from anomaly_detection.sources.poller import Poller
 
@@ -36,6 +37,12 @@ def service(
     noticed = noticed or Noticed()
     detection = Detection(policy, noticed.failure)
     keeper = Keeper(detection, bus, policy.snapshot_every, noticed)
+    published = Published(bus)
+
+    async def recover(bus: Bus) -> None:
+        await published.recover(bus)
+        await keeper.recover(bus)
+
     return Service(
         NAME,
         handlers={
@@ -43,10 +50,11 @@ def service(
             MetricSample: keeper.handler(detection.on_sample),
         },
         stage="detect",
-        recover=keeper.recover,
+        recover=recover,
         sees=keeper.sees,
         tick=keeper.tick,
-        background=[*beside, keeper.keep],
+        published=published.count,
+        background=[*beside, keeper.keep, published.keep],
     )
 
 

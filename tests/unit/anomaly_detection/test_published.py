@@ -13,9 +13,12 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
 from aiops_core.tally import BUCKET, KEPT, decode
 from aiops_core.testing import MemoryBus
+from anomaly_detection.__main__ import service as recipe_of
+from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.published import Published
-from tests.conftest import NOON
+from tests.conftest import NOON, line
 from tests.incident_cases import detected
+from tests.runtime_cases import running, until
 
 MINUTE = timedelta(minutes=1)
 
@@ -124,3 +127,19 @@ async def test_an_hour_that_cannot_be_read_costs_only_itself():
         await bus.bucket(BUCKET).put(key, value)
     assert await written(bus) == {NOON + 3 * MINUTE: 7}
     assert tally.decode({}) == {}
+
+
+async def test_the_service_counts_what_it_publishes_once_whatever_comes_again(policies):
+    bus = MemoryBus()
+    wrong = [line("disk controller failed", n=n, host=f"h{n}", level="error") for n in range(6)]
+    for _ in range(
+        2
+    ):  # the second life gets all of it again, as after a kill before its acknowledgement
+        service = recipe_of(DetectPolicy.load(policies), bus)
+        async with running(bus, service):
+            for entry in wrong:
+                bus.put(entry.subject, entry.model_dump_json().encode())
+            await until(lambda: len(bus.acked) % 6 == 0 and len(bus.acked) > 0)
+            await until(lambda: bus.of(AnomalyDetected))
+        counted = sum((await written(bus)).values())
+        assert counted == len(bus.of(AnomalyDetected)) > 0
