@@ -694,6 +694,7 @@ NO_READER = {
     "anomaly_detection/sources/": "a query of the policy, not to a store",
     "correlation_service/evaluation/": "a pipe between our own processes",
     "correlation_service/kept.py": "memory of this process",
+    "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:Queries.history": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:Queries.memberships": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:Queries.newest": COLUMNS_ALONE,
