@@ -438,6 +438,9 @@ def test_the_promises_are_watched():
         "InsightPathErrors",
         "AiopsUnaccountedAnomalies",
         "AiopsUnreadDiscarded",
+        "AiopsUnreadableEntries",
+        "AiopsDetectorFails",
+        "AiopsOversizedEffects",
     ]
 
 
