@@ -33,6 +33,7 @@ def test_the_demo_ends_well_only_when_the_fault_became_an_incident(scenario, tmp
     assert "srv-dir-01" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_fails_when_the_fault_is_not_seen(tmp_path):
     policies = shutil.copytree(ROOT / "policies", tmp_path / "policies")
     text = (policies / "correlate.yaml").read_text()
