@@ -35,7 +35,7 @@ from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
 from aiops_core.turns import take_turns
 
-HOPS = ("logs.relay", "anomaly.relay1", "anomaly.relay2", "incidents.relay3")
+HOPS = ("logs.relay", "anomaly.detected", "anomaly.enriched", "incidents.relay")
 WARM_UP = 500  # messages
 PAYLOAD = 400  # bytes, as a log line has
 
