@@ -32,12 +32,14 @@ class Crashes:
         self._earlier: dict[str, int] | None = None  # lives, as this one found them
         self._in_hand: set[str] = set()
 
+    @staticmethod
+    def suspects(delivery: Delivery) -> bool:
+        """Whether *delivery* came so often that handling it is to be noted."""
+        return delivery.attempt > SUSPICIOUS
+
     @contextlib.asynccontextmanager
     async def noted(self, delivery: Delivery) -> AsyncIterator[None]:
         """Handle *delivery* in the body. Raises Deadly when that has ended too many lives."""
-        if delivery.attempt <= SUSPICIOUS:
-            yield
-            return
         await self._begin(delivery.id)
         try:
             yield

@@ -34,15 +34,21 @@ class Handling:
         """What *delivery* causes. Raises what its handler does, Malformed, Oversized or Deadly."""
         message = self._read(delivery)
         IN_HAND.set(message)
-        async with self._crashes.noted(delivery):
-            if self._service.sees:
-                self._service.sees(delivery)
-            caused = await self._service.handlers[type(message)](message)
+        if self._crashes.suspects(delivery):
+            async with self._crashes.noted(delivery):
+                caused = await self._handle(message, delivery)
+        else:
+            caused = await self._handle(message, delivery)
         name = self._service.name
         effects = [Outgoing(m, f"{name}/{delivery.id}/{n}") for n, m in enumerate(caused)]
         for effect in effects:
             check_size(effect)
         return effects
+
+    async def _handle(self, message: Message, delivery: Delivery) -> Sequence[Message]:
+        if self._service.sees:
+            self._service.sees(delivery)
+        return await self._service.handlers[type(message)](message)
 
     def _read(self, delivery: Delivery) -> Message:
         if len(delivery.data) > LARGEST:
