@@ -85,7 +85,7 @@ def show(
     """Show the values in force, each with the place that it comes from."""
     settings = Settings.read()
     folder = policies or settings.policies
-    asked_for = {"service": service, "device": device, "metric": metric, "ship": ship}
+    asked_for = {"service": service, "device_id": device, "metric": metric, "ship": ship}
     about = {word: value for word, value in asked_for.items() if value is not None}
     if about:
         about.setdefault("ship", settings.ship_id)

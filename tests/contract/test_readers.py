@@ -234,7 +234,7 @@ async def anomalies_published(bus: MemoryBus) -> int:
     bad = publish(bus, [detected(n, stages={"detect": now}) for n in range(GOOD)])
     for key, value in tally.encode({now: 1}, [tally.key_of(now)]).items():
         await bus.bucket(tally.BUCKET).put(key, value)
-    counting = anomaly_detection.published.Published(bus)
+    counting = anomaly_detection.published.PublishedCounts(bus)
     await counting.recover(bus)
     await counting.write()
     assert await Published(bus).tally() == {now: GOOD}
@@ -647,7 +647,7 @@ BELONGS_TO = {
     "aiops_core/tally.py:decode": "tally",
     "aiops_core/watched.py:Watched.": "inventory",
     "aiops_core/watched.py:watched_inventory.read": "inventory",
-    "anomaly_detection/published.py:Published.recover": "detection.published",
+    "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
     "correlation_service/what_if/known.py:recoveries": "what-if.recoveries",
     "correlation_service/what_if/recorded.py:": "what-if.anomalies",
@@ -686,11 +686,11 @@ NO_READER = {
     "aiops_core/handling.py:Handling._read": "the consumer: it buries what it cannot read",
     "aiops_core/unreadable.py:": "what readers skip with",
     "anomaly_detection/clocks.py": "memory of this process",
-    "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/detectors/": "raises what the checkpointer takes for a damaged snapshot",
     "anomaly_detection/evaluation/": "data sets of an evaluation",
-    "anomaly_detection/keeper.py": "has its own battery: a damaged part costs one detector",
+    "anomaly_detection/checkpoint.py": "has its own battery: a damaged part costs one detector",
     "anomaly_detection/policy.py": "a query of the policy, not to a store",
-    "anomaly_detection/snapshot": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
     "anomaly_detection/sources/": "a query of the policy, not to a store",
     "correlation_service/evaluation/": "a pipe between our own processes",
     "correlation_service/kept.py": "memory of this process",

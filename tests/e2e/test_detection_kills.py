@@ -10,16 +10,16 @@ from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+from anomaly_detection.snapshot_store import BUCKET, NAME
 
 from aiops_core.bus import Outgoing
 from aiops_core.models import AnomalyCleared, AnomalyDetected
-from anomaly_detection import snapshots
-from anomaly_detection.handler import Detection
+from anomaly_detection import NAME, snapshots
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.snapshot_store import BUCKET, NAME
 from anomaly_detection.snapshots import Manifest
 from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
-from tests.unit.anomaly_detection.test_keeper import entries
+from tests.unit.anomaly_detection.test_checkpoint import entries
 
 pytestmark = pytest.mark.e2e
 SUBJECTS = ["logs.ingested", "metrics.sampled"]
@@ -69,7 +69,7 @@ async def published(bus):
 
 async def undisturbed(messages, policies):
     made = Detection(DetectPolicy.load(policies))
-    return Counter([fingerprint(told) for m in messages for told in await made.on(m)])
+    return Counter([fingerprint(told) for m in messages for told in made.observe(m)])
 
 
 async def send(bus, messages, seconds):
@@ -114,7 +114,7 @@ async def test_a_stop_leaves_a_snapshot_and_the_next_start_reads_nothing_again(o
             process.terminate()
             assert process.wait(10) == 0
         manifest = Manifest.read(await bus.bucket(BUCKET).get(snapshots.MANIFEST) or b"")
-        assert manifest.position.sequence == middle
+        assert manifest.offset.sequence == middle
         await bus.js.purge_stream("LOGS")
         await send(bus, messages[middle:], 0)
         with detection(own_nats.url, often):

@@ -1,61 +1,71 @@
-"""Wires the service; everything it knows comes from ``policies/detect.yaml`` and the bus."""
+"""Wiring of anomaly-detection."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from aiops_core.adapters.victoriametrics import VictoriaMetrics
-from aiops_core.bus import Bus
+from aiops_core.bus import Bus, Delivery
 from aiops_core.launch import Context, launch
-from aiops_core.models import LogEntry, MetricSample
+from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.received import Received
 from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Background, Service
-from anomaly_detection.handler import Detection
-from anomaly_detection.keeper import Keeper
-from anomaly_detection.noticed import Noticed
+from anomaly_detection import NAME
+from anomaly_detection.checkpoint import Checkpointer
+from anomaly_detection.handler import DetectionHandler
+from anomaly_detection.notes import Notes
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.published import Published
-from anomaly_detection.snapshot_store import NAME
+from anomaly_detection.published import STAGE, PublishedCounts
 from anomaly_detection.sources.poller import Poller
 
 
 @contextlib.asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(DetectPolicy, context.settings.policies)
+    handler = DetectionHandler(policy, Notes(context.readiness.notes))
+    checkpointer = Checkpointer(handler, context.bus, policy.snapshot_every)
     async with _polling(policy, context) as polling:
-        yield service(policy, context.bus, polling, Noticed(context.readiness.notes))
+        yield service(checkpointer, context.bus, polling)
 
 
-def service(
-    policy: DetectPolicy,
-    bus: Bus,
-    beside: Sequence[Background] = (),
-    noticed: Noticed | None = None,
-) -> Service:
-    """Detectors behind their keeper; *beside* are loops that live with them."""
-    noticed = noticed or Noticed()
-    detection = Detection(policy, noticed.failure)
-    keeper = Keeper(detection, bus, policy.snapshot_every, noticed)
-    published = Published(bus)
+def service(checkpointer: Checkpointer, bus: Bus, background: Sequence[Background] = ()) -> Service:
+    """The service around the handler of *checkpointer*."""
+    handler, published = checkpointer.handler, PublishedCounts(bus)
 
     async def recover(bus: Bus) -> None:
         await published.recover(bus)
-        await keeper.recover(bus)
+        await checkpointer.recover(bus)
 
+    envelopes = Envelopes()
     return Service(
         NAME,
-        handlers={
-            LogEntry: keeper.handler(detection.on_line),
-            MetricSample: keeper.handler(detection.on_sample),
-        },
-        stage="detect",
+        handlers={kind: envelopes.around(handler) for kind in (LogEntry, MetricSample)},
+        stage=STAGE,
         recover=recover,
-        sees=keeper.sees,
-        tick=keeper.tick,
+        sees=envelopes.sees,
+        tick=handler.tick,
         published=published.count,
-        background=[*beside, keeper.keep, published.keep],
+        background=[*background, checkpointer.run, published.run],
     )
+
+
+class Envelopes:
+    """Builds the envelope that the runtime will hand over."""
+
+    def sees(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+
+    def around(self, handler: DetectionHandler) -> Callable[[Any], Awaitable[Sequence[Message]]]:
+        async def handle(entry: LogEntry | MetricSample) -> Sequence[Message]:
+            one = self._delivery
+            return await handler(
+                Received(entry, one.subject, one.sequence, one.attempt, one.at, one.data)
+            )
+
+        return handle
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,8 @@ from aiops_core.models import (
     Level,
     Severity,
 )
-from anomaly_detection.handler import MSG_KEPT, Detection
+from anomaly_detection.detection import Detection
+from anomaly_detection.messages import MSG_KEPT
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT, line, sample
 
@@ -16,7 +17,7 @@ POLICY = DetectPolicy.load(ROOT / "policies")
 
 
 async def judged(msg, detection=None, **fields):
-    return await (detection or Detection(POLICY)).on_line(line(msg, **fields))
+    return (detection or Detection(POLICY)).on_line(line(msg, **fields))
 
 
 async def found(msg, **fields):
@@ -150,11 +151,11 @@ class TestReadings:
     async def test_a_limit_broken_for_a_moment_is_no_anomaly(self):
         detection = Detection(POLICY)
         for n, value in enumerate([95, 40, 95, 40]):
-            assert await detection.on_sample(sample(value, n=5 * n)) == []
+            assert detection.on_sample(sample(value, n=5 * n)) == []
 
     async def test_a_limit_broken_for_longer_is_one_that_says_since_when(self):
         detection = Detection(POLICY)
-        answers = [await detection.on_sample(sample(95.2, n=5 * n, unit="%")) for n in range(5)]
+        answers = [detection.on_sample(sample(95.2, n=5 * n, unit="%")) for n in range(5)]
         (anomaly,) = [a for answer in answers for a in answer]
         assert anomaly.anomaly_type == "resource_exhaustion"
         assert (anomaly.metric, anomaly.value, anomaly.threshold) == ("cpu_percent", 95.2, 90)

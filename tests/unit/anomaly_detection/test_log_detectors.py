@@ -4,13 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from anomaly_detection.detectors.base import Ended, Verdict
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.pace import LONGEST
-from anomaly_detection.detectors.pattern import PatternDetector
-from anomaly_detection.detectors.recovery import RecoveryDetector
-from anomaly_detection.detectors.table import Table
-from anomaly_detection.handler import Detection
+from anomaly_detection.detectors.pattern import PatternDetector, RecoveryDetector
+from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.layers import Tuning
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Sensitivity
@@ -31,11 +30,11 @@ def told(detector, entries):
 
 
 def begun(detector, entries):
-    return [at for at, finding in told(detector, entries) if isinstance(finding, Verdict)]
+    return [at for at, finding in told(detector, entries) if isinstance(finding, Detected)]
 
 
 def over(detector, entries):
-    return [at for at, finding in told(detector, entries) if isinstance(finding, Ended)]
+    return [at for at, finding in told(detector, entries) if isinstance(finding, Cleared)]
 
 
 class TestNewTemplate:
@@ -88,7 +87,7 @@ class TestRate:
     def test_a_service_without_a_name_can_be_told(self):
         """An anomaly needs a service: without one the line itself would have been refused."""
         nameless = [entry.model_copy(update={"service": ""}) for entry in cases.FLOOD]
-        services = [finding.origin.service for _, finding in told(cases.rate(), nameless)]
+        services = [finding.source.service for _, finding in told(cases.rate(), nameless)]
         assert services == ["unknown", "unknown"]
 
     @pytest.mark.parametrize(("sensitivity", "found"), [("low", 0), ("normal", 1), ("high", 1)])
@@ -137,7 +136,7 @@ class TestSilence:
 class TestDetection:
     async def anomalies(self, entries):
         detection = Detection(POLICY)
-        return [message for entry in entries for message in await detection.on_line(entry)]
+        return [message for entry in entries for message in detection.on_line(entry)]
 
     async def test_an_anomaly_of_a_line_names_its_template_and_parameters(self):
         (found,) = await self.anomalies(
@@ -175,7 +174,7 @@ class TestTable:
     def test_the_index_of_words_hides_no_match(self):
         """Whatever a regex finds in a line, the table finds; the lines contain all texts of all rules."""
         rules = (*POLICY.patterns, *POLICY.harmless, *POLICY.bursts)
-        table = Table(rules)
+        table = RuleTable(rules)
         texts = [text for rule in rules for text in required(rule.regex) or ()]
         for n, text in enumerate(texts):
             for said_ in (f"x{text.upper()}y", f"{texts[n - 1]} {text}"):
@@ -189,7 +188,7 @@ class TestTable:
         return of_level and of_service and rule.regex.search(entry.msg)
 
     def test_words_that_come_and_go_are_forgotten(self):
-        table = Table(POLICY.patterns)
+        table = RuleTable(POLICY.patterns)
         for word in words(676):
             table.matches(line(f"zz{word}"))
         table._fragments.clear()
@@ -197,7 +196,7 @@ class TestTable:
 
     def test_who_shares_a_table_finds_what_it_finds_alone(self):
         """The same line twice, and lines that several kinds of rules fulfil."""
-        table = Table((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
+        table = RuleTable((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
         pairs = [
             (PatternDetector(POLICY.patterns, table), PatternDetector(POLICY.patterns)),
             (RecoveryDetector(POLICY.recoveries, table), RecoveryDetector(POLICY.recoveries)),

@@ -1,24 +1,35 @@
-"""Log level: a program that calls its own line an error is believed, unless policy knows better."""
+"""Log level: a line of level error or critical is an anomaly, unless the policy says otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Finding, Memoryless, Origin, Verdict, clock
-from anomaly_detection.detectors.domains import domains
-from anomaly_detection.detectors.table import Table
-from anomaly_detection.policy import DetectPolicy
+from aiops_core.models import Level, LogEntry
+from anomaly_detection.detectors.base import (
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
+    Finding,
+    clock,
+)
+from anomaly_detection.detectors.table import RuleTable
+from anomaly_detection.policy_rules import Harmless, Judgement
 
 
-class LevelDetector(Memoryless):
+class LevelDetector(Detector[LogEntry]):
     name = "level"
 
-    def __init__(self, policy: DetectPolicy) -> None:
-        self._levels = policy.levels
-        self._harmless = Table(policy.harmless)
-        self._domain = domains(policy)
-        self._calmest = min(policy.levels, default=None)
+    def __init__(
+        self,
+        levels: Mapping[Level, Judgement],
+        harmless: Sequence[Harmless],
+        domain_of: DomainOf,
+    ) -> None:
+        self._levels = levels
+        self._harmless = RuleTable(harmless)
+        self._domain_of = domain_of
+        self._lowest = min(levels, default=None)
 
     def harmless(self, entry: LogEntry) -> bool:
         return any(self._harmless.matches(entry))
@@ -27,18 +38,10 @@ class LevelDetector(Memoryless):
         rule = self._levels.get(entry.level)
         if rule is None or self.harmless(entry):
             return ()
-        origin = Origin.of(entry)
-        verdict = Verdict(
-            origin,
-            entry.ts,
-            anomaly_type=rule.anomaly_type,
-            domain=self._domain(entry.service),
-            severity=rule.severity,
-            score=rule.score,
-            detector=self.name,
-            reason=(
-                f"At {clock(entry.ts)} {origin.service} on {origin.device} logged 1 line of level "
-                f"{entry.level}; expected are only lines below level {self._calmest}."
-            ),
+        source = EntrySource.of(entry)
+        reason = (
+            f"At {clock(entry.ts)} {source.service} on {source.device} logged 1 line of level "
+            f"{entry.level}; expected are only lines below level {self._lowest}."
         )
-        return (verdict,)
+        domain = self._domain_of(entry.service)
+        return (Detected.by(self.name, rule, source, entry.ts, domain, reason),)

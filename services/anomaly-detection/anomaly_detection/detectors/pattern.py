@@ -1,4 +1,4 @@
-"""Known bad lines: one is enough."""
+"""Rules about single lines: patterns detect, recoveries clear."""
 
 from __future__ import annotations
 
@@ -6,36 +6,71 @@ import re
 from collections.abc import Sequence
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Finding, Memoryless, Origin, Verdict, clock, worst
-from anomaly_detection.detectors.table import Table, details, listed
-from anomaly_detection.policy import Pattern
+from anomaly_detection.detectors.base import (
+    Cleared,
+    Detected,
+    Detector,
+    EntrySource,
+    Finding,
+    clock,
+    worst,
+)
+from anomaly_detection.detectors.table import RuleTable, details, listed
+from anomaly_detection.policy_rules import Pattern, Recovery
 
 
-class PatternDetector(Memoryless):
+class PatternDetector(Detector[LogEntry]):
     name = "pattern"
 
-    def __init__(self, patterns: Sequence[Pattern], table: Table | None = None) -> None:
-        self._table = table or Table(patterns)
+    def __init__(self, patterns: Sequence[Pattern], table: RuleTable | None = None) -> None:
+        self._table = table or RuleTable(patterns)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        return worst(
-            [_verdict(rule, entry, match) for rule, match in self._table.of(Pattern, entry)]
-        )
+        matches = self._table.of(Pattern, entry)
+        return worst([_detected(rule, entry, match) for rule, match in matches])
 
 
-def _verdict(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Verdict:
-    origin = Origin.of(line)
-    return Verdict(
-        origin,
+def _detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
+    source, found = EntrySource.of(line), details(match)
+    reason = (
+        f"At {clock(line.ts)} {source.service} on {source.device} "
+        f"reported {rule.says}{listed(found)}; expected are none."
+    )
+    meta = found | {"rule": rule.id}
+    return Detected.by(PatternDetector.name, rule, source, line.ts, rule.domain, reason, meta=meta)
+
+
+class RecoveryDetector(Detector[LogEntry]):
+    """Clears without asking whether there was an anomaly: the service with the incidents knows."""
+
+    name = "recovery"
+
+    def __init__(self, recoveries: Sequence[Recovery], table: RuleTable | None = None) -> None:
+        self._table = table or RuleTable(recoveries)
+
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        """One Cleared for all types that the line clears, worded by the first rule."""
+        matches = self._table.of(Recovery, entry)
+        if not matches:
+            return ()
+        types = dict.fromkeys(type_ for rule, _ in matches for type_ in rule.clears)
+        return (_cleared(*matches[0], tuple(types), entry),)
+
+
+def _cleared(
+    rule: Recovery, match: re.Match[str], types: tuple[str, ...], line: LogEntry
+) -> Cleared:
+    about = EntrySource.of(line)
+    source = about if rule.same_service else EntrySource(about.ship_id, about.host, about.device_id)
+    found = details(match)
+    return Cleared(
+        source,
         line.ts,
-        anomaly_type=rule.anomaly_type,
-        domain=rule.domain,
-        severity=rule.severity,
-        score=rule.score,
-        detector=PatternDetector.name,
+        anomaly_types=types,
+        detector=RecoveryDetector.name,
         reason=(
-            f"At {clock(line.ts)} {origin.service} on {origin.device} "
-            f"reported {rule.says}{listed(details(match))}; expected are none."
+            f"At {clock(line.ts)} {about.service} on {about.device} reported "
+            f"{rule.says}{listed(found)}."
         ),
-        meta=details(match) | {"rule": rule.id},
+        peer=str(found["peer"]) if "peer" in found else None,
     )

@@ -7,7 +7,6 @@ the median of several pieces is told. The limit is what decoding the same lines 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import ParamSpec
 from aiops_core.local.bench.plugged import Speed
 from aiops_core.models import LogEntry
 from aiops_core.simulator import Run, named
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 
 P = ParamSpec("P")
@@ -56,12 +55,8 @@ def _lines(count: int) -> Sequence[bytes]:
 
 
 def _run(detection: Detection, lines: Sequence[bytes]) -> None:
-    asyncio.run(_detect(detection, lines))
-
-
-async def _detect(detection: Detection, lines: Sequence[bytes]) -> None:
     for line in lines:
-        for message in await detection.on_line(LogEntry.model_validate_json(line)):
+        for message in detection.on_line(LogEntry.model_validate_json(line)):
             message.model_dump_json()
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, Group, cut
+from anomaly_detection.templates.groups import OPEN, LineGroup, cut
 from anomaly_detection.templates.masking import Words, phrases
 from anomaly_detection.templates.tree import Tree
 
@@ -25,7 +25,7 @@ PART = 100  # groups that are written out at once
 MEMO = 20_000  # lines without their numbers, of which the template is remembered
 
 
-class Template(NamedTuple):
+class LineTemplate(NamedTuple):
     id: str
     text: str
 
@@ -34,12 +34,12 @@ class Sighting(NamedTuple):
     """*group* is the id of all lines alike, and stays when one of their words proves to be a value:
     what counts lines counts by it. *new*: no line like it was known."""
 
-    template: Template
+    template: LineTemplate
     group: str
     new: bool
 
 
-_GROUP = TypeAdapter(Group)
+_GROUP = TypeAdapter(LineGroup)
 
 
 def template_id(text: str) -> str:
@@ -57,9 +57,9 @@ class Miner:
     def __init__(self, most: int) -> None:
         self._most = most
         self._words = Words()
-        self._memo: dict[str, tuple[Sighting, Group]] = {}
+        self._memo: dict[str, tuple[Sighting, LineGroup]] = {}
         self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
-        self._groups: dict[int, Group] = {}
+        self._groups: dict[int, LineGroup] = {}
         self._tree: Tree | None = None  # made of the groups when it is needed
         self.lines = 0
 
@@ -74,12 +74,12 @@ class Miner:
         group.used = self.lines
         return sighting
 
-    def image(self) -> Iterator[dict[str, JsonValue]]:
+    def parts(self) -> Iterator[dict[str, JsonValue]]:
         """What is known now by number of the group, the longest unused first, in small parts: copied
         at once, written out when it is taken."""
         by_use = sorted(self._groups.items(), key=lambda item: item[1].used)
-        held = [(number, group.copy()) for number, group in by_use]
-        return (_written(held[at : at + PART]) for at in range(0, len(held), PART))
+        copies = [(number, group.copy()) for number, group in by_use]
+        return (_written(copies[at : at + PART]) for at in range(0, len(copies), PART))
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError when *state* is of another kind."""
@@ -98,14 +98,14 @@ class Miner:
             self._recall_nothing()
             raise
         text = group.text(pieces)
-        known = Sighting(Template(template_id(text), text), group.id, new=False)
+        known = Sighting(LineTemplate(template_id(text), text), group.id, new=False)
         told = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
         # Last: a group that nobody was told of is new.
         group.born, group.used = group.born or self.lines, self.lines
         return told
 
-    def _place(self, pieces: list[str]) -> Group:
+    def _place(self, pieces: list[str]) -> LineGroup:
         """The group of a line. A change of groups voids what is remembered of lines as long."""
         tree = self._tree = self._tree or _tree(self._groups)
         cluster, change = tree.add_log_message(" ".join(pieces))
@@ -118,15 +118,15 @@ class Miner:
             self._recall_none_of(len(pieces))
         return group
 
-    def _begin(self, tree: Tree, number: int, pieces: list[str]) -> Group:
+    def _begin(self, tree: Tree, number: int, pieces: list[str]) -> LineGroup:
         id_ = template_id("".join(pieces))
-        group = self._groups[number] = Group(pieces, id_)
+        group = self._groups[number] = LineGroup(pieces, id_)
         self._recall_none_of(len(pieces))
         if len(self._groups) > self._most:
             self._forget(tree)
         return group
 
-    def _remember(self, words: str, length: int, known: tuple[Sighting, Group]) -> None:
+    def _remember(self, words: str, length: int, known: tuple[Sighting, LineGroup]) -> None:
         if len(self._memo) >= MEMO:
             self._recall_nothing()
         self._memo[words] = known
@@ -150,11 +150,11 @@ class Miner:
         self._recall_nothing()
 
 
-def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
-    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in held}
+def _written(copies: Sequence[tuple[int, LineGroup]]) -> dict[str, JsonValue]:
+    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in copies}
 
 
-def _tree(groups: Mapping[int, Group]) -> Tree:
+def _tree(groups: Mapping[int, LineGroup]) -> Tree:
     """Drain as if it had seen the lines of *groups*; it prefers older groups to younger ones."""
     tree = Tree()
     for number in sorted(groups):

@@ -1,0 +1,83 @@
+"""From findings to messages. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aiops_core.bus import Outgoing
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyDetected,
+    LogEntry,
+    Message,
+    MetricSample,
+    derived_id,
+)
+from aiops_core.utils import extract_error_message
+from anomaly_detection.detectors.base import Cleared, Detected, Finding, shown
+
+MSG_KEPT = 4000  # characters of a line in an anomaly; logs.raw has all of it
+
+
+def message_of(finding: Finding, cause: Message) -> Message:
+    """The message about *finding*, derived from its *cause*."""
+    source = finding.source
+    if isinstance(finding, Cleared):
+        return cause.derive(
+            AnomalyCleared,
+            device_id=source.device_id,
+            host=source.host,
+            service=source.service,
+            anomaly_types=finding.anomaly_types,
+            detector=finding.detector,
+            metric=finding.metric,
+            peer=finding.peer,
+            started=finding.started,
+            reason=finding.reason,
+        )
+    msg = _text(finding, cause)
+    return cause.derive(
+        AnomalyDetected,
+        service=source.service,
+        device_id=source.device_id,
+        host=source.host,
+        msg=msg,
+        error_msg=extract_error_message(msg) if isinstance(cause, LogEntry) else None,
+        domain=finding.domain,
+        anomaly_type=finding.anomaly_type,
+        detector=finding.detector,
+        score=finding.score,
+        severity=finding.severity,
+        metric=finding.metric,
+        value=finding.value,
+        threshold=finding.threshold,
+        template_id=finding.template_id,
+        template=finding.template,
+        reason=finding.reason,
+        meta=finding.meta,
+    )
+
+
+def message_without_cause(finding: Finding, now: datetime) -> Outgoing:
+    """The message about a *finding* of a tick; its ids derive from the finding."""
+    source = finding.source
+    types = finding.anomaly_types if isinstance(finding, Cleared) else (finding.anomaly_type,)
+    id_ = derived_id(
+        *(source.ship_id, source.device, source.service, finding.metric or "", finding.detector),
+        *(*types, finding.at.isoformat()),
+    )
+    cause = Message(tracking_id=id_, ship_id=source.ship_id, ts=finding.at, stages={"ingest": now})
+    return Outgoing(message_of(finding, cause), f"anomaly-detection/{id_}")
+
+
+def _text(finding: Detected, cause: Message) -> str:
+    """The ``msg`` of an anomaly: the line, or a sentence about the reading."""
+    if finding.msg is not None:
+        return finding.msg
+    if isinstance(cause, LogEntry):
+        return cause.msg if len(cause.msg) <= MSG_KEPT else f"{cause.msg[:MSG_KEPT]}…"
+    if finding.metric is None or finding.value is None or finding.threshold is None:
+        return finding.reason
+    unit = f" {cause.unit}" if isinstance(cause, MetricSample) and cause.unit else ""
+    limit = shown(finding.threshold)
+    return f"{finding.metric} is {shown(finding.value)}{unit}, limit {limit}{unit}"
