@@ -10,14 +10,13 @@ from collections import Counter
 from contextlib import contextmanager
 
 import pytest
-from anomaly_detection.snapshot_store import BUCKET, NAME
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import AnomalyCleared, AnomalyDetected
+from aiops_core.runtime.bus import Outgoing
 from anomaly_detection import NAME, snapshots
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.snapshots import Manifest
+from anomaly_detection.snapshots import BUCKET, Manifest
 from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
 from tests.unit.anomaly_detection.test_checkpoint import entries
 

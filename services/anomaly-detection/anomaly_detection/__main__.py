@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from aiops_core.adapters.victoriametrics import VictoriaMetrics
-from aiops_core.bus import Bus, Delivery
-from aiops_core.launch import Context, launch
 from aiops_core.models import LogEntry, Message, MetricSample
-from aiops_core.received import Received
-from aiops_core.retention import load_with_retention
-from aiops_core.runtime import Background, Service
+from aiops_core.policy.retention import load_with_retention
+from aiops_core.runtime.bus import Bus, Delivery
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.received import Received
+from aiops_core.runtime.service import Background, Service
 from anomaly_detection import NAME
 from anomaly_detection.checkpoint import Checkpointer
 from anomaly_detection.handler import DetectionHandler

@@ -14,10 +14,11 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 
 import anomaly_detection
-from aiops_core import metrics, unreadable
-from aiops_core.bus import Bus, Outgoing, Reached
 from aiops_core.errors import Unavailable
-from aiops_core.runtime import utc_now
+from aiops_core.observability import metrics
+from aiops_core.runtime import unreadable
+from aiops_core.runtime.bus import Bus, Outgoing, Reached
+from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection import NAME
 from anomaly_detection.background import periodically
@@ -35,7 +36,7 @@ ACK_FLOOR_EVERY = 0.1  # seconds between looks at the ack floor
 TRIES = 300  # of them; a message that is retried for longer keeps a snapshot from coming into force
 LAST_WITHIN = 3.0  # seconds for the snapshot at a stop
 LATENESS = timedelta(seconds=15)  # upper limit for the time from an event to its arrival, usually
-WHERE = "detection.snapshot"  # see aiops_core.unreadable
+WHERE = "detection.snapshot"  # see aiops_core.runtime.unreadable
 # What restore() may raise for a damaged state.
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 

@@ -1,4 +1,4 @@
-"""All detectors: which of them judge an entry, and which of their findings become messages. Pure."""
+"""All detectors: which of them judge an entry, and which of their findings become messages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.runtime.bus import Outgoing
 from anomaly_detection.detectors.base import (
     SENDERS,
     Detected,

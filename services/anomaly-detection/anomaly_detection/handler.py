@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from aiops_core import unreadable
-from aiops_core.bus import Outgoing, Stored
 from aiops_core.models import LogEntry, Message, MetricSample
-from aiops_core.received import Received
-from aiops_core.runtime import arrived, utc_now
+from aiops_core.runtime import unreadable
+from aiops_core.runtime.bus import Outgoing, Stored
+from aiops_core.runtime.received import Received
+from aiops_core.runtime.service import arrived, utc_now
 from anomaly_detection.clocks import STEP, HostClock, SenderClocks
 from anomaly_detection.detection import Detection
 from anomaly_detection.notes import Notes
@@ -29,7 +29,7 @@ from anomaly_detection.policy import DetectPolicy
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 TICK = timedelta(seconds=1)  # between ticks of a replay, as in the runtime
 RECENT = timedelta(seconds=10)  # after which a message of a tick is surely published
-WHERE = "detection.stream"  # see aiops_core.unreadable
+WHERE = "detection.stream"  # see aiops_core.runtime.unreadable
 
 
 class DetectionHandler:

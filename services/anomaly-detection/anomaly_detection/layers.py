@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from aiops_core.models import Domain, MetricSample
-from aiops_core.policy import Place, Setting
+from aiops_core.policy.file import Place, Setting
 from anomaly_detection.detectors.base import SENDERS, device_of, globs
 from anomaly_detection.policy_layers import DetectorName, Layer, Poll, Sensitivity, Tuned
 from anomaly_detection.policy_learned import Metrics

@@ -1,10 +1,9 @@
-"""From findings to messages. Pure."""
+"""From findings to messages."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyDetected,
@@ -13,6 +12,7 @@ from aiops_core.models import (
     MetricSample,
     derived_id,
 )
+from aiops_core.runtime.bus import Outgoing
 from aiops_core.utils import extract_error_message
 from anomaly_detection.detectors.base import Cleared, Detected, Finding, shown
 

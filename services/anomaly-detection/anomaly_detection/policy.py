@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, Level
-from aiops_core.policy import Place, Policy, Replay, Setting
+from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.detectors.base import globs
 from anomaly_detection.layers import Layers, LayerTarget
 from anomaly_detection.policy_layers import DetectorName, Layer, Poll

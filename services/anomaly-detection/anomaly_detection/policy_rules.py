@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Level, Severity, Text
-from aiops_core.policy import Section
+from aiops_core.policy.file import Section
 
 SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again

@@ -10,12 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Message
-from aiops_core.runtime import utc_now
-from aiops_core.tally import BUCKET, KEPT, MINUTE, Tally, decode, encode, key_of, minute_of
-from aiops_core.unreadable import read_stored
+from aiops_core.observability.tally import (
+    BUCKET,
+    KEPT,
+    MINUTE,
+    Tally,
+    decode,
+    encode,
+    key_of,
+    minute_of,
+)
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.unreadable import read_stored
 from anomaly_detection.background import periodically
 
 WRITE_EVERY = 1.0  # seconds

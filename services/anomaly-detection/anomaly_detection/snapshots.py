@@ -14,9 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from aiops_core import metrics
-from aiops_core.bus import Bus, Outgoing
 from aiops_core.models import BY_SUBJECT, UtcDatetime
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Bus, Outgoing
 from anomaly_detection import NAME
 from anomaly_detection.detectors.state import State
 from anomaly_detection.offsets import Offset

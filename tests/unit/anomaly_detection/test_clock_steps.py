@@ -11,10 +11,10 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core import metrics
-from aiops_core.probe import Readiness
-from aiops_core.received import Received
-from aiops_core.runtime import arrived
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.received import Received
+from aiops_core.runtime.service import arrived
 from anomaly_detection.detectors.base import Detected, span
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.level import LevelDetector
