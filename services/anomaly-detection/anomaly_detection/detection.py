@@ -20,12 +20,11 @@ from anomaly_detection.detectors.base import (
 )
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.lines import Lines
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
-from anomaly_detection.detectors.pattern import PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.detectors.table import RuleTable

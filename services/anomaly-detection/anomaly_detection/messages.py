@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 
 from aiops_core.models import (
@@ -20,42 +21,17 @@ MSG_KEPT = 4000  # characters of a line in an anomaly; logs.raw has all of it
 
 
 def message_of(finding: Finding, cause: Message) -> Message:
-    """The message about *finding*, derived from its *cause*."""
-    source = finding.source
+    """The message about *finding*, derived from its *cause*. Both have the same field names."""
+    values = {field.name: getattr(finding, field.name) for field in fields(finding)}
+    source = values.pop("source")
+    values |= {"host": source.host, "device_id": source.device_id, "service": source.service}
+    del values["at"]  # the message has the time of its cause
     if isinstance(finding, Cleared):
-        return cause.derive(
-            AnomalyCleared,
-            device_id=source.device_id,
-            host=source.host,
-            service=source.service,
-            anomaly_types=finding.anomaly_types,
-            detector=finding.detector,
-            metric=finding.metric,
-            peer=finding.peer,
-            started=finding.started,
-            reason=finding.reason,
-        )
-    msg = _text(finding, cause)
-    return cause.derive(
-        AnomalyDetected,
-        service=source.service,
-        device_id=source.device_id,
-        host=source.host,
-        msg=msg,
-        error_msg=extract_error_message(msg) if isinstance(cause, LogEntry) else None,
-        domain=finding.domain,
-        anomaly_type=finding.anomaly_type,
-        detector=finding.detector,
-        score=finding.score,
-        severity=finding.severity,
-        metric=finding.metric,
-        value=finding.value,
-        threshold=finding.threshold,
-        template_id=finding.template_id,
-        template=finding.template,
-        reason=finding.reason,
-        meta=finding.meta,
-    )
+        del values["peak"]
+        return cause.derive(AnomalyCleared, **values)
+    values["msg"] = msg = _text(finding, cause)
+    error = extract_error_message(msg) if isinstance(cause, LogEntry) else None
+    return cause.derive(AnomalyDetected, **values, error_msg=error)
 
 
 def message_without_cause(finding: Finding, now: datetime) -> Outgoing:

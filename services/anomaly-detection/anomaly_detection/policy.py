@@ -13,7 +13,7 @@ from aiops_core.models import Domain, Level
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.detectors.base import globs
 from anomaly_detection.layers import Layers, LayerTarget
-from anomaly_detection.policy_layers import DetectorName, Layer, Poll
+from anomaly_detection.policy_layers import WARM_UPS, DetectorName, Layer, Poll
 from anomaly_detection.policy_learned import Gaps, Metrics, Templates
 from anomaly_detection.policy_rules import (
     Burst,
@@ -32,14 +32,6 @@ RULES = {
     DetectorName.RECOVERY: "recoveries",
     DetectorName.BURST: "bursts",
     DetectorName.THRESHOLD: "thresholds",
-}
-# The warm-up of each detector that learns, where no layer sets it.
-WARM_UPS = {
-    DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
-    DetectorName.RATE: ("templates", "rate", "warm_up"),
-    DetectorName.MIX: ("templates", "mix", "warm_up"),
-    DetectorName.SILENCE: ("templates", "silence", "warm_up"),
-    DetectorName.METRIC: ("metrics", "known_for"),
 }
 
 

@@ -33,15 +33,16 @@ class DetectorName(StrEnum):
     @property
     def learns(self) -> bool:
         """Whether it has a sensitivity and a warm-up; the rules of the others have their own."""
-        return self in _LEARN
+        return self in WARM_UPS
 
 
-_LEARN = {
-    DetectorName.NEW_TEMPLATE,
-    DetectorName.RATE,
-    DetectorName.MIX,
-    DetectorName.SILENCE,
-    DetectorName.METRIC,
+# The warm-up of each detector that learns, where no layer sets it.
+WARM_UPS = {
+    DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
+    DetectorName.RATE: ("templates", "rate", "warm_up"),
+    DetectorName.MIX: ("templates", "mix", "warm_up"),
+    DetectorName.SILENCE: ("templates", "silence", "warm_up"),
+    DetectorName.METRIC: ("metrics", "known_for"),
 }
 
 

@@ -17,7 +17,7 @@ from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import arrived
 from anomaly_detection.detectors.base import Detected, span
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.line_rules import LevelDetector
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.handler import DetectionHandler

@@ -14,9 +14,8 @@ from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector
 from anomaly_detection.detectors.metric import MetricDetector
-from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_rules import Burst, Threshold

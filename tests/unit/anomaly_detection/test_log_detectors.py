@@ -6,9 +6,9 @@ import pytest
 
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Cleared, Detected
+from anomaly_detection.detectors.line_rules import PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.pace import LONGEST
-from anomaly_detection.detectors.pattern import PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.layers import Tuning
 from anomaly_detection.policy import DetectPolicy

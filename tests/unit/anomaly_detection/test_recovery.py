@@ -6,7 +6,7 @@ from aiops_core.models import AnomalyCleared, AnomalyDetected
 from aiops_lab.simulator.fault_table import FAULTS
 from aiops_lab.simulator.normal_lines import NORMAL
 from anomaly_detection.detection import Detection
-from anomaly_detection.detectors.pattern import RecoveryDetector
+from anomaly_detection.detectors.line_rules import RecoveryDetector
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_rules import Recovery
 from tests.conftest import ROOT, line

@@ -1,22 +1,23 @@
-"""Rules about single lines: patterns detect, recoveries clear."""
+"""Rules about single lines: patterns and levels detect, recoveries clear."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from aiops_core.models import LogEntry
+from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
+    DomainOf,
     EntrySource,
     Finding,
     clock,
     worst,
 )
 from anomaly_detection.detectors.table import RuleTable, details, listed
-from anomaly_detection.policy_rules import Pattern, Recovery
+from anomaly_detection.policy_rules import Harmless, Judgement, Pattern, Recovery
 
 
 class PatternDetector(Detector[LogEntry]):
@@ -38,6 +39,38 @@ def _detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
     )
     meta = found | {"rule": rule.id}
     return Detected.by(PatternDetector.name, rule, source, line.ts, rule.domain, reason, meta=meta)
+
+
+class LevelDetector(Detector[LogEntry]):
+    """A line of level error or critical is an anomaly, unless it is *harmless*."""
+
+    name = "level"
+
+    def __init__(
+        self,
+        levels: Mapping[Level, Judgement],
+        harmless: Sequence[Harmless],
+        domain_of: DomainOf,
+    ) -> None:
+        self._levels = levels
+        self._harmless = RuleTable(harmless)
+        self._domain_of = domain_of
+        self._lowest = min(levels, default=None)
+
+    def harmless(self, entry: LogEntry) -> bool:
+        return any(self._harmless.matches(entry))
+
+    def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        rule = self._levels.get(entry.level)
+        if rule is None or self.harmless(entry):
+            return ()
+        source = EntrySource.of(entry)
+        reason = (
+            f"At {clock(entry.ts)} {source.service} on {source.device} logged 1 line of level "
+            f"{entry.level}; expected are only lines below level {self._lowest}."
+        )
+        domain = self._domain_of(entry.service)
+        return (Detected.by(self.name, rule, source, entry.ts, domain, reason),)
 
 
 class RecoveryDetector(Detector[LogEntry]):
