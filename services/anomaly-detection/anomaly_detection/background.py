@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 async def periodically(
     seconds: float, work: Callable[[], Awaitable[None]], last_within: float
 ) -> None:
-    """Do *work* every so many *seconds*, and once more when cancelled, for *last_within* at most."""
+    """Do *work* every *seconds*, and when cancelled once more for *last_within* at most."""
     try:
         while True:
             await asyncio.sleep(seconds)

@@ -1,8 +1,8 @@
 """Snapshots and replay: after a ``kill -9`` the detectors are as before, and no alarm is repeated.
 
-A snapshot is the state after the entry at its offset. It comes into force when the ack floor of the
-consumer has reached that offset: everything before it is published and acknowledged. A start restores
-the snapshot and replays the entries delivered after it; the stream goes on from there.
+A snapshot is the state after the entry at its offset. It comes into force when the ack floor of
+the consumer has reached that offset: everything before it is published and acknowledged. A start
+restores the snapshot and replays the entries delivered after it; then the stream goes on.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ class SenderClocks:
         self._watch(entry, ts, arrival)
         if ts is entry.ts and arrival is stamped:
             return entry
-        return entry.but(ts=ts, stages=entry.stages | {"ingest": arrival})  # type: ignore[return-value]
+        stages = entry.stages | {"ingest": arrival}
+        return entry.but(ts=ts, stages=stages)  # type: ignore[return-value]
 
     def _watch(self, entry: LogEntry | MetricSample, ts: datetime, arrival: datetime) -> None:
         now, device = ts.timestamp(), device_of(entry)

@@ -1,8 +1,8 @@
 """A failing detector costs no finding of another one, and its own only if it fails twice. Pure.
 
-An exception in a detector is a bug, usually about one kind of entry. A retry of the whole entry would
-be a duplicate for the detectors that have seen it, and their findings would be lost. So the failing
-one alone is called again, at once: a detector that raises has changed nothing.
+An exception in a detector is a bug, usually about one kind of entry. A retry of the whole entry
+would be a duplicate for the detectors that have seen it, and their findings would be lost. So only
+the failing one is called again, at once: a detector that raises has changed nothing.
 """
 
 from __future__ import annotations

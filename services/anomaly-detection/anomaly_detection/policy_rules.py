@@ -1,4 +1,4 @@
-"""Sections of ``policies/detect.yaml`` that hold rules: patterns, bursts, recoveries, thresholds."""
+"""Rules in ``policies/detect.yaml``: patterns, bursts, recoveries, thresholds."""
 
 from __future__ import annotations
 

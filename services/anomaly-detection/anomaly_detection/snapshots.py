@@ -1,7 +1,7 @@
 """Snapshots of all detectors in the bucket ``detectors``: parts, and a manifest.
 
-Two generations alternate: a kill while one is written leaves the one before untouched. The manifest is
-written last and names the generation in force.
+Two generations alternate: a kill while one is written leaves the one before untouched. The
+manifest is written last and names the generation in force.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def line(state: State) -> str:
 
 
 def pack(lines: Sequence[str]) -> bytes:
-    """One part. Compression takes milliseconds without the interpreter lock: call it in a thread."""
+    """One part. Compression takes milliseconds without the GIL: call it in a thread."""
     return zlib.compress("\n".join(lines).encode(), 1)
 
 

@@ -90,7 +90,7 @@ class Detected:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """An anomaly that began at *started* has ended at *at*: proved by an entry, never by silence."""
+    """An anomaly since *started* has ended at *at*: proved by an entry, never by silence."""
 
     source: EntrySource
     at: datetime

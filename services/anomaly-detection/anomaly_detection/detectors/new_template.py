@@ -46,7 +46,7 @@ _NEW_TEMPLATES = TypeAdapter(NewTemplates)
 
 
 class NewTemplateDetector(Detector[LogEntry]):
-    """One Detected for the first line of a template. Its snapshot holds the templates of *lines*."""
+    """One Detected for the first line of a template. The snapshot includes all templates."""
 
     name = "new_template"
 

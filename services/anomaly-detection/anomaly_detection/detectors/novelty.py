@@ -1,8 +1,8 @@
 """How far a number lies beyond its history: the measure behind all views.
 
-The extremes of a number are a slow centre and, on either side, the largest distance from it. A number
-is new when its distance is larger by a ratio. The required ratio follows from the series itself, so
-that no limit, unit or distribution has to be known:
+The extremes of a number are a slow centre and, on either side, the largest distance from it. A
+number is new when its distance is larger by a ratio. The required ratio follows from the series
+itself, so that no limit, unit or distribution has to be known:
 
 * It falls with the number of samples: of *n* samples one is an extreme by chance with probability
   1/n, and one by a further factor r with about ``r ** (-1 / TAIL)``: ``(FULL / n) ** TAIL``.

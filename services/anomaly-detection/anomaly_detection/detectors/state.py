@@ -18,7 +18,7 @@ State = dict[str, JsonValue]  # by key, so that it can be cut into parts
 
 
 class CopyOnWrite(Generic[K, V]):
-    """A snapshot of *items* in parts. Until it is ``done``, ``preserve`` an item before changing it."""
+    """A snapshot of *items* in parts. Until ``done``, call ``preserve`` before a change."""
 
     def __init__(self, items: Mapping[K, V], dump: Callable[[K, V], State]) -> None:
         self._items, self._dump = items, dump

@@ -17,8 +17,8 @@ from anomaly_detection.policy_rules import LineRule
 R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]
 
-# Characters of a line that are searched. The message stands at its beginning, and the time of a regex
-# may grow with the square of the length.
+# Characters of a line that are searched. The message stands at its beginning, and the time of a
+# regex may grow with the square of the length.
 LOOKED_AT = 2048
 
 

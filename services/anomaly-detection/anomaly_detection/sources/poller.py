@@ -1,8 +1,8 @@
 """Evaluates ``polls`` of detect.yaml on VictoriaMetrics and publishes ``metrics.sampled``.
 
-The samples are readings like any other: judged by the same detectors and replayed with them. Their ids
-derive from poll, labels and time, so that a repeated poll publishes nothing twice. An unavailable
-server or a refused query is logged once and tried again for ever; nothing else waits for it.
+The samples are readings like any other: judged by the same detectors and replayed with them. Their
+ids derive from poll, labels and time, so that a repeated poll publishes nothing twice. An
+unavailable server or a refused query is logged once and retried for ever; nothing waits for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A group of similar lines, and the places of their values.
 
-A line is cut into pieces: a word with the blank before it and the punctuation after it. Drain splits
-at blanks: so a blank of the line becomes a mark at the head of the next piece, and the sign of a
-place with several words is a blank, which no piece contains.
+A line is cut into pieces: a word with the blank before it and the punctuation after it. Drain
+splits at blanks: so a blank of the line becomes a mark at the head of the next piece, and the sign
+of a place with several words is a blank, which no piece contains.
 """
 
 from __future__ import annotations
