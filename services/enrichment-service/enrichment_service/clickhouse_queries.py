@@ -1,7 +1,7 @@
-"""What ClickHouse knows of earlier anomalies and incidents. Times are bound in microseconds.
+"""Queries for earlier anomalies and incidents. Times are bound in microseconds.
 
-How far back goes by when a row arrived (``stored_at``), not by the time that the event claims, so that
-the replay of an old log file is remembered like everything else.
+Limits apply to the arrival of a row (``stored_at``) and not to the time of the event: an imported
+old log counts like everything else.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
 MINUTES_MOST = 500_000  # rows of history, newest first
 
 NEWEST = """
-SELECT max(stages['detect']) FROM aiops.anomalies WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
+SELECT max(stages['detect']) FROM aiops.anomalies
+WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
 """
 HISTORY = """
-SELECT ship_id, device_id, anomaly_type, service, toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute,
-       count() AS n
+SELECT ship_id, device_id, anomaly_type, service,
+       toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute, count() AS n
 FROM aiops.anomalies FINAL
 WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND mapContains(stages, 'detect')
   AND stages['detect'] < fromUnixTimestamp64Micro(%(cutoff)s)
@@ -50,8 +51,8 @@ ORDER BY last_seen DESC LIMIT %(most)s
 """
 
 
-class Store(Protocol):
-    """``aiops_core.adapters.clickhouse.ClickHouse``, as far as it is used here."""
+class RowSource(Protocol):
+    """The part of ``aiops_core.adapters.clickhouse.ClickHouse`` used here."""
 
     async def query(
         self, sql: str, parameters: Mapping[str, object] | None = None
@@ -69,27 +70,27 @@ class Minute(NamedTuple):
     number: int
 
 
-class IncidentRow(NamedTuple):
+class LastIncidentRow(NamedTuple):
     ship: str
     devices: Sequence[str]
     services: Sequence[str]
     incident: LastIncident
 
 
-class Queries:
-    """Each raises Unavailable when ClickHouse is away, QueryFailed when a table is not there yet."""
+class ContextQueries:
+    """All raise Unavailable without ClickHouse, QueryFailed while a table does not exist."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RowSource) -> None:
         self._store = store
 
     async def newest(self, since: datetime) -> datetime | None:
-        """When the last anomaly stored from *since* on was detected; None when there is none."""
+        """The stage time ``detect`` of the last anomaly stored from *since* on, if any."""
         rows = await self._store.query(NEWEST, {"since": _micros(since)})
         newest = _utc(rows[0][0])
         return newest if newest.timestamp() > 0 else None
 
     async def history(self, since: datetime, cutoff: datetime) -> list[Minute]:
-        """Anomalies stored from *since* on that were detected before *cutoff*, newest minute first."""
+        """Anomalies stored from *since* on and detected before *cutoff*, newest minute first."""
         bound = {"since": _micros(since), "cutoff": _micros(cutoff), "most": MINUTES_MOST}
         return [Minute(*row) for row in await self._store.query(HISTORY, bound)]
 
@@ -100,10 +101,10 @@ class Queries:
         return read_all(rows, "enrichment.similar", _similar, name=itemgetter(1))
 
     async def memberships(self, since: datetime) -> list[Row]:
-        """Fingerprint, anomaly id and incident id of what joined incidents from *since* on."""
+        """Fingerprint, anomaly id and incident id of members stored from *since* on."""
         return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
 
-    async def incidents(self, since: datetime) -> list[IncidentRow]:
+    async def incidents(self, since: datetime) -> list[LastIncidentRow]:
         """Incidents that changed from *since* on, oldest first."""
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
@@ -116,7 +117,7 @@ def _similar(row: Row) -> tuple[str, SimilarAnomaly]:
     return fingerprint, similar
 
 
-def _incident(row: Row) -> IncidentRow:
+def _incident(row: Row) -> LastIncidentRow:
     ship, devices, services, id, title, severity, status, last_seen, resolved = row
     incident = LastIncident(
         id=id,
@@ -126,7 +127,7 @@ def _incident(row: Row) -> IncidentRow:
         last_seen=_utc(last_seen),
         resolve_reason=resolved or None,
     )
-    return IncidentRow(ship, devices, services, incident)
+    return LastIncidentRow(ship, devices, services, incident)
 
 
 def _newest_of_each(since: datetime) -> dict[str, object]:
@@ -139,6 +140,6 @@ def _micros(at: datetime) -> int:
 
 
 def _utc(at: Any) -> datetime:
-    """The driver gives aware times for columns with a zone; a naive one is UTC."""
+    """Naive times of the driver are UTC."""
     moment: datetime = at
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Strangers send under ever new names: what detection remembers stays bounded, and what it knew is still judged."""
+"""Senders with ever new names: the state stays bounded, and known senders are still judged."""
 
 import gc
 import types

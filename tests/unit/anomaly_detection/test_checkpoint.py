@@ -1,4 +1,4 @@
-"""Detection over stops and kills: what a snapshot holds, what is read again, and that nobody notices."""
+"""Stops and kills: snapshots, replay, and the same messages as without them."""
 
 import asyncio
 import base64
@@ -79,7 +79,7 @@ class Ship:
 
     @contextlib.asynccontextmanager
     async def living(self):
-        """The service runs; at the end it is killed: no last snapshot, nothing in flight finished."""
+        """The service runs and is killed at the end: no last snapshot, no drain."""
         self.checkpointer = checkpointer_of(self.bus)
         made = service(self.checkpointer, self.bus)
         engine = Runtime(replace(made, background=()), self.bus, Readiness("test"))

@@ -1,4 +1,4 @@
-"""Clocks that are set while detection runs: what is wrong is found a minute later, what is normal is not told.
+"""Steps of clocks while detection runs: a minute later anomalies are found, normal entries not.
 
 Time is in seconds after noon; a step moves the times of all that follows.
 """

@@ -1,4 +1,4 @@
-"""Detection as a service: lines and readings in, at most one anomaly each out; the policy; a kill."""
+"""Lines and readings in, at most one anomaly each out; the policy."""
 
 import pytest
 
@@ -84,10 +84,12 @@ KNOWN = {
     "Invalid user webmaster from 173.234.31.186": "credential_attack",
     "Failed password for root from 5.36.59.76 port 42393 ssh2": "credential_attack",
     "Failed password for invalid user a from 103.99.0.122 port 1 ssh2": "credential_attack",
-    "maximum authentication attempts exceeded for root from 1.2.3.4 port 7 ssh2": "credential_attack",
+    "maximum authentication attempts exceeded for root from 1.2.3.4 "
+    "port 7 ssh2": "credential_attack",
     "reverse mapping checking getaddrinfo for ns.x.com [1.2.3.4] failed - "
     "POSSIBLE BREAK-IN ATTEMPT!": "credential_attack",
-    "authentication failure; logname= uid=0 tty=NODEVssh ruser= rhost=9.8.7.6  user=guest": "auth_failure",
+    "authentication failure; logname= uid=0 tty=NODEVssh ruser= "
+    "rhost=9.8.7.6  user=guest": "auth_failure",
     "Out of memory: Killed process 812 (java)": "memory_error",
     "Buffer I/O error on dev sdb1, logical block 0": "storage_error",
     "EXT4-fs error (device sda1): ext4_find_entry": "storage_error",

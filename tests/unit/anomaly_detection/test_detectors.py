@@ -1,4 +1,4 @@
-"""What the single detectors do; what all promise is in test_detector_battery.py. Seconds after noon."""
+"""Single detectors; the battery for all is in test_detector_battery.py. Seconds after noon."""
 
 import re
 from datetime import timedelta

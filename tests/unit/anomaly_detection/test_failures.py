@@ -1,5 +1,8 @@
-"""Whatever raises once inside of detection, nothing is lost and nothing is told twice; what always raises
-costs nobody else anything. Failures are injected at every call of a Python function, one run for each place."""
+"""An exception anywhere in detection loses nothing and repeats nothing.
+
+A detector that always raises costs no other one anything. Failures are injected at every call of a
+Python function, one run for each place.
+"""
 
 from datetime import timedelta
 
@@ -18,7 +21,7 @@ from tests.log_cases import said
 from tests.unit.anomaly_detection.test_detector_battery import DETECTORS, passing
 
 POLICY = DetectPolicy.load(ROOT / "policies")
-# Who asks the detectors and joins what they say: it holds no state, and there is nothing in it to fail.
+# The functions that call the detectors and join their findings: they have no state.
 PACKAGE = "anomaly_detection"
 GLUE = frozenset(
     {"observe", "on_line", "on_sample", "tick", "call_all", "_again", "_call", "_messages"}
@@ -108,7 +111,7 @@ def eager():
 
 
 async def run(detection, at=None):
-    """What is told of each entry; an entry that raised comes again, decoded anew, as from the broker."""
+    """The messages of each entry; one that raised is delivered again, decoded anew."""
     told, hits = [], []
     for entry in entries():
         with failing(10**9 if at is None else at, PACKAGE, GLUE) as hit:

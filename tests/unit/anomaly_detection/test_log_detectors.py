@@ -1,4 +1,4 @@
-"""What the detectors that learn from log lines find, and where they keep quiet. Seconds after noon."""
+"""Findings of the detectors that learn from log lines. Time in seconds after noon."""
 
 from datetime import timedelta
 
@@ -172,7 +172,7 @@ class TestDetection:
 
 class TestTable:
     def test_the_index_of_words_hides_no_match(self):
-        """Whatever a regex finds in a line, the table finds; the lines contain all texts of all rules."""
+        """The table finds every match of a regex; the lines contain all texts of all rules."""
         rules = (*POLICY.patterns, *POLICY.harmless, *POLICY.bursts)
         table = RuleTable(rules)
         texts = [text for rule in rules for text in required(rule.regex) or ()]

@@ -1,4 +1,4 @@
-"""Readings that nobody wrote a rule for: what is told of them, and what is not. A reading every 5 minutes."""
+"""Readings without a rule: findings of the metric detector. A reading every 5 minutes."""
 
 import math
 from random import Random

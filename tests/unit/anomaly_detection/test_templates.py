@@ -20,7 +20,8 @@ KNOWN_IDS = {
     "filesystem /var at 91 percent": "4753b18f718f8f09",
     "session closed for user cyrus": "43f9cbfb2945312a",
     "Rx lock on beam ATL-07, Es/No 12.3 dB, MODCOD 8PSK 3/4": "d39b270889821f72",
-    "client @0x7f12ab34 10.20.1.7#53123 (pms.ship.lan): query: pms.ship.lan IN A + (10.20.1.42)": "84404666d3faf24d",
+    "client @0x7f12ab34 10.20.1.7#53123 (pms.ship.lan): query: pms.ship.lan "
+    "IN A + (10.20.1.42)": "84404666d3faf24d",
 }
 
 
