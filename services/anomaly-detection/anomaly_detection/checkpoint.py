@@ -14,7 +14,7 @@ from copy import deepcopy
 from datetime import datetime, timedelta
 
 import anomaly_detection
-from aiops_core.errors import Unavailable
+from aiops_core.errors import Unavailable, in_words
 from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
 from aiops_core.runtime.bus import Bus, Outgoing, Reached
@@ -29,7 +29,6 @@ from anomaly_detection.snapshots import (
     EmittedMessage,
     Manifest,
     SnapshotStore,
-    reason,
 )
 
 ACK_FLOOR_EVERY = 0.1  # seconds between looks at the ack floor
@@ -99,7 +98,7 @@ class Checkpointer:
 
     async def _replay(self, reached: Reached) -> None:
         """Replay what was delivered after the snapshot; without one, the memory of the rules."""
-        newest, memory = self.handler.offsets.newest, self.handler.detection.memory
+        newest, memory = self.handler.offsets.current, self.handler.detection.memory
         since = newest.at if newest else self._clock() - memory
         history = self._bus.history(tuple(ENTRIES), since=since - LATENESS)
         async with contextlib.aclosing(history) as entries:  # type: ignore[type-var]
@@ -126,7 +125,7 @@ class Checkpointer:
 
     async def save(self) -> bool:
         """Whether a new snapshot is in force. Raises Unavailable."""
-        handler, offset = self.handler, self.handler.offsets.newest
+        handler, offset = self.handler, self.handler.offsets.current
         if offset is None or (offset == self._saved and not handler.emitted):
             return False
         # All of this moment: no await until the parts of every detector are begun.
@@ -157,9 +156,8 @@ class Checkpointer:
 
 
 def _refuse(detector: str, exc: Exception) -> None:
-    why = reason(exc)
-    unreadable.skip(WHERE, detector, why)
-    log.warning("snapshot refused, it warms up", detector=detector, reason=why)
+    unreadable.skip(WHERE, detector, exc)
+    log.warning("snapshot refused, it warms up", detector=detector, reason=in_words(exc))
 
 
 def _readable(manifest: Manifest) -> Iterator[Outgoing]:
@@ -167,4 +165,4 @@ def _readable(manifest: Manifest) -> Iterator[Outgoing]:
         try:
             yield one.read()
         except ValueError as exc:
-            unreadable.skip(WHERE, one.id, reason(exc))
+            unreadable.skip(WHERE, one.id, exc)

@@ -79,7 +79,7 @@ class DetectionHandler:
         One that is not *acknowledged* will be delivered again: its messages are kept. With *ticks*
         time passes between entries as it did before the kill.
         """
-        offset, before = Offset(stored.sequence, stored.at), self.offsets.newest
+        offset, before = Offset(stored.sequence, stored.at), self.offsets.current
         if self.offsets.knows(offset):
             return
         if before and offset.at < before.at - STEP:

@@ -25,7 +25,7 @@ class Offset:
 
 
 class OffsetTracker:
-    """*newest* is the offset of the newest observed message.
+    """*current* is the offset of the newest observed message.
 
     Every message up to the base is observed. Later ones may come out of order, as those delivered
     and not acknowledged before a kill are delivered again: they are known one by one, by sequence
@@ -33,7 +33,7 @@ class OffsetTracker:
     """
 
     def __init__(self, now: datetime) -> None:
-        self.newest: Offset | None = None
+        self.current: Offset | None = None
         self.latest: datetime | None = None
         self._base: Offset | None = None
         self._observed: BoundedDict[int, datetime] = BoundedDict(KEPT)
@@ -43,7 +43,7 @@ class OffsetTracker:
     def restore(self, base: Offset, latest: datetime | None = None) -> None:
         """Every message up to *base* is observed."""
         self._advance(base.at, latest or base.at)
-        self.newest = base
+        self.current = base
         self._base = Offset(base.sequence, self.latest or base.at)
 
     def start(self, now: datetime, *, lagging: bool) -> None:
@@ -63,16 +63,16 @@ class OffsetTracker:
     def observe(self, offset: Offset, *, redelivered: bool) -> None:
         """The message at *offset* is observed, without an exception."""
         self._observed.put(offset.sequence, offset.at)
-        newest = self.newest
-        recreated = newest is not None and not redelivered and offset.at > newest.at
-        if newest is None or offset.sequence > newest.sequence or recreated:
-            self.newest = offset
+        current = self.current
+        recreated = current is not None and not redelivered and offset.at > current.at
+        if current is None or offset.sequence > current.sequence or recreated:
+            self.current = offset
         self._advance(offset.at)
 
     def time(self, now: datetime) -> datetime:
         """The time for ticks: with a backlog, that of the newest message."""
         lagging = self._lagging and now - self._received_at < LAGGING
-        return self.newest.at if lagging and self.newest else now
+        return self.current.at if lagging and self.current else now
 
     def _advance(self, *times: datetime) -> None:
         self.latest = max(times) if self.latest is None else max(self.latest, *times)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from aiops_core.errors import in_words
 from aiops_core.models import BY_SUBJECT, UtcDatetime
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing
@@ -29,15 +30,6 @@ LARGEST = 64 * FULL  # characters of an unpacked part
 
 class BrokenSnapshotError(ValueError):
     """A snapshot that cannot be read; the text is for people."""
-
-
-def reason(exc: Exception) -> str:
-    """Why a snapshot cannot be read, in one line."""
-    if isinstance(exc, ValidationError):
-        first = exc.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{exc.title}.{where}: {first['msg']}"
-    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
 class EmittedMessage(BaseModel):
@@ -83,7 +75,7 @@ class Manifest(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValidationError as exc:
-            raise BrokenSnapshotError(reason(exc)) from exc
+            raise BrokenSnapshotError(in_words(exc)) from exc
 
 
 def key(generation: int, detector: str, part: int) -> str:

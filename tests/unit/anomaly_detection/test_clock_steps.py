@@ -296,10 +296,10 @@ class TestHost:
     async def test_snapshots_go_on_after_the_clock_was_set_back(self):
         host = Host()
         await host.live(60, reading)
-        place = host.handler.offsets.newest
+        place = host.handler.offsets.current
         host.set(-HOUR)
         await host.live(10, reading)
-        assert host.handler.offsets.newest.sequence > place.sequence
+        assert host.handler.offsets.current.sequence > place.sequence
 
     @pytest.mark.parametrize("stamp", [True, False])
     @pytest.mark.parametrize("year", [1970, 2038])

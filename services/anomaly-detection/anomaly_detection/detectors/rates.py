@@ -38,7 +38,6 @@ ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # a kind be
 class DevicePaces:
     clock: WindowClock = field(default_factory=WindowClock)
     kinds: dict[str, Pace] = field(default_factory=dict)
-    limits: dict[str, float] = field(default_factory=dict)  # of kinds, until the window closes
     size: int = 0  # as ``Rates`` counts it
 
     def copy(self) -> DevicePaces:
@@ -145,18 +144,12 @@ class Rates:
 
     def _too_many(self, device: DevicePaces, kind: str, pace: Pace, entry: LogEntry) -> bool:
         """Whether this line exceeds the limit, on a device after its warm-up."""
-        limit = self._limit(device, kind, pace)
+        limit = pace.limit(self._rules.excess(kind == ERRORS))
         if pace.count <= self._eager * limit:
             return False
         tuning = self._tuning_of(entry.ship_id, entry.service, device_of(entry))
         warm = self._warm(device.clock.learned, tuning.warm_up)
         return warm and pace.count > tuning.scale * limit
-
-    def _limit(self, device: DevicePaces, kind: str, pace: Pace) -> float:
-        """The limit of the open window, cached until it closes."""
-        if kind not in device.limits:
-            device.limits[kind] = pace.limit(self._rules.excess(kind == ERRORS))
-        return device.limits[kind]
 
     def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
         return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)
@@ -174,7 +167,6 @@ class Rates:
         for text, known in state.items():
             ship, name, *kind = json.loads(text)
             device = self._devices.get((ship, name)) or self._device((ship, name))
-            device.limits.clear()
             if kind:
                 device.kinds[kind[0]] = _PACE.validate_python(known)
             else:
@@ -193,7 +185,6 @@ class Rates:
             if pace.forgotten:
                 del device.kinds[kind]
         device.clock.learned += over
-        device.limits.clear()
 
     def _judge(self, kind: str, pace: Pace, learned: int, now: datetime) -> What | None:
         """Judge the closed window; learn it unless it belongs to an alarm."""
