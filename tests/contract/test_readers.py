@@ -644,7 +644,7 @@ BUCKET_READS = {"all", "get", "watch"}
 BELONGS_TO = {
     "aiops_core/runtime/crashes.py:": "runtime.crashes",
     "aiops_core/inventory/inventory.py:Inventory.from_json": "inventory",
-    "tools/aiops-lab/aiops_lab/bench/ledger.py:published": "bench.facts",
+    "aiops_lab/bench/ledger.py:published": "bench.facts",
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
     "aiops_core/suppression/silences.py:decode": "silences",
     "aiops_core/observability/tally.py:decode": "tally",
