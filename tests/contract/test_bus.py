@@ -33,7 +33,7 @@ async def hasty(request, monkeypatch):
     if request.param == "memory":
         yield MemoryBus(ack_wait=ACK_WAIT, duplicate_window=WINDOW)
     else:
-        monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", ACK_WAIT)
+        monkeypatch.setattr("aiops_core.adapters.nats_consumer.ACK_WAIT", ACK_WAIT)
         monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", ACK_WAIT / 4)
         monkeypatch.setattr(
             "aiops_core.adapters.nats_streams.DUPLICATE_WINDOW", timedelta(seconds=WINDOW)
@@ -441,10 +441,10 @@ async def killed(bus):
             yield group, inbox
             bus.kill(group)
         return
-    url = bus.connection.connected_url.geturl()
+    url = bus.client.connected_url.geturl()
     async with nats_bus(url) as other, joined(other, group=group) as inbox:
         yield group, inbox
-        inbox._unsettled.clear()
+        inbox._in_flight.clear()
 
 
 async def test_what_a_killed_process_had_in_hand_comes_again_after_the_ack_wait(hasty):

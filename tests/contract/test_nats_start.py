@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.adapters.nats_store import WORTH_A_BATCH, Letter
+from aiops_core.adapters.nats_publish import WORTH_A_BATCH, PreparedMessage
 from aiops_core.local.programs import nats_server
 from tests.conftest import FILLER, ROOT, fill, free_port, nats_bus, wait_for_port
 from tests.fleet import wait_until
@@ -87,9 +87,11 @@ def container(tmp_path: Path) -> Iterator[Container]:
 
 
 async def send(container: Container, text: str) -> None:
-    letters = [Letter("logs.test", f"{text} {n}".encode(), {}) for n in range(WORTH_A_BATCH)]
+    messages = [
+        PreparedMessage("logs.test", f"{text} {n}".encode(), {}) for n in range(WORTH_A_BATCH)
+    ]
     async with nats_bus(container.url) as bus:
-        await bus.store(letters)
+        await bus.store(messages)
 
 
 async def lines(container: Container) -> list[bytes]:
@@ -132,7 +134,9 @@ async def test_after_its_disk_was_full_it_ends_to_be_started_again(tmp_path, sma
         await asyncio.sleep(3)  # it has been seen well
         fill(small_disk)
         async with nats_bus(container.url) as bus:
-            sending = asyncio.create_task(bus.store([Letter("logs.test", bytes(100_000), {})]))
+            sending = asyncio.create_task(
+                bus.store([PreparedMessage("logs.test", bytes(100_000), {})])
+            )
             await asyncio.to_thread(wait_until, lambda: "write error" in container.health())
             await asyncio.sleep(8)
             assert not container.ended()  # it would not help

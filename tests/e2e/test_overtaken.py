@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from aiops_core.adapters.nats_inbox import REQUEST
+from aiops_core.adapters.nats_pull import REQUEST
 from aiops_core.ingest.sink import open_sink
 from aiops_core.local.bench.ledger import Ledger, published
 from aiops_core.local.bench.load import Load, send

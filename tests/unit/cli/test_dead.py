@@ -6,7 +6,7 @@ import nats
 import pytest
 from typer.testing import CliRunner
 
-from aiops_core.adapters.nats import TRUNCATED
+from aiops_core.adapters.nats_publish import TRUNCATED
 from aiops_core.bus import SUBJECT
 from aiops_core.cli import app
 from aiops_core.cli.dead import _replay

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from nats.js.errors import NotFoundError
 
-from aiops_core.adapters.nats_progress import POSITIONS, Progress
+from aiops_core.adapters.nats_ack_floor import ACK_FLOORS, AckFloor
 from aiops_core.bus import Outgoing
 from aiops_core.models import MetricSample
 from tests.conftest import nats_bus, sample
@@ -39,8 +39,8 @@ async def nothing_more(inbox, within=1.0):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.NOTE_EVERY", 0.1)
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.LOOK_EVERY", 0.05)
+    monkeypatch.setattr("aiops_core.adapters.nats_consumer.STORE_EVERY", 0.1)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.05)
 
 
 def joined(bus, patient=False):
@@ -99,7 +99,7 @@ async def settled_and_noted(bus, count):
         taken = await take(inbox, count + 1)
         await inbox.ack(taken[:count])
         async with asyncio.timeout(5):
-            while await bus.bucket(POSITIONS).get("LOGS.g") is None:
+            while await bus.bucket(ACK_FLOORS).get("LOGS.g") is None:
                 await inbox.lag()
                 await asyncio.sleep(0.05)
     await bus.js.delete_consumer("LOGS", "g")
@@ -128,16 +128,16 @@ async def test_a_note_about_a_former_stream_is_not_used(own_nats, quick):
 @pytest.mark.parametrize("note", [b"", b"\xff", b"[]", b"{}", b'{"stream_created": 1}', b"7"])
 async def test_a_note_that_cannot_be_read_means_the_beginning(own_nats, quick, note):
     async with nats_bus(own_nats.url) as bus:
-        await bus.bucket(POSITIONS).put("LOGS.g", note)
+        await bus.bucket(ACK_FLOORS).put("LOGS.g", note)
         await bus.publish([out(1.0)])
         async with joined(bus) as inbox:
             assert [value(delivery) for delivery in await take(inbox, 1)] == [1.0]
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_progress.SETTLED_MOST", 10)
-    progress = Progress("S.g")
+    monkeypatch.setattr("aiops_core.adapters.nats_ack_floor.MOST_ACKED", 10)
+    floor = AckFloor("S.g")
     for sequence in range(1, 101):
-        progress.settle(sequence)
-    assert sum(map(progress.is_settled, range(1, 101))) <= 10
-    assert progress.is_settled(100)
+        floor.acked(sequence)
+    assert sum(map(floor.is_acked, range(1, 101))) <= 10
+    assert floor.is_acked(100)
