@@ -5,33 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from itertools import groupby
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_bucket import NatsBucket
-from aiops_core.adapters.nats_connection import (
-    ANSWER_WITHIN,
-    FAILURES,
-    NatsConnection,
-    unavailable,
-)
+from aiops_core.adapters.nats_connection import NatsConnection, unavailable
 from aiops_core.adapters.nats_consumer import DurableConsumer
 from aiops_core.adapters.nats_inbox import NatsInbox
 from aiops_core.adapters.nats_merged import MergedInbox, in_order
 from aiops_core.adapters.nats_publish import PreparedMessage, prepared, store
+from aiops_core.adapters.nats_reader import read
 from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
 from aiops_core.bus import UNSETTLED, Bucket, Inbox, Outgoing, Reached, Stored
 from aiops_core.probe import Readiness
 from aiops_core.retention import Streams
-
-HISTORY_PAGE = 500  # messages
 
 
 class NatsBus:
@@ -107,30 +100,15 @@ class NatsBus:
     ) -> AsyncGenerator[Stored, None]:
         config = ConsumerConfig(
             filter_subjects=list(subjects),
-            ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.ALL,
             opt_start_time=since,
-            inactive_threshold=60,
-            mem_storage=True,
         )
         with unavailable(f"the history of {stream} broke off"):
-            info = await self.js.add_consumer(stream, config)
-            async for msg in self._pages(stream, info.name, info.num_pending or 0):
-                meta = msg.metadata
-                at = meta.timestamp.astimezone(UTC)
-                yield Stored(msg.subject, msg.data, at, meta.sequence.stream, msg.headers or {})
-
-    async def _pages(self, stream: str, consumer: str, left: int) -> AsyncIterator[Msg]:
-        reader = await self.js.pull_subscribe_bind(consumer, stream)
-        try:
-            while left > 0:
-                for msg in await reader.fetch(min(left, HISTORY_PAGE), timeout=ANSWER_WITHIN):
-                    left -= 1
-                    yield msg
-        finally:
-            with contextlib.suppress(*FAILURES):
-                await reader.unsubscribe()
-                await self.js.delete_consumer(stream, consumer)
+            async with aclosing(read(self.js, stream, config)) as messages:
+                async for message in messages:
+                    meta = message.metadata
+                    headers, sequence = message.headers or {}, meta.sequence.stream
+                    yield Stored(message.subject, message.data, meta.timestamp, sequence, headers)
 
     async def newest(self, subject: str) -> Stored | None:
         with unavailable(f"the newest {subject} is out of reach"):

@@ -15,18 +15,18 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
+from nats.js.api import ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
 from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, unavailable
+from aiops_core.adapters.nats_reader import read
 from aiops_core.errors import Unavailable
 
 BUCKET_BYTES = 64 * 1024 * 1024  # at most on disk
 CHECK_EVERY = 1.0  # seconds between two looks at the sequence
+OPERATION = "KV-Operation"  # header of the message that deletes a key
 SETTLE = 0.02  # seconds: a change is published just before it is stored
-PAGE_TIMEOUT = 5.0  # seconds
-OPERATION = "KV-Operation"  # header of what deletes a key
 
 
 class NatsBucket:
@@ -52,9 +52,16 @@ class NatsBucket:
             await (await self._opened()).delete(key)
 
     async def all(self) -> Mapping[str, bytes]:
+        found: dict[str, bytes] = {}
         with self._reachable("read"):
             await self._opened()
-            return await self._all()
+            config = ConsumerConfig(
+                deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=f"{self._subject}>"
+            )
+            async for message in read(self._connection.js, self._stream, config):
+                if OPERATION not in (message.headers or {}):
+                    found[message.subject.removeprefix(self._subject)] = message.data
+        return found
 
     async def watch(self) -> AsyncIterator[Mapping[str, bytes]]:
         changed = asyncio.Event()
@@ -114,30 +121,6 @@ class NatsBucket:
         with self._reachable("read"):
             await self._opened()
             return (await self._connection.js.stream_info(self._stream)).state.last_seq
-
-    async def _all(self) -> dict[str, bytes]:
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.NONE,
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            filter_subject=f"{self._subject}>",
-            inactive_threshold=10,
-            mem_storage=True,
-        )
-        info = await self._connection.js.add_consumer(self._stream, config)
-        found: dict[str, bytes] = {}
-        left = info.num_pending or 0
-        reader = await self._connection.js.pull_subscribe_bind(info.name, self._stream)
-        try:
-            while left > 0:
-                for msg in await reader.fetch(min(left, 256), timeout=PAGE_TIMEOUT):
-                    left -= 1
-                    if OPERATION not in (msg.headers or {}):
-                        found[msg.subject.removeprefix(self._subject)] = msg.data
-        finally:
-            with contextlib.suppress(*FAILURES):
-                await reader.unsubscribe()
-                await self._connection.js.delete_consumer(self._stream, info.name)
-        return found
 
     @contextlib.contextmanager
     def _reachable(self, verb: str) -> Iterator[None]:

@@ -162,7 +162,7 @@ class NatsInbox:
         finally:
             self._connection.on_loss.remove(self._doubt)
             await self._pulls.unsubscribe()
-            # Messages in flight are handed back: they are delivered again at once.
+            # Handed back, messages in flight are delivered again at once.
             await self._answer(list(self._in_flight.values()), NAK)
 
     def _doubt(self) -> None:

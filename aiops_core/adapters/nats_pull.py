@@ -88,6 +88,7 @@ class PullRequests:
     async def unsubscribe(self) -> None:
         self._connection.works(self._operation)
         if self._subscribed:
+            await asyncio.sleep(0)  # nats-py drops what it has not handed over yet
             with contextlib.suppress(*FAILURES):
                 await self._subscribed[1].unsubscribe()
 

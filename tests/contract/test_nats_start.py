@@ -21,8 +21,6 @@ from tests.fleet import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
 
-STREAM = "jetstream/$G/streams/LOGS"
-
 
 class Container:
     """What ``docker-compose.yml`` mounts and starts, as a group of processes."""
@@ -34,10 +32,6 @@ class Container:
         self.port, self._monitor = free_port(), free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def batches(self) -> Path:
-        return self.data / STREAM / "batches"
 
     def start(self) -> None:
         server = [
@@ -73,10 +67,6 @@ class Container:
     def health(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self._monitor}/healthz").text
 
-    def policy(self) -> int:
-        assert self._process
-        return os.sched_getscheduler(self._process.pid)
-
 
 @pytest.fixture
 def container(tmp_path: Path) -> Iterator[Container]:
@@ -105,22 +95,6 @@ async def test_a_new_broker_takes_batches_and_is_well(container):
         await send(container, text)
     assert len(await lines(container)) == 2 * WORTH_A_BATCH
     assert container.health() == '{"status":"ok"}'
-
-
-async def test_folders_that_a_former_version_led_to_memory_are_the_brokers_again(container):
-    await send(container, "before")
-    container.kill()
-    shutil.rmtree(container.batches, ignore_errors=True)
-    container.batches.symlink_to(container.data / "gone")
-    container.start()
-    await send(container, "after")
-    assert len(await lines(container)) == 2 * WORTH_A_BATCH
-    assert not container.batches.is_symlink()
-    assert container.health() == '{"status":"ok"}'
-
-
-async def test_it_takes_turns_with_the_other_processes(container):
-    assert container.policy() == os.SCHED_BATCH
 
 
 @pytest.mark.skipif(not shutil.which("wget"), reason="the image of the broker has wget")

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from aiops_core.adapters.nats_store import BATCH, COMMIT, MSG_ID, PLACE
+from aiops_core.adapters.nats_publish import BATCH, COMMIT, MSG_ID, PLACE
 
 from aiops_core.adapters.nats_bucket import BUCKET_BYTES
 from aiops_core.adapters.nats_streams import SUBJECTS, differ, stream_of
