@@ -36,10 +36,16 @@ _COMPARED = ("max_age", "max_bytes", "allow_atomic", "compression")
 @lru_cache
 def stream_of(subject: str) -> str:
     """The stream that holds *subject*; raises LookupError when none does."""
+    if stream := _holder(subject):
+        return stream
+    raise LookupError(f"no stream holds {subject}")
+
+
+def _holder(subject: str) -> str | None:
     for name, patterns in SUBJECTS.items():
         if any(_covers(pattern, subject) for pattern in patterns):
             return name
-    raise LookupError(f"no stream holds {subject}")
+    return None
 
 
 def by_stream(subjects: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -79,14 +85,7 @@ async def _ensure(js: JetStreamContext, config: StreamConfig) -> None:
 
 def _of_others(found: StreamConfig) -> list[str]:
     """Subjects unknown to this release: a later one added them and may publish on them."""
-    return [subject for subject in found.subjects or () if not _is_held(subject)]
-
-
-def _is_held(subject: str) -> bool:
-    try:
-        return bool(stream_of(subject))
-    except LookupError:
-        return False
+    return [subject for subject in found.subjects or () if not _holder(subject)]
 
 
 def differ(found: StreamConfig, wanted: StreamConfig) -> bool:
