@@ -22,9 +22,9 @@ from aiops_core.adapters.nats_merged import MergedInbox, in_order
 from aiops_core.adapters.nats_publish import PreparedMessage, prepared, store
 from aiops_core.adapters.nats_reader import read
 from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
-from aiops_core.bus import UNSETTLED, Bucket, Inbox, Outgoing, Reached, Stored
-from aiops_core.probe import Readiness
-from aiops_core.retention import Streams
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import Streams
+from aiops_core.runtime.bus import UNSETTLED, Bucket, Inbox, Outgoing, Reached, Stored
 
 
 class NatsBus:

@@ -12,7 +12,7 @@ import json
 
 from nats.js.api import StreamInfo
 
-from aiops_core.unreadable import skip
+from aiops_core.runtime.unreadable import skip
 
 ACK_FLOORS = "ack_floors"  # its keys are STREAM.group
 # Acknowledged sequences above the floor that are remembered. The older half of more is delivered

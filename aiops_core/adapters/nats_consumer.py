@@ -15,12 +15,12 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from aiops_core import discarded
 from aiops_core.adapters.nats_ack_floor import ACK_FLOORS, AckFloor
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_connection import NatsConnection
 from aiops_core.adapters.nats_overtaken import Look, Overtaken
 from aiops_core.errors import Unavailable
+from aiops_core.observability import discarded
 
 ACK_WAIT = 5.0  # seconds after which the broker delivers an unacknowledged message again
 STORE_EVERY = 5.0  # seconds between two writes of the ack floor

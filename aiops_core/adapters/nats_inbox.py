@@ -14,8 +14,8 @@ from aiops_core.adapters.nats_connection import FAILURES, NatsConnection
 from aiops_core.adapters.nats_consumer import DurableConsumer
 from aiops_core.adapters.nats_publish import dead_letter, store
 from aiops_core.adapters.nats_pull import PullRequests, PullsOnDemand
-from aiops_core.bus import Delivery
 from aiops_core.errors import first_of
+from aiops_core.runtime.bus import Delivery
 
 KEEPALIVE = 1.5  # seconds between two signs that a message is still being handled
 RENEW_APART = 0.2  # seconds at least between two looks whether the consumer exists

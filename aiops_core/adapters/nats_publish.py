@@ -26,8 +26,8 @@ from nats.js.api import Header, PubAck
 from nats.js.errors import APIError, NoStreamResponseError
 
 from aiops_core.adapters.nats_connection import NatsConnection, cancellable
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Delivery, Outgoing
 from aiops_core.errors import Reject
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Delivery, Outgoing
 
 ACK_TIMEOUT = 5.0  # seconds that a publication may wait for the broker's acknowledgement
 WORTH_A_BATCH = 16  # messages; the broker stages a batch on disk first, fewer are faster alone
