@@ -269,6 +269,7 @@ class NatsConnection:
             connect_timeout=2,
             ping_interval=10,
             max_outstanding_pings=3,
+            skip_subject_validation=True,  # they are constants and reply addresses
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnect,
             reconnected_cb=self._on_connect,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from nats.aio.msg import Msg
 
-from aiops_core.adapters.nats_connection import FAILURES, NatsConnection
+from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, cancellable
 from aiops_core.adapters.nats_consumer import DurableConsumer
 from aiops_core.adapters.nats_publish import dead_letter, store
 from aiops_core.adapters.nats_pull import PullRequests, PullsOnDemand
@@ -129,9 +129,9 @@ class NatsInbox:
 
     async def _answer(self, deliveries: Sequence[NatsDelivery], answer: bytes) -> None:
         """An answer that is lost means one delivery more; ids keep the effects single."""
-        with contextlib.suppress(*FAILURES):
+        with contextlib.suppress(*FAILURES), cancellable():
             for delivery in deliveries:
-                await self._connection.publish(delivery.address, answer)
+                await self._connection.client.publish(delivery.address, answer)
 
     def _add(self, message: Msg) -> None:
         delivery = NatsDelivery(message, self, self._floor.generation)
