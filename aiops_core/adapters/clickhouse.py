@@ -39,8 +39,11 @@ logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 
 class ClickHouse:
-    """A pool of connections to one server. *receive_timeout*: seconds without any answer. *on_state* is
-    called after each query: with None, or with the reason why the server does not answer."""
+    """A pool of connections to one server.
+
+    *receive_timeout*: seconds without any answer. *on_state* is called after each query: with None,
+    or with the reason why the server does not answer.
+    """
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class ClickHouse:
         *,
         token: str | None = None,
     ) -> None:
-        """Insert *rows* in one block; of inserts with the same *token* only the first has effect."""
+        """Insert *rows* in one block. A second insert with the same *token* has no effect."""
         if not rows:
             return
         # In the statement: the embedded engine runs a query for each setting of the protocol.

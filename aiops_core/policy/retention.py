@@ -89,7 +89,7 @@ class RetentionPolicy(Policy):
 
 
 def load_with_retention(kind: type[P], folder: Path) -> P:
-    """The policy of *kind*; raises Misconfigured also when a stream is too small for its replays."""
+    """The policy of *kind*; raises Misconfigured when a stream is too small for its replays."""
     policy = kind.load(folder)
     if flaws := list(RetentionPolicy.load(folder).flaws(policy, folder)):
         raise Misconfigured("; ".join(flaws))

@@ -106,23 +106,23 @@ async def test_a_dead_letter_keeps_the_bytes_the_reason_and_the_source(own_nats)
         async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
             [delivery] = await inbox.take(1)
             await delivery.bury("no sense:\nnone at all \u2693")
-        letter = await bus.js.get_last_msg("OPS", "dead.svc")
-        assert letter.data == b"\xff nonsense"
-        assert letter.headers[REASON] == "no sense: none at all \\u2693"
-        assert letter.headers[SUBJECT] == MetricSample.subject
-        assert letter.headers[SOURCE] == "LOGS/1"
+        dead = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert dead.data == b"\xff nonsense"
+        assert dead.headers[REASON] == "no sense: none at all \\u2693"
+        assert dead.headers[SUBJECT] == MetricSample.subject
+        assert dead.headers[SOURCE] == "LOGS/1"
 
 
-async def test_a_letter_as_large_as_the_broker_takes_is_cut_and_says_so(own_nats):
+async def test_a_dead_letter_as_large_as_the_broker_takes_is_cut_and_says_so(own_nats):
     async with nats_bus(own_nats.url) as bus:
         largest = bus.client.max_payload
         await bus.client.publish(MetricSample.subject, b"x" * largest)
         async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
             [delivery] = await inbox.take(1)
             await delivery.bury("too large")
-        letter = await bus.js.get_last_msg("OPS", "dead.svc")
-        assert letter.headers["Aiops-Truncated-From"] == str(largest)
-        assert len(letter.data) > largest // 2
+        dead = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert dead.headers["Aiops-Truncated-From"] == str(largest)
+        assert len(dead.data) > largest // 2
 
 
 async def test_limits_of_the_policy_reach_streams_that_exist_already(own_nats):

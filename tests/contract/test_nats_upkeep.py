@@ -102,7 +102,9 @@ async def test_a_bug_in_the_upkeep_reaches_who_reads(own_nats, quick, monkeypatc
 
 
 @pytest.mark.e2e
-async def test_a_bug_in_the_keeper_reaches_who_reads_and_who_publishes(own_nats, monkeypatch):
+async def test_a_bug_in_the_upkeep_of_the_connection_reaches_who_reads_and_who_publishes(
+    own_nats, monkeypatch
+):
     async def fail(js):
         raise Bug
 
