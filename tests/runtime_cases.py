@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from aiops_core.models import AnomalyDetected
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.runtime import Runtime
 from aiops_lab.memory_bus import MemoryBus
+from tests.conftest import NOON
 
 
 def out(message, id=None):
@@ -24,8 +26,14 @@ def anomaly_of(message, **fields):
     return message.derive(AnomalyDetected, **base | fields)
 
 
-async def found(message):
-    return [anomaly_of(message)]
+async def found(received):
+    return [anomaly_of(received.message)]
+
+
+def received(message, **delivery):
+    """*message* as a handler gets it."""
+    known = {"sequence": 1, "attempt": 1, "at": NOON, "data": b""} | delivery
+    return Received(message, message.subject, **known)
 
 
 @asynccontextmanager

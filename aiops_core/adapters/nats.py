@@ -39,20 +39,22 @@ from aiops_core.errors import Unavailable
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import Streams
 from aiops_core.runtime.bus import (
+    LARGEST,
+    MAX_ACK_PENDING,
     REASON,
     SOURCE,
     SUBJECT,
-    UNSETTLED,
     Bucket,
     Inbox,
     Outgoing,
     Reached,
     Stored,
+    too_large,
 )
 
 T = TypeVar("T")
 
-ACK_WAIT = 5.0  # seconds after which an unsettled message is delivered again
+ACK_WAIT = 5.0  # seconds after which an unacknowledged message is delivered again
 HISTORY_PAGE = 500
 
 TRUNCATED = "Aiops-Truncated-From"
@@ -62,7 +64,7 @@ class Group(NamedTuple):
     """What a durable consumer takes, and how much of it may be out."""
 
     subjects: tuple[str, ...]
-    unsettled: int
+    max_ack_pending: int
 
 
 class NatsBus:
@@ -98,8 +100,9 @@ class NatsBus:
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
         new: set[str] = set()
-        for _, items in groupby(outgoing, key=lambda item: stream_of(item.message.subject)):
-            new |= await self.store([_letter(item) for item in items])
+        letters = [_letter(item) for item in outgoing]
+        for _, of_stream in groupby(letters, key=lambda letter: stream_of(letter.subject)):
+            new |= await self.store(list(of_stream))
         return new
 
     async def bury(self, delivery: NatsDelivery, owner: str, reason: str) -> bool:
@@ -148,14 +151,14 @@ class NatsBus:
         *,
         group: str,
         owner: str | None = None,
-        unsettled: int = UNSETTLED,
-        patient: bool = False,
+        max_ack_pending: int = MAX_ACK_PENDING,
+        pull_on_demand: bool = False,
     ) -> AsyncIterator[Inbox]:
         parts = by_stream(subjects)
         for stream, of_stream in parts.items():
-            self._groups[stream, group] = Group(of_stream, unsettled)
+            self._groups[stream, group] = Group(of_stream, max_ack_pending)
         arrived = asyncio.Event()
-        kind = PatientInbox if patient and len(parts) == 1 else NatsInbox
+        kind = PatientInbox if pull_on_demand and len(parts) == 1 else NatsInbox
         inboxes = [kind(self, stream, group, owner or group, arrived) for stream in parts]
         self._inboxes += inboxes
         try:
@@ -187,7 +190,7 @@ class NatsBus:
             filter_subjects=list(wanted.subjects),
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
-            max_ack_pending=wanted.unsettled,
+            max_ack_pending=wanted.max_ack_pending,
         )
 
     async def _stream(self, name: str) -> StreamInfo:
@@ -275,8 +278,10 @@ class NatsBus:
 
 
 def _letter(item: Outgoing) -> Letter:
-    message = item.message
-    return Letter(message.subject, message.model_dump_json().encode(), {MSG_ID: item.id})
+    subject, data = item.message.subject, item.message.model_dump_json().encode()
+    if len(data) > LARGEST:
+        raise too_large(subject, len(data))
+    return Letter(subject, data, {MSG_ID: item.id})
 
 
 def _from(sequence: int) -> ConsumerConfig:

@@ -24,7 +24,6 @@ from aiops_core.observability.probe import Readiness, probe
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Bus
-from aiops_core.runtime.outbox import REST
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
 from aiops_core.runtime.stopping import CLOSE, END, Stop
@@ -100,8 +99,8 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
 def _runtimes(service: Service, context: Context) -> Sequence[Runtime]:
     readiness = context.readiness
     parts = [(service, readiness)]
-    parts += [(beside, readiness.part(beside.consumer)) for beside in context.beside]
-    return [Runtime(s, context.bus, r, stop=context.stop, rest=REST) for s, r in parts]
+    parts += [(beside, readiness.part(beside.durable_name)) for beside in context.beside]
+    return [Runtime(s, context.bus, r, stop=context.stop) for s, r in parts]
 
 
 def _stop_by_signal(stop: Stop) -> None:

@@ -395,10 +395,8 @@ async def test_every_reader_finds_what_is_shown_but_not_written_yet(engine, read
     async with wired(engine) as real:
         moved = evidence(1, moved_from="i1")
         await handle(real.recorder, created(), updated(2, 1), created("i2", 7))
-        await real.recorder.commit()
         moving = updated(2, 1, incident="i2", members=(moved,))
         await handle(real.recorder, moving, suppressed(9))
-        await real.recorder.commit()
         assert await read(real, reader) == {
             "evidence": ["t7", "t1"],
             "tracking_ids": ["t1", "t7"],

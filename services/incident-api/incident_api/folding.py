@@ -68,7 +68,7 @@ class StoredIncident(Record):
 PLACE = attrgetter("ts", "anomaly_id")
 
 
-def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
+def evolve(stored: StoredIncident | None, fact: Message) -> StoredIncident:
     """The incident after *fact*; the same object when the fact had been folded before.
 
     Raises Premature when its creation has not arrived yet.
@@ -77,7 +77,7 @@ def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
         return stored or create(fact)
     if stored is None:
         raise Premature("the incident's creation has not arrived yet")
-    return FOLDS[type(fact)](stored, fact)
+    return EVOLVE[type(fact)](stored, fact)
 
 
 def create(incident: Incident) -> StoredIncident:
@@ -204,7 +204,7 @@ def _is_better(stored: StoredIncident, fact: EnrichedIncident, at: datetime) -> 
     return (RANK[fact.llm_insights.source], at) > before
 
 
-FOLDS: dict[type[Message], Callable[[StoredIncident, Any], StoredIncident]] = {
+EVOLVE: dict[type[Message], Callable[[StoredIncident, Any], StoredIncident]] = {
     IncidentUpdated: _update,
     IncidentCleared: _clear,
     IncidentTransitioned: _transition,

@@ -24,6 +24,7 @@ from aiops_core.models import (
     TimelineEntry,
     derived_id,
 )
+from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.timeline import describe
 
@@ -207,16 +208,18 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
     )
 
 
-class Ended(NamedTuple):
-    """A fact that says where anomalies ended, and its place in the stream."""
+class Placement(NamedTuple):
+    """A fact that says where anomalies ended: in an incident, or suppressed."""
 
     fact: Message
-    version: int
+    version: int  # its sequence: of two rows about one place the one with the greater holds
+    shown_at: int = 0  # microseconds
+    cause: MessageKey | None = None
 
-    def rows(self, shown_at: int = 0) -> Iterator[MemberRow]:
+    def rows(self) -> Iterator[MemberRow]:
         if isinstance(self.fact, AnomalySuppressed):
-            return iter((_suppressed_row(self.fact, self.version, shown_at),))
-        return _member_rows(self.fact, self.version, shown_at)
+            return iter((_suppressed_row(self.fact, self.version, self.shown_at),))
+        return _member_rows(self.fact, self.version, self.shown_at)
 
 
 def members_of(fact: Message) -> Sequence[Evidence]:

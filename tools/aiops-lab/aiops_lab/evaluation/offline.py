@@ -50,9 +50,9 @@ async def _serve(recipe: Recipe, lines: TextIO, out: TextIO) -> None:
         if "begin" not in ship:
             raise ValueError("a run must begin before its messages")
         out.write(line)
-        async with _running(recipe, ship["begin"]) as stage:
+        async with _running(recipe, ship["begin"]) as run:
             for chunk in _chunks(lines):
-                out.writelines(await stage.handle(chunk))
+                out.writelines(await run.handle(chunk))
         out.write('{"end": true}\n')
         out.flush()
 
@@ -72,14 +72,14 @@ def _chunks(lines: TextIO) -> Iterator[Sequence[dict[str, Any]]]:
 
 
 @dataclass
-class Stage:
+class OfflineRun:
     """One service on a bus of its own, as far as one run goes."""
 
     bus: MemoryBus
     subjects: frozenset[str]
     inbox: Inbox
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    told: int = field(default=0)
+    reported: int = field(default=0)
 
     async def handle(self, chunk: Sequence[dict[str, Any]]) -> list[str]:
         """What *chunk* causes, and what of it passes through, as lines."""
@@ -91,8 +91,8 @@ class Stage:
         while await self.inbox.lag():  # noqa: ASYNC110 - the bus in memory has no event for it
             await asyncio.sleep(0)
         await asyncio.sleep(TICK)
-        caused = self.bus.published[self.told :]
-        self.told = len(self.bus.published)
+        caused = self.bus.published[self.reported :]
+        self.reported = len(self.bus.published)
         return [*map(as_line, caused), *(f"{json.dumps(message)}\n" for message in passing)]
 
 
@@ -101,7 +101,7 @@ def as_line(message: Message) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIterator[Stage]:
+async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIterator[OfflineRun]:
     bus = MemoryBus()
     known = Inventory([Device.model_validate(device) for device in devices])
     await bus.bucket(inventory.BUCKET).put(inventory.KEY, known.to_json())
@@ -109,15 +109,16 @@ async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIt
     context = Context(Settings.read().model_copy(update=away), bus, Readiness("offline"))
     async with recipe(context) as service:
         subjects = tuple(service.by_subject)
-        async with bus.subscribe(subjects, group=service.consumer) as inbox:
-            stage = Stage(bus, frozenset(subjects), inbox)
-            bus.clock = lambda: stage.now  # a message arrives when it is its turn
-            quick = replace(service, tick_every=TICK)
-            runtime = Runtime(quick, bus, context.readiness, clock=lambda: stage.now)
+        async with bus.subscribe(subjects, group=service.durable_name) as inbox:
+            run = OfflineRun(bus, frozenset(subjects), inbox)
+            bus.clock = lambda: run.now  # a message arrives when it is its turn
+            tuning = replace(service.tuning, linger=0.0)
+            quick = replace(service, tick_every=TICK, tuning=tuning)
+            runtime = Runtime(quick, bus, context.readiness, clock=lambda: run.now)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(runtime.run())
                 try:
-                    yield stage
+                    yield run
                 finally:
                     runtime.stop.set()
 
