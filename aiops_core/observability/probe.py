@@ -87,28 +87,28 @@ class Readiness:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     status: int
     content_type: str
     body: bytes
 
 
-def answer(path: str, readiness: Readiness) -> Answer:
+def answer(path: str, readiness: Readiness) -> ProbeAnswer:
     """The answer to a GET of *path*."""
     if path == "/health":
         body = json.dumps({"service": readiness.service, "status": "ok"}).encode()
-        return Answer(200, "application/json", body)
+        return ProbeAnswer(200, "application/json", body)
     if path == "/ready":
         status = 200 if readiness.ready else 503
-        return Answer(status, "application/json", json.dumps(readiness.report()).encode())
+        return ProbeAnswer(status, "application/json", json.dumps(readiness.report()).encode())
     if path == "/metrics":
-        return Answer(200, CONTENT_TYPE_LATEST, generate_latest())
-    return Answer(404, "text/plain", b"try /health, /ready or /metrics\n")
+        return ProbeAnswer(200, CONTENT_TYPE_LATEST, generate_latest())
+    return ProbeAnswer(404, "text/plain", b"try /health, /ready or /metrics\n")
 
 
 @contextlib.asynccontextmanager
 async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int]:
-    """Answer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
+    """ProbeAnswer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError), contextlib.closing(writer):
@@ -128,7 +128,7 @@ async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int
         yield server.sockets[0].getsockname()[1]
 
 
-def _http(reply: Answer) -> bytes:
+def _http(reply: ProbeAnswer) -> bytes:
     head = (
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
         f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"

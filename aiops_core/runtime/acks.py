@@ -12,7 +12,7 @@ from aiops_core.observability import metrics
 from aiops_core.runtime.backoff import Reminder, until_available
 from aiops_core.runtime.bus import Delivery, Inbox
 from aiops_core.runtime.failures import Bury, Failures, Retry
-from aiops_core.runtime.outbox import Handled
+from aiops_core.runtime.outbox import HandledBatch
 from aiops_core.utils import StructuredLogger
 
 log = StructuredLogger.get_logger(name="acks", service="aiops_core", version=aiops_core.__version__)
@@ -61,10 +61,10 @@ class Acks:
         (metrics.FAST_PATH_REQUESTS if fast else metrics.INSIGHT_PATH_REQUESTS).inc()
         (metrics.FAST_PATH_ERRORS if fast else metrics.INSIGHT_PATH_ERRORS).inc()
 
-    def observe(self, handled: Handled) -> None:
-        """Measure how long *handled* took."""
-        if handled.outcomes:
-            seconds = time.perf_counter() - handled.started
+    def observe(self, batch: HandledBatch) -> None:
+        """Measure how long *batch* took."""
+        if batch.handled:
+            seconds = time.perf_counter() - batch.started
             metrics.HANDLE_SECONDS.labels(self.service).observe(seconds)
 
     def _log_retry(self, delivery: Delivery, exc: Exception, verdict: Retry) -> None:

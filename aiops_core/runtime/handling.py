@@ -12,7 +12,7 @@ from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.bus import LARGEST, Bus, Delivery, Outgoing
 from aiops_core.runtime.crashes import BUCKET, Crashes
 from aiops_core.runtime.failures import Malformed, changed_nothing
-from aiops_core.runtime.outbox import Handled, Outcome
+from aiops_core.runtime.outbox import Handled, HandledBatch
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Service, arrived
 from aiops_core.utils import IN_HAND, StructuredLogger
@@ -33,39 +33,41 @@ class Handling:
         self._service, self._acks, self._rebuild = service, acks, rebuild
         self._crashes = Crashes(bus.bucket(BUCKET), service.durable_name)
 
-    async def handled(self, deliveries: Sequence[Delivery]) -> Handled:
+    async def handle(self, deliveries: Sequence[Delivery]) -> HandledBatch:
         """Call the handler for each. A message that fails is retried later, or buried."""
-        handled = Handled()
+        batch = HandledBatch()
         for n, delivery in enumerate(deliveries, 1):
             if n % YIELD_EVERY == 0:
                 await asyncio.sleep(0)  # handlers rarely wait
             before = IN_HAND.set(None)
             try:
-                handled.outcomes.append(await self._outcome(delivery))
+                batch.handled.append(await self._handle_one(delivery))
             except Exception as exc:  # noqa: BLE001 - the one broad except of the platform
-                handled = await self._failed(delivery, exc, handled)
+                batch = await self._failed(delivery, exc, batch)
             finally:
                 IN_HAND.reset(before)
-        return handled
+        return batch
 
-    async def _failed(self, delivery: Delivery, exc: Exception, handled: Handled) -> Handled:
+    async def _failed(
+        self, delivery: Delivery, exc: Exception, batch: HandledBatch
+    ) -> HandledBatch:
         """With ``rebuild``, make the state anew and handle *delivery* once more in its place."""
         if self._service.rebuild and not changed_nothing(exc):
             log.error("handler failed", message=delivery.id, exc_info=exc)
-            await self._service.sink.put(handled)
+            await self._service.sink.put(batch)
             await self._rebuild()
-            handled = Handled()
+            batch = HandledBatch()
             try:
-                handled.outcomes.append(await self._outcome(delivery))
-                return handled
+                batch.handled.append(await self._handle_one(delivery))
+                return batch
             except Exception as again:  # noqa: BLE001 - as above
                 exc = again
             if not changed_nothing(exc):
                 await self._rebuild()
         await self._acks.fail(delivery, exc)
-        return handled
+        return batch
 
-    async def _outcome(self, delivery: Delivery) -> Outcome:
+    async def _handle_one(self, delivery: Delivery) -> Handled:
         """Raises what the handler does, Malformed or Deadly."""
         received = self._read(delivery)
         IN_HAND.set(received.message)
@@ -77,7 +79,7 @@ class Handling:
             caused = await handler(received)
         name = self._service.name
         effects = [Outgoing(m, f"{name}/{delivery.id}/{n}") for n, m in enumerate(caused)]
-        return Outcome(effects, delivery)
+        return Handled(effects, delivery)
 
     def _read(self, delivery: Delivery) -> Received[Message]:
         data, subject = delivery.data, delivery.subject
@@ -87,7 +89,7 @@ class Handling:
         if kind is None:
             raise Malformed(f"{self._service.name} does not take {subject}")
         try:
-            message = arrived(kind.model_validate_json(data), delivery.at)
+            message = arrived(kind.model_validate_json(data), delivery)
         except ValueError as exc:  # ValidationError is one
             raise Malformed(in_words(exc)) from exc
         return Received(message, subject, delivery.sequence, delivery.attempt, delivery.at, data)

@@ -14,7 +14,7 @@ MOST = 2048  # messages and ticks whose effects may wait; then handling waits as
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
+class Handled:
     """The *effects* of one message; of a tick when there is no *delivery*."""
 
     effects: Sequence[Outgoing]
@@ -22,14 +22,14 @@ class Outcome:
 
 
 @dataclass
-class Handled:
-    """The outcomes of messages that were taken together."""
+class HandledBatch:
+    """Messages that were handled together."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    handled: list[Handled] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
 
-Send = Callable[[Sequence[Handled]], Awaitable[None]]
+Send = Callable[[Sequence[HandledBatch]], Awaitable[None]]
 
 
 class Outbox:
@@ -37,14 +37,14 @@ class Outbox:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._waiting: list[Handled] = []
+        self._waiting: list[HandledBatch] = []
         self._changed = asyncio.Condition()
         self._sending = False
 
-    async def put(self, handled: Handled) -> None:
+    async def put(self, batch: HandledBatch) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._load < MOST)
-            self._waiting.append(handled)
+            self._waiting.append(batch)
             self._changed.notify_all()
 
     async def run(self) -> None:
@@ -62,9 +62,9 @@ class Outbox:
 
     @property
     def _load(self) -> int:
-        return sum(len(handled.outcomes) for handled in self._waiting)
+        return sum(len(batch.handled) for batch in self._waiting)
 
-    async def _take(self) -> Sequence[Handled]:
+    async def _take(self) -> Sequence[HandledBatch]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting)
             taken, self._waiting = self._waiting, []

@@ -13,7 +13,7 @@ from aiops_core.observability import metrics
 from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Outgoing
-from aiops_core.runtime.outbox import Handled, Outbox, Outcome
+from aiops_core.runtime.outbox import Handled, HandledBatch, Outbox
 from aiops_core.utils import StructuredLogger
 
 log = StructuredLogger.get_logger(
@@ -41,8 +41,8 @@ class Publishing:
         self._latency = metrics.STAGE_LATENCY.labels(self.stage) if self.stage else None
         self.refused = False
 
-    async def put(self, handled: Handled) -> None:
-        await self._outbox.put(handled)
+    async def put(self, batch: HandledBatch) -> None:
+        await self._outbox.put(batch)
 
     async def run(self) -> None:
         await self._outbox.run()
@@ -51,29 +51,29 @@ class Publishing:
         """Return when everything that was put is published and acknowledged."""
         await self._outbox.empty()
 
-    async def _send(self, waiting: Sequence[Handled]) -> None:
-        outcomes = [one for handled in waiting for one in handled.outcomes]
-        refused = await self._publish(outcomes)
+    async def _send(self, waiting: Sequence[HandledBatch]) -> None:
+        handled = [one for batch in waiting for one in batch.handled]
+        refused = await self._publish(handled)
         for one, reason in refused.items():
             await self._refuse(one, reason)
-        await self._acks.ack([d for o in outcomes if (d := o.delivery) and o not in refused])
-        for handled in waiting:
-            self._acks.observe(handled)
+        await self._acks.ack([d for one in handled if (d := one.delivery) and one not in refused])
+        for batch in waiting:
+            self._acks.observe(batch)
 
-    async def _publish(self, outcomes: Sequence[Outcome]) -> Mapping[Outcome, str]:
+    async def _publish(self, handled: Sequence[Handled]) -> Mapping[Handled, str]:
         """Store all effects, in order. Returns those that the broker refuses, with the reason."""
-        effects = [effect for one in outcomes for effect in one.effects]
+        effects = [effect for one in handled for effect in one.effects]
         try:
             await self._store(self.merge(effects) if self.merge else effects)
         except Reject:
-            return await self._publish_apart(outcomes)
+            return await self._publish_apart(handled)
         return {}
 
-    async def _publish_apart(self, outcomes: Sequence[Outcome]) -> Mapping[Outcome, str]:
+    async def _publish_apart(self, handled: Sequence[Handled]) -> Mapping[Handled, str]:
         """Store the effects of one message at a time, to know which is refused. What was stored
         before is not stored twice: its ids are the same."""
         refused = {}
-        for one in outcomes:
+        for one in handled:
             try:
                 await self._store(one.effects)
             except Reject as exc:
@@ -97,7 +97,7 @@ class Publishing:
             self._latency.observe(max(waited, 0.0))
         return Outgoing(message.stamped(self.stage, now), effect.id)
 
-    async def _refuse(self, one: Outcome, reason: str) -> None:
+    async def _refuse(self, one: Handled, reason: str) -> None:
         metrics.OVERSIZED.labels(self._acks.service).inc()
         if one.delivery is None:  # no message is to blame that could be buried
             log.error("effect of a tick is lost", service=self._acks.service, reason=reason)

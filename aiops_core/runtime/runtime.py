@@ -22,7 +22,7 @@ from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Delivery, Inbox
 from aiops_core.runtime.handling import Handling
-from aiops_core.runtime.outbox import Handled, Outcome
+from aiops_core.runtime.outbox import Handled, HandledBatch
 from aiops_core.runtime.service import Service, Tick, utc_now
 from aiops_core.runtime.stopping import LAST, Stop
 from aiops_core.utils import StructuredLogger
@@ -120,7 +120,7 @@ class Runtime:
             started = time.monotonic()
             async with self._turn:
                 await self._refresh()
-                await self._sink.put(await self._handling.handled(deliveries))
+                await self._sink.put(await self._handling.handle(deliveries))
             if len(deliveries) < self._tuning.max_batch:
                 await self._linger(started)
 
@@ -128,7 +128,7 @@ class Runtime:
         slots = asyncio.Semaphore(self._tuning.concurrency)
 
         async def handle(deliveries: Sequence[Delivery]) -> None:
-            await self._sink.put(await self._handling.handled(deliveries))
+            await self._sink.put(await self._handling.handle(deliveries))
 
         async with asyncio.TaskGroup() as group:
             await slots.acquire()
@@ -182,7 +182,9 @@ class Runtime:
                 else:
                     failures = 0
                     if effects:  # each apart: one may be refused alone
-                        await self._sink.put(Handled([Outcome([effect]) for effect in effects]))
+                        await self._sink.put(
+                            HandledBatch([Handled([effect]) for effect in effects])
+                        )
 
     async def _announce_drain(self) -> None:
         await self.stop.wait()

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiops_core.models import LogEntry, M, Message, MetricSample
 from aiops_core.runtime.acks import Path
-from aiops_core.runtime.bus import MAX_ACK_PENDING, Bus, Outgoing
+from aiops_core.runtime.bus import MAX_ACK_PENDING, Bus, Delivery, Outgoing, Stored
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.stopping import DRAIN
@@ -83,7 +83,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def arrived(message: M, stored_at: datetime) -> M:
+def arrived(message: M, stored: Delivery | Stored) -> M:
     """*message*, stamped: an entry of a client that does not stamp was ingested when stored."""
     bare = isinstance(message, LogEntry | MetricSample) and "ingest" not in message.stages
-    return message.stamped("ingest", stored_at) if bare else message
+    return message.stamped("ingest", stored.at) if bare else message

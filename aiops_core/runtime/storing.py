@@ -10,7 +10,7 @@ from datetime import datetime
 from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Delivery
-from aiops_core.runtime.outbox import Handled
+from aiops_core.runtime.outbox import HandledBatch
 from aiops_core.runtime.received import MessageKey
 
 Flush = Callable[[], Awaitable[Mapping[MessageKey, str]]]
@@ -36,13 +36,13 @@ class Storing:
         self._flushing = asyncio.Lock()
         self.refused = False
 
-    async def put(self, handled: Handled) -> None:
-        for one in handled.outcomes:
+    async def put(self, batch: HandledBatch) -> None:
+        for one in batch.handled:
             if one.effects:
                 raise ValueError(f"{self._acks.service} stores: its handlers return no messages")
             if one.delivery:
                 self._handled.append(one.delivery)
-        self._acks.observe(handled)
+        self._acks.observe(batch)
 
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -172,7 +172,7 @@ class Keeper:
         # One that cannot be read has been buried by the runtime, or will be.
         entry = unreadable.read_stored(stored, WHERE_STREAM, KINDS)
         if isinstance(entry, LogEntry | MetricSample):
-            known = self._clocks.believed(arrived(entry, stored.at), stored.at)
+            known = self._clocks.believed(arrived(entry, stored), stored.at)
             effects = await self._detection.on(known)
             if keep and effects:
                 self._answers[stored.sequence] = effects

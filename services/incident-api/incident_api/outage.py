@@ -22,7 +22,7 @@ Tell = Callable[[str | None], None]
 Clock = Callable[[], float]
 
 
-class Troubles:
+class DependencyOutages:
     """The outages of one *dependency*, by the name of the one that noticed. *report* gets the first
     problem, and None when there is none. When one is over, the others are tried at once."""
 

@@ -208,7 +208,7 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
     )
 
 
-class Placement(NamedTuple):
+class MemberFact(NamedTuple):
     """A fact that says where anomalies ended: in an incident, or suppressed."""
 
     fact: Message

@@ -17,8 +17,8 @@ from incident_api.rows import (
     Batch,
     EventRow,
     IncidentRow,
+    MemberFact,
     MemberRow,
-    Placement,
     TableRow,
     fact_incident_id,
     incident_row,
@@ -44,7 +44,7 @@ class ChangedIncident(NamedTuple):
 class Waiting:
     """*placements* and *events* by the fact that they come from, *incidents* by their id."""
 
-    placements: dict[str, Placement] = field(default_factory=dict)
+    placements: dict[str, MemberFact] = field(default_factory=dict)
     events: dict[str, WaitingEvent] = field(default_factory=dict)
     incidents: dict[str, ChangedIncident] = field(default_factory=dict)
     members: int = 0  # of all placements
@@ -57,7 +57,7 @@ class Waiting:
         """About so many rows."""
         return self.members + len(self.placements) + len(self.events) + len(self.incidents)
 
-    def add_placement(self, fact_id: str, placement: Placement) -> None:
+    def add_placement(self, fact_id: str, placement: MemberFact) -> None:
         """A placement that comes again keeps the time at which it was shown first."""
         if before := self.placements.get(fact_id):
             placement = placement._replace(shown_at=before.shown_at)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aiops_core.runtime.outbox import MOST, Handled, Outbox, Outcome
+from aiops_core.runtime.outbox import MOST, Handled, HandledBatch, Outbox
 
 
 class Broker:
@@ -16,12 +16,12 @@ class Broker:
 
     async def take(self, waiting):
         await self.free.wait()
-        outcomes = [one for handled in waiting for one in handled.outcomes]
+        outcomes = [one for handled in waiting for one in handled.handled]
         self.sent.append([effect for one in outcomes for effect in one.effects])
 
 
 def batch(*effects, handled=0):
-    return Handled([Outcome(effects), *[Outcome(())] * handled])
+    return HandledBatch([Handled(effects), *[Handled(())] * handled])
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ class Host:
         data = entry.model_dump_json().encode()
         stored = Stored(entry.subject, data, self.now, self.sequence)
         place = {"sequence": stored.sequence, "at": stored.at}
-        self.told += await self.handle(received(arrived(entry, stored.at), **place))
+        self.told += await self.handle(received(arrived(entry, stored), **place))
 
     async def live(self, seconds, *makers):
         for _ in range(seconds):

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import Backoff
 from incident_api import outage as module
-from incident_api.outage import RETRY, Outage, Troubles, keep_doing, persistently
+from incident_api.outage import RETRY, DependencyOutages, Outage, keep_doing, persistently
 
 
 class Clock:
@@ -47,7 +47,7 @@ def test_rests_grow_up_to_a_bound_differ_and_start_anew():
 
 def test_the_log_says_it_once_a_minute_and_when_it_is_over():
     clock, heard = Clock(), []
-    troubles = Troubles("clickhouse", heard.append, clock)
+    troubles = DependencyOutages("clickhouse", heard.append, clock)
     one, two = troubles.outage("rows"), troubles.outage("start")
     with capture_logs() as logs:
         for _ in range(179):
@@ -64,7 +64,7 @@ def test_the_log_says_it_once_a_minute_and_when_it_is_over():
 
 def test_what_comes_and_goes_is_not_said_each_time():
     clock = Clock()
-    outage = Troubles("clickhouse", clock=clock).outage("rows")
+    outage = DependencyOutages("clickhouse", clock=clock).outage("rows")
     with capture_logs() as logs:
         for _ in range(120):
             fail(outage)
@@ -75,7 +75,7 @@ def test_what_comes_and_goes_is_not_said_each_time():
 
 def test_another_outage_is_said_at_once():
     clock = Clock()
-    troubles = Troubles("clickhouse", clock=clock)
+    troubles = DependencyOutages("clickhouse", clock=clock)
     start, rows = troubles.outage("start"), troubles.outage("rows")
     with capture_logs() as logs:
         for outage in (start, rows):
@@ -86,7 +86,7 @@ def test_another_outage_is_said_at_once():
 
 
 async def test_when_one_is_over_the_others_do_not_rest():
-    troubles = Troubles("clickhouse")
+    troubles = DependencyOutages("clickhouse")
     one, two = troubles.outage("incidents"), troubles.outage("anomalies")
     for _ in range(4):
         fail(one)
