@@ -55,15 +55,20 @@ async def until(condition, within=5.0):
 
 
 class Faults:
-    """Counts steps; the *fails*-th fails once with *problem*: before it is done, or *after*."""
+    """Counts steps; one of them (its name and number) fails once with *problem*: before it is done,
+    or *after*."""
 
-    def __init__(self, fails=0, problem=None, *, after=False):
+    def __init__(self, fails=None, problem=None, *, after=False):
         self.fails, self.problem, self.after = fails, problem, after
         self.steps = []
 
+    @property
+    def has_failed(self):
+        return self.fails is None or self.steps.count(self.fails[0]) >= self.fails[1]
+
     async def step(self, name, work=None):
         self.steps.append(name)
-        due = len(self.steps) == self.fails
+        due = (name, self.steps.count(name)) == self.fails
         if due and not self.after:
             raise self.problem
         done = await work() if work else None

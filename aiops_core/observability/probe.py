@@ -1,7 +1,7 @@
-"""``/health``, ``/ready`` and ``/metrics``: what a process says of itself, the same for every service.
+"""``/health``, ``/ready`` and ``/metrics``, the same for every service.
 
-``/health`` is 200 while the event loop answers. ``/ready`` is 200 only while messages are handled and
-no required dependency is down; it names each dependency, and why one is away.
+``/health`` is 200 while the event loop answers. ``/ready`` is 200 only while messages are handled
+and no required dependency is down. It names each dependency, and why one is away.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Readiness:
     notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
-        """Of the consumer *name*, which works beside the service in its process and counts too."""
+        """The readiness of *name*, a further consumer of this process, which must be ready as well."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:

@@ -1,4 +1,4 @@
-"""The port between services and the message broker; ``tests/contract/test_bus.py`` is its contract."""
+"""The port between services and the broker. ``tests/contract/test_bus.py`` is its contract."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a consumer group has come: everything up to the sequence *settled* is, and will not be
-    delivered again; what is beyond *delivered* never was. 0: nothing yet."""
+    """How far a consumer group has come. Everything up to the sequence *settled* is acknowledged,
+    nothing beyond *delivered* was ever delivered. 0: nothing yet."""
 
     settled: int = 0
     delivered: int = 0
@@ -137,7 +137,7 @@ class Bus(Protocol):
         max_ack_pending: int = MAX_ACK_PENDING,
         pull_on_demand: bool = False,
     ) -> AbstractAsyncContextManager[Inbox]:
-        """Join the durable consumer *group* of *subjects*: one in each stream that holds some of them.
+        """Join the durable consumer *group* of *subjects*, in each stream that holds some of them.
 
         Its dead letters go to ``dead.<owner>``, by default the group itself. Of each stream at
         most *max_ack_pending* messages are delivered and not acknowledged. With *pull_on_demand*

@@ -1,7 +1,7 @@
 """The end of a message that could not be handled: buried, or tried again after a while.
 
-Failures are counted here, by message: the broker counts deliveries, and restarts, messages handed back
-and late acknowledgements raise that number too. A new process counts anew.
+Failures are counted here, by message: the broker counts deliveries, and restarts, messages handed
+back and late acknowledgements raise that number too. A new process counts anew.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class Runtime:
                 await asyncio.sleep(left)
 
     async def _rebuild(self) -> None:
-        """Publish everything that was decided, then make the state anew out of what is published."""
+        """Publish everything that was decided, then make the state anew from the streams."""
         await self._sink.drain()
         self._sink.refused = False
         log.warning("rebuilding state", service=self.service.name)

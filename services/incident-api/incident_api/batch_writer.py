@@ -17,8 +17,7 @@ FRUITLESS = 32
 
 
 class TakesNothing(Unavailable):
-    """The store is there and refuses whatever it gets. Others beside these rows may show which is to
-    blame."""
+    """The store is there and refuses everything. Other rows may show which of these is to blame."""
 
 
 class RefusedRow(NamedTuple):
@@ -49,9 +48,9 @@ class BatchWriter:
 class _Search:
     """Finds the bad rows of one table by halves.
 
-    Some codes say that a value is wrong. With any other refusal a row is to blame when it is refused
-    twice while others of its table pass. Otherwise the table is to blame (missing, read-only, of
-    another shape), and that passes.
+    Some codes say that a value is wrong. With any other a row is to blame when it is refused twice
+    while others of its table pass. Otherwise the table is to blame (missing, read-only, of another
+    shape), and that passes.
     """
 
     def __init__(self, store: IncidentStore) -> None:

@@ -143,4 +143,4 @@ async def _batch(anomalies: Mapping[Identity, WaitingAnomaly]) -> Batch:
         rows.append(one.row)
         if n % YIELD_EVERY == 0:
             await asyncio.sleep(0)
-    return Batch.of(rows)
+    return Batch(rows)

@@ -23,8 +23,8 @@ Clock = Callable[[], float]
 
 
 class DependencyOutages:
-    """The outages of one *dependency*, by the name of the one that noticed. *report* gets the first
-    problem, and None when there is none. When one is over, the others are tried at once."""
+    """The outages of one *dependency*, by the name of the caller that noticed. *report* gets the
+    first problem, and None when there is none. When one ends, the others are tried at once."""
 
     def __init__(
         self,

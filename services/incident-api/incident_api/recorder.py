@@ -159,7 +159,7 @@ class Recorder:
     ) -> None:
         """A later fact says where an anomaly is, also when an earlier one comes again after it."""
         sequence, key = (cause.sequence, cause.key) if cause else (0, None)
-        self.waiting.add_placement(fact_id, MemberFact(stamped, sequence, micros(now), key))
+        self.waiting.add_fact(fact_id, MemberFact(stamped, sequence, micros(now), key))
 
     @property
     def is_full(self) -> bool:

@@ -1,4 +1,4 @@
-"""The incidents in memory: those that facts and requests are about, the rest is one look-up away."""
+"""The incidents in memory: the recent ones. Older ones are loaded when they are needed."""
 
 from __future__ import annotations
 

@@ -33,66 +33,72 @@ class WaitingEvent(NamedTuple):
     cause: MessageKey | None
 
 
-class ChangedIncident(NamedTuple):
+@dataclass(slots=True)
+class ChangedIncident:
     """The newest version of an incident, and the messages that changed it since it was written."""
 
     stored: StoredIncident
-    causes: frozenset[MessageKey] = frozenset()
+    causes: set[MessageKey] = field(default_factory=set)
 
 
 @dataclass
 class Waiting:
-    """*placements* and *events* by the fact that they come from, *incidents* by their id."""
+    """Member facts and events by an id of their fact, incidents by their own."""
 
-    placements: dict[str, MemberFact] = field(default_factory=dict)
+    facts: dict[str, MemberFact] = field(default_factory=dict)
     events: dict[str, WaitingEvent] = field(default_factory=dict)
     incidents: dict[str, ChangedIncident] = field(default_factory=dict)
-    members: int = 0  # of all placements
+    members: int = 0  # of all facts
 
     def __bool__(self) -> bool:
-        return bool(self.placements or self.events or self.incidents)
+        return bool(self.facts or self.events or self.incidents)
 
     @property
     def size(self) -> int:
         """About so many rows."""
-        return self.members + len(self.placements) + len(self.events) + len(self.incidents)
+        return self.members + len(self.facts) + len(self.events) + len(self.incidents)
 
-    def add_placement(self, fact_id: str, placement: MemberFact) -> None:
-        """A placement that comes again keeps the time at which it was shown first."""
-        if before := self.placements.get(fact_id):
-            placement = placement._replace(shown_at=before.shown_at)
+    def add_fact(self, fact_id: str, fact: MemberFact) -> None:
+        """A fact that comes again keeps the time at which it was shown first."""
+        if before := self.facts.get(fact_id):
+            fact = fact._replace(shown_at=before.shown_at)
         else:
-            self.members += len(members_of(placement.fact))
-        self.placements[fact_id] = placement
+            self.members += len(members_of(fact.fact))
+        self.facts[fact_id] = fact
 
     def add_event(self, row: EventRow, cause: MessageKey | None) -> None:
         self.events[row.event_id] = WaitingEvent(row, cause)
 
     def add_incident(self, stored: StoredIncident, cause: MessageKey | None = None) -> None:
-        before = self.incidents.get(stored.incident.id)
-        causes = before.causes if before else frozenset()
-        self.incidents[stored.incident.id] = ChangedIncident(
-            stored, causes | {cause} if cause else causes
-        )
+        changed = self.incidents.setdefault(stored.incident.id, ChangedIncident(stored))
+        changed.stored = stored
+        if cause:
+            changed.causes.add(cause)
 
     def taken(self, only: Collection[str] | None = None) -> Waiting:
         """A copy of everything; with *only*, of these incidents without events and members."""
-        if only is None:
-            return Waiting(dict(self.placements), dict(self.events), dict(self.incidents))
-        incidents = {id_: self.incidents[id_] for id_ in only if id_ in self.incidents}
-        return Waiting(incidents=incidents)
+        incidents = {
+            id_: ChangedIncident(one.stored, set(one.causes))
+            for id_, one in self.incidents.items()
+            if only is None or id_ in only
+        }
+        if only is not None:
+            return Waiting(incidents=incidents)
+        return Waiting(dict(self.facts), dict(self.events), incidents)
 
     def remove(self, written: Waiting) -> None:
         """*written* is stored. Whatever has changed since it was taken waits on."""
-        for fact_id, placement in _same(self.placements, written.placements):
-            self.members -= len(members_of(placement.fact))
-            del self.placements[fact_id]
+        for fact_id, fact in _same(self.facts, written.facts):
+            self.members -= len(members_of(fact.fact))
+            del self.facts[fact_id]
         for event_id, _ in _same(self.events, written.events):
             del self.events[event_id]
-        for incident_id, (stored, causes) in written.incidents.items():
-            now = self.incidents.pop(incident_id, None)
-            if now and now.stored is not stored:
-                self.incidents[incident_id] = now._replace(causes=now.causes - causes)
+        for incident_id, one in written.incidents.items():
+            now = self.incidents.get(incident_id)
+            if now and now.stored is one.stored:
+                del self.incidents[incident_id]
+            elif now:
+                now.causes -= one.causes
 
     def causes_of(self, row: TableRow) -> AbstractSet[MessageKey]:
         """The messages that *row* was made of."""
@@ -100,7 +106,7 @@ class Waiting:
         if isinstance(row, IncidentRow) and row.id in self.incidents:
             causes |= self.incidents[row.id].causes
         elif isinstance(row, MemberRow):
-            causes = {one.cause for one in self.placements.values() if one.version == row.version}
+            causes = {one.cause for one in self.facts.values() if one.version == row.version}
         elif isinstance(row, EventRow):
             causes = {self.events[row.event_id].cause}
         return {cause for cause in causes if cause}
@@ -108,26 +114,26 @@ class Waiting:
     async def batch(self) -> Batch:
         """The rows. One takes up to a millisecond to make: it yields after each."""
         members: list[MemberRow] = []
-        for placement in self.placements.values():
-            members += placement.rows()
+        for fact in self.facts.values():
+            members += fact.rows()
             await asyncio.sleep(0)
         incidents = []
         for changed in self.incidents.values():
             incidents.append(incident_row(changed.stored))
             await asyncio.sleep(0)
         events = [event.row for event in self.events.values()]
-        return Batch.of(members=members, incidents=incidents, events=events)
+        return Batch(members=members, incidents=incidents, events=events)
 
     def events_of(self, incident_id: str) -> list[EventRow]:
         return [e.row for e in self.events.values() if e.row.incident_id == incident_id]
 
-    def members_of(self, incident_id: str) -> tuple[list[Evidence], AbstractSet[str]]:
+    def moves_of(self, incident_id: str) -> tuple[list[Evidence], AbstractSet[str]]:
         """New members of an incident, and the ids of those that have left it."""
         came: dict[str, Evidence] = {}
         gone: set[str] = set()
-        for placement in sorted(self.placements.values(), key=attrgetter("version")):
-            for one in members_of(placement.fact):
-                if fact_incident_id(placement.fact) == incident_id:
+        for fact in sorted(self.facts.values(), key=attrgetter("version")):
+            for one in members_of(fact.fact):
+                if fact_incident_id(fact.fact) == incident_id:
                     came[one.anomaly_id] = one
                     gone.discard(one.anomaly_id)
                 elif one.moved_from == incident_id:

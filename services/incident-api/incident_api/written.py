@@ -1,4 +1,4 @@
-"""Readers of ClickHouse see all that has arrived: what is not written yet is written before they ask."""
+"""Readers of ClickHouse see everything that has arrived: waiting rows are written first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SqlQueries(Protocol):
 
 
 class WrittenFirst:
-    """``SqlQueries`` that let *write* happen before each query."""
+    """``SqlQueries`` that call *write* before each query."""
 
     def __init__(self, clickhouse: SqlQueries, write: Callable[[], Awaitable[None]]) -> None:
         self._clickhouse, self._write = clickhouse, write

@@ -216,7 +216,7 @@ async def test_what_is_delivered_again_while_the_store_is_away_waits_once(wrong)
     await bus.publish([Outgoing(message, str(n)) for n, message in enumerate(MESSAGES)])
     for _ in range(wrong):
         await _delivered(bus, recorder, history)
-    assert len(recorder.waiting.placements) == 5
+    assert len(recorder.waiting.facts) == 5
     assert len(recorder.waiting.events) == 8
     assert len(recorder.waiting.incidents) == 2
     assert len(history._waiting) <= 3

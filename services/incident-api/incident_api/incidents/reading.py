@@ -93,7 +93,7 @@ class Reading:
         partial = None
         try:
             stored = await self._store.evidence(incident_id, after, most)
-            came, gone = self._recorder.unwritten().members_of(incident_id)
+            came, gone = self._recorder.unwritten().moves_of(incident_id)
             members = _joined(stored, came, _member_place)
             rows = [one for one in members if one.anomaly_id not in gone]
         except Unavailable as exc:

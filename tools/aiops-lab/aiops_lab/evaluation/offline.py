@@ -1,13 +1,14 @@
-"""A service without a broker (``python -m aiops_lab.evaluation.offline PACKAGE``): messages come as JSON lines on standard input, its effects leave as such.
+"""A service without a broker: ``python -m aiops_lab.evaluation.offline PACKAGE``.
 
-Evaluations pipe services together with it: the recipe, the handlers and the runtime are those of
-production, only the bus is in memory and the clock is that of the messages. Three kinds of lines::
+Messages come as JSON lines on standard input, and effects leave on standard output. Evaluations
+pipe services together: recipe, handlers and runtime are those of production, the bus is in memory,
+and the clock is that of the messages. Three kinds of lines::
 
     {"begin": [devices]}                    a new ship: everything is forgotten
-    {"subject": "...", "data": {...}}       a message; what the service does not consume passes through
-    {"end": true}                           all of it is handled
+    {"subject": "...", "data": {...}}       a message; other services' messages pass through
+    {"end": true}                           everything has been handled
 
-and ``begin`` and ``end`` pass through as well, so that the next in the pipe knows them too.
+``begin`` and ``end`` pass through as well, for the next service in the pipe.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class OfflineRun:
     reported: int = field(default=0)
 
     async def handle(self, chunk: Sequence[dict[str, Any]]) -> list[str]:
-        """What *chunk* causes, and what of it passes through, as lines."""
+        """The effects of *chunk*, and its messages that pass through, as lines."""
         passing = [m for m in chunk if m["subject"] not in self.subjects]
         for message in chunk:
             self.now = max(self.now, datetime.fromisoformat(message["data"]["ts"]))
