@@ -8,7 +8,7 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
-from anomaly_detection.layers import Tuning
+from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy_learned import (
     DropRule,
     ExcessRule,
@@ -37,7 +37,7 @@ def app(_service):
 
 
 def tuning(_ship, _service, _device):
-    return Tuning()
+    return DetectorTuning()
 
 
 def said(texts, start=0.0, every=1.0, **fields):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 from aiops_core.adapters.victoriametrics import VictoriaMetrics
-from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.models import LogEntry, MetricSample
 from aiops_core.policy.retention import load_with_retention
-from aiops_core.runtime.bus import Bus, Delivery
+from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.received import Received
-from aiops_core.runtime.service import Background, Service
+from aiops_core.runtime.publishing import Publishing
+from aiops_core.runtime.service import LINGER, Background, Service, Tuning
 from anomaly_detection import NAME
 from anomaly_detection.checkpoint import Checkpointer
 from anomaly_detection.handler import DetectionHandler
@@ -39,33 +38,15 @@ def service(checkpointer: Checkpointer, bus: Bus, background: Sequence[Backgroun
         await published.recover(bus)
         await checkpointer.recover(bus)
 
-    envelopes = Envelopes()
     return Service(
         NAME,
-        handlers={kind: envelopes.around(handler) for kind in (LogEntry, MetricSample)},
-        stage=STAGE,
+        handlers={LogEntry: handler, MetricSample: handler},
+        sink=Publishing(stage=STAGE, on_published=published.count),
+        tuning=Tuning(linger=LINGER),
         recover=recover,
-        sees=envelopes.sees,
         tick=handler.tick,
-        published=published.count,
         background=[*background, checkpointer.run, published.run],
     )
-
-
-class Envelopes:
-    """Builds the envelope that the runtime will hand over."""
-
-    def sees(self, delivery: Delivery) -> None:
-        self._delivery = delivery
-
-    def around(self, handler: DetectionHandler) -> Callable[[Any], Awaitable[Sequence[Message]]]:
-        async def handle(entry: LogEntry | MetricSample) -> Sequence[Message]:
-            one = self._delivery
-            return await handler(
-                Received(entry, one.subject, one.sequence, one.attempt, one.at, one.data)
-            )
-
-        return handle
 
 
 @contextlib.asynccontextmanager

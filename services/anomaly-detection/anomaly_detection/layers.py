@@ -29,7 +29,7 @@ class LayerTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class DetectorTuning:
     """The settings of one detector for one sender. Without *warm_up* the detector's own."""
 
     enabled: bool = True
@@ -41,8 +41,10 @@ class Tuning:
         return SCALE[self.sensitivity]
 
 
-TuningOf = Callable[[str, str, str], Tuning]  # of one detector, by ship, service and device
-_DEFAULTS = {name: getattr(Tuning(), name) for name in ("enabled", "sensitivity", "warm_up")}
+TuningOf = Callable[[str, str, str], DetectorTuning]  # of one detector, by ship, service and device
+_DEFAULTS = {
+    name: getattr(DetectorTuning(), name) for name in ("enabled", "sensitivity", "warm_up")
+}
 
 
 class Layers:
@@ -71,15 +73,15 @@ class Layers:
                     found[key] = Setting(key, value, place)
         return list(found.values())
 
-    def tuning(self, detector: DetectorName, target: LayerTarget) -> Tuning:
+    def tuning(self, detector: DetectorName, target: LayerTarget) -> DetectorTuning:
         values = {setting.key: setting.value for setting in self.settings(detector, target)}
-        return Tuning(**values)  # type: ignore[arg-type]  # keys and types are those of Tuned
+        return DetectorTuning(**values)  # type: ignore[arg-type]  # keys and types are those of Tuned
 
     def tuning_of(self, detector: DetectorName) -> TuningOf:
         """The same for senders of lines, cached."""
 
         @lru_cache(SENDERS)
-        def tuning(ship_id: str, service: str, device_id: str) -> Tuning:
+        def tuning(ship_id: str, service: str, device_id: str) -> DetectorTuning:
             return self.tuning(detector, LayerTarget(ship_id, service, device_id))
 
         return tuning

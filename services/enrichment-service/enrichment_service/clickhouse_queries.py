@@ -70,7 +70,7 @@ class Minute(NamedTuple):
     number: int
 
 
-class LastIncidentRow(NamedTuple):
+class PastIncident(NamedTuple):
     ship: str
     devices: Sequence[str]
     services: Sequence[str]
@@ -104,7 +104,7 @@ class ContextQueries:
         """Fingerprint, anomaly id and incident id of members stored from *since* on."""
         return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
 
-    async def incidents(self, since: datetime) -> list[LastIncidentRow]:
+    async def incidents(self, since: datetime) -> list[PastIncident]:
         """Incidents that changed from *since* on, oldest first."""
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
@@ -117,7 +117,7 @@ def _similar(row: Row) -> tuple[str, SimilarAnomaly]:
     return fingerprint, similar
 
 
-def _incident(row: Row) -> LastIncidentRow:
+def _incident(row: Row) -> PastIncident:
     ship, devices, services, id, title, severity, status, last_seen, resolved = row
     incident = LastIncident(
         id=id,
@@ -127,7 +127,7 @@ def _incident(row: Row) -> LastIncidentRow:
         last_seen=_utc(last_seen),
         resolve_reason=resolved or None,
     )
-    return LastIncidentRow(ship, devices, services, incident)
+    return PastIncident(ship, devices, services, incident)
 
 
 def _newest_of_each(since: datetime) -> dict[str, object]:

@@ -11,7 +11,7 @@ from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Domain
 from anomaly_detection.detection import Detection
-from anomaly_detection.layers import LayerTarget, Tuning
+from anomaly_detection.layers import DetectorTuning, LayerTarget
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import DetectorName, Sensitivity
 from tests.conftest import ROOT, line, sample
@@ -37,12 +37,14 @@ def off(**scope):
 
 class TestLayers:
     def test_without_any_everything_is_as_built(self):
-        assert rate_of() == Tuning(enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None)
+        assert rate_of() == DetectorTuning(
+            enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None
+        )
 
     def test_the_later_layer_wins_key_by_key(self):
         first = {"detectors": {"*": {"sensitivity": "low", "warm_up": "PT1H"}}}
         later = {"detectors": {"rate": {"sensitivity": "high"}}}
-        assert rate_of(SENDER, first, later) == Tuning(
+        assert rate_of(SENDER, first, later) == DetectorTuning(
             sensitivity=Sensitivity.HIGH, warm_up=timedelta(hours=1)
         )
 
@@ -71,7 +73,7 @@ class TestLayers:
         assert rate_of(SENDER, off(**{"device_id": ["srv-1"]} | scope)).enabled
 
     def test_the_more_eager_the_less_unusual_something_must_be(self):
-        low, normal, high = (Tuning(sensitivity=s).scale for s in Sensitivity)
+        low, normal, high = (DetectorTuning(sensitivity=s).scale for s in Sensitivity)
         assert low > normal == 1 > high
 
     def test_a_poll_names_its_domain_and_its_detectors(self):

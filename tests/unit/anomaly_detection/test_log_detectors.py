@@ -6,11 +6,11 @@ import pytest
 
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Cleared, Detected
+from anomaly_detection.detectors.line_rate import LONGEST
 from anomaly_detection.detectors.line_rules import PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.literals import required
-from anomaly_detection.detectors.pace import LONGEST
 from anomaly_detection.detectors.table import RuleTable
-from anomaly_detection.layers import Tuning
+from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Sensitivity
 from tests import log_cases as cases
@@ -93,7 +93,7 @@ class TestRate:
     @pytest.mark.parametrize(("sensitivity", "found"), [("low", 0), ("normal", 1), ("high", 1)])
     def test_the_layers_say_how_eagerly(self, sensitivity, found):
         detector = cases.rate()
-        detector._rates._tuning_of = lambda *_: Tuning(sensitivity=Sensitivity(sensitivity))
+        detector._rates._tuning_of = lambda *_: DetectorTuning(sensitivity=Sensitivity(sensitivity))
         modest = by_time(said(["tick"] * 160), said(["tick"] * 26, 100.5, 0.35))
         assert len(begun(detector, modest)) == found
 

@@ -93,7 +93,7 @@ def _telling(texts: Texts) -> float:
     return min(map(len, texts)) - 0.5 * len(texts)
 
 
-_LETTERS = re.compile("[a-z]+")
+_ALPHABETIC = re.compile("[a-z]+")
 _BLANKED = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
 
@@ -107,7 +107,7 @@ class Fragments(dict[str, int]):
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__()
-        runs = [sorted(_LETTERS.findall(text), key=len) or [""] for text in texts]
+        runs = [sorted(_ALPHABETIC.findall(text), key=len) or [""] for text in texts]
         self._count = len(texts)
         self._sought = [of[-1] for of in runs] + [of[-2:][0] for of in runs]
         self._always = self[""]  # those without a letter
@@ -128,5 +128,5 @@ class Fragments(dict[str, int]):
 
 
 def _runs(lower: str) -> Sequence[str]:
-    """As ``_LETTERS.findall``, in half of the time."""
+    """As ``_ALPHABETIC.findall``, in half of the time."""
     return lower.encode("utf-8", "surrogatepass").translate(_BLANKED).decode("ascii").split()

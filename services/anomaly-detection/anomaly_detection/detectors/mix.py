@@ -18,11 +18,11 @@ from anomaly_detection.detectors.base import (
     clock,
     device_of,
 )
+from anomaly_detection.detectors.line_rate import fading
 from anomaly_detection.detectors.lines import Lines, MinedLine, quoted
-from anomaly_detection.detectors.pace import fading
 from anomaly_detection.detectors.shares import Shares
 from anomaly_detection.detectors.state import SegmentedLru
-from anomaly_detection.layers import Tuning, TuningOf
+from anomaly_detection.layers import DetectorTuning, TuningOf
 from anomaly_detection.policy_learned import MixRule
 
 LONGEST = 12  # windows until one with too few lines is dropped, and an unusual mix becomes usual
@@ -101,7 +101,7 @@ class MixDetector(Detector[LogEntry]):
         limit = max(self._rule.share, self._rule.factor * shares.highest)
         return self._tuning(line).scale * limit
 
-    def _tuning(self, line: LogEntry) -> Tuning:
+    def _tuning(self, line: LogEntry) -> DetectorTuning:
         return self._tuning_of(line.ship_id, line.service, device_of(line))
 
     def _look(self, shares: Shares, mined: MinedLine, line: LogEntry) -> Sequence[Finding]:

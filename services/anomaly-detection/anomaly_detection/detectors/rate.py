@@ -20,8 +20,8 @@ from anomaly_detection.detectors.base import (
     shown,
     span,
 )
+from anomaly_detection.detectors.line_rate import RateChange, What
 from anomaly_detection.detectors.lines import Lines, quoted
-from anomaly_detection.detectors.pace import PaceChange, What
 from anomaly_detection.detectors.rates import ERRORS, Rates
 from anomaly_detection.detectors.state import State
 from anomaly_detection.layers import TuningOf
@@ -64,7 +64,7 @@ class RateDetector(Detector[LogEntry]):
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self._rates.restore(state)
 
-    def _finding(self, change: PaceChange, line: LogEntry) -> Finding:
+    def _finding(self, change: RateChange, line: LogEntry) -> Finding:
         dropped = change.what in (What.DROP, What.DROP_OVER)
         rule = self._rules.drop if dropped else self._rules.excess(change.kind == ERRORS)
         if change.what in (What.SPIKE_OVER, What.DROP_OVER):
@@ -74,57 +74,57 @@ class RateDetector(Detector[LogEntry]):
         reason = self._drop(change, line)
         return self._detected(rule, change, line, reason, msg=reason)
 
-    def _spike(self, change: PaceChange, line: LogEntry, rule: ExcessRule) -> str:
-        pace = change.pace
+    def _spike(self, change: RateChange, line: LogEntry, rule: ExcessRule) -> str:
+        rate = change.rate
         return (
-            f"At {clock(line.ts)} {device_of(line)} logged {_what(change)} for the {pace.count}th "
-            f"time within {span(self._rules.rate.window)}; expected are {shown(pace.mean)}, and "
-            f"at most {shown(pace.limit(rule))}."
+            f"At {clock(line.ts)} {device_of(line)} logged {_what(change)} for the {rate.count}th "
+            f"time within {span(self._rules.rate.window)}; expected are {shown(rate.mean)}, and "
+            f"at most {shown(rate.limit(rule))}."
         )
 
-    def _drop(self, change: PaceChange, line: LogEntry) -> str:
-        pace, window = change.pace, self._rules.rate.window
+    def _drop(self, change: RateChange, line: LogEntry) -> str:
+        rate, window = change.rate, self._rules.rate.window
         return (
             f"Up to {clock(line.ts)} {device_of(line)} has not logged {_what(change)} for "
-            f"{span(pace.missing * window)}, though it logs other lines; expected are "
-            f"{shown(pace.mean)} in {span(window)}."
+            f"{span(rate.missing * window)}, though it logs other lines; expected are "
+            f"{shown(rate.mean)} in {span(window)}."
         )
 
     def _detected(
         self,
         rule: Judgement,
-        change: PaceChange,
+        change: RateChange,
         line: LogEntry,
         reason: str,
         msg: str | None = None,
     ) -> Detected:
-        pace, errors = change.pace, change.kind == ERRORS
+        rate, errors = change.rate, change.kind == ERRORS
         return Detected.by(
             self.name,
             rule,
             _source(change, line),
             line.ts,
-            self._domain_of(pace.service),
+            self._domain_of(rate.service),
             reason,
-            meta={"since": change.since.isoformat(), "usual_per_window": round(pace.mean, 3)},
+            meta={"since": change.since.isoformat(), "usual_per_window": round(rate.mean, 3)},
             template_id=None if errors else change.kind,
-            template=None if errors else pace.text,
+            template=None if errors else rate.text,
             msg=msg,
         )
 
-    def _cleared(self, rule: Judgement, change: PaceChange, line: LogEntry) -> Cleared:
+    def _cleared(self, rule: Judgement, change: RateChange, line: LogEntry) -> Cleared:
         reason = (
             f"{device_of(line)} logs {_what(change)} as often as expected again: "
-            f"{change.pace.count} times in the last window, at {clock(line.ts)}; it was not so "
+            f"{change.rate.count} times in the last window, at {clock(line.ts)}; it was not so "
             f"since {clock(change.since)}."
         )
         source, types = _source(change, line), (rule.anomaly_type,)
         return Cleared(source, line.ts, types, self.name, reason, started=change.since)
 
 
-def _what(change: PaceChange) -> str:
-    return change.pace.text if change.kind == ERRORS else quoted(change.pace.text)
+def _what(change: RateChange) -> str:
+    return change.rate.text if change.kind == ERRORS else quoted(change.rate.text)
 
 
-def _source(change: PaceChange, line: LogEntry) -> EntrySource:
-    return replace(EntrySource.of(line), service=change.pace.service or "unknown")
+def _source(change: RateChange, line: LogEntry) -> EntrySource:
+    return replace(EntrySource.of(line), service=change.rate.service or "unknown")

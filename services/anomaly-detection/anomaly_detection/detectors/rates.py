@@ -17,15 +17,15 @@ from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import Finding, device_of
-from anomaly_detection.detectors.lines import MinedLine
-from anomaly_detection.detectors.pace import (
+from anomaly_detection.detectors.line_rate import (
     LONGEST,
-    Pace,
-    PaceChange,
+    LineRate,
+    RateChange,
     What,
     WindowClock,
     fading,
 )
+from anomaly_detection.detectors.lines import MinedLine
 from anomaly_detection.detectors.state import Key, State
 from anomaly_detection.layers import SCALE, TuningOf
 from anomaly_detection.policy_learned import Templates
@@ -35,22 +35,22 @@ ERRORS, ERRORS_TEXT = "errors", "a line of level error or critical"  # a kind be
 
 
 @dataclass(slots=True)
-class DevicePaces:
+class DeviceRates:
     clock: WindowClock = field(default_factory=WindowClock)
-    kinds: dict[str, Pace] = field(default_factory=dict)
+    kinds: dict[str, LineRate] = field(default_factory=dict)
     size: int = 0  # as ``Rates`` counts it
 
-    def copy(self) -> DevicePaces:
+    def copy(self) -> DeviceRates:
         clock = replace(self.clock, late=copy(self.clock.late))
-        kinds = {kind: copy(pace) for kind, pace in self.kinds.items()}
-        return DevicePaces(clock, kinds, size=self.size)
+        kinds = {kind: copy(rate) for kind, rate in self.kinds.items()}
+        return DeviceRates(clock, kinds, size=self.size)
 
 
-_CLOCK, _PACE = TypeAdapter(WindowClock), TypeAdapter(Pace)
+_CLOCK, _RATE = TypeAdapter(WindowClock), TypeAdapter(LineRate)
 
 
 class Rates:
-    """At most *most* clocks and paces; the least recently heard device is evicted.
+    """At most *most* clocks and rates; the least recently heard device is evicted.
 
     Devices without a closed window go first: senders with ever new names evict each other.
     """
@@ -60,7 +60,7 @@ class Rates:
         rules: Templates,
         tuning_of: TuningOf,
         most: int,
-        finding_of: Callable[[PaceChange, LogEntry], Finding],
+        finding_of: Callable[[RateChange, LogEntry], Finding],
     ) -> None:
         self._rules, self._tuning_of, self._most = rules, tuning_of, most
         window = rules.rate.window
@@ -70,7 +70,7 @@ class Rates:
         self._fewest = self._eager * rules.rate.least
         self._keep = fading(window)
         self._finding_of = finding_of
-        self._devices: OrderedDict[Key, DevicePaces] = OrderedDict()
+        self._devices: OrderedDict[Key, DeviceRates] = OrderedDict()
         self._unlearned: OrderedDict[Key, None] = OrderedDict()
         self._size = 0
 
@@ -88,10 +88,10 @@ class Rates:
             device.clock.window = window
         if window != device.clock.window:
             return self._in_other_window(window, entry, mined, bad)
-        pace = device.kinds.get(mined.group)
-        if pace is None or bad or pace.count >= self._fewest:
+        rate = device.kinds.get(mined.group)
+        if rate is None or bad or rate.count >= self._fewest:
             return self._count_and_report(device, entry, mined, bad)
-        pace.count += 1
+        rate.count += 1
         device.clock.last = entry.tracking_id
         return ()
 
@@ -114,42 +114,42 @@ class Rates:
 
     def _count_and_report(
         self,
-        device: DevicePaces,
+        device: DeviceRates,
         entry: LogEntry,
         mined: MinedLine,
         bad: bool,
-        before: Sequence[PaceChange] = (),
+        before: Sequence[RateChange] = (),
     ) -> Sequence[Finding]:
-        kinds = [(mined.group, self._pace(device, mined.group, mined.template.text, entry.service))]
+        kinds = [(mined.group, self._rate(device, mined.group, mined.template.text, entry.service))]
         if bad:
-            kinds.append((ERRORS, self._pace(device, ERRORS, ERRORS_TEXT, entry.service)))
-        for _, pace in kinds:
-            pace.count += 1
+            kinds.append((ERRORS, self._rate(device, ERRORS, ERRORS_TEXT, entry.service)))
+        for _, rate in kinds:
+            rate.count += 1
         try:
             spikes = [
-                PaceChange(What.SPIKE, kind, pace, entry.ts)
-                for kind, pace in kinds
-                if pace.since is None and self._too_many(device, kind, pace, entry)
+                RateChange(What.SPIKE, kind, rate, entry.ts)
+                for kind, rate in kinds
+                if rate.since is None and self._too_many(device, kind, rate, entry)
             ]
             findings = [self._finding_of(change, entry) for change in (*before, *spikes)]
             self._measure(mined.device, device)
         except BaseException:
-            for _, pace in kinds:
-                pace.count -= 1
+            for _, rate in kinds:
+                rate.count -= 1
             raise
         for spike in spikes:
-            spike.pace.since = entry.ts
+            spike.rate.since = entry.ts
         device.clock.last = entry.tracking_id
         return findings
 
-    def _too_many(self, device: DevicePaces, kind: str, pace: Pace, entry: LogEntry) -> bool:
+    def _too_many(self, device: DeviceRates, kind: str, rate: LineRate, entry: LogEntry) -> bool:
         """Whether this line exceeds the limit, on a device after its warm-up."""
-        limit = pace.limit(self._rules.excess(kind == ERRORS))
-        if pace.count <= self._eager * limit:
+        limit = rate.limit(self._rules.excess(kind == ERRORS))
+        if rate.count <= self._eager * limit:
             return False
         tuning = self._tuning_of(entry.ship_id, entry.service, device_of(entry))
         warm = self._warm(device.clock.learned, tuning.warm_up)
-        return warm and pace.count > tuning.scale * limit
+        return warm and rate.count > tuning.scale * limit
 
     def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
         return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)
@@ -157,7 +157,7 @@ class Rates:
     def parts(self) -> Iterator[State]:
         """The state at this call, one device at a time: copied now, written when it is taken."""
         copies = [
-            (key, copy(device.clock), [(kind, copy(pace)) for kind, pace in device.kinds.items()])
+            (key, copy(device.clock), [(kind, copy(rate)) for kind, rate in device.kinds.items()])
             for key, device in self._devices.items()
         ]
         return (_written(key, clock, kinds) for key, clock, kinds in copies)
@@ -168,76 +168,76 @@ class Rates:
             ship, name, *kind = json.loads(text)
             device = self._devices.get((ship, name)) or self._device((ship, name))
             if kind:
-                device.kinds[kind[0]] = _PACE.validate_python(known)
+                device.kinds[kind[0]] = _RATE.validate_python(known)
             else:
                 device.clock = _CLOCK.validate_python(known)
             self._measure((ship, name), device)
 
-    def _close(self, device: DevicePaces, over: int, now: datetime) -> Iterator[PaceChange]:
+    def _close(self, device: DeviceRates, over: int, now: datetime) -> Iterator[RateChange]:
         """Close the open window and *over* - 1 empty ones after it."""
-        for kind, pace in list(device.kinds.items()):
-            since = pace.since
-            if what := self._judge(kind, pace, device.clock.learned, now):
-                yield PaceChange(what, kind, pace, since or now)
+        for kind, rate in list(device.kinds.items()):
+            since = rate.since
+            if what := self._judge(kind, rate, device.clock.learned, now):
+                yield RateChange(what, kind, rate, since or now)
             for n in range(1, over):
-                self._silent(kind, pace, device.clock.learned + n)
-            pace.count = 0
-            if pace.forgotten:
+                self._silent(kind, rate, device.clock.learned + n)
+            rate.count = 0
+            if rate.forgotten:
                 del device.kinds[kind]
         device.clock.learned += over
 
-    def _judge(self, kind: str, pace: Pace, learned: int, now: datetime) -> What | None:
+    def _judge(self, kind: str, rate: LineRate, learned: int, now: datetime) -> What | None:
         """Judge the closed window; learn it unless it belongs to an alarm."""
-        if pace.missing or self._missed(kind, pace, learned):
-            return self._absent(pace, now)
-        if pace.since is None:
-            pace.learn(pace.count, learned, self._keep)
+        if rate.missing or self._missed(kind, rate, learned):
+            return self._absent(rate, now)
+        if rate.since is None:
+            rate.learn(rate.count, learned, self._keep)
             return None
-        if pace.count <= pace.limit(self._rules.excess(kind == ERRORS)):
-            pace.since = None
+        if rate.count <= rate.limit(self._rules.excess(kind == ERRORS)):
+            rate.since = None
             return What.SPIKE_OVER
-        if now - pace.since > self._longest:  # this is how it is now
-            pace.since, pace.highest = None, pace.count
+        if now - rate.since > self._longest:  # this is how it is now
+            rate.since, rate.highest = None, rate.count
         return None
 
-    def _missed(self, kind: str, pace: Pace, learned: int) -> bool:
+    def _missed(self, kind: str, rate: LineRate, learned: int) -> bool:
         """Whether an expected line is missing; the absence of errors is no anomaly."""
-        judged = not pace.count and kind != ERRORS and self._warm(learned)
-        return judged and pace.steady(self._rules.drop)
+        judged = not rate.count and kind != ERRORS and self._warm(learned)
+        return judged and rate.steady(self._rules.drop)
 
-    def _absent(self, pace: Pace, now: datetime) -> What | None:
-        """Add a window without a line of a steady pace, or end the alarm with the first line."""
-        reported = pace.since is not None
-        if pace.count or pace.missing > LONGEST:
-            pace.missing, pace.since = 0, None
-            return What.DROP_OVER if reported and pace.count else None
-        pace.missing += 1
-        if pace.missing == self._rules.drop.windows:
-            pace.since = now
+    def _absent(self, rate: LineRate, now: datetime) -> What | None:
+        """Add a window without a line of a steady rate, or end the alarm with the first line."""
+        reported = rate.since is not None
+        if rate.count or rate.missing > LONGEST:
+            rate.missing, rate.since = 0, None
+            return What.DROP_OVER if reported and rate.count else None
+        rate.missing += 1
+        if rate.missing == self._rules.drop.windows:
+            rate.since = now
             return What.DROP
         return None
 
-    def _silent(self, kind: str, pace: Pace, learned: int) -> None:
-        """Learn a window in which the whole device was silent, except for steady paces."""
-        alarm = pace.since is not None or pace.missing
-        if not alarm and (kind == ERRORS or not pace.steady(self._rules.drop)):
-            pace.learn(0, learned, self._keep)
+    def _silent(self, kind: str, rate: LineRate, learned: int) -> None:
+        """Learn a window in which the whole device was silent, except for steady rates."""
+        alarm = rate.since is not None or rate.missing
+        if not alarm and (kind == ERRORS or not rate.steady(self._rules.drop)):
+            rate.learn(0, learned, self._keep)
 
-    def _pace(self, device: DevicePaces, kind: str, text: str, service: str) -> Pace:
-        """The pace of a *kind*; beyond ``KINDS`` of one device it is not stored."""
-        pace = device.kinds.get(kind)
-        if pace is None:
-            pace = Pace(text, service)
+    def _rate(self, device: DeviceRates, kind: str, text: str, service: str) -> LineRate:
+        """The rate of a *kind*; beyond ``KINDS`` of one device it is not stored."""
+        rate = device.kinds.get(kind)
+        if rate is None:
+            rate = LineRate(text, service)
             if len(device.kinds) < KINDS:
-                device.kinds[kind] = pace
-        return pace
+                device.kinds[kind] = rate
+        return rate
 
-    def _device(self, key: Key) -> DevicePaces:
-        device = self._devices[key] = DevicePaces()
+    def _device(self, key: Key) -> DeviceRates:
+        device = self._devices[key] = DeviceRates()
         self._measure(key, device)
         return device
 
-    def _measure(self, key: Key, device: DevicePaces) -> None:
+    def _measure(self, key: Key, device: DeviceRates) -> None:
         """Update the size of *device*, and evict others when the total is too large."""
         size = 1 + len(device.kinds)
         grown = size - device.size
@@ -257,15 +257,15 @@ class Rates:
         self._size -= self._devices.pop(oldest).size
 
 
-def _set_back(device: DevicePaces, now: datetime) -> None:
+def _set_back(device: DeviceRates, now: datetime) -> None:
     """Alarms that began in the future begin now: the clock was set back."""
-    for pace in device.kinds.values():
-        if pace.since is not None and pace.since > now:
-            pace.since = now
+    for rate in device.kinds.values():
+        if rate.since is not None and rate.since > now:
+            rate.since = now
 
 
-def _written(key: Key, clock: WindowClock, kinds: Sequence[tuple[str, Pace]]) -> State:
+def _written(key: Key, clock: WindowClock, kinds: Sequence[tuple[str, LineRate]]) -> State:
     state: State = {json.dumps(key): _CLOCK.dump_python(clock, mode="json")}
-    for kind, pace in kinds:
-        state[json.dumps((*key, kind))] = _PACE.dump_python(pace, mode="json")
+    for kind, rate in kinds:
+        state[json.dumps((*key, kind))] = _RATE.dump_python(rate, mode="json")
     return state

@@ -27,7 +27,7 @@ from anomaly_detection.detectors.base import (
 from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.lines import SHIPS
 from anomaly_detection.detectors.state import SegmentedLru
-from anomaly_detection.layers import Tuning, TuningOf
+from anomaly_detection.layers import DetectorTuning, TuningOf
 from anomaly_detection.policy_learned import SilenceRule
 
 ATTENDED = 0.25  # of ``least``: the longest pause of a whole ship that counts as time
@@ -50,7 +50,7 @@ class DeviceActivity:
     longest: float = 0.0
     lost: datetime | None = None
 
-    def allowed(self, rule: SilenceRule, tuning: Tuning) -> float | None:
+    def allowed(self, rule: SilenceRule, tuning: DetectorTuning) -> float | None:
         """Seconds of silence after which it is lost; None in its warm-up."""
         warm_up = (tuning.warm_up or rule.warm_up).total_seconds()
         if self.lost or self.lines < rule.lines or self.now - self.first < warm_up:

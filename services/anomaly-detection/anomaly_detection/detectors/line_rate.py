@@ -19,7 +19,7 @@ STEADY = 3.0  # a mean that lies so many deviations above none is not none by ch
 
 
 @dataclass(slots=True)
-class Pace:
+class LineRate:
     """Lines of one kind: the count of the open window; mean, variance, maximum of closed ones.
 
     An alarm began at *since*: with too many lines, or with none for *missing* windows.
@@ -97,12 +97,12 @@ class What(Enum):
     DROP_OVER = "drop over"
 
 
-class PaceChange(NamedTuple):
-    """An alarm that begins or ends, the pace now, and since when it is abnormal."""
+class RateChange(NamedTuple):
+    """An alarm that begins or ends, the rate now, and since when it is abnormal."""
 
     what: What
     kind: str
-    pace: Pace
+    rate: LineRate
     since: datetime
 
 
