@@ -24,7 +24,7 @@ def _known_label(name: str) -> str:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Reason = Annotated[str, StringConstraints(min_length=1)]
 LabelName = Annotated[str, AfterValidator(_known_label)]
-SharedLabel = Literal["device", "host", "service", "domain", "anomaly_type", "detector"]
+SharedLabel = Literal["device_id", "host", "service", "domain", "anomaly_type", "detector"]
 ZERO = timedelta(0)
 
 
@@ -34,7 +34,7 @@ class Traits(Section):
 
     anomaly_type: str = "*"
     service: str = "*"
-    device: str = "*"
+    device_id: str = "*"
     domain: Domain | None = None
     severity_at_least: Severity = Severity.LOW
     severity_at_most: Severity = Severity.CRITICAL

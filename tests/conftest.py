@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from aiops_core.adapters.nats import NatsBus
+from aiops_core.local import clickhouse as embedded
 from aiops_core.local.programs import nats_server
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.probe import Readiness
@@ -138,6 +139,13 @@ def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
     """A broker of one test's own, which it may kill."""
     with NatsServer(tmp_path / "jetstream").running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded ClickHouse of the session. Tests share its tables: empty them first."""
+    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
 
 
 @pytest.fixture

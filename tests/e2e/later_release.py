@@ -29,7 +29,7 @@ FIELDS = {
         "Anomaly", "AnomalyCleared", "Device", "Evidence", "RootCause", "Incident",
         "IncidentUpdated", "IncidentCleared", "LlmInsights",
     ),
-    "aiops_core/silences.py": ("Matcher", "Silence"),
+    "aiops_core/silences.py": ("Silence",),
     "aiops_core/ship.py": ("ModeChange", "MaintenanceWindow"),
     "services/anomaly-detection/anomaly_detection/snapshots.py": ("Manifest",),
     "services/incident-api/incident_api/folding.py": ("StoredIncident",),

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents; the one place where an exception becomes an HTTP answer."""
+"""Exceptions as RFC 9457 problem documents."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RETRY_AFTER = "2"  # seconds after which a dependency may be back
 
 
 class FieldError(BaseModel):
-    """One mistake in a request: where, and what."""
+    """One mistake in a request."""
 
     field: str = Field(examples=["query.limit"])
     message: str = Field(examples=["Input should be less than or equal to 500"])
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457. ``detail`` is for a person; ``errors`` lists the mistakes of a request, if any."""
+    """RFC 9457. ``detail`` is for a person; ``errors`` lists the mistakes of a request."""
 
     type: str = "about:blank"
     title: str = Field(examples=["Conflict"])
@@ -42,7 +42,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(AiopsError):
-    """A request that cannot be done, with the status that says why."""
+    """A request that is refused, with its HTTP status."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Problem(AiopsError):
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI: the problems that an operation may answer with."""
+    """The problems that an operation may answer with, for OpenAPI."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
@@ -120,6 +120,6 @@ async def _http(request: Request, exc: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
-    """A bug: the log has the traceback, the client only that there is one."""
+    """A bug: the traceback is in the log, not in the answer."""
     log.error("request failed", method=request.method, path=request.url.path, exc_info=exc)
     return problem(request.url.path, 500, "internal error; the service's log has the cause")

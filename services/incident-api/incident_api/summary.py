@@ -1,4 +1,4 @@
-"""An incident in a few columns, so that a list needs no evidence to be read."""
+"""An incident without evidence, timeline and tracking ids, for lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
 
 
 class IncidentSummary(BaseModel):
-    """An incident in a list; its evidence, timeline and tracking ids are at its own address."""
+    """An incident in a list; evidence, timeline and tracking ids are at its own address."""
 
     model_config = ConfigDict(from_attributes=True)
 

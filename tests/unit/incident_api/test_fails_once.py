@@ -22,7 +22,6 @@ from aiops_core.testing import MemoryBus
 from incident_api import flushing, outage, registry
 from incident_api.folding import StoredIncident
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch
 from tests.incident_cases import (
@@ -36,6 +35,7 @@ from tests.incident_cases import (
     transitioned,
     updated,
 )
+from tests.memory_stores import MemoryStore
 
 AWAY = Unavailable("clickhouse does not answer")
 FULL = Unavailable("clickhouse code 243: not enough space")

@@ -9,9 +9,9 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly
 from aiops_core.testing import MemoryBus
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from tests.incident_cases import detected, enriched
+from tests.memory_stores import MemoryStore
 
 
 @pytest.fixture

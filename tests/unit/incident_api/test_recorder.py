@@ -17,7 +17,6 @@ from aiops_core.runtime import Runtime, Service
 from aiops_core.testing import MemoryBus
 from incident_api import outage
 from incident_api import registry as registry_module
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
 from incident_api.rows import Batch, moment
@@ -32,6 +31,7 @@ from tests.incident_cases import (
     transitioned,
     updated,
 )
+from tests.memory_stores import MemoryStore
 
 
 async def recorder_on(store: MemoryStore, bus: MemoryBus | None = None) -> Recorder:

@@ -17,10 +17,10 @@ from aiops_core.runtime import Runtime, Service
 from aiops_core.testing import MemoryBus, MemoryDelivery
 from incident_api import flushing, outage
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch, IncidentRow, TableRow
 from tests.incident_cases import created, detected, enriched, suppressed, updated
+from tests.memory_stores import MemoryStore
 
 TYPE_MISMATCH = 53
 

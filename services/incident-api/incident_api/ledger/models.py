@@ -1,4 +1,4 @@
-"""What the ledger endpoint gives."""
+"""The answer of ``/api/v3/ledger``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiops_core.models import Stages, UtcDatetime
 
 
 class Balance(BaseModel):
-    """``detected`` is the sum of the six numbers below it; the last must be 0, and ``doubled`` too."""
+    """``detected`` is the sum of the next six. ``unaccounted`` and ``doubled`` must be 0."""
 
     detected: int = Field(description="Anomalies that are known of in the span.", examples=[1234])
     members: int = Field(description="First of their kind in an incident.")
@@ -19,8 +19,8 @@ class Balance(BaseModel):
     unaccounted: int = Field(description="Lost: in none of the places above.", examples=[0])
     unread: int = Field(
         default=0,
-        description="Of the unaccounted, those that detection published and nobody has read: a"
-        " stream discarded them. Counted over whole minutes that have settled.",
+        description="Of the unaccounted, those that detection published and nobody has read, because"
+        " a stream discarded them. Counted over whole minutes that have settled.",
     )
     doubled: int = Field(description="Counted in two places at once.", examples=[0])
 
@@ -30,7 +30,7 @@ class Balance(BaseModel):
 
 
 class Unaccounted(BaseModel):
-    """An anomaly that ended nowhere; its whole way is at ``/api/v3/trace/{tracking_id}``."""
+    """An anomaly that ended nowhere; its stages are at ``/api/v3/trace/{tracking_id}``."""
 
     anomaly_id: str
     tracking_id: str
@@ -50,18 +50,18 @@ class Doubled(BaseModel):
     places: list[str]
 
 
-class Buried(BaseModel):
+class DeadAnomaly(BaseModel):
     """An anomaly that ended as a dead letter."""
 
     anomaly_id: str
     tracking_id: str
-    service: str = Field(description="Who could not handle it.")
+    service: str = Field(description="The service that could not handle it.")
     reason: str
     at: UtcDatetime
 
 
-class Ledger(BaseModel):
-    """The balance of a span, and what does not belong in one. Lists name the oldest 100."""
+class LedgerView(BaseModel):
+    """The balance of a span. Lists name the oldest 100."""
 
     since: UtcDatetime
     until: UtcDatetime
@@ -70,4 +70,4 @@ class Ledger(BaseModel):
     balance: Balance
     unaccounted: list[Unaccounted]
     doubled: list[Doubled]
-    dead_letters: list[Buried]
+    dead_letters: list[DeadAnomaly]

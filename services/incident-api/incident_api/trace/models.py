@@ -1,4 +1,4 @@
-"""What the trace endpoint gives."""
+"""The answer of ``/api/v3/trace``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from incident_api.summary import IncidentSummary
 TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
 
 
-class Stage(BaseModel):
-    """When a stage was passed, and how long after the one before; null while it is still ahead."""
+class PassedStage(BaseModel):
+    """When a stage was passed, and how long after the previous one; null before that."""
 
     ts: UtcDatetime | None
     latency_ms: float | None = Field(description="Since the previous stage.", examples=[2.4])
@@ -22,10 +22,10 @@ class Stage(BaseModel):
 class FastPath(BaseModel):
     """The four stages of the fast path, in their order."""
 
-    detect: Stage
-    enrich: Stage
-    correlate: Stage
-    store: Stage
+    detect: PassedStage
+    enrich: PassedStage
+    correlate: PassedStage
+    store: PassedStage
 
 
 class TracedInsight(LlmInsights):
@@ -46,7 +46,7 @@ class TracedSuppression(BaseModel):
     )
 
 
-class LogLine(BaseModel):
+class TracedLogLine(BaseModel):
     ts: UtcDatetime
     ingestion_timestamp: UtcDatetime
     ship_id: str
@@ -66,7 +66,9 @@ class Trace(BaseModel):
     total_latency_ms: float | None = Field(description="From ingest to store.", examples=[17.9])
     stages: FastPath
     insight: TracedInsight | None
-    log: LogLine | None = Field(description="Null for a metric reading or when it has expired.")
+    log: TracedLogLine | None = Field(
+        description="Null for a metric reading or when it has expired."
+    )
     anomaly: dict[str, JsonValue] | None = Field(
         description="As enriched; with several detectors, the one that made the incident."
     )

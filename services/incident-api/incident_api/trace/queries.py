@@ -1,4 +1,4 @@
-"""The port to what is stored under one tracking id, and its ClickHouse side."""
+"""Rows of one tracking id, from ClickHouse and from rows that wait to be written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -18,7 +18,7 @@ from incident_api.rows import AnomalyRow, moment
 from incident_api.written import Queries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
-PATIENCE = (0.05, 0.1, 0.2)  # seconds that history may be behind the recorder
+HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -42,7 +42,7 @@ _LINE = TypeAdapter(TracedLog)
 
 
 class TracedAnomaly(NamedTuple):
-    """An anomaly that a detector found in the line; *version* 2 once it was enriched."""
+    """An anomaly of the line; *version* 2 once it was enriched."""
 
     anomaly_id: str
     version: int
@@ -60,8 +60,8 @@ class TracedMember(NamedTuple):
     reason: str
     stages: Stages
     stored_at: datetime
-    kind: str = ""
-    source: str = ""
+    kind: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,6 @@ class Traced:
     log: TracedLog | None
     anomalies: Sequence[TracedAnomaly]
     members: Sequence[TracedMember]
-
-
-class TraceStore(Protocol):
-    async def traced(self, tracking_id: str) -> Traced: ...
 
 
 LOG = (
@@ -95,8 +91,8 @@ MEMBERS = (
 )
 
 
-class ClickHouseTrace:
-    """*pending* gives the anomalies of a line that may not be stored yet: history comes a little later."""
+class TraceQueries:
+    """*pending* gives the anomalies of a line that history has not written yet."""
 
     def __init__(self, clickhouse: Queries, pending: Pending = lambda tracking_id: ()) -> None:
         self._clickhouse, self._pending = clickhouse, pending
@@ -118,17 +114,17 @@ class ClickHouseTrace:
         )
 
     async def _anomalies(self, tracking_id: str, ended: Collection[str]) -> list[TracedAnomaly]:
-        """Those of the line; *ended* have come through all services, so history hears of them any moment.
+        """Those of the line. *ended* have passed all services: history gets them any moment.
 
-        What waits is looked at before what is stored: in between it may be stored, and not the reverse.
+        Waiting rows are read before stored ones, because rows only move from waiting to stored.
         """
-        for patience in (*PATIENCE, None):
+        for pause in (*HISTORY_LAG, None):
             waiting = [_traced_columns(row) for row in self._pending(tracking_id)]
             stored = await self._clickhouse.query(ANOMALIES, {"id": tracking_id})
             found = _newest([*stored, *waiting])
-            if patience is None or {anomaly.anomaly_id for anomaly in found}.issuperset(ended):
+            if pause is None or {anomaly.anomaly_id for anomaly in found}.issuperset(ended):
                 break
-            await asyncio.sleep(patience)
+            await asyncio.sleep(pause)
         return found
 
 
