@@ -12,11 +12,11 @@ import httpx
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.errors import Unavailable
 from aiops_core.models import Message
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import utc_now
-from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.app import build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore

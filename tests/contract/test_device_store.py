@@ -10,7 +10,7 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.models import Device
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from incident_api.devices.models import UnknownHost
 from incident_api.devices.store import ClickHouseDevices, DeviceStore, InventoryEdition
 from tests.api_parts import empty_tables

@@ -11,8 +11,8 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Misconfigured
 from aiops_core.models import AnomalyContext, Device, Role, Severity, Status
-from aiops_core.retention import RetentionPolicy, Tables
-from aiops_core.testing import MemoryBus
+from aiops_core.policy.retention import RetentionPolicy, Tables
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder

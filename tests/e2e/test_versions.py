@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.ingest.sink import open_sink
+from aiops_cli.ingest.sink import open_sink
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, IncidentUpdated
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from tests.conftest import ROOT, nats_bus
 from tests.e2e.later_release import NOTES, later_release
 from tests.fleet import RunningFleet, running_fleet, wait_until

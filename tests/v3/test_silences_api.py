@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import httpx
 
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from tests.fleet import wait_until
 from tests.v3.conftest import entry
 

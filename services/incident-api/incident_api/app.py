@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from aiops_core.probe import Readiness, answer
+from aiops_core.observability.probe import Readiness, answer
 from incident_api import __version__, problems
 from incident_api.auth.guard import Guard
 from incident_api.components import Components

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from aiops_core.probe import Readiness
-from aiops_core.runtime import utc_now
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.devices.commands import DeviceCommands
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor

@@ -14,7 +14,7 @@ import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import Misconfigured, Unavailable
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from incident_api import recorder
 from incident_api.app import build
 from incident_api.auth.guard import parse_tokens

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from aiops_core import metrics
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, IncidentUpdated, Role
-from aiops_core.runtime import utc_now
-from aiops_core.tally import minute_of
-from aiops_core.testing import MemoryBus
+from aiops_core.observability import metrics
+from aiops_core.observability.tally import minute_of
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Stored
+from aiops_core.runtime.service import utc_now
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger import auditor as auditing
 from incident_api.ledger.auditor import Auditor, LossWatch

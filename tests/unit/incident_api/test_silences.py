@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from aiops_core.models import AnomalyContext, Device
-from aiops_core.ship import LinkOutage
-from aiops_core.silences import BUCKET, Silence
+from aiops_core.suppression.ship import LinkOutage
+from aiops_core.suppression.silences import BUCKET, Silence
 from incident_api.silences.repository import SilenceRepository
 from tests.api_parts import Platform, empty_tables, platform, platform_on, recovered
 from tests.incident_cases import detected, enriched, suppressed

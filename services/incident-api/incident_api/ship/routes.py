@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from aiops_core.ship import LinkOutage, MaintenanceWindow
+from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow
 from incident_api.auth.guard import Actor
 from incident_api.components import Api
 from incident_api.problems import responses

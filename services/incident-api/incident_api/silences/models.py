@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiops_core.models import UtcDatetime
-from aiops_core.silences import Line, Matchers, Silence, State
+from aiops_core.suppression.silences import Line, Matchers, Silence, State
 
 
 class NewSilence(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from aiops_core.errors import Unavailable
-from aiops_core.silences import Matcher, Silence, State
+from aiops_core.suppression.silences import Matcher, Silence, State
 from incident_api.auth.guard import Actor
 from incident_api.components import Api
 from incident_api.parameters import parse_span

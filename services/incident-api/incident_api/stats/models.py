@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from aiops_core.labels import Labels
 from aiops_core.models import UtcDatetime
+from aiops_core.suppression.labels import Labels
 from incident_api.ledger.models import Balance
 
 Counts = dict[str, int]

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from aiops_core.labels import OWN, labels
 from aiops_core.models import Device, Severity
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.unreadable import read_all
+from aiops_core.suppression.labels import OWN, labels
 from incident_api.rows import micros, moment
 from incident_api.stats.models import (
     Counts,

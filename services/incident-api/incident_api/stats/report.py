@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aiops_core.models import Severity, Status
-from aiops_core.ship import LinkOutage
-from aiops_core.silences import Silence
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.ship import LinkOutage
+from aiops_core.suppression.silences import Silence
 from incident_api.ledger.models import Balance
 from incident_api.stats.models import (
     Counts,
