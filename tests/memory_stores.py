@@ -21,8 +21,7 @@ from incident_api.rows import (
     MemberRow,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, PagePosition
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
 
 
 class MemoryStore:

@@ -1,7 +1,7 @@
 """The ship as operators declare it: its mode, maintenance windows, outages of its links. Pure.
 
-The bucket ``ship`` has the keys ``mode``, ``maintenance.<id>`` and ``outage.<id>``. Every question is
-about a moment: a late message is judged by what held when it happened.
+The bucket ``ship`` has the keys ``mode``, ``maintenance.<id>`` and ``outage.<id>``. Every
+question is about a moment: a late message is judged by what held when it happened.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Silences and their matchers. Pure.
 
-Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels. Regular
-expressions match the whole value, a missing label is the empty string, and all matchers of a silence
-must hold.
+Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels.
+Regular expressions match the whole value, a missing label is the empty string, and all matchers
+of a silence must hold.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ async def test_a_member_that_moved_is_in_one_place(counted):
 
 
 async def test_a_fact_that_comes_again_after_a_move_moves_nothing_back(counted):
-    """A broker that is killed may lose the acknowledgement of the earlier fact and keep the later's."""
+    """A killed broker may lose the acknowledgement of the earlier fact and keep the later's."""
     grown = updated(2, 1)
     moved = updated(2, 1, incident="i2", members=(evidence(1, moved_from="i1"),))
     recorder = Recorder(counted.incidents)

@@ -670,7 +670,7 @@ BELONGS_TO = {
     "incident_api/silences/repository.py:SilenceRepository.all": "incident-api.silences",
     "incident_api/stats/queries.py:StatsQueries.label_counts": "incident-api.anomaly_labels",
     "incident_api/stats/queries.py:_device": "incident-api.anomaly_labels",
-    "incident_api/summary.py:IncidentSummary.of_columns": "incident-api.incident_list",
+    "incident_api/clickhouse_store.py:_summary": "incident-api.incident_list",
     "incident_api/trace/queries.py:TraceQueries._anomalies": "incident-api.trace",
     "incident_api/trace/queries.py:TraceQueries.traced": "incident-api.log_lines",
     "incident_api/trace/queries.py:_anomaly": "incident-api.trace",

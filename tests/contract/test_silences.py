@@ -1,5 +1,4 @@
-"""Silences between the two services: what incident-api puts down is what correlation-service sees, on the
-bus in memory and on a real broker that dies in between."""
+"""Silences that incident-api stores are what correlation-service sees, also after a broker dies."""
 
 import asyncio
 import uuid

@@ -22,9 +22,9 @@ from incident_api.trace import routes as trace
 
 ABOUT = """Incidents of the ship, how they came about, and how well the platform keeps its promises.
 
-Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457 problem
-documents. With configured tokens send `Authorization: Bearer <token>`; without them only this host
-is served.
+Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457
+problem documents. With configured tokens send `Authorization: Bearer <token>`; without them only
+this host is served.
 """
 
 

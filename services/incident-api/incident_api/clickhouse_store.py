@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
-from aiops_core.models import Evidence
+from aiops_core.models import Evidence, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
@@ -24,10 +24,10 @@ from incident_api.rows import (
     IncidentRow,
     MemberRow,
     micros,
+    moment,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, PagePosition
-from incident_api.summary import TIMES, IncidentSummary
+from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
 from incident_api.written import Queries
 
 T = TypeVar("T")
@@ -64,6 +64,7 @@ NEWEST_OPEN = (
     " ORDER BY updated_at DESC, id DESC LIMIT %(most)s)"
     " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
 )
+TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
 COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
     name: f"toUnixTimestamp64Micro({name})" for name in TIMES
 }
@@ -190,7 +191,12 @@ class PageReader(Generic[T]):
 
 
 def _summary(row: Row) -> IncidentSummary:
-    return IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True)))
+    columns = dict(zip(COLUMNS, row, strict=True))
+    columns |= {name: moment(columns[name]) for name in TIMES}
+    columns |= {name: columns[name] or None for name in ("resolve_reason", "assignee")}
+    cause = columns["root_cause"]
+    columns["root_cause"] = RootCause.model_validate_json(cause) if cause else None
+    return IncidentSummary.model_validate(columns)
 
 
 def _evidence(row: Row) -> Evidence:

@@ -1,4 +1,4 @@
-"""The schema: ``clickhouse/NNNN_name.sql``, applied once, in order, recorded in ``aiops.migrations``.
+"""Migrations: ``clickhouse/NNNN_name.sql``, applied in order, recorded in ``aiops.migrations``.
 
 Statements are idempotent: after a kill between a file and its record the file is applied again. A
 file that was changed after it had been applied is refused. Migrations of a later release stay when

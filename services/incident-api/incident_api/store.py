@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from aiops_core.models import Evidence, Severity, Status
+from pydantic import BaseModel, ConfigDict
+
+from aiops_core.models import Domain, Evidence, RootCause, Severity, Status, UtcDatetime
 from incident_api.folding import StoredIncident
 from incident_api.rows import Batch, EventRow
-from incident_api.summary import IncidentSummary
 
 
 class PagePosition(NamedTuple):
@@ -28,8 +29,8 @@ class PagePosition(NamedTuple):
 class IncidentFilter:
     """An empty field restricts nothing.
 
-    Incidents had anomalies between *since* and *until*; *q* is text in the title, a device, a service
-    or the id.
+    Incidents had anomalies between *since* and *until*; *q* is text in the title, a device, a
+    service or the id.
     """
 
     status: tuple[Status, ...] = ()
@@ -42,6 +43,32 @@ class IncidentFilter:
     since: datetime | None = None
     until: datetime | None = None
     q: str = ""
+
+
+class IncidentSummary(BaseModel):
+    """An incident in a list; evidence, timeline and tracking ids are at its own address."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    ship_id: str
+    title: str
+    description: str
+    category: str
+    severity: Severity
+    status: Status
+    domain: Domain
+    affected_services: tuple[str, ...]
+    affected_devices: tuple[str, ...]
+    fingerprint: str
+    root_cause: RootCause | None
+    anomaly_count: int
+    first_seen: UtcDatetime
+    last_seen: UtcDatetime
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    resolve_reason: str | None
+    assignee: str | None
 
 
 class IncidentStore(Protocol):

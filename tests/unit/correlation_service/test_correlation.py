@@ -481,7 +481,7 @@ def test_a_switch_that_says_nothing_is_blamed_for_what_depends_on_it(correlator)
 
 def test_nobody_is_blamed_while_enough_of_its_dependants_are_well(correlator):
     devices = [Device(id="sw-9"), *(Device(id=f"d{n}", upstream=("sw-9",)) for n in range(5))]
-    correlator.use(Inventory.of(devices))
+    correlator.use(Inventory(devices))
     told_of = [anomaly(n, f"d{n}", "link_down", upstream=["sw-9"]) for n in range(2)]
     assert len(told(told_of, correlator).open) == 2
 

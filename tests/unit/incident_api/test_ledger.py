@@ -19,9 +19,9 @@ from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger import auditor as auditing
 from incident_api.ledger.auditor import Auditor, LossWatch
-from incident_api.ledger.balance import Books, OpenAnomaly, Place, Totals, last_stage
+from incident_api.ledger.balance import Books, Place, Totals
 from incident_api.ledger.broker import BrokerRecords, anomalies_of
-from incident_api.ledger.models import Balance
+from incident_api.ledger.models import Balance, OpenAnomaly
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.ledger.routes import parse_since
 from incident_api.problems import Problem
@@ -175,7 +175,15 @@ def test_an_anomaly_is_the_same_before_and_after_enrichment():
 
 
 def open_(n: int) -> OpenAnomaly:
-    return OpenAnomaly(f"a{n}", f"t{n}", "sw-1", "app", "link_down", at(n), {})
+    return OpenAnomaly(
+        anomaly_id=f"a{n}",
+        tracking_id=f"t{n}",
+        device_id="sw-1",
+        service="app",
+        anomaly_type="link_down",
+        seen_at=at(n),
+        stages={},
+    )
 
 
 def books(opened, totals, settled, placed=(), cut=True) -> Books:
@@ -198,7 +206,7 @@ def test_an_end_that_was_stored_before_the_span_counts_under_its_role():
 
 
 def test_what_has_passed_no_stage_was_only_ingested():
-    assert last_stage(open_(1)) == "ingest"
+    assert open_(1).last_stage == "ingest"
 
 
 class TestLossWatch:

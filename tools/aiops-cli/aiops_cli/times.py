@@ -24,7 +24,7 @@ def end_of(
     starts_at: datetime | None = None,
     option: str = "--ends-at",
 ) -> datetime:
-    """When it ends: at *ends_at* (the value of *option*), or *lasting* (of ``--for``) after the start.
+    """The end: *ends_at*, the value of *option*, or *lasting* (``--for``) after the start.
 
     The start is by default now.
     """

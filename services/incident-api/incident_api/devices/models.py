@@ -93,7 +93,7 @@ class UnknownHostList(BaseModel):
     items: list[UnknownHost]
 
 
-class Dependency(BaseModel):
+class DependencyEdge(BaseModel):
     """*source* must work for *target* to work."""
 
     source: str
@@ -102,12 +102,12 @@ class Dependency(BaseModel):
 
 class DependencyGraph(BaseModel):
     nodes: list[Device]
-    edges: list[Dependency]
+    edges: list[DependencyEdge]
 
     @classmethod
     def of(cls, inventory: Inventory) -> Self:
         edges = [
-            Dependency(source=device.id, target=child)
+            DependencyEdge(source=device.id, target=child)
             for device in inventory.devices
             for child in inventory.children_of(device.id)
         ]

@@ -16,7 +16,7 @@ from aiops_core.models import (
     TimelineEntry,
 )
 from incident_api.folding import StoredIncident
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentSummary
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]

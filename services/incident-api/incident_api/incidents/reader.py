@@ -17,8 +17,7 @@ from incident_api.incidents.models import IncidentView, Partial
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros
-from incident_api.store import IncidentFilter, IncidentStore, PagePosition
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentFilter, IncidentStore, IncidentSummary, PagePosition
 from incident_api.waiting import moved, untold
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from aiops_core.observability import metrics
 from aiops_core.observability.tally import MINUTE
 from aiops_core.runtime.service import utc_now
-from incident_api.ledger.balance import Books, OpenAnomaly, doubled, unaccounted
+from incident_api.ledger.balance import Books, doubled
 from incident_api.ledger.broker import BrokerRecords
-from incident_api.ledger.models import LedgerView
+from incident_api.ledger.models import LedgerView, OpenAnomaly
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.outage import Troubles, keep_doing
 
@@ -44,7 +44,7 @@ class Auditor:
             settled_after_s=self.settle.total_seconds(),
             balanced=balance.holds,
             balance=balance,
-            unaccounted=unaccounted(books.lost[:LISTED]),
+            unaccounted=books.lost[:LISTED],
             doubled=doubled(books.doubled[:LISTED]),
             dead_letters=books.dead[:LISTED],
         )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from aiops_core.models import FAST_PATH, Stages
-from incident_api.ledger.models import Balance, DeadAnomaly, Doubled, Unaccounted
+from incident_api.ledger.models import Balance, DeadAnomaly, Doubled, OpenAnomaly
 from incident_api.rows import SUPPRESSED
 
 
@@ -21,18 +20,6 @@ class Totals(NamedTuple):
     suppressed: int
     open: int
     doubled: int
-
-
-class OpenAnomaly(NamedTuple):
-    """An anomaly without an end, as far as one table says."""
-
-    anomaly_id: str
-    tracking_id: str
-    device_id: str
-    service: str
-    anomaly_type: str
-    seen_at: datetime
-    stages: Stages
 
 
 class Place(NamedTuple):
@@ -48,8 +35,8 @@ class Place(NamedTuple):
 class Books:
     """Everything that is known of a span.
 
-    *open* is *cut* at its young end when there are too many; *placed* has the ends of those open and
-    dead anomalies that ended outside of the span.
+    *open* is *cut* at its young end when there are too many. *placed* has the ends of those open
+    and dead anomalies that ended outside of the span.
     """
 
     totals: Totals
@@ -104,15 +91,6 @@ class Books:
         """Those that were cut are younger. When even the youngest known one has settled, they may
         have too, and the ledger prefers a false alarm."""
         return self.open[-1].seen_at < self.settled
-
-
-def unaccounted(lost: Iterable[OpenAnomaly]) -> list[Unaccounted]:
-    return [Unaccounted(**one._asdict(), last_stage=last_stage(one)) for one in lost]
-
-
-def last_stage(anomaly: OpenAnomaly) -> str:
-    passed = [stage for stage in FAST_PATH if stage in anomaly.stages]
-    return passed[-1] if passed else "ingest"
 
 
 def doubled(places: Iterable[Place]) -> list[Doubled]:

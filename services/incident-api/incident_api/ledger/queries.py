@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from incident_api.ledger.balance import OpenAnomaly, Place, Totals
+from aiops_core.adapters.clickhouse import Row
+from incident_api.ledger.balance import Place, Totals
+from incident_api.ledger.models import OpenAnomaly
 from incident_api.rows import micros, moment
 from incident_api.written import Queries
 
@@ -54,7 +56,8 @@ PLACED = (
 DOUBLED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place) AS places"
     " FROM (SELECT anomaly_id, tracking_id, role, version, place"
-    " FROM aiops.incident_members FINAL WHERE role != 'moved' AND tracking_id IN (SELECT tracking_id"
+    " FROM aiops.incident_members FINAL WHERE role != 'moved'"
+    " AND tracking_id IN (SELECT tracking_id"
     f" FROM aiops.incident_members WHERE {SPAN} GROUP BY tracking_id, anomaly_id"
     f" HAVING min(place) != max(place)) AND incident_id NOT IN ({MERGED}))"
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
@@ -88,7 +91,7 @@ class LedgerQueries:
         """Anomalies stored in the span without a stored end, the oldest first."""
         bound = _span(since, until) | {"most": most, "ended": micros(since - BEFORE)}
         rows = await self._clickhouse.query(OPEN, bound)
-        return [_open(*row) for row in rows]
+        return [_open(row) for row in rows]
 
     async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
         """Where anomalies of these lines ended, at any time."""
@@ -110,18 +113,16 @@ class LedgerQueries:
         return {datetime.fromtimestamp(minute, UTC): count for minute, count in rows}
 
 
-def _open(
-    anomaly_id: str,
-    tracking_id: str,
-    device_id: str,
-    service: str,
-    anomaly_type: str,
-    seen_at: int,
-    stages: dict[str, int],
-) -> OpenAnomaly:
-    passed = {stage: moment(at) for stage, at in stages.items()}
+def _open(row: Row) -> OpenAnomaly:
+    anomaly_id, tracking_id, device_id, service, anomaly_type, seen_at, stages = row
     return OpenAnomaly(
-        anomaly_id, tracking_id, device_id, service, anomaly_type, moment(seen_at), passed
+        anomaly_id=anomaly_id,
+        tracking_id=tracking_id,
+        device_id=device_id,
+        service=service,
+        anomaly_type=anomaly_type,
+        seen_at=moment(seen_at),
+        stages={stage: moment(at) for stage, at in stages.items()},
     )
 
 

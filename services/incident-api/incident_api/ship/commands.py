@@ -1,7 +1,7 @@
 """Declarations about the ship, in the bucket ``ship``: a request is answered once it is durable.
 
-Declarations end by themselves. One that is ended early is shortened: it still explains what happened
-in its time.
+Declarations end by themselves. One that is ended early is shortened: it still explains what
+happened in its time.
 """
 
 from __future__ import annotations

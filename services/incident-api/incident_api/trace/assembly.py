@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from aiops_core.models import FAST_PATH, Stages
 from incident_api.folding import StoredIncident
 from incident_api.rows import SUPPRESSED
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentSummary
 from incident_api.trace.models import (
     FastPath,
     PassedStage,
     Trace,
     TracedInsight,
-    TracedLogLine,
     TracedSuppression,
     TraceStatus,
 )
@@ -54,7 +53,7 @@ def assemble(
         total_latency_ms=_between(passed.get("ingest"), passed.get("store")),
         stages=_fast_path(passed),
         insight=_insight(stored),
-        log=TracedLogLine(**log._asdict()) if log else None,
+        log=log,
         anomaly=anomaly.body if anomaly else None,
         incident=IncidentSummary.model_validate(stored.incident) if stored else None,
         suppressed=_suppression(member),

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from aiops_core.models import LlmInsights, UtcDatetime
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentSummary
 
 TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
 
@@ -47,6 +47,8 @@ class TracedSuppression(BaseModel):
 
 
 class TracedLogLine(BaseModel):
+    """The line as it is in ``logs.raw``."""
+
     ts: UtcDatetime
     ingestion_timestamp: UtcDatetime
     ship_id: str

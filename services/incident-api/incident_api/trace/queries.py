@@ -12,33 +12,15 @@ from typing import NamedTuple
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.adapters.clickhouse import Row
-from aiops_core.models import Stages, UtcDatetime
+from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
+from incident_api.trace.models import TracedLogLine
 from incident_api.written import Queries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class TracedLog(NamedTuple):
-    """The line as it is in ``logs.raw``."""
-
-    ts: UtcDatetime
-    ingestion_timestamp: UtcDatetime
-    ship_id: str
-    host: str
-    device_id: str
-    service: str
-    level: str
-    msg: str
-    source: str
-    labels: dict[str, str]
-    raw: str
-
-
-_LINE = TypeAdapter(TracedLog)
 
 
 class TracedAnomaly(NamedTuple):
@@ -66,7 +48,7 @@ class TracedMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    log: TracedLog | None
+    log: TracedLogLine | None
     anomalies: Sequence[TracedAnomaly]
     members: Sequence[TracedMember]
 
@@ -142,9 +124,10 @@ def _anomaly(row: Row) -> TracedAnomaly:
     return TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
 
 
-def _line(row: Row) -> TracedLog:
-    values = (moment(row[0]), moment(row[1]), *row[2:])
-    return _LINE.validate_python(values)
+def _line(row: Row) -> TracedLogLine:
+    values = dict(zip(TracedLogLine.model_fields, row, strict=True))
+    at = {name: moment(values[name]) for name in ("ts", "ingestion_timestamp")}
+    return TracedLogLine.model_validate(values | at)
 
 
 def times(stages: dict[str, int]) -> Stages:
