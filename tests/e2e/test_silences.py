@@ -34,7 +34,7 @@ inhibit:
     reason: a full disk cannot be written to
     source: {anomaly_type: disk_full}
     target: {anomaly_type: storage_error}
-    equal: [device]
+    equal: [device_id]
 """
 
 
