@@ -1,4 +1,4 @@
-"""What may be imported, and what an import changes. Pure."""
+"""Rules of imports into the inventory. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class DeviceChange(Record):
 
 
 class ImportPlan(Record):
-    """What an import changes; *kept* are known devices that it does not mention."""
+    """The changes of an import; *kept* are known devices that it does not mention."""
 
     added: tuple[str, ...] = ()
     changed: tuple[DeviceChange, ...] = ()
@@ -86,7 +86,7 @@ def merged(known: Inventory, given: Sequence[Device], *, prune: bool) -> Invento
 
 
 def plan(known: Inventory, given: Sequence[Device], *, prune: bool) -> ImportPlan:
-    """What *given*, which has no flaws, changes in *known*."""
+    """The changes that *given*, which has no flaws, makes in *known*."""
     unmentioned = tuple(d.id for d in _others(known, given, prune=False))
     changes = {d.id: tuple(_differences(before, d)) for d in given if (before := known.get(d.id))}
     return ImportPlan(

@@ -33,7 +33,7 @@ def encode_cursor(position: PagePosition) -> str:
 
 
 def decode_cursor(cursor: str | None) -> PagePosition | None:
-    """Problem 422 for what ``encode_cursor`` did not make."""
+    """The inverse of ``encode_cursor``; Problem 422 for any other text."""
     if cursor is None:
         return None
     try:

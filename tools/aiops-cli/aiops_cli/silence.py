@@ -134,7 +134,7 @@ def extend(
 
 @app.command()
 def end(ident: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
-    """End a silence now; it stays in the list with what it has hidden."""
+    """End a silence now; it stays in the list with its count."""
     with Api.open(api) as calls:
         over = calls.delete(f"/silences/{ident}")
     _answer(over, as_json)
@@ -147,7 +147,7 @@ def preview(
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count what a silence would have hidden, without setting it."""
+    """Count the anomalies that a silence would have hidden, without setting it."""
     with Api.open(api) as calls:
         found = calls.get("/silences/preview", matcher=checked(matchers), time_range=time_range)
     if as_json:

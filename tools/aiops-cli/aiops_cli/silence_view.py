@@ -12,7 +12,7 @@ from rich.text import Text
 
 from aiops_cli.screen import SEVERITY_STYLE, age, coloured
 
-SOON = 3600.0  # seconds: what ends earlier stands out
+SOON = 3600.0  # seconds; silences that end earlier are yellow
 STATE_STYLE = {"active": "bold", "pending": "cyan", "expired": "dim"}
 
 

@@ -1,7 +1,8 @@
-"""Who may ask, and who acts. ``/health``, ``/ready`` and ``/metrics`` are open.
+"""Access by token and role, and the actor of a request.
 
-Without tokens only loopback peers are served, and no pages of other sites in a browser on this
-host. With tokens only the token's role counts, wherever the request comes from.
+``/health``, ``/ready`` and ``/metrics`` are open. Without tokens only loopback peers are served, and
+no pages of other sites in a browser on this host. With tokens only the token's role counts,
+wherever the request comes from.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class DeviceCommands:
         return self._inventory
 
     async def recover(self) -> None:
-        """Read what is stored, and publish it where the copy differs."""
+        """Read the stored inventory, and publish it where the copy differs."""
         stored = await self._store.load()
         self._inventory, self._newest = Inventory(stored.devices), stored.newest
         await self._publish()
@@ -67,7 +67,7 @@ class DeviceCommands:
             await self._publish()
 
     async def imports(self, asked: DeviceImport, actor: str) -> ImportReport:
-        """Import, or say what would change. Problem 422 with the place of every mistake."""
+        """Import, or report what would change. Problem 422 with the place of every mistake."""
         given = [new.device() for new in asked.devices]
         async with self._writing:
             known = self.inventory

@@ -28,12 +28,12 @@ class DeviceImport(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     devices: Annotated[list[NewDevice], Field(max_length=MOST, examples=[EXAMPLE])]
-    dry_run: bool = Field(default=False, description="Only say what would change.")
+    dry_run: bool = Field(default=False, description="Report the changes, and make none.")
     prune: bool = Field(default=False, description="Remove known devices that are not among these.")
 
 
 class ImportReport(ImportPlan):
-    """What an import changed, or would change; *total* devices are known after it."""
+    """The changes of an import; *total* devices are known after it."""
 
     dry_run: bool
     total: int

@@ -106,7 +106,7 @@ class NewIncident(_IncidentRequest):
 
 
 class Edit(_IncidentRequest):
-    """What changes; fields that are left out stay. No update overwrites what a person has set."""
+    """Fields that are left out stay. No update overwrites a field that a person has set."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"assignee": "eto", "severity": "critical"}]}

@@ -26,7 +26,7 @@ TRACKING_IDS_SHOWN = 50_000
 
 
 class IncidentReader:
-    """Every method raises Unavailable for what neither the store nor memory has."""
+    """Every method raises Unavailable for data that neither the store nor memory has."""
 
     def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
         self._store, self._recorder = store, recorder

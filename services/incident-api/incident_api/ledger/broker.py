@@ -1,4 +1,4 @@
-"""What the broker knows of anomalies: dead letters, and what detection has published."""
+"""Dead letters about anomalies, and detection's count of anomalies, from the broker."""
 
 from __future__ import annotations
 

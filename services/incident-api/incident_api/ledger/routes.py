@@ -26,7 +26,7 @@ Since = Annotated[
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The beginning of the ledger; Problem 422 for what is neither a span nor a past time."""
+    """The beginning of the ledger; Problem 422 for neither a span nor a past time."""
     if span_of(text):
         return now - parse_span(text)
     moment = _moment(text)
@@ -50,7 +50,7 @@ def _moment(text: str) -> datetime | None:
 @router.get("", summary="Where every anomaly ended")
 async def ledger(api: Api, since: Since = "1h") -> LedgerView:
     """Every anomaly is a member of one incident, a duplicate of a member, suppressed by a rule or a
-    dead letter, exactly one of them. What is in none is `unaccounted`, what is in two is `doubled`:
+    dead letter, exactly one of them. Those in none are `unaccounted`, those in two `doubled`:
     both must be 0.
     """
     ensure_recovered(api.recorder)

@@ -1,4 +1,4 @@
-"""What may be declared about the ship: a check returns, or raises the request's Problem. Pure."""
+"""Checks of declarations: each returns, or raises the request's Problem. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def state_of(spell: Spell, now: datetime) -> State:
 def check_times(
     start: datetime | None, end: datetime, now: datetime, limits: DeclarationLimits
 ) -> datetime:
-    """The start, by default *now*, of what goes on until *end*."""
+    """The start of a declaration that ends at *end*; by default *now*."""
     start = start or now
     if end <= max(start, now):
         raise Problem(422, "body.end: must be after the start and lie in the future")

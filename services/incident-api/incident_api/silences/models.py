@@ -35,7 +35,7 @@ class NewSilence(BaseModel):
 
 
 class EditSilence(BaseModel):
-    """What changes; fields that are left out stay. Other matchers are another silence."""
+    """Fields that are left out stay. Other matchers are another silence."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -54,7 +54,7 @@ class EditSilence(BaseModel):
 
 
 class SilenceView(Silence):
-    """A silence, and what it has hidden."""
+    """A silence, and how many anomalies it has hidden."""
 
     state: State
     created_by: Line = Field(description="The owner, who answers for it.")
@@ -64,7 +64,7 @@ class SilenceView(Silence):
     )
     last_matched_at: UtcDatetime | None
     never_hides: list[str] = Field(
-        description="What stays visible although it matches, by never_suppress of the policy.",
+        description="Anomalies that match and stay visible, by never_suppress of the policy.",
         examples=[["severity=critical"]],
     )
 
@@ -84,7 +84,7 @@ class PreviewCount(BaseModel):
 
 
 class Preview(BaseModel):
-    """What a silence with these matchers would have hidden."""
+    """Anomalies that a silence with these matchers would have hidden."""
 
     time_range: str = Field(examples=["24h"])
     matchers: Matchers

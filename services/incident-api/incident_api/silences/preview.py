@@ -1,4 +1,4 @@
-"""What a silence would have hidden. Pure."""
+"""Anomalies that a silence would have hidden. Pure."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ async def edit_silence(silence_id: Id, edit: EditSilence, api: Api, actor: Actor
 
 @router.delete("/{silence_id}", summary="End it now", responses=responses(404))
 async def end_silence(silence_id: Id, api: Api, actor: Actor) -> SilenceView:
-    """It stays in the list as expired, with what it has hidden. Ending it twice changes nothing."""
+    """It stays in the list as expired, with its count. Ending it twice changes nothing."""
     return await _viewed(await api.silences.end(silence_id, actor), api)
 
 

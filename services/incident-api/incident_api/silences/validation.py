@@ -60,7 +60,7 @@ def ended(silence: Silence, actor: str, now: datetime) -> Silence:
 
 
 def never_hides(matchers: Sequence[Matcher], never: NeverSuppress) -> Iterator[str]:
-    """What *matchers* fit, but the policy keeps visible."""
+    """Labels that *matchers* fit and that the policy keeps visible."""
     for name, values in (("severity", never.severities), ("anomaly_type", never.anomaly_types)):
         about = [matcher for matcher in matchers if matcher.name == name]
         for value in values:

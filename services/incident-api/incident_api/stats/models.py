@@ -127,9 +127,7 @@ class RuleStats(BaseModel):
     """One rule of the policy, silence or outage."""
 
     rule: str
-    kind: str = Field(
-        description="What it is.", examples=["rule", "silence", "inhibition", "outage"]
-    )
+    kind: str = Field(description="Its kind.", examples=["rule", "silence", "inhibition", "outage"])
     reason: str = Field(description="Empty for one that is not remembered any more.")
     in_force: bool
     hidden: int = Field(description="In the span.")

@@ -36,7 +36,7 @@ class TracedInsight(LlmInsights):
 
 
 class TracedSuppression(BaseModel):
-    """What hid the anomaly."""
+    """The rule, silence or outage that hid the anomaly."""
 
     by: str = Field(description="The id of the rule, silence or outage.")
     kind: str = Field(examples=["rule", "silence", "inhibition", "outage", "maintenance"])
@@ -75,4 +75,4 @@ class Trace(BaseModel):
         description="As enriched; with several detectors, the one that made the incident."
     )
     incident: IncidentSummary | None
-    suppressed: TracedSuppression | None = Field(description="What hid it; null: nothing did.")
+    suppressed: TracedSuppression | None = Field(description="Null: nothing hid it.")
