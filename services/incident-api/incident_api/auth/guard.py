@@ -1,7 +1,7 @@
 """Access by token and role, and the actor of a request.
 
-``/health``, ``/ready`` and ``/metrics`` are open. Without tokens only loopback peers are served, and
-no pages of other sites in a browser on this host. With tokens only the token's role counts,
+``/health``, ``/ready`` and ``/metrics`` are open. Without tokens only loopback peers are served,
+and no pages of other sites in a browser on this host. With tokens only the token's role counts,
 wherever the request comes from.
 """
 
