@@ -35,7 +35,7 @@ from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentStore
 from incident_api.trace.queries import TraceQueries
-from incident_api.written import Queries, WrittenFirst
+from incident_api.written import SqlQueries, WrittenFirst
 from tests.conftest import ROOT
 from tests.incident_cases import receive
 from tests.memory_stores import MemoryDevices, MemoryStore
@@ -45,7 +45,7 @@ TABLES = ("anomalies", "incidents", "incident_members", "incident_events", "devi
 
 
 class NoClickHouse:
-    """``Queries`` while ClickHouse is away."""
+    """``SqlQueries`` while ClickHouse is away."""
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         raise Unavailable("clickhouse does not answer")
@@ -80,7 +80,7 @@ class Platform:
 
 def platform(
     store: IncidentStore | None = None,
-    queries: Queries | None = None,
+    queries: SqlQueries | None = None,
     recorder: Recorder | None = None,
     devices: DeviceStore | None = None,
     bus: MemoryBus | None = None,

@@ -13,9 +13,7 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import Evidence, Message, Role
 from aiops_core.observability.tally import MINUTE, minute_of
-from aiops_core.runtime.bus import Stored
 from aiops_core.runtime.service import utc_now
-from aiops_lab.memory_bus import MemoryBus, MemoryDelivery, MemoryInbox
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger.balance import Totals
 from incident_api.ledger.queries import LedgerQueries
@@ -200,18 +198,12 @@ async def test_a_fact_that_comes_again_after_a_move_moves_nothing_back(counted):
     moved = updated(2, 1, incident="i2", members=(evidence(1, moved_from="i1"),))
     recorder = Recorder(counted.incidents)
     for sequence, fact in ((1, created()), (2, grown), (3, created("i2", 7)), (4, moved)):
-        await told(counted, recorder, fact, sequence)
-    await told(counted, recorder, grown, 2)
+        await receive(recorder, counted.incidents, fact, sequence=sequence)
+    await receive(recorder, counted.incidents, grown, sequence=2)
     assert await counted.doubled() == {}
     assert list(await counted.incidents.tracking_ids("i1", MOST)) == ["t0"]
     [place] = await counted.ledger.placed(["t1"])
     assert place.role == "member"
-
-
-async def told(counted: Counted, recorder: Recorder, fact: Message, sequence: int) -> None:
-    stored = Stored(fact.subject, b"", utc_now(), sequence)
-    recorder.sees(MemoryDelivery(MemoryInbox(MemoryBus(), (), "incident-api"), stored))
-    await receive(recorder, counted.incidents, fact)
 
 
 async def test_what_is_known_of_is_counted_by_the_minute_in_which_it_was_detected(counted):

@@ -28,7 +28,7 @@ from incident_api.rows import (
     stored_incident,
 )
 from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 T = TypeVar("T")
 
@@ -105,7 +105,10 @@ class ClickHouseStore:
     """
 
     def __init__(
-        self, clickhouse: ClickHouse, reads: Queries | None = None, whole: Queries | None = None
+        self,
+        clickhouse: ClickHouse,
+        reads: SqlQueries | None = None,
+        whole: SqlQueries | None = None,
     ) -> None:
         self._clickhouse = clickhouse
         self._reads = reads or clickhouse

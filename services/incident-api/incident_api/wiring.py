@@ -28,7 +28,7 @@ from incident_api.ledger.auditor import Auditor, LossWatch
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate, read
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.policy import ShipPolicy, SloPolicy
 from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
@@ -47,7 +47,11 @@ LOOK = "SELECT id FROM aiops.incidents LIMIT 1"
 
 class Wiring:
     def __init__(
-        self, context: Context, clickhouse: ClickHouse, readers: ClickHouse, troubles: Troubles
+        self,
+        context: Context,
+        clickhouse: ClickHouse,
+        readers: ClickHouse,
+        troubles: DependencyOutages,
     ) -> None:
         settings, bus = context.settings, context.bus
         self._clickhouse, self._migrations = clickhouse, settings.migrations
@@ -91,11 +95,11 @@ class Wiring:
     @asynccontextmanager
     async def open(cls, context: Context) -> AsyncIterator[Self]:
         context.readiness.needs(DEPENDENCY, required=True)
-        troubles = Troubles(DEPENDENCY, partial(_report, context.readiness))
+        troubles = DependencyOutages(DEPENDENCY, partial(_report, context.readiness))
         url, limit = context.settings.clickhouse_url, context.settings.read_timeout
         async with (
             ClickHouse.open(url, threads=WRITERS, on_state=troubles.of("connection")) as clickhouse,
-            ClickHouse.open(url, threads=READERS, patience=limit + SLACK) as readers,
+            ClickHouse.open(url, threads=READERS, receive_timeout=limit + SLACK) as readers,
         ):
             yield cls(context, clickhouse, readers, troubles)
 

@@ -14,7 +14,7 @@ from incident_api.ledger.balance import Books, doubled
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.models import LedgerView, OpenAnomaly
 from incident_api.ledger.queries import LedgerQueries
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 
 READ = 20_000  # open anomalies that are read one by one
 LISTED = 100  # of each kind in an answer
@@ -88,7 +88,7 @@ class LossWatch:
         await keep_doing(
             lambda: self.look(PAUSE),
             lambda: asyncio.sleep(WATCH_EVERY),
-            Troubles("clickhouse or nats").outage("anomalies are not accounted for"),
+            DependencyOutages("clickhouse or nats").outage("anomalies are not accounted for"),
         )
 
     async def look(self, pause: float = 0.0) -> int:

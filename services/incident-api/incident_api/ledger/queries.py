@@ -15,7 +15,7 @@ from aiops_core.adapters.clickhouse import Row
 from incident_api.ledger.balance import Place, Totals
 from incident_api.ledger.models import OpenAnomaly
 from incident_api.rows import micros, moment
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 BEFORE = timedelta(minutes=5)  # an end may be stored so much earlier than the anomaly itself
 CHUNK = 2000  # ids in one query, whose text may have 256 KiB
@@ -80,7 +80,7 @@ DETECTED = (
 class LedgerQueries:
     """A span is of the time at which rows were stored: from *since* on and before *until*."""
 
-    def __init__(self, clickhouse: Queries) -> None:
+    def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
     async def totals(self, since: datetime, until: datetime) -> Totals:

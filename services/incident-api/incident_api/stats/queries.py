@@ -28,7 +28,7 @@ from incident_api.stats.models import (
     LabelCount,
     Latency,
 )
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 TOP = 50  # members that are listed with their duplicates
 LABELS_READ = 100_000  # distinct sets of labels, the most frequent; a ship has some thousand
@@ -92,7 +92,7 @@ LABELS = (
 class StatsQueries:
     """*since* is a time of the platform's own clock."""
 
-    def __init__(self, clickhouse: Queries) -> None:
+    def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
     async def incidents(self, since: datetime) -> Sequence[IncidentCount]:

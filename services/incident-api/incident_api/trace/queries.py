@@ -16,7 +16,7 @@ from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
 from incident_api.trace.models import TracedLogLine
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
@@ -76,7 +76,7 @@ MEMBERS = (
 class TraceQueries:
     """*pending* gives the anomalies of a line that history has not written yet."""
 
-    def __init__(self, clickhouse: Queries, pending: Pending = lambda tracking_id: ()) -> None:
+    def __init__(self, clickhouse: SqlQueries, pending: Pending = lambda tracking_id: ()) -> None:
         self._clickhouse, self._pending = clickhouse, pending
 
     async def traced(self, tracking_id: str) -> Traced:
