@@ -49,7 +49,9 @@ class Serving:
     def __init__(self, clickhouse: ClickHouse, bus: MemoryBus) -> None:
         self.clickhouse, self.bus = clickhouse, bus
         self.problem: str | None = None
-        troubles = DependencyOutages("clickhouse", lambda problem: setattr(self, "problem", problem))
+        troubles = DependencyOutages(
+            "clickhouse", lambda problem: setattr(self, "problem", problem)
+        )
         store = ClickHouseStore(clickhouse, Reads(clickhouse))
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("anomalies wait"))

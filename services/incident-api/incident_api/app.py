@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from aiops_core.observability.probe import Readiness, answer
-from incident_api import __version__, problems
+from incident_api import __version__, error_handlers
 from incident_api.auth.guard import Guard
 from incident_api.components import Components
 from incident_api.devices import routes as devices
@@ -40,7 +40,7 @@ def build(components: Components) -> FastAPI:
     for noun in (incidents, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)
     _probe(app, components.readiness)
-    problems.install(app)
+    error_handlers.install(app)
     app.add_middleware(Guard, tokens=components.tokens)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

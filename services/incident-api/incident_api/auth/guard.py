@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiops_core.errors import Misconfigured
-from incident_api.problems import problem
+from incident_api.error_handlers import problem_response
 
 OPEN = frozenset({"/health", "/ready", "/metrics"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -74,7 +74,7 @@ class Guard:
             denied = self._denied(scope)
             if denied:
                 headers = CHALLENGE if denied.status == 401 else None
-                answer = problem(scope["path"], denied.status, denied.detail, headers)
+                answer = problem_response(scope["path"], denied.status, denied.detail, headers)
                 return await answer(scope, receive, send)
         await self._app(scope, receive, send)
 

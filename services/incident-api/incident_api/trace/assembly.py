@@ -12,11 +12,13 @@ from incident_api.trace.models import (
     FastPath,
     PassedStage,
     Trace,
+    Traced,
+    TracedAnomaly,
     TracedInsight,
+    TracedMember,
     TracedSuppression,
     TraceStatus,
 )
-from incident_api.trace.queries import Traced, TracedAnomaly, TracedMember
 
 SETTLED = timedelta(seconds=10)  # a line that has no anomaly by then has none
 

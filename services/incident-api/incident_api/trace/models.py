@@ -1,12 +1,15 @@
-"""The answer of ``/api/v3/trace``."""
+"""The answer of ``/api/v3/trace``, and the rows that it is made of."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue
 
-from aiops_core.models import LlmInsights, UtcDatetime
+from aiops_core.models import LlmInsights, Stages, UtcDatetime
 from incident_api.store import IncidentSummary
 
 TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
@@ -76,3 +79,33 @@ class Trace(BaseModel):
     )
     incident: IncidentSummary | None
     suppressed: TracedSuppression | None = Field(description="Null: nothing hid it.")
+
+
+class TracedAnomaly(NamedTuple):
+    """An anomaly of the line; *version* 2 once it was enriched."""
+
+    anomaly_id: str
+    version: int
+    stages: Stages
+    body: dict[str, JsonValue]
+
+
+class TracedMember(NamedTuple):
+    """Where an anomaly ended."""
+
+    anomaly_id: str
+    incident_id: str
+    role: str
+    rule: str
+    reason: str
+    stages: Stages
+    stored_at: datetime
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    log: TracedLogLine | None
+    anomalies: Sequence[TracedAnomaly]
+    members: Sequence[TracedMember]

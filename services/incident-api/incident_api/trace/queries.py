@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from operator import itemgetter
-from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -15,42 +12,12 @@ from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
-from incident_api.trace.models import TracedLogLine
+from incident_api.trace.models import Traced, TracedAnomaly, TracedLogLine, TracedMember
 from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class TracedAnomaly(NamedTuple):
-    """An anomaly of the line; *version* 2 once it was enriched."""
-
-    anomaly_id: str
-    version: int
-    stages: Stages
-    body: dict[str, JsonValue]
-
-
-class TracedMember(NamedTuple):
-    """Where an anomaly ended."""
-
-    anomaly_id: str
-    incident_id: str
-    role: str
-    rule: str
-    reason: str
-    stages: Stages
-    stored_at: datetime
-    kind: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Traced:
-    log: TracedLogLine | None
-    anomalies: Sequence[TracedAnomaly]
-    members: Sequence[TracedMember]
 
 
 LOG = (
