@@ -39,7 +39,7 @@ def incidents(
     ctx: typer.Context,
     status: Annotated[str | None, typer.Option(help="open, ack, resolved, suppressed.")] = None,
     severity: Annotated[str | None, typer.Option(help="low, medium, high, critical.")] = None,
-    device_id: Annotated[str | None, typer.Option(help="An affected device.")] = None,
+    device: Annotated[str | None, typer.Option(help="An affected device.")] = None,
     tracking_id: Annotated[str | None, typer.Option(help="Of a line that belongs to it.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows at most.")] = 50,
     api: ApiOption = None,
@@ -53,7 +53,7 @@ def incidents(
             "/incidents",
             status=status,
             severity=severity,
-            device_id=device_id,
+            device_id=device,
             tracking_id=tracking_id,
             limit=limit,
         )
