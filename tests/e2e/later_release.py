@@ -29,7 +29,7 @@ FIELDS = {
         "Anomaly", "AnomalyCleared", "Device", "Evidence", "RootCause", "Incident",
         "IncidentUpdated", "IncidentCleared", "LlmInsights",
     ),
-    "aiops_core/suppression/silences.py": ("Matcher", "Silence"),
+    "aiops_core/suppression/silences.py": ("Silence",),
     "aiops_core/suppression/ship.py": ("ModeChange", "MaintenanceWindow"),
     "services/anomaly-detection/anomaly_detection/snapshots.py": ("Manifest",),
     "services/incident-api/incident_api/folding.py": ("StoredIncident",),
@@ -47,7 +47,7 @@ def later_release(folder: Path) -> Path:
     for name, classes in FIELDS.items():
         for kind in classes:
             _edit(folder / name, lambda text, kind=kind: _with_field(text, kind))
-    _replace(folder / "aiops_core/models.py", r'"3\.0"', '"3.1"')
+    _replace(folder / "aiops_core/_record.py", r'"3\.0"', '"3.1"')
     _replace(folder / "aiops_core/models.py", r"\nMESSAGES: tuple", NOTE)
     _replace(
         folder / "aiops_core/models.py",
