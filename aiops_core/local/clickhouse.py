@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop = _stop_on_signals()
     sys.setswitchinterval(SWITCH)
     os.environ["TZ"] = "UTC"  # the engine's timezone is that of its process when it is loaded
-    from .native.embedded import DataInUse
+    from .native.errors import DataInUse
     from .native.server import PortTaken, Server
 
     try:

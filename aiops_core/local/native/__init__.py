@@ -1,8 +1,9 @@
-"""ClickHouse's native TCP protocol over the embedded engine: clickhouse-driver cannot tell the
-difference.
+"""ClickHouse's native TCP protocol over chdb, the ClickHouse engine as a Python package.
 
-From the socket inwards: `wire` (bytes), `frames` (compression), `layout` and `blocks` (where a
-column and a block end), `statements` (what a query text asks for), `session` (one client) with
-`feed` (its insert), `server` (all clients), `launch` (the server as a child process). Behind them
-`engine`, `connection` and `embedded`, which alone imports chdb.
+It serves clickhouse-driver as ``aiops_core.adapters.clickhouse`` uses it: queries, inserts and DDL,
+without compression, external tables, progress and results of types that no table of ours has.
+
+From the socket inwards: ``server`` (all clients), ``session`` (one client), ``wire`` (bytes),
+``columns`` (where a column and a block end), ``statements`` (inserts), ``engine`` (chdb). ``launch``
+starts the server as a child process.
 """
