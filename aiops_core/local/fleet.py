@@ -17,7 +17,7 @@ from typing import Self
 
 from aiops_core.errors import Misconfigured, Unavailable
 from aiops_core.local.disk_errors import wants_restart
-from aiops_core.local.fleet_files import drop_links, only_one, write_atomically
+from aiops_core.local.fleet_files import only_one, write_atomically
 from aiops_core.local.fleet_member import Member, State
 from aiops_core.local.fleet_plan import (
     INFRASTRUCTURE,
@@ -28,7 +28,6 @@ from aiops_core.local.fleet_plan import (
     specs,
 )
 from aiops_core.local.fleet_ports import refuse_taken
-from aiops_core.local.spread import spread
 
 # Together under the 10 s in which a stop must end.
 GRACE_OF_SERVICES = 6.5  # seconds; what is unsettled then will be delivered again
@@ -145,7 +144,6 @@ class Fleet:
             stack.enter_context(only_one(self.plan.data))
             refuse_taken(self.plan.ports.by_purpose())
             nats_config_path(self.plan).write_text(nats_config(self.plan), encoding="utf-8")
-            drop_links(self.plan.data)
             self._forget_ready()
             self._held = stack.pop_all()
 
@@ -175,7 +173,6 @@ class Fleet:
     async def _tend_files(self) -> None:
         while True:
             await asyncio.sleep(TEND_EVERY)
-            spread(self.plan.data)
             for member in self.members.values():
                 member.log.bound()
             if await wants_restart(self.plan.ports.nats_monitor, self.plan.data / NATS):

@@ -44,17 +44,6 @@ def only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def drop_links(data: Path) -> None:
-    """Give the broker its folders of batches back, which a former version led to memory.
-
-    After a power cut the broker completes from there what it had begun to store.
-    """
-    for stream in data.glob("nats/jetstream/*/streams/*"):
-        batches = stream / "batches"
-        if batches.is_symlink():
-            batches.unlink()
-
-
 class Log:
     """What one process says, appended by the process itself; bounded by us from outside."""
 

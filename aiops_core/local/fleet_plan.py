@@ -81,8 +81,7 @@ class Plan:
 class Spec:
     """One process: how to start it and how it says that it is ready.
 
-    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared. Nobody waits for what
-    a *patient* one does, as long as it is done: others go first.
+    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared.
     """
 
     name: str
@@ -92,7 +91,6 @@ class Spec:
     port: int
     path: str | None = None
     ready_file: Path | None = None
-    patient: bool = False
 
 
 def specs(plan: Plan, environment: Mapping[str, str]) -> list[Spec]:
@@ -122,7 +120,7 @@ def _clickhouse(plan: Plan, env: Mapping[str, str]) -> Spec:
     argv += ["--port", str(plan.ports.clickhouse), "--data", str(plan.data / CLICKHOUSE)]
     argv += ["--ready-file", str(ready)]
     log, port = _log(plan, CLICKHOUSE), plan.ports.clickhouse
-    return Spec(CLICKHOUSE, argv, env, log, port, ready_file=ready, patient=True)
+    return Spec(CLICKHOUSE, argv, env, log, port, ready_file=ready)
 
 
 def _service(name: str, plan: Plan, env: Mapping[str, str]) -> Spec:

@@ -16,7 +16,6 @@ from typing import BinaryIO
 from aiops_core.errors import Misconfigured
 from aiops_core.local.fleet_plan import Spec
 from aiops_core.local.fleet_ports import LOOPBACK
-from aiops_core.turns import let_others_first, take_turns
 
 ASK_TIMEOUT = 2.0  # seconds
 PR_SET_PDEATHSIG = 1
@@ -32,15 +31,14 @@ async def spawn(spec: Spec, log: BinaryIO) -> Process:
             stderr=log,
             env=dict(spec.env),
             start_new_session=True,
-            preexec_fn=_in_child(spec),
+            preexec_fn=_ends_with_parent(),
         )
     except OSError as exc:
         raise Misconfigured(f"{spec.name}: {spec.argv[0]}: {exc.strerror}") from exc
 
 
-def _in_child(spec: Spec) -> Callable[[], None] | None:
-    """Where the kernel offers it (Linux): the child is killed when our process ends, however it ends, and
-    takes turns with its siblings, or lets them go first."""
+def _ends_with_parent() -> Callable[[], None] | None:
+    """On Linux the kernel kills the child when our process ends, however that ends."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None), os.getpid()
@@ -49,9 +47,6 @@ def _in_child(spec: Spec) -> Callable[[], None] | None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended between fork and prctl
             os._exit(1)
-        take_turns()
-        if spec.patient:
-            let_others_first()
 
     return in_child
 

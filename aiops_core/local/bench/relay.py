@@ -33,7 +33,6 @@ from aiops_core.local.fleet_ports import free_ports
 from aiops_core.local.programs import nats_server
 from aiops_core.probe import Readiness
 from aiops_core.retention import RetentionPolicy
-from aiops_core.turns import take_turns
 
 HOPS = ("logs.relay", "anomaly.detected", "anomaly.enriched", "incidents.relay")
 WARM_UP = 500  # messages
@@ -105,7 +104,6 @@ def _spawn(
         stdout=quiet,
         stderr=quiet,
         env=environment,
-        preexec_fn=take_turns,  # noqa: PLW1509 - a single system call
     )
 
 
