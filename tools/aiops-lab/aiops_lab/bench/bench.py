@@ -145,7 +145,7 @@ async def bench_anomalies(
     async with running(plan, say) as on, anomalies.open_sink(on.settings) as sink:
         load, began = AnomalyLoad(count, rate), utc_now()
         await load_inventory(plan.api_url, graph(load.devices).devices)
-        await measured(on, AnomalyLoad(WARM_UP, rate), sink)
+        await measured(on, AnomalyLoad(WARM_UP // 2, rate), sink)
         say(f"fleet, {rate:g} anomalies/s for {seconds:g} s")
         outcome = await measured(on, load, sink)
         return AnomalyBench(rate, seconds, outcome, limit, await balance(on, began))
