@@ -23,7 +23,7 @@ from aiops_lab.demo.view import Show, changes, incidents_table, score_table, scr
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 from aiops_lab.fleet.view import addresses, progress, stop_on_signals
-from aiops_lab.simulator import SHIP, Run, Scenario, Summary, named, play
+from aiops_lab.simulator import SHIP, PlaySummary, Scenario, Voyage, named, play
 
 LOOK_EVERY = 1.0  # seconds; each look costs the store some queries
 SETTLE = 20.0  # seconds that the last lines get to become incidents
@@ -96,9 +96,9 @@ class Demo:
         self._report(verdicts)
         return all(verdict.hit for verdict in verdicts)
 
-    def _run(self, name: str) -> Run:
+    def _run(self, name: str) -> Voyage:
         t0 = datetime.now(UTC)
-        return Run(t0, self.plan.ship_id, f"{self.plan.ship_id}/{name}/{t0.isoformat()}")
+        return Voyage(t0, self.plan.ship_id, f"{self.plan.ship_id}/{name}/{t0.isoformat()}")
 
     def _settings(self) -> Settings:
         where = {
@@ -109,7 +109,7 @@ class Demo:
         }
         return Settings.read().model_copy(update=where)
 
-    async def _verdicts(self, observer: Observer, run: Run) -> list[Verdict]:
+    async def _verdicts(self, observer: Observer, run: Voyage) -> list[Verdict]:
         """Judge as soon as all faults are found, at the latest when the time to settle is over."""
         telling = telling_ids(self.scenario, run)
         everything = [id_ for ids in telling.values() for id_ in ids]
@@ -157,7 +157,7 @@ class Demo:
                     self._say(line)
             await asyncio.sleep(LOOK_EVERY)
 
-    def _sent(self, summary: Summary) -> None:
+    def _sent(self, summary: PlaySummary) -> None:
         self._show.sent = summary.lines + summary.readings
 
     def _say(self, line: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiops_lab.simulator import Episode, Event, Role, Run
+from aiops_lab.simulator import Event, InjectedFault, TruthRole, Voyage
 
-TELLING = {Role.CAUSE, Role.SYMPTOM}  # what should become an anomaly and end in the incident
+TELLING = {
+    TruthRole.CAUSE,
+    TruthRole.SYMPTOM,
+}  # what should become an anomaly and end in the incident
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Found:
 class Verdict:
     """One simulated fault: in which incidents its lines are, the one with most lines first."""
 
-    episode: Episode
+    episode: InjectedFault
     incidents: tuple[Found, ...]
     covered: int  # telling lines and readings that are in an incident
     of: int
@@ -39,7 +42,7 @@ class Verdict:
         return self.hit and self.incidents[0].root_device == self.episode.root_device
 
 
-def telling_ids(events: Iterable[Event], run: Run) -> dict[str, list[str]]:
+def telling_ids(events: Iterable[Event], run: Voyage) -> dict[str, list[str]]:
     """Episode id -> tracking ids of its causes and symptoms, in order."""
     ids: dict[str, list[str]] = {}
     for event in events:
@@ -49,7 +52,7 @@ def telling_ids(events: Iterable[Event], run: Run) -> dict[str, list[str]]:
 
 
 def judge(
-    episodes: Sequence[Episode],
+    episodes: Sequence[InjectedFault],
     telling: Mapping[str, Sequence[str]],
     incident_of: Mapping[str, Found],
 ) -> list[Verdict]:
@@ -57,7 +60,9 @@ def judge(
     return [_verdict(episode, telling.get(episode.id, ()), incident_of) for episode in episodes]
 
 
-def _verdict(episode: Episode, ids: Sequence[str], incident_of: Mapping[str, Found]) -> Verdict:
+def _verdict(
+    episode: InjectedFault, ids: Sequence[str], incident_of: Mapping[str, Found]
+) -> Verdict:
     hits = [incident_of[id_] for id_ in ids if id_ in incident_of]
     lines: dict[str, int] = {}
     for found in hits:

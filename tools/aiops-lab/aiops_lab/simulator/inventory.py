@@ -74,7 +74,7 @@ class UnknownDeviceError(LookupError):
     """A device that this ship does not have."""
 
 
-class Ship:
+class SimulatedShip:
     """The devices of one ship and their dependencies. Refuses unknown upstream ids and cycles."""
 
     def __init__(self, devices: Iterable[Device]) -> None:
@@ -160,4 +160,4 @@ def _rows() -> Iterator[str]:
     return iter(_TABLE.strip().splitlines())
 
 
-SHIP = Ship(_device(number, row) for number, row in enumerate(_rows()))
+SHIP = SimulatedShip(_device(number, row) for number, row in enumerate(_rows()))
