@@ -1,7 +1,7 @@
-"""A made-up history of faults on a made-up ship: the same for the same seed. Pure.
+"""A made-up history of faults on a made-up ship, the same for the same seed.
 
-Devices form a random tree. A fault begins on one of them and shows, a little later, on those that depend
-on it; both repeat while it lasts. Of the other devices, each may have one single error.
+Devices form a random tree. A fault begins on one of them and shows, a little later, on those that
+depend on it; both repeat while it lasts. Of the other devices, each may have one single error.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""``kill -9`` at random moments, a store that goes away, a storm: nothing lost, nothing doubled, and the
-same incidents as if nothing had happened."""
+"""``kill -9`` at random moments, a store that goes away, a storm: nothing is lost or doubled, and
+the incidents are the same as if nothing had happened."""
 
 from __future__ import annotations
 

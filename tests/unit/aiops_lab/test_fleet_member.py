@@ -1,4 +1,4 @@
-"""A process that lives and dies -> what its supervisor does and says. Real processes, small ones."""
+"""A process that lives and dies -> what its supervisor does and says. Real, small processes."""
 
 import asyncio
 import contextlib
@@ -19,6 +19,7 @@ from aiops_lab.fleet.ports import free_ports
 from aiops_lab.fleet.process import http_get, why_not_ready
 
 PATIENT = 10.0  # seconds until a test gives up
+NOT_READY = b'HTTP/1.1 503 Not\r\n\r\n{"state": '
 READY_THEN_SLEEP = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
 
 
@@ -118,11 +119,11 @@ async def answering(reply: bytes) -> AsyncIterator[int]:
     [
         (b"HTTP/1.1 200 OK\r\n\r\n{}", None),
         (
-            b'HTTP/1.1 503 Not\r\n\r\n{"state": "recovering", "dependencies": {"clickhouse": "down: refused"}}',
+            NOT_READY + b'"recovering", "dependencies": {"clickhouse": "down: refused"}}',
             "recovering, clickhouse down: refused",
         ),
         (
-            b'HTTP/1.1 503 Not\r\n\r\n{"state": "serving", "dependencies": {}, "parts": {"a": "recovering"}}',
+            NOT_READY + b'"serving", "dependencies": {}, "parts": {"a": "recovering"}}',
             "serving, a recovering",
         ),
         (b"HTTP/1.1 503 Not\r\n\r\nwhat", "not ready"),

@@ -25,8 +25,14 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Inbox
 from aiops_lab.bench.measure import LatencySummary
-from aiops_lab.embedded.programs import nats_server
-from aiops_lab.fleet.plan import Plan, Ports, nats_config, nats_config_path, nats_environment
+from aiops_lab.fleet.plan import (
+    Plan,
+    Ports,
+    nats_config,
+    nats_config_path,
+    nats_environment,
+    nats_server,
+)
 from aiops_lab.fleet.ports import free_ports
 
 HOPS = ("logs.relay", "anomaly.detected", "anomaly.enriched", "incidents.relay")

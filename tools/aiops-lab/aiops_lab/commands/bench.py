@@ -53,7 +53,7 @@ def bench(
     policies: PoliciesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure latency and throughput, and compare them with a raw relay over the same hops."""
+    """Measure latency and throughput as ratios to a raw relay over the same hops."""
     StructuredLogger.configure("error")  # the report says what matters
     progress = Console(stderr=True, highlight=False)
     folder = data / time.strftime("%Y%m%dT%H%M%S")

@@ -1,4 +1,4 @@
-"""Did the simulated faults become incidents? Pure: ground truth and the API's answers in, verdict out."""
+"""Whether the simulated faults became incidents, by ground truth and the API's answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FaultVerdict:
     """One simulated fault: in which incidents its lines are, the one with most lines first."""
 
     episode: InjectedFault
@@ -55,24 +55,24 @@ def judge(
     episodes: Sequence[InjectedFault],
     telling: Mapping[str, Sequence[str]],
     incident_of: Mapping[str, Found],
-) -> list[Verdict]:
-    """One verdict per episode; *incident_of* maps a tracking id to the incident that contains it."""
+) -> list[FaultVerdict]:
+    """One verdict per fault; *incident_of* maps a tracking id to the incident that has it."""
     return [_verdict(episode, telling.get(episode.id, ()), incident_of) for episode in episodes]
 
 
 def _verdict(
     episode: InjectedFault, ids: Sequence[str], incident_of: Mapping[str, Found]
-) -> Verdict:
+) -> FaultVerdict:
     hits = [incident_of[id_] for id_ in ids if id_ in incident_of]
     lines: dict[str, int] = {}
     for found in hits:
         lines[found.id] = lines.get(found.id, 0) + 1
     by_id = {found.id: found for found in hits}
     ranked = sorted(by_id.values(), key=lambda found: -lines[found.id])
-    return Verdict(episode, tuple(ranked), len(hits), len(ids))
+    return FaultVerdict(episode, tuple(ranked), len(hits), len(ids))
 
 
-def misses(verdicts: Iterable[Verdict]) -> list[str]:
+def misses(verdicts: Iterable[FaultVerdict]) -> list[str]:
     """A line for each fault that no incident tells."""
     return [
         f"missed: {v.episode.id} ({v.episode.title}): none of its {v.of} lines is in an incident"

@@ -61,7 +61,7 @@ class Log:
         return handle
 
     def bound(self) -> None:
-        """Keep the log under its limit: what is above it becomes ``.1``; the process goes on writing."""
+        """Keep the log under its limit: move it to ``.1``; the process goes on writing."""
         if self.path.exists() and self.path.stat().st_size > self._limit:
             shutil.copyfile(self.path, f"{self.path}.1")
             os.truncate(self.path, 0)

@@ -13,8 +13,8 @@ import psutil
 from aiops_core.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux takes the ports of outgoing connections, so that between our choice
-# and the process's bind no passing connection can take it.
+# Below the range from which Linux takes the ports of outgoing connections, so that none of them
+# can take a port between our choice and the bind of the process.
 FREE_RANGE = range(20_000, 32_000)
 TRIES = 1_000
 COMMAND_SHOWN = 120  # characters

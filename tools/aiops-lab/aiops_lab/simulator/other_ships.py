@@ -1,6 +1,7 @@
-"""Ships and voyages at random: what is good on one ship only is not good. Pure: by seed.
+"""Random ships and scenarios by seed, to score policies on more than one ship.
 
-The types are those of the real one, so that its faults can happen; names, sizes and dependencies are not.
+The types of devices are those of ``SHIP``, so that its faults can happen; names, numbers and
+dependencies are not.
 """
 
 from __future__ import annotations
