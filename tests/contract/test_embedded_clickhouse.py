@@ -104,6 +104,7 @@ def test_compression_and_external_tables_are_refused(client: Client) -> None:
     with pytest.raises(ServerException, match="External tables") as caught:
         client.execute("SELECT x FROM ext", external_tables=tables)
     assert caught.value.code == 48
+    client.execute("SELECT 1")  # connects
     client.connection.compression = 1  # the flag only: no compressor is installed here
     client.connection.send_query("SELECT 1")
     with pytest.raises(ServerException, match="Compression"):
