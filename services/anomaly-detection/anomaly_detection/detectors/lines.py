@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.state import Key, State
-from anomaly_detection.templates.mining import LineTemplate, Miner
+from anomaly_detection.templates.mining import MinedTemplate, Miner
 
 SHIPS = 8  # of one host; the one with the fewest lines is evicted, as foreign ids come and go
 PAUSE = 600.0  # seconds; of a longer pause no more than these count as time a device is known
@@ -24,7 +24,7 @@ class MinedLine(NamedTuple):
 
     device: Key
     at: float
-    template: LineTemplate
+    template: MinedTemplate
     group: str
     new: bool
 

@@ -24,7 +24,7 @@ from anomaly_detection.detectors.lines import Attention, Lines, MinedLine, quote
 from anomaly_detection.detectors.state import SegmentedLru, State
 from anomaly_detection.layers import TuningOf
 from anomaly_detection.policy_learned import NewTemplateRule
-from anomaly_detection.templates.mining import LineTemplate
+from anomaly_detection.templates.mining import MinedTemplate
 
 DAY = timedelta(days=1)
 GROUP, DEVICE = "group ", "device "  # prefixes of keys in a snapshot
@@ -94,7 +94,7 @@ class NewTemplateDetector(Detector[LogEntry]):
             return None
         return self._detected(line, mined.template, known)
 
-    def _detected(self, line: LogEntry, template: LineTemplate, known: timedelta) -> Detected:
+    def _detected(self, line: LogEntry, template: MinedTemplate, known: timedelta) -> Detected:
         reason = (
             f"At {clock(line.ts)} {line.service} on {device_of(line)} said 1 line like no other "
             f"before, {quoted(template.text)}; expected are only lines that were heard while it "

@@ -26,7 +26,7 @@ PART = 100  # groups that are written in one go
 MEMO = 20_000  # masked lines in the cache
 
 
-class LineTemplate(NamedTuple):
+class MinedTemplate(NamedTuple):
     id: str
     text: str
 
@@ -37,7 +37,7 @@ class Sighting(NamedTuple):
     Counts are kept by group: it stays when a word proves to be a value.
     """
 
-    template: LineTemplate
+    template: MinedTemplate
     group: str
     new: bool
 
@@ -100,7 +100,7 @@ class Miner:
             self._clear_cache()
             raise
         text = group.text(pieces)
-        known = Sighting(LineTemplate(template_id(text), text), group.id, new=False)
+        known = Sighting(MinedTemplate(template_id(text), text), group.id, new=False)
         sighting = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
         # Last: until then the group is new.
