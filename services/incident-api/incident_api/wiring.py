@@ -88,7 +88,7 @@ class Wiring:
         url, limit = context.settings.clickhouse_url, context.settings.read_timeout
         async with (
             ClickHouse.open(url, threads=WRITERS, on_state=troubles.of("connection")) as clickhouse,
-            ClickHouse.open(url, threads=READERS, patience=limit + SLACK) as readers,
+            ClickHouse.open(url, threads=READERS, receive_timeout=limit + SLACK) as readers,
         ):
             yield cls(context, clickhouse, readers, troubles)
 
