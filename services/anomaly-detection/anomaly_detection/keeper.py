@@ -20,7 +20,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import LogEntry, Message, MetricSample
 from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
-from aiops_core.runtime.bus import Bus, Outgoing, Reached, Stored
+from aiops_core.runtime.bus import Bus, ConsumerOffset, Outgoing, Stored
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Handler, arrived, utc_now
 from aiops_core.utils import StructuredLogger
@@ -114,7 +114,7 @@ class Keeper:
 
     async def recover(self, bus: Bus) -> None:
         """Raises Unavailable; called again it goes on where it was."""
-        reached = await bus.reached(tuple(KINDS), group=NAME)
+        reached = await bus.offset(tuple(KINDS), group=NAME)
         if not self._restored:
             await self._restore()
             self._restored = True
@@ -147,7 +147,7 @@ class Keeper:
         unreadable.skip(WHERE, who, why)
         log.warning("snapshot refused, it warms up", detector=who, reason=why)
 
-    async def _catch_up(self, reached: Reached) -> None:
+    async def _catch_up(self, reached: ConsumerOffset) -> None:
         """Observe again, in order, what was delivered after the snapshot; without one, the last of it.
 
         What was not settled is delivered again after this, in whatever order: its answers are kept.
@@ -161,7 +161,7 @@ class Keeper:
                     break
                 here = Position(sequence=one.sequence, at=one.at)
                 if not self._progress.knows(here):
-                    await self._observe(one, here, keep=one.sequence > reached.settled)
+                    await self._observe(one, here, keep=one.sequence > reached.ack_floor)
 
     async def _observe(self, stored: Stored, here: Position, *, keep: bool) -> None:
         before = self._progress.position
@@ -178,7 +178,7 @@ class Keeper:
                 self._answers[stored.sequence] = effects
         self._progress.start(here)
 
-    async def _waits(self, reached: Reached) -> bool:
+    async def _waits(self, reached: ConsumerOffset) -> bool:
         newest = [await self._bus.newest(subject) for subject in KINDS]
         return any(stored and stored.sequence > reached.delivered for stored in newest)
 
@@ -226,7 +226,7 @@ class Keeper:
     async def _settled(self, position: Position) -> bool:
         """Wait until everything up to *position* is, but not for ever."""
         for _ in range(TRIES):
-            if (await self._bus.reached(tuple(KINDS), group=NAME)).settled >= position.sequence:
+            if (await self._bus.offset(tuple(KINDS), group=NAME)).ack_floor >= position.sequence:
                 return True
             await asyncio.sleep(SETTLED_EVERY)
         return False
