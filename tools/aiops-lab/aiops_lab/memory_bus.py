@@ -71,10 +71,10 @@ class MemoryDelivery:
 
 @dataclass
 class MemoryInbox:
-    """What waits for one group; it outlives its subscribers, like a durable consumer.
+    """The messages of one group. It outlives its subscribers, like a durable consumer.
 
-    What a subscriber has in hand is not delivered again however long that takes: the real one sends
-    signs of life for it.
+    A message in flight is not delivered again while its subscriber lives: the real one sends signs
+    of life for it.
     """
 
     bus: MemoryBus
@@ -92,14 +92,14 @@ class MemoryInbox:
         self.arrived.set()
 
     def put_again(self, delivery: MemoryDelivery) -> None:
-        """What is due again comes before what is new."""
+        """Redeliveries come before new messages."""
         self.later.discard(delivery.sequence)
         before = sum(waiting.attempt > 1 for waiting in self.waiting)
         self.waiting.insert(before, delivery)
         self.arrived.set()
 
     def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
-        """Deliver it again after *delay*; until then it counts as out, as for the real broker."""
+        """Deliver it again after *delay*. Until then it is in flight, as for the real broker."""
         self.end(delivery)
         self.later.add(delivery.sequence)
         again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)
@@ -111,7 +111,7 @@ class MemoryInbox:
 
     @property
     def free(self) -> int:
-        """How many more may be out."""
+        """How many more may be in flight."""
         return self.most - len(self.in_flight) - len(self.later)
 
     def wants(self, subject: str) -> bool:
@@ -142,13 +142,13 @@ class MemoryInbox:
         return ConsumerOffset(max((n for n in wanted if n < first), default=0), self.delivered)
 
     def release(self) -> None:
-        """Its subscriber leaves: what was in flight waits again."""
+        """Its subscriber leaves: messages in flight wait again."""
         again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.in_flight.values()]
         self.in_flight.clear()
         self.waiting[:0] = again
 
     def abandon(self) -> None:
-        """Its subscriber is killed: what was in flight waits again after the ack wait."""
+        """Its subscriber is killed: messages in flight wait again after the ack wait."""
         for delivery in list(self.in_flight.values()):
             self.put_off(delivery, self.bus.ack_wait)
 
@@ -215,7 +215,7 @@ class MemoryBus:
         self._buckets: dict[str, MemoryBucket] = {}
 
     def of(self, kind: type[Message]) -> list[Message]:
-        """What was published of one kind, in order."""
+        """The published messages of one kind, in order."""
         return [m for m in self.published if isinstance(m, kind) and m.subject == kind.subject]
 
     def put(self, subject: str, data: bytes) -> None:
