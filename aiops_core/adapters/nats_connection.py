@@ -23,7 +23,7 @@ import aiops_core
 from aiops_core.adapters.nats_requests import OpenRequests
 from aiops_core.errors import Unavailable
 from aiops_core.observability.probe import Readiness
-from aiops_core.runtime.backoff import AWAY, SAID_EVERY
+from aiops_core.runtime.backoff import AWAY, LOG_EVERY
 from aiops_core.utils import StructuredLogger
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class BrokerProblems:
     def log(self, event: str, problem: str, level: str = "warning") -> None:
         """Log it, unless that was done within the last minute."""
         now, text = time.monotonic(), f"{event}: {problem}"
-        self._logged = {said: at for said, at in self._logged.items() if now - at < SAID_EVERY}
+        self._logged = {said: at for said, at in self._logged.items() if now - at < LOG_EVERY}
         if text not in self._logged and len(self._logged) < MOST_REASONS:
             self._logged[text] = now
             getattr(log, level)(event, reason=problem)

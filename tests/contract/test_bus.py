@@ -9,7 +9,7 @@ import pytest
 
 from aiops_core.errors import Reject
 from aiops_core.models import BY_SUBJECT, IncidentCleared, MetricSample
-from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, ConsumerOffset, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import nats_bus, sample
@@ -407,7 +407,9 @@ async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_
 
 
 async def test_a_group_that_took_nothing_has_reached_nothing(bus):
-    assert await bus.reached(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == Reached()
+    assert (
+        await bus.offset(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == ConsumerOffset()
+    )
 
 
 async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_got(bus):
@@ -417,19 +419,19 @@ async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_
         first, second, third = [await receive(inbox, message) for message in messages]
         places = [delivery.sequence for delivery in (first, second, third)]
         await inbox.ack([first, third])
-        reached = await settled_up_to(bus, group, places[0])
-        assert (reached.settled, reached.delivered) == (places[0], places[2])
+        offset = await settled_up_to(bus, group, places[0])
+        assert (offset.ack_floor, offset.delivered) == (places[0], places[2])
         await inbox.ack([second])
-        reached = await settled_up_to(bus, group, places[2])
-        assert (reached.settled, reached.delivered) == (places[2], places[2])
+        offset = await settled_up_to(bus, group, places[2])
+        assert (offset.ack_floor, offset.delivered) == (places[2], places[2])
 
 
 async def settled_up_to(bus, group, place):
     """How far *group* has come, once it is that far: acknowledgements travel for a moment."""
     async with asyncio.timeout(5):
-        while (reached := await bus.reached(["metrics.sampled"], group=group)).settled < place:
+        while (offset := await bus.offset(["metrics.sampled"], group=group)).ack_floor < place:
             await asyncio.sleep(0.02)
-    return reached
+    return offset
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ async def send(bus, messages, seconds):
 
 async def read_to_the_end(bus, last):
     async with asyncio.timeout(40):
-        while (await bus.reached(SUBJECTS, group=NAME)).settled < last:
+        while (await bus.offset(SUBJECTS, group=NAME)).ack_floor < last:
             await asyncio.sleep(0.1)
 
 

@@ -17,7 +17,7 @@ import anomaly_detection
 from aiops_core.errors import Unavailable, in_words
 from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
-from aiops_core.runtime.bus import Bus, Outgoing, Reached
+from aiops_core.runtime.bus import Bus, ConsumerOffset, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection import NAME
@@ -64,13 +64,13 @@ class Checkpointer:
 
     async def recover(self, bus: Bus) -> None:
         """Raises Unavailable; the next call continues."""
-        reached = await bus.reached(tuple(ENTRIES), group=NAME)
+        consumer = await bus.offset(tuple(ENTRIES), group=NAME)
         if not self._restored:
             await self._restore()
             self._restored = True
-        await self._replay(reached)
+        await self._replay(consumer)
         newest = [await bus.newest(subject) for subject in ENTRIES]
-        lagging = any(stored and stored.sequence > reached.delivered for stored in newest)
+        lagging = any(stored and stored.sequence > consumer.delivered for stored in newest)
         self.handler.offsets.start(self._clock(), lagging=lagging)
 
     async def _restore(self) -> None:
@@ -96,16 +96,16 @@ class Checkpointer:
         self.handler.offsets.restore(manifest.offset, manifest.latest)
         self._generation, self._saved = manifest.generation, manifest.offset
 
-    async def _replay(self, reached: Reached) -> None:
+    async def _replay(self, consumer: ConsumerOffset) -> None:
         """Replay what was delivered after the snapshot; without one, the memory of the rules."""
         newest, memory = self.handler.offsets.current, self.handler.detection.memory
         since = newest.at if newest else self._clock() - memory
         history = self._bus.history(tuple(ENTRIES), since=since - LATENESS)
         async with contextlib.aclosing(history) as entries:  # type: ignore[type-var]
             async for stored in entries:
-                if stored.sequence > reached.delivered:
+                if stored.sequence > consumer.delivered:
                     break
-                acknowledged = stored.sequence <= reached.settled
+                acknowledged = stored.sequence <= consumer.ack_floor
                 ticks = self._saved is not None
                 self.handler.replay(stored, acknowledged=acknowledged, ticks=ticks)
 
@@ -148,8 +148,8 @@ class Checkpointer:
     async def _acknowledged(self, offset: Offset) -> bool:
         """Wait for the ack floor to reach *offset*, but not for ever."""
         for _ in range(TRIES):
-            reached = await self._bus.reached(tuple(ENTRIES), group=NAME)
-            if reached.settled >= offset.sequence:
+            consumer = await self._bus.offset(tuple(ENTRIES), group=NAME)
+            if consumer.ack_floor >= offset.sequence:
                 return True
             await asyncio.sleep(ACK_FLOOR_EVERY)
         return False

@@ -409,9 +409,9 @@ class Flaky:
         self._may_fail()
         return await self._bus.newest(subject)
 
-    async def reached(self, subjects, *, group):
+    async def offset(self, subjects, *, group):
         self._may_fail()
-        return await self._bus.reached(subjects, group=group)
+        return await self._bus.offset(subjects, group=group)
 
     async def history(self, subjects, *, since):
         async for one in self._bus.history(subjects, since=since):
