@@ -290,6 +290,7 @@ write_compose_file() {
   "$(python_with_yaml)" scripts/smoke_compose.py --local "$local_image" --samples "$work/samples" \
     --api-port "$port" --network "$network" <"$work/resolved.yml" >"$work/compose.yml"
   compose+=(--project-name aiops-smoke --file "$work/compose.yml")
+  token=$(sed -n 's/^AIOPS_API_TOKEN=//p' "$work/.env")
 }
 
 # A minute of a ship with two faults in it: somebody guesses passwords, a disk fails. The rest is
@@ -338,6 +339,17 @@ wait_until_ready() {
     get "$container" "$url/health" >/dev/null || fail "$name is ready, but not healthy"
     echo "   $(pick '", ".join([it["service"], it["state"], *map(" ".join, it["dependencies"].items())])' <<<"$answer")"
   done
+}
+
+# The image of a service holds the service and the core, the one of the command no laboratory.
+images_hold_their_own() {
+  local name held
+  for name in "${services[@]}" cli; do
+    held=$("$docker" run --rm --entrypoint ls "aiops/$name:smoke" /opt/aiops | grep -vE '^bin$|\.dist-info$' | xargs)
+    [[ $name == cli || $held == "$(printf '%s\n' aiops_core "${name//-/_}" | sort | xargs)" ]] || fail "the image of $name holds $held"
+    [[ $held != *aiops_lab* ]] || fail "the image of $name holds the laboratory"
+  done
+  say "each image holds its own service and the core; the command's holds ${held}"
 }
 
 no_process_is_root() {
@@ -441,6 +453,7 @@ main() {
   say "all containers are up after $SECONDS s; their /ready:"
   wait_until_ready
   no_process_is_root
+  images_hold_their_own
   say "sending $(wc -l <"$work/samples/ship.log") lines with two faults in them"
   aiops replay /smoke/ship.log
   wait_for_incidents

@@ -24,7 +24,7 @@ from aiops_core.adapters.nats_reader import read
 from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import Streams
-from aiops_core.runtime.bus import UNSETTLED, Bucket, Inbox, Outgoing, Reached, Stored
+from aiops_core.runtime.bus import MAX_ACK_PENDING, Bucket, Inbox, Outgoing, Reached, Stored
 
 
 class NatsBus:
@@ -56,8 +56,9 @@ class NatsBus:
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
         new: set[str] = set()
-        for _, items in groupby(outgoing, key=lambda item: stream_of(item.message.subject)):
-            new |= await self.store([prepared(item) for item in items])
+        messages = [prepared(item) for item in outgoing]
+        for _, of_stream in groupby(messages, key=lambda message: stream_of(message.subject)):
+            new |= await self.store(list(of_stream))
         return new
 
     async def store(self, messages: Sequence[PreparedMessage]) -> set[str]:
@@ -71,16 +72,16 @@ class NatsBus:
         *,
         group: str,
         owner: str | None = None,
-        unsettled: int = UNSETTLED,
-        patient: bool = False,
+        max_ack_pending: int = MAX_ACK_PENDING,
+        pull_on_demand: bool = False,
     ) -> AsyncIterator[Inbox]:
         parts = by_stream(subjects)
         arrived = asyncio.Event()
-        on_demand = patient and len(parts) == 1
+        on_demand = pull_on_demand and len(parts) == 1
         inboxes = []
         async with AsyncExitStack() as stack:
             for part in parts.items():
-                consumer = DurableConsumer(self._connection, group, *part, unsettled)
+                consumer = DurableConsumer(self._connection, group, *part, max_ack_pending)
                 inbox = NatsInbox(
                     self._connection, consumer, owner or group, arrived, on_demand=on_demand
                 )

@@ -27,7 +27,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from aiops_core.adapters.nats_connection import NatsConnection, cancellable
 from aiops_core.errors import Reject
-from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Delivery, Outgoing
+from aiops_core.runtime.bus import LARGEST, REASON, SOURCE, SUBJECT, Delivery, Outgoing, too_large
 
 ACK_TIMEOUT = 5.0  # seconds that a publication may wait for the broker's acknowledgement
 WORTH_A_BATCH = 16  # messages; the broker stages a batch on disk first, fewer are faster alone
@@ -71,8 +71,11 @@ Answer = PubAck | NatsError
 
 
 def prepared(outgoing: Outgoing) -> PreparedMessage:
+    """Raises Reject when it is larger than consumers take."""
     message = outgoing.message
     data = message.model_dump_json().encode()
+    if len(data) > LARGEST:
+        raise too_large(message.subject, len(data))
     return PreparedMessage(message.subject, data, {MSG_ID: outgoing.id})
 
 

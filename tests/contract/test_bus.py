@@ -372,7 +372,7 @@ async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
     messages = [fresh() for _ in range(3)]
     group = f"g{uuid.uuid4().hex[:8]}"
     async with bus.subscribe(
-        ["metrics.sampled"], group=group, unsettled=2, patient=patient
+        ["metrics.sampled"], group=group, max_ack_pending=2, pull_on_demand=patient
     ) as inbox:
         await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])
@@ -384,7 +384,7 @@ async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
 
 async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_later(bus):
     async with bus.subscribe(
-        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", patient=True
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", pull_on_demand=True
     ) as inbox:
         messages = [fresh() for _ in range(600)]
         before = set()
@@ -541,7 +541,7 @@ async def test_after_one_that_was_too_large_the_others_can_be_published_once_eac
 async def test_what_is_put_off_counts_as_out(bus):
     messages = [fresh() for _ in range(3)]
     async with bus.subscribe(
-        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", unsettled=2
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", max_ack_pending=2
     ) as inbox:
         await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])

@@ -44,7 +44,7 @@ def quick(monkeypatch):
 
 
 def joined(bus, patient=False):
-    return bus.subscribe([MetricSample.subject], group="g", patient=patient)
+    return bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["unasked", "floor-known"])

@@ -28,7 +28,7 @@ async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_not
 ):
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         sent = [out(float(n)) for n in range(400 * together)]
         received: list[float] = []
@@ -156,7 +156,7 @@ async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypat
     monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.1)
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         taking = asyncio.create_task(inbox.take(1))
         await asyncio.sleep(0.2)

@@ -83,7 +83,7 @@ async def flowing(url, patient=False):
     state = State()
     async with (
         nats_bus(url, state) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         flow = Flow(bus, state)
         async with asyncio.TaskGroup() as tasks:

@@ -129,7 +129,7 @@ async def test_a_reader_that_has_all_it_may_have_and_takes_its_time_is_no_troubl
     state = Readiness("test", state="serving")
     async with (
         nats_bus(own_nats.url, state) as bus,
-        joined(bus, unsettled=2, patient=patient) as inbox,
+        joined(bus, max_ack_pending=2, pull_on_demand=patient) as inbox,
     ):
         await bus.publish([out(float(n)) for n in range(5)])
         first = await inbox.take(2)

@@ -22,6 +22,7 @@ from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
 from tests.conftest import ROOT
+from tests.runtime_cases import received
 
 POLICIES = ROOT / "policies"
 KINDS = (CorrelatePolicy, EnrichPolicy, DetectPolicy)
@@ -127,7 +128,7 @@ async def test_a_line_and_an_anomaly_take_what_the_check_reckons_with():
         sizes["logs"] += stored(line)
         for found in await detection.on_line(line.stamped("ingest", utc_now())):
             anomalies += 1
-            [enriched] = await enricher(found.stamped("detect", utc_now()))
+            [enriched] = await enricher(received(found.stamped("detect", utc_now())))
             enriched = enriched.stamped("enrich", utc_now())
             sizes["anomalies"] += stored(found) + stored(enriched)
             for fact in correlator.handle(enriched):
