@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiops_cli.ingest.sink import Publisher
+from aiops_cli.ingest.flow import Batcher
+from aiops_cli.ingest.sink import publishing
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
@@ -97,11 +98,11 @@ def detected(outgoing: Outgoing) -> Outgoing:
 class AnomalySink:
     """Publishes anomalies durably and in order, what comes together in one go."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, messages: Batcher[Outgoing]) -> None:
+        self._messages = messages
 
     async def send(self, anomalies: Sequence[AnomalyDetected]) -> None:
-        await self._publisher.publish([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
+        await self._messages.add([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
 
 
 @contextlib.asynccontextmanager
@@ -118,9 +119,9 @@ async def open_bus(settings: Settings) -> AsyncIterator[NatsBus]:
 @contextlib.asynccontextmanager
 async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
     async with open_bus(settings) as bus:
-        publisher = Publisher(bus, detected)
-        publishing = asyncio.create_task(publisher.run())
+        messages = publishing(lambda batch: bus.publish([detected(one) for one in batch]))
+        task = asyncio.create_task(messages.run())
         try:
-            yield AnomalySink(publisher)
+            yield AnomalySink(messages)
         finally:
-            publishing.cancel()
+            task.cancel()

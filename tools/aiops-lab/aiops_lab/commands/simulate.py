@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import typer
 
-from aiops_cli.ingest.sink import Sender, open_sink
+from aiops_cli.ingest.sink import MessageSink, open_sink
 from aiops_core.errors import AiopsError, Unavailable
 from aiops_core.models import Device
 from aiops_core.policy.settings import Settings
@@ -20,7 +20,7 @@ from aiops_lab.demo.setup import load_inventory
 from aiops_lab.simulator.cli import simulate_command
 
 
-def _sink() -> AbstractAsyncContextManager[Sender]:
+def _sink() -> AbstractAsyncContextManager[MessageSink]:
     StructuredLogger.configure(Settings.read().log_level)
     return flowing(open_sink(Settings.read()))
 
