@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aiops_cli import app
-from aiops_cli.api import Api, Where
+from aiops_cli.api import Api, ApiAddress
 
 NOW = datetime.now(UTC)
 
@@ -76,7 +76,7 @@ class Shore:
 @pytest.fixture
 def shore(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shore]:
     shore = Shore()
-    where = Where("http://shore", {}, guessed=False)
+    where = ApiAddress("http://shore", {}, guessed=False)
     with httpx.Client(base_url=where.url, transport=httpx.MockTransport(shore)) as client:
         monkeypatch.setattr(Api, "open", lambda url: nullcontext(Api(client, where)))
         yield shore

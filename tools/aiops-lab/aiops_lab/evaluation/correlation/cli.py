@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from aiops_cli.output import console, create
+from aiops_cli.output import create
+from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_lab.evaluation.correlation import strangers

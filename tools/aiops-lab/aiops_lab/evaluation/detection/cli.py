@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from aiops_cli.output import console, create
+from aiops_cli.output import create
+from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_lab.evaluation.detection import nab, report
