@@ -1,4 +1,4 @@
-"""``aiops eval detect``: production's detectors, with production's defaults, on public references."""
+"""``aiops eval detect``: the detectors of production, with its policy, on public data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aiops_lab.evaluation.detection import nab, report
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
 from anomaly_detection.policy import DetectPolicy
 
-SHARED = Path("../shared/data")  # where the references lie beside a checkout
+SHARED = Path("../shared/data")  # data sets beside a checkout
 
 
 def detect(
@@ -43,7 +43,7 @@ def detect(
 ) -> None:
     """Score the detectors of readings and of lines against labelled references.
 
-    With no folder given, both references are taken from ../shared/data if they are there.
+    Without --nab and --loghub, both data sets are taken from ../shared/data if they exist.
     """
     policy = DetectPolicy.load(policies or Settings.read().policies)
     chosen = nab_folder is not None or loghub_folder is not None
@@ -70,9 +70,9 @@ def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | N
     corpus, profiles = nab.load(folder), nab.load_profiles(folder)
     with Progress(console=screen, transient=True) as progress:
         task = progress.add_task("readings", total=len(corpus))
-        told = watch_corpus(policy, corpus, lambda: progress.advance(task))
-    results = Results(corpus, told)
-    screen.print(report.table(results, profiles))
+        detected = watch_corpus(policy, corpus, lambda: progress.advance(task))
+    results = Results(corpus, detected)
+    screen.print(report.tables(results, profiles))
     if plots is not None:
         from aiops_lab.evaluation.detection.plots import plot
 
