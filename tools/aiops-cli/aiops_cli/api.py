@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -16,6 +15,8 @@ from aiops_core.policy.settings import Settings
 
 TIMEOUT = 10.0  # seconds
 PREFIX = "/api/v3"
+START = "; start the fleet with `aiops up`, or say where it is with --api or AIOPS_API_URL"
+RUNNING = "; is the fleet running there?"
 
 ApiOption = Annotated[
     str | None,
@@ -35,50 +36,31 @@ class ApiRefused(AiopsError):
         self.errors = tuple(errors)
 
 
-@dataclass(frozen=True)
-class ApiAddress:
-    """The URL and the headers of requests. *guessed*: neither option nor setting gave the URL."""
-
-    url: str
-    headers: Mapping[str, str]
-    guessed: bool
-
-    @classmethod
-    def of(cls, given: str | None, settings: Settings) -> Self:
-        url = _checked(given or settings.api_url)
-        stated = given is not None or "api_url" in settings.model_fields_set
-        return cls(url, settings.api_headers, guessed=not stated)
-
-    @property
-    def advice(self) -> str:
-        """The end of an error message when nobody answers."""
-        if self.guessed:
-            return (
-                "; start the fleet with `aiops up`, or say where it is with --api or AIOPS_API_URL"
-            )
-        return "; is the fleet running there?"
-
-
 class Api:
-    """Calls below ``/api/v3``.
+    """Calls below ``/api/v3``. *advice* ends the error message when nobody answers.
 
     Raises Unavailable when the API or something it needs is away, otherwise ApiRefused.
     """
 
-    def __init__(self, client: httpx.Client, address: ApiAddress) -> None:
-        self._client, self._address = client, address
+    def __init__(self, client: httpx.Client, advice: str = "") -> None:
+        self._client, self._advice = client, advice
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, url: str | None, transport: httpx.BaseTransport | None = None) -> Iterator[Api]:
-        address = ApiAddress.of(url, Settings.read())
+        """Calls to *url*, by default to AIOPS_API_URL."""
+        settings = Settings.read()
+        is_stated = url is not None or "api_url" in settings.model_fields_set
+        address = url or settings.api_url
+        if not address.startswith(("http://", "https://")):
+            raise Misconfigured(f"--api {address}: not a URL like http://127.0.0.1:8081")
         with httpx.Client(
-            base_url=address.url,
-            headers={**address.headers, **_actor()},
+            base_url=address.rstrip("/"),
+            headers={**settings.api_headers, **_actor()},
             timeout=TIMEOUT,
             transport=transport,
         ) as client:
-            yield cls(client, address)
+            yield cls(client, RUNNING if is_stated else START)
 
     def get(self, path: str, **parameters: object) -> Any:
         return self._call("GET", path, params=_given(parameters))
@@ -96,23 +78,27 @@ class Api:
         return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        address = self._address
+        url = str(self._client.base_url).rstrip("/")
         try:
             answer = self._client.request(method, f"{PREFIX}{path}", **arguments)
         except httpx.TimeoutException:
             raise Unavailable(
-                f"incident-api at {address.url} did not answer within {TIMEOUT:g} s{address.advice}"
+                f"incident-api at {url} did not answer within {TIMEOUT:g} s{self._advice}"
             ) from None
         except httpx.HTTPError as exc:
             raise Unavailable(
-                f"incident-api at {address.url} is not reachable ({exc}){address.advice}"
+                f"incident-api at {url} is not reachable ({exc}){self._advice}"
             ) from None
         if answer.is_success:
-            return _decoded(answer)
-        said = _problem(answer) + _remedy(answer.status_code, bool(address.headers))
+            try:
+                return answer.json()
+            except ValueError:
+                raise ApiRefused(f"{answer.url} answered something that is not JSON") from None
+        has_token = "authorization" in self._client.headers
+        problem = _problem(answer) + _remedy(answer.status_code, has_token)
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            raise Unavailable(said)
-        raise ApiRefused(said, list(_errors(answer)))
+            raise Unavailable(problem)
+        raise ApiRefused(problem, list(_errors(answer)))
 
 
 def _actor() -> Mapping[str, str]:
@@ -123,31 +109,18 @@ def _actor() -> Mapping[str, str]:
     return {}
 
 
-def _remedy(status: int, token: bool) -> str:
-    """The end of an error message about permissions. *token*: whether one was sent."""
+def _remedy(status: int, has_token: bool) -> str:
+    """The end of an error message about permissions."""
     if status == httpx.codes.UNAUTHORIZED:
         wrong = "AIOPS_API_TOKEN holds one that it does not know"
-        return f"; {wrong if token else 'set AIOPS_API_TOKEN to one of its tokens'}"
+        return f"; {wrong if has_token else 'set AIOPS_API_TOKEN to one of its tokens'}"
     if status == httpx.codes.FORBIDDEN:
-        return f" (AIOPS_API_TOKEN is {'set, its role decides' if token else 'not set'})"
+        return f" (AIOPS_API_TOKEN is {'set, its role decides' if has_token else 'not set'})"
     return ""
-
-
-def _checked(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise Misconfigured(f"--api {url}: not a URL like http://127.0.0.1:8081")
-    return url.rstrip("/")
 
 
 def _given(values: Mapping[str, object]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _decoded(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        raise ApiRefused(f"{answer.url} answered something that is not JSON") from None
 
 
 def _problem(answer: httpx.Response) -> str:

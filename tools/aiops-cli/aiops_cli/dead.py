@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -36,7 +37,7 @@ def list_(
     service: ServiceOption = None, nats: NatsOption = None, as_json: JsonOption = False
 ) -> None:
     """List dead letters, oldest first."""
-    dead_letters = asyncio.run(_all(_url(nats), service))
+    dead_letters = asyncio.run(_read(_url(nats), service))
     if as_json:
         emit_json([_as_dict(one) for one in dead_letters])
     elif dead_letters:
@@ -52,7 +53,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter in full."""
-    dead_letter = asyncio.run(_one(_url(nats), ident))
+    [dead_letter] = asyncio.run(_read(_url(nats), None, ident))
     if as_json:
         emit_json(_as_dict(dead_letter))
         return
@@ -84,14 +85,9 @@ def _url(given: str | None) -> str:
     return given or Settings.read().nats_url
 
 
-async def _all(url: str, service: str | None) -> list[DeadLetter]:
+async def _read(url: str, service: str | None, *idents: int) -> list[DeadLetter]:
     async with DeadLetterStream.open(url) as stream:
-        return [found async for found in stream.all(service)]
-
-
-async def _one(url: str, ident: int) -> DeadLetter:
-    async with DeadLetterStream.open(url) as stream:
-        return await stream.get(ident)
+        return await stream.chosen(idents, service)
 
 
 async def _replay(
@@ -101,8 +97,7 @@ async def _replay(
     done: list[DeadLetter] = []
     refused: list[str] = []
     async with DeadLetterStream.open(url) as stream:
-        chosen = [await stream.get(ident) for ident in idents]
-        for dead_letter in chosen or [found async for found in stream.all(service)]:
+        for dead_letter in await stream.chosen(idents, service):
             try:
                 await stream.replay(dead_letter)
                 done.append(dead_letter)
@@ -120,13 +115,5 @@ def listing(dead_letters: Iterable[DeadLetter]) -> Table:
 
 
 def _as_dict(dead_letter: DeadLetter) -> dict[str, object]:
-    return {
-        "id": dead_letter.id,
-        "at": dead_letter.at.isoformat(),
-        "service": dead_letter.service,
-        "subject": dead_letter.subject,
-        "source": dead_letter.source,
-        "reason": dead_letter.reason,
-        "truncated_from": dead_letter.truncated_from,
-        "data": dead_letter.text(),
-    }
+    readable = {"at": dead_letter.at.isoformat(), "data": dead_letter.text()}
+    return asdict(dead_letter) | readable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
@@ -39,8 +39,8 @@ class DeadLetter:
     subject: str  # of the original
     source: str  # STREAM/sequence of the original
     reason: str
+    truncated_from: int | None  # bytes of the original, when it was cut
     data: bytes
-    truncated_from: int | None = None  # bytes of the original, when it was cut
 
     @classmethod
     def of(cls, id_: int, at: datetime, subject: str, data: bytes, headers: dict[str, str]) -> Self:
@@ -52,8 +52,8 @@ class DeadLetter:
             subject=headers.get(SUBJECT, ""),
             source=headers.get(SOURCE, ""),
             reason=headers.get(REASON, ""),
-            data=data,
             truncated_from=None if cut is None else int(cut) if cut.isdecimal() else 0,
+            data=data,
         )
 
     def text(self) -> str:
@@ -111,6 +111,11 @@ class DeadLetterStream:
             raise NoSuchDeadLetter(f"message {id_} of {OPS} is no dead letter")
         at = raw.time or datetime.now(UTC)
         return DeadLetter.of(id_, at, raw.subject or "", raw.data or b"", raw.headers or {})
+
+    async def chosen(self, idents: Iterable[int], service: str | None) -> list[DeadLetter]:
+        """The dead letters *idents*; without any, those of *service* or of all services."""
+        found = [await self.get(ident) for ident in idents]
+        return found or [one async for one in self.all(service)]
 
     async def replay(self, dead_letter: DeadLetter) -> None:
         """Publish the original, then remove the dead letter.

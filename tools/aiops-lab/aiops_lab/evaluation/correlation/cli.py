@@ -19,8 +19,8 @@ from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_lab.evaluation.correlation import strangers
 from aiops_lab.evaluation.correlation.judged import JudgedRun, LabelledRun, judge
-from aiops_lab.evaluation.correlation.picture import draw
 from aiops_lab.evaluation.correlation.pipeline import pipeline
+from aiops_lab.evaluation.correlation.plots import plot
 from aiops_lab.evaluation.correlation.scores import GroupingScores, mean
 from aiops_lab.simulator import SCENARIOS, named
 from aiops_lab.simulator.other_ships import other_voyage
@@ -64,7 +64,7 @@ def correlate(
         if plots:
             plots.mkdir(parents=True, exist_ok=True)
             for one in (one for judged in found.values() for one in judged):
-                draw(one, plots)
+                plot(one, plots)
         if file:
             file.write(json.dumps(_as_json(found), indent=2) + "\n")
 

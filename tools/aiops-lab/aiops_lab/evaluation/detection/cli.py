@@ -15,7 +15,8 @@ from aiops_cli.output import create
 from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
-from aiops_lab.evaluation.detection import nab, report
+from aiops_lab.evaluation.detection import loghub, nab, report
+from aiops_lab.evaluation.detection.plots import plot
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
 from anomaly_detection.policy import DetectPolicy
 
@@ -74,15 +75,11 @@ def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | N
     results = Results(corpus, detected)
     screen.print(report.tables(results, profiles))
     if plots is not None:
-        from aiops_lab.evaluation.detection.plots import plot
-
         screen.print(f"{plot(results, plots)} pictures in {plots}")
     return report.as_json(results, profiles)
 
 
 def _logs(folder: Path, policy: DetectPolicy, screen: Console) -> object:
-    from aiops_lab.evaluation.detection import loghub
-
     systems = loghub.score(folder, policy)
     screen.print(loghub.table(systems))
     return loghub.as_json(systems)

@@ -102,8 +102,8 @@ async def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPoli
     detection = Detection(policy)
     alarmed = right = 0
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        told = await detection.on_line(_entry(number, row))
-        if any(isinstance(message, AnomalyDetected) for message in told):
+        found = await detection.on_line(_entry(number, row))
+        if any(isinstance(message, AnomalyDetected) for message in found):
             alarmed += 1
             right += label != NORMAL
     return Alarms(sum(label != NORMAL for label in labels), alarmed, right)

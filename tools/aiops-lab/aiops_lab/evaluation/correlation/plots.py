@@ -10,13 +10,11 @@ from matplotlib.figure import Figure
 
 from aiops_lab.evaluation.correlation.judged import JudgedRun
 
-matplotlib.use("Agg")
-
 COLOURS = [matplotlib.colormaps["tab20"](n) for n in range(20)]
 TITLE = 60  # characters of an incident's title in the legend
 
 
-def draw(judged: JudgedRun, folder: Path) -> Path:
+def plot(judged: JudgedRun, folder: Path) -> None:
     """Write the picture of *judged* into *folder*: one row a device."""
     rows = _rows(judged)
     figure = Figure(figsize=(13, 2.5 + 0.2 * len(rows)), layout="constrained")
@@ -34,7 +32,6 @@ def draw(judged: JudgedRun, folder: Path) -> Path:
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     path = folder / f"{judged.run.name.replace(', ', '-').replace(' ', '_')}.png"
     figure.savefig(path, dpi=110)
-    return path
 
 
 def _rows(judged: JudgedRun) -> dict[str, int]:
