@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def correlate(
         typer.Option(help=f"{', '.join(SCENARIOS)}, {OTHERS} or {STRANGERS}; repeatable"),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Runs of each scenario, with other random numbers")
+        int, typer.Option(min=1, help="Runs of each scenario, with different random numbers")
     ] = 3,
     plots: Annotated[Path | None, typer.Option(help="Folder for a picture of each run")] = None,
     json_file: Annotated[
@@ -63,7 +64,7 @@ def correlate(
         _show(console(), found)
         if plots:
             plots.mkdir(parents=True, exist_ok=True)
-            for one in (one for judged in found.values() for one in judged):
+            for one in chain.from_iterable(found.values()):
                 plot(one, plots)
         if file:
             file.write(json.dumps(_as_json(found), indent=2) + "\n")

@@ -157,5 +157,5 @@ def table(systems: Sequence[System]) -> Table:
 def _cells(system: System) -> tuple[str, ...]:
     after, online, alarms = system.learned, system.online, system.alarms
     numbers = (f"{value:.3f}" for value in (after.ga, after.fga, online.ga, online.fga))
-    told = f"P {alarms.precision:.2f} R {alarms.recall:.2f} F1 {alarms.f1:.2f}" if alarms else "-"
-    return system.name, str(after.lines), f"{after.found} of {after.true}", *numbers, told
+    scores = f"P {alarms.precision:.2f} R {alarms.recall:.2f} F1 {alarms.f1:.2f}" if alarms else "-"
+    return system.name, str(after.lines), f"{after.found} of {after.true}", *numbers, scores
