@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def some(first: int, count: int) -> list[Outgoing]:
 
 
 @contextlib.asynccontextmanager
-async def at_work(publisher: Batcher[Outgoing]) -> AsyncIterator[None]:
+async def at_work(publisher: Batcher[Any]) -> AsyncIterator[None]:
     work = asyncio.create_task(publisher.run())
     try:
         yield
@@ -61,6 +62,30 @@ async def test_a_publication_has_a_largest_size():
         await asyncio.gather(*(publisher.add(part) for part in parts))
     assert bus.sizes == [200, 200, 200]
     assert max(bus.sizes) <= MAX_PUBLISH
+
+
+@pytest.mark.parametrize(("eager", "sizes"), [(True, [1, 2, 1]), (False, [1, 3])])
+async def test_only_an_eager_batcher_writes_without_lingering_what_came_during_a_write(
+    eager: bool, sizes: list[int]
+):
+    written: list[int] = []
+    later: list[asyncio.Task[None]] = []
+
+    async def write(items: list[str]) -> None:
+        written.append(len(items))
+        if len(written) == 1:  # two come during the first write, one shortly after it
+            later.extend(asyncio.create_task(batcher.add([name])) for name in ("b", "c"))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(
+                0.01, lambda: later.append(asyncio.create_task(batcher.add(["d"])))
+            )
+
+    batcher = Batcher[str](write, largest=10, linger=0.05, eager=eager)
+    async with at_work(batcher):
+        await batcher.add(["a"])
+        await asyncio.sleep(0.02)
+        await asyncio.gather(*later)
+    assert written == sizes
 
 
 async def test_what_the_bus_refuses_is_raised_where_it_came_from():
