@@ -143,7 +143,7 @@ def line_of(text):
 
 class TestShow:
     def test_each_value_in_force_says_where_it_comes_from(self):
-        rows = show("detect", "--service", "sshd", "--device", "gw-1")
+        rows = show("detect", "--service", "sshd", "--device-id", "gw-1")
         assert rows["domain"]["value"] == "security"
         assert rows["domain"]["source"] == line_of("  - {domain: security")
         assert rows["pattern.enabled"]["source"] == line_of("  - {id: everybody")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiops_cli.ingest.sink import Publisher
+from aiops_cli.ingest.flow import Batcher
+from aiops_cli.ingest.sink import publishing
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
 from aiops_core.policy.settings import Settings
@@ -107,22 +108,22 @@ def graph(devices: int) -> Inventory:
 class AnomalySink:
     """Publishes anomalies durably and in order, what comes together in one go."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, messages: Batcher[Outgoing]) -> None:
+        self._messages = messages
 
     async def send(self, anomalies: Sequence[AnomalyDetected], /) -> None:
-        await self._publisher.publish([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
+        await self._messages.add([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
 
 
 @contextlib.asynccontextmanager
 async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
     async with open_bus(settings.nats_url, settings.policies) as bus:
-        publisher = Publisher(bus, _detected)
-        publishing = asyncio.create_task(publisher.run())
+        messages = publishing(lambda batch: bus.publish([_detected(one) for one in batch]))
+        task = asyncio.create_task(messages.run())
         try:
-            yield AnomalySink(publisher)
+            yield AnomalySink(messages)
         finally:
-            publishing.cancel()
+            task.cancel()
 
 
 def _detected(outgoing: Outgoing) -> Outgoing:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from aiops_cli.ingest.pace import Pacer
+from aiops_cli.ingest.flow import RateLimiter
 from aiops_core.models import Level, LogEntry, Message
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
@@ -100,10 +100,10 @@ async def send(load: MessageLoad, sink: LoadSink) -> SentLoad:
     """Send *load* through *sink*, some batches at a time in flight; a slow sink slows it down."""
     sent, started = SentLoad(utc_now()), time.monotonic()
     slots = asyncio.Semaphore(IN_FLIGHT)
-    pacer = Pacer(load.rate, tick=TICK) if load.rate else None
+    limiter = RateLimiter(load.rate, tick=TICK) if load.rate else None
     async with asyncio.TaskGroup() as tasks:
         while sent.lines < load.total:
-            due = await pacer.allowance() if pacer else LARGEST_BATCH
+            due = await limiter.allowance() if limiter else LARGEST_BATCH
             await slots.acquire()  # a line is ingested when it is accepted, not while it queues
             batch = _next(load, sent, min(due, LARGEST_BATCH, load.total - sent.lines))
             tasks.create_task(sink.send(batch)).add_done_callback(lambda _: slots.release())

@@ -1,4 +1,4 @@
-"""Whole lines of files, in pieces that fit in memory; what is no line of text is refused, with why."""
+"""A file → whole lines, in bounded memory. A line that is not text is refused, with the reason."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ _BUFFER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One non-empty line, without its end. *number* counts from 1."""
+class TextLine:
+    """A non-empty line without its end. *number* counts from 1."""
 
     number: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
+class BlankLine:
+    """Nothing to send."""
+
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A line that was not sent, and why. Number 0: something about the whole file."""
+class RefusedLine:
+    """A line that is not sent, and why."""
 
     file: str
     line: int
@@ -45,43 +47,40 @@ class Refusal:
         return f"{self.file}:{self.line}: {self.reason}"
 
 
-Read = Line | Blank | Refusal
+FileLine = TextLine | BlankLine | RefusedLine
 
 
 def check(paths: Sequence[Path]) -> None:
-    """Raise Misconfigured on the first path that is not a readable file, before anything is sent."""
+    """Raise Misconfigured on the first path that is not a readable file."""
     if not paths:
         raise Misconfigured("no file given")
     for path in paths:
-        if problem := _problem(path):
-            raise Misconfigured(f"{path}: {problem}")
-
-
-def _problem(path: Path) -> str | None:
-    if not path.exists():
-        return "no such file"
-    if path.is_dir():
-        return "is a directory; name the files in it"
-    return None if os.access(path, os.R_OK) else "no permission to read it"
+        if not path.exists():
+            raise Misconfigured(f"{path}: no such file")
+        if path.is_dir():
+            raise Misconfigured(f"{path}: is a directory; name the files in it")
+        if not os.access(path, os.R_OK):
+            raise Misconfigured(f"{path}: no permission to read it")
 
 
 def size(paths: Sequence[Path]) -> int | None:
-    """Bytes to read, or None when they are not known beforehand (compressed, a pipe)."""
+    """Bytes to read; None when that is not known beforehand (compressed, a pipe)."""
     known = all(path.is_file() and path.suffix != ".gz" for path in paths)
     return sum(path.stat().st_size for path in paths) if known else None
 
 
-def read(path: Path) -> Iterator[Read]:
-    """Everything in the file *path*, one item a line; a damaged file ends with a refusal."""
+def read(path: Path) -> Iterator[FileLine]:
+    """All lines of *path*. A damaged file ends with a refused line."""
     number = 0
     try:
         with _open(path) as file:
             for raw in _raw_lines(file):
                 number += 1
-                yield _judge(path, number, raw)
+                yield _decoded(path, number, raw)
     except (OSError, EOFError, zlib.error) as exc:
         reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        yield Refusal(str(path), number + 1, f"file is damaged or unreadable from here: {reason}")
+        reason = f"file is damaged or unreadable from here: {reason}"
+        yield RefusedLine(str(path), number + 1, reason)
 
 
 def _open(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -91,7 +90,7 @@ def _open(path: Path) -> BinaryIO | gzip.GzipFile:
 
 
 def _raw_lines(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    """Lines; of one that is too long only the beginning, the rest is never held in memory."""
+    """Lines; a line that is too long is cut, and its rest is never held in memory."""
     most = LONGEST_LINE + len(b"\r\n")
     while raw := file.readline(most):
         yield raw
@@ -99,19 +98,18 @@ def _raw_lines(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
             raw = file.readline(most)
 
 
-def _judge(path: Path, number: int, raw: bytes) -> Read:
+def _decoded(path: Path, number: int, raw: bytes) -> FileLine:
     if number == 1:
         raw = raw.removeprefix(_BOM)
     body = raw.rstrip(b"\r\n")
     if not body or body.isspace():
-        return Blank(number)
+        return BlankLine(number)
     if len(body) > LONGEST_LINE:
-        return Refusal(str(path), number, f"longer than {LONGEST_LINE // 1024} KiB")
+        return RefusedLine(str(path), number, f"longer than {LONGEST_LINE // 1024} KiB")
     if b"\0" in body:
-        return Refusal(str(path), number, "contains NUL bytes")
+        return RefusedLine(str(path), number, "contains NUL bytes")
     try:
-        return Line(number, body.decode())
+        return TextLine(number, body.decode())
     except UnicodeDecodeError as exc:
-        return Refusal(
-            str(path), number, f"not UTF-8: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
-        )
+        reason = f"not UTF-8: byte {exc.start + 1} is 0x{body[exc.start]:02x}"
+        return RefusedLine(str(path), number, reason)

@@ -1,4 +1,4 @@
-"""The timeline of a run as a PNG: anomalies coloured by incident, over the bars of what really happened."""
+"""The timeline of a run as a PNG: anomalies coloured by incident, over bars of the real faults."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aiops_lab.evaluation.correlation.judged import Judged
-
-matplotlib.use("Agg")
+from aiops_lab.evaluation.correlation.judged import JudgedRun
 
 COLOURS = [matplotlib.colormaps["tab20"](n) for n in range(20)]
 TITLE = 60  # characters of an incident's title in the legend
 
 
-def draw(judged: Judged, folder: Path) -> Path:
-    """One row for each device, grouped by the fault that reached it first."""
+def plot(judged: JudgedRun, folder: Path) -> None:
+    """Write the picture of *judged* into *folder*: one row a device."""
     rows = _rows(judged)
     figure = Figure(figsize=(13, 2.5 + 0.2 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
@@ -34,11 +32,10 @@ def draw(judged: Judged, folder: Path) -> Path:
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     path = folder / f"{judged.run.name.replace(', ', '-').replace(' ', '_')}.png"
     figure.savefig(path, dpi=110)
-    return path
 
 
-def _rows(judged: Judged) -> dict[str, int]:
-    """Device -> row; what belongs to the same fault lies together, its root on top."""
+def _rows(judged: JudgedRun) -> dict[str, int]:
+    """Device -> row. Devices of one fault are together, the failed one on top."""
     order = {fault.id: n for n, fault in enumerate(judged.run.faults)}
     roots = {fault.root for fault in judged.run.faults}
     first: dict[str, tuple[int, bool, float]] = {}
@@ -49,8 +46,8 @@ def _rows(judged: Judged) -> dict[str, int]:
     return {device: n for n, device in enumerate(devices)}
 
 
-def _bars(axes: Axes, judged: Judged, rows: dict[str, int]) -> None:
-    """What really happened: a bar over each device that a fault reached, hatched on the one that failed."""
+def _bars(axes: Axes, judged: JudgedRun, rows: dict[str, int]) -> None:
+    """A bar on each device that a fault reached, hatched on the device that failed."""
     for n, fault in enumerate(judged.run.faults):
         reached = {one.device for one in judged.anomalies if one.fault == fault.id}
         for device in reached:
@@ -67,7 +64,7 @@ def _bars(axes: Axes, judged: Judged, rows: dict[str, int]) -> None:
             )
 
 
-def _dots(axes: Axes, judged: Judged, rows: dict[str, int]) -> None:
+def _dots(axes: Axes, judged: JudgedRun, rows: dict[str, int]) -> None:
     sizes: dict[str | None, int] = {}
     for one in judged.anomalies:
         sizes[one.incident] = sizes.get(one.incident, 0) + 1

@@ -1,7 +1,7 @@
-"""The shapes of text lines, as a table: a regular expression with named groups and a reader of times.
+"""The formats of text lines, as a table: a regular expression with named groups and a time reader.
 
-``time``, ``pri``, ``host``, ``service``, ``level``, ``msg`` and ``data`` (structured data of RFC 5424)
-mean what they say; every other group becomes a label of its name. To know one more format, add a row.
+The groups ``time``, ``pri``, ``host``, ``service``, ``level``, ``msg`` and ``data`` (structured
+data of RFC 5424) become fields; every other group becomes a label. A new format is one more row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_cli.ingest import levels, times
-from aiops_cli.ingest.parsed import Parsed
+from aiops_cli.ingest.parsed import ParsedLine
 from aiops_core.models import Level
 
 _FIELDS = {"time", "pri", "host", "service", "level", "msg", "data"}
@@ -38,8 +38,8 @@ _SD_PARAM = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"')
 
 
 @dataclass(frozen=True)
-class Shape:
-    """One format of lines. *service* stands in when the line does not name one."""
+class LineFormat:
+    """*service* stands in when the line does not name one."""
 
     name: str
     pattern: re.Pattern[str]
@@ -47,32 +47,29 @@ class Shape:
     service: str | None = None
     syslog: bool = False
 
-    def read(self, line: str, now: datetime) -> Parsed | None:
-        """What *line* says, or None when it does not have this shape."""
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        """*line* parsed, or None when it does not have this format."""
         match = self.pattern.match(line)
-        return self._parsed(match.groupdict(), now) if match else None
-
-    def _parsed(self, found: dict[str, str | None], now: datetime) -> Parsed | None:
+        if match is None:
+            return None
+        found: dict[str, str | None] = match.groupdict()
         pri, written = int(found.get("pri") or 0), found.get("time")
         ts = self.time(written, now) if written else None
         if pri > levels.HIGHEST_PRI or (ts is None and written not in (None, _NIL)):
             return None
         msg = (found["msg"] or "").removeprefix(_BOM).strip()
-        return Parsed(
+        if found.get("pri"):
+            level: Level | None = levels.from_pri(pri)
+        else:
+            level = levels.from_word(found.get("level") or "")
+        return ParsedLine(
             msg=msg,
-            level=_level(found, msg),
+            level=levels.from_message(msg) if level is None else level,
             ts=ts,
             host=_known(found.get("host")),
             service=_program(found.get("service")) or self.service,
             labels=dict(_labels(found)),
         )
-
-
-def _level(found: dict[str, str | None], msg: str) -> Level:
-    if pri := found.get("pri"):
-        return levels.from_pri(int(pri))
-    named = levels.from_word(found.get("level") or "")
-    return named if named is not None else levels.from_message(msg)
 
 
 def _known(text: str | None) -> str | None:
@@ -96,78 +93,83 @@ def _labels(found: dict[str, str | None]) -> Iterator[tuple[str, str]]:
             yield f"{element[1]}.{param[1]}", re.sub(r'\\(["\\\]])', r"\1", param[2])
 
 
-def _shape(
+def _format(
     name: str,
     pattern: str,
     time: times.TimeReader,
     service: str | None = None,
     *,
     syslog: bool = False,
-) -> Shape:
-    return Shape(name, re.compile(pattern + "$", re.VERBOSE | re.DOTALL), time, service, syslog)
+) -> LineFormat:
+    return LineFormat(
+        name, re.compile(pattern + "$", re.VERBOSE | re.DOTALL), time, service, syslog
+    )
 
 
 _REST = r"(?P<msg>.*)"
 
-# Tried in this order, after the one that most of the file has.
-SHAPES: tuple[Shape, ...] = (
-    _shape(
+# Tried in this order, after the format that most lines of the file have.
+FORMATS: tuple[LineFormat, ...] = (
+    _format(
         "rfc5424",
-        rf"""{_PRI}1\ (?P<time>\S+)\ (?P<host>\S+)\ (?P<service>\S+)\ (?P<pid>\S+)\ (?P<msgid>\S+)\ ?
+        rf"""{_PRI}1\ (?P<time>\S+)\ (?P<host>\S+)\ (?P<service>\S+)
+        \ (?P<pid>\S+)\ (?P<msgid>\S+)\ ?
         (?P<data>-|(?:\[(?:[^"\\\]]|\\.|"(?:[^"\\]|\\.)*")*\])+)(?:\ {_REST})?""",
         times.iso,
         syslog=True,
     ),
-    _shape(
+    _format(
         "rfc3164",
         rf"""{_PRI}?(?P<time>[A-Z][a-z]{{2}}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{{1,6}})?)
         \ (?P<host>[^\s:]\S*)\ +{_TAG}{_REST}""",
         times.rfc3164,
         syslog=True,
     ),
-    _shape(  # what rsyslog writes unless it is told otherwise
+    _format(  # the default of rsyslog
         "rsyslog",
         rf"""{_PRI}?(?P<time>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?:Z|[+-]\d\d:\d\d))
         \ (?P<host>[\w.:-]+)\ (?=[^\s\[\]():]+(?:\([^()\s]*\))?(?:\[[^\]\s]*\])?:){_TAG}{_REST}""",
         times.iso,
         syslog=True,
     ),
-    _shape(
+    _format(
         "apache error",
-        rf"""\[(?P<time>[A-Z][a-z]{{2}}\ [A-Z][a-z]{{2}}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{{1,6}})?\ \d{{4}})\]
+        rf"""\[(?P<time>
+        [A-Z][a-z]{{2}}\ [A-Z][a-z]{{2}}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{{1,6}})?\ \d{{4}})\]
         \ \[(?:(?P<module>\w*):)?{_LEVEL}\](?:\ \[pid\ (?P<pid>[^\]]+)\])?\ ?{_REST}""",
         times.apache,
         service="apache",
     ),
-    _shape(
+    _format(
         "nginx error",
         rf"(?P<time>\d{{4}}/\d\d/\d\d\ \d\d:\d\d:\d\d)\ \[{_LEVEL}\]\ (?P<pid>\d+)\#\d+:\ {_REST}",
         times.iso,
         service="nginx",
     ),
-    _shape(
+    _format(
         "log4j",
         rf"""(?P<time>{_ISO_TIME}{_ZONE}?)\ (?:-\ )?{_LEVEL}\ +
         \[(?P<thread>.*?)(?::(?P<logger>[\w$.]+@\d+))?\]\ -\ {_REST}""",
         times.iso,
     ),
-    _shape(
+    _format(
         "levelled",
         rf"(?P<time>{_ISO_TIME}{_ZONE}?)\ +(?:-\ )?[\[(]?{_LEVEL_WORD}[\])]?:?\ +(?:-\ )?{_REST}",
         times.iso,
     ),
-    _shape("dated", rf"\[?(?P<time>{_ISO_TIME}{_ZONE}?)\]?:?\ +(?:-\ )?{_REST}", times.iso),
-    _shape(
+    _format("dated", rf"\[?(?P<time>{_ISO_TIME}{_ZONE}?)\]?:?\ +(?:-\ )?{_REST}", times.iso),
+    _format(
         "hpc",
-        rf"\d+\ (?P<host>\S+)\ (?P<service>\S+)\ (?P<state>\S+)\ (?P<time>\d{{10}})\ -?\d+\ {_REST}",
+        rf"""\d+\ (?P<host>\S+)\ (?P<service>\S+)\ (?P<state>\S+)
+        \ (?P<time>\d{{10}})\ -?\d+\ {_REST}""",
         times.epoch,
     ),
-    _shape(
+    _format(
         "proxifier",
         rf"\[(?P<time>\d\d\.\d\d\ \d\d:\d\d:\d\d)\]\ (?P<service>\S+)(?:\ \*64)?\ -\ {_REST}",
         times.dotted,
     ),
-    _shape(
+    _format(
         "access log",
         r"""(?P<client>[\w.:-]+)\ \S+\ \S+\ \[(?P<time>\d\d/[A-Z][a-z]{2}/[\d:]{13}\ [+-]\d{4})\]
         \ (?P<msg>"(?:[^"\\]|\\.)*"\ .*)""",
