@@ -20,6 +20,7 @@ from aiops_core.models import (
 )
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
 from aiops_core.runtime.unreadable import read_stored
 from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
@@ -63,17 +64,18 @@ class Correlation:
         correlator.suppression.silences.replace(self._silences.value)
         correlator.suppression.outages.replace(self._ship.value.outages)
 
-    async def correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        facts = self.correlator.handle(anomaly)
+    async def correlate(self, received: Received[EnrichedAnomaly]) -> Sequence[Message]:
+        facts = self.correlator.handle(received.message)
         for fact in facts:
             if isinstance(fact, AnomalySuppressed):
                 metrics.SUPPRESSED.labels(_label(fact)).inc()
         return facts
 
-    async def recovered(self, cleared: AnomalyCleared) -> Sequence[Message]:
-        return self.correlator.recover(cleared)
+    async def recovered(self, received: Received[AnomalyCleared]) -> Sequence[Message]:
+        return self.correlator.recover(received.message)
 
-    async def transition(self, change: IncidentTransitioned) -> Sequence[Message]:
+    async def transition(self, received: Received[IncidentTransitioned]) -> Sequence[Message]:
+        change = received.message
         if change.kind == "merge":
             return self.correlator.merge(change)
         if change.to_status == Status.RESOLVED:
