@@ -90,7 +90,7 @@ def imported(statement: ast.stmt) -> set[str]:
     return {alias.name.partition(".")[0] for alias in statement.names} & PACKAGES.keys()
 
 
-@pytest.mark.parametrize(("name", "file"), modules(), ids=lambda it: it if it in NAMES else "")
+@pytest.mark.parametrize(("name", "file"), list(modules()), ids=lambda it: it if it in NAMES else "")
 def test_what_is_ours_is_imported_at_the_top(name, file):
     """Neither inside of a function nor for type checking alone: both hide a circle."""
     inner = [
