@@ -61,11 +61,12 @@ def size(text: str) -> int:
 # -------------------------------------------------------------------------------------------- broker
 
 
-def test_the_broker_starts_with_the_arguments_of_compose(compose, tmp_path):
+def test_the_broker_starts_with_the_arguments_of_its_container(compose, tmp_path):
     shell, script = compose["services"]["nats"]["entrypoint"]
     assert f"./nats/start.sh:{script}:ro" in compose["services"]["nats"]["volumes"]
-    (tmp_path / "nats-server").write_text('#!/bin/sh\necho "$@"\n')
-    (tmp_path / "nats-server").chmod(0o755)
+    broker = tmp_path / "nats-server"
+    broker.write_text('#!/bin/sh\necho "$@"\n')
+    broker.chmod(0o755)
     done = subprocess.run(
         [shell, ROOT / "nats/start.sh", *compose["services"]["nats"]["command"]],
         env={"PATH": str(tmp_path)},
