@@ -23,7 +23,8 @@ from aiops_core.models import (
     Message,
 )
 from correlation_service.correlator import Correlator
-from correlation_service.handler import Correlation, merge
+from correlation_service.handler import Correlation
+from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON, ROOT
 
@@ -107,7 +108,7 @@ class Merging(NamedTuple):
     into: int
 
     def among(self, correlator: Correlator) -> list[IncidentTransitioned]:
-        open_ = sorted(episode.id for episode in correlator.windows)
+        open_ = sorted(incident.id for incident in correlator.state.open)
         pair = [open_[place % len(open_)] for place in self] if open_ else ["", ""]
         return [order(*pair)] if len(set(pair)) == 2 else []
 
@@ -118,13 +119,8 @@ def lived(history: Iterable[Message | Merging], correlator: Correlator) -> list[
     for event in history:
         causes = event.among(correlator) if isinstance(event, Merging) else [event]
         for cause in causes:
-            match cause:
-                case AnomalyCleared():
-                    stream += [cause, *correlator.recover(cause)]
-                case IncidentTransitioned():
-                    stream += [cause, *correlator.merge(cause)]
-                case EnrichedAnomaly():
-                    stream += correlator.handle(cause)
+            known = [] if isinstance(cause, EnrichedAnomaly) else [cause]
+            stream += [*known, *correlator.handle(cause)]
     return stream
 
 
@@ -198,6 +194,5 @@ def told(
     """What a correlator tells about *history*, added to *book*."""
     correlator, book = correlator or Correlator(POLICY), book or Book()
     for message in history:
-        recovery = isinstance(message, AnomalyCleared)
-        book.read(correlator.recover(message) if recovery else correlator.handle(message))
+        book.read(correlator.handle(message))
     return book

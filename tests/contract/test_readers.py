@@ -144,7 +144,7 @@ def publish(bus: MemoryBus, good: list[Message]) -> int:
 async def correlation(bus: MemoryBus) -> int:
     facts = [created(f"i{n}", n) for n in range(GOOD)]
     bad = publish(bus, facts)
-    windows = (await reborn(bus)).windows
+    windows = (await reborn(bus)).state.open
     assert all(windows.get(fact.id) for fact in facts)
     return bad
 

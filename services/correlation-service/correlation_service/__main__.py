@@ -8,7 +8,8 @@ from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitio
 from aiops_core.retention import load_with_retention
 from aiops_core.runtime import Service
 from correlation_service.facts import SERVICE
-from correlation_service.handler import Correlation, merge
+from correlation_service.handler import Correlation
+from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
 
 
@@ -19,9 +20,9 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
     yield Service(
         SERVICE,
         {
-            EnrichedAnomaly: correlation.correlate,
-            AnomalyCleared: correlation.recovered,
-            IncidentTransitioned: correlation.transition,
+            EnrichedAnomaly: correlation.handle,
+            AnomalyCleared: correlation.handle,
+            IncidentTransitioned: correlation.handle,
         },
         stage="correlate",
         recover=correlation.recover,

@@ -57,10 +57,7 @@ def _grouped(run: Run, policy: CorrelatePolicy) -> Groups:
     correlator, groups = Correlator(policy), Groups()
     correlator.use(run.inventory)
     for message in run.messages:
-        if isinstance(message, AnomalyCleared):
-            groups.read(correlator.recover(message))
-        else:
-            groups.read(correlator.handle(message))
+        groups.read(correlator.handle(message))
     return groups
 
 
