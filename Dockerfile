@@ -1,4 +1,5 @@
 # One image recipe for every service: docker build --build-arg SERVICE=incident-api .
+# The operators' command is built the same way: SERVICE=aiops-cli, with the distributions that it needs in WITH.
 #
 # PYTHON_IMAGE is any Debian with Python 3.11 and venv; scripts/base-image.sh makes one where no registry is
 # reached. A package index of your own, with its certificate, goes in as build secrets and leaves no trace:
@@ -12,15 +13,15 @@ FROM ${PYTHON_IMAGE} AS locks
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 ARG SERVICE
-# An extra of aiops-core besides the service; `local` brings the embedded ClickHouse and nats-server.
-ARG EXTRA=""
+ARG WITH=""
 COPY pyproject.toml requirements.lock ./
 COPY scripts/subset_lock.py scripts/
-COPY services/${SERVICE}/pyproject.toml services/${SERVICE}/
-RUN test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/>" >&2; exit 2; }; \
+COPY services services
+COPY tools tools
+RUN test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/ or tools/>" >&2; exit 2; }; \
+    for name in $WITH $SERVICE; do ls -d services/"$name" tools/"$name" 2>/dev/null; done > /folders; \
     python3 scripts/subset_lock.py requirements.lock pip setuptools hatchling > /tools.lock; \
-    python3 scripts/subset_lock.py requirements.lock pyproject.toml "services/$SERVICE/pyproject.toml" \
-        ${EXTRA:+--extra "$EXTRA"} > /needed.lock
+    sed 's,$,/pyproject.toml,' /folders | xargs python3 scripts/subset_lock.py requirements.lock pyproject.toml > /needed.lock
 
 FROM ${PYTHON_IMAGE} AS tools
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -45,7 +46,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     pip --python /opt/venv/bin/python install --quiet --no-deps --no-index /wheels/*.whl; \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
-# Our own two distributions are made into wheels without the cache: pip takes a folder called a-b for version b
+# Our own distributions are made into wheels without the cache: pip takes a folder called a-b for version b
 # of a, and would install its old wheel again. They ask no index for anything.
 FROM dependencies AS build
 # Inherited all the same, but hadolint does not look that far.
@@ -53,9 +54,11 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ARG SERVICE
 COPY pyproject.toml README.md LICENSE ./
 COPY aiops_core aiops_core
-COPY services/${SERVICE} services/${SERVICE}
+COPY services services
+COPY tools tools
+COPY --from=locks /folders /folders
 # hadolint ignore=DL3013,DL3042
-RUN pip wheel --quiet --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir /own . "./services/$SERVICE"; \
+RUN sed 's,^,./,' /folders | xargs pip wheel --quiet --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir /own .; \
     pip --python /opt/venv/bin/python install --quiet --no-deps --no-index --target /opt/aiops /own/*.whl; \
     PYTHONPATH=/opt/aiops pip --python /opt/venv/bin/python check; \
     printf '#!/bin/sh\nexec python -m %s "$@"\n' "$(echo "$SERVICE" | tr - _)" > /opt/aiops/bin/serve; \

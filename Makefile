@@ -3,8 +3,8 @@ PYTHON ?= $(shell scripts/choose-python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SERVICES := $(sort $(wildcard services/*))
-PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(SERVICES))
+OURS := $(sort $(wildcard services/* tools/*))
+PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(OURS))
 # The lock is installed as it stands, pip itself and what builds packages first: whoever resolves again, or
 # builds in isolation, asks what is new and gets it.
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation
@@ -23,7 +23,7 @@ $(STAMP): requirements.lock $(PROJECTS)
 	@$(BIN)/python scripts/subset_lock.py requirements.lock pip setuptools > $(VENV)/tools.lock
 	@$(INSTALL) --require-hashes -r $(VENV)/tools.lock
 	@$(INSTALL) --require-hashes -r requirements.lock
-	@$(INSTALL) --no-index -e . $(addprefix -e ,$(SERVICES))
+	@$(INSTALL) --no-index -e . $(addprefix -e ,$(OURS))
 	@$(BIN)/pip check
 	@touch $@
 
@@ -73,10 +73,10 @@ help:  ## this list
 
 lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
 	@override=$$(mktemp) && trap 'rm -f $$override' EXIT && \
-	echo "aiops-core @ file://$(CURDIR)" > $$override && \
+	printf '%s\n' "aiops-core @ file://$(CURDIR)" $(foreach it,$(OURS),"$(notdir $(it)) @ file://$(CURDIR)/$(it)") > $$override && \
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links --all-extras \
-		--override $$override --no-emit-package aiops-core \
+		--override $$override $(addprefix --no-emit-package ,aiops-core $(notdir $(OURS))) \
 		$(PROJECTS) -o requirements.lock
 
 clean:  ## remove what set-up, tests and checks made; the data in .aiops stays

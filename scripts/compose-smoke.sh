@@ -244,12 +244,12 @@ pip_setting() {
 # What the steps of the build printed, which have a time in front; without any, what Docker itself says.
 build_errors() { grep -E '^#[0-9]+ [0-9]+\.[0-9]+ ' "$work/build.log" | tail -20 | grep . || tail -20 "$work/build.log"; }
 
-# build IMAGE SERVICE [EXTRA]
+# build IMAGE SERVICE [WITH]
 build() {
   local started=$SECONDS before
   before=$("$docker" image inspect --format '{{.Id}}' "$1" 2>/dev/null || true)
   DOCKER_BUILDKIT=1 "$docker" build --network host --tag "$1" \
-    --build-arg PYTHON_IMAGE="$base" --build-arg SERVICE="$2" --build-arg EXTRA="${3:-}" \
+    --build-arg PYTHON_IMAGE="$base" --build-arg SERVICE="$2" --build-arg WITH="${3:-}" \
     --secret id=pip_conf,src="$work/pip.conf" --secret id=ca_bundle,src="$work/ca.pem" \
     . >"$work/build.log" 2>&1 || { build_errors && fail "$1 cannot be built"; }
   # The image of the last run would stay as an unnamed one, a few hundred megabytes at each run.
@@ -283,11 +283,10 @@ write_compose_file() {
   unset AIOPS_SHIP_ID AIOPS_CLICKHOUSE_USER AIOPS_CLICKHOUSE_PASSWORD
   "${compose[@]}" --env-file "$work/.env" config --quiet || fail "docker-compose.yml is refused"
   say "docker-compose config: ok"
-  "${compose[@]}" --env-file "$work/.env" config >"$work/resolved.yml"
+  "${compose[@]}" --profile cli --env-file "$work/.env" config >"$work/resolved.yml"
   "$(python_with_yaml)" scripts/smoke_compose.py --local "$local_image" --samples "$work/samples" \
     --api-port "$port" --network "$network" <"$work/resolved.yml" >"$work/compose.yml"
   compose+=(--project-name aiops-smoke --file "$work/compose.yml")
-  token=$(sed -n 's/^AIOPS_API_TOKENS=operator://p' "$work/.env")
 }
 
 # A minute of a ship with two faults in it: somebody guesses passwords, a disk fails. The rest is nothing.
@@ -316,8 +315,8 @@ except OSError as exc:
     sys.exit(f"no answer: {exc}")' "$2"
 }
 
-# The command of the platform, as an operator has it.
-aiops() { AIOPS_API_TOKEN=$token "$docker" exec --env AIOPS_API_TOKEN aiops-smoke-api aiops "$@"; }
+# The command of the platform, as an operator has it who has only compose.
+aiops() { "${compose[@]}" --profile cli run --rm --no-deps -T aiops "$@" 2>>"$work/run.log"; }
 
 # pick EXPRESSION: its value for the JSON document `it` of the standard input.
 pick() { python3 -c 'import json, sys; it = json.load(sys.stdin); print(eval(f"({sys.argv[1]})"))' "$1"; }
@@ -426,7 +425,8 @@ main() {
   pip_secrets
   local service
   for service in "${services[@]}"; do build "aiops/$service:smoke" "$service"; done
-  build "$local_image" incident-api local
+  build aiops/cli:smoke aiops-cli "${services[*]}"
+  build "$local_image" aiops-lab "aiops-cli ${services[*]}"
 
   port=$(free_port)
   write_samples

@@ -21,6 +21,8 @@ fi
 
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
+api_token=$(secret) # stands in two places
+
 umask 077 # only the owner reads it
 half=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$half"' EXIT
@@ -29,6 +31,7 @@ while IFS= read -r line; do
     '# Copied by nobody'*) echo "# Written by scripts/generate-env.sh. Keep it out of git and of backups that leave the ship." ;;
     '# Every "change-me-'*) ;;
     *=change-me-ship) echo "${line%%=*}=$ship" ;;
+    *change-me-api-token) echo "${line%%change-me-*}$api_token" ;;
     *change-me-*) echo "${line%%change-me-*}$(secret)" ;;
     *) echo "$line" ;;
   esac

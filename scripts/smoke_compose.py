@@ -15,6 +15,7 @@ import yaml
 
 PREFIX = "aiops-smoke"
 DEPENDENCIES = ("nats", "clickhouse")
+COMMAND = "aiops"
 OURS = (
     "anomaly-detection",
     "incident-api",
@@ -45,7 +46,7 @@ async def relay(reader, writer):
 
 async def main():
     engine = await asyncio.create_subprocess_exec(
-        sys.executable, '-m', 'aiops_core.local.clickhouse', '--port', '9001', '--data', '/var/lib/clickhouse'
+        sys.executable, '-m', 'aiops_lab.embedded.clickhouse', '--port', '9001', '--data', '/var/lib/clickhouse'
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.terminate)
     await asyncio.start_server(relay, sys.argv[1], 9000)
@@ -97,20 +98,22 @@ def on_host_network(service: dict[str, Any]) -> None:
     service.pop("ports", None)
     for key, value in service.get("environment", {}).items():
         value = str(value).replace("@clickhouse:", "@127.0.0.1:")
+        value = value.replace("//incident-api:", "//127.0.0.1:")
         service["environment"][key] = value.replace("//nats:", "//127.0.0.1:")
 
 
 def smoke(
     config: dict[str, Any], local: str, samples: str, api_port: int, network: str
 ) -> dict[str, Any]:
-    services = {name: config["services"][name] for name in (*DEPENDENCIES, *OURS)}
+    services = {name: config["services"][name] for name in (*DEPENDENCIES, *OURS, COMMAND)}
     services["nats"] |= nats(local)
     services["clickhouse"] |= clickhouse(local)
     services["clickhouse"].pop(
         "ulimits", None
     )  # those of the server; a sandboxed engine may not raise them
     for name, service in services.items():
-        service["container_name"] = service["container_name"].replace("aiops", PREFIX, 1)
+        if name != COMMAND:  # each of its runs is a container with a name of its own
+            service["container_name"] = service["container_name"].replace("aiops", PREFIX, 1)
         service["restart"] = "no"  # what dies shall be seen
         service.pop("build", None)
         service.pop("ports", None)
@@ -121,7 +124,7 @@ def smoke(
     if network == "host":  # neither asks who comes
         services["nats"]["command"] += ["--addr", "127.0.0.1"]
         services["clickhouse"]["entrypoint"][-1] = "127.0.0.1"
-    services["incident-api"]["volumes"].append(f"{samples}:/smoke:ro")
+    services[COMMAND]["volumes"].append(f"{samples}:/smoke:ro")
     if network != "host":
         services["incident-api"]["ports"] = [f"127.0.0.1:{api_port}:8081"]
     used = {source(volume) for s in services.values() for volume in s.get("volumes", [])}
@@ -135,9 +138,7 @@ def smoke(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--local", required=True, help="image with the embedded parts")
-    parser.add_argument(
-        "--samples", required=True, help="folder that the API container sees as /smoke"
-    )
+    parser.add_argument("--samples", required=True, help="folder that the command sees as /smoke")
     parser.add_argument("--api-port", type=int, required=True)
     parser.add_argument("--network", choices=["bridge", "host"], required=True)
     args = parser.parse_args()

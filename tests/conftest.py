@@ -16,11 +16,11 @@ import pytest
 from hypothesis import settings
 
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.local.programs import nats_server
 from aiops_core.models import LogEntry, MetricSample
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.utils import StructuredLogger
+from aiops_lab.embedded.programs import nats_server
 
 # `make test` looks at the same examples wherever it runs; `make fuzz` looks for others.
 settings.register_profile("same", derandomize=True, deadline=None)

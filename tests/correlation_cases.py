@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from aiops_core.bus import Bus, Outgoing
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyContext,
@@ -22,6 +21,7 @@ from aiops_core.models import (
     IncidentUpdated,
     Message,
 )
+from aiops_core.runtime.bus import Bus, Outgoing
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from correlation_service.joining import merge

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from aiops_core.settings import Settings
+from aiops_core.policy.settings import Settings
 from tests.conftest import ROOT
 
 READY_WITHIN = 90.0  # seconds; the machines of CI are slow and busy
@@ -89,7 +89,7 @@ def running_fleet(
     """A fleet of the code in *tree*, on what an earlier one may have left in *data*."""
     ready_file = data / "ready.json"
     ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "aiops_core.cli", "up", "--data", str(data / "fleet")]
+    command = [sys.executable, "-m", "aiops_cli", "up", "--data", str(data / "fleet")]
     command += ["--ports", "auto", "--ready-file", str(ready_file), "--ship-id", "testship"]
     command += ["--policies", str(policies)] if policies else []
     with (data / "up.log").open("w") as said:

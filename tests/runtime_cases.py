@@ -3,11 +3,11 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import AnomalyDetected
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_lab.memory_bus import MemoryBus
 
 
 def out(message, id=None):

@@ -12,8 +12,8 @@ from datetime import datetime
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from aiops_core.runtime import utc_now
-from aiops_core.testing import MemoryBus
+from aiops_core.runtime.service import utc_now
+from aiops_lab.memory_bus import MemoryBus
 from incident_api import problems
 from incident_api.devices import routes as devices
 from incident_api.devices.desk import DeviceDesk

@@ -35,7 +35,10 @@ from aiops_core.adapters.nats_merged import MergedInbox, in_order
 from aiops_core.adapters.nats_progress import POSITIONS, Progress
 from aiops_core.adapters.nats_store import MSG_ID, Letter, Storing
 from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
-from aiops_core.bus import (
+from aiops_core.errors import Unavailable
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import Streams
+from aiops_core.runtime.bus import (
     REASON,
     SOURCE,
     SUBJECT,
@@ -46,9 +49,6 @@ from aiops_core.bus import (
     Reached,
     Stored,
 )
-from aiops_core.errors import Unavailable
-from aiops_core.probe import Readiness
-from aiops_core.retention import Streams
 
 T = TypeVar("T")
 

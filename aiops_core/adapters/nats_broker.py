@@ -20,9 +20,9 @@ from nats.js.errors import APIError
 
 import aiops_core
 from aiops_core.adapters.nats_client import LeanClient, cancellable
-from aiops_core.backoff import AWAY, SAID_EVERY
 from aiops_core.errors import Unavailable
-from aiops_core.probe import Readiness
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.backoff import AWAY, SAID_EVERY
 from aiops_core.utils import StructuredLogger
 
 T = TypeVar("T")

@@ -14,14 +14,14 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo, SequenceInfo
 
-from aiops_core import discarded
 from aiops_core.adapters.nats_broker import FAILURES
 from aiops_core.adapters.nats_client import LeanClient, answer
 from aiops_core.adapters.nats_overtaken import Look, Overtaken
 from aiops_core.adapters.nats_parser import NEWLINE, Frame
 from aiops_core.adapters.nats_progress import POSITIONS, Progress
-from aiops_core.bus import Bucket, Delivery
 from aiops_core.errors import Unavailable, first_of
+from aiops_core.observability import discarded
+from aiops_core.runtime.bus import Bucket, Delivery
 
 T = TypeVar("T")
 

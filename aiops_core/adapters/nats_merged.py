@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
-from aiops_core.bus import Delivery, Stored
+from aiops_core.runtime.bus import Delivery, Stored
 
 PATIENCE = 1.0  # seconds that messages of one stream wait for earlier ones of another
 

@@ -13,7 +13,7 @@ import json
 
 from nats.js.api import StreamInfo
 
-from aiops_core.unreadable import skip
+from aiops_core.runtime.unreadable import skip
 
 POSITIONS = "positions"  # the bucket; its keys are STREAM.group
 SETTLED_MOST = (

@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_former import Say, read_out
 from aiops_core.models import AnomalyCleared, AnomalyDetected, AnomalySuppressed, EnrichedAnomaly
-from aiops_core.retention import StreamLimits, Streams
+from aiops_core.policy.retention import StreamLimits, Streams
 
 LOGS, ANOMALIES, INCIDENTS, OPS = "LOGS", "ANOMALIES", "INCIDENTS", "OPS"
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
 from aiops_core.errors import Reject
 from aiops_core.models import BY_SUBJECT, IncidentCleared, MetricSample
-from aiops_core.runtime import utc_now
-from aiops_core.testing import MemoryBus
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
+from aiops_core.runtime.service import utc_now
+from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import nats_bus, sample
 
 ACK_WAIT, WINDOW = 1.0, 0.5  # seconds

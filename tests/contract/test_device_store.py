@@ -9,10 +9,10 @@ import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
-from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Device
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import utc_now
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.service import utc_now
+from aiops_lab.embedded import clickhouse as embedded
 from incident_api.devices.memory_store import MemoryDevices
 from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition, Sender
 from incident_api.migrate import migrate

@@ -24,8 +24,8 @@ pytest.importorskip("chdb")
 from clickhouse_driver import Client, dbapi, errors
 from clickhouse_driver.errors import PartiallyConsumedQueryError, ServerException
 
-from aiops_core.local.clickhouse import NotStarted, running, start
-from aiops_core.local.native import launch
+from aiops_lab.embedded.clickhouse import NotStarted, running, start
+from aiops_lab.embedded.native import launch
 
 MILLION = 1_000_000
 
@@ -470,6 +470,6 @@ def test_what_the_engine_says_before_the_reason_is_not_told(tmp_path, monkeypatc
 
 
 def test_without_a_folder_there_is_only_usage() -> None:
-    command = [sys.executable, "-m", "aiops_core.local.clickhouse"]
+    command = [sys.executable, "-m", "aiops_lab.embedded.clickhouse"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "--data" in done.stderr

@@ -15,9 +15,9 @@ from clickhouse_driver import Client
 
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
-from aiops_core.local.clickhouse import running
 from aiops_core.models import AnomalyDetected
 from aiops_core.utils import compute_fingerprint
+from aiops_lab.embedded.clickhouse import running
 from enrichment_service.clickhouse_queries import Queries
 
 SCHEMA = Path(__file__).parents[2] / "clickhouse"

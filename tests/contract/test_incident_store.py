@@ -13,10 +13,10 @@ import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Misconfigured
-from aiops_core.local import clickhouse as embedded
 from aiops_core.models import AnomalyContext, Device, Message, Role, Severity, Status
-from aiops_core.retention import RetentionPolicy, Tables
-from aiops_core.testing import MemoryBus
+from aiops_core.policy.retention import RetentionPolicy, Tables
+from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.memory_reads import MemorySilences, MemoryStats, MemoryTrace
 from incident_api.memory_store import MemoryStore

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.bus import Stored
-from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Evidence, Message, Role
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import utc_now
-from aiops_core.tally import MINUTE, minute_of
-from aiops_core.testing import MemoryBus, MemoryDelivery, MemoryInbox
+from aiops_core.observability.tally import MINUTE, minute_of
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.bus import Stored
+from aiops_core.runtime.service import utc_now
+from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.memory_bus import MemoryBus, MemoryDelivery, MemoryInbox
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger.endings import Totals
 from incident_api.ledger.queries import ClickHouseLedger, LedgerStore

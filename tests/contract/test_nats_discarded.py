@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core import discarded, metrics
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.bus import Outgoing
 from aiops_core.models import LogEntry, MetricSample
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
+from aiops_core.observability import discarded, metrics
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.bus import Outgoing
 from tests.conftest import ROOT, line, sample
 
 pytestmark = pytest.mark.e2e

@@ -7,11 +7,11 @@ import pytest
 
 from aiops_core.adapters.nats import REASON, SOURCE, SUBJECT, NatsBus
 from aiops_core.adapters.nats_store import BATCH, MSG_ID
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import MetricSample
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.bus import Outgoing
 from tests.conftest import ROOT, nats_bus, sample
 
 pytestmark = pytest.mark.e2e

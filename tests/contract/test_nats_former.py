@@ -27,8 +27,8 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
 )
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import utc_now
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.service import utc_now
 from tests.conftest import ROOT, nats_bus
 
 pytestmark = pytest.mark.e2e

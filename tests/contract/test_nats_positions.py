@@ -8,8 +8,8 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_progress import POSITIONS, Progress
-from aiops_core.bus import Outgoing
 from aiops_core.models import MetricSample
+from aiops_core.runtime.bus import Outgoing
 from tests.conftest import nats_bus, sample
 
 pytestmark = pytest.mark.e2e

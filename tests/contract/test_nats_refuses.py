@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core.backoff import Backoff
-from aiops_core.bus import Outgoing
-from aiops_core.local.disk_errors import wants_restart
 from aiops_core.models import MetricSample
-from aiops_core.probe import Readiness
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.backoff import Backoff
+from aiops_core.runtime.bus import Outgoing
+from aiops_lab.embedded.disk_errors import wants_restart
 from tests.conftest import FILLER, NatsServer, fill, free_port, nats_bus, sample
 
 pytestmark = pytest.mark.e2e

@@ -6,8 +6,8 @@ import pytest
 
 from aiops_core.adapters.nats_client import LeanClient
 from aiops_core.adapters.nats_store import BATCH, MSG_ID
-from aiops_core.bus import Outgoing
 from aiops_core.models import MetricSample
+from aiops_core.runtime.bus import Outgoing
 from tests.conftest import nats_bus, sample
 
 pytestmark = pytest.mark.e2e

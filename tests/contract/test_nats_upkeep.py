@@ -11,11 +11,11 @@ from nats.js.errors import ServiceUnavailableError
 from structlog.testing import capture_logs
 
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Misconfigured
 from aiops_core.models import MetricSample
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.bus import Outgoing
 from tests.conftest import ROOT, free_port, nats_bus, sample
 
 LIMITS = RetentionPolicy.load(ROOT / "policies").streams

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from aiops_cli.policy import asked, examine
 from aiops_core.adapters.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
-from aiops_core.cli.policy import asked, examine
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, MetricSample
-from aiops_core.probe import Readiness
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Poll
 from anomaly_detection.sources.poller import Poller

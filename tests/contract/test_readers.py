@@ -20,15 +20,11 @@ import pytest
 from pydantic import ValidationError
 
 import anomaly_detection.published
-from aiops_core import crashes, inventory, metrics, ship, silences, tally, unreadable
+from aiops_cli.what_if import known, recorded
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.bus import LARGEST, REASON, SOURCE, SUBJECT
-from aiops_core.crashes import Crashes
 from aiops_core.errors import in_words
-from aiops_core.failures import Deadly
-from aiops_core.inventory import Inventory
-from aiops_core.local import clickhouse as embedded
-from aiops_core.local.bench.ledger import published
+from aiops_core.inventory import inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyContext,
@@ -36,16 +32,23 @@ from aiops_core.models import (
     Device,
     Message,
 )
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import utc_now
-from aiops_core.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
-from aiops_core.silences import Matcher, Silence
-from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.tally import minute_of
-from aiops_core.testing import MemoryBus
-from aiops_core.watched import watched_inventory, watched_ship, watched_silences
-from correlation_service.what_if import known, recorded
+from aiops_core.observability import metrics, tally
+from aiops_core.observability.probe import Readiness
+from aiops_core.observability.tally import minute_of
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime import crashes, unreadable
+from aiops_core.runtime.bus import LARGEST, REASON, SOURCE, SUBJECT
+from aiops_core.runtime.crashes import Crashes
+from aiops_core.runtime.failures import Deadly
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.suppression import ship, silences
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
+from aiops_core.suppression.silences import Matcher, Silence
+from aiops_lab.bench.ledger import published
+from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
@@ -144,8 +147,8 @@ def publish(bus: MemoryBus, good: list[Message]) -> int:
 async def correlation(bus: MemoryBus) -> int:
     facts = [created(f"i{n}", n) for n in range(GOOD)]
     bad = publish(bus, facts)
-    windows = (await reborn(bus)).state.open
-    assert all(windows.get(fact.id) for fact in facts)
+    open_incidents = (await reborn(bus)).state.open
+    assert all(open_incidents.get(fact.id) for fact in facts)
     return bad
 
 
@@ -609,7 +612,7 @@ def counted(where: str) -> float:
 @pytest.fixture(autouse=True)
 def nothing_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unreadable, "SKIPPED", {})
-    monkeypatch.setattr("aiops_core.probe.SKIPPED", unreadable.SKIPPED)
+    monkeypatch.setattr("aiops_core.observability.probe.SKIPPED", unreadable.SKIPPED)
 
 
 def assert_told(reader: Reader, before: float, bad: int) -> None:
@@ -639,18 +642,18 @@ READS = {
 BUCKET_READS = {"all", "get", "watch"}
 
 BELONGS_TO = {
-    "aiops_core/crashes.py:": "runtime.crashes",
-    "aiops_core/inventory.py:Inventory.from_json": "inventory",
-    "aiops_core/local/bench/ledger.py:published": "bench.facts",
-    "aiops_core/ship.py:Ship.of.read": "ship",
-    "aiops_core/silences.py:decode": "silences",
-    "aiops_core/tally.py:decode": "tally",
-    "aiops_core/watched.py:Watched.": "inventory",
-    "aiops_core/watched.py:watched_inventory.read": "inventory",
+    "aiops_core/runtime/crashes.py:": "runtime.crashes",
+    "aiops_core/inventory/inventory.py:Inventory.from_json": "inventory",
+    "aiops_lab/bench/ledger.py:published": "bench.facts",
+    "aiops_core/suppression/ship.py:Ship.of.read": "ship",
+    "aiops_core/suppression/silences.py:decode": "silences",
+    "aiops_core/observability/tally.py:decode": "tally",
+    "aiops_core/runtime/watched.py:Watched.": "inventory",
+    "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
     "anomaly_detection/published.py:Published.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
-    "correlation_service/what_if/known.py:recoveries": "what-if.recoveries",
-    "correlation_service/what_if/recorded.py:": "what-if.anomalies",
+    "aiops_cli/what_if/known.py:recoveries": "what-if.recoveries",
+    "aiops_cli/what_if/recorded.py:": "what-if.anomalies",
     "enrichment_service/clickhouse_queries.py:Queries.incidents": "enrichment.incidents",
     "enrichment_service/clickhouse_queries.py:Queries.similar": "enrichment.similar",
     "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",
@@ -676,24 +679,24 @@ BELONGS_TO = {
 COLUMNS_ALONE = "takes columns as they are and decodes nothing"
 NO_READER = {
     "aiops_core/adapters/": "answers of servers, not what is stored there",
-    "aiops_core/ingest/": "files of people, refused line by line",
-    "aiops_core/local/bench/": COLUMNS_ALONE,
-    "aiops_core/local/fleet_files.py": "the last line of a log, shown as it is when it is no JSON",
-    "aiops_core/local/fleet_process.py": "answers of our own processes",
-    "aiops_core/local/native/": "the embedded engine's own answers",
-    "aiops_core/offline.py": "a pipe between our own processes",
-    "aiops_core/probe.py:Readiness.report": "the newest of what was skipped",
-    "aiops_core/handling.py:Handling._read": "the consumer: it buries what it cannot read",
-    "aiops_core/unreadable.py:": "what readers skip with",
+    "aiops_cli/ingest/": "files of people, refused line by line",
+    "aiops_lab/bench/": COLUMNS_ALONE,
+    "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
+    "aiops_lab/fleet/process.py": "answers of our own processes",
+    "aiops_lab/embedded/native/": "the embedded engine's own answers",
+    "aiops_lab/evaluation/offline.py": "a pipe between our own processes",
+    "aiops_core/observability/probe.py:Readiness.report": "the newest of what was skipped",
+    "aiops_core/runtime/handling.py:Handling._read": "the consumer: it buries what it cannot read",
+    "aiops_core/runtime/unreadable.py:": "what readers skip with",
     "anomaly_detection/clocks.py": "memory of this process",
     "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",
-    "anomaly_detection/evaluation/": "data sets of an evaluation",
+    "aiops_lab/evaluation/detection/": "data sets of an evaluation",
     "anomaly_detection/keeper.py": "has its own battery: a damaged part costs one detector",
     "anomaly_detection/policy.py": "a query of the policy, not to a store",
     "anomaly_detection/snapshot": "raises what the keeper takes for a damaged snapshot",
     "anomaly_detection/sources/": "a query of the policy, not to a store",
-    "correlation_service/evaluation/": "a pipe between our own processes",
-    "correlation_service/kept.py": "memory of this process",
+    "aiops_lab/evaluation/correlation/": "a pipe between our own processes",
+    "correlation_service/alerts.py:unpacked": "memory of this process",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:Queries.history": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:Queries.memberships": COLUMNS_ALONE,
@@ -734,7 +737,7 @@ def calls_that_read(file: Path) -> Iterator[str]:
 
 
 def places_that_read() -> set[str]:
-    roots = [ROOT / "aiops_core", *(ROOT / "services").glob("*/*_*/")]
+    roots = [ROOT / "aiops_core", *ROOT.glob("services/*/*_*/"), *ROOT.glob("tools/*/*_*/")]
     files = [(root, file) for root in roots for file in root.rglob("*.py")]
     return {
         f"{root.name}/{file.relative_to(root).as_posix()}:{function}"

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.bus import REASON, Outgoing
-from aiops_core.local import clickhouse as embedded
 from aiops_core.models import Message
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
-from aiops_core.runtime import Runtime, Service
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.runtime.bus import REASON, Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import Service
+from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.history import History
 from incident_api.migrate import migrate

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.errors import Unavailable
-from aiops_core.runtime import utc_now
-from aiops_core.silences import BUCKET
-from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.testing import MemoryBus
-from aiops_core.watched import watched_silences
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.watched import watched_silences
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.silences import BUCKET
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 from incident_api.silences.shelf import Shelf

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from aiops_core import inventory, ship, silences, tally
-from aiops_core.bus import LARGEST
-from aiops_core.ingest.sink import open_sink
+from aiops_cli.ingest.sink import open_sink
+from aiops_core.inventory import inventory
 from aiops_core.models import BY_SUBJECT
-from aiops_core.runtime import utc_now
+from aiops_core.observability import tally
+from aiops_core.runtime.bus import LARGEST
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression import ship, silences
 from anomaly_detection import snapshot_store
 from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until

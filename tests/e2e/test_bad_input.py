@@ -6,10 +6,10 @@ import uuid
 import httpx
 import pytest
 
-from aiops_core.bus import LARGEST, REASON, SUBJECT
-from aiops_core.ingest.sink import open_sink
+from aiops_cli.ingest.sink import open_sink
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, LogEntry, MetricSample
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.bus import LARGEST, REASON, SUBJECT
+from aiops_core.runtime.service import utc_now
 from tests.conftest import nats_bus
 from tests.fleet import running_fleet, wait_until
 from tests.incident_cases import detected

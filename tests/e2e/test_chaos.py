@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from aiops_cli.ingest.pace import Pacer
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
-from aiops_core.ingest.pace import Pacer
-from aiops_core.local.bench.anomalies import Anomalies, AnomalySink, open_bus, open_sink
-from aiops_core.local.bench.faults import FAULTS, history
-from aiops_core.local.bench.pipeline import balance
-from aiops_core.local.bench.run import Parts, running
-from aiops_core.local.bench.storm import Storm, rage
-from aiops_core.local.demo_setup import load_inventory
-from aiops_core.local.fleet_plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
-from aiops_core.local.fleet_ports import LOOPBACK
 from aiops_core.models import AnomalyDetected, Incident
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
+from aiops_lab.bench.anomalies import Anomalies, AnomalySink, open_bus, open_sink
+from aiops_lab.bench.faults import FAULTS, history
+from aiops_lab.bench.pipeline import balance
+from aiops_lab.bench.run import Parts, running
+from aiops_lab.bench.storm import Storm, rage
+from aiops_lab.demo.setup import load_inventory
+from aiops_lab.fleet.plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
+from aiops_lab.fleet.ports import LOOPBACK
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 def aiops(*arguments, within=180.0, **settings):
     return subprocess.run(
-        [sys.executable, "-m", "aiops_core.cli", *arguments],
+        [sys.executable, "-m", "aiops_cli", *arguments],
         capture_output=True,
         text=True,
         timeout=within,

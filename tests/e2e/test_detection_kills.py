@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import AnomalyCleared, AnomalyDetected
+from aiops_core.runtime.bus import Outgoing
 from anomaly_detection import snapshots
 from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy

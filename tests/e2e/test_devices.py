@@ -13,9 +13,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from aiops_core.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import Sink, open_sink
 from aiops_core.models import EnrichedAnomaly, LogEntry
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from tests.conftest import ROOT, nats_bus
 from tests.fleet import RunningFleet, running_fleet
 
@@ -44,7 +44,7 @@ async def sink(fleet: RunningFleet) -> AsyncIterator[Sink]:
 
 def aiops(fleet: RunningFleet, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "aiops_core.cli", *words],
+        [sys.executable, "-m", "aiops_cli", *words],
         capture_output=True,
         text=True,
         timeout=30,

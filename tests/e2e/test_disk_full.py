@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.bus import Bus, Outgoing
-from aiops_core.local.bench import ledger
-from aiops_core.local.bench.load import Load, send
 from aiops_core.models import Level, LogEntry
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.service import utc_now
+from aiops_lab.bench import ledger
+from aiops_lab.bench.load import Load, send
 from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.local.fleet import Fleet
-from aiops_core.local.fleet_plan import INFRASTRUCTURE, SERVICES, Plan, Ports
-from aiops_core.local.spread import busy
+from aiops_lab.fleet.fleet import Fleet
+from aiops_lab.fleet.plan import INFRASTRUCTURE, SERVICES, Plan, Ports
+from aiops_lab.fleet.spread import busy
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
 pytestmark = pytest.mark.e2e
 
 STOP_WITHIN = 10.0  # seconds, a promise of `aiops up`
-UP = (sys.executable, "-m", "aiops_core.cli", "up")
+UP = (sys.executable, "-m", "aiops_cli", "up")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,8 @@ async def test_a_fleet_can_be_embedded_killed_and_waited_for(tmp_path: Path) -> 
 TAKEN = """
 import json, sys
 from pathlib import Path
-from aiops_core.cli import main, up
+from aiops_cli import main
+from aiops_lab.commands import up
 from tests.e2e.test_fleet import plan_with
 
 data, port = json.loads(sys.argv[1])

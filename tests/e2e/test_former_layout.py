@@ -7,12 +7,13 @@ import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from aiops_core.launch import Context
-from aiops_core.local.bench import ledger
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, Incident, IncidentTransitioned
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime, utc_now
-from aiops_core.settings import Settings
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.settings import Settings
+from aiops_core.runtime.launch import Context
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import utc_now
+from aiops_lab.bench import ledger
 from correlation_service.__main__ import recipe
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from aiops_cli.ingest.sink import open_sink
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.ingest.sink import open_sink
-from aiops_core.local.bench import ledger
-from aiops_core.local.bench.load import Load, send
+from aiops_lab.bench import ledger
+from aiops_lab.bench.load import Load, send
 from tests.conftest import nats_bus
 from tests.fleet import running_fleet
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from clickhouse_driver import Client
 
-from aiops_core.ingest.sink import open_sink
-from aiops_core.local.bench.load import Load, send
+from aiops_cli.ingest.sink import open_sink
+from aiops_lab.bench.load import Load, send
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
@@ -81,7 +81,7 @@ def aiops(fleet: RunningFleet, *words: str) -> subprocess.CompletedProcess[str]:
         "AIOPS_NATS_URL": settings.nats_url,
     }
     return subprocess.run(
-        [sys.executable, "-m", "aiops_core.cli", *words],
+        [sys.executable, "-m", "aiops_cli", *words],
         capture_output=True,
         text=True,
         timeout=60,

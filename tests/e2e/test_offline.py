@@ -3,9 +3,9 @@
 import pytest
 
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly
-from aiops_core.simulator import named
-from correlation_service.evaluation.judged import judge
-from correlation_service.evaluation.pipeline import pipeline
+from aiops_lab.evaluation.correlation.judged import judge
+from aiops_lab.evaluation.correlation.pipeline import pipeline
+from aiops_lab.simulator import named
 from tests.correlation_cases import POLICY
 
 pytestmark = pytest.mark.e2e

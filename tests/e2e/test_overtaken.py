@@ -15,12 +15,12 @@ import httpx
 import pytest
 import yaml
 
+from aiops_cli.ingest.sink import open_sink
 from aiops_core.adapters.nats_inbox import REQUEST
-from aiops_core.ingest.sink import open_sink
-from aiops_core.local.bench.ledger import Ledger, published
-from aiops_core.local.bench.load import Load, send
 from aiops_core.models import Incident
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
+from aiops_lab.bench.ledger import Ledger, published
+from aiops_lab.bench.load import Load, send
 from tests.conftest import ROOT, nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
 from tests.victoria import PROGRAM, running_victoria

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aiops_core.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import Sink, open_sink
 from aiops_core.models import LogEntry
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -59,7 +59,7 @@ async def sink(fleet: RunningFleet) -> AsyncIterator[Sink]:
 def aiops(fleet: RunningFleet, *words: str) -> Any:
     """What the command prints as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "aiops_core.cli", *words, "--json"],
+        [sys.executable, "-m", "aiops_cli", *words, "--json"],
         env=os.environ | {"AIOPS_API_URL": fleet.settings.api_url},
         capture_output=True,
         text=True,

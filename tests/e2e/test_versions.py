@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.ingest.sink import open_sink
+from aiops_cli.ingest.sink import open_sink
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, IncidentUpdated
 from tests.conftest import ROOT, nats_bus
 from tests.e2e.later_release import NOTES, later_release

@@ -28,9 +28,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aiops_core import crashes, inventory, ship, silences, tally
-from aiops_core.bus import Outgoing
-from aiops_core.inventory import Inventory
+from aiops_core.inventory import inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     MESSAGES,
     VERSION,
@@ -42,8 +41,12 @@ from aiops_core.models import (
     Record,
     RootCause,
 )
-from aiops_core.ship import LinkOutage, MaintenanceWindow, ModeLog
-from aiops_core.silences import Silence
+from aiops_core.observability import tally
+from aiops_core.runtime import crashes
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.suppression import ship, silences
+from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeLog
+from aiops_core.suppression.silences import Silence
 from anomaly_detection import snapshot_store
 from anomaly_detection.snapshots import Manifest, Position, Told
 from incident_api.folding import StoredIncident

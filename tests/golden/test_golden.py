@@ -51,7 +51,9 @@ def test_every_message_and_every_bucket_is_among_them():
     kinds = {name.partition("/")[2] for name in KEPT if name.startswith("messages/")}
     assert kinds == set(BY_SUBJECT)
     named = {name.partition("/")[2].split(".")[0] for name in KEPT if name.startswith("buckets/")}
-    files = [*(ROOT / "aiops_core").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
+    files = [
+        one for root in ("aiops_core", "services", "tools") for one in (ROOT / root).rglob("*.py")
+    ]
     buckets = [
         re.findall(r'^BUCKET\b.*?= "([^"]+)"', one.read_text(), re.MULTILINE) for one in files
     ]

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from aiops_core.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import Sink, open_sink
 from aiops_core.models import LogEntry
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
 

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.local.bench import ledger
 from aiops_core.models import MetricSample
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.service import utc_now
+from aiops_lab.bench import ledger
 from tests.v3.conftest import entry, incident_with, incidents_of
 
 DISK = "blk_update_request: I/O error, dev sda, sector {}"

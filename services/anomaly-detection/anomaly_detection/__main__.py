@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from aiops_core.adapters.victoriametrics import VictoriaMetrics
-from aiops_core.bus import Bus
-from aiops_core.launch import Context, launch
 from aiops_core.models import LogEntry, MetricSample
-from aiops_core.retention import load_with_retention
-from aiops_core.runtime import Background, Service
+from aiops_core.policy.retention import load_with_retention
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.service import Background, Service
 from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
 from anomaly_detection.noticed import Noticed

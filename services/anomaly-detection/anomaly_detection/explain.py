@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from aiops_core.policy import Setting
+from aiops_core.policy.file import Setting
 from anomaly_detection.detectors.base import globs
 from anomaly_detection.layers import Layers, Sender
 from anomaly_detection.policy import Burst, DetectPolicy, Pattern, Recovery, Threshold

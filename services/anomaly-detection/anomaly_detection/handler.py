@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyDetected,
@@ -17,6 +16,7 @@ from aiops_core.models import (
     MetricSample,
     derived_id,
 )
+from aiops_core.runtime.bus import Outgoing
 from aiops_core.utils import extract_error_message
 from anomaly_detection.detectors.base import (
     Ended,

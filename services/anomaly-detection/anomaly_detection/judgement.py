@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from aiops_core.models import Fraction, Severity, Text
-from aiops_core.policy import Section
+from aiops_core.policy.file import Section
 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import anomaly_detection
-from aiops_core import metrics, unreadable
-from aiops_core.bus import Bus, Delivery, Outgoing, Reached, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import LogEntry, Message, MetricSample
-from aiops_core.runtime import Handler, arrived, utc_now
+from aiops_core.observability import metrics
+from aiops_core.runtime import unreadable
+from aiops_core.runtime.bus import Bus, Delivery, Outgoing, Reached, Stored
+from aiops_core.runtime.service import Handler, arrived, utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.clocks import HOST, Clocks
 from anomaly_detection.detectors.base import span
@@ -37,7 +38,7 @@ TRIES = 300  # of them; a message that is put off for longer keeps a snapshot fr
 LAST_WITHIN = 3.0  # seconds for the snapshot of a service that stops
 LATENESS = timedelta(seconds=15)  # between an event and its arrival at the broker, usually less
 STEP = timedelta(seconds=10)  # by which the clock of this host must have been set to be told
-# What could not be read, see aiops_core.unreadable.
+# What could not be read, see aiops_core.runtime.unreadable.
 WHERE, WHERE_STREAM = "detection.snapshot", "detection.stream"
 # What restoring a state of another kind may raise: it is data from elsewhere.
 NO_STATE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from aiops_core.models import Domain, MetricSample
-from aiops_core.policy import Place, Setting
+from aiops_core.policy.file import Place, Setting
 from anomaly_detection.detectors.base import globs
 from anomaly_detection.metric_policy import Metrics
 from anomaly_detection.policy import DetectPolicy

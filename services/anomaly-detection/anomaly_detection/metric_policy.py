@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from aiops_core.models import Severity, Text
-from aiops_core.policy import Section
+from aiops_core.policy.file import Section
 from anomaly_detection.judgement import Judgement, Positive
 
 

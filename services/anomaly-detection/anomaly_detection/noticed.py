@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
 import anomaly_detection
-from aiops_core import metrics
+from aiops_core.observability import metrics
 from aiops_core.utils import StructuredLogger
 
 LOGGED = 10  # of one kind that are logged each; then only when their number doubles

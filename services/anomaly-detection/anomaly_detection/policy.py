@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from aiops_core.models import Domain, Level, Text
-from aiops_core.policy import Place, Policy, Replay, Section, Setting
+from aiops_core.policy.file import Place, Policy, Replay, Section, Setting
 from anomaly_detection.judgement import Judgement, Positive
 from anomaly_detection.metric_policy import Gaps, Metrics
 from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll

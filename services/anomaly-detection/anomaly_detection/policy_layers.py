@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from aiops_core.models import Domain, Text
-from aiops_core.policy import Section
+from aiops_core.policy.file import Section
 from anomaly_detection.judgement import Positive
 from anomaly_detection.sources.promql import mistake
 

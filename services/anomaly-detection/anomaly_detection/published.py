@@ -12,12 +12,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import anomaly_detection
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Message
-from aiops_core.runtime import utc_now
-from aiops_core.tally import BUCKET, KEPT, MINUTE, Tally, decode, encode, key_of, minute_of
-from aiops_core.unreadable import read_stored
+from aiops_core.observability.tally import (
+    BUCKET,
+    KEPT,
+    MINUTE,
+    Tally,
+    decode,
+    encode,
+    key_of,
+    minute_of,
+)
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.unreadable import read_stored
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.snapshot_store import NAME
 

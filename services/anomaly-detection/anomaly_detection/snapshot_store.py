@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from aiops_core import metrics
-from aiops_core.bus import Bus
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Bus
 from anomaly_detection import snapshots
 from anomaly_detection.detectors.base import Snapshot
 from anomaly_detection.snapshots import Broken, Manifest, Slot

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import MESSAGES, Message, UtcDatetime
+from aiops_core.runtime.bus import Outgoing
 from anomaly_detection.detectors.base import Snapshot
 
 Slot = Literal["a", "b"]

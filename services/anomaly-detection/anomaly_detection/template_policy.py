@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from aiops_core.models import Fraction
-from aiops_core.policy import Section
+from aiops_core.policy.file import Section
 from anomaly_detection.judgement import Judgement, Positive
 
 

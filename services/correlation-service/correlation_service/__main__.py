@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
-from aiops_core.retention import load_with_retention
-from aiops_core.runtime import Service
+from aiops_core.policy.retention import load_with_retention
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.service import Service
 from correlation_service.facts import SERVICE
 from correlation_service.handler import Correlation
 from correlation_service.joining import merge

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AlertsCleared,
     AnomalyCleared,

@@ -98,7 +98,7 @@ class Placement:
         """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change that
         this means to alerts that may follow it."""
         place, believed, last = alert.place, alert.believed, alert.last
-        late = member.ts < self.overlay.state.newest.get(self._ship, member.ts)
+        late = member.ts < self.overlay.state.latest.get(self._ship, member.ts)
         for other in others:
             self.overlay.note(alert, AGAIN)
             self.overlay.note(other, AGAIN, holder=alert)

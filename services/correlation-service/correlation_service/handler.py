@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from aiops_core import metrics
-from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import (
     AnomalyCleared,
@@ -17,9 +15,11 @@ from aiops_core.models import (
     IncidentUpdated,
     Message,
 )
-from aiops_core.runtime import Background
-from aiops_core.unreadable import read_stored
-from aiops_core.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.service import Background
+from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
 from correlation_service.policy import CorrelatePolicy

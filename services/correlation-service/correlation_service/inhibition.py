@@ -24,7 +24,7 @@ from aiops_core.models import (
     Message,
     Status,
 )
-from aiops_core.suppress_policy import Inhibition
+from aiops_core.suppression.policy import Inhibition
 from correlation_service.matching import Matching
 
 SOURCES_KEPT = 10_000  # of all open incidents; what comes beyond hides nothing

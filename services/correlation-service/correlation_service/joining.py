@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiops_core.bus import Outgoing
 from aiops_core.models import IncidentUpdated
+from aiops_core.runtime.bus import Outgoing
 from correlation_service.facts import JOINED, SCALARS
 
 

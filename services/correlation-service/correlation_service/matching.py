@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from aiops_core.models import Anomaly, Domain, EnrichedAnomaly, Evidence, Severity
-from aiops_core.suppress_policy import Match, Traits
+from aiops_core.suppression.policy import Match, Traits
 
 GLOBS = ("anomaly_type", "service", "device", "msg")
 

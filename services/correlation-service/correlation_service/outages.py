@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from aiops_core.models import EnrichedAnomaly
-from aiops_core.ship import LinkOutage
-from aiops_core.suppress_policy import Outages
+from aiops_core.suppression.policy import Outages
+from aiops_core.suppression.ship import LinkOutage
 from correlation_service.matching import Matching
 
 

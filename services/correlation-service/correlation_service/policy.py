@@ -11,8 +11,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field
 
 from aiops_core.models import Fraction
-from aiops_core.policy import Replay, Section
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.policy.file import Replay, Section
+from aiops_core.suppression.policy import SuppressPolicy
 
 KeyKind = Literal["peer", "service", "device", "attacked", "type"]
 Reach = Literal["any", "family", "none"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from aiops_core.labels import Labels, labels_of
 from aiops_core.models import EnrichedAnomaly
-from aiops_core.silences import Op, Silence
+from aiops_core.suppression.labels import Labels, labels_of
+from aiops_core.suppression.silences import Op, Silence
 
 
 class Silences:

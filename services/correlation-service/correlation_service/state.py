@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AlertsCleared,
     AnomalyCleared,
@@ -48,7 +48,7 @@ class CorrelationState:
         self.recoveries = Recoveries()
         self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
         self.seen: OrderedDict[str, None] = OrderedDict()
-        self.newest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
+        self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
         self.emptied: dict[str, str] = {}
         self.touched: set[str] = set()
 
@@ -163,7 +163,7 @@ class CorrelationState:
 
     def _pass(self, ship: str, at: datetime) -> None:
         """Time on *ship* has come to *at*. A clock that is ahead does not make all others late."""
-        self.newest[ship] = max(at, self.newest.get(ship, at))
-        self.newest.move_to_end(ship)
-        if len(self.newest) > SHIPS_KEPT:
-            self.newest.popitem(last=False)
+        self.latest[ship] = max(at, self.latest.get(ship, at))
+        self.latest.move_to_end(ship)
+        if len(self.latest) > SHIPS_KEPT:
+            self.latest.popitem(last=False)

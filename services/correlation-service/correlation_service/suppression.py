@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import AnomalySuppressed, EnrichedAnomaly, HiddenBy
-from aiops_core.suppress_policy import SuppressRule
+from aiops_core.suppression.policy import SuppressRule
 from correlation_service.inhibition import Inhibitions
 from correlation_service.matching import Matching
 from correlation_service.outages import KnownOutages

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
-from aiops_core.launch import Context, launch
 from aiops_core.models import AnomalyDetected
-from aiops_core.retention import load_with_retention
-from aiops_core.runtime import Service
-from aiops_core.watched import watched_inventory, watched_ship
+from aiops_core.policy.retention import load_with_retention
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.service import Service
+from aiops_core.runtime.watched import watched_inventory, watched_ship
 from enrichment_service import NAME
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import Memory

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import LastIncident, SimilarAnomaly
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.unreadable import read_all
 from enrichment_service.context import INCIDENTS_KEPT
 from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
 

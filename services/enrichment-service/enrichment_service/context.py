@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
 from aiops_core.fingerprints import compute_fingerprint
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
-from aiops_core.ship import MaintenanceWindow, Ship
+from aiops_core.suppression.ship import MaintenanceWindow, Ship
 from enrichment_service.counts import DAY, WHOLE, Key, MinuteCounts, minute_of
 from enrichment_service.policy import Health
 from enrichment_service.similar import SimilarAnomalies, keep

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, Fraction, Severity, ShipMode
-from aiops_core.policy import Policy, Replay, Section
+from aiops_core.policy.file import Policy, Replay, Section
 
 BLIND_REPLAY = timedelta(hours=1)  # of the stream on start, while ClickHouse cannot say what it has
 Count = Annotated[int, Field(ge=1)]

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from aiops_core import metrics
 from aiops_core.adapters.clickhouse import DEPENDENCY, QueryFailed
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
-from aiops_core.probe import Readiness
-from aiops_core.runtime import utc_now
-from aiops_core.unreadable import read_stored
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.watched import Watched
 from aiops_core.utils import StructuredLogger
-from aiops_core.watched import Watched
 from enrichment_service import NAME, __version__
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory

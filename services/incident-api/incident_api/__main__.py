@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiops_core.launch import Context, launch
-from aiops_core.runtime import Service
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.service import Service
 from incident_api.wiring import Wiring
 
 BATCH = 1024  # messages: a write costs the same for one row and for hundreds

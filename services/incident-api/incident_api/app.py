@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from aiops_core.bus import Bus
-from aiops_core.probe import Readiness, answer
-from aiops_core.runtime import utc_now
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.observability.probe import Readiness, answer
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression.policy import SuppressPolicy
 from incident_api import __version__, problems
 from incident_api.auth.guard import Guard
 from incident_api.devices import routes as devices

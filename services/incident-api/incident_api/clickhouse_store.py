@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Evidence
-from aiops_core.runtime import utc_now
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     AnomalyRow,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
-from aiops_core.runtime import Service
+from aiops_core.runtime.bus import Bus, Delivery
+from aiops_core.runtime.service import Service
 from incident_api.flushing import HISTORY, moment_of
 from incident_api.outage import Outage, keep_doing
 from incident_api.recorder import SERVICE, Recorder

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from aiops_core.tally import minute_of
+from aiops_core.observability.tally import minute_of
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.memory_store import MemoryStore
 from incident_api.rows import AnomalyRow, MemberRow, micros, moment

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from aiops_core.labels import OWN, Labels, labels, labels_of
 from aiops_core.models import AnomalyDetected, AnomalySuppressed, EnrichedAnomaly
+from aiops_core.suppression.labels import OWN, Labels, labels, labels_of
 from incident_api.memory_store import MemoryStore
 from incident_api.rows import SUPPRESSED, AnomalyRow, MemberRow, micros, moment
 from incident_api.silences.queries import Hidden as HiddenByRule

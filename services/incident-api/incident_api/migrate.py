@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.errors import Misconfigured, why
-from aiops_core.retention import Tables
+from aiops_core.policy.retention import Tables
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 

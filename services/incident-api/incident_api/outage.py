@@ -8,8 +8,8 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from aiops_core.backoff import SAID_EVERY, Backoff
 from aiops_core.errors import Unavailable
+from aiops_core.runtime.backoff import SAID_EVERY, Backoff
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from aiops_core import metrics
-from aiops_core.bus import Bus, Delivery
 from aiops_core.errors import Unavailable
 from aiops_core.models import (
     AnomalySuppressed,
@@ -26,8 +24,10 @@ from aiops_core.models import (
     Message,
     Stages,
 )
-from aiops_core.runtime import Handler, utc_now
-from aiops_core.unreadable import read_stored
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Bus, Delivery
+from aiops_core.runtime.service import Handler, utc_now
+from aiops_core.runtime.unreadable import read_stored
 from incident_api.flushing import GROWTH, moment_of
 from incident_api.folding import StoredIncident
 from incident_api.outage import Outage, keep_doing

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiops_core import metrics
 from aiops_core.adapters.clickhouse_errors import QueryFailed
-from aiops_core.bus import Delivery
 from aiops_core.errors import Unavailable
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Delivery
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 from incident_api.rows import Batch, TableRow

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aiops_core.spans import PATTERN, span_of
+from aiops_core.policy.spans import PATTERN, span_of
 from incident_api.problems import Problem
 
 LONGEST = timedelta(days=366)

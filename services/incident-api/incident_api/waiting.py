@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from aiops_core.bus import Delivery
 from aiops_core.models import Evidence
+from aiops_core.runtime.bus import Delivery
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     Batch,

@@ -11,8 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from aiops_core.errors import Misconfigured
-from aiops_core.launch import Web
-from aiops_core.stopping import WEB
+from aiops_core.runtime.launch import Web
+from aiops_core.runtime.stopping import WEB
 
 BACKLOG = 256
 

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Self
 
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse, QueryFailed
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.launch import Context, Web
-from aiops_core.probe import Readiness
-from aiops_core.retention import RetentionPolicy
-from aiops_core.settings import Settings
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.policy.settings import Settings
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.launch import Context, Web
+from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiops_core.launch import Context, launch
 from aiops_core.models import Incident
-from aiops_core.runtime import Service
+from aiops_core.runtime.launch import Context, launch
+from aiops_core.runtime.service import Service
 from llm_enricher import NAME
 from llm_enricher.handler import CONCURRENCY, Insight
 from llm_enricher.policy import LlmPolicy

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from aiops_core import metrics
 from aiops_core.models import EnrichedIncident, Incident, LlmInsights
+from aiops_core.observability import metrics
 from llm_enricher.rules import RuleBook
 
 CONCURRENCY = 8

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from aiops_core.models import Domain, Fraction, Text
-from aiops_core.policy import Policy, Section
+from aiops_core.policy.file import Policy, Section
 
 # What a text may name in braces, and the words for it when the incident does not tell.
 PLACEHOLDERS = {

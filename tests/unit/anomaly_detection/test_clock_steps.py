@@ -11,11 +11,11 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core import metrics
-from aiops_core.bus import Stored
-from aiops_core.probe import Readiness
-from aiops_core.runtime import arrived
-from aiops_core.testing import MemoryBus, MemoryDelivery
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.bus import Stored
+from aiops_core.runtime.service import arrived
+from aiops_lab.memory_bus import MemoryBus, MemoryDelivery
 from anomaly_detection.detectors.base import Verdict, span
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.level import LevelDetector

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core import metrics
+from aiops_core.observability import metrics
 from anomaly_detection.detectors.base import Verdict
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.handler import Detection

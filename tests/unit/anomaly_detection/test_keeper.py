@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from aiops_core import unreadable
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyCleared, AnomalyDetected
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime import unreadable
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection import snapshots
 from anomaly_detection.__main__ import service
 from anomaly_detection.detectors.image import PIECE

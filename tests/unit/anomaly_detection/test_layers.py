@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from aiops_core.cli import app
+from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Domain
 from anomaly_detection.handler import Detection

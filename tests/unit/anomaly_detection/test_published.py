@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core import tally
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
-from aiops_core.tally import BUCKET, KEPT, decode
-from aiops_core.testing import MemoryBus
+from aiops_core.observability import tally
+from aiops_core.observability.tally import BUCKET, KEPT, decode
+from aiops_core.runtime.bus import Outgoing
+from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.__main__ import service as recipe_of
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.published import Published

@@ -3,8 +3,8 @@
 import pytest
 
 from aiops_core.models import AnomalyCleared, AnomalyDetected
-from aiops_core.simulator.fault_table import FAULTS
-from aiops_core.simulator.normal_lines import NORMAL
+from aiops_lab.simulator.fault_table import FAULTS
+from aiops_lab.simulator.normal_lines import NORMAL
 from anomaly_detection.detectors.recovery import RecoveryDetector
 from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy, Recovery

@@ -9,8 +9,8 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 
-from aiops_core.bus import LARGEST
 from aiops_core.models import AnomalyCleared, Incident, IncidentCleared, IncidentUpdated
+from aiops_core.runtime.bus import LARGEST
 from correlation_service import alerts, closing, grouping, inhibition, recoveries
 from correlation_service.alerts import unpacked
 from correlation_service.correlator import Correlator

@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from aiops_core.bus import LARGEST, Outgoing
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalySuppressed,
     Device,
@@ -17,7 +16,8 @@ from aiops_core.models import (
     Severity,
     Status,
 )
-from aiops_core.testing import MemoryBus
+from aiops_core.runtime.bus import LARGEST, Outgoing
+from aiops_lab.memory_bus import MemoryBus
 from correlation_service.alerts import unpacked
 from correlation_service.correlator import Correlator
 from correlation_service.facts import RECOUNTED

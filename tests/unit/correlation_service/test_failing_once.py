@@ -19,20 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import correlation_service
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
-from aiops_core.launch import Context
 from aiops_core.models import EnrichedAnomaly, Message
-from aiops_core.probe import Readiness
-from aiops_core.settings import Settings
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.settings import Settings
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.launch import Context
+from aiops_lab.memory_bus import MemoryBus
 from correlation_service.__main__ import recipe
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from tests.conftest import ROOT
 from tests.correlation_cases import POLICY, SHIP, Book, Merging, anomaly, joined, reborn
 from tests.runtime_cases import running, until
-from tests.unit.core.test_silences import silence
+from tests.unit.aiops_core.test_silences import silence
 from tests.unit.correlation_service.test_properties import ends, merged
 
 HOME = str(Path(correlation_service.__file__).parent)

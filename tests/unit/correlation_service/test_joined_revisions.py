@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiops_core.bus import Outgoing
+from aiops_core.runtime.bus import Outgoing
 from correlation_service.joining import merge
 from incident_api.folding import fold
 from tests.incident_cases import cleared, created, updated

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.models import Incident, IncidentCleared, IncidentUpdated
-from aiops_core.testing import MemoryBus
+from aiops_lab.memory_bus import MemoryBus
 from correlation_service.correlator import Correlator
 from incident_api.folding import fold
 from tests.conftest import NOON

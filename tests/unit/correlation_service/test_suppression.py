@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiops_core.bus import Outgoing
-from aiops_core.inventory import Inventory
-from aiops_core.labels import labels_of
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyContext,
@@ -20,14 +18,16 @@ from aiops_core.models import (
     MaintenanceNote,
     Severity,
 )
-from aiops_core.ship import LinkOutage
-from aiops_core.testing import MemoryBus
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.suppression.labels import labels_of
+from aiops_core.suppression.ship import LinkOutage
+from aiops_lab.memory_bus import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
 from correlation_service.silences import Silences
 from tests.conftest import NOON
 from tests.correlation_cases import reborn
-from tests.unit.core.test_silences import silence
+from tests.unit.aiops_core.test_silences import silence
 from tests.unit.correlation_service.test_correlation import POLICY, RULE, anomaly, own, with_policy
 
 POWER = {

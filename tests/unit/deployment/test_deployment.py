@@ -20,8 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from aiops_core.errors import Misconfigured
-from aiops_core.local.fleet_plan import MAX_PAYLOAD
-from aiops_core.services import PORTS
+from aiops_core.observability.ports import PORTS
+from aiops_lab.fleet.plan import MAX_PAYLOAD
 from incident_api.auth.guard import parse_tokens
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,6 +34,7 @@ OURS = {
     "llm-enricher": ("aiops-llm-enricher", 8083),
     "enrichment-service": ("aiops-enrichment", 8084),
 }
+COMMAND = "aiops"
 # Reached by others on the ship; everything else is for this host only.
 PUBLIC = {"vector": {"1514"}, "grafana": {"3000"}}
 UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
@@ -98,10 +99,22 @@ def test_a_service_that_is_told_nothing_listens_on_its_port_of_the_design():
     assert {name: port for name, (_, port) in OURS.items()} == PORTS
 
 
-def test_every_folder_in_services_is_a_compose_service_and_no_other_is_built(compose):
+def test_every_folder_in_services_is_a_compose_service_and_only_the_command_is_built_besides(
+    compose,
+):
     folders = {path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml")}
     built = {name for name, service in compose["services"].items() if "build" in service}
-    assert folders == built == set(OURS)
+    assert folders == set(OURS)
+    assert built == {*OURS, COMMAND}
+
+
+def test_the_command_is_run_when_it_is_asked_for_and_shows_its_token(compose):
+    command = compose["services"][COMMAND]
+    assert command["profiles"] == ["cli"]
+    assert set(command["build"]["args"]["WITH"].split()) == set(OURS)
+    port = OURS["incident-api"][1]
+    assert command["environment"]["AIOPS_API_URL"] == f"http://incident-api:{port}"
+    assert "AIOPS_API_TOKEN" in command["environment"]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -125,16 +138,15 @@ def test_our_service_can_change_nothing_but_its_own_memory(compose, name):
 
 
 def test_every_container_is_named_watched_limited_restarted_and_rotates_its_log(compose):
-    for name, service in compose["services"].items():
+    lasting = {name: it for name, it in compose["services"].items() if name != COMMAND}
+    for name, service in lasting.items():
         assert service["container_name"].startswith("aiops-"), name
         assert service["restart"] == "unless-stopped", name
         assert service["networks"] == ["aiops"], name
         assert service["healthcheck"]["test"][0] == "CMD", name
         assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
         assert size(service["mem_limit"]) > 0, name
-    assert len({s["container_name"] for s in compose["services"].values()}) == len(
-        compose["services"]
-    )
+    assert len({service["container_name"] for service in lasting.values()}) == len(lasting)
 
 
 def test_who_works_for_later_lets_the_fast_path_go_first(compose):
@@ -150,7 +162,7 @@ def test_all_memory_limits_together_leave_room_on_a_host_with_16_gb(compose):
 def test_images_are_pinned_to_a_full_version(compose):
     pinned = re.compile(r"^[a-z0-9/-]+:v?\d+\.\d+(\.\d+)+(-[a-z]+)?$")
     for name, service in compose["services"].items():
-        if name not in OURS:
+        if name not in (*OURS, COMMAND):
             assert pinned.match(service["image"]), service["image"]
 
 
@@ -197,7 +209,7 @@ def test_every_variable_of_compose_is_explained_in_the_example(compose):
 
 
 def test_aiops_variables_of_our_services_are_settings(compose):
-    from aiops_core.settings import Settings
+    from aiops_core.policy.settings import Settings
 
     known = {f"AIOPS_{name.upper()}" for name in Settings.model_fields} | {"AIOPS_API_TOKENS"}
     for name in OURS:
@@ -242,7 +254,8 @@ def test_a_generated_env_has_every_value_a_new_secret_each_and_one_reader(tmp_pa
     assert made["AIOPS_SHIP_ID"] == "mv-test"
     assert "change-me" not in (tmp_path / ".env").read_text()
     secrets = [value for value in made.values() if re.search(r"[0-9a-f]{48}$", value)]
-    assert len(secrets) == len(set(secrets)) == 3
+    assert len(secrets) == len(set(secrets)) == 4
+    assert made["AIOPS_API_TOKENS"] == f"operator:{made['AIOPS_API_TOKEN']}"
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
@@ -377,19 +390,24 @@ def applies(requirement: Requirement, extras: set[str]) -> bool:
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("extra", [None, "local"])
-def test_an_image_gets_all_that_its_service_needs_and_none_of_our_tools(name, extra):
-    files = [ROOT / "pyproject.toml", ROOT / "services" / name / "pyproject.toml"]
-    core, service = (tomllib.loads(file.read_text())["project"] for file in files)
-    local = core["optional-dependencies"]["local"]
-    asked = core["dependencies"] + service["dependencies"] + (local if extra else [])
-    needed = needed_here(text for text in asked if text != "aiops-core")
-    options = ["--extra", extra] if extra else []
-    cut = subset_lock(ROOT / "requirements.lock", *files, *options)
+def project(name: str) -> Path:
+    """The pyproject.toml of one of our distributions."""
+    [found] = ROOT.glob(f"*/{name}/pyproject.toml")
+    return found
+
+
+@pytest.mark.parametrize("name", [*OURS, "aiops-cli"])
+def test_an_image_gets_all_that_its_service_needs_and_none_of_our_tools(name):
+    own = [name, *OURS] if name == "aiops-cli" else [name]
+    files = [ROOT / "pyproject.toml", *map(project, own)]
+    projects = [tomllib.loads(file.read_text())["project"] for file in files]
+    names = {one["name"] for one in projects}
+    needed = needed_here(it for one in projects for it in one["dependencies"] if it not in names)
+    cut = subset_lock(ROOT / "requirements.lock", *files)
     pinned = {canonicalize_name(line.partition("==")[0]) for line in cut.splitlines()}
     assert needed <= pinned
-    assert not pinned & {"pip", "hatchling", "pytest", "mypy", "chdb" if not extra else "ruff"}
+    assert not pinned & {"pip", "hatchling", "pytest", "mypy", "chdb", "ruff"}
+    assert (name == "aiops-cli") == ("typer" in pinned)
 
 
 @pytest.mark.parametrize(("file", "count"), [("Makefile", 3), ("Dockerfile", 5)])
@@ -412,7 +430,7 @@ def test_what_is_installed_comes_from_the_lock_or_asks_no_index_and_is_never_res
 def exported_names() -> set[str]:
     from prometheus_client import REGISTRY
 
-    import aiops_core.metrics  # noqa: F401  declares them
+    import aiops_core.observability.metrics  # noqa: F401  declares them
 
     names = set()
     for family in REGISTRY.collect():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops_core.errors import Misconfigured
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalyContext,
     AnomalyDetected,
@@ -21,7 +21,7 @@ from aiops_core.models import (
     Severity,
     SimilarAnomaly,
 )
-from aiops_core.ship import MaintenanceWindow, ModeChange, ModeLog, Ship
+from aiops_core.suppression.ship import MaintenanceWindow, ModeChange, ModeLog, Ship
 from aiops_core.utils import compute_fingerprint
 from enrichment_service.context import LOOKUPS, Memory
 from enrichment_service.counts import BLOCKS_KEPT, DAY, MinuteCounts

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aiops_core import metrics
 from aiops_core.errors import Unavailable
 from aiops_core.models import LastIncident
-from aiops_core.probe import Readiness
-from aiops_core.testing import MemoryBus
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import Readiness
+from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.context import INCIDENTS_KEPT, SEEN_KEPT
 from enrichment_service.counts import BLOCKS_KEPT, KEYS_KEPT
 from enrichment_service.handler import Enricher

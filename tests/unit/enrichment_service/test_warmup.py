@@ -10,15 +10,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from aiops_core.adapters.clickhouse import QueryFailed
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
-from aiops_core.inventory import BUCKET, KEY, Inventory
+from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
 from aiops_core.models import AnomalyDetected, Device, EnrichedAnomaly
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime, Service, utc_now
-from aiops_core.ship import ModeChange, ModeLog
-from aiops_core.testing import MemoryBus
-from aiops_core.watched import watched_inventory, watched_ship
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import Service, utc_now
+from aiops_core.runtime.watched import watched_inventory, watched_ship
+from aiops_core.suppression.ship import ModeChange, ModeLog
+from aiops_lab.memory_bus import MemoryBus
 from enrichment_service import warmup as module
 from enrichment_service.clickhouse_queries import Minute, Queries
 from enrichment_service.context import Memory

@@ -9,9 +9,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from aiops_core.inventory import BUCKET, KEY, Inventory
-from aiops_core.simulator.inventory import SHIP
-from aiops_core.testing import MemoryBus
+from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
+from aiops_lab.memory_bus import MemoryBus
+from aiops_lab.simulator.inventory import SHIP
 from incident_api.devices import desk as module
 from incident_api.devices.store import Sender
 from tests.conftest import NOON

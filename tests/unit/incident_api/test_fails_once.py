@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
-from aiops_core.backoff import Backoff
-from aiops_core.bus import Bus, Outgoing, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import Message
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime, Service
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.backoff import Backoff
+from aiops_core.runtime.bus import Bus, Outgoing, Stored
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import Service
+from aiops_lab.memory_bus import MemoryBus
 from incident_api import flushing, outage, registry
 from incident_api.folding import StoredIncident
 from incident_api.history import History

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly
-from aiops_core.testing import MemoryBus
+from aiops_core.runtime.bus import Outgoing
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.history import History
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder

@@ -16,9 +16,9 @@ import pytest
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import Misconfigured, Unavailable
 from aiops_core.models import Message
-from aiops_core.probe import Readiness
-from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_lab.memory_bus import MemoryBus
 from incident_api import recorder
 from incident_api.app import Parts, build
 from incident_api.auth.guard import parse_tokens

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from aiops_core import metrics
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, IncidentUpdated, Role
-from aiops_core.testing import MemoryBus
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Stored
+from aiops_lab.memory_bus import MemoryBus
 from incident_api.ledger import auditor as auditing
 from incident_api.ledger.auditor import Auditor, Watch
 from incident_api.ledger.balance import Books, last_stage

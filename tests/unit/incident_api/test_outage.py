@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_core.backoff import Backoff
 from aiops_core.errors import Unavailable
+from aiops_core.runtime.backoff import Backoff
 from incident_api import outage as module
 from incident_api.outage import RETRY, Outage, Troubles, keep_doing
 

@@ -8,13 +8,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
-from aiops_core.backoff import Backoff
-from aiops_core.bus import Outgoing
 from aiops_core.errors import Premature, Unavailable
 from aiops_core.models import Status
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime, Service
-from aiops_core.testing import MemoryBus
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.backoff import Backoff
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import Service
+from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
 from incident_api import registry as registry_module
 from incident_api.memory_store import MemoryStore

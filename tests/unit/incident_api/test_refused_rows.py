@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
-from aiops_core.backoff import Backoff
-from aiops_core.bus import REASON, SUBJECT, Outgoing
 from aiops_core.models import Message
-from aiops_core.probe import Readiness
-from aiops_core.runtime import Runtime, Service
-from aiops_core.testing import MemoryBus, MemoryDelivery
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.backoff import Backoff
+from aiops_core.runtime.bus import REASON, SUBJECT, Outgoing
+from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import Service
+from aiops_lab.memory_bus import MemoryBus, MemoryDelivery
 from incident_api import flushing, outage
 from incident_api.history import History
 from incident_api.memory_store import MemoryStore

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from aiops_core.models import Device
-from aiops_core.ship import Ship
+from aiops_core.suppression.ship import Ship
 from incident_api.devices.models import DeviceImport
 from tests.conftest import NOON
 from tests.ship_api import POLICY, Aboard

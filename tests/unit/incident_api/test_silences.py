@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from aiops_core.models import AnomalyContext, Device
-from aiops_core.ship import LinkOutage
-from aiops_core.silences import BUCKET, Silence
+from aiops_core.suppression.ship import LinkOutage
+from aiops_core.suppression.silences import BUCKET, Silence
 from incident_api.silences.shelf import Shelf
 from tests.incident_cases import detected, enriched, suppressed
 from tests.unit.incident_api.test_incident_api import API, Desk, desk, problem  # noqa: F401

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops_core import metrics
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Domain, EnrichedIncident, Evidence, Incident, LlmInsights, RootCause
+from aiops_core.observability import metrics
 from llm_enricher.handler import Insight
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules import CITED_MOST, RuleBook

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import anomaly_detection
-from aiops_core import metrics
 from aiops_core.adapters.victoriametrics import DEPENDENCY, Point, QueryRefused, VictoriaMetrics
-from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
-from aiops_core.probe import Readiness
-from aiops_core.runtime import utc_now
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.policy_layers import Poll
 from anomaly_detection.sources.promql import samples, slot

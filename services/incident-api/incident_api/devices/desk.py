@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from aiops_core.bus import Bus
-from aiops_core.device_rules import BYTES_MOST, flaws_of, merged, plan
 from aiops_core.errors import Unavailable
-from aiops_core.inventory import BUCKET, KEY, Inventory
-from aiops_core.inventory_flaws import Flaw
+from aiops_core.inventory.flaws import Flaw
+from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
+from aiops_core.inventory.rules import BYTES_MOST, flaws_of, merged, plan
 from aiops_core.models import Device
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 from incident_api.devices.models import DeviceImport, ImportReport, Stranger

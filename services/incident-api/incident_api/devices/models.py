@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiops_core.device_rules import MOST, ImportPlan, NewDevice
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.rules import MOST, ImportPlan, NewDevice
 from aiops_core.models import Device, Severity, UtcDatetime
 
 EXAMPLE = [

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
-from aiops_core.inventory import Inventory
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Device, Severity
 from incident_api import cursor
 from incident_api.auth.actor import Actor

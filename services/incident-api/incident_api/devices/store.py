@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import micros
 from incident_api.written import Queries
 

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from aiops_core.bus import Bus, Outgoing
 from aiops_core.errors import Unavailable
 from aiops_core.models import Incident, Message, TimelineEntry, derived_id
-from aiops_core.runtime import utc_now
+from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
 from incident_api.folding import StoredIncident
 from incident_api.incidents.models import NewIncident

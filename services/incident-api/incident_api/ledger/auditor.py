@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aiops_core import metrics
-from aiops_core.runtime import utc_now
-from aiops_core.tally import MINUTE
+from aiops_core.observability import metrics
+from aiops_core.observability.tally import MINUTE
+from aiops_core.runtime.service import utc_now
 from incident_api.ledger.balance import Books, doubled, unaccounted
 from incident_api.ledger.endings import OpenAnomaly
 from incident_api.ledger.letters import Letters

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from aiops_core.bus import REASON, SOURCE, SUBJECT, Bus, Stored
 from aiops_core.errors import Unavailable
 from aiops_core.models import (
     BY_SUBJECT,
@@ -19,7 +18,8 @@ from aiops_core.models import (
     IncidentUpdated,
     Message,
 )
-from aiops_core.unreadable import skip
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Bus, Stored
+from aiops_core.runtime.unreadable import skip
 from incident_api.ledger.models import Buried
 
 # Who ends an anomaly by burying which messages. What incident-api's history cannot store of an anomaly

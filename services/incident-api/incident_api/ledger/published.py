@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.tally import BUCKET, Tally, decode
+from aiops_core.observability.tally import BUCKET, Tally, decode
+from aiops_core.runtime.bus import Bus
 
 
 class Published:

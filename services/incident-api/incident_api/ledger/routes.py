@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from aiops_core.spans import span_of
+from aiops_core.policy.spans import span_of
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.models import Ledger
 from incident_api.problems import Problem, responses

@@ -14,10 +14,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.runtime import utc_now
-from aiops_core.ship import (
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.watched import watched_ship
+from aiops_core.suppression.ship import (
     BUCKET,
     MAINTENANCE_PREFIX,
     MODE_KEY,
@@ -29,7 +30,6 @@ from aiops_core.ship import (
     Spell,
 )
 from aiops_core.utils import StructuredLogger
-from aiops_core.watched import watched_ship
 from incident_api import __version__
 from incident_api.devices.desk import DeviceDesk
 from incident_api.problems import Problem

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from aiops_core.inventory import Inventory
-from aiops_core.ship import MaintenanceWindow, Spell
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.suppression.ship import MaintenanceWindow, Spell
 from incident_api.problems import Problem
 from incident_api.ship.models import State
 from incident_api.ship.policy import Spells

@@ -8,7 +8,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.models import ShipMode, UtcDatetime
-from aiops_core.ship import LinkOutage, MaintenanceWindow, ModeChange, OutageKind, Patterns, Ship
+from aiops_core.suppression.ship import (
+    LinkOutage,
+    MaintenanceWindow,
+    ModeChange,
+    OutageKind,
+    Patterns,
+    Ship,
+)
 
 State = Literal["planned", "running", "over", "withdrawn"]
 Reason = Annotated[str, Field(min_length=3, max_length=500)]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from aiops_core.policy import Policy, Section
+from aiops_core.policy.file import Policy, Section
 
 
 class Spells(Section):

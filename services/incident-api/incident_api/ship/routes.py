@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from aiops_core.inventory import Inventory
-from aiops_core.ship import LinkOutage, MaintenanceWindow
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow
 from incident_api.auth.actor import Actor
 from incident_api.devices.desk import DeviceDesk
 from incident_api.problems import responses

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from aiops_core.ship import LinkOutage
-from aiops_core.silences import Silence
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.ship import LinkOutage
+from aiops_core.suppression.silences import Silence
 from incident_api.ship.desk import ShipDesk
 from incident_api.silences.queries import Hidden, SilenceStore
 from incident_api.silences.shelf import Shelf

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from aiops_core.models import UtcDatetime
-from aiops_core.silences import Line, Matcher, State
-from aiops_core.spans import span_of
+from aiops_core.policy.spans import span_of
+from aiops_core.suppression.silences import Line, Matcher, State
 from incident_api.spans import Span
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from aiops_core.silences import Matcher, Silence, too_broad
-from aiops_core.suppress_policy import NeverSuppress, SuppressPolicy
+from aiops_core.suppression.policy import NeverSuppress, SuppressPolicy
+from aiops_core.suppression.silences import Matcher, Silence, too_broad
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 

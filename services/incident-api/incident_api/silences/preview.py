@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from aiops_core.models import Severity
-from aiops_core.silences import Matcher
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.silences import Matcher
 from incident_api.silences.models import Preview, PreviewKind
 from incident_api.silences.orders import refusal
 from incident_api.silences.queries import Kind

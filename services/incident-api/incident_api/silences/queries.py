@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 
-from aiops_core.labels import OWN, Labels, labels
 from aiops_core.models import Device, Severity
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.unreadable import read_all
+from aiops_core.suppression.labels import OWN, Labels, labels
 from incident_api.rows import micros, moment
 from incident_api.written import Queries
 

@@ -10,8 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from aiops_core.errors import Unavailable
-from aiops_core.silences import Matcher, Silence, State
-from aiops_core.suppress_policy import SuppressPolicy
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.silences import Matcher, Silence, State
 from incident_api.auth.actor import Actor
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered

@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
-from aiops_core.runtime import utc_now
-from aiops_core.silences import BUCKET, Silence, decode
-from aiops_core.suppress_policy import SuppressPolicy
-from aiops_core.unreadable import skip
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.unreadable import skip
+from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.suppression.silences import BUCKET, Silence, decode
 from incident_api.outage import Troubles, keep_doing
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence

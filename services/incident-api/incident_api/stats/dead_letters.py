@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from aiops_core.bus import Bus
 from aiops_core.errors import Unavailable
+from aiops_core.runtime.bus import Bus
 
 FAST = (
     "dead.anomaly-detection",

@@ -13,7 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import Stages, UtcDatetime
-from aiops_core.unreadable import read_all
+from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
 from incident_api.written import Queries
 

@@ -1,0 +1,131 @@
+"""What a device must look like to be imported, and what an import changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from aiops_core.inventory.flaws import Flaw, find_flaws
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.names import shared_aliases
+from aiops_core.models import Device, Record, Severity
+
+MOST = 10_000  # devices
+BYTES_MOST = 4 * 1024 * 1024  # of all devices as JSON; they must fit into one message of the broker
+LABELS_MOST = 32
+
+# An id stands in URLs, in lists and on command lines.
+Id = Annotated[str, Field(pattern=r"^\w[^\s,;|/?#]*$", max_length=128)]
+Word = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+Key = Annotated[str, Field(pattern=r"^[^\s=;|]+$", max_length=64)]
+Value = Annotated[  # stands in lists of a spreadsheet
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^;|\x00-\x1f\x7f]*$")
+]
+
+
+class NewDevice(Device):
+    """A device as people may write it; what is left out is unknown, its criticality medium."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Id
+    name: Word = ""
+    type: Annotated[Word, Field(min_length=1)] = "unknown"
+    site: Word = ""
+    criticality: Severity = Severity.MEDIUM
+    upstream: Annotated[tuple[Id, ...], Field(max_length=64)] = ()
+    owner: Word = ""
+    labels: Annotated[dict[Key, Value], Field(max_length=LABELS_MOST)] = Field(default_factory=dict)
+
+    def device(self) -> Device:
+        return Device.model_validate(self.model_dump())
+
+
+class FieldChange(Record):
+    field: str
+    before: str
+    after: str
+
+
+class Change(Record):
+    """A known device that is told differently now."""
+
+    id: str
+    fields: tuple[FieldChange, ...]
+
+
+class ImportPlan(Record):
+    """What an import does to the inventory; *kept* are known devices that it does not mention."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[Change, ...] = ()
+    removed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def flaws_of(known: Inventory, given: Sequence[Device], *, prune: bool) -> list[Flaw]:
+    """Why *given* cannot be imported into *known*; an index of ``len(given)`` or more means a known
+    device that *given* does not mention."""
+    clashes = list(_clashes(known, given))
+    if clashes:
+        return clashes
+    return find_flaws([*given, *_others(known, given, prune=prune)])
+
+
+def merged(known: Inventory, given: Sequence[Device], *, prune: bool) -> Inventory:
+    """*known* after the import."""
+    return Inventory([*_others(known, given, prune=prune), *given])
+
+
+def plan(known: Inventory, given: Sequence[Device], *, prune: bool) -> ImportPlan:
+    """What *given*, which has no flaws, changes in *known*."""
+    unmentioned = tuple(d.id for d in _others(known, given, prune=False))
+    changes = {d.id: tuple(_differences(before, d)) for d in given if (before := known.get(d.id))}
+    return ImportPlan(
+        added=tuple(d.id for d in given if d.id not in known),
+        changed=tuple(Change(id=id, fields=fields) for id, fields in changes.items() if fields),
+        removed=unmentioned if prune else (),
+        kept=() if prune else unmentioned,
+        unchanged=tuple(id for id, fields in changes.items() if not fields),
+        warnings=tuple(_doubts(merged(known, given, prune=prune), given)),
+    )
+
+
+def _others(known: Inventory, given: Sequence[Device], *, prune: bool) -> list[Device]:
+    mentioned = {device.id for device in given}
+    return [] if prune else [d for d in known.devices if d.id not in mentioned]
+
+
+def _clashes(known: Inventory, given: Sequence[Device]) -> Iterator[Flaw]:
+    """Ids that differ from a known one only in case mean the same device, written in two ways."""
+    ids = {device.id.casefold(): device.id for device in known.devices}
+    for index, device in enumerate(given):
+        other = ids.get(device.id.casefold(), device.id)
+        if other != device.id:
+            yield Flaw(index, "id", f"device {device.id!r} is known as {other!r}")
+
+
+def _differences(before: Device, after: Device) -> Iterator[FieldChange]:
+    for field in Device.model_fields:
+        old, new = getattr(before, field), getattr(after, field)
+        if old != new:
+            yield FieldChange(field=field, before=_text(old), after=_text(new))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}={text}" for key, text in value.items())
+    return "; ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _doubts(inventory: Inventory, given: Sequence[Device]) -> Iterator[str]:
+    mine = {device.id for device in given}
+    for alias, ids in shared_aliases(inventory.devices):
+        if mine.intersection(ids):
+            yield f"{alias} is claimed by {', '.join(ids)}, so it means none of them"

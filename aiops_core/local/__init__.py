@@ -1,1 +1,0 @@
-"""The embedded parts that stand in for containers on a laptop: real engines, no Docker."""

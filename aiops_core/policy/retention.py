@@ -1,0 +1,104 @@
+"""``policies/retention.yaml``: how long everything that is stored stays, from the first day on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+from pydantic import Field
+
+from aiops_core.errors import Misconfigured
+from aiops_core.policy.file import Policy, Replay, Section
+
+P = TypeVar("P", bound=Policy)
+
+
+class Promise(Section):
+    """The load that a ship sustains. Every stream must keep what a service reads again when it starts, at
+    this load too."""
+
+    lines_per_s: float = Field(gt=0)
+    anomalies_per_s: float = Field(gt=0)
+
+
+class StreamLimits(Section):
+    """When a stream drops its oldest messages: whichever limit comes first."""
+
+    max_age: timedelta
+    max_bytes: int = Field(ge=1_000_000)
+
+
+class Streams(Section):
+    logs: StreamLimits
+    anomalies: StreamLimits
+    incidents: StreamLimits
+    ops: StreamLimits
+
+
+class Tables(Section):
+    """Days that rows stay in ClickHouse."""
+
+    logs_raw: int = Field(ge=1)
+    anomalies: int = Field(ge=1)
+    incidents: int = Field(ge=1)
+
+
+class Cost(NamedTuple):
+    """What one line or anomaly takes in a stream, in all messages that it causes there."""
+
+    bytes: int
+    of: str  # the key of the promise
+
+
+# Bytes that JetStream counts, headers included, on a fleet with the simulator's ship, whose lines and facts are longer than
+# those of the bench: 540 a line; an anomaly 938 + 2,516 (detected, enriched), 2,232 of facts and 1,021 of recoveries.
+# Under `aiops bench`, 300 lines/s: 466, 843 + 2,269, and 1,713. tests/unit/core/test_retention.py measures these again.
+COSTS = {
+    "logs": Cost(550, "lines_per_s"),
+    "anomalies": Cost(3_500, "anomalies_per_s"),
+    "incidents": Cost(3_300, "anomalies_per_s"),
+}
+
+
+class RetentionPolicy(Policy):
+    file: ClassVar[str] = "retention.yaml"
+
+    promise: Promise
+    streams: Streams
+    tables_days: Tables
+
+    def flaws(self, needed: Policy, folder: Path) -> Iterator[str]:
+        """Which limits of which streams are too tight for *needed*, with file, line and key."""
+        for replay in needed.replays():
+            limits: StreamLimits = getattr(self.streams, replay.stream)
+            if limits.max_age < replay.span:
+                place = self.where(folder, ("streams", replay.stream, "max_age"))
+                yield f"{place}: {_hours(limits.max_age)}, but {_reason(needed, replay)}"
+            cost = COSTS[replay.stream]
+            rate: float = getattr(self.promise, cost.of)
+            kept = timedelta(seconds=limits.max_bytes / (rate * cost.bytes))
+            if kept < replay.span:
+                place = self.where(folder, ("streams", replay.stream, "max_bytes"))
+                least = round(replay.span.total_seconds() * rate * cost.bytes)
+                yield (
+                    f"{place}: {limits.max_bytes} bytes are {_hours(kept)} at {cost.of} {rate:g}, but"
+                    f" {_reason(needed, replay)}: at least {least} bytes"
+                )
+
+
+def load_with_retention(kind: type[P], folder: Path) -> P:
+    """The policy of *kind*; raises Misconfigured also when a stream keeps less than is read again because of it."""
+    policy = kind.load(folder)
+    if flaws := list(RetentionPolicy.load(folder).flaws(policy, folder)):
+        raise Misconfigured("; ".join(flaws))
+    return policy
+
+
+def _reason(needed: Policy, replay: Replay) -> str:
+    return f"{needed.file} needs {_hours(replay.span)} ({replay.why})"
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span.total_seconds() / 3600:.2f} h"

@@ -1,0 +1,88 @@
+"""What was stored and cannot be read back: it is skipped, counted and named, and the rest goes on.
+
+Streams, buckets, tables and snapshots outlive the code that wrote them, and anybody who reaches the broker
+can write there. So whoever reads them again treats each entry as input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiops_core
+from aiops_core.errors import in_words
+from aiops_core.models import BY_SUBJECT, Message
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import LARGEST, Stored
+from aiops_core.utils import StructuredLogger
+
+E = TypeVar("E")
+T = TypeVar("T")
+log = StructuredLogger.get_logger(
+    name="unreadable", service="aiops_core", version=aiops_core.__version__
+)
+
+REASON_KEPT, ENTRY_KEPT = 300, 200  # characters
+KNOWN = 1000  # entries of one place; reading one of them again counts and says nothing more
+LOGGED = 10  # entries of one place that are logged each; then only when their number doubles
+
+
+@dataclass
+class Skipped:
+    """How many entries of one place were skipped in this process, and the newest of them."""
+
+    count: int = 0
+    newest: str = ""
+    known: dict[str, None] = field(default_factory=dict)
+
+
+SKIPPED: dict[str, Skipped] = {}  # by place; what /ready tells of it
+
+
+def skip(where: str, entry: str, problem: object) -> None:
+    """Count and name *entry* (a sequence, a key, an id) of *where* (``service.reader``, constant text)."""
+    entry = entry[:ENTRY_KEPT]
+    reason = in_words(problem)[:REASON_KEPT]
+    skipped = SKIPPED.setdefault(where, Skipped())
+    skipped.newest = f"{entry}: {reason}"
+    if (
+        skipped.newest in skipped.known
+    ):  # a bucket is read at every change, a table at every request
+        return
+    skipped.known[skipped.newest] = None
+    if len(skipped.known) > KNOWN:
+        del skipped.known[next(iter(skipped.known))]
+    skipped.count += 1
+    metrics.UNREADABLE.labels(where).inc()
+    if skipped.count <= LOGGED or skipped.count.bit_count() == 1:
+        log.warning("skipped", where=where, entry=entry, reason=reason, count=skipped.count)
+
+
+def read_all(
+    entries: Iterable[E], where: str, read: Callable[[E], T], name: Callable[[E], object]
+) -> list[T]:
+    """What *read* makes of *entries*; one of which it raises ValueError is skipped by *name*."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except ValueError as exc:  # ValidationError is one
+            skip(where, str(name(entry)), exc)
+    return found
+
+
+def read_stored(
+    stored: Stored, where: str, kinds: Mapping[str, type[Message]] = BY_SUBJECT
+) -> Message | None:
+    """The message that *stored* holds, None when it cannot be read: then it has been skipped for *where*."""
+    entry = f"{stored.subject} {stored.sequence}"
+    try:
+        if len(stored.data) > LARGEST:
+            raise ValueError(f"{len(stored.data)} bytes, the limit is {LARGEST}")
+        return kinds[stored.subject].model_validate_json(stored.data)
+    except KeyError:
+        skip(where, entry, "unknown subject")
+    except ValueError as exc:  # ValidationError is one
+        skip(where, entry, exc)
+    return None

@@ -1,0 +1,208 @@
+"""Silences: an operator does not want to hear of something until a certain time. Pure vocabulary.
+
+Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels, regular
+expressions always match the whole value, a missing label is the empty string, and all matchers of a
+silence must hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aiops_core.errors import in_words
+from aiops_core.models import Record, Text, UtcDatetime
+from aiops_core.suppression.labels import NAMES, Labels, is_label
+
+BUCKET = "silences"  # of the key-value store: silence id -> Silence as JSON
+
+NO_VALUE = ("",)
+LONGEST_VALUE = 255  # characters of a value that are looked at, and of a matcher's own
+REPEATS = 3  # of one regular expression: its time grows with the length to this power
+OPTIONS = 3  # question marks: its time doubles with each
+ANYTHING = ("a", "7", "Z-9", "x_y.z", " ~\u6f22")  # what has nothing in common
+
+_WRITTEN = re.compile(r"\s*([^\s=!~\"]+)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+_ESCAPED = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL
+)  # where *, + and { are no repeats
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_REPEAT = re.compile(r"[*+{]")
+_WORDS = re.compile(r"[\w.\- ]+(?:\|[\w.\- ]+)*")
+
+State = Literal["pending", "active", "expired"]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+
+class Op(StrEnum):
+    IS = "="
+    IS_NOT = "!="
+    LIKE = "=~"
+    UNLIKE = "!~"
+
+
+class Matcher(Record):
+    """One condition on one label. Raises ValueError for what is no matcher, or would take too long."""
+
+    name: Text
+    op: Op
+    value: str = Field(max_length=LONGEST_VALUE)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not is_label(self.name):
+            raise ValueError(f"there is no label {self.name}; there are {', '.join(NAMES)}")
+        if self.is_regex:
+            _check_regex(self.value)
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> Matcher:
+        """A matcher as people write it: ``device=sw-1``, ``anomaly_type=~"link_.*"``."""
+        found = _WRITTEN.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no matcher; write LABEL=VALUE, with =, !=, =~ or !~")
+        name, op, value = found.groups()
+        if len(value) >= 2 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        if len(value) > LONGEST_VALUE:
+            raise ValueError(f"the value of {name} is longer than {LONGEST_VALUE} characters")
+        return cls(name=name, op=Op(op), value=value)
+
+    def __str__(self) -> str:
+        plain = self.value == self.value.strip() and not self.value.startswith(("~", '"'))
+        return (
+            f"{self.name}{self.op}{self.value}" if plain else f'{self.name}{self.op}"{self.value}"'
+        )
+
+    @cached_property
+    def is_regex(self) -> bool:
+        return self.op in (Op.LIKE, Op.UNLIKE)
+
+    @cached_property
+    def is_positive(self) -> bool:
+        return self.op in (Op.IS, Op.LIKE)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The values that a positive matcher names one by one; none when it describes them."""
+        if self.op is Op.IS:
+            return (self.value,)
+        if self.op is Op.LIKE and _WORDS.fullmatch(self.value) and "." not in self.value:
+            return tuple(self.value.split("|"))
+        return ()
+
+    @property
+    def names_something(self) -> bool:
+        """Whether it says what is meant, instead of what is not, anything, or nothing at all."""
+        if not self.is_positive or self._fits(""):
+            return False
+        return not all(self._fits(anything) for anything in ANYTHING)
+
+    def matches(self, labels: Labels) -> bool:
+        """Of a label with several values (tag) one must fit; a negative matcher wants none to."""
+        for value in labels.get(self.name) or NO_VALUE:
+            if self._fits(value):
+                return self.is_positive
+        return not self.is_positive
+
+    def _fits(self, value: str) -> bool:
+        if self.is_regex:
+            return _fits(self.value, value[:LONGEST_VALUE])
+        return value == self.value
+
+
+class Silence(Record):
+    """What is hidden, by whose order, why, and from when until when; the id never changes."""
+
+    id: Text
+    matchers: tuple[Matcher, ...] = Field(min_length=1, max_length=20)
+    owner: Line
+    reason: Line
+    start: UtcDatetime
+    end: UtcDatetime
+    created_at: UtcDatetime
+    created_by: Text
+    updated_at: UtcDatetime
+    updated_by: Text
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end < self.start:
+            raise ValueError("a silence ends after it starts")
+        return self
+
+    def state(self, now: datetime) -> State:
+        if now < self.start:
+            return "pending"
+        return "active" if now < self.end else "expired"
+
+    def matches(self, labels: Labels) -> bool:
+        for matcher in self.matchers:
+            if not matcher.matches(labels):
+                return False
+        return True
+
+
+def decode(stored: Mapping[str, bytes]) -> tuple[list[Silence], dict[str, str]]:
+    """The silences of the bucket by start; and per key, what is wrong with a value that is none."""
+    silences, wrong = [], {}
+    for key, value in stored.items():
+        try:
+            silences.append(Silence.model_validate_json(value))
+        except ValueError as exc:
+            wrong[key] = in_words(exc)
+    return sorted(silences, key=lambda s: (s.start, s.id)), wrong
+
+
+def too_broad(matchers: Sequence[Matcher], not_alone: Collection[str]) -> str | None:
+    """Why *matchers* hide more than a silence may, None when they do not.
+
+    At least one must name what is meant, by a label that is not in *not_alone*.
+    """
+    naming = {matcher.name for matcher in matchers if matcher.names_something}
+    if not naming:
+        return (
+            "it would hide nearly everything: at least one matcher must name what is meant, with = or "
+            "=~ and a value that is neither empty nor matched by anything"
+        )
+    if naming <= set(not_alone):
+        broad = ", ".join(sorted(naming))
+        return f"{broad} alone is too broad; add what is meant, such as a device or an anomaly_type"
+    return None
+
+
+@lru_cache(maxsize=16_384)
+def _fits(pattern: str, value: str) -> bool:
+    """Remembered: the same devices and types come again and again."""
+    return _compiled(pattern).fullmatch(value) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.DOTALL)
+
+
+def _check_regex(pattern: str) -> None:
+    """Refuse what is no regular expression, and what could stop correlation by taking for ever."""
+    try:
+        _compiled(pattern)
+    except (re.error, OverflowError, RecursionError) as exc:
+        raise ValueError(f"{pattern!r} is no regular expression: {exc}") from exc
+    bare = _ESCAPED.sub("x", pattern).replace("(?:", "(")
+    if "(?" in bare or re.search(r"\\\d", pattern):
+        raise ValueError(
+            f"{pattern!r}: of groups only ( ) and (?: ) are allowed, and no references"
+        )
+    many = len(_REPEAT.findall(bare)) > REPEATS or bare.count("?") > OPTIONS
+    if many or _REPEATED_GROUP.search(bare):
+        raise ValueError(
+            f"{pattern!r} could take too long: no group may be repeated, and there may be at most "
+            f"{REPEATS} of * + {{ and {OPTIONS} of ?"
+        )

@@ -1,0 +1,108 @@
+"""``aiops replay``: what an operator types → what they see and the exit code."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from aiops_cli.ingest import cli
+from aiops_cli.ingest.sink import Sink
+from aiops_core.models import LogEntry
+from aiops_lab.memory_bus import MemoryBus
+
+
+class Store:
+    async def insert(self, table, columns, rows, *, token=None) -> None:
+        pass
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> MemoryBus:
+    bus = MemoryBus()
+
+    @contextlib.asynccontextmanager
+    async def sink(settings):
+        async with Sink(bus, Store()) as own:
+            yield own
+
+    monkeypatch.setattr(cli, "open_sink", sink)
+    return bus
+
+
+def run(*words: object):
+    app = typer.Typer()
+    app.command()(cli.replay)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def log(tmp_path: Path, data: bytes = b"Jun  1 11:00:00 h sshd[1]: Failed password\nx\n") -> Path:
+    path = tmp_path / "a.log"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_table_and_zero(tmp_path: Path, bus: MemoryBus):
+    result = run(log(tmp_path), "--ship-id", "s7", "--host", "here")
+    assert result.exit_code == 0, result.output
+    assert "sent" in result.stdout
+    assert [(m.ship_id, m.host) for m in bus.published] == [("s7", "h"), ("s7", "here")]
+
+
+def test_json_summary_and_refused_lines(tmp_path: Path, bus: MemoryBus):
+    path = log(tmp_path, b"good\n\n\xff\n")
+    result = run(path, "--json")
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert (summary["read"], summary["sent"], summary["refused"], summary["skipped"]) == (
+        3,
+        1,
+        1,
+        1,
+    )
+    assert summary["refusals"] == [
+        {"file": str(path), "line": 3, "reason": "not UTF-8: byte 1 is 0xff"}
+    ]
+    assert f"{path}:3: not UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xff\n"])
+def test_nothing_to_send(tmp_path: Path, bus: MemoryBus, data: bytes):
+    assert run(log(tmp_path, data)).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["none.log", "."])
+def test_no_file(tmp_path: Path, bus: MemoryBus, name: str):
+    result = run(log(tmp_path), tmp_path / name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"replay: {tmp_path / name}: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert bus.published == []
+
+
+def test_dry_run_needs_no_server(tmp_path: Path):
+    result = run(log(tmp_path), "--dry-run", "--limit", 1)
+    assert result.exit_code == 0
+    assert "warning  h sshd: Failed password" in result.stdout
+
+
+def test_dry_run_as_json_can_be_replayed(tmp_path: Path, bus: MemoryBus):
+    shown = run(log(tmp_path), "--dry-run", "--json").stdout
+    first = [LogEntry.model_validate_json(line) for line in shown.splitlines()]
+    run(log(tmp_path, shown.encode()))
+    assert [m.tracking_id for m in bus.published] == [e.tracking_id for e in first]
+
+
+def test_forced_format(tmp_path: Path, bus: MemoryBus):
+    result = run(log(tmp_path), "--format", "syslog", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["refusals"][0]["reason"] == "not syslog"
+
+
+def test_a_mistake_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIOPS_PROBE_PORT", "many")
+    result = run(log(tmp_path), "--dry-run")
+    assert result.exit_code == 2
+    assert "AIOPS_PROBE_PORT" in result.stderr

@@ -1,0 +1,127 @@
+"""The command ``aiops``. Each subcommand is a module of its own, imported when it is used: ``aiops --help`` imports none.
+
+Another distribution adds subcommands by an entry point in the group ``aiops.commands``: a mapping from the
+name of a module beside it to the first line of its help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import aiops_core
+from aiops_core.errors import AiopsError, Misconfigured
+
+# Subcommand -> first line of its help, in the order of ``aiops --help``. The module of that name has it as ``app``.
+COMMANDS = {
+    "replay": "Send log files to the platform; every line keeps the time that it states.",
+    "nmea": "Listen to the ship's instruments: NMEA 0183 and AIS sentences become metrics.",
+    "incidents": "List incidents, newest first; `incidents ID` shows one.",
+    "trace": "Show what became of one line: its stages, its anomaly, its incident.",
+    "stats": "Show numbers of incidents and latencies of both paths.",
+    "ledger": "Show where every anomaly ended; exit code 1 when one is lost or counted twice.",
+    "devices": "List the ship's devices; import them, show what hangs on one.",
+    "ship": "Show the ship's mode, maintenance windows and known outages; declare them.",
+    "silence": "Hide anomalies on purpose, for a time; without a command list what is silenced.",
+    "dead": "Messages that services could not handle, with the reason.",
+    "policy": "Policies of this ship.",
+}
+INTERRUPTED = 130  # exit code of what Ctrl-C ended
+
+
+@cache
+def known() -> dict[str, tuple[str, str]]:
+    """All subcommands: the module and the help of each."""
+    found = {name: (f"{__name__}.{name}", text) for name, text in COMMANDS.items()}
+    for point in entry_points(group="aiops.commands"):
+        found |= {name: (f"{point.module}.{name}", text) for name, text in point.load().items()}
+    return found
+
+
+def load(name: str) -> Any:
+    """The subcommand *name*, imported."""
+    command: Any = typer.main.get_command(import_module(known()[name][0]).app)
+    command.name = name
+    return command
+
+
+class Lazy(TyperGroup):
+    """Knows all commands by name and help, and loads the one that is to be run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(known())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """What the list of commands needs of one."""
+        if cmd_name not in known():
+            return None
+        return TyperCommand(cmd_name, help=known()[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and listed else None, rest
+
+
+app = typer.Typer(
+    cls=Lazy,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="AIOps NAAS: from the logs of a ship to a few explained incidents.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aiops {aiops_core.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main() -> None:
+    """Entry point: one line on an error, exit code 2 for what was asked wrongly, 1 for what failed."""
+    sys.excepthook = _unexpected
+    try:
+        # Not ``app()``: that would put typer's own hook in the place of ours.
+        typer.main.get_command(app)(prog_name="aiops")
+    except Misconfigured as exc:
+        _leave(str(exc), 2)
+    except AiopsError as exc:
+        _leave(str(exc), 1)
+    except BrokenPipeError:  # `aiops … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _leave(line: str, code: int) -> None:
+    sys.stderr.write(f"aiops: {line}\n")
+    sys.exit(code)
+
+
+def _unexpected(
+    kind: type[BaseException], exc: BaseException, traceback: TracebackType | None
+) -> None:
+    """A bug, in one line too; the traceback is for who asks for it."""
+    if os.environ.get("AIOPS_LOG_LEVEL") == "debug":
+        sys.__excepthook__(kind, exc, traceback)
+        return
+    reason = f"{kind.__name__}: {exc}".replace("\n", " ")
+    sys.stderr.write(f"aiops: {reason} (AIOPS_LOG_LEVEL=debug shows where)\n")

@@ -1,0 +1,136 @@
+"""What ``aiops replay`` shows: progress, summary, refusals, and the exit code they come to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from aiops_cli.ingest.lines import Entry
+from aiops_cli.ingest.reader import size
+from aiops_cli.ingest.replay import Progress as OnProgress
+from aiops_cli.ingest.replay import Summary
+from aiops_core.models import LogEntry
+
+OK, SOME_REFUSED, NOTHING_READ, INTERRUPTED = 0, 1, 2, 130
+PLAIN_EVERY = 2.0  # seconds between progress lines where there is no terminal
+
+
+def exit_code(summary: Summary) -> int:
+    if summary.problem or (summary.sent == 0 and not summary.interrupted):
+        return NOTHING_READ
+    if summary.interrupted:
+        return INTERRUPTED
+    return SOME_REFUSED if summary.refused_total else OK
+
+
+def as_json(summary: Summary) -> str:
+    fields = {
+        "read": summary.read,
+        "sent": summary.sent,
+        "messages": summary.messages,
+        "refused": summary.refused_total,
+        "skipped": summary.skipped,
+        "unconfirmed": summary.unconfirmed,
+        "seconds": round(summary.seconds, 3),
+        "interrupted": summary.interrupted,
+        "problem": summary.problem,
+        "refusals": [{"file": r.file, "line": r.line, "reason": r.reason} for r in summary.refused],
+    }
+    return json.dumps(fields)
+
+
+def table(summary: Summary) -> Table:
+    rows = {
+        "read": summary.read,
+        "sent": summary.sent,
+        "refused": summary.refused_total,
+        "skipped (nothing to send)": summary.skipped,
+        "unconfirmed": summary.unconfirmed,
+    }
+    if summary.messages != summary.sent:
+        rows["messages of these"] = summary.messages
+    shown = Table(title="interrupted" if summary.interrupted else None, show_header=False)
+    for name, lines in rows.items():
+        if lines or name in ("read", "sent", "refused"):
+            shown.add_row(name, f"{lines:,}")
+    shown.add_row("seconds", f"{summary.seconds:.1f}")
+    shown.add_row("lines/s", f"{summary.sent / max(summary.seconds, 1e-3):,.0f}")
+    return shown
+
+
+def refusals(summary: Summary, err: Console) -> None:
+    """``file:line: reason``, which editors understand."""
+    for refusal in summary.refused:
+        _plain(err, str(refusal))
+    if more := summary.refused_total - len(summary.refused):
+        _plain(err, f"... and {more:,} more refused lines")
+    if summary.problem:
+        _plain(err, f"replay: stopped: {summary.problem}")
+
+
+def entry_line(entry: Entry) -> str:
+    """One line for a person: what would be sent."""
+    said = entry.msg if isinstance(entry, LogEntry) else f"{entry.metric}={entry.value:.7g}"
+    level = entry.level.value if isinstance(entry, LogEntry) else "metric"
+    return f"{entry.ts:%Y-%m-%d %H:%M:%S} {level:8} {entry.host} {entry.service}: {said}"
+
+
+@dataclass
+class DryRun:
+    """A sink that shows what it is sent: a line for a person, or the message itself."""
+
+    out: Console
+    as_json: bool = False
+
+    async def send(self, entries: Sequence[Entry], raw: Sequence[str] | None = None) -> None:
+        shown = (e.model_dump_json() if self.as_json else entry_line(e) for e in entries)
+        _plain(self.out, "\n".join(shown))
+
+
+@contextlib.contextmanager
+def progress(files: Sequence[Path], err: Console, *, quiet: bool) -> Iterator[OnProgress]:
+    """Progress on *err*: a bar on a terminal, else a line now and then."""
+    if quiet:
+        yield lambda summary: None
+    elif err.is_terminal:
+        with _bar(err) as bar:
+            task = bar.add_task("replay", total=size(files), sent=0)
+            yield lambda s: bar.update(task, completed=s.characters, sent=s.sent)
+    else:
+        yield _Plain(err)
+
+
+def _bar(err: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[sent]:,} lines"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+@dataclass
+class _Plain:
+    err: Console
+    said: float = field(default_factory=time.monotonic)
+
+    def __call__(self, summary: Summary) -> None:
+        if time.monotonic() - self.said >= PLAIN_EVERY:
+            self.said = time.monotonic()
+            _plain(self.err, f"replay: {summary.sent:,} lines sent, {summary.read:,} read")
+
+
+def _plain(console: Console, text: str) -> None:
+    """Text of others' must not be taken for markup, wrapped or coloured."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)

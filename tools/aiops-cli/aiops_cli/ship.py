@@ -1,0 +1,209 @@
+"""``aiops ship``: the ship's mode, maintenance windows and known outages of its links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aiops_cli.api import Api, ApiOption
+from aiops_cli.output import JsonOption, emit_json
+from aiops_cli.screen import console
+from aiops_cli.ship_view import mode_history, mode_line, outages, overview, windows
+from aiops_core.errors import Misconfigured
+from aiops_core.models import ShipMode
+from aiops_core.suppression.ship import OutageKind
+
+UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+
+_options: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
+app = typer.Typer(**_options, invoke_without_command=True, subcommand_metavar="[COMMAND …]")
+maintenance = typer.Typer(**_options, no_args_is_help=True, help="Maintenance windows.")
+outage = typer.Typer(**_options, no_args_is_help=True, help="Known outages of links.")
+app.add_typer(maintenance, name="maintenance")
+app.add_typer(outage, name="outage")
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `aiops ship` lists it.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="ISO time, UTC; default: now.")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO time, UTC.")]
+ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="LENGTH", help="Instead of --until: 45min, 2h, 3d.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; everybody sees it.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
+
+
+@app.callback()
+def ship(ctx: typer.Context, api: ApiOption = None, as_json: JsonOption = False) -> None:
+    """Show the ship's mode, maintenance windows and known outages; declare them."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with Api.open(api) as calls:
+        view = calls.get("/ship")
+    if as_json:
+        emit_json(view)
+    else:
+        console().print(overview(view))
+
+
+@app.command()
+def mode(
+    to: Annotated[ShipMode | None, typer.Argument(metavar="MODE", help="The new mode.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it began, ISO, UTC; default: now.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="For the history.")] = None,
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the ship's mode and its history, or set it: at_sea, port, anchor, dry_dock,
+    blackout_recovery."""
+    with Api.open(api) as calls:
+        if to is None:
+            view = calls.get("/ship/mode")
+        else:
+            began = moment(since, "--since").isoformat() if since else None
+            view = calls.put("/ship/mode", mode=to, since=began, reason=reason)
+    if as_json:
+        emit_json(view)
+    else:
+        console().print(Group(mode_line(view), mode_history(view)))
+
+
+@maintenance.command("add")
+def add_maintenance(
+    reason: ReasonOption,
+    devices: Annotated[
+        list[str] | None, typer.Option("--device", help="Id or pattern (ap-d05-*); repeatable.")
+    ] = None,
+    services: Annotated[
+        list[str] | None, typer.Option("--service", help="Service or pattern; repeatable.")
+    ] = None,
+    dependants: Annotated[
+        bool, typer.Option("--dependants", help="Also everything that needs one of the devices.")
+    ] = False,
+    start: FromOption = None,
+    until: UntilOption = None,
+    length: ForOption = None,
+    owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Declare that somebody works on devices or services."""
+    with Api.open(api) as calls:
+        view = calls.post(
+            "/ship/maintenance",
+            devices=devices or [],
+            services=services or [],
+            dependants=dependants,
+            owner=owner,
+            reason=reason,
+            **spell(start, until, length),
+        )
+    _answer(view, as_json, windows([view]))
+
+
+@maintenance.command("list")
+def list_maintenance(
+    everything: AllOption = False, api: ApiOption = None, as_json: JsonOption = False
+) -> None:
+    """List maintenance windows."""
+    with Api.open(api) as calls:
+        items = _wanted(calls.get("/ship/maintenance")["items"], everything)
+    _answer(items, as_json, windows(items) if items else Text("no maintenance windows"))
+
+
+@maintenance.command("end")
+def end_maintenance(id: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
+    """End a running window now, or withdraw a planned one."""
+    with Api.open(api) as calls:
+        view = calls.delete(f"/ship/maintenance/{id}")
+    _answer(view, as_json, windows([view]))
+
+
+@outage.command("add")
+def add_outage(
+    device: Annotated[str, typer.Argument(help="The device that carries the link.")],
+    kind: Annotated[OutageKind, typer.Option(help="Why there is no link.")],
+    reason: ReasonOption,
+    start: FromOption = None,
+    until: UntilOption = None,
+    length: ForOption = None,
+    source: Annotated[str | None, typer.Option(help="Who told of it.")] = None,
+    api: ApiOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Declare a known outage of a link."""
+    with Api.open(api) as calls:
+        view = calls.post(
+            "/ship/outages",
+            device=device,
+            kind=kind,
+            reason=reason,
+            source=source,
+            **spell(start, until, length),
+        )
+    _answer(view, as_json, outages([view]))
+
+
+@outage.command("list")
+def list_outages(
+    everything: AllOption = False, api: ApiOption = None, as_json: JsonOption = False
+) -> None:
+    """List known outages."""
+    with Api.open(api) as calls:
+        items = _wanted(calls.get("/ship/outages")["items"], everything)
+    _answer(items, as_json, outages(items) if items else Text("no outages"))
+
+
+@outage.command("end")
+def end_outage(id: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
+    """End a running outage now, or withdraw a planned one."""
+    with Api.open(api) as calls:
+        view = calls.delete(f"/ship/outages/{id}")
+    _answer(view, as_json, outages([view]))
+
+
+def moment(text: str, option: str) -> datetime:
+    """The time that *text* states, UTC when it names no zone."""
+    try:
+        stated = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misconfigured(f"{option} {text}: not a time like 2026-06-01T12:00") from None
+    return stated if stated.tzinfo else stated.replace(tzinfo=UTC)
+
+
+def spell(start: str | None, until: str | None, length: str | None) -> dict[str, str]:
+    """``start`` and ``end`` for the API, which is given one of *until* and *length*."""
+    if (until is None) == (length is None):
+        raise Misconfigured("say when it ends: either --until TIME or --for LENGTH")
+    told = {"start": moment(start, "--from").isoformat()} if start else {}
+    if until:
+        return told | {"end": moment(until, "--until").isoformat()}
+    begins = moment(start, "--from") if start else datetime.now(UTC)
+    return told | {"end": (begins + _length(length or "")).isoformat()}
+
+
+def _length(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(min|m|h|d)", text)
+    if not found:
+        raise Misconfigured(f"--for {text}: not a length like 45min, 2h or 3d")
+    return timedelta(**{UNITS[found[2]]: float(found[1])})
+
+
+def _wanted(items: Sequence[Mapping[str, Any]], everything: bool) -> list[Mapping[str, Any]]:
+    return [one for one in items if everything or one["state"] != "over"]
+
+
+def _answer(value: object, as_json: bool, shown: RenderableType) -> None:
+    if as_json:
+        emit_json(value)
+    else:
+        console().print(shown)

@@ -1,0 +1,126 @@
+"""A load of anomalies, published as detection would: many devices of one dependency graph, the
+common kinds of trouble, and each of them again and again. Pure but for the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiops_cli.ingest.sink import Publisher
+from aiops_core.adapters.nats import NatsBus
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.models import AnomalyDetected, Device, Domain, Severity
+from aiops_core.observability.probe import Readiness
+from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.policy.settings import Settings
+from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.service import utc_now
+from aiops_core.utils import generate_tracking_id
+
+SWITCHES = 4
+# Type, domain, service, score, severity, message: {n} varies without making another problem of it.
+KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
+    ("link_down", Domain.NET, "switchd", 0.8, Severity.HIGH, "port {n} changed state to down"),
+    ("service_error", Domain.APP, "app", 0.5, Severity.MEDIUM, "request {n} failed: timeout"),
+    (
+        "storage_error",
+        Domain.SYSTEM,
+        "kernel",
+        0.7,
+        Severity.HIGH,
+        "I/O error, dev sdb, sector {n}",
+    ),
+    ("disk_full", Domain.SYSTEM, "postgres", 0.8, Severity.HIGH, "block {n}: no space left"),
+    ("dns_failure", Domain.NET, "resolver", 0.5, Severity.MEDIUM, "query {n} timed out"),
+    ("temperature", Domain.SYSTEM, "sensors", 0.6, Severity.MEDIUM, "inlet at {n} degrees"),
+    ("log_error", Domain.APP, "menu", 0.4, Severity.LOW, "unexpected answer {n}"),
+    ("database_overload", Domain.APP, "postgres", 0.6, Severity.MEDIUM, "{n} clients waiting"),
+    ("link_degraded", Domain.COMMS, "modemd", 0.6, Severity.MEDIUM, "signal is down to {n} dB"),
+)
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """*total* anomalies at *rate* a second (None: as fast as accepted) on *devices* devices."""
+
+    total: int
+    rate: float | None
+    devices: int = 44
+    ship_id: str = "bench"
+
+    def line(self, n: int, now: datetime) -> AnomalyDetected:
+        """The *n*-th anomaly, found at *now*."""
+        kind, domain, service, score, severity, text = KINDS[n % len(KINDS)]
+        device = device_id(n * 7919 % self.devices)
+        return AnomalyDetected(
+            tracking_id=generate_tracking_id(),
+            ship_id=self.ship_id,
+            ts=now,
+            stages={"ingest": now},
+            domain=domain,
+            anomaly_type=kind,
+            service=service,
+            device_id=device,
+            host=device,
+            detector="bench",
+            score=score,
+            severity=severity,
+            msg=text.format(n=n % 250),
+            reason=f"{service} says so",
+        )
+
+    def is_wrong(self, n: int) -> bool:
+        return True
+
+
+def device_id(n: int) -> str:
+    return "bench-core" if n == 0 else f"bench-sw-{n}" if n <= SWITCHES else f"bench-host-{n:03}"
+
+
+def graph(devices: int) -> Inventory:
+    """A tree: the core, its switches, and the hosts behind them in turn."""
+    ids = [device_id(n) for n in range(devices)]
+    above = {
+        ids[n]: (ids[0] if n <= SWITCHES else ids[1 + n % SWITCHES]) for n in range(1, devices)
+    }
+    return Inventory.of([Device(id=i, upstream=(above[i],) if i in above else ()) for i in ids])
+
+
+def detected(outgoing: Outgoing) -> Outgoing:
+    """Stamped as the runtime stamps what a service publishes."""
+    return Outgoing(outgoing.message.stamped("detect", utc_now()), outgoing.id)
+
+
+class AnomalySink:
+    """Publishes anomalies durably and in order, what comes together in one go."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def send(self, anomalies: Sequence[AnomalyDetected]) -> None:
+        await self._publisher.publish([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
+
+
+@contextlib.asynccontextmanager
+async def open_bus(settings: Settings) -> AsyncIterator[NatsBus]:
+    limits = RetentionPolicy.load(settings.policies).streams
+    bus = NatsBus(settings.nats_url, limits, Readiness("bench"), "bench")
+    await bus.connect()
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@contextlib.asynccontextmanager
+async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
+    async with open_bus(settings) as bus:
+        publisher = Publisher(bus, detected)
+        publishing = asyncio.create_task(publisher.run())
+        try:
+            yield AnomalySink(publisher)
+        finally:
+            publishing.cancel()

@@ -1,0 +1,147 @@
+"""Ships, faults and words that nobody tuned anything for. Pure: the same seed, the same run.
+
+A random graph of devices; faults on several of them, overlapping in time and often in what depends on
+them; each shows on the device that failed and on some of what needs it, a second or two later per hop, in
+anomaly types that are made up. Some devices that fail say nothing, some say it late; there is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.models import AnomalyContext, Device, Domain, EnrichedAnomaly, Severity
+from aiops_lab.evaluation.correlation.judged import Run, Span
+
+T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
+SYLLABLES = ("ka", "ro", "mi", "tel", "zan", "ux", "pel", "dor", "ven", "qi")
+WORDS = ("degraded", "fault", "timeout", "alarm", "mismatch", "overrun", "stall", "drop", "retry")
+POINTING_UP = ("device_unreachable", "link_down", "uplink_connection_lost")
+
+
+@dataclass(frozen=True)
+class Fault:
+    id: str
+    root: str
+    start: float  # s
+    length: float
+    silent: bool = False  # the device that failed cannot say so
+
+
+def run(seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: float = 0.15) -> Run:
+    """*noise* is a number of anomalies, *silent* the share of failed devices that say nothing."""
+    rng = Random(f"stranger:{seed}")
+    inventory = graph(rng, devices)
+    chosen = list(_faults(rng, inventory, faults, silent))
+    found = [one for fault in chosen for one in _Story(rng, inventory, fault).anomalies()]
+    found += [(_noise(rng, inventory, n), None) for n in range(noise)]
+    late = {id(a): a.ts + timedelta(seconds=rng.uniform(0, 3)) for a, _ in found}
+    found.sort(key=lambda pair: late[id(pair[0])])
+    return Run(
+        name=f"strange ship, seed {seed}",
+        began=T0,
+        inventory=inventory,
+        messages=[anomaly for anomaly, _ in found],
+        fault_of={anomaly.anomaly_id: fault for anomaly, fault in found},
+        faults=[Span(f.id, f.root, f.start, f.start + f.length) for f in chosen],
+    )
+
+
+def graph(rng: Random, devices: int) -> Inventory:
+    """A few sources of supply; every other device needs one or two that came before it."""
+    names = _names(rng, devices)
+    sources = max(2, devices // 12)
+    found = []
+    for n, name in enumerate(names):
+        above = names[max(0, n // 4 - 2) : max(sources, n // 2)] if n >= sources else []
+        upstream = rng.sample(above, min(len(above), 2 if rng.random() < 0.2 else 1))
+        found.append(Device(id=name, upstream=tuple(upstream)))
+    return Inventory.of(found)
+
+
+def _names(rng: Random, count: int) -> list[str]:
+    names: dict[str, None] = {}
+    while len(names) < count:
+        word = "".join(rng.choices(SYLLABLES, k=2))
+        names[f"{word}-{rng.randint(1, 99):02d}"] = None
+    return list(names)
+
+
+def _faults(rng: Random, inventory: Inventory, count: int, silent: float) -> Iterator[Fault]:
+    """On devices of which none needs the other: what failed below a failed device is nobody's truth."""
+    free = [d.id for d in inventory.devices if d.upstream or inventory.children_of(d.id)]
+    rng.shuffle(free)
+    for n in range(count):
+        if not free:
+            return
+        root = free.pop()
+        related = {*inventory.upstream_of(root), *inventory.downstream_of(root)}
+        free = [other for other in free if other not in related]
+        mute = rng.random() < silent and len(inventory.children_of(root)) >= 2
+        yield Fault(f"f{n}", root, rng.uniform(0, 60), rng.uniform(30, 120), mute)
+
+
+@dataclass
+class _Story:
+    """What one fault shows, where and when."""
+
+    rng: Random
+    inventory: Inventory
+    fault: Fault
+
+    def anomalies(self) -> Iterator[tuple[EnrichedAnomaly, str | None]]:
+        root = self.fault.root
+        if not self.fault.silent:
+            lag = self.rng.uniform(5, 25) if self.rng.random() < 0.2 else 0.0
+            yield from self._on(root, lag, self._types())
+        for device, hops in self.inventory.below(root).items():
+            direct = self.fault.silent and hops == 1
+            if direct or self.rng.random() < 0.6:
+                delay = sum(self.rng.uniform(0.5, 2.5) for _ in range(hops))
+                yield from self._on(device, delay, POINTING_UP if direct else self._types())
+
+    def _types(self) -> Sequence[str]:
+        """Made up, as those are that other people's detectors send."""
+        count = self.rng.randint(1, 3)
+        return [f"{self.rng.choice(SYLLABLES)}_{self.rng.choice(WORDS)}" for _ in range(count)]
+
+    def _on(
+        self, device: str, delay: float, types: Sequence[str]
+    ) -> Iterator[tuple[EnrichedAnomaly, str | None]]:
+        at, end = self.fault.start + delay, self.fault.start + self.fault.length
+        every = self.rng.uniform(2, 10)
+        while at < max(end, self.fault.start + delay + 1):
+            kind = self.rng.choice(types)
+            yield _anomaly(self.rng, self.inventory, device, kind, at), self.fault.id
+            at += self.rng.expovariate(1 / every)
+
+
+def _noise(rng: Random, inventory: Inventory, n: int) -> EnrichedAnomaly:
+    device = rng.choice(inventory.devices).id
+    return _anomaly(rng, inventory, device, "log_error", rng.uniform(0, 180))
+
+
+def _anomaly(
+    rng: Random, inventory: Inventory, device: str, kind: str, at: float
+) -> EnrichedAnomaly:
+    above = tuple(inventory.get(id_) or Device(id=id_) for id_ in inventory.upstream_of(device)[:8])
+    ts = T0 + timedelta(seconds=at)
+    return EnrichedAnomaly(
+        tracking_id=f"{rng.getrandbits(64):016x}",
+        ship_id="stranger",
+        ts=ts,
+        stages={"enrich": ts},
+        domain=Domain.APP,
+        anomaly_type=kind,
+        service=f"svc-{kind[:2]}",
+        device_id=device,
+        host=device,
+        detector="stranger",
+        score=0.7,
+        severity=rng.choice(list(Severity)),
+        msg=f"{kind} on {device}",
+        context=AnomalyContext(device=inventory.get(device), upstream=above),
+    )

@@ -1,0 +1,161 @@
+"""Template mining, and alarms where lines are labelled, on folders laid out like loghub.
+
+``SYSTEM_*_structured.csv`` has one line of a log per row: ``Content``, ``EventId`` (the true template)
+and, in some systems, ``Label`` (``-`` for what is normal). Every system is read with the same
+configuration, the one of production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+
+from rich.table import Table
+
+from aiops_cli.ingest.levels import from_message, from_word
+from aiops_core.errors import Misconfigured, why
+from aiops_core.models import AnomalyDetected, LogEntry
+from aiops_lab.evaluation.detection.grouping import Grouping, compare
+from anomaly_detection.handler import Detection
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.templates.mining import Miner
+
+Row = Mapping[str, str]
+START = datetime(2026, 1, 1, tzinfo=UTC)  # of logs whose rows do not tell their time
+NORMAL = "-"  # the label of a line that is none of an alarm
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """Lines that were called anomalous against lines that are labelled so."""
+
+    labelled: int
+    alarmed: int
+    right: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.alarmed if self.alarmed else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.labelled if self.labelled else 0.0
+
+    @property
+    def f1(self) -> float:
+        both = self.labelled + self.alarmed
+        return 2 * self.right / both if both else 0.0
+
+
+@dataclass(frozen=True)
+class System:
+    """One log: its templates after all lines were learned, and as told while they came."""
+
+    name: str
+    learned: Grouping
+    online: Grouping
+    alarms: Alarms | None
+
+
+def score(folder: Path, policy: DetectPolicy) -> Sequence[System]:
+    """Every system below *folder*; raises Misconfigured when there is none."""
+    files = sorted(folder.rglob("*_structured.csv"))
+    if not files:
+        raise Misconfigured(
+            f"{folder}: no *_structured.csv in it; give a folder laid out like loghub"
+        )
+    return [_score(file, policy) for file in files]
+
+
+def _score(file: Path, policy: DetectPolicy) -> System:
+    rows = _rows(file)
+    lines, true = [row["Content"] for row in rows], [row["EventId"] for row in rows]
+    miner = Miner(policy.templates.kept)
+    online = [miner.learn(line).template.id for line in lines]
+    learned = [miner.learn(line).template.id for line in lines]
+    labels = [row["Label"] for row in rows] if "Label" in rows[0] else None
+    return System(
+        name=file.name.split("_")[0],
+        learned=compare(learned, true),
+        online=compare(online, true),
+        alarms=asyncio.run(_alarms(rows, labels, policy)) if labels else None,
+    )
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(encoding="utf-8", errors="replace", newline="") as text:
+            rows = list(csv.DictReader(text))
+    except OSError as exc:
+        raise Misconfigured(f"{file}: cannot be read: {why(exc)}") from exc
+    if not rows or not {"Content", "EventId"} <= rows[0].keys():
+        raise Misconfigured(f"{file}: needs rows with the columns Content and EventId")
+    return rows
+
+
+async def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) -> Alarms:
+    detection = Detection(policy)
+    alarmed = right = 0
+    for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        told = await detection.on_line(_entry(number, row))
+        if any(isinstance(message, AnomalyDetected) for message in told):
+            alarmed += 1
+            right += label != NORMAL
+    return Alarms(sum(label != NORMAL for label in labels), alarmed, right)
+
+
+def _entry(number: int, row: Row) -> LogEntry:
+    """The line as it would arrive; rows without a time in seconds come one second apart."""
+    seconds = row.get("Timestamp", "")
+    at = float(seconds) if seconds.isdecimal() else START.timestamp() + number
+    return LogEntry(
+        tracking_id=f"row-{number}",
+        ship_id="eval",
+        ts=datetime.fromtimestamp(at, UTC),
+        host=row.get("Node") or "eval",
+        service=row.get("Component") or "unknown",
+        level=from_word(row.get("Level", "")) or from_message(row["Content"]),
+        msg=row["Content"],
+    )
+
+
+def means(systems: Sequence[System]) -> tuple[float, float]:
+    """Mean GA and mean FGA, every system counting once."""
+    return fmean(s.learned.ga for s in systems), fmean(s.learned.fga for s in systems)
+
+
+def as_json(systems: Sequence[System]) -> dict[str, object]:
+    ga, fga = means(systems)
+    return {"ga": ga, "fga": fga, "systems": [_json(system) for system in systems]}
+
+
+def _json(system: System) -> dict[str, object]:
+    found = system.alarms
+    scores = found and {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+    return asdict(system) | {"alarms": found and asdict(found) | (scores or {})}
+
+
+def table(systems: Sequence[System]) -> Table:
+    ga, fga = means(systems)
+    shown = Table(title="log templates", title_justify="left", caption_justify="left")
+    shown.caption = "after all lines were learned; online: the template told when the line came"
+    for name in ("system", "lines", "templates", "GA", "FGA", "GA online", "FGA online", "alarms"):
+        shown.add_column(name, justify="left" if name in ("system", "alarms") else "right")
+    for system in systems:
+        shown.add_row(*_cells(system))
+    online = fmean(s.online.ga for s in systems), fmean(s.online.fga for s in systems)
+    numbers = (f"{value:.3f}" for value in (ga, fga, *online))
+    shown.add_row("mean", "", "", *numbers, "", style="bold")
+    return shown
+
+
+def _cells(system: System) -> tuple[str, ...]:
+    after, online, alarms = system.learned, system.online, system.alarms
+    numbers = (f"{value:.3f}" for value in (after.ga, after.fga, online.ga, online.fga))
+    told = f"P {alarms.precision:.2f} R {alarms.recall:.2f} F1 {alarms.f1:.2f}" if alarms else "-"
+    return system.name, str(after.lines), f"{after.found} of {after.true}", *numbers, told

@@ -1,0 +1,205 @@
+"""From a fault of ``fault_table`` to the events that it causes on one ship.
+
+A fault shows first on its root device, then on the dependants that notice it, 0.5 to 2.5 s later
+for each hop (10 s at most), and goes away in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from aiops_core.models import Device
+from aiops_lab.simulator.fault_table import ANY, FAULTS, Effect, Fault
+from aiops_lab.simulator.inventory import Ship
+from aiops_lab.simulator.normal_lines import STRAY
+from aiops_lab.simulator.templates import Template
+from aiops_lab.simulator.traffic import Draft, Excursion, LogLine, say
+from aiops_lab.simulator.truth import NOISE, Episode, Role, Truth
+
+LONGEST_DELAY = 10.0  # s until the last dependant notices
+RELEASE = 3.0  # s until readings are normal again after a fault
+STRAYS_PER_SECOND = 0.5
+NOISE_DURATION = 120.0  # s
+
+
+class UnknownFaultError(LookupError):
+    """A fault that is not in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dark:
+    """A device that says nothing normal between *start* and *end*."""
+
+    device_id: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """One episode with everything that it causes."""
+
+    episode: Episode
+    drafts: tuple[Draft, ...]
+    excursions: tuple[Excursion, ...]
+    dark: Dark | None
+
+
+def fault_named(name: str) -> Fault:
+    try:
+        return FAULTS[name]
+    except KeyError:
+        raise UnknownFaultError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
+
+
+def root_of(fault: Fault, ship: Ship, device_id: str | None) -> Device:
+    """The device that the fault hits; refuses one of a type that cannot have it."""
+    device = ship[device_id or fault.device]
+    if device.type not in fault.roots:
+        kinds = ", ".join(sorted(fault.roots))
+        raise ValueError(
+            f"{fault.name} cannot happen to {device.id} ({device.type}), only to {kinds}"
+        )
+    return device
+
+
+@dataclass(frozen=True, slots=True)
+class _Happening:
+    """One fault at one time on one root: what the helpers below share."""
+
+    id: str
+    fault: Fault
+    root: Device
+    at: float
+    duration: float
+
+    @property
+    def healed(self) -> float:
+        return self.at + self.duration
+
+    def truth(self, role: Role) -> Truth:
+        return Truth(role, self.id, self.root.id)
+
+    def role_of(self, device: Device) -> Role:
+        return Role.CAUSE if device.id == self.root.id else Role.SYMPTOM
+
+    def bouts(self) -> Iterator[tuple[float, float]]:
+        """From when to when it is bad: once, or in several bouts with pauses as long as these."""
+        length = self.duration / (2 * self.fault.cycles - 1)
+        for cycle in range(self.fault.cycles):
+            start = self.at + 2 * cycle * length
+            yield start, start + length
+
+
+def unfold(
+    id_: str,
+    fault: Fault,
+    ship: Ship,
+    root: Device,
+    at: float,
+    duration: float | None,
+    rng: Random,
+) -> Unfolded:
+    """Everything that *fault* causes when it hits *root* at offset *at*."""
+    happening = _Happening(id_, fault, root, at, duration or fault.duration)
+    drafts: list[Draft] = []
+    excursions: list[Excursion] = []
+    for device, hops, effect in _touched(happening, ship):
+        told = list(_tell(happening, device, hops, effect, rng))
+        drafts += told
+        excursions += _excursions(happening, device, effect, min(d.offset for d in told))
+    drafts.sort(key=lambda draft: draft.offset)
+    dark = Dark(root.id, at, happening.healed) if fault.dark else None
+    return Unfolded(_episode(happening, drafts, excursions), tuple(drafts), tuple(excursions), dark)
+
+
+def _touched(happening: _Happening, ship: Ship) -> Iterator[tuple[Device, int, Effect]]:
+    yield happening.root, 0, happening.fault.root
+    for device_id, hops in ship.descendants(happening.root.id).items():
+        effect = _effect_on(ship[device_id], happening.fault)
+        if effect:
+            yield ship[device_id], hops, effect
+
+
+def _effect_on(device: Device, fault: Fault) -> Effect | None:
+    return fault.downstream.get(device.type) or fault.downstream.get(ANY)
+
+
+def _delay(hops: int, rng: Random, longest: float) -> float:
+    return min(sum(rng.uniform(0.5, 2.5) for _ in range(hops)), longest)
+
+
+def _tell(
+    happening: _Happening, device: Device, hops: int, effect: Effect, rng: Random
+) -> Iterator[Draft]:
+    """All lines of one device, bout by bout."""
+    bad, good = happening.truth(happening.role_of(device)), happening.truth(Role.RECOVERY)
+    for start, end in happening.bouts():
+        longest = min(LONGEST_DELAY, 0.6 * (end - start))
+        onset = start + _delay(hops, rng, longest)
+        for offset, line in _complaints(effect, onset, start, end, rng):
+            yield Draft(offset, device, line, bad)
+        back = end + rng.uniform(0.3, 1.2) + _delay(hops, rng, longest)
+        for offset, line in _in_turn(effect.recovery, back, rng):
+            yield Draft(offset, device, line, good)
+
+
+def _complaints(
+    effect: Effect, onset: float, start: float, end: float, rng: Random
+) -> Iterator[tuple[float, LogLine]]:
+    yield from _in_turn(effect.opening, onset, rng)
+    yield from _in_turn(effect.worse, max(onset, start + effect.worse_at * (end - start)), rng)
+    if not effect.ongoing:
+        return
+    if not effect.opening:
+        yield onset, say(effect.ongoing[0], rng)
+    offset = onset + rng.expovariate(1 / effect.every)
+    while offset < end:
+        yield offset, say(rng.choice(effect.ongoing), rng)
+        offset += rng.expovariate(1 / effect.every)
+
+
+def _in_turn(
+    wording: tuple[Template, ...], offset: float, rng: Random
+) -> Iterator[tuple[float, LogLine]]:
+    """Each line once, a moment after the one before."""
+    for template in wording:
+        yield offset, say(template, rng)
+        offset += rng.uniform(0.2, 0.8)
+
+
+def _excursions(
+    happening: _Happening, device: Device, effect: Effect, onset: float
+) -> Iterator[Excursion]:
+    ramp = happening.fault.ramp * happening.duration
+    truth = happening.truth(happening.role_of(device))
+    for metric, peak in effect.peaks.items():
+        yield Excursion(device.id, metric, peak, onset, happening.healed, ramp, RELEASE, truth)
+
+
+def _episode(happening: _Happening, drafts: list[Draft], excursions: list[Excursion]) -> Episode:
+    affected = dict.fromkeys((happening.root.id, *(draft.device.id for draft in drafts)))
+    ends = (*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
+    fault = happening.fault
+    return Episode(
+        id=happening.id,
+        fault=fault.name,
+        title=f"{fault.title} ({happening.root.id})",
+        root_device=happening.root.id,
+        affected=tuple(affected),
+        start=happening.at,
+        healed=happening.healed,
+        end=max(ends),
+        domain=fault.domain,
+        severity=fault.severity,
+        lines=len(drafts),
+    )
+
+
+def stray_errors(ship: Ship, at: float, duration: float | None, rng: Random) -> Iterator[Draft]:
+    """The pseudo fault ``noise``: error lines here and there, each of them alone."""
+    offset, end = at, at + (duration or NOISE_DURATION)
+    while (offset := offset + rng.expovariate(STRAYS_PER_SECOND)) < end:
+        yield Draft(offset, rng.choice(ship.devices), say(rng.choice(STRAY), rng), NOISE)
