@@ -172,14 +172,26 @@ class Alert:
             return self.believed
         return self.precedes(other)
 
+    def only_counts(self, member: Evidence) -> bool:
+        """Whether *member* changes nothing here but the count and the time of the last anomaly."""
+        series = self.series.get(SeriesKey.of(member))
+        return (
+            self.believed
+            and series is not None
+            and series.is_open
+            and member.severity.rank <= series.worst
+            and member.cleared_at is None
+            and (self.head.ts, self.head.anomaly_id) <= (member.ts, member.anomaly_id)
+            and all(key in self.keys for key in member.keys)
+        )
+
     # -- changing ---------------------------------------------------------------------------------
 
     def absorb(self, member: Evidence) -> None:
         """Count *member* in."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
             self._begin_with(member)
-        self.last = max(self.last, member.ts)
-        self.arrival = max(self.arrival, arrival_of(member))
+        self.last, self.arrival = max(self.last, member.ts), max(self.arrival, arrival_of(member))
         self.upstream = self.upstream or member.upstream
         self.count += 1
         if len(self.fingerprints) < FINGERPRINTS_KEPT:
@@ -243,8 +255,10 @@ class Alert:
 
 def arrival_of(member: Evidence) -> datetime:
     """When it reached correlation: the newest stage before that, or its own time without any."""
-    stages = (at for stage, at in member.stages.items() if stage != "correlate")
-    return max(stages, default=member.ts)
+    stages = member.stages
+    if "correlate" in stages:
+        stages = {stage: at for stage, at in stages.items() if stage != "correlate"}
+    return max(stages.values(), default=member.ts)
 
 
 def unpacked(members: Sequence[bytes]) -> Iterator[Evidence]:

@@ -53,7 +53,9 @@ class Correlator:
     def handle(self, message: Message) -> Sequence[Message]:
         """The facts that *message* causes; the state has changed accordingly."""
         facts = self.decide(message)
-        for fact in (message, *facts):
+        if not isinstance(message, EnrichedAnomaly):  # that one is known by its own fact
+            self.state.evolve(message)
+        for fact in facts:
             self.state.evolve(fact)
         return facts
 
@@ -156,7 +158,7 @@ def placement_facts(placement: Placement, builder: FactBuilder) -> list[Message]
     overlay, member, incident_id = placement.overlay, placement.member, placement.incident_id
     if placement.repeats and not builder.recounts(incident_id):
         return [builder.repeated(incident_id, member)]
-    overlay.extend(placement.alert)
+    placement.count()
     if any(move.holder == placement.alert.id for move in overlay.moves):
         moves = list(move_facts(overlay, builder))
         return [*moves, builder.updated(incident_id, [member], member.reason)]

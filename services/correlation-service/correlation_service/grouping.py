@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum, auto
+from functools import cached_property
 
 from aiops_core.models import Evidence, Role
 from correlation_service.alerts import Alert, AlertKey, SeriesKey
@@ -41,15 +42,28 @@ class Placement:
 
     def __init__(self, overlay: Overlay, ship: str, member: Evidence) -> None:
         self.overlay, self._policy = overlay, overlay.policy
-        self._linker = Linker(overlay)
-        self._silent = SilentParents(self._linker)
         self._ship, self._cause = ship, member.anomaly_id
         self.repeats = False
         self.alert, self.member = self._place(member)
 
+    @cached_property
+    def _linker(self) -> Linker:
+        return Linker(self.overlay)
+
+    @cached_property
+    def _silent(self) -> SilentParents:
+        return SilentParents(self._linker)
+
     @property
     def incident_id(self) -> str:
         return self.overlay.home_of(self.alert)
+
+    def count(self) -> None:
+        """Count a repetition in, so that the overlay shows the incident with it."""
+        if self.repeats and not self.overlay.subject:
+            self.alert = self.alert.copy()
+            self.alert.absorb(self.member)
+            self.overlay.extend(self.alert)
 
     def _place(self, member: Evidence) -> tuple[Alert, Evidence]:
         key = AlertKey(self._ship, member.device, member.anomaly_type)
@@ -81,24 +95,32 @@ class Placement:
             alerts=(known.id, *(other.id for other in others)),
             duplicate_of=repeated,
         )
-        alert = known.copy()
-        if change := self._extend(alert, member, others):
-            self.overlay.extend(alert)
-            self._regroup(alert, change)
-        elif alert.head is known.head and alert.worst == known.worst:
+        if not others and not self._is_late(known, member) and known.only_counts(member):
             self.repeats = True
+            return known, member
+        alert = known.copy()
+        change = self._extend(alert, member, others)
+        if not change and alert.head is known.head and alert.worst == known.worst:
+            self.repeats = True
+            return known, member
+        self.overlay.extend(alert)
+        if change:
+            self._regroup(alert, change)
         else:
-            self.overlay.extend(alert)
             self.repeats = alert.head is known.head and self._is_as_bad(alert)
         return alert, member
+
+    def _is_late(self, alert: Alert, member: Evidence) -> bool:
+        """Whether *member* lengthens *alert* although later anomalies have come."""
+        latest = self.overlay.state.latest.get(self._ship, member.ts)
+        return alert.last < member.ts < latest
 
     def _extend(
         self, alert: Alert, member: Evidence, others: Sequence[Alert]
     ) -> AlertChange | None:
         """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change that
         this means to alerts that may follow it."""
-        place, believed, last = alert.place, alert.believed, alert.last
-        late = member.ts < self.overlay.state.latest.get(self._ship, member.ts)
+        place, believed, late = alert.place, alert.believed, self._is_late(alert, member)
         for other in others:
             self.overlay.note(alert, AGAIN)
             self.overlay.note(other, AGAIN, holder=alert)
@@ -107,10 +129,9 @@ class Placement:
             alert.add_keys(other.keys)
         alert.absorb(member)
         new_keys = alert.add_keys(member.keys)
-        change = AlertChange.MORE if new_keys or alert.believed != believed else None
-        if others or alert.place != place or (late and alert.last > last):
-            change = AlertChange.OTHER
-        return change
+        if others or late or alert.place != place:
+            return AlertChange.OTHER
+        return AlertChange.MORE if new_keys or alert.believed != believed else None
 
     def _is_as_bad(self, alert: Alert) -> bool:
         """Whether its incident is as severe as was published last."""

@@ -52,6 +52,7 @@ class Linker:
 
     def __init__(self, overlay: Overlay) -> None:
         self.overlay, self._policy = overlay, overlay.policy
+        self._alone: dict[str, bool] = {}  # strays that nothing explains
 
     def best(self, child: Alert, inside: str | None = None) -> Link | None:
         """The link to the alert that *child* follows; with *inside*, of those in that incident."""
@@ -127,8 +128,14 @@ class Linker:
         for parent in self.overlay.strays(child.key.ship):
             if not parent.precedes(child) or not self._in_time(parent, child):
                 continue
-            if next(self._explaining(parent), None) is None:
+            if self._is_alone(parent):
                 yield Link((STRAY, child.first - parent.first), parent)
+
+    def _is_alone(self, stray: Alert) -> bool:
+        """Remembered: only the alerts themselves decide it, not in which incidents they are."""
+        if stray.id not in self._alone:
+            self._alone[stray.id] = next(self._explaining(stray), None) is None
+        return self._alone[stray.id]
 
     def _in_time(self, parent: Alert, child: Alert) -> bool:
         if parent.first - child.first > self._policy.propagation.cause_lag:

@@ -151,9 +151,8 @@ class Overlay:
 
     def extend(self, alert: Alert) -> None:
         """*alert* is a copy with the anomaly that is decided about."""
-        if self.subject is None:
-            self.subject = alert
-            self.replace(alert)
+        self.subject = alert
+        self.replace(alert)
 
     def replace(self, alert: Alert) -> None:
         """*alert* is a changed copy of the one that the state has."""
