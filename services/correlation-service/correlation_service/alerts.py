@@ -131,6 +131,10 @@ class Alert:
     # -- reading ----------------------------------------------------------------------------------
 
     @property
+    def kept(self) -> int:
+        return len(self.members or ())
+
+    @property
     def doubtful(self) -> bool:
         """Whether a single anomaly of this type means little."""
         return self.rule.min_evidence > 1

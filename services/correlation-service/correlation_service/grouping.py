@@ -59,11 +59,9 @@ class Placement:
         return self.overlay.home_of(self.alert)
 
     def count(self) -> None:
-        """Count a repetition in, so that the overlay shows the incident with it."""
-        if self.repeats and not self.overlay.subject:
-            self.alert = self.alert.copy()
-            self.alert.absorb(self.member)
-            self.overlay.extend(self.alert)
+        """Count a repetition in, so that the overlay shows its incident with it."""
+        if self.repeats and self.overlay.subject is None:
+            self.overlay.edit(self.incident_id).count += 1
 
     def _place(self, member: Evidence) -> tuple[Alert, Evidence]:
         key = AlertKey(self._ship, member.device, member.anomaly_type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from itertools import islice
@@ -35,7 +35,8 @@ class OpenIncident:
     bounds: tuple[datetime, datetime] | None = None
 
     def copy(self) -> OpenIncident:
-        return replace(self, alerts=self.alerts.copy())
+        told = self.id, self.ship_id, self.revision, self.severity, self.inferred
+        return OpenIncident(*told, self.alerts.copy(), self.count, self.bounds)
 
     @property
     def first_seen(self) -> datetime:

@@ -14,6 +14,9 @@ from aiops_core.models import Evidence
 from correlation_service.alerts import Alert
 from correlation_service.incident import OpenIncident
 
+MEMBERS_KEPT = (
+    200_000  # of all alerts, 0.9 KB each; beyond, alerts that get more cannot move any more
+)
 NONE: Mapping[str, Alert] = {}
 
 
@@ -44,6 +47,7 @@ class OpenIncidents:
         self._members_kept = members_kept
         self._incidents: dict[str, OpenIncident] = {}
         self.alerts: dict[str, Alert] = {}
+        self.members = 0  # that alerts have kept
         self.of_key = AlertIndex()  # by AlertKey
         self.sharing = AlertIndex()  # by correlation key
         self.on = AlertIndex()  # by ship and device
@@ -96,7 +100,7 @@ class OpenIncidents:
 
     def absorb(self, alert: Alert, member: Evidence) -> None:
         alert.absorb(member)
-        alert.keep(member, self._members_kept)
+        self._keep(alert, member)
         incident = self[alert.incident_id]
         incident.count += 1
         incident.widen(member.ts, member.ts)
@@ -108,7 +112,9 @@ class OpenIncidents:
     def unite(self, alert: Alert, other: Alert) -> None:
         """One alert instead of two."""
         self._remove(other)
+        self.members -= alert.kept
         alert.unite(other, self._members_kept)
+        self.members += alert.kept
         incident = self[alert.incident_id]
         incident.count += other.count
         incident.widen(alert.first, alert.last)
@@ -130,8 +136,14 @@ class OpenIncidents:
                 self._remove(alert)
             del self._incidents[incident_id]
 
+    def _keep(self, alert: Alert, member: Evidence) -> None:
+        self.members -= alert.kept
+        alert.keep(member, self._members_kept if self.members < MEMBERS_KEPT else 0)
+        self.members += alert.kept
+
     def _remove(self, alert: Alert) -> None:
         ship, device, _ = alert.key
+        self.members -= alert.kept
         del self.alerts[alert.id]
         self.of_key.remove(alert.key, alert)
         self.on.remove((ship, device), alert)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from aiops_core.models import AnomalyCleared, Incident, IncidentCleared, IncidentUpdated
 from aiops_core.runtime.bus import LARGEST
-from correlation_service import alerts, closing, grouping, inhibition, recoveries
+from correlation_service import alerts, closing, grouping, inhibition, open_incidents, recoveries
 from correlation_service.alerts import unpacked
 from correlation_service.correlator import Correlator
 from correlation_service.facts import DEPARTED, FactBuilder
@@ -118,6 +118,18 @@ def test_an_attacker_with_many_addresses_takes_no_more_memory():
     assert len(alert.fingerprints) <= alerts.FINGERPRINTS_KEPT
     assert len(incident.keys) <= KEYS_TOLD
     assert len(correlator.state.open.sharing.filed) <= alerts.KEYS_KEPT
+
+
+def test_of_too_many_members_in_memory_alerts_can_move_no_more():
+    correlator = Correlator(POLICY)
+    with patch.object(open_incidents, "MEMBERS_KEPT", 10):
+        book = told((anomaly(n, f"host-{n % 8}", at=n) for n in range(40)), correlator)
+        told([anomaly(50, "host-0", "link_down", at=50)], correlator, book)
+    open_ = correlator.state.open
+    assert open_.members == sum(alert.kept for alert in open_.alerts.values()) <= 11
+    assert set(book.told.values()) == {1}
+    list(correlator.expire(after(86_400)))
+    assert open_.members == 0
 
 
 def test_flapping_does_not_fill_the_calendar():
