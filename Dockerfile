@@ -19,7 +19,7 @@ COPY scripts/subset_lock.py scripts/
 COPY services services
 COPY tools tools
 RUN test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/ or tools/>" >&2; exit 2; }; \
-    for name in $WITH $SERVICE; do ls -d services/"$name" tools/"$name" 2>/dev/null; done > /folders; \
+    for name in $WITH $SERVICE; do find services tools -maxdepth 1 -name "$name"; done > /folders; \
     python3 scripts/subset_lock.py requirements.lock pip setuptools hatchling > /tools.lock; \
     sed 's,$,/pyproject.toml,' /folders | xargs python3 scripts/subset_lock.py requirements.lock pyproject.toml > /needed.lock
 

@@ -1,120 +1,44 @@
-"""The vocabulary of the platform: every message that crosses the bus, and nothing else.
+"""The messages of the platform: one class for each subject of the bus.
 
-One frozen class per subject. Times are timezone-aware and normalised to UTC. What is read may be of
-a later release: unknown fields are dropped, and another minor version of the same major is read as
-ours (decision 17). The HTTP API refuses unknown fields in its own classes.
+What is read may be of a later release: unknown fields are dropped, and another minor version of
+the same major is read as ours (decision 17). ``_record.py`` has the plumbing.
 """
+
+# ruff: noqa: PLC0414 - ``X as X`` exports what others import from here
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
-from hashlib import sha1
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
-from uuid import NAMESPACE_OID
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-)
+from pydantic import Field, JsonValue
+
+from aiops_core._record import VERSION as VERSION
+from aiops_core._record import Fraction as Fraction
+from aiops_core._record import Name, OrderedEnum, Version
+from aiops_core._record import Record as Record
+from aiops_core._record import Stages as Stages
+from aiops_core._record import Text as Text
+from aiops_core._record import UtcDatetime as UtcDatetime
+from aiops_core._record import derived_id as derived_id
 
 M = TypeVar("M", bound="Message")
 
-
-def _to_utc(time: datetime) -> datetime:
-    """With ``datetime.UTC`` itself: comparing times of two zone objects takes twenty times as long, and
-    each parsed time has one of its own."""
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as exc:  # the first and the last day of the calendar
-        raise ValueError("time has no equivalent in UTC") from exc
+EVIDENCE_KEPT = 50  # newest evidence that an incident carries; ClickHouse has the rest
+TRACKING_IDS_KEPT = 1000
+FAST_PATH = ("detect", "enrich", "correlate", "store")  # its stages
 
 
-VERSION: Final = "3.0"  # of what this release writes; a field more is a minor version more
-_READABLE = re.compile(r"3\.\d+")
-
-
-def _as_ours(version: object) -> object:
-    """Another minor version is passed on as ours, with those of its fields that we know."""
-    if version == VERSION:
-        return version
-    if isinstance(version, str) and _READABLE.fullmatch(version):
-        return VERSION
-    raise ValueError(f"version {str(version)[:20]!r} is of another release, this one reads 3.x")
-
-
-Version = Annotated[Literal["3.0"], BeforeValidator(_as_ours)]
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[
-    str, Field(max_length=255)
-]  # of a host, device or service; travels in every message
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Stages = dict[str, UtcDatetime]
-
-EVIDENCE_KEPT = 50  # newest evidence an incident carries; the rest is in ClickHouse
-TRACKING_IDS_KEPT = 1000  # likewise
-
-_set = object.__setattr__  # of what is frozen
-
-FAST_PATH = ("detect", "enrich", "correlate", "store")
-
-
-_OID = NAMESPACE_OID.bytes
-# A digit of a digest -> the digit of an id in its place: the variant of RFC 4122 is its first two bits.
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-
-
-def derived_id(*cause: str) -> str:
-    """The same id for the same cause on every delivery: ``uuid5(NAMESPACE_OID, ...)`` of its parts.
-
-    Written out, because a message needs several and the module ``uuid`` takes five times as long.
-    """
-    name = "\x1f".join(cause).encode()
-    text = sha1(_OID + name, usedforsecurity=False).hexdigest()
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
-
-
-class _Ordered(StrEnum):
-    """A string enum whose order is the order of declaration, so that ``max()`` is the worst."""
-
-    @cached_property
-    def rank(self) -> int:
-        return type(self)._member_names_.index(self._name_)
-
-    def _rank_of(self, other: str) -> int:
-        kind = type(self)  # to call it with a member takes longer than all the rest
-        return other.rank if isinstance(other, kind) else kind(other).rank
-
-    def __lt__(self, other: str) -> bool:
-        return self.rank < self._rank_of(other)
-
-    def __le__(self, other: str) -> bool:
-        return self.rank <= self._rank_of(other)
-
-    def __gt__(self, other: str) -> bool:
-        return self.rank > self._rank_of(other)
-
-    def __ge__(self, other: str) -> bool:
-        return self.rank >= self._rank_of(other)
-
-
-class Severity(_Ordered):
+class Severity(OrderedEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
     CRITICAL = "critical"
 
 
-class Level(_Ordered):
+class Level(OrderedEnum):
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -147,36 +71,8 @@ class Status(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-class Record(BaseModel):
-    """A frozen value. Unknown fields are dropped when it is read; mypy refuses to write them."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    @classmethod
-    def of_valid(cls, base: Record | None = None, /, **fields: Any) -> Self:
-        """With the fields of *base* and *fields*: all that there are, in their order, and each known to
-        be valid, because it comes from a record or was made by us. To validate them takes twice to seven
-        times as long; what others wrote needs that."""
-        fields = fields if base is None else vars(base) | fields
-        return cls._made(fields, set(fields))
-
-    def but(self, **valid: Any) -> Self:
-        """A copy with other values, as ``model_copy`` makes, in half its time."""
-        return self._made(self.__dict__ | valid, self.__pydantic_fields_set__ | valid.keys())
-
-    @classmethod
-    def _made(cls, fields: dict[str, Any], given: set[str]) -> Self:
-        """As ``model_construct``: a record has no extra fields, no private ones and no aliases."""
-        record = cls.__new__(cls)
-        _set(record, "__dict__", fields)
-        _set(record, "__pydantic_fields_set__", given)
-        _set(record, "__pydantic_extra__", None)
-        _set(record, "__pydantic_private__", None)
-        return record
-
-
 class Message(Record):
-    """What every message carries; ``tracking_id`` follows one cause through the whole pipeline."""
+    """Common to all; ``tracking_id`` follows one line or reading through the whole pipeline."""
 
     subject: ClassVar[str]
 
@@ -187,7 +83,7 @@ class Message(Record):
     stages: Stages = Field(default_factory=dict)
 
     def derive(self, kind: type[M], /, **fields: Any) -> M:
-        """Make a message caused by this one: same ship, tracking id, event time and stages."""
+        """A message caused by this one: same ship, tracking id, event time and stages."""
         carried = {
             "tracking_id": self.tracking_id,
             "ship_id": self.ship_id,
@@ -202,9 +98,7 @@ class Message(Record):
 
 
 class _Ingress(Message):
-    """Written by Vector, ``aiops replay`` and other clients."""
-
-    # Whatever a client sends here becomes part of what services remember.
+    # Services remember these; a client may send anything.
     tracking_id: Annotated[Name, Field(min_length=1)]
     ship_id: Annotated[Name, Field(min_length=1)]
     host: Annotated[Name, Field(min_length=1)]
@@ -214,7 +108,10 @@ class _Ingress(Message):
 
 
 class LogEntry(_Ingress):
-    """One log line. ``ts`` is the line's own time, ``stages.ingest`` when it reached the platform."""
+    """Vector or ``aiops replay`` publishes every log line that it reads.
+
+    ``ts`` is the line's own time, ``stages.ingest`` the time at which it reached the platform.
+    """
 
     subject: ClassVar[str] = "logs.ingested"
 
@@ -224,7 +121,7 @@ class LogEntry(_Ingress):
 
 
 class MetricSample(_Ingress):
-    """One reading of one metric, in *unit*."""
+    """Vector, ``aiops nmea`` or another client publishes every reading of a metric."""
 
     subject: ClassVar[str] = "metrics.sampled"
 
@@ -234,7 +131,7 @@ class MetricSample(_Ingress):
 
 
 class Anomaly(Message):
-    """What detection found; the part that ``AnomalyDetected`` and ``EnrichedAnomaly`` share."""
+    """The fields that ``AnomalyDetected`` and ``EnrichedAnomaly`` share."""
 
     domain: Domain
     anomaly_type: Text
@@ -256,26 +153,29 @@ class Anomaly(Message):
 
     @property
     def anomaly_id(self) -> str:
-        """Identity of the finding: one line may be found by several detectors."""
+        """Several detectors may find an anomaly in the same line."""
         return derived_id(self.tracking_id, self.detector, self.anomaly_type)
 
     @property
     def device(self) -> str:
-        """The device that is affected; the host stands in for one that the inventory lacks."""
+        """The affected device, or the host if the inventory does not know it."""
         return self.device_id or self.host
 
 
 class AnomalyDetected(Anomaly):
-    """A line or reading that a detector finds wrong; ``reason`` says why, for a person."""
+    """anomaly-detection publishes it when a detector finds a line or reading anomalous.
+
+    ``reason`` says why, for people.
+    """
 
     subject: ClassVar[str] = "anomaly.detected"
 
 
 class AnomalyCleared(Message):
-    """What detection had found is over: a positive sign that things are well again, at ``ts``.
+    """anomaly-detection publishes it when a positive sign shows that an anomaly is over.
 
-    It is about every anomaly of *anomaly_types* on the device (its service too, unless ``unknown``) up
-    to ``ts``. Silence is never a reason to send one.
+    It clears every anomaly of *anomaly_types* on the device (and on its service, unless that is
+    ``unknown``) up to ``ts``. That nothing more was seen is no such sign.
     """
 
     subject: ClassVar[str] = "anomaly.cleared"
@@ -296,7 +196,7 @@ class AnomalyCleared(Message):
 
 
 class Device(Record):
-    """One row of the inventory; ``upstream`` are the devices it needs to work."""
+    """One row of the inventory; ``upstream`` are the devices that it depends on."""
 
     id: Text
     name: str = ""
@@ -319,7 +219,7 @@ class SimilarAnomaly(Record):
 
 
 class LastIncident(Record):
-    """The newest incident that the affected device or service had before."""
+    """The newest earlier incident of the affected device or service."""
 
     id: str
     title: str
@@ -339,9 +239,9 @@ class MaintenanceNote(Record):
 
 
 class AnomalyContext(Record):
-    """What is known around an anomaly. ``failed`` names the look-ups that make it ``partial``.
+    """Facts about an anomaly's device, service and ship, as of the anomaly's own time.
 
-    ``ship_mode`` and ``maintenance`` are as of the anomaly's own time.
+    ``partial``: some look-ups failed; ``failed`` names them.
     """
 
     device: Device | None = None
@@ -358,7 +258,10 @@ class AnomalyContext(Record):
 
 
 class EnrichedAnomaly(Anomaly):
-    """The anomaly with its context; ``severity`` is recomputed, ``severity_reason`` says from what."""
+    """enrichment-service publishes every detected anomaly again, with its context.
+
+    ``severity`` is computed anew; ``severity_reason`` says from what.
+    """
 
     subject: ClassVar[str] = "anomaly.enriched"
 
@@ -371,8 +274,11 @@ HiddenBy = Literal["rule", "silence", "inhibition", "outage", "maintenance"]
 
 
 class AnomalySuppressed(Message):
-    """An anomaly that makes no incident, and what decided so: *by* is the id of the rule, silence or
-    outage; *source* the incident that explains it (inhibition) or the maintenance window."""
+    """correlation-service publishes it for an anomaly that makes no incident.
+
+    *by* is the id of the rule, silence or outage that decided so, *source* the incident that
+    inhibits it or the maintenance window.
+    """
 
     subject: ClassVar[str] = "anomaly.suppressed"
 
@@ -435,7 +341,7 @@ class Evidence(Record):
 
 
 class TimelineEntry(Record):
-    """Something that happened to an incident; ``actor`` is a service or a user."""
+    """An event in the life of an incident; ``actor`` is a service or a user."""
 
     ts: UtcDatetime
     kind: str
@@ -444,7 +350,7 @@ class TimelineEntry(Record):
 
 
 class RootCause(Record):
-    """The most probable origin of an incident, with the evidence it rests on."""
+    """The most probable origin of an incident."""
 
     device: str | None = None
     service: str | None = None
@@ -458,8 +364,10 @@ def _stamp_members(members: tuple[Evidence, ...], stage: str, at: datetime) -> t
 
 
 class Incident(Message):
-    """Anomalies that belong together. On ``incidents.created`` it is the first fact of an incident;
-    at the API it is the fold of all its facts."""
+    """correlation-service publishes it when an anomaly opens an incident; the API when a user does.
+
+    The API returns the same class, folded from all facts of the incident.
+    """
 
     subject: ClassVar[str] = "incidents.created"
 
@@ -495,8 +403,7 @@ class Incident(Message):
 
 
 class _Fact(Message):
-    """Something that happened to one incident. ``revision`` counts the facts of one incident, from 1
-    (its creation), as their single writer, correlation-service, decided them."""
+    """``revision`` counts the facts of one incident; its creation has 1."""
 
     incident_id: Text
     revision: Annotated[int, Field(ge=2)]
@@ -512,8 +419,11 @@ class AlertsCleared(Record):
 
 
 class IncidentUpdated(_Fact):
-    """Anomalies joined an incident or left it; the other fields hold what is true from now on (None: as
-    before). A member that was in another incident has moved: it is in the last that named it."""
+    """correlation-service publishes it when anomalies join an incident or leave it.
+
+    Other fields have their new value, or None if it did not change. A member of several incidents
+    has moved: it belongs to the one that named it last.
+    """
 
     subject: ClassVar[str] = "incidents.updated"
 
@@ -558,7 +468,10 @@ class IncidentUpdated(_Fact):
 
 
 class IncidentCleared(_Fact):
-    """An incident is over: ``recovered``, ``expired``, ``sender_lost`` or ``merged``."""
+    """correlation-service publishes it when an incident is resolved.
+
+    ``resolve_reason`` is ``recovered``, ``expired``, ``sender_lost`` or ``merged``.
+    """
 
     subject: ClassVar[str] = "incidents.cleared"
 
@@ -568,7 +481,10 @@ class IncidentCleared(_Fact):
 
 
 class IncidentTransitioned(Message):
-    """An operator or a rule changed an incident through the API. ``change`` counts these per incident."""
+    """incident-api publishes it when an operator or a rule changes an incident.
+
+    ``change`` counts the transitions of one incident.
+    """
 
     subject: ClassVar[str] = "incidents.transitioned"
 
@@ -587,7 +503,7 @@ class IncidentTransitioned(Message):
 
 
 class Citation(Record):
-    """A claim's ground: *kind* and *id* of something that exists."""
+    """*kind* and *id* of the source of a claim."""
 
     kind: Literal["evidence", "incident", "runbook"]
     id: str
@@ -615,7 +531,7 @@ class SimilarIncident(Record):
 
 
 class EnrichedIncident(Incident):
-    """The incident with its explanation."""
+    """llm-enricher publishes an incident again when it has explained it."""
 
     subject: ClassVar[str] = "incidents.enriched"
 
@@ -624,7 +540,7 @@ class EnrichedIncident(Incident):
 
 
 class AuditEvent(Message):
-    """Who did what, through which door, with which result."""
+    """Who did what, and with which result. Nothing publishes it yet."""
 
     subject: ClassVar[str] = "ops.audit"
 
@@ -637,6 +553,8 @@ class AuditEvent(Message):
 
 
 class ActionRequested(Message):
+    """A runbook action that somebody asked for. Nothing publishes it yet."""
+
     subject: ClassVar[str] = "actions.requested"
 
     action_id: Text
@@ -648,6 +566,8 @@ class ActionRequested(Message):
 
 
 class ActionCompleted(Message):
+    """The result of an action. Nothing publishes it yet."""
+
     subject: ClassVar[str] = "actions.completed"
 
     action_id: Text

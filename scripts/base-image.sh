@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes a Debian image with Python 3.11 out of Debian packages, for hosts that reach no container registry:
+# Makes a Debian image with Python 3.11 from Debian packages, for hosts without a container
+# registry:
 #
 #   scripts/base-image.sh [TAG]          then: docker build --build-arg PYTHON_IMAGE=TAG ...
 #
-# An image that is there already is used again. Packages come from the mirror that this host's own apt uses.
+# Does nothing if the image exists. Packages come from the mirror of this host's own apt.
 set -euo pipefail
 
 suite=bookworm # the Debian release whose Python is 3.11
@@ -19,7 +20,7 @@ fi
 [[ $(id -u) == 0 ]] || fail "debootstrap needs root"
 command -v debootstrap >/dev/null || fail "debootstrap is missing (apt-get install debootstrap)"
 
-# The host may run another release or have more sources than Debian's: take the first that serves Debian itself.
+# The host may run another release or have other sources: take the first that serves Debian itself.
 # shellcheck disable=SC2016 # the $(…) are apt's
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(COMPONENT)' 'Created-By: Packages' |
   awk '$2 == "Debian" && $3 == "main" && $1 !~ /security/ { print $1; exit }')
@@ -31,7 +32,7 @@ echo "base-image: making $tag (about a minute)"
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
   "$suite" "$work/root" "$mirror" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2 && fail "debootstrap failed"; }
 
-# Only what a service needs at run time goes on: no documentation, package lists or downloaded packages.
+# Without documentation, package lists and downloaded packages.
 tar --directory "$work/root" --create \
   --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \
   --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*' --exclude='./dev/*' . |

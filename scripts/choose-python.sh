@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Print the Python to run on: the first on PATH that will do, or a later one of the same version that is clearly faster.
-# Pythons that were built without optimizations (pyenv's, by default) take a third longer for the same work.
+# Prints the Python to run on: the first usable one on PATH, or a later one of the same version that
+# is clearly faster. A Python built without optimizations (pyenv's default) takes a third longer.
 set -euo pipefail
 
-# Prints version, microseconds that some work takes, base installation and path; fails where something is missing.
+# Prints version, microseconds for some work, base installation and path; fails without a module.
 probe='
 import sys, time
 if sys.version_info < (3, 11):

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Does the fleet work in containers? Checks the deployment files, builds the images of our five services, runs
-# them with nats and the embedded ClickHouse, sends log lines with two faults in, waits for two incidents at
-# the API, follows one line through its four stages, and stops each service as docker does.
+# Tests the fleet in containers. Checks the deployment files, builds the images of our five
+# services, runs them with nats and the embedded ClickHouse, sends log lines with two faults, waits
+# for two incidents at the API, traces one line through its four stages, and stops each service.
 #
-#   scripts/compose-smoke.sh                         uses the Docker engine that runs, or starts one when root
-#   AIOPS_SMOKE_INSTALL=1 scripts/compose-smoke.sh   installs docker.io, docker-compose and debootstrap first
-#   AIOPS_SMOKE_NETWORK=host                         containers on the host's network, also where bridges work
+#   scripts/compose-smoke.sh          uses the running Docker engine, or starts one (as root)
+#   AIOPS_SMOKE_INSTALL=1             installs docker.io, docker-compose and debootstrap first
+#   AIOPS_SMOKE_NETWORK=host          containers on the host's network, even if bridges work
 #
-# Needs no container registry: the base image is made of Debian packages (scripts/base-image.sh), nats-server
-# and ClickHouse come from the package index. Where no engine can run it says SKIP and ends with 0. It leaves
-# its images, as a cache (of an engine that it starts: in /var/cache/aiops-smoke), and nothing else: no
-# container, network, volume or engine.
+# Needs no container registry: the base image is made of Debian packages (scripts/base-image.sh),
+# nats-server and ClickHouse come from the package index. Without an engine it says SKIP and exits
+# with 0. It leaves its images as a cache (of an engine that it starts: in /var/cache/aiops-smoke),
+# and no container, network, volume or engine.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -20,11 +20,11 @@ services=(anomaly-detection enrichment-service correlation-service llm-enricher 
 probes=(anomaly:8080 enrichment:8084 correlation:8082 llm-enricher:8083 api:8081) # container:port
 base=aiops-python:bookworm
 local_image=aiops/local:smoke
-patience=60 # seconds for the incidents
+incidents_within=60 # seconds for the incidents
 grace=10    # seconds in which a service that is told to stop has to be gone
 user=10001  # of the Dockerfile
-# Images and build cache of an engine that we start. Not the usual place: an engine started there would also
-# start the containers that it finds there, and this one is thrown away when it has grown.
+# Images and build cache of an engine that we start. Not in the usual place: the engine would start
+# the containers that it finds there, and this cache is deleted when it has grown.
 cache=/var/cache/aiops-smoke
 cache_limit=10 # GB
 work=$(mktemp -d)
@@ -41,7 +41,7 @@ say() { echo "smoke: $*"; }
 skip() { echo "SKIP: $*" && exit 0; }
 fail() { reason=$* && echo "FAIL: $*" >&2 && exit 1; }
 
-# ------------------------------------------------------------------------------------------- taking down
+# ---------------------------------------------------------------------- taking down
 
 tear_down() {
   local status=$?
@@ -74,7 +74,8 @@ stop_engine() {
     sleep 0.2
   done
   umount "$work"/exec/netns/* 2>/dev/null
-  # An engine leaves its bridge, its firewall rules and IP forwarding behind; they were not there before.
+  # An engine leaves its bridge, its firewall rules and IP forwarding behind; they were not there
+  # before.
   ((docker0_was)) || ip link delete docker0 2>/dev/null
   [[ -e $work/iptables ]] && iptables-restore <"$work/iptables"
   [[ -s $work/ip_forward ]] && cat "$work/ip_forward" >/proc/sys/net/ipv4/ip_forward
@@ -84,7 +85,7 @@ stop_engine() {
 trap tear_down EXIT
 trap 'reason=interrupted && exit 130' INT TERM
 
-# --------------------------------------------------------------------------------------- the static checks
+# ---------------------------------------------------------------------- the static checks
 
 # check TOOL ARGUMENT...: run a validator where its program is there, say so where it is not.
 check() {
@@ -109,7 +110,7 @@ static_checks() {
   check hadolint Dockerfile
 }
 
-# ------------------------------------------------------------------------------------------- the engine
+# ---------------------------------------------------------------------- the engine
 
 install_engine() {
   [[ $(id -u) == 0 ]] || skip "AIOPS_SMOKE_INSTALL=1 needs root"
@@ -120,8 +121,8 @@ install_engine() {
     { tail "$work/apt.log" && skip "the packages cannot be installed"; }
 }
 
-# A client that can build with BuildKit: before version 23 by itself, later with its plug-in. There may be
-# several clients in the path, and the first one may lack the plug-in.
+# A client that builds with BuildKit: before version 23 by itself, later with its plug-in. There may
+# be several clients in the path, and the first one may lack the plug-in.
 find_client() {
   local candidate major
   for candidate in $(type -aP docker | awk '!seen[$0]++'); do
@@ -143,7 +144,8 @@ find_client() {
 
 answers() { "$docker" info >/dev/null 2>&1; }
 
-# Every change of the code adds layers, and this version of the engine may fail to collect the old ones.
+# Every change of the code adds layers, and this version of the engine may fail to collect the old
+# ones.
 bound_cache() {
   local gigabytes
   [[ -d $cache ]] || return 0
@@ -215,10 +217,10 @@ find_network() {
   "$docker" network rm aiops-smoke-probe >/dev/null 2>&1 || true
 }
 
-# --------------------------------------------------------------------------------------------- images
+# ---------------------------------------------------------------------- images
 
-# What this host's pip is told about its index, for the build, as secrets: they end in no layer. Folders of
-# the host are left out, the build does not see them.
+# What this host's pip is told about its index, for the build, as secrets: they end in no layer.
+# Folders of the host are left out, the build does not see them.
 pip_secrets() {
   local key value certificate
   {
@@ -241,7 +243,8 @@ pip_setting() {
   python3 -m pip config get ":env:.$1" 2>/dev/null || python3 -m pip config get "global.$1" 2>/dev/null || true
 }
 
-# What the steps of the build printed, which have a time in front; without any, what Docker itself says.
+# What the steps of the build printed, which have a time in front; without any, what Docker itself
+# says.
 build_errors() { grep -E '^#[0-9]+ [0-9]+\.[0-9]+ ' "$work/build.log" | tail -20 | grep . || tail -20 "$work/build.log"; }
 
 # build IMAGE SERVICE [WITH]
@@ -258,7 +261,7 @@ build() {
   say "built $1 in $((SECONDS - started)) s, $("$docker" image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.0f MB", $1 / 1e6 }')"
 }
 
-# --------------------------------------------------------------------------------------------- the run
+# ---------------------------------------------------------------------- the run
 
 free_port() {
   python3 -c 'import socket
@@ -287,9 +290,11 @@ write_compose_file() {
   "$(python_with_yaml)" scripts/smoke_compose.py --local "$local_image" --samples "$work/samples" \
     --api-port "$port" --network "$network" <"$work/resolved.yml" >"$work/compose.yml"
   compose+=(--project-name aiops-smoke --file "$work/compose.yml")
+  token=$(sed -n 's/^AIOPS_API_TOKEN=//p' "$work/.env")
 }
 
-# A minute of a ship with two faults in it: somebody guesses passwords, a disk fails. The rest is nothing.
+# A minute of a ship with two faults in it: somebody guesses passwords, a disk fails. The rest is
+# nothing.
 write_samples() {
   mkdir -p "$work/samples"
   local i now
@@ -304,7 +309,8 @@ write_samples() {
   } >"$work/samples/ship.log"
 }
 
-# get CONTAINER URL: GET it inside of the container, where it is on loopback whatever the network is.
+# get CONTAINER URL: GET it inside of the container, where it is on loopback whatever the network
+# is.
 get() {
   "$docker" exec "$1" python -c 'import sys, urllib.error, urllib.request
 try:
@@ -335,6 +341,17 @@ wait_until_ready() {
   done
 }
 
+# The image of a service holds the service and the core, the one of the command no laboratory.
+images_hold_their_own() {
+  local name held
+  for name in "${services[@]}" cli; do
+    held=$("$docker" run --rm --entrypoint ls "aiops/$name:smoke" /opt/aiops | grep -vE '^bin$|\.dist-info$' | xargs)
+    [[ $name == cli || $held == "$(printf '%s\n' aiops_core "${name//-/_}" | sort | xargs)" ]] || fail "the image of $name holds $held"
+    [[ $held != *aiops_lab* ]] || fail "the image of $name holds the laboratory"
+  done
+  say "each image holds its own service and the core; the command's holds ${held}"
+}
+
 no_process_is_root() {
   local name users
   for name in "${probes[@]}"; do
@@ -347,13 +364,13 @@ no_process_is_root() {
 # Both faults, each with all of its lines that count.
 wait_for_incidents() {
   local found=0
-  for ((i = 0; i < patience; i++)); do
+  for ((i = 0; i < incidents_within; i++)); do
     found=$(aiops incidents --json 2>"$work/ask.log" | pick 'len(it["items"])' 2>/dev/null) || found=0
     ((found < 2)) || return 0
     sleep 1
   done
   aiops incidents || true
-  fail "$found incidents within $patience s, not 2: $(cat "$work/ask.log")"
+  fail "$found incidents within $incidents_within s, not 2: $(cat "$work/ask.log")"
 }
 
 # trace_whole ID: fails unless this line passed all four stages, each with its time.
@@ -436,6 +453,7 @@ main() {
   say "all containers are up after $SECONDS s; their /ready:"
   wait_until_ready
   no_process_is_root
+  images_hold_their_own
   say "sending $(wc -l <"$work/samples/ship.log") lines with two faults in them"
   aiops replay /smoke/ship.log
   wait_for_incidents

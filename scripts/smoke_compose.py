@@ -1,8 +1,8 @@
 """Turn the resolved compose file of the fleet into one that runs without any image from a registry.
 
-stdin: `docker-compose config`; stdout: nats, clickhouse and our five services, under names of their own so
-that a real fleet on the same engine is not touched. nats and clickhouse come out of the image LOCAL, which
-has nats-server and the embedded ClickHouse; everything else stays as it is shipped.
+stdin: `docker-compose config`; stdout: nats, clickhouse and our five services, under other names,
+so that a real fleet on the same engine is not touched. nats and clickhouse come from the image
+LOCAL, which has nats-server and the embedded ClickHouse. Everything else is as shipped.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OURS = (
 )
 
 
-# The embedded ClickHouse checks no password, so it listens on loopback only; this passes connections of the
-# smoke run's private network on to it. Its argument is the address to listen on.
+# The embedded ClickHouse checks no password and listens on loopback only. This passes connections
+# of the smoke run's private network to it; its argument is the address to listen on.
 RELAY = """
 import asyncio, contextlib, signal, sys
 
@@ -70,7 +70,7 @@ def nats(image: str) -> dict[str, Any]:
         "image": image,
         "user": "0:0",  # the volume belongs to root
         "healthcheck": probe(
-            "import urllib.request as http; http.urlopen('http://127.0.0.1:8222/healthz', timeout=2)"
+            "from urllib.request import urlopen; urlopen('http://127.0.0.1:8222/healthz', timeout=2)"
         ),
     }
 
@@ -81,7 +81,7 @@ def clickhouse(image: str) -> dict[str, Any]:
         "user": "0:0",
         "entrypoint": ["python", "-c", RELAY, "0.0.0.0"],
         "healthcheck": probe(
-            "from clickhouse_driver import Client; Client('127.0.0.1', port=9000).execute('SELECT 1')"
+            "from clickhouse_driver import Client; Client('127.0.0.1', 9000).execute('SELECT 1')"
         ),
     }
 

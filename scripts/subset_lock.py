@@ -2,9 +2,9 @@
 
     subset_lock.py LOCK NEED... [--extra X]     a NEED is a package's name or a pyproject.toml
 
-No index is asked and nothing is resolved: `make lock` notes at each package who needs it ("# via"), and this
-walks along these notes. What one package needs with an extra is kept for all who need it, which may be a line
-too many, never one too few. Only the standard library: this runs where nothing is installed yet.
+Follows the notes of `make lock` at each package ("# via"); no index is asked and nothing resolved.
+A dependency of an extra is kept for everybody who needs the package: maybe a line too many, never
+one too few. Uses the standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def first_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One pinned requirement of a lock: its text with markers and hashes on one line, and who needs it."""
+    """One pinned requirement: its text with markers and hashes in one line, and who needs it."""
 
     name: str
     text: str
@@ -52,7 +52,7 @@ def entries(lock: str) -> Iterator[Entry]:
 
 
 def subset(lock: Sequence[Entry], needs: Iterable[str]) -> Iterator[str]:
-    """The lines of *lock* for *needs* and all that these need; a need that it does not pin is an error.
+    """The lines of *lock* for *needs* and their dependencies; exits when a need is not pinned.
 
     A name may have several lines, for different Pythons: pip picks one by its marker.
     """
@@ -65,7 +65,7 @@ def subset(lock: Sequence[Entry], needs: Iterable[str]) -> Iterator[str]:
 
 
 def asked_by(projects: Sequence[dict[str, Any]], extra: str | None) -> Iterator[str]:
-    """The names that *projects* ask for, without each other; with those of *extra* where a project has it."""
+    """The names that *projects* require, without each other; with *extra* if a project has it."""
     own = {normal(project["name"]) for project in projects}
     extras = [project.get("optional-dependencies", {}) for project in projects]
     if extra and not any(extra in offered for offered in extras):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aiops_core.models import (
     AnomalyDetected,
@@ -19,9 +21,12 @@ from aiops_core.models import (
     SimilarIncident,
     derived_id,
 )
+from aiops_core.runtime.service import Service
+from aiops_core.runtime.storing import Storing
 from incident_api.history import History
 from incident_api.recorder import Recorder
 from incident_api.store import IncidentStore
+from tests.runtime_cases import received
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -156,15 +161,29 @@ def suppressed(n: int = 0, by: str = "dock-noise", **fields) -> AnomalySuppresse
 
 async def handle(recorder: Recorder, *messages: Message) -> None:
     for message in messages:
-        await recorder.handlers[type(message)](message)
+        await recorder.handlers[type(message)](received(message))
 
 
-async def receive(recorder: Recorder, store: IncidentStore, *messages: Message) -> None:
+def incidents_service(recorder: Recorder, **changes: Any) -> Service:
+    """The consumer of facts as the process has it, in a hurry."""
+    service = Service(
+        "incident-api",
+        recorder.handlers,
+        Storing(recorder.flush, every=0.002),
+        recover=recorder.recover,
+        background=[recorder.write_urgent],
+    )
+    return replace(service, **changes)
+
+
+async def receive(
+    recorder: Recorder, store: IncidentStore, *messages: Message, sequence: int = 1
+) -> None:
     """What both consumers of incident-api do with *messages*."""
     history = History(store, recorder)
     for message in messages:
         for handle in (recorder.handlers, history.service().handlers):
             if type(message) in handle:
-                await handle[type(message)](message)
-    await recorder.flush()
+                await handle[type(message)](received(message, sequence=sequence))
+    await recorder.write()
     await history.flush()

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from aiops_core.models import AnomalyDetected
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.runtime import Runtime
 from aiops_lab.memory_bus import MemoryBus
+from tests.conftest import NOON
 
 
 def out(message, id=None):
@@ -24,8 +26,14 @@ def anomaly_of(message, **fields):
     return message.derive(AnomalyDetected, **base | fields)
 
 
-async def found(message):
-    return [anomaly_of(message)]
+async def found(received):
+    return [anomaly_of(received.message)]
+
+
+def received(message, **delivery):
+    """*message* as a handler gets it."""
+    known = {"sequence": 1, "attempt": 1, "at": NOON, "data": b""} | delivery
+    return Received(message, message.subject, **known)
 
 
 @asynccontextmanager
@@ -47,15 +55,20 @@ async def until(condition, within=5.0):
 
 
 class Faults:
-    """Counts steps; the *fails*-th fails once with *problem*: before it is done, or *after*."""
+    """Counts steps; one of them (its name and number) fails once with *problem*: before it is done,
+    or *after*."""
 
-    def __init__(self, fails=0, problem=None, *, after=False):
+    def __init__(self, fails=None, problem=None, *, after=False):
         self.fails, self.problem, self.after = fails, problem, after
         self.steps = []
 
+    @property
+    def has_failed(self):
+        return self.fails is None or self.steps.count(self.fails[0]) >= self.fails[1]
+
     async def step(self, name, work=None):
         self.steps.append(name)
-        due = len(self.steps) == self.fails
+        due = (name, self.steps.count(name)) == self.fails
         if due and not self.after:
             raise self.problem
         done = await work() if work else None

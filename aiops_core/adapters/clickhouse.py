@@ -1,5 +1,7 @@
-"""ClickHouse over the native protocol. ``clickhouse-driver`` blocks, so it works in a bounded pool of
-threads, off the event loop, with one connection per thread."""
+"""ClickHouse over the native protocol.
+
+``clickhouse-driver`` blocks: it works in a pool of threads, with one connection for each.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +39,21 @@ logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 
 class ClickHouse:
-    """A pool of connections to one server. *patience* is how many seconds it may be silent; *on_state* hears after
-    each query whether it answers (None), and why not."""
+    """A pool of connections to one server.
+
+    *receive_timeout*: seconds without any answer. *on_state* is called after each query: with None,
+    or with the reason why the server does not answer.
+    """
 
     def __init__(
         self,
         url: str,
         *,
         threads: int = 4,
-        patience: float = QUERY_TIMEOUT,
+        receive_timeout: float = QUERY_TIMEOUT,
         on_state: Callable[[str | None], None] = lambda problem: None,
     ) -> None:
-        self._url = _with_timeouts(url, patience)
+        self._url = _with_timeouts(url, receive_timeout)
         self._local = threading.local()
         self._clients: list[Client] = []
         self._on_state = on_state
@@ -61,18 +66,18 @@ class ClickHouse:
         url: str,
         *,
         threads: int = 4,
-        patience: float = QUERY_TIMEOUT,
+        receive_timeout: float = QUERY_TIMEOUT,
         on_state: Callable[[str | None], None] = lambda problem: None,
     ) -> AsyncIterator[ClickHouse]:
-        """Connects lazily: that ClickHouse is away shows at the first query, not here."""
-        store = cls(url, threads=threads, patience=patience, on_state=on_state)
+        """Does not connect: the first query does."""
+        store = cls(url, threads=threads, receive_timeout=receive_timeout, on_state=on_state)
         try:
             yield store
         finally:
             store._close()
 
     def _close(self) -> None:
-        """Cut the connections first: a query that hangs would hold up the stop."""
+        """Cut the connections first: a query that hangs would delay the stop."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for client in self._clients:
             if connected := client.connection.socket:
@@ -111,11 +116,10 @@ class ClickHouse:
         *,
         token: str | None = None,
     ) -> None:
-        """Insert *rows* in one block. Of several inserts with the same *token* only the first counts."""
+        """Insert *rows* in one block. A second insert with the same *token* has no effect."""
         if not rows:
             return
-        # In the statement, not beside it: the embedded engine pays a query for each setting that comes
-        # with the protocol, and the token is another one every time.
+        # In the statement: the embedded engine runs a query for each setting of the protocol.
         settings = f"SETTINGS insert_deduplication_token = {_quoted(token)} " if token else ""
         sql = f"INSERT INTO {table} ({', '.join(columns)}) {settings}VALUES"
         await self._run(lambda client: client.execute(sql, list(rows)))
@@ -138,7 +142,7 @@ class ClickHouse:
         return result
 
     def _with_client(self, work: Callable[[Client], T]) -> T:
-        """Runs in a pool thread. A connection that failed is dropped; the next query makes a new one."""
+        """Runs in a pool thread. After a failure the next query makes a new connection."""
         client = self._client()
         try:
             return work(client)
@@ -160,6 +164,6 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _with_timeouts(url: str, patience: float) -> str:
+def _with_timeouts(url: str, receive_timeout: float) -> str:
     sep = "&" if "?" in url else "?"
-    return f"{url}{sep}connect_timeout={CONNECT_TIMEOUT}&send_receive_timeout={patience}"
+    return f"{url}{sep}connect_timeout={CONNECT_TIMEOUT}&send_receive_timeout={receive_timeout}"

@@ -1,5 +1,4 @@
-"""clickhouse-driver's client with a round trip less: it pings before every query, which takes as long as a small
-query on a busy machine."""
+"""clickhouse-driver without a ping before every query, which takes as long as a small query."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from clickhouse_driver import Client
 
 
 class EagerClient(Client):  # type: ignore[misc]
-    """Asks the socket whether the server is still there."""
+    """Looks at the socket instead."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -18,5 +17,5 @@ class EagerClient(Client):  # type: ignore[misc]
 
 
 def is_open(connected: Any) -> bool:
-    """Whether the server has kept the connection of this socket; one that it left shows as something to read."""
+    """Whether the server has not closed the connection: a closed one is readable."""
     return connected is not None and not select.select([connected], [], [], 0)[0]

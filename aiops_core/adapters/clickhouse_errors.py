@@ -1,4 +1,4 @@
-"""What an error of ClickHouse, or of its driver, asks for: wait, or look at the rows."""
+"""Errors of ClickHouse and its driver: retry later, or look at the rows."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TookTooLong(Unavailable):
     """The query was stopped at its time limit; the server is there."""
 
 
-# Nothing is wrong with the query: the server is overloaded, going down, out of disk or closed to this
-# user. It passes by itself, or when somebody mends it.
+# Nothing is wrong with the query: the server is overloaded, stopping, out of disk or closed to this
+# user. Retried until it passes.
 PASSING = {
     Codes.TIMEOUT_EXCEEDED,
     Codes.TOO_SLOW,
@@ -87,12 +87,12 @@ ROWS = {
     469,  # VIOLATED_CONSTRAINT
 }
 
-# What the driver raises while it writes values down as columns, beside its own errors.
+# Raised by the driver while it encodes values as columns, beside its own errors.
 UNWRITABLE = (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, struct.error)
 
 
 def translated(exc: Exception) -> AiopsError:
-    """*exc*, which the driver raised, as what the platform should do about it."""
+    """*exc* of the driver as an error that says what the platform should do."""
     if isinstance(exc, errors.PartiallyConsumedQueryError):
         return NotReached("clickhouse connection was interrupted")
     if isinstance(exc, errors.NetworkError | errors.SocketTimeoutError | EOFError | OSError):
@@ -108,7 +108,7 @@ def translated(exc: Exception) -> AiopsError:
 
 
 def first_line(exc: BaseException) -> str:
-    """What the driver says, without its own ``Code: N.`` line before it."""
+    """Without the driver's own ``Code: N.`` line."""
     text = str(getattr(exc, "message", "") or exc).strip() or type(exc).__name__
     line = text.splitlines()[0].removeprefix("DB::Exception: ").partition(" Stack trace:")[0]
     return line[:300]

@@ -1,8 +1,8 @@
 """A bucket of JetStream's key-value store: small state that processes share, such as silences.
 
-Watching gives the whole bucket again after every change. nats-py's own watcher falls silent when the
-broker restarts; this one hears each change on the bucket's subject, which survives a reconnection, and
-compares sequences once a second for what it did not hear.
+A watcher gets the whole bucket after every change. nats-py's own watcher falls silent when the
+broker restarts. This one subscribes to the bucket's subject, which survives a reconnection, and
+compares sequences once a second in case it missed a change.
 """
 
 from __future__ import annotations
@@ -10,47 +10,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Protocol
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
+from nats.js.api import ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
-from aiops_core.adapters.nats_broker import FAILURES, line
-from aiops_core.adapters.nats_client import cancellable
+from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, unavailable
+from aiops_core.adapters.nats_reader import read
 from aiops_core.errors import Unavailable
 
 BUCKET_BYTES = 64 * 1024 * 1024  # at most on disk
-LOOK_EVERY = 1.0  # seconds between looks at the sequence
-SETTLE = 0.02  # seconds: a change is heard just before it is stored
-PAGE_TIMEOUT = 5.0  # seconds
-OPERATION = "KV-Operation"  # header of what deletes a key
-
-
-class Home(Protocol):
-    """What a bucket needs of the bus that it belongs to."""
-
-    @property
-    def connection(self) -> Client: ...
-
-    @property
-    def js(self) -> JetStreamContext: ...
-
-    def refused(self, what: str, exc: Exception) -> None: ...
-
-    def works(self, what: str) -> None: ...
+CHECK_EVERY = 1.0  # seconds between two looks at the sequence
+OPERATION = "KV-Operation"  # header of the message that deletes a key
+SETTLE = 0.02  # seconds: a change is published just before it is stored
 
 
 class NatsBucket:
-    """One bucket; it is made when it is used first. Methods raise Unavailable while the broker is away."""
+    """Created when it is used first. Methods raise Unavailable while the broker is away."""
 
-    def __init__(self, home: Home, name: str) -> None:
-        self._home, self._name = home, name
-        self._store: KeyValue | None = None
+    def __init__(self, connection: NatsConnection, name: str) -> None:
+        self._connection, self._name = connection, name
+        self._opened_by: tuple[JetStreamContext, KeyValue] | None = None
 
     async def get(self, key: str) -> bytes | None:
         with self._reachable("read"):
@@ -68,9 +52,16 @@ class NatsBucket:
             await (await self._opened()).delete(key)
 
     async def all(self) -> Mapping[str, bytes]:
+        found: dict[str, bytes] = {}
         with self._reachable("read"):
             await self._opened()
-            return await self._all()
+            config = ConsumerConfig(
+                deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=f"{self._subject}>"
+            )
+            async for message in read(self._connection.js, self._stream, config):
+                if OPERATION not in (message.headers or {}):
+                    found[message.subject.removeprefix(self._subject)] = message.data
+        return found
 
     async def watch(self) -> AsyncIterator[Mapping[str, bytes]]:
         changed = asyncio.Event()
@@ -78,32 +69,30 @@ class NatsBucket:
         async def hear(_: Msg) -> None:
             changed.set()
 
-        showing, seen = f"show the bucket {self._name}", -1
+        operation, seen = f"show the bucket {self._name}", -1
         client: Client | None = None
         heard: Subscription | None = None
         try:
             while True:
                 try:
                     with self._reachable("watch"):
-                        if (
-                            client is not self._home.connection
-                        ):  # the subscriptions of a former one are gone
-                            client = self._home.connection
+                        if client is not self._connection.client:
+                            client = self._connection.client
                             heard = await client.subscribe(f"{self._subject}>", cb=hear)
                     sequence = await self._sequence()
                     if sequence != seen:
                         yield await self.all()
                         seen = sequence
-                    self._home.works(showing)
+                    self._connection.works(operation)
                 except Unavailable as exc:
-                    cause = exc.__cause__
-                    self._home.refused(showing, cause if isinstance(cause, Exception) else exc)
+                    cause = exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
+                    self._connection.refused(operation, cause)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), LOOK_EVERY)
+                    await asyncio.wait_for(changed.wait(), CHECK_EVERY)
                     changed.clear()
                     await asyncio.sleep(SETTLE)
         finally:
-            self._home.works(showing)
+            self._connection.works(operation)
             if heard:
                 with contextlib.suppress(*FAILURES):
                     await heard.unsubscribe()
@@ -117,51 +106,27 @@ class NatsBucket:
         return f"$KV.{self._name}."
 
     async def _opened(self) -> KeyValue:
-        if self._store is None:
+        js = self._connection.js
+        if self._opened_by is None or self._opened_by[0] is not js:
             try:
-                self._store = await self._home.js.key_value(self._name)
+                store = await js.key_value(self._name)
             except (BucketNotFoundError, NotFoundError):
                 config = KeyValueConfig(bucket=self._name, history=1, max_bytes=BUCKET_BYTES)
-                self._store = await self._home.js.create_key_value(config)
-        return self._store
+                store = await js.create_key_value(config)
+            self._opened_by = js, store
+        return self._opened_by[1]
 
     async def _sequence(self) -> int:
-        """Of the last change; counted before the bucket is read, so that none is missed."""
+        """Of the last change; read before the bucket, so that no change is missed."""
         with self._reachable("read"):
             await self._opened()
-            return (await self._home.js.stream_info(self._stream)).state.last_seq
-
-    async def _all(self) -> dict[str, bytes]:
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.NONE,
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            filter_subject=f"{self._subject}>",
-            inactive_threshold=10,
-            mem_storage=True,
-        )
-        info = await self._home.js.add_consumer(self._stream, config)
-        found: dict[str, bytes] = {}
-        left = info.num_pending or 0
-        reader = await self._home.js.pull_subscribe_bind(info.name, self._stream)
-        try:
-            while left > 0:
-                for msg in await reader.fetch(min(left, 256), timeout=PAGE_TIMEOUT):
-                    left -= 1
-                    if OPERATION not in (msg.headers or {}):
-                        found[msg.subject.removeprefix(self._subject)] = msg.data
-        finally:
-            with contextlib.suppress(*FAILURES):
-                await reader.unsubscribe()
-                await self._home.js.delete_consumer(self._stream, info.name)
-        return found
+            return (await self._connection.js.stream_info(self._stream)).state.last_seq
 
     @contextlib.contextmanager
     def _reachable(self, verb: str) -> Iterator[None]:
         try:
-            with cancellable():
+            with unavailable(f"cannot {verb} bucket {self._name}"):
                 yield
         except Unavailable:
+            self._opened_by = None  # a broker that lost its disk has lost the bucket
             raise
-        except FAILURES as exc:
-            self._store = None  # a broker that lost its disk has lost the bucket
-            raise Unavailable(f"nats: cannot {verb} bucket {self._name}: {line(exc)}") from exc

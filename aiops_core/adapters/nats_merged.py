@@ -1,8 +1,8 @@
-"""One inbox for a consumer group whose subjects lie in several streams: one durable consumer in each.
+"""One inbox over several streams: a consumer group has one durable consumer in each.
 
-Deliveries come in the order in which the broker stored them, across the streams too, as Kafka Streams merges its
-partitions: while one stream has more that has not arrived, later messages of another wait for it, for a moment.
-So what waited while a service was down is read as it happened.
+Deliveries come in the order in which the broker stored them, across the streams too, as Kafka
+Streams merges its partitions. While one stream has more that has not arrived, later messages of
+another wait for it, a second at most. So a backlog is read as it happened.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from contextlib import AsyncExitStack, aclosing
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.runtime.bus import Delivery, Stored
 
-PATIENCE = 1.0  # seconds that messages of one stream wait for earlier ones of another
+WAIT_FOR_EARLIER = 1.0  # seconds that messages of one stream wait for earlier ones of another
 
 
 class MergedInbox:
-    """The inboxes of one group, by stream; they share *arrived*."""
+    """Of *inboxes*, one for each stream; they share *arrived*."""
 
     def __init__(self, inboxes: Sequence[NatsInbox], arrived: asyncio.Event) -> None:
         self._inboxes, self._arrived = inboxes, arrived
 
     async def take(self, most: int) -> Sequence[Delivery]:
         for inbox in self._inboxes:
-            await inbox.ask()
+            await inbox.request()
         while not any(inbox.first for inbox in self._inboxes):
             await self._arrival()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_FOR_EARLIER):
                 while not (taken := self._next(most)):
                     await self._arrival()
                 return taken
@@ -48,11 +48,11 @@ class MergedInbox:
     async def _arrival(self) -> None:
         self._arrived.clear()
         for inbox in self._inboxes:
-            await inbox.ask()
+            await inbox.request()
         await self._arrived.wait()
 
     def _next(self, most: int) -> list[NatsDelivery]:
-        """The earliest of what is here, as long as nothing earlier is still to come."""
+        """The earliest that have arrived, while no stream has an earlier one to come."""
         taken: list[NatsDelivery] = []
         while len(taken) < most and not any(i.more and not i.first for i in self._inboxes):
             here = [(first.at, inbox) for inbox in self._inboxes if (first := inbox.first)]
@@ -63,7 +63,7 @@ class MergedInbox:
 
 
 async def in_order(histories: Sequence[AsyncGenerator[Stored, None]]) -> AsyncIterator[Stored]:
-    """What several streams hold, by the time at which it was stored; each stream keeps its order."""
+    """Merge the messages of several streams by the time at which they were stored."""
     async with AsyncExitStack() as stack:
         for history in histories:
             await stack.enter_async_context(aclosing(history))

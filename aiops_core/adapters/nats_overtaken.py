@@ -1,13 +1,13 @@
 """How many messages a stream discarded before a consumer was given them. Pure.
 
-The broker does not say that; it skips to the first message that is left, and the consumer's lag falls. So its
-position is compared with the stream from time to time:
+The broker does not say that: it skips to the first message that is left, and the consumer's lag
+falls. So the consumer is compared with its stream from time to time:
 
-* Of a consumer that takes every subject of its stream the number is exact. One that takes some of them is
-  reckoned to have lost its share: as many of the discarded messages as there are among those it still has to read.
-  For one that was down, and whose messages are rare, that may be a few too many.
-* Not seen is what was discarded between two looks when the consumer has nothing more to read at the second, and
-  what a process that was killed had in hand.
+* The number is exact for a consumer of every subject of its stream. A consumer of some subjects
+  lost its share: the share of its messages among those it still has to read. After a downtime that
+  may be a few too many for rare messages.
+* Two losses are not seen: messages discarded between two looks when the consumer has nothing more
+  to read at the second, and messages in flight of a process that was killed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Look(NamedTuple):
 
 
 class Overtaken:
-    """One consumer, as a process follows it."""
+    """Compares one consumer with its stream."""
 
     def __init__(self) -> None:
         self._before: Look | None = None
         self._passed = 0  # sequence up to which all was given, is not for it, or was counted
 
     def look(self, now: Look) -> int:
-        """Messages that were lost since the look before; the first look tells what was lost before it."""
+        """Messages lost since the last look; the first look also counts the losses before it."""
         if self._before is None or now.last < self._before.last:  # a new stream counts from 1
             self._before, self._passed = now, now.delivered
         lost = self._lost(now, self._before)

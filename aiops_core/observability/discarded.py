@@ -1,4 +1,4 @@
-"""Messages that a stream discarded before a consumer had read them: counted, logged and shown in ``/ready``."""
+"""Messages that a stream discarded unread: counted, logged and shown in ``/ready``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOG_EVERY = 60.0  # seconds between two lines about one consumer
 
 @dataclass
 class Discarded:
-    """What one consumer of this process has lost."""
+    """The loss of one consumer of this process."""
 
     count: int = 0
     logged: float | None = None  # on the monotonic clock
@@ -28,7 +28,7 @@ DISCARDED: dict[tuple[str, str], Discarded] = {}  # by stream and consumer
 
 
 def count(stream: str, consumer: str, messages: int) -> None:
-    """*messages* of *stream* are gone that *consumer* has not read; 0 only makes the counter known."""
+    """*consumer* has lost *messages* of *stream*. 0 makes the counter known."""
     metrics.DISCARDED.labels(stream, consumer).inc(messages)
     if not messages:
         return

@@ -48,22 +48,24 @@ HANDLE_SECONDS = Histogram(
     buckets=_FAST,
 )
 CONSUMER_LAG = Gauge(
-    "aiops_consumer_lag", "Messages that wait or are unsettled for the service.", ["service"]
+    "aiops_consumer_lag", "Messages that wait for the service or are not acknowledged.", ["service"]
 )
 DEAD_LETTERS = Counter("aiops_dead_letters_total", "Messages buried, with a reason.", ["service"])
 OVERSIZED = Counter(
     "aiops_oversized_total",
-    "Messages that a service made and that are larger than their consumers or the broker take.",
+    "Messages of a service that are larger than their consumers or the broker take.",
     ["service"],
 )
 UNREADABLE = Counter(
     "aiops_unreadable_total",
-    "Stored entries (of a stream, bucket, table or snapshot) that could not be read back and were skipped.",
+    "Stored entries (of a stream, bucket, table or snapshot) that could not be read back "
+    "and were skipped.",
     ["where"],
 )
 CLOCK_STEPS = Counter(
     "aiops_clock_steps_total",
-    "Steps of clocks that detection saw: of a sender (ahead of its arrival, unset, back) or of this host.",
+    "Steps of clocks that detection saw: of a sender (ahead of its arrival, unset, back) "
+    "or of this host.",
     ["kind"],
 )
 DETECTOR_FAILURES = Counter(

@@ -1,7 +1,7 @@
-"""``/health``, ``/ready`` and ``/metrics``: what a process says of itself, the same for every service.
+"""``/health``, ``/ready`` and ``/metrics``, the same for every service.
 
-``/health`` is 200 while the event loop answers. ``/ready`` is 200 only while messages are handled and
-no required dependency is down; it names each dependency, and why one is away.
+``/health`` is 200 while the event loop answers. ``/ready`` is 200 only while messages are handled
+and no required dependency is down. It names each dependency, and why one is away.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Readiness:
     notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
-        """Of the consumer *name*, which works beside the service in its process and counts too."""
+        """The readiness of *name*, a further consumer of this process, which must be ready as well."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:
@@ -87,28 +87,28 @@ class Readiness:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     status: int
     content_type: str
     body: bytes
 
 
-def answer(path: str, readiness: Readiness) -> Answer:
+def answer(path: str, readiness: Readiness) -> ProbeAnswer:
     """The answer to a GET of *path*."""
     if path == "/health":
         body = json.dumps({"service": readiness.service, "status": "ok"}).encode()
-        return Answer(200, "application/json", body)
+        return ProbeAnswer(200, "application/json", body)
     if path == "/ready":
         status = 200 if readiness.ready else 503
-        return Answer(status, "application/json", json.dumps(readiness.report()).encode())
+        return ProbeAnswer(status, "application/json", json.dumps(readiness.report()).encode())
     if path == "/metrics":
-        return Answer(200, CONTENT_TYPE_LATEST, generate_latest())
-    return Answer(404, "text/plain", b"try /health, /ready or /metrics\n")
+        return ProbeAnswer(200, CONTENT_TYPE_LATEST, generate_latest())
+    return ProbeAnswer(404, "text/plain", b"try /health, /ready or /metrics\n")
 
 
 @contextlib.asynccontextmanager
 async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int]:
-    """Answer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
+    """ProbeAnswer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError), contextlib.closing(writer):
@@ -128,7 +128,7 @@ async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int
         yield server.sockets[0].getsockname()[1]
 
 
-def _http(reply: Answer) -> bytes:
+def _http(reply: ProbeAnswer) -> bytes:
     head = (
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
         f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"

@@ -1,8 +1,8 @@
 """How many anomalies detection has published in each minute, by their stage ``detect``.
 
-It is counted where they are published, so it does not depend on who has read them: what a stream discards
-before anybody read it is missed by nobody else. Bucket ``tally``: one key an hour (``2026-06-01T12``), whose
-value is a JSON object from the minute (``"07"``) to its count.
+They are counted where they are published. So the ledger misses also what a stream discarded unread.
+Bucket ``tally``: one key an hour (``2026-06-01T12``), its value a JSON object from the minute
+(``"07"``) to the count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``policies/retention.yaml``: how long everything that is stored stays, from the first day on."""
+"""``policies/retention.yaml``: how long messages and rows are kept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ P = TypeVar("P", bound=Policy)
 
 
 class Promise(Section):
-    """The load that a ship sustains. Every stream must keep what a service reads again when it starts, at
-    this load too."""
+    """The load that a ship sustains: at this load too, every stream must keep what a service
+    reads again when it starts."""
 
     lines_per_s: float = Field(gt=0)
     anomalies_per_s: float = Field(gt=0)
@@ -46,15 +46,15 @@ class Tables(Section):
 
 
 class Cost(NamedTuple):
-    """What one line or anomaly takes in a stream, in all messages that it causes there."""
+    """Of all messages that one line or anomaly causes in a stream."""
 
     bytes: int
     of: str  # the key of the promise
 
 
-# Bytes that JetStream counts, headers included, on a fleet with the simulator's ship, whose lines and facts are longer than
-# those of the bench: 540 a line; an anomaly 938 + 2,516 (detected, enriched), 2,232 of facts and 1,021 of recoveries.
-# Under `aiops bench`, 300 lines/s: 466, 843 + 2,269, and 1,713. tests/unit/core/test_retention.py measures these again.
+# Bytes that JetStream counts, headers included. On the simulator's ship: 540 a line; an anomaly
+# 938 + 2,516 (detected, enriched), 2,232 of facts and 1,021 of recoveries. Under `aiops bench`,
+# 300 lines/s: 466, 843 + 2,269, and 1,713. tests/unit/core/test_retention.py measures them again.
 COSTS = {
     "logs": Cost(550, "lines_per_s"),
     "anomalies": Cost(3_500, "anomalies_per_s"),
@@ -70,7 +70,7 @@ class RetentionPolicy(Policy):
     tables_days: Tables
 
     def flaws(self, needed: Policy, folder: Path) -> Iterator[str]:
-        """Which limits of which streams are too tight for *needed*, with file, line and key."""
+        """The limits that are too small for *needed*, with file, line and key."""
         for replay in needed.replays():
             limits: StreamLimits = getattr(self.streams, replay.stream)
             if limits.max_age < replay.span:
@@ -83,13 +83,13 @@ class RetentionPolicy(Policy):
                 place = self.where(folder, ("streams", replay.stream, "max_bytes"))
                 least = round(replay.span.total_seconds() * rate * cost.bytes)
                 yield (
-                    f"{place}: {limits.max_bytes} bytes are {_hours(kept)} at {cost.of} {rate:g}, but"
-                    f" {_reason(needed, replay)}: at least {least} bytes"
+                    f"{place}: {limits.max_bytes} bytes are {_hours(kept)} at {cost.of} {rate:g},"
+                    f" but {_reason(needed, replay)}: at least {least} bytes"
                 )
 
 
 def load_with_retention(kind: type[P], folder: Path) -> P:
-    """The policy of *kind*; raises Misconfigured also when a stream keeps less than is read again because of it."""
+    """The policy of *kind*; raises Misconfigured when a stream is too small for its replays."""
     policy = kind.load(folder)
     if flaws := list(RetentionPolicy.load(folder).flaws(policy, folder)):
         raise Misconfigured("; ".join(flaws))

@@ -1,4 +1,4 @@
-"""The port between services and the message broker; ``tests/contract/test_bus.py`` is its contract."""
+"""The port between services and the broker. ``tests/contract/test_bus.py`` is its contract."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from aiops_core.errors import Reject
 from aiops_core.models import Message
 
-UNSETTLED = 2048  # messages that are out and not settled, at most
-LARGEST = 512 * 1024  # bytes; a larger message is no log line, and its dead letter must still fit
+MAX_ACK_PENDING = 2048  # messages delivered and not acknowledged, of each stream
+LARGEST = 512 * 1024  # bytes of a message as JSON; its dead letter must still fit
+
+
+def too_large(subject: str, size: int) -> Reject:
+    return Reject(f"{subject} with {size} bytes is larger than {LARGEST}")
+
 
 # Headers of a dead letter: why, where it was addressed, STREAM/sequence of the original.
 REASON, SUBJECT, SOURCE = "Aiops-Reason", "Aiops-Subject", "Aiops-Source"
@@ -27,7 +33,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message as the broker kept it: *at* is when it arrived there, *sequence* its place in its stream."""
+    """A message in a stream: *at* is when the broker stored it, *sequence* its place."""
 
     subject: str
     data: bytes
@@ -38,15 +44,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a consumer group has come: everything up to the sequence *settled* is, and will not be
-    delivered again; what is beyond *delivered* never was. 0: nothing yet."""
+    """How far a consumer group has come. Everything up to the sequence *settled* is acknowledged,
+    nothing beyond *delivered* was ever delivered. 0: nothing yet."""
 
     settled: int = 0
     delivered: int = 0
 
 
 class Delivery(Protocol):
-    """One received message, still to be settled in exactly one of three ways: ``retry``, ``bury``, or ``Inbox.ack``."""
+    """One delivered message. It ends in one of three ways: ``Inbox.ack``, ``retry`` or ``bury``."""
 
     @property
     def subject(self) -> str: ...
@@ -76,7 +82,7 @@ class Delivery(Protocol):
     async def bury(self, reason: str) -> bool:
         """Never: move it to the owner's dead letters with *reason*, and do not deliver it again.
 
-        Says whether that made a letter: what two groups of one owner bury becomes one.
+        False when another group of the same owner has buried it already.
         """
 
 
@@ -90,7 +96,7 @@ class Inbox(Protocol):
         """They are handled: never deliver them again."""
 
     async def lag(self) -> int:
-        """Messages that wait or are unsettled for this group."""
+        """Messages that wait for this group or are not acknowledged."""
 
 
 class Bucket(Protocol):
@@ -116,9 +122,10 @@ class Bucket(Protocol):
 
 class Bus(Protocol):
     async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
-        """Return when all are stored, in this order. Waits and tries again while the broker is away.
+        """Return when all are stored, in this order. Tries again while the broker is away.
 
-        Returns the ids that were not stored before: those of messages that this call added.
+        Returns the ids that were not stored before. Raises Reject when one is larger than LARGEST,
+        and stores none of them; or when one is larger than the broker takes.
         """
 
     def subscribe(
@@ -127,19 +134,19 @@ class Bus(Protocol):
         *,
         group: str,
         owner: str | None = None,
-        unsettled: int = UNSETTLED,
-        patient: bool = False,
+        max_ack_pending: int = MAX_ACK_PENDING,
+        pull_on_demand: bool = False,
     ) -> AbstractAsyncContextManager[Inbox]:
-        """Join the durable consumer *group* of *subjects*: one in each stream that holds some of them.
+        """Join the durable consumer *group* of *subjects*, in each stream that holds some of them.
 
-        Its dead letters go to ``dead.<owner>``, by default the group itself. Of each stream at most *unsettled*
-        messages are out: the broker waits with the others. One that is *patient* gets what waits when it takes, all
-        together and up to a quarter of a second later, which costs everybody less.
+        Its dead letters go to ``dead.<owner>``, by default the group itself. Of each stream at
+        most *max_ack_pending* messages are delivered and not acknowledged. With *pull_on_demand*
+        messages come when they are taken, up to 0.25 s later and with fewer wake-ups.
         """
 
     def history(self, subjects: Sequence[str], *, since: datetime | None) -> AsyncIterator[Stored]:
-        """All that is stored on *subjects* up to now, from *since* on, in the order in which it was stored; settles
-        nothing."""
+        """All that is stored on *subjects* up to now, from *since* on, in that order. It
+        acknowledges nothing."""
 
     async def newest(self, subject: str) -> Stored | None:
         """The last message stored on *subject*."""

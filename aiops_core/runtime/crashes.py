@@ -1,8 +1,8 @@
-"""Finds the message that ends the process itself: by a segfault of a library, or by its memory.
+"""Finds the message that ends the process itself: by a segfault of a library, or out of memory.
 
-No count in memory outlives that, and the broker's count of deliveries is as high for the innocent
-messages that were in hand beside it. So a message that was delivered suspiciously often is noted in
-a bucket while it is handled. One that has notes of earlier lives is what those lives ended with.
+A count in memory does not outlive that, and the broker's count of deliveries is as high for the
+innocent messages in flight. So a message that was delivered suspiciously often is noted in a bucket
+while it is handled. A message with notes of several earlier lives is the cause of their end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What becomes of a message that could not be handled: buried, or tried again after a while.
+"""The end of a message that could not be handled: buried, or tried again after a while.
 
-Failures are counted here, by message: the broker counts deliveries, and restarts, messages handed back
-and late acknowledgements raise that number too. A new process counts anew.
+Failures are counted here, by message: the broker counts deliveries, and restarts, messages handed
+back and late acknowledgements raise that number too. A new process counts anew.
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ KEPT = 16_384  # messages that are counted; fewer are out at any time
 
 class Malformed(Reject):
     """The message cannot be read."""
-
-
-class Oversized(AiopsError):
-    """What the message causes is larger than its consumers take."""
 
 
 class Deadly(AiopsError):
@@ -52,7 +48,6 @@ class Count:
 AT_ONCE: dict[type[Exception], str] = {
     Malformed: "malformed",
     Reject: "rejected",
-    Oversized: "refused",
     Deadly: "abandoned",
 }
 
@@ -84,7 +79,7 @@ class Failures:
         return Retry(AFTER_FAILURE.after(count.failures))
 
     def forget(self, message: str) -> None:
-        """It is settled."""
+        """It was acknowledged or buried."""
         self._counts.pop(message, None)
 
 

@@ -1,4 +1,4 @@
-"""From a service's recipe to a process: settings, logs, probe, bus, signals, one line on a mistake."""
+"""The process of a service: settings, logs, probe, bus, signals, one line on a mistake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from aiops_core.observability.probe import Readiness, probe
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Bus
-from aiops_core.runtime.outbox import REST
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
 from aiops_core.runtime.stopping import CLOSE, END, Stop
@@ -40,10 +39,10 @@ Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 
 @dataclass
 class Context:
-    """What a recipe may wire: where things are, the bus, and the process's readiness.
+    """The parts that a recipe may wire.
 
-    A service that speaks HTTP itself sets *web*, which then also answers the probe's paths. *beside*
-    are further consumers of the same process, which may go at a pace of their own.
+    A service that speaks HTTP itself sets *web*, which then answers the probe's paths as well.
+    *beside* are further consumers of the same process.
     """
 
     settings: Settings
@@ -72,11 +71,9 @@ def launch(name: str, recipe: Recipe) -> None:
 
 
 def _favour_latency() -> None:
-    """Rare and short pauses: a full collection of a large heap takes longer than a whole stage may,
-    and a thread that encodes rows must not keep the event loop waiting for 5 ms.
-
-    What waits for a second to be written is no garbage: looking at 50,000 objects of it took incident-api 100 ms.
-    """
+    """Make pauses rare and short: a full collection of a large heap takes longer than a stage may
+    (looking at 50,000 waiting rows took incident-api 100 ms), and a thread that encodes rows must
+    not keep the event loop waiting for 5 ms."""
     gc.set_threshold(250_000, 20, 100)
     gc.freeze()
     sys.setswitchinterval(0.001)
@@ -100,8 +97,8 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
 def _runtimes(service: Service, context: Context) -> Sequence[Runtime]:
     readiness = context.readiness
     parts = [(service, readiness)]
-    parts += [(beside, readiness.part(beside.consumer)) for beside in context.beside]
-    return [Runtime(s, context.bus, r, stop=context.stop, rest=REST) for s, r in parts]
+    parts += [(beside, readiness.part(beside.durable_name)) for beside in context.beside]
+    return [Runtime(s, context.bus, r, stop=context.stop) for s, r in parts]
 
 
 def _stop_by_signal(stop: Stop) -> None:
@@ -117,7 +114,7 @@ def _stop_by_signal(stop: Stop) -> None:
 
 
 def _leave() -> None:
-    """Something hangs that no cancellation ends, like a thread. What is unsettled comes again."""
+    """For something that no cancellation ends, like a thread. Unacknowledged messages come again."""
     log.error("left without an end", after=END)
     os._exit(0)
 

@@ -1,59 +1,79 @@
-"""How effects get to the broker: joined, stamped, and in sizes that consumers take."""
+"""The sink of services that cause messages: effects are published, then their causes acked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import aiops_core
 from aiops_core.errors import Reject
 from aiops_core.models import Message
 from aiops_core.observability import metrics
+from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
-from aiops_core.runtime.bus import LARGEST, Bus, Outgoing
-from aiops_core.runtime.failures import Oversized
-from aiops_core.runtime.outbox import Caused
+from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.outbox import Handled, HandledBatch, Outbox
+from aiops_core.utils import StructuredLogger
+
+log = StructuredLogger.get_logger(
+    name="publishing", service="aiops_core", version=aiops_core.__version__
+)
 
 Merge = Callable[[Sequence[Outgoing]], Sequence[Outgoing]]
-Hear = Callable[[Sequence[Message]], None]
-
-MOST = LARGEST - 1024  # bytes of an effect, before its stage is stamped
 
 
-def check_size(effect: Outgoing) -> None:
-    """Raises Oversized for what its consumers would bury."""
-    size = len(effect.message.model_dump_json().encode())
-    if size > MOST:
-        raise Oversized(f"{effect.message.subject} would have {size} bytes, the limit is {MOST}")
+@dataclass
+class Publishing:
+    """*stage* is stamped on every effect. *merge* may join effects that are published together.
+    *on_published* gets the messages that the broker did not have before.
 
+    An effect that the broker refuses buries its cause, and sets ``refused``.
+    """
 
-class Publisher:
-    """Publishes what a service decided; *stage* is stamped on it, *merge* may join a batch."""
+    stage: str | None = None
+    merge: Merge | None = None
+    on_published: Callable[[Sequence[Message]], None] | None = None
 
-    def __init__(
-        self,
-        bus: Bus,
-        stage: str | None,
-        merge: Merge | None,
-        hear: Hear | None,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._bus, self._stage, self._merge, self._hear = bus, stage, merge, hear
-        self._clock = clock
-        self._latency = metrics.STAGE_LATENCY.labels(stage) if stage else None
+    def bind(self, acks: Acks, bus: Bus, clock: Callable[[], datetime]) -> None:
+        self._acks, self._bus, self._clock = acks, bus, clock
+        self._outbox = Outbox(self._send)
+        self._latency = metrics.STAGE_LATENCY.labels(self.stage) if self.stage else None
+        self.refused = False
 
-    async def publish(self, caused: Sequence[Caused]) -> Mapping[Caused, str]:
-        """Return when all is stored, in order; what the broker refuses is returned, with why."""
-        effects = [effect for one in caused for effect in one.effects]
+    async def put(self, batch: HandledBatch) -> None:
+        await self._outbox.put(batch)
+
+    async def run(self) -> None:
+        await self._outbox.run()
+
+    async def drain(self) -> None:
+        """Return when everything that was put is published and acknowledged."""
+        await self._outbox.empty()
+
+    async def _send(self, waiting: Sequence[HandledBatch]) -> None:
+        handled = [one for batch in waiting for one in batch.handled]
+        refused = await self._publish(handled)
+        for one, reason in refused.items():
+            await self._refuse(one, reason)
+        await self._acks.ack([d for one in handled if (d := one.delivery) and one not in refused])
+        for batch in waiting:
+            self._acks.observe(batch)
+
+    async def _publish(self, handled: Sequence[Handled]) -> Mapping[Handled, str]:
+        """Store all effects, in order. Returns those that the broker refuses, with the reason."""
+        effects = [effect for one in handled for effect in one.effects]
         try:
-            await self._store(self._merged(effects))
+            await self._store(self.merge(effects) if self.merge else effects)
         except Reject:
-            return await self._publish_apart(caused)
+            return await self._publish_apart(handled)
         return {}
 
-    async def _publish_apart(self, caused: Sequence[Caused]) -> Mapping[Caused, str]:
-        """One message's effects at a time, to know which is refused. Ids keep them single."""
+    async def _publish_apart(self, handled: Sequence[Handled]) -> Mapping[Handled, str]:
+        """Store the effects of one message at a time, to know which is refused. What was stored
+        before is not stored twice: its ids are the same."""
         refused = {}
-        for one in caused:
+        for one in handled:
             try:
                 await self._store(one.effects)
             except Reject as exc:
@@ -64,28 +84,23 @@ class Publisher:
         if effects:
             stamped = [self._stamped(effect) for effect in effects]
             new = await until_available(self._bus.publish, stamped)
-            if self._hear:
-                self._hear([effect.message for effect in stamped if effect.id in new])
-
-    def _merged(self, effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
-        """Joined, unless that makes one that is too large."""
-        if self._merge is None:
-            return effects
-        checked, merged = {id(effect.message) for effect in effects}, self._merge(effects)
-        try:
-            for effect in merged:
-                if id(effect.message) not in checked:
-                    check_size(effect)
-        except Oversized:
-            return effects
-        return merged
+            if self.on_published:
+                self.on_published([effect.message for effect in stamped if effect.id in new])
 
     def _stamped(self, effect: Outgoing) -> Outgoing:
         message = effect.message
-        if self._stage is None or self._latency is None:
+        if self.stage is None or self._latency is None:
             return effect
         now = self._clock()
         if message.stages:
             waited = (now - max(message.stages.values())).total_seconds()
             self._latency.observe(max(waited, 0.0))
-        return Outgoing(message.stamped(self._stage, now), effect.id)
+        return Outgoing(message.stamped(self.stage, now), effect.id)
+
+    async def _refuse(self, one: Handled, reason: str) -> None:
+        metrics.OVERSIZED.labels(self._acks.service).inc()
+        if one.delivery is None:  # no message is to blame that could be buried
+            log.error("effect of a tick is lost", service=self._acks.service, reason=reason)
+            return
+        self.refused = True
+        await self._acks.bury(one.delivery, "refused", reason)

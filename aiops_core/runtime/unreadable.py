@@ -1,7 +1,7 @@
-"""What was stored and cannot be read back: it is skipped, counted and named, and the rest goes on.
+"""Stored entries that cannot be read back: skipped, counted and logged by name.
 
-Streams, buckets, tables and snapshots outlive the code that wrote them, and anybody who reaches the broker
-can write there. So whoever reads them again treats each entry as input.
+Streams, buckets, tables and snapshots outlive the code that wrote them, and anybody who reaches the
+broker can write there. So each entry is input when it is read again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOGGED = 10  # entries of one place that are logged each; then only when their n
 
 @dataclass
 class Skipped:
-    """How many entries of one place were skipped in this process, and the newest of them."""
+    """The entries of one place that this process has skipped."""
 
     count: int = 0
     newest: str = ""
@@ -41,7 +41,7 @@ SKIPPED: dict[str, Skipped] = {}  # by place; what /ready tells of it
 
 
 def skip(where: str, entry: str, problem: object) -> None:
-    """Count and name *entry* (a sequence, a key, an id) of *where* (``service.reader``, constant text)."""
+    """Count and log *entry* (a sequence, a key, an id) of *where* (``service.reader``)."""
     entry = entry[:ENTRY_KEPT]
     reason = in_words(problem)[:REASON_KEPT]
     skipped = SKIPPED.setdefault(where, Skipped())
@@ -62,7 +62,7 @@ def skip(where: str, entry: str, problem: object) -> None:
 def read_all(
     entries: Iterable[E], where: str, read: Callable[[E], T], name: Callable[[E], object]
 ) -> list[T]:
-    """What *read* makes of *entries*; one of which it raises ValueError is skipped by *name*."""
+    """The results of *read*. An entry for which it raises ValueError is skipped by its *name*."""
     found = []
     for entry in entries:
         try:
@@ -75,7 +75,7 @@ def read_all(
 def read_stored(
     stored: Stored, where: str, kinds: Mapping[str, type[Message]] = BY_SUBJECT
 ) -> Message | None:
-    """The message that *stored* holds, None when it cannot be read: then it has been skipped for *where*."""
+    """The message in *stored*; None when it cannot be read and was skipped for *where*."""
     entry = f"{stored.subject} {stored.sequence}"
     try:
         if len(stored.data) > LARGEST:

@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 class Watched(Generic[T]):
-    """``value`` is the newest that *read* makes of the bucket, *initial* before there was one.
+    """``value`` is the newest result of *read*, *initial* before the first.
 
-    *read* returns None for "nothing there yet". Of several values it skips what it cannot read;
-    when there is but one it raises ValueError, and the value stays what it was. *changed* hears of
-    every new value. Give ``keep`` to the service as a background loop, and call ``load`` in its
-    recovery when its first message should know the value.
+    *read* returns None for "nothing there yet". It skips unreadable entries. For an unreadable
+    bucket it raises ValueError, and the value stays. *changed* is called with every new value.
+    ``keep`` is a background loop of the service. ``load`` belongs in its recovery when its first
+    message should know the value.
     """
 
     def __init__(

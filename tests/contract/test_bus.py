@@ -33,7 +33,7 @@ async def hasty(request, monkeypatch):
     if request.param == "memory":
         yield MemoryBus(ack_wait=ACK_WAIT, duplicate_window=WINDOW)
     else:
-        monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", ACK_WAIT)
+        monkeypatch.setattr("aiops_core.adapters.nats_consumer.ACK_WAIT", ACK_WAIT)
         monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", ACK_WAIT / 4)
         monkeypatch.setattr(
             "aiops_core.adapters.nats_streams.DUPLICATE_WINDOW", timedelta(seconds=WINDOW)
@@ -245,7 +245,7 @@ async def test_bury_ends_it(bus):
         await nothing_of(inbox, message)
 
 
-async def test_what_two_groups_of_one_owner_bury_becomes_one_letter_that_says_why(bus):
+async def test_what_two_groups_of_one_owner_bury_becomes_one_dead_letter_that_says_why(bus):
     message, owner = fresh(), f"o{uuid.uuid4().hex[:8]}"
     await bus.publish([out(message)])
     made = []
@@ -253,10 +253,10 @@ async def test_what_two_groups_of_one_owner_bury_becomes_one_letter_that_says_wh
         async with bus.subscribe(["metrics.sampled"], group=group, owner=owner) as inbox:
             delivery = await receive(inbox, message)
             made.append(await delivery.bury("no such ship"))
-    [letter] = [stored async for stored in bus.history([f"dead.{owner}"], since=None)]
+    [dead] = [stored async for stored in bus.history([f"dead.{owner}"], since=None)]
     assert made == [True, False]
-    assert (letter.data, letter.headers[REASON]) == (delivery.data, "no such ship")
-    assert (letter.headers[SUBJECT], letter.headers[SOURCE]) == ("metrics.sampled", delivery.id)
+    assert (dead.data, dead.headers[REASON]) == (delivery.data, "no such ship")
+    assert (dead.headers[SUBJECT], dead.headers[SOURCE]) == ("metrics.sampled", delivery.id)
 
 
 async def test_what_was_not_settled_comes_again_to_the_next_of_the_group(bus):
@@ -372,7 +372,7 @@ async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
     messages = [fresh() for _ in range(3)]
     group = f"g{uuid.uuid4().hex[:8]}"
     async with bus.subscribe(
-        ["metrics.sampled"], group=group, unsettled=2, patient=patient
+        ["metrics.sampled"], group=group, max_ack_pending=2, pull_on_demand=patient
     ) as inbox:
         await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])
@@ -384,7 +384,7 @@ async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
 
 async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_later(bus):
     async with bus.subscribe(
-        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", patient=True
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", pull_on_demand=True
     ) as inbox:
         messages = [fresh() for _ in range(600)]
         before = set()
@@ -441,10 +441,10 @@ async def killed(bus):
             yield group, inbox
             bus.kill(group)
         return
-    url = bus.connection.connected_url.geturl()
+    url = bus.client.connected_url.geturl()
     async with nats_bus(url) as other, joined(other, group=group) as inbox:
         yield group, inbox
-        inbox._unsettled.clear()
+        inbox._in_flight.clear()
 
 
 async def test_what_a_killed_process_had_in_hand_comes_again_after_the_ack_wait(hasty):
@@ -541,7 +541,7 @@ async def test_after_one_that_was_too_large_the_others_can_be_published_once_eac
 async def test_what_is_put_off_counts_as_out(bus):
     messages = [fresh() for _ in range(3)]
     async with bus.subscribe(
-        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", unsettled=2
+        ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", max_ack_pending=2
     ) as inbox:
         await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])

@@ -210,7 +210,7 @@ async def test_the_timeline_has_every_fact_once(remembered):
 
 
 async def test_a_batch_that_is_written_twice_counts_once(remembered):
-    batch = Batch.of(anomalies=[anomaly_row(enriched(n)) for n in range(3)])
+    batch = Batch(anomalies=[anomaly_row(enriched(n)) for n in range(3)])
     for _ in range(3):
         await remembered.incidents.write(batch)
     assert await remembered.stats.anomalies(NOON, "severity") == {"high": 3}
@@ -218,7 +218,7 @@ async def test_a_batch_that_is_written_twice_counts_once(remembered):
 
 async def test_equal_rows_of_another_batch_are_written_again_and_count_once(remembered):
     for _ in range(2):
-        await remembered.incidents.write(Batch.of(anomalies=[anomaly_row(enriched(1))]))
+        await remembered.incidents.write(Batch(anomalies=[anomaly_row(enriched(1))]))
     assert await remembered.stats.anomalies(NOON, "severity") == {"high": 1}
 
 
@@ -395,10 +395,8 @@ async def test_every_reader_finds_what_is_shown_but_not_written_yet(engine, read
     async with wired(engine) as real:
         moved = evidence(1, moved_from="i1")
         await handle(real.recorder, created(), updated(2, 1), created("i2", 7))
-        await real.recorder.commit()
         moving = updated(2, 1, incident="i2", members=(moved,))
         await handle(real.recorder, moving, suppressed(9))
-        await real.recorder.commit()
         assert await read(real, reader) == {
             "evidence": ["t7", "t1"],
             "tracking_ids": ["t1", "t7"],

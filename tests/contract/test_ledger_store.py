@@ -15,10 +15,8 @@ from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import Evidence, Message, Role
 from aiops_core.observability.tally import MINUTE, minute_of
 from aiops_core.policy.retention import RetentionPolicy
-from aiops_core.runtime.bus import Stored
 from aiops_core.runtime.service import utc_now
 from aiops_lab.embedded import clickhouse as embedded
-from aiops_lab.memory_bus import MemoryBus, MemoryDelivery, MemoryInbox
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger.endings import Totals
 from incident_api.ledger.queries import ClickHouseLedger, LedgerStore
@@ -223,18 +221,12 @@ async def test_a_fact_that_comes_again_after_a_move_moves_nothing_back(kept):
     moved = updated(2, 1, incident="i2", members=(evidence(1, moved_from="i1"),))
     recorder = Recorder(kept.incidents)
     for sequence, fact in ((1, created()), (2, grown), (3, created("i2", 7)), (4, moved)):
-        await told(kept, recorder, fact, sequence)
-    await told(kept, recorder, grown, 2)
+        await receive(recorder, kept.incidents, fact, sequence=sequence)
+    await receive(recorder, kept.incidents, grown, sequence=2)
     assert await kept.doubled() == {}
     assert list(await kept.incidents.tracking_ids("i1", MOST)) == ["t0"]
     [place] = await kept.ledger.placed(["t1"])
     assert place.role == "member"
-
-
-async def told(kept: Kept, recorder: Recorder, fact: Message, sequence: int) -> None:
-    stored = Stored(fact.subject, b"", utc_now(), sequence)
-    recorder.sees(MemoryDelivery(MemoryInbox(MemoryBus(), (), "incident-api"), stored))
-    await receive(recorder, kept.incidents, fact)
 
 
 async def test_what_is_known_of_is_counted_by_the_minute_in_which_it_was_detected(kept):

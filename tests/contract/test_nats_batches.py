@@ -6,15 +6,18 @@ import asyncio
 import random
 from collections import Counter
 
-from aiops_core.adapters.nats_store import Letter
+from aiops_core.adapters.nats_publish import PreparedMessage
 from tests.conftest import nats_bus
 
-SIZE = 400  # letters of one batch
+SIZE = 400  # messages of one batch
 KILLS = 6
 
 
-def batch(name: str) -> list[Letter]:
-    return [Letter("logs.batch", f"{name} {n} ".encode() + b"x" * 2000, {}) for n in range(SIZE)]
+def batch(name: str) -> list[PreparedMessage]:
+    return [
+        PreparedMessage("logs.batch", f"{name} {n} ".encode() + b"x" * 2000, {})
+        for n in range(SIZE)
+    ]
 
 
 async def store_until_killed(server, name: str, rng: random.Random) -> None:

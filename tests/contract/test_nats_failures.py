@@ -5,13 +5,13 @@ import uuid
 
 import pytest
 
-from aiops_core.adapters.nats import REASON, SOURCE, SUBJECT, NatsBus
-from aiops_core.adapters.nats_store import BATCH, MSG_ID
+from aiops_core.adapters.nats import NatsBus
+from aiops_core.adapters.nats_publish import BATCH, MSG_ID
 from aiops_core.errors import Unavailable
 from aiops_core.models import MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
-from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Outgoing
 from tests.conftest import ROOT, nats_bus, sample
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +28,7 @@ async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_not
 ):
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         sent = [out(float(n)) for n in range(400 * together)]
         received: list[float] = []
@@ -102,27 +102,27 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for(own_nats):
 
 async def test_a_dead_letter_keeps_the_bytes_the_reason_and_the_source(own_nats):
     async with nats_bus(own_nats.url) as bus:
-        await bus.connection.publish(MetricSample.subject, b"\xff nonsense")
+        await bus.client.publish(MetricSample.subject, b"\xff nonsense")
         async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
             [delivery] = await inbox.take(1)
             await delivery.bury("no sense:\nnone at all \u2693")
-        letter = await bus.js.get_last_msg("OPS", "dead.svc")
-        assert letter.data == b"\xff nonsense"
-        assert letter.headers[REASON] == "no sense: none at all \\u2693"
-        assert letter.headers[SUBJECT] == MetricSample.subject
-        assert letter.headers[SOURCE] == "LOGS/1"
+        dead = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert dead.data == b"\xff nonsense"
+        assert dead.headers[REASON] == "no sense: none at all \\u2693"
+        assert dead.headers[SUBJECT] == MetricSample.subject
+        assert dead.headers[SOURCE] == "LOGS/1"
 
 
-async def test_a_letter_as_large_as_the_broker_takes_is_cut_and_says_so(own_nats):
+async def test_a_dead_letter_as_large_as_the_broker_takes_is_cut_and_says_so(own_nats):
     async with nats_bus(own_nats.url) as bus:
-        largest = bus.connection.max_payload
-        await bus.connection.publish(MetricSample.subject, b"x" * largest)
+        largest = bus.client.max_payload
+        await bus.client.publish(MetricSample.subject, b"x" * largest)
         async with bus.subscribe([MetricSample.subject], group="svc") as inbox:
             [delivery] = await inbox.take(1)
             await delivery.bury("too large")
-        letter = await bus.js.get_last_msg("OPS", "dead.svc")
-        assert letter.headers["Aiops-Truncated-From"] == str(largest)
-        assert len(letter.data) > largest // 2
+        dead = await bus.js.get_last_msg("OPS", "dead.svc")
+        assert dead.headers["Aiops-Truncated-From"] == str(largest)
+        assert len(dead.data) > largest // 2
 
 
 async def test_limits_of_the_policy_reach_streams_that_exist_already(own_nats):
@@ -139,7 +139,7 @@ async def test_limits_of_the_policy_reach_streams_that_exist_already(own_nats):
 
 
 async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", 1.0)
+    monkeypatch.setattr("aiops_core.adapters.nats_consumer.ACK_WAIT", 1.0)
     monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", 0.3)
     async with nats_bus(own_nats.url) as bus:
         await bus.publish([out(1.0)])
@@ -152,11 +152,11 @@ async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeyp
 
 @pytest.mark.parametrize("patient", [False, True])
 async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypatch, patient):
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.LOOK_EVERY", 0.1)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.1)
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         taking = asyncio.create_task(inbox.take(1))
         await asyncio.sleep(0.2)
@@ -167,8 +167,8 @@ async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypat
 
 
 async def test_a_request_that_ran_out_is_followed_by_the_next(own_nats, monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.REQUEST_EXPIRES", 0.5)
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.REQUEST_EXPIRES", 0.5)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
     monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", 60)
     async with (
         nats_bus(own_nats.url) as bus,

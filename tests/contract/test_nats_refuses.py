@@ -83,7 +83,7 @@ async def flowing(url, patient=False):
     state = State()
     async with (
         nats_bus(url, state) as bus,
-        bus.subscribe([MetricSample.subject], group="g", patient=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
     ):
         flow = Flow(bus, state)
         async with asyncio.TaskGroup() as tasks:
@@ -103,10 +103,10 @@ def lines(said):
 @pytest.fixture
 def quick(monkeypatch):
     """Waits that are long in production."""
-    monkeypatch.setattr("aiops_core.adapters.nats_store.ACK_TIMEOUT", 0.5)
-    monkeypatch.setattr("aiops_core.adapters.nats_broker.ANSWER_WITHIN", 0.5)
-    monkeypatch.setattr("aiops_core.adapters.nats_broker.AWAY", Backoff(first=0.2, most=0.5))
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_publish.ACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("aiops_core.adapters.nats_connection.ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr("aiops_core.adapters.nats_connection.AWAY", Backoff(first=0.2, most=0.5))
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
 
 
 @pytest.mark.parametrize("patient", [False, True])
@@ -197,7 +197,7 @@ async def test_what_is_not_permitted_is_shown_and_goes_on_when_it_is(guarded, qu
             guarded.allow(f'"{denied}"')
             if "STREAM" in denied:
                 await asyncio.sleep(0.3)
-                await flow.bus.connection.force_reconnect()
+                await flow.bus.client.force_reconnect()
             await until(lambda: "permissions violation" in str(flow.state.report()), within=30)
             assert "refuses" in str(flow.state.report()["dependencies"])
             await asyncio.sleep(2)
@@ -216,7 +216,7 @@ async def test_a_client_that_was_closed_for_good_is_replaced(guarded, quick):
             bucket = flow.bus.bucket("b")
             watching = bucket.watch()
             assert await anext(watching) == {}
-            former = flow.bus.connection
+            former = flow.bus.client
             guarded.allow(password="another")
             await until(lambda: former.is_closed)
             await until(lambda: "authorization" in str(flow.state.report()).lower())
@@ -228,7 +228,7 @@ async def test_a_client_that_was_closed_for_good_is_replaced(guarded, quick):
                 await other.bucket("b").put("k", b"v")
             assert await asyncio.wait_for(anext(watching), 5) == {"k": b"v"}
             await watching.aclose()
-            assert flow.bus.connection is not former
+            assert flow.bus.client is not former
     assert 1 <= max(lines(said).values()) <= 2
 
 

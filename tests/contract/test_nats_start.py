@@ -14,14 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aiops_core.adapters.nats_store import WORTH_A_BATCH, Letter
+from aiops_core.adapters.nats_publish import WORTH_A_BATCH, PreparedMessage
 from aiops_lab.embedded.programs import nats_server
 from tests.conftest import FILLER, ROOT, fill, free_port, nats_bus, wait_for_port
 from tests.fleet import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
-
-STREAM = "jetstream/$G/streams/LOGS"
 
 
 class Container:
@@ -34,10 +32,6 @@ class Container:
         self.port, self._monitor = free_port(), free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def batches(self) -> Path:
-        return self.data / STREAM / "batches"
 
     def start(self) -> None:
         server = [
@@ -73,10 +67,6 @@ class Container:
     def health(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self._monitor}/healthz").text
 
-    def policy(self) -> int:
-        assert self._process
-        return os.sched_getscheduler(self._process.pid)
-
 
 @pytest.fixture
 def container(tmp_path: Path) -> Iterator[Container]:
@@ -87,9 +77,11 @@ def container(tmp_path: Path) -> Iterator[Container]:
 
 
 async def send(container: Container, text: str) -> None:
-    letters = [Letter("logs.test", f"{text} {n}".encode(), {}) for n in range(WORTH_A_BATCH)]
+    messages = [
+        PreparedMessage("logs.test", f"{text} {n}".encode(), {}) for n in range(WORTH_A_BATCH)
+    ]
     async with nats_bus(container.url) as bus:
-        await bus.store(letters)
+        await bus.store(messages)
 
 
 async def lines(container: Container) -> list[bytes]:
@@ -105,22 +97,6 @@ async def test_a_new_broker_takes_batches_and_is_well(container):
     assert container.health() == '{"status":"ok"}'
 
 
-async def test_folders_that_a_former_version_led_to_memory_are_the_brokers_again(container):
-    await send(container, "before")
-    container.kill()
-    shutil.rmtree(container.batches, ignore_errors=True)
-    container.batches.symlink_to(container.data / "gone")
-    container.start()
-    await send(container, "after")
-    assert len(await lines(container)) == 2 * WORTH_A_BATCH
-    assert not container.batches.is_symlink()
-    assert container.health() == '{"status":"ok"}'
-
-
-async def test_it_takes_turns_with_the_other_processes(container):
-    assert container.policy() == os.SCHED_BATCH
-
-
 @pytest.mark.skipif(not shutil.which("wget"), reason="the image of the broker has wget")
 async def test_after_its_disk_was_full_it_ends_to_be_started_again(tmp_path, small_disk):
     config = tmp_path / "nats.conf"
@@ -132,7 +108,9 @@ async def test_after_its_disk_was_full_it_ends_to_be_started_again(tmp_path, sma
         await asyncio.sleep(3)  # it has been seen well
         fill(small_disk)
         async with nats_bus(container.url) as bus:
-            sending = asyncio.create_task(bus.store([Letter("logs.test", bytes(100_000), {})]))
+            sending = asyncio.create_task(
+                bus.store([PreparedMessage("logs.test", bytes(100_000), {})])
+            )
             await asyncio.to_thread(wait_until, lambda: "write error" in container.health())
             await asyncio.sleep(8)
             assert not container.ended()  # it would not help

@@ -11,12 +11,12 @@ from nats.js.errors import ServiceUnavailableError
 from structlog.testing import capture_logs
 
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.errors import Misconfigured
+from aiops_core.adapters.nats_consumer import DurableConsumer
 from aiops_core.models import MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Outgoing
-from tests.conftest import ROOT, free_port, nats_bus, sample
+from tests.conftest import ROOT, nats_bus, sample
 
 LIMITS = RetentionPolicy.load(ROOT / "policies").streams
 
@@ -36,24 +36,23 @@ class Bug(Exception):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats.ACK_WAIT", 1.0)
+    monkeypatch.setattr("aiops_core.adapters.nats_consumer.ACK_WAIT", 1.0)
     monkeypatch.setattr("aiops_core.adapters.nats_inbox.KEEPALIVE", 0.3)
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.HEARTBEAT", 0.2)
-    monkeypatch.setattr("aiops_core.adapters.nats_broker.ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
+    monkeypatch.setattr("aiops_core.adapters.nats_connection.ANSWER_WITHIN", 0.5)
 
 
 def failing(monkeypatch, exc, times):
-    """``ensure_consumer`` of every bus raises *exc* so many times; returns how often it was
-    called."""
-    calls, real = [], NatsBus.ensure_consumer
+    """Every consumer's ``ensure`` raises *exc* so many times; returns its calls."""
+    calls, real = [], DurableConsumer.ensure
 
-    async def ensure_consumer(self, *args):
-        calls.append(args)
+    async def ensure(self):
+        calls.append(self)
         if len(calls) <= times:
             raise exc
-        await real(self, *args)
+        return await real(self)
 
-    monkeypatch.setattr(NatsBus, "ensure_consumer", ensure_consumer)
+    monkeypatch.setattr(DurableConsumer, "ensure", ensure)
     return calls
 
 
@@ -66,7 +65,7 @@ async def test_signs_of_life_go_on_while_the_consumer_cannot_be_looked_after(
         await bus.publish([out(1.0)])
         [delivery] = await inbox.take(1)
         calls = failing(monkeypatch, exc, 4)
-        inbox.doubt()
+        inbox._doubt()
         await asyncio.sleep(2.5)  # more than twice the ack wait
         assert len(calls) > 1
         async with asyncio.timeout(15):
@@ -85,7 +84,7 @@ async def test_tries_become_rarer_and_are_said_once(own_nats, quick, monkeypatch
     async with nats_bus(own_nats.url, state) as bus, joined(bus) as inbox:
         with capture_logs() as said:
             calls = failing(monkeypatch, ServiceUnavailableError(), 1000)
-            inbox.doubt()
+            inbox._doubt()
             await asyncio.sleep(3)
             assert 3 <= len(calls) <= 6
             assert "refuses to keep the consumer g" in str(state.report())
@@ -98,21 +97,23 @@ async def test_a_bug_in_the_upkeep_reaches_who_reads(own_nats, quick, monkeypatc
         with pytest.raises(Bug):
             async with joined(bus) as inbox:
                 failing(monkeypatch, Bug(), 1)
-                inbox.doubt()
+                inbox._doubt()
                 await asyncio.wait_for(inbox.take(1), 10)
 
 
 @pytest.mark.e2e
-async def test_a_bug_in_the_keeper_reaches_who_reads_and_who_publishes(own_nats, monkeypatch):
-    async def fail(self):
+async def test_a_bug_in_the_upkeep_of_the_connection_reaches_who_reads_and_who_publishes(
+    own_nats, monkeypatch
+):
+    async def fail(js):
         raise Bug
 
     bus = NatsBus(own_nats.url, LIMITS, Readiness("test"), "test")
     await bus.connect()
     with pytest.raises(Bug):
         async with joined(bus) as inbox:
-            bus._broker._prepare = lambda: fail(bus)
-            bus.refused("do anything", OSError("no"))
+            bus._connection._ensure_streams = fail
+            bus._connection.refused("do anything", OSError("no"))
             await asyncio.wait_for(inbox.take(1), 10)
     with pytest.raises(Bug):
         await bus.publish([out(1.0)])
@@ -128,7 +129,7 @@ async def test_a_reader_that_has_all_it_may_have_and_takes_its_time_is_no_troubl
     state = Readiness("test", state="serving")
     async with (
         nats_bus(own_nats.url, state) as bus,
-        joined(bus, unsettled=2, patient=patient) as inbox,
+        joined(bus, max_ack_pending=2, pull_on_demand=patient) as inbox,
     ):
         await bus.publish([out(float(n)) for n in range(5)])
         first = await inbox.take(2)
@@ -259,9 +260,3 @@ async def test_a_stop_is_heard_at_every_moment(own_nats, quick, broken, work):
                 task.cancel()
                 await asyncio.wait({task}, timeout=1)
                 assert task.done()
-
-
-async def test_another_nats_py_is_refused_in_one_line(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_client.__version__", "2.17.0")
-    with pytest.raises(Misconfigured, match=r"nats-py 2\.17\.0 is installed.* 2\.16"):
-        NatsBus(f"nats://127.0.0.1:{free_port()}", LIMITS, Readiness("test"), "test")

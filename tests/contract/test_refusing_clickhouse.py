@@ -14,7 +14,6 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import REASON, Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_core.runtime.service import Service
 from aiops_lab.embedded import clickhouse as embedded
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
@@ -24,7 +23,7 @@ from incident_api.outage import Troubles
 from incident_api.reads import Reads
 from incident_api.recorder import Recorder
 from tests.conftest import ROOT
-from tests.incident_cases import created, detected, enriched, suppressed, updated
+from tests.incident_cases import created, detected, enriched, incidents_service, suppressed, updated
 
 pytestmark = pytest.mark.e2e
 
@@ -58,15 +57,7 @@ class Serving:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Serving]:
         recorder = self.recorder
-        service = Service(
-            "incident-api",
-            handlers=recorder.handlers,
-            recover=recorder.recover,
-            commit=recorder.commit,
-            settled=recorder.settled,
-            sees=recorder.sees,
-            background=[recorder.keep_flushing],
-        )
+        service = incidents_service(recorder)
         services = (service, self.history.service())
         runs = [Runtime(one, self.bus, Readiness(one.name)) for one in services]
         async with asyncio.TaskGroup() as group:
@@ -82,14 +73,14 @@ class Serving:
 
     async def settled(self) -> None:
         async with asyncio.timeout(20):
-            while len(set(self.bus.acked)) < len(self.bus.published):
+            while len(set(self.bus.acked)) + len(self.bus.buried) < len(self.bus.published):
                 await asyncio.sleep(0.02)
 
     async def count(self, table: str) -> int:
         [(number,)] = await self.clickhouse.query(f"SELECT count() FROM aiops.{table} FINAL")  # noqa: S608
         return int(number)
 
-    def letters(self) -> list[str]:
+    def dead_letters(self) -> list[str]:
         dead = [one for one in self.bus.stored if one.subject == "dead.incident-api"]
         return [one.headers[REASON] for one in dead]
 
@@ -115,7 +106,7 @@ async def test_a_table_that_is_missing_is_waited_for(clickhouse, table):
         await until(lambda: service.problem is None)
         counts = [await service.count(t) for t in ("incidents", "incident_members", "anomalies")]
         assert counts == [2, 4, 2]
-        assert service.letters() == []
+        assert service.dead_letters() == []
 
 
 async def test_rows_that_no_column_can_hold_are_buried_and_all_others_stored(clickhouse):
@@ -124,7 +115,7 @@ async def test_rows_that_no_column_can_hold_are_buried_and_all_others_stored(cli
         poison = created("bad", 7, anomaly_count=1 << 70)
         await service.publish(created(), poison, updated(2, 1), created("i2", 5), detected(3))
         await service.settled()
-        (reason,) = service.letters()
+        (reason,) = service.dead_letters()
         assert "incidents is refused" in reason
         rows = await clickhouse.query("SELECT id, anomaly_count FROM aiops.incidents FINAL")
         assert sorted(rows) == [("i1", 2), ("i2", 1)]
@@ -133,7 +124,7 @@ async def test_rows_that_no_column_can_hold_are_buried_and_all_others_stored(cli
     async with Serving(clickhouse, bus).running() as again:
         await again.publish(updated(3, 2))
         await again.settled()
-        assert len(again.letters()) == 1
+        assert len(again.dead_letters()) == 1
 
 
 async def test_a_row_that_the_server_refuses_is_buried(clickhouse):
@@ -141,7 +132,7 @@ async def test_a_row_that_the_server_refuses_is_buried(clickhouse):
     async with Serving(clickhouse, MemoryBus()).running() as service:
         await service.publish(*(detected(n) for n in range(50)), detected(77, msg="bad"))
         await service.settled()
-        (reason,) = service.letters()
+        (reason,) = service.dead_letters()
         assert "anomalies is refused: clickhouse code 469" in reason
         assert await service.count("anomalies") == 50
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from aiops_cli.ingest.sink import open_sink
-from aiops_core.adapters.nats_inbox import REQUEST
+from aiops_core.adapters.nats_pull import REQUEST
 from aiops_core.models import Incident
 from aiops_core.runtime.service import utc_now
 from aiops_lab.bench.ledger import Ledger, published

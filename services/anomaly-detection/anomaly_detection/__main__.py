@@ -10,7 +10,8 @@ from aiops_core.models import LogEntry, MetricSample
 from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.service import Background, Service
+from aiops_core.runtime.publishing import Publishing
+from aiops_core.runtime.service import LINGER, Background, Service, Tuning
 from anomaly_detection.handler import Detection
 from anomaly_detection.keeper import Keeper
 from anomaly_detection.noticed import Noticed
@@ -49,11 +50,10 @@ def service(
             LogEntry: keeper.handler(detection.on_line),
             MetricSample: keeper.handler(detection.on_sample),
         },
-        stage="detect",
+        sink=Publishing(stage="detect", on_published=published.count),
+        tuning=Tuning(linger=LINGER),
         recover=recover,
-        sees=keeper.sees,
         tick=keeper.tick,
-        published=published.count,
         background=[*beside, keeper.keep, published.keep],
     )
 

@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import anomaly_detection
 from aiops_core.errors import Unavailable
 from aiops_core.models import LogEntry, Message, MetricSample
 from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
-from aiops_core.runtime.bus import Bus, Delivery, Outgoing, Reached, Stored
+from aiops_core.runtime.bus import Bus, Outgoing, Reached, Stored
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Handler, arrived, utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.clocks import HOST, Clocks
@@ -29,6 +31,8 @@ from anomaly_detection.noticed import Noticed
 from anomaly_detection.progress import Progress
 from anomaly_detection.snapshot_store import NAME, SnapshotStore
 from anomaly_detection.snapshots import Broken, Manifest, Position, Slot, Told, other, reason
+
+Observe = Callable[[Any], Awaitable[Sequence[Message]]]
 
 KINDS = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 TICK = timedelta(seconds=1)  # how often time passes in a replay, as it does in the runtime
@@ -74,17 +78,15 @@ class Keeper:
         self._told: deque[tuple[datetime, Outgoing]] = deque()
         self._problem = ""
 
-    def sees(self, delivery: Delivery) -> None:
-        here = Position(sequence=delivery.sequence, at=delivery.at)
-        self._progress.arrives(here, self._clock(), again=delivery.attempt > 1)
-
-    def handler(self, handle: Handler) -> Handler:
+    def handler(self, handle: Observe) -> Handler:
         """*handle*, for entries that were not observed yet; the others are answered as they were."""
 
-        async def once(entry: LogEntry | MetricSample) -> Sequence[Message]:
+        async def once(received: Received[LogEntry | MetricSample]) -> Sequence[Message]:
+            here = Position(sequence=received.sequence, at=received.at)
+            self._progress.arrives(here, self._clock(), again=received.attempt > 1)
             if self._progress.knows(self._progress.here):
                 return self._answers.get(self._progress.here.sequence, ())
-            effects = await handle(self._clocks.believed(entry, self._progress.here.at))
+            effects = await handle(self._clocks.believed(received.message, received.at))
             self._progress.observed()
             return effects
 

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
 from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.publishing import Publishing
+from aiops_core.runtime.service import LINGER, Service, Tuning
 from correlation_service.facts import SERVICE
 from correlation_service.handler import Correlation
 from correlation_service.joining import merge
@@ -24,10 +25,10 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             AnomalyCleared: correlation.handle,
             IncidentTransitioned: correlation.handle,
         },
-        stage="correlate",
+        Publishing(stage="correlate", merge=merge),
+        tuning=Tuning(linger=LINGER),
         recover=correlation.recover,
         rebuild=True,
-        merge=merge,
         tick=correlation.tick,
         background=correlation.background,
     )

@@ -47,7 +47,7 @@ class SeriesState(NamedTuple):
     last: datetime
     worst: int
     cleared: datetime | None = None
-    count: int = 0
+    anomalies: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -56,15 +56,16 @@ class SeriesState(NamedTuple):
     def clear(self, at: datetime | None) -> SeriesState:
         if at is None or (self.cleared and at <= self.cleared):
             return self
-        return SeriesState(self.last, self.worst, at, self.count)
+        return SeriesState(self.last, self.worst, at, self.anomalies)
 
     def add(self, at: datetime, rank: int) -> SeriesState:
         worst = max(self.worst, rank) if self.is_open else rank
-        return SeriesState(max(self.last, at), worst, self.cleared, self.count + 1)
+        return SeriesState(max(self.last, at), worst, self.cleared, self.anomalies + 1)
 
     def unite(self, other: SeriesState) -> SeriesState:
         last, worst = max(self.last, other.last), max(self.worst, other.worst)
-        return SeriesState(last, worst, self.cleared, self.count + other.count).clear(other.cleared)
+        anomalies = self.anomalies + other.anomalies
+        return SeriesState(last, worst, self.cleared, anomalies).clear(other.cleared)
 
 
 @dataclass(slots=True, eq=False)
@@ -253,7 +254,7 @@ class Alert:
             return
         counts: dict[str, int] = {}
         for key, series in self.series.items():
-            counts[key.service] = counts.get(key.service, 0) + series.count
+            counts[key.service] = counts.get(key.service, 0) + series.anomalies
         self.believed = max(counts.values(), default=0) >= self.rule.min_evidence
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from aiops_core.errors import Unavailable
 from aiops_core.models import (
@@ -17,6 +18,7 @@ from aiops_core.models import (
 )
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
 from aiops_core.runtime.unreadable import read_stored
 from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
@@ -54,8 +56,8 @@ class Correlation:
         """Loops that follow the declarations of people."""
         return [one.keep for one in (self._inventory, self._silences, self._ship)]
 
-    async def handle(self, message: Message) -> Sequence[Message]:
-        facts = self.correlator.handle(message)
+    async def handle(self, received: Received[Any]) -> Sequence[Message]:
+        facts = self.correlator.handle(received.message)
         for fact in facts:
             if isinstance(fact, AnomalySuppressed):
                 metrics.SUPPRESSED.labels(_label(fact)).inc()

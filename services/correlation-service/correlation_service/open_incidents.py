@@ -8,7 +8,7 @@ when an incident of old lines has been quiet long enough to be closed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 
 from aiops_core.models import Evidence
 from correlation_service.alerts import Alert
@@ -17,7 +17,7 @@ from correlation_service.incident import OpenIncident
 MEMBERS_KEPT = (
     200_000  # of all alerts, 0.9 KB each; beyond, alerts that get more cannot move any more
 )
-NONE: Mapping[str, Alert] = {}
+NONE: dict[str, Alert] = {}
 
 
 class AlertIndex:
@@ -26,7 +26,7 @@ class AlertIndex:
     def __init__(self) -> None:
         self.filed: defaultdict[Hashable, dict[str, Alert]] = defaultdict(dict)
 
-    def __getitem__(self, key: Hashable) -> Mapping[str, Alert]:
+    def __getitem__(self, key: Hashable) -> dict[str, Alert]:
         return self.filed.get(key, NONE)
 
     def add(self, key: Hashable, alert: Alert) -> None:

@@ -68,28 +68,25 @@ class Overlay:
 
     def sharing(self, key: str, most: int | None = None) -> list[Alert]:
         """Alerts with a correlation key, the first ones."""
-        subject = self.subject
-        mine = subject is not None and key in subject.keys
+        mine = self.subject is not None and key in self.subject.keys
         return self._read(self.state.open.sharing, key, mine)[:most]
 
     def on(self, ship: str, device: str) -> list[Alert]:
-        subject = self.subject
-        mine = subject is not None and subject.key[:2] == (ship, device)
+        mine = self.subject is not None and self.subject.key[:2] == (ship, device)
         return self._read(self.state.open.on, (ship, device), mine)
 
     def below(self, ship: str, device: str) -> list[Alert]:
         """Alerts on devices that depend on *device*."""
-        subject = self.subject
-        mine = subject is not None and self._is_new(subject) and device in subject.upstream
-        return self._read(self.state.open.below, (ship, device), mine and subject.key.ship == ship)
+        new = self._new_on(ship)
+        mine = new is not None and device in new.upstream
+        return self._read(self.state.open.below, (ship, device), mine)
 
     def strays(self, ship: str) -> list[Alert]:
         """The newest alerts with too little evidence to be believed."""
-        found = reversed(self.state.open.strays[ship].values())
-        newest = [a for a in self._now(islice(found, STRAYS_COMPARED + 2)) if not a.believed]
-        subject = self.subject
-        if subject and self._is_new(subject) and not subject.believed and subject.key.ship == ship:
-            newest.insert(0, subject)
+        found = list(islice(reversed(self.state.open.strays[ship].values()), STRAYS_COMPARED + 2))
+        newest = [alert for alert in self._now(found) if not alert.believed]
+        if (new := self._new_on(ship)) and not new.believed:
+            newest.insert(0, new)
         return newest[STRAYS_COMPARED - 1 :: -1]
 
     def inferring(self, ship: str, device: str) -> OpenIncident | None:
@@ -128,8 +125,11 @@ class Overlay:
         changed = self._alerts
         return [now for alert in alerts if (now := changed.get(alert.id, alert))]
 
-    def _is_new(self, alert: Alert) -> bool:
-        return alert.id not in self.state.open.alerts
+    def _new_on(self, ship: str) -> Alert | None:
+        """The subject, if it is a new alert on *ship*."""
+        if self.subject and self.subject.key.ship == ship:
+            return self.subject if self.subject.id not in self.state.open.alerts else None
+        return None
 
     # -- changing ---------------------------------------------------------------------------------
 

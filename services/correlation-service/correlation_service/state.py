@@ -122,7 +122,7 @@ class CorrelationState:
             if is_new:
                 self.open.absorb(alert, member)
                 self._pass(incident.ship_id, min(member.ts, arrival_of(member)))
-        for origin in {member.moved_from for member in members}:
+        for origin in {member.moved_from for member in members if member.moved_from}:
             if origin in self.open and not self.open[origin].alerts:
                 self.emptied[origin] = incident.id
 

@@ -9,7 +9,8 @@ from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
 from aiops_core.models import AnomalyDetected
 from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.publishing import Publishing
+from aiops_core.runtime.service import LINGER, Service, Tuning
 from aiops_core.runtime.watched import watched_inventory, watched_ship
 from enrichment_service import NAME
 from enrichment_service.clickhouse_queries import Queries
@@ -34,7 +35,8 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         yield Service(
             NAME,
             {AnomalyDetected: Enricher(memory, policy.severity)},
-            stage="enrich",
+            Publishing(stage="enrich"),
+            tuning=Tuning(linger=LINGER),
             recover=warmup.recover,
             background=[warmup.keep_fresh, devices.keep, ship.keep],
         )

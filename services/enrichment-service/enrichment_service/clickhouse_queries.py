@@ -69,7 +69,7 @@ class Minute(NamedTuple):
     number: int
 
 
-class IncidentRow(NamedTuple):
+class PastIncident(NamedTuple):
     ship: str
     devices: Sequence[str]
     services: Sequence[str]
@@ -103,7 +103,7 @@ class Queries:
         """Fingerprint, anomaly id and incident id of what joined incidents from *since* on."""
         return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
 
-    async def incidents(self, since: datetime) -> list[IncidentRow]:
+    async def incidents(self, since: datetime) -> list[PastIncident]:
         """Incidents that changed from *since* on, oldest first."""
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
@@ -116,7 +116,7 @@ def _similar(row: Row) -> tuple[str, SimilarAnomaly]:
     return fingerprint, similar
 
 
-def _incident(row: Row) -> IncidentRow:
+def _incident(row: Row) -> PastIncident:
     ship, devices, services, id, title, severity, status, last_seen, resolved = row
     incident = LastIncident(
         id=id,
@@ -126,7 +126,7 @@ def _incident(row: Row) -> IncidentRow:
         last_seen=_utc(last_seen),
         resolve_reason=resolved or None,
     )
-    return IncidentRow(ship, devices, services, incident)
+    return PastIncident(ship, devices, services, incident)
 
 
 def _newest_of_each(since: datetime) -> dict[str, object]:

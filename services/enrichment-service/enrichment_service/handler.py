@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly
+from aiops_core.runtime.received import Received
 from enrichment_service.context import Memory
 from enrichment_service.policy import SeverityRules
 from enrichment_service.severity import judge
@@ -15,8 +16,8 @@ class Enricher:
         self._memory = memory
         self._rules = rules
 
-    async def __call__(self, message: AnomalyDetected) -> Sequence[EnrichedAnomaly]:
-        anomaly = self._memory.locate(message)
+    async def __call__(self, received: Received[AnomalyDetected]) -> Sequence[EnrichedAnomaly]:
+        anomaly = self._memory.locate(received.message)
         context = self._memory.observe(anomaly)
         severity, reason, tags = judge(anomaly, context, self._rules)
         return [

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.service import LINGER, Service, Tuning
+from aiops_core.runtime.storing import Storing
 from incident_api.wiring import Wiring
 
-BATCH = 1024  # messages: a write costs the same for one row and for hundreds
-PACE = 0.005  # seconds: waking up for one message costs as much as for ten
+TUNING = Tuning(
+    max_batch=1024,  # a write costs the same for one row and for hundreds
+    linger=LINGER,
+)
 
 
 @asynccontextmanager
@@ -20,16 +23,13 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
         context.beside.append(wiring.history.service())
         yield Service(
             "incident-api",
-            handlers=wiring.recorder.handlers,
-            batch=BATCH,
-            pace=PACE,
+            wiring.recorder.handlers,
+            Storing(wiring.recorder.flush),
+            tuning=TUNING,
             recover=wiring.recover,
-            commit=wiring.recorder.commit,
-            settled=wiring.recorder.settled,
-            sees=wiring.recorder.sees,
             background=[
                 wiring.watch,
-                wiring.recorder.keep_flushing,
+                wiring.recorder.write_urgent,
                 wiring.audit,
                 wiring.devices.keep_published,
                 wiring.ship.keep,

@@ -28,7 +28,7 @@ from incident_api.rows import (
 )
 from incident_api.store import IncidentFilter, Position
 from incident_api.summary import TIMES, IncidentSummary
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 T = TypeVar("T")
 
@@ -100,7 +100,10 @@ class ClickHouseStore:
     belongs to one incident, its members and events, is read through *whole*, which knows of what is not written yet."""
 
     def __init__(
-        self, clickhouse: ClickHouse, reads: Queries | None = None, whole: Queries | None = None
+        self,
+        clickhouse: ClickHouse,
+        reads: SqlQueries | None = None,
+        whole: SqlQueries | None = None,
     ) -> None:
         self._clickhouse = clickhouse
         self._reads = reads or clickhouse

@@ -1,10 +1,10 @@
-"""Pure: the facts about an incident, folded into the incident that the API shows.
+"""Pure: ``evolve`` folds a fact into the incident that the API shows.
 
-Each fact counts once: a fact of correlation-service by its ``revision``, a transition by its ``change``,
-an explanation by its rank. A kill may let a later revision arrive before an earlier one; the earlier one
-is then listed in ``missing`` and still adds its members, while of every other field the value with the
-highest revision stands. So the order of arrival does not matter once the creation is there. What a fact has
-``joined`` never comes on its own.
+Each fact counts once: a fact of correlation-service by its ``revision``, a transition by its
+``change``, an explanation by its rank. After a kill a later revision may arrive before an earlier
+one. The earlier one is then listed in ``missing``: it still adds its members, while of every other
+field the value with the highest revision stands. So the order of arrival does not matter once the
+creation is there. The revisions in a fact's ``joined`` never arrive on their own.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StoredIncident(Record):
 PLACE = attrgetter("ts", "anomaly_id")
 
 
-def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
+def evolve(stored: StoredIncident | None, fact: Message) -> StoredIncident:
     """The incident after *fact*; the same object when the fact had been folded before.
 
     Raises Premature when its creation has not arrived yet.
@@ -77,7 +77,7 @@ def fold(stored: StoredIncident | None, fact: Message) -> StoredIncident:
         return stored or create(fact)
     if stored is None:
         raise Premature("the incident's creation has not arrived yet")
-    return FOLDS[type(fact)](stored, fact)
+    return EVOLVE[type(fact)](stored, fact)
 
 
 def create(incident: Incident) -> StoredIncident:
@@ -179,7 +179,7 @@ def _next_status(now: Status, fact: IncidentTransitioned) -> dict[str, Any]:
 
 
 def _explain(stored: StoredIncident, fact: EnrichedIncident) -> StoredIncident:
-    """The better explanation stands, however late a worse one arrives; the first sets the latency."""
+    """The best explanation stands, in whatever order they come. The first sets the latency."""
     at = fact.stages.get("insight", fact.ts)
     asked = stored.incident.stages.get("correlate", stored.incident.created_at)
     took = max((at - asked).total_seconds() * 1000, 0.0)
@@ -204,7 +204,7 @@ def _is_better(stored: StoredIncident, fact: EnrichedIncident, at: datetime) -> 
     return (RANK[fact.llm_insights.source], at) > before
 
 
-FOLDS: dict[type[Message], Callable[[StoredIncident, Any], StoredIncident]] = {
+EVOLVE: dict[type[Message], Callable[[StoredIncident, Any], StoredIncident]] = {
     IncidentUpdated: _update,
     IncidentCleared: _clear,
     IncidentTransitioned: _transition,
@@ -260,7 +260,7 @@ def _newest_evidence(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
 
 
 def _united(known: tuple[T, ...], more: Iterable[T], most: int) -> tuple[T, ...]:
-    """*known*, which is distinct, and what is new of *more*, in order of appearance; the newest *most*."""
+    """*known*, which is distinct, then the new ones of *more*; the newest *most* of them."""
     wanted = dict.fromkeys(more)
     if wanted.keys().isdisjoint(known):  # nearly always, where many are known
         return (*known, *wanted)[-most:]

@@ -1,4 +1,4 @@
-"""What is only looked up later, the anomalies, by a consumer that never delays an incident.
+"""The history of anomalies, which is only looked up later: a consumer that delays no incident.
 
 Its rows go into the store in a few large inserts: each insert makes a part that ClickHouse has to
 merge, and incidents wait for the same engine.
@@ -7,145 +7,81 @@ merge, and incidents wait for the same engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
-from aiops_core.runtime.bus import Bus, Delivery
-from aiops_core.runtime.service import Service
-from incident_api.flushing import HISTORY, moment_of
-from incident_api.outage import Outage, keep_doing
+from aiops_core.runtime.bus import Bus
+from aiops_core.runtime.received import MessageKey, Received
+from aiops_core.runtime.service import Service, Tuning
+from aiops_core.runtime.storing import Storing
+from incident_api.batch_writer import BatchWriter, TakesNothing
+from incident_api.outage import Outage
 from incident_api.recorder import SERVICE, Recorder
 from incident_api.rows import AnomalyRow, Batch, anomaly_row
-from incident_api.sink import Sink, TakesNothing, bury
 from incident_api.store import IncidentStore
 
 Found = AnomalyDetected | EnrichedAnomaly
-Identity = tuple[str, str, str]
+Identity = tuple[str, str, str]  # tracking id, detector, anomaly type
 ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
-GROUP = f"{SERVICE}-history"
-BATCH = 2048  # messages
-# Some seconds of them. When fewer may be out than arrive between two flushes, the rest comes all at once after
-# each, and everybody else on the machine waits for it.
-UNSETTLED = 8192
-PACE = (
-    0.25  # seconds: waking up for a few messages costs as much as they do, and a trace is patient
+CONSUMER = f"{SERVICE}-history"
+TUNING = Tuning(
+    max_batch=2048,
+    linger=0.25,  # waking up for a few messages costs as much as they do
+    # Some seconds of them. With fewer than arrive between two flushes, the others would come all
+    # at once after each, and everything else on the machine would wait for that.
+    max_ack_pending=8192,
+    pull_on_demand=True,
 )
+FLUSH_EVERY, PHASE = 1.0, 0.5  # seconds; half a second after the incidents
 WAITING = 64 << 20  # bytes of messages whose rows wait
-BREATHE = 16  # rows made without letting others of the process have a turn
+YIELD_EVERY = 16  # rows made between two yields to the event loop
 
 
-class Arrival(NamedTuple):
-    """An anomaly, the JSON that it came as, which need not be written once more for the store, and the message."""
+@dataclass
+class WaitingAnomaly:
+    """An anomaly, and the JSON that it came as, which the store gets as it is."""
 
     message: Found
     data: bytes
-    cause: Delivery | None
+    cause: MessageKey
 
     @property
     def identity(self) -> Identity:
         return self.message.tracking_id, self.message.detector, self.message.anomaly_type
 
+    @property
+    def is_enriched(self) -> bool:
+        return isinstance(self.message, EnrichedAnomaly)
+
+    @cached_property
     def row(self) -> AnomalyRow:
         return anomaly_row(self.message, self.data.decode())
 
 
-class Enriched(NamedTuple):
-    row: AnomalyRow
-    cause: Delivery | None
-
-
-@dataclass
-class Gathered:
-    """What goes to the store together, of each anomaly the last of its two versions. An enriched one becomes its
-    row at once, while the processor has it at hand; one that was only found waits, as it rarely remains."""
-
-    found: dict[Identity, Arrival] = field(default_factory=dict)
-    enriched: dict[Identity, Enriched] = field(default_factory=dict)
-    _batch: Batch | None = field(default=None, init=False)
-
-    def keep(self, arrival: Arrival) -> None:
-        """Remember *arrival*, unless its enriched version is known."""
-        identity = arrival.identity
-        if isinstance(arrival.message, EnrichedAnomaly):
-            self.found.pop(identity, None)
-            self.enriched[identity] = Enriched(arrival.row(), arrival.cause)
-        elif identity not in self.enriched:
-            self.found.setdefault(identity, arrival)
-
-    def with_later(self, later: Gathered) -> Gathered:
-        """All that was kept here and, of a *later* time, there."""
-        enriched = self.enriched | later.enriched
-        found = {k: one for k, one in (self.found | later.found).items() if k not in enriched}
-        return Gathered(found, enriched)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the anomalies as JSON."""
-        found = sum(len(one.data) for one in self.found.values())
-        return found + sum(len(one.row.body) for one in self.enriched.values())
-
-    def of(self, tracking_id: str) -> list[AnomalyRow]:
-        """The rows of one line."""
-        found = [one.row() for key, one in self.found.items() if key[0] == tracking_id]
-        return found + [one.row for key, one in self.enriched.items() if key[0] == tracking_id]
-
-    def cause_of(self, row: AnomalyRow) -> Delivery | None:
-        identity = row.tracking_id, row.detector, row.anomaly_type
-        return (self.enriched.get(identity) or self.found[identity]).cause
-
-    async def batch(self) -> Batch:
-        """The rows, the same whenever they are asked for: nothing may be kept any more."""
-        enriched = [one.row for one in self.enriched.values()]
-        self._batch = self._batch or Batch.of([*enriched, *await self._rows()])
-        return self._batch
-
-    async def _rows(self) -> list[AnomalyRow]:
-        """Others of this process have a turn while they are made."""
-        rows = []
-        for n, arrival in enumerate(self.found.values()):
-            rows.append(arrival.row())
-            if n % BREATHE == 0:
-                await asyncio.sleep(0)
-        return rows
-
-    def __bool__(self) -> bool:
-        return bool(self.found or self.enriched)
-
-
 class History:
-    """Rows wait in memory, where ``pending`` finds them, and their messages unacknowledged. Some are *under way* to the
-    store, the same until they are there; all others are gathered, each once however often it comes."""
+    """Rows wait in memory, where ``pending`` finds them, each anomaly once however often it comes,
+    and in the last of its two versions."""
 
     def __init__(
         self, store: IncidentStore, recorder: Recorder, outage: Outage | None = None
     ) -> None:
         self.outage = outage or Outage()
-        self._sink, self._recorder = Sink(store), recorder
-        self._gathered, self._under_way = Gathered(), Gathered()
-        self._cause: Delivery | None = None  # the message that is handled next
-        self._flushing = asyncio.Lock()
-        self._next = asyncio.Event()  # set when what is gathered now is stored
-        self._waiting: list[asyncio.Event] = []
+        self._writer, self._recorder = BatchWriter(store), recorder
+        self._waiting: dict[Identity, WaitingAnomaly] = {}
+        self._bytes = 0
         self._room = asyncio.Event()
 
     def service(self) -> Service:
         return Service(
             SERVICE,
             dict.fromkeys(ANOMALIES, self.anomaly),
-            group=GROUP,
-            batch=BATCH,
-            pace=PACE,
-            patient=True,
+            Storing(self.flush, every=FLUSH_EVERY, phase=PHASE),
+            consumer=CONSUMER,
+            tuning=TUNING,
             recover=self.recover,
-            commit=self.commit,
-            settled=self.settled,
-            unsettled=UNSETTLED,
-            sees=self.sees,
-            background=[self.keep_flushing],
         )
 
     async def recover(self, bus: Bus) -> None:
@@ -153,58 +89,58 @@ class History:
         if not self._recorder.recovered:
             raise Unavailable("the tables are not there yet")
 
-    def sees(self, delivery: Delivery) -> None:
-        self._cause = delivery
-
-    async def anomaly(self, message: Found) -> Sequence[Message]:
-        """Of several versions of one anomaly only the last: the table would drop the others later."""
-        data = self._cause.data if self._cause else b""
-        self._gathered.keep(Arrival(message, data, self._cause))
-        self._cause = None
-        return ()
-
-    async def commit(self) -> None:
-        """Wait while too much waits: how much that is, senders of long lines decide."""
-        while self._gathered.size + self._under_way.size > WAITING:
+    async def anomaly(self, received: Received[Found]) -> Sequence[Message]:
+        while self._bytes > WAITING:  # senders of long lines decide how much that is
             self._room.clear()
             await self._room.wait()
+        one = WaitingAnomaly(received.message, received.data, received.key)
+        known = self._waiting.get(one.identity)
+        if known is None or one.is_enriched:
+            if one.is_enriched:
+                _ = one.row  # made now, spread over the second; a mere detection rarely stays
+            self._waiting[one.identity] = one
+            self._bytes += len(one.data) - (len(known.data) if known else 0)
+        return ()
 
     def pending(self, tracking_id: str) -> list[AnomalyRow]:
-        """Anomalies of one line that may not be in the store yet, the newest version of each."""
-        rows = [*self._under_way.of(tracking_id), *self._gathered.of(tracking_id)]
-        newest = {row.anomaly_id: row for row in sorted(rows, key=attrgetter("version"))}
-        return list(newest.values())
+        """Anomalies of one line that may not be in the store yet."""
+        return [one.row for key, one in self._waiting.items() if key[0] == tracking_id]
 
-    async def settled(self) -> None:
-        """Return when what has been handled until now is stored: with the next flush at the latest."""
-        await self._next.wait()
+    async def flush(self) -> Mapping[MessageKey, str]:
+        """Return when everything that was handled before the call is stored, with the messages
+        that the store can never take, and why. While it is away the same batch is tried again:
+        ClickHouse drops a repetition."""
+        batch = None
+        while True:
+            if batch is None:
+                taken = dict(self._waiting)
+                batch = await _batch(taken)
+            try:
+                with self.outage.noticed():
+                    refused = await self._writer.write(batch)
+                break
+            except TakesNothing:  # others beside these rows may show which is to blame
+                batch = None
+            except Unavailable:
+                pass
+            await self.outage.wait()
+        self._remove(taken)
+        reasons = {id(one.row): one.reason for one in refused}
+        return {one.cause: reasons[id(one.row)] for one in taken.values() if id(one.row) in reasons}
 
-    async def flush(self) -> None:
-        """Store what is queued. When that fails it stays queued, and the next call tries it again."""
-        async with self._flushing:
-            self._waiting.append(self._next)
-            self._next = asyncio.Event()
-            with self.outage.noticed():
-                await self._write()  # what was tried before, as it was
-                self._under_way, self._gathered = self._gathered, Gathered()
-                await self._write()
-            for stored in self._waiting:
-                stored.set()
-            self._waiting.clear()
-
-    async def _write(self) -> None:
-        try:
-            found = await self._sink.write(await self._under_way.batch())
-        except TakesNothing:
-            self._gathered = self._under_way.with_later(self._gathered)
-            self._under_way = Gathered()
-            raise
-        for refused in found:
-            assert isinstance(refused.row, AnomalyRow)
-            if cause := self._under_way.cause_of(refused.row):
-                await bury(cause, refused)
-        self._under_way = Gathered()
+    def _remove(self, written: Mapping[Identity, WaitingAnomaly]) -> None:
+        """An anomaly that was enriched meanwhile waits on."""
+        for identity, one in written.items():
+            if self._waiting.get(identity) is one:
+                del self._waiting[identity]
+                self._bytes -= len(one.data)
         self._room.set()
 
-    async def keep_flushing(self) -> None:
-        await keep_doing(self.flush, lambda: moment_of(HISTORY), self.outage)
+
+async def _batch(anomalies: Mapping[Identity, WaitingAnomaly]) -> Batch:
+    rows = []
+    for n, one in enumerate(anomalies.values()):
+        rows.append(one.row)
+        if n % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+    return Batch(rows)

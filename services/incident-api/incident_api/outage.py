@@ -1,5 +1,4 @@
-"""What this service does in the background and what fails for a while: it is tried again with back-off and jitter, and
-the log says so at most once a minute."""
+"""Failures that pass: tried again with back-off and jitter, and logged at most once a minute."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import SAID_EVERY, Backoff
@@ -17,13 +17,14 @@ log = StructuredLogger.get_logger(name="outage", service="incident-api", version
 
 RETRY = Backoff(first=0.5, most=5.0)
 
+T = TypeVar("T")
 Tell = Callable[[str | None], None]
 Clock = Callable[[], float]
 
 
-class Troubles:
-    """All that fails because of one *dependency*, by who found out. *report* hears the first of them, and None. When one
-    of them is over, the others are tried at once."""
+class DependencyOutages:
+    """The outages of one *dependency*, by the name of the caller that noticed. *report* gets the
+    first problem, and None when there is none. When one ends, the others are tried at once."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Troubles:
         self._is_said = False  # of those there are now
 
     def of(self, who: str) -> Tell:
-        """How *who* tells a problem, again and again while it lasts, and None when it is over."""
+        """A function for *who* to report a problem, repeatedly, and None when it is over."""
 
         def tell(problem: str | None) -> None:
             is_new = not self._problems
@@ -53,7 +54,7 @@ class Troubles:
         return tell
 
     def outage(self, who: str) -> Outage:
-        """An outage that *who* tells of."""
+        """An outage that is reported as *who*."""
         outage = Outage(self.of(who), self._clock)
         self._outages.append(outage)
         return outage
@@ -78,7 +79,8 @@ class Troubles:
 
 
 class Outage:
-    """Whether something is failing at the moment, and why. *tell* hears the reason, and None when it is over."""
+    """Whether something is failing at the moment, and why. *tell* gets the reason, and None when it
+    is over."""
 
     def __init__(self, tell: Tell = lambda problem: None, clock: Clock = time.monotonic) -> None:
         self._tell, self._clock = tell, clock
@@ -86,52 +88,54 @@ class Outage:
         self._tries = 0
         self._next = 0.0
         self._hurried = asyncio.Event()
-        self._noticed: Unavailable | None = None
 
     @property
-    def rest(self) -> float:
+    def delay(self) -> float:
         """Seconds until the next try."""
         return max(self._next - self._clock(), 0.0) if self.problem else 0.0
 
-    async def rested(self) -> None:
+    async def wait(self) -> None:
         """Return when it is time for the next try."""
         self._hurried.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.rest):
+            async with asyncio.timeout(self.delay):
                 await self._hurried.wait()
 
     def hurry(self) -> None:
-        """What this needs may be back."""
+        """The dependency may be back."""
         self._next = 0.0
         self._hurried.set()
 
     @contextlib.contextmanager
     def noticed(self) -> Iterator[None]:
-        """The body is a try: it fails when it raises Unavailable, which is raised on. One may be part of another."""
+        """The body is a try: it fails when it raises Unavailable, which is raised on."""
         try:
             yield
         except Unavailable as exc:
-            if exc is not self._noticed:
-                self._noticed = exc
-                self._fail(str(exc))
+            self.problem = str(exc)
+            self._tries += 1
+            self._next = self._clock() + RETRY.after(self._tries)
+            self._tell(self.problem)
             raise
         self.problem, self._tries = None, 0
         self._tell(None)
 
-    def _fail(self, problem: str) -> None:
-        self.problem = problem
-        self._tries += 1
-        self._next = self._clock() + RETRY.after(self._tries)
-        self._tell(problem)
+
+async def persistently(work: Callable[[], Awaitable[T]], outage: Outage) -> T:
+    """The result of *work*, which notices its own outage: it is tried until that is over."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            return await work()
+        await outage.wait()
 
 
 async def keep_doing(
     work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[object]], outage: Outage
 ) -> None:
-    """Do *work* for ever, with a *pause* after each time, and a rest while something it needs is away. What else it
-    raises ends the process."""
+    """Do *work* for ever, with a *pause* after each time, and longer while a dependency is away.
+    Whatever else it raises ends the process."""
     while True:
         with contextlib.suppress(Unavailable), outage.noticed():
             await work()
         await pause()
-        await outage.rested()
+        await outage.wait()

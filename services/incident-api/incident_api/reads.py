@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import Unavailable
-from incident_api.outage import Troubles
+from incident_api.outage import DependencyOutages
 
 SLACK = 2.0  # seconds that ClickHouse gets to notice the limit itself
 
 
 class Reads:
-    """``Queries`` that take at most *within* seconds, or as long as they need."""
+    """``SqlQueries`` that take at most *within* seconds, or as long as they need."""
 
     def __init__(self, clickhouse: ClickHouse, within: float | None = None) -> None:
         self._clickhouse, self._within = clickhouse, within
-        self._refused = Troubles("clickhouse").of("a query is refused")
+        self._refused = DependencyOutages("clickhouse").of("a query is refused")
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         patience = None if self._within is None else self._within + SLACK

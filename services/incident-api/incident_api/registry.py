@@ -1,21 +1,22 @@
-"""The incidents in memory: those that facts and requests are about, the rest is one look-up away."""
+"""The incidents in memory: the recent ones. Older ones are loaded when they are needed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from functools import reduce
 from weakref import WeakValueDictionary
 
 from aiops_core.errors import Unavailable
 from aiops_core.models import Message
-from incident_api.folding import StoredIncident, fold
+from aiops_core.runtime.backoff import until_available
+from incident_api.folding import StoredIncident, evolve
 from incident_api.store import IncidentStore
 
 KEPT = 2000  # incidents; one with all its evidence takes some 100 KB
-RETRY = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds between look-ups while the store is away
+PRELOADED = 1000  # open incidents
 
 
 class KeyedLocks:
@@ -34,21 +35,21 @@ class KeyedLocks:
 
 
 class Registry:
-    """Folds facts into incidents. *changed* are those whose newest version is not cut for storing. What has begun while
-    the store could not be asked is *unsure*: should the store know it after all, its facts are folded into that."""
+    """Folds facts into incidents. One that begins while the store cannot be asked is *unsure*:
+    should the store know it after all, its facts are folded into the stored version."""
 
     def __init__(self, store: IncidentStore, kept: int = KEPT) -> None:
         self._store, self._kept = store, kept
         self._known: OrderedDict[str, StoredIncident] = OrderedDict()
         self._loading = KeyedLocks()
         self._unsure: dict[str, list[Message]] = {}
-        self.changed: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def preload(self, incidents: Sequence[StoredIncident]) -> None:
-        for stored in reversed(incidents):
+    async def preload(self) -> None:
+        """Load the newest open incidents. Raises Unavailable."""
+        for stored in reversed(await self._store.newest_open(PRELOADED)):
             self._known[stored.incident.id] = stored
 
     def all(self) -> Sequence[StoredIncident]:
@@ -70,58 +71,43 @@ class Registry:
         return self._known.get(incident_id)
 
     async def expect(self, incident_id: str, *, begins: bool = False) -> StoredIncident | None:
-        """Like ``get``, but waits while the store is away: an order once lost is hard to restore. One that *begins*
-        does not wait."""
-        tries = 0
-        while True:
-            try:
-                return await self.get(incident_id)
-            except Unavailable:
-                if begins:
-                    self._unsure.setdefault(incident_id, [])
-                    return None
-                await asyncio.sleep(RETRY[min(tries, len(RETRY) - 1)])
-                tries += 1
+        """Like ``get``, but waits while the store is away: an order once lost is hard to restore.
+        An incident that *begins* does not wait."""
+        if not begins:
+            return await until_available(self.get, incident_id)
+        try:
+            return await self.get(incident_id)
+        except Unavailable:
+            self._unsure.setdefault(incident_id, [])
+            return None
 
-    async def ensure_known(self) -> None:
-        """Ask the store for what is unsure. Raises Unavailable when that is away."""
+    async def ensure_known(self) -> list[StoredIncident]:
+        """Ask the store for what is unsure. Returns the incidents that it knew. Raises Unavailable
+        when it is away."""
+        found = []
         for incident_id in list(self._unsure):
             stored = await self._store.incident(incident_id)
             facts = self._unsure.pop(incident_id)
             if stored is not None:
-                self._known[incident_id] = reduce(fold, facts, stored)
-                self.changed[incident_id] = None
+                self._known[incident_id] = reduce(evolve, facts, stored)
+                found.append(self._known[incident_id])
+        return found
 
     def fold(self, incident_id: str, fact: Message) -> tuple[StoredIncident, bool]:
-        """Fold *fact* into what is in memory; says whether it was new."""
+        """Fold *fact* into the incident in memory; says whether that changed it."""
         before = self._known.get(incident_id)
-        after = fold(before, fact)
+        after = evolve(before, fact)
         if incident_id in self._unsure:
             self._unsure[incident_id].append(fact)
-        if after is not before:
-            self._known[incident_id] = after
-            self.changed[incident_id] = None
+        self._known[incident_id] = after
         return after, after is not before
 
-    def take_changed(self, only: Collection[str] | None = None) -> list[StoredIncident]:
-        """The newest version of what has changed since it was taken last, of all or *only* of these."""
-        taken = [i for i in self.changed if only is None or i in only]
-        for incident_id in taken:
-            del self.changed[incident_id]
-        return [self._known[incident_id] for incident_id in taken]
-
-    def mark_changed(self, incidents: Sequence[StoredIncident]) -> None:
-        """They were taken and could not be stored."""
-        ids = [stored.incident.id for stored in incidents]
-        self.changed |= dict.fromkeys(id_ for id_ in ids if id_ in self._known)
-
     def forget(self, incident_id: str) -> None:
-        """It cannot be stored as it is: the next fact about it is folded into what the store has."""
+        """It cannot be stored as it is: the next fact is folded into what the store has."""
         self._known.pop(incident_id, None)
-        self.changed.pop(incident_id, None)
 
-    def forget_oldest(self) -> None:
-        """Keep the bound. Only to be called when everything that was taken has been stored."""
+    def forget_oldest(self, keep: Container[str]) -> None:
+        """Forget the incidents beyond the bound, but none of *keep*."""
         for incident_id in list(self._known)[: max(len(self._known) - self._kept, 0)]:
-            if incident_id not in self.changed:
+            if incident_id not in keep:
                 del self._known[incident_id]

@@ -6,6 +6,7 @@ Times are integers of microseconds: the driver would otherwise convert each thro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
@@ -24,6 +25,7 @@ from aiops_core.models import (
     TimelineEntry,
     derived_id,
 )
+from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.timeline import describe
 
@@ -118,28 +120,22 @@ class EventRow(NamedTuple):
 TableRow = AnomalyRow | MemberRow | IncidentRow | EventRow
 
 
-class Batch(NamedTuple):
-    """What is written together; *token* makes a repeated write of it count once. No two batches share one, so
-    that an equal row which is written for another reason is never taken for a repetition."""
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are written together.
 
-    anomalies: Sequence[AnomalyRow]
-    members: Sequence[MemberRow]
-    incidents: Sequence[IncidentRow]
-    events: Sequence[EventRow]
-    token: str
+    With its *token* a repeated write of it counts once. No two batches share one: an equal row that
+    is written for another reason is no repetition.
+    """
 
-    @classmethod
-    def of(
-        cls,
-        anomalies: Sequence[AnomalyRow] = (),
-        members: Sequence[MemberRow] = (),
-        incidents: Sequence[IncidentRow] = (),
-        events: Sequence[EventRow] = (),
-    ) -> Batch:
-        return cls(anomalies, members, incidents, events, uuid4().hex)
+    anomalies: Sequence[AnomalyRow] = ()
+    members: Sequence[MemberRow] = ()
+    incidents: Sequence[IncidentRow] = ()
+    events: Sequence[EventRow] = ()
+    token: str = field(default_factory=lambda: uuid4().hex)
 
     def __bool__(self) -> bool:
-        return bool(self.anomalies or self.members or self.incidents or self.events)
+        return bool(self.rows)
 
     @property
     def rows(self) -> list[TableRow]:
@@ -148,10 +144,10 @@ class Batch(NamedTuple):
     def tables(self) -> Iterator[tuple[str, Batch]]:
         """A batch for each table, with its name."""
         parts = {
-            "anomalies": Batch.of(anomalies=self.anomalies),
-            "incident_members": Batch.of(members=self.members),
-            "incidents": Batch.of(incidents=self.incidents),
-            "incident_events": Batch.of(events=self.events),
+            "anomalies": Batch(anomalies=self.anomalies),
+            "incident_members": Batch(members=self.members),
+            "incidents": Batch(incidents=self.incidents),
+            "incident_events": Batch(events=self.events),
         }
         return ((name, batch) for name, batch in parts.items() if batch)
 
@@ -161,9 +157,7 @@ class Batch(NamedTuple):
         if half == len(self.rows):
             return ()
         return tuple(
-            Batch.of(
-                self.anomalies[part], self.members[part], self.incidents[part], self.events[part]
-            )
+            Batch(self.anomalies[part], self.members[part], self.incidents[part], self.events[part])
             for part in (slice(half), slice(half, None))
         )
 
@@ -207,16 +201,27 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
     )
 
 
-class Ended(NamedTuple):
-    """A fact that says where anomalies ended, and its place in the stream."""
+class MemberFact(NamedTuple):
+    """A fact that says where anomalies ended: in an incident, or suppressed."""
 
     fact: Message
-    version: int
+    version: int  # its sequence: of two rows about one place the one with the greater holds
+    shown_at: int = 0  # microseconds
+    cause: MessageKey | None = None
 
-    def rows(self, shown_at: int = 0) -> Iterator[MemberRow]:
+    def rows(self) -> Iterator[MemberRow]:
+        """Where each anomaly is. For one that has moved also where it is no longer."""
         if isinstance(self.fact, AnomalySuppressed):
-            return iter((_suppressed_row(self.fact, self.version, shown_at),))
-        return _member_rows(self.fact, self.version, shown_at)
+            yield _suppressed_row(self.fact, self)
+            return
+        incident_id = fact_incident_id(self.fact)
+        for one in members_of(self.fact):
+            row = _member_row(incident_id, one, self)
+            if before := one.moved_from:
+                row.stages.pop("ingest", None)  # a move is no latency of the fast path
+                why = f"moved to incident {incident_id}: {one.reason}"
+                yield row._replace(incident_id=before, place=before, role=MOVED, reason=why)
+            yield row
 
 
 def members_of(fact: Message) -> Sequence[Evidence]:
@@ -226,28 +231,12 @@ def members_of(fact: Message) -> Sequence[Evidence]:
     return fact.evidence if isinstance(fact, Incident) else ()
 
 
-def _member_rows(fact: Message, version: int, shown_at: int) -> Iterator[MemberRow]:
-    """Where each member is; of one that has moved also where it is no longer. Of two rows about
-    one place the one with the greater *version* holds, in whatever order they are written."""
-    incident_id = fact_incident_id(fact)
-    for one in members_of(fact):
-        row = _member_row(incident_id, fact.ship_id, one, version, shown_at)
-        if one.moved_from:
-            row.stages.pop("ingest", None)  # how long the move took is no latency of the fast path
-            why = f"moved to incident {incident_id}: {one.reason}"
-            before = one.moved_from
-            yield row._replace(incident_id=before, place=before, role=MOVED, reason=why)
-        yield row
-
-
-def _member_row(
-    incident_id: str, ship_id: str, one: Evidence, version: int, shown_at: int
-) -> MemberRow:
+def _member_row(incident_id: str, one: Evidence, said: MemberFact) -> MemberRow:
     return MemberRow(
         incident_id=incident_id,
         anomaly_id=one.anomaly_id,
         tracking_id=one.tracking_id,
-        ship_id=ship_id,
+        ship_id=said.fact.ship_id,
         ts=micros(one.ts),
         role=one.role.value,
         place=incident_id,
@@ -260,13 +249,13 @@ def _member_row(
         anomaly_type=one.anomaly_type,
         severity=one.severity.value,
         stages=_times(one.stages),
-        version=version,
+        version=said.version,
         body=one.model_dump_json(),
-        stored_at=shown_at,
+        stored_at=said.shown_at,
     )
 
 
-def _suppressed_row(anomaly: AnomalySuppressed, version: int, shown_at: int) -> MemberRow:
+def _suppressed_row(anomaly: AnomalySuppressed, said: MemberFact) -> MemberRow:
     return MemberRow(
         incident_id="",
         anomaly_id=anomaly.anomaly_id,
@@ -284,9 +273,9 @@ def _suppressed_row(anomaly: AnomalySuppressed, version: int, shown_at: int) -> 
         anomaly_type=anomaly.anomaly_type,
         severity="",
         stages=_times(anomaly.stages),
-        version=version,
+        version=said.version,
         body=anomaly.model_dump_json(),
-        stored_at=shown_at,
+        stored_at=said.shown_at,
     )
 
 

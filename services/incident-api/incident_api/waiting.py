@@ -1,23 +1,23 @@
-"""What is told and shown but not written yet. A fact waits here once, however often its message is delivered, so that
-the messages that are out bound it."""
+"""Rows that wait for the store. A fact waits once, however often its message is delivered, so the
+messages in flight bound what waits."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiops_core.models import Evidence
-from aiops_core.runtime.bus import Delivery
+from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     Batch,
-    Ended,
     EventRow,
     IncidentRow,
+    MemberFact,
     MemberRow,
     TableRow,
     fact_incident_id,
@@ -25,123 +25,121 @@ from incident_api.rows import (
     members_of,
 )
 
-Causes = dict[str, dict[str, Delivery]]  # by incident; the messages by their id
+V = TypeVar("V")
 
 
-class Shown(NamedTuple):
-    """Anomalies that have ended, when that was shown first, and the message that says so."""
-
-    ended: Ended
-    at: int
-    cause: Delivery | None
-
-
-class Told(NamedTuple):
+class WaitingEvent(NamedTuple):
     row: EventRow
-    cause: Delivery | None
+    cause: MessageKey | None
+
+
+@dataclass(slots=True)
+class ChangedIncident:
+    """The newest version of an incident, and the messages that changed it since it was written."""
+
+    stored: StoredIncident
+    causes: set[MessageKey] = field(default_factory=set)
 
 
 @dataclass
 class Waiting:
-    """*shown* and *told* are by the fact that they tell of. *causes* are the messages that have changed an incident since
-    its row was written."""
+    """Member facts and events by an id of their fact, incidents by their own."""
 
-    shown: dict[str, Shown] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
-    causes: Causes = field(default_factory=dict)
-    incidents: Sequence[StoredIncident] = ()
-    members: int = 0  # of all that is shown
+    facts: dict[str, MemberFact] = field(default_factory=dict)
+    events: dict[str, WaitingEvent] = field(default_factory=dict)
+    incidents: dict[str, ChangedIncident] = field(default_factory=dict)
+    members: int = 0  # of all facts
+
+    def __bool__(self) -> bool:
+        return bool(self.facts or self.events or self.incidents)
 
     @property
     def size(self) -> int:
         """About so many rows."""
-        return self.members + len(self.shown) + len(self.told) + len(self.incidents)
+        return self.members + len(self.facts) + len(self.events) + len(self.incidents)
 
-    def show(self, fact_id: str, shown: Shown) -> None:
-        if before := self.shown.get(fact_id):
-            shown = shown._replace(at=before.at)
+    def add_fact(self, fact_id: str, fact: MemberFact) -> None:
+        """A fact that comes again keeps the time at which it was shown first."""
+        if before := self.facts.get(fact_id):
+            fact = fact._replace(shown_at=before.shown_at)
         else:
-            self.members += len(members_of(shown.ended.fact))
-        self.shown[fact_id] = shown
+            self.members += len(members_of(fact.fact))
+        self.facts[fact_id] = fact
 
-    def note(self, incident_id: str, cause: Delivery | None) -> None:
+    def add_event(self, row: EventRow, cause: MessageKey | None) -> None:
+        self.events[row.event_id] = WaitingEvent(row, cause)
+
+    def add_incident(self, stored: StoredIncident, cause: MessageKey | None = None) -> None:
+        changed = self.incidents.setdefault(stored.incident.id, ChangedIncident(stored))
+        changed.stored = stored
         if cause:
-            self.causes.setdefault(incident_id, {})[cause.id] = cause
+            changed.causes.add(cause)
 
-    def take(self, incidents: Sequence[StoredIncident]) -> Waiting:
-        """All that waits, and *incidents*."""
-        causes = self._causes_of(incidents)
-        taken = Waiting(self.shown, self.told, causes, incidents, self.members)
-        self.shown, self.told, self.members = {}, {}, 0
-        return taken
+    def taken(self, only: Collection[str] | None = None) -> Waiting:
+        """A copy of everything; with *only*, of these incidents without events and members."""
+        incidents = {
+            id_: ChangedIncident(one.stored, set(one.causes))
+            for id_, one in self.incidents.items()
+            if only is None or id_ in only
+        }
+        if only is not None:
+            return Waiting(incidents=incidents)
+        return Waiting(dict(self.facts), dict(self.events), incidents)
 
-    def take_told(self, ids: Iterable[str], incidents: Sequence[StoredIncident]) -> Waiting:
-        """The events *ids*, and *incidents*."""
-        told = {id_: self.told.pop(id_) for id_ in ids if id_ in self.told}
-        return Waiting({}, told, self._causes_of(incidents), incidents)
+    def remove(self, written: Waiting) -> None:
+        """*written* is stored. Whatever has changed since it was taken waits on."""
+        for fact_id, fact in _same(self.facts, written.facts):
+            self.members -= len(members_of(fact.fact))
+            del self.facts[fact_id]
+        for event_id, _ in _same(self.events, written.events):
+            del self.events[event_id]
+        for incident_id, one in written.incidents.items():
+            now = self.incidents.get(incident_id)
+            if now and now.stored is one.stored:
+                del self.incidents[incident_id]
+            elif now:
+                now.causes -= one.causes
 
-    def put_back(self, taken: Waiting) -> None:
-        """*taken* could not be written. What has come again meanwhile stays as it came last."""
-        for fact_id, shown in self.shown.items():
-            taken.show(fact_id, shown)
-        self.shown, self.members = taken.shown, taken.members
-        self.told = taken.told | self.told
-        for incident_id, causes in taken.causes.items():
-            self.causes[incident_id] = causes | self.causes.get(incident_id, {})
-
-    def _causes_of(self, incidents: Sequence[StoredIncident]) -> Causes:
-        ids = [stored.incident.id for stored in incidents]
-        return {id_: self.causes.pop(id_) for id_ in ids if id_ in self.causes}
-
-    def causes_of(self, row: TableRow) -> Sequence[Delivery]:
+    def causes_of(self, row: TableRow) -> AbstractSet[MessageKey]:
         """The messages that *row* was made of."""
-        if isinstance(row, IncidentRow):
-            return list(self.causes.get(row.id, {}).values())
-        causes: list[Delivery | None] = []
-        if isinstance(row, MemberRow):
-            causes = [one.cause for one in self.shown.values() if one.ended.version == row.version]
+        causes: set[MessageKey | None] = set()
+        if isinstance(row, IncidentRow) and row.id in self.incidents:
+            causes |= self.incidents[row.id].causes
+        elif isinstance(row, MemberRow):
+            causes = {one.cause for one in self.facts.values() if one.version == row.version}
         elif isinstance(row, EventRow):
-            causes = [self.told[row.event_id].cause]
-        return [cause for cause in causes if cause]
-
-    def forget(self, cause: Delivery, row: IncidentRow) -> None:
-        """*cause* is none of the messages any more that *row* was made of."""
-        del self.causes[row.id][cause.id]
-        if not self.causes[row.id]:
-            del self.causes[row.id]
+            causes = {self.events[row.event_id].cause}
+        return {cause for cause in causes if cause}
 
     async def batch(self) -> Batch:
-        """The rows. To make one takes up to a millisecond: others of this process have a turn in between."""
+        """The rows. One takes up to a millisecond to make: it yields after each."""
         members: list[MemberRow] = []
-        for shown in self.shown.values():
-            members += shown.ended.rows(shown.at)
+        for fact in self.facts.values():
+            members += fact.rows()
             await asyncio.sleep(0)
         incidents = []
-        for stored in self.incidents:
-            incidents.append(incident_row(stored))
+        for changed in self.incidents.values():
+            incidents.append(incident_row(changed.stored))
             await asyncio.sleep(0)
-        events = [told.row for told in self.told.values()]
-        return Batch.of(members=members, incidents=incidents, events=events)
+        events = [event.row for event in self.events.values()]
+        return Batch(members=members, incidents=incidents, events=events)
+
+    def events_of(self, incident_id: str) -> list[EventRow]:
+        return [e.row for e in self.events.values() if e.row.incident_id == incident_id]
+
+    def moves_of(self, incident_id: str) -> tuple[list[Evidence], AbstractSet[str]]:
+        """New members of an incident, and the ids of those that have left it."""
+        came: dict[str, Evidence] = {}
+        gone: set[str] = set()
+        for fact in sorted(self.facts.values(), key=attrgetter("version")):
+            for one in members_of(fact.fact):
+                if fact_incident_id(fact.fact) == incident_id:
+                    came[one.anomaly_id] = one
+                    gone.discard(one.anomaly_id)
+                elif one.moved_from == incident_id:
+                    gone.add(one.anomaly_id)
+        return list(came.values()), gone
 
 
-def untold(unwritten: Iterable[Waiting], incident_id: str) -> list[EventRow]:
-    """The events of an incident."""
-    rows = (told.row for waiting in unwritten for told in waiting.told.values())
-    return [row for row in rows if row.incident_id == incident_id]
-
-
-def moved(
-    unwritten: Iterable[Waiting], incident_id: str
-) -> tuple[Sequence[Evidence], AbstractSet[str]]:
-    """The members of an incident, and the ids of those that have left it."""
-    came: dict[str, Evidence] = {}
-    gone: set[str] = set()
-    facts = [shown.ended for waiting in unwritten for shown in waiting.shown.values()]
-    for ended in sorted(facts, key=attrgetter("version")):
-        for one in members_of(ended.fact):
-            if fact_incident_id(ended.fact) == incident_id:
-                came[one.anomaly_id] = one
-                gone.discard(one.anomaly_id)
-            elif one.moved_from == incident_id:
-                gone.add(one.anomaly_id)
-    return list(came.values()), gone
+def _same(now: Mapping[str, V], before: Mapping[str, V]) -> list[tuple[str, V]]:
+    return [(key, value) for key, value in before.items() if now.get(key) is value]

@@ -28,7 +28,7 @@ from incident_api.ledger.letters import Letters
 from incident_api.ledger.published import Published
 from incident_api.ledger.queries import ClickHouseLedger
 from incident_api.migrate import migrate, read
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.policy import SloPolicy
 from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
@@ -49,7 +49,11 @@ LOOK = "SELECT id FROM aiops.incidents LIMIT 1"
 
 class Wiring:
     def __init__(
-        self, context: Context, clickhouse: ClickHouse, readers: ClickHouse, troubles: Troubles
+        self,
+        context: Context,
+        clickhouse: ClickHouse,
+        readers: ClickHouse,
+        troubles: DependencyOutages,
     ) -> None:
         settings = context.settings
         self._clickhouse, self._settings = clickhouse, settings
@@ -80,11 +84,11 @@ class Wiring:
     @asynccontextmanager
     async def open(cls, context: Context) -> AsyncIterator[Self]:
         context.readiness.needs(DEPENDENCY, required=True)
-        troubles = Troubles(DEPENDENCY, partial(_report, context.readiness))
+        troubles = DependencyOutages(DEPENDENCY, partial(_report, context.readiness))
         url, limit = context.settings.clickhouse_url, context.settings.read_timeout
         async with (
             ClickHouse.open(url, threads=WRITERS, on_state=troubles.of("connection")) as clickhouse,
-            ClickHouse.open(url, threads=READERS, patience=limit + SLACK) as readers,
+            ClickHouse.open(url, threads=READERS, receive_timeout=limit + SLACK) as readers,
         ):
             yield cls(context, clickhouse, readers, troubles)
 

@@ -1,4 +1,4 @@
-"""Readers of ClickHouse see all that has arrived: what is not written yet is written before they ask."""
+"""Readers of ClickHouse see everything that has arrived: waiting rows are written first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiops_core.adapters.clickhouse import Row
 from aiops_core.errors import Unavailable
 
 
-class Queries(Protocol):
+class SqlQueries(Protocol):
     """What a reader needs of ClickHouse."""
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
@@ -18,9 +18,9 @@ class Queries(Protocol):
 
 
 class WrittenFirst:
-    """``Queries`` that let *write* happen before each query."""
+    """``SqlQueries`` that call *write* before each query."""
 
-    def __init__(self, clickhouse: Queries, write: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, clickhouse: SqlQueries, write: Callable[[], Awaitable[None]]) -> None:
         self._clickhouse, self._write = clickhouse, write
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:

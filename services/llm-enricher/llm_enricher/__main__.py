@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiops_core.models import Incident
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.publishing import Publishing
+from aiops_core.runtime.service import Service, Tuning
 from llm_enricher import NAME
 from llm_enricher.handler import CONCURRENCY, Insight
 from llm_enricher.policy import LlmPolicy
@@ -20,9 +21,9 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
     yield Service(
         NAME,
         {Incident: Insight([], last=RuleBook(policy))},
-        stage="insight",
+        Publishing(stage="insight"),
         path="insight",
-        concurrency=CONCURRENCY,
+        tuning=Tuning(concurrency=CONCURRENCY),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from aiops_core.models import EnrichedIncident, Incident, LlmInsights
 from aiops_core.observability import metrics
+from aiops_core.runtime.received import Received
 from llm_enricher.rules import RuleBook
 
 CONCURRENCY = 8
@@ -39,8 +40,8 @@ class Insight:
         self._last = last
         self._clock = clock
 
-    async def __call__(self, message: Incident) -> Sequence[EnrichedIncident]:
-        started = self._clock()
+    async def __call__(self, received: Received[Incident]) -> Sequence[EnrichedIncident]:
+        message, started = received.message, self._clock()
         insights = await self._explain(message)
         taken = (self._clock() - started) * 1000
         fields = {name: getattr(message, name) for name in CARRIED}

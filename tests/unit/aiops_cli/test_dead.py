@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from aiops_cli import app
 from aiops_cli.dead import _replay
 from aiops_cli.dead_letters import DeadLetters, Letter, NoSuchLetter
-from aiops_core.adapters.nats import TRUNCATED
+from aiops_core.adapters.nats_publish import TRUNCATED
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.runtime.bus import SUBJECT
 from tests.conftest import NatsServer, nats_bus

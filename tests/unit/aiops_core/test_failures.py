@@ -131,7 +131,8 @@ async def test_settled_messages_leave_no_counts_behind():
     await bus.publish([out(sample(n, n=n)) for n in range(10)])
     tried = set()
 
-    async def first_fails(message):
+    async def first_fails(received):
+        message = received.message
         if message.value not in tried:
             tried.add(message.value)
             raise ZeroDivisionError
@@ -142,7 +143,7 @@ async def test_settled_messages_leave_no_counts_behind():
     async with running(bus, Service("s", {MetricSample: first_fails})) as engine:
         await until(lambda: len(bus.acked) + len(bus.buried) == 10)
         await asyncio.sleep(0.01)
-        assert len(engine._handling._failures) == 0
+        assert len(engine._handling._acks._failures) == 0
 
 
 async def test_a_message_of_a_subject_that_is_not_taken_any_more_is_a_dead_letter():
@@ -170,7 +171,8 @@ async def test_a_message_that_ends_the_process_again_and_again_is_buried_and_the
     await bus.publish([out(sample(float(n), n=n)) for n in range(40)])
     at_the_end = asyncio.Event()
 
-    async def segfaults(message):
+    async def segfaults(received):
+        message = received.message
         if message.value == 20:
             at_the_end.set()
             await asyncio.Event().wait()
@@ -193,7 +195,7 @@ async def test_a_suspicious_message_that_is_handled_leaves_no_note():
     await bus.publish([out(sample(1)), out(sample(2), "other")])
     await handed_back(bus, "s", crashes.SUSPICIOUS)
 
-    async def handle(message):
+    async def handle(received):
         notes.append(json.loads(await bus.bucket(crashes.BUCKET).get("s")))
         if len(notes) == 1:
             raise ZeroDivisionError

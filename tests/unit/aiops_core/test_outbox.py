@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aiops_core.runtime.outbox import MOST, Caused, Outbox, Parcel
+from aiops_core.runtime.outbox import MOST, Handled, HandledBatch, Outbox
 
 
 class Broker:
@@ -14,14 +14,14 @@ class Broker:
         self.sent = []
         self.free = asyncio.Event()
 
-    async def take(self, parcels):
+    async def take(self, waiting):
         await self.free.wait()
-        caused = [one for parcel in parcels for one in parcel.caused]
-        self.sent.append([effect for one in caused for effect in one.effects])
+        outcomes = [one for handled in waiting for one in handled.handled]
+        self.sent.append([effect for one in outcomes for effect in one.effects])
 
 
-def parcel(*effects, handled=0):
-    return Parcel([Caused(effects), *[Caused(())] * handled])
+def batch(*effects, handled=0):
+    return HandledBatch([Handled(effects), *[Handled(())] * handled])
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ async def box():
 
 async def test_what_gathers_while_the_broker_is_slow_goes_together_and_in_order(box):
     outbox, broker = box
-    await outbox.put(parcel("a"))
+    await outbox.put(batch("a"))
     await asyncio.sleep(0)
     for effect in "bcd":
-        await outbox.put(parcel(effect))
+        await outbox.put(batch(effect))
     broker.free.set()
     await asyncio.wait_for(outbox.empty(), 1)
     assert broker.sent[0][0] == "a" and len(broker.sent) <= 2
@@ -47,7 +47,7 @@ async def test_what_gathers_while_the_broker_is_slow_goes_together_and_in_order(
 
 async def test_empty_waits_for_what_is_being_sent(box):
     outbox, broker = box
-    await outbox.put(parcel("a"))
+    await outbox.put(batch("a"))
     emptied = asyncio.create_task(outbox.empty())
     await asyncio.sleep(0.02)
     assert not emptied.done()
@@ -58,30 +58,13 @@ async def test_empty_waits_for_what_is_being_sent(box):
 
 async def test_a_full_outbox_holds_back_who_puts(box):
     outbox, broker = box
-    await outbox.put(parcel("first"))
+    await outbox.put(batch("first"))
     await asyncio.sleep(0)
-    await outbox.put(parcel("full", handled=MOST))
-    waiting = asyncio.create_task(outbox.put(parcel("more")))
+    await outbox.put(batch("full", handled=MOST))
+    waiting = asyncio.create_task(outbox.put(batch("more")))
     await asyncio.sleep(0.02)
     assert not waiting.done()
     broker.free.set()
     await asyncio.wait_for(waiting, 1)
     await asyncio.wait_for(outbox.empty(), 1)
     assert [effect for sent in broker.sent for effect in sent] == ["first", "full", "more"]
-
-
-async def test_what_comes_during_the_rest_goes_together_after_it_and_the_first_at_once():
-    broker = Broker()
-    broker.free.set()
-    outbox = Outbox(broker.take, rest=0.2)
-    running = asyncio.create_task(outbox.run())
-    await outbox.put(parcel("a"))
-    await asyncio.sleep(0.02)
-    assert broker.sent == [["a"]]
-    await outbox.put(parcel("b"))
-    await asyncio.sleep(0.02)
-    await outbox.put(parcel("c"))
-    assert broker.sent == [["a"]]
-    await asyncio.wait_for(outbox.empty(), 1)
-    assert broker.sent == [["a"], ["b", "c"]]
-    running.cancel()

@@ -9,7 +9,8 @@ from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Outgoing
 from aiops_core.runtime.runtime import TICK_FAILURES, Runtime
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.service import Service, Tuning
+from aiops_core.runtime.storing import Storing
 from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import sample
 from tests.runtime_cases import anomaly_of, out, running, until
@@ -26,7 +27,8 @@ class Summing:
             "s", {MetricSample: self.add}, recover=self.recover, rebuild=True, tick_every=0.01
         )
 
-    async def add(self, message):
+    async def add(self, received):
+        message = received.message
         self.total += message.value
         if message.value in self._fails:
             self._fails.remove(message.value)
@@ -92,11 +94,12 @@ async def test_what_was_decided_before_is_settled_before_the_state_is_made_anew(
 async def test_what_handlers_raise_before_any_change_rebuilds_nothing(bus, problem):
     summing, tried = Summing(bus), []
 
-    async def add(message):
+    async def add(received):
+        message = received.message
         if message.value == 10 and not tried:
             tried.append(message)
             raise problem
-        return await summing.add(message)
+        return await summing.add(received)
 
     service = Service("s", {MetricSample: add}, recover=summing.recover, rebuild=True)
     async with running(bus, service):
@@ -178,7 +181,13 @@ async def test_a_stop_ends_a_rebuilding_that_never_succeeds(bus):
             await asyncio.Event().wait()
         await recover(bus)
 
-    service = Service("s", {MetricSample: summing.add}, recover=hangs, rebuild=True, grace=0.05)
+    service = Service(
+        "s",
+        {MetricSample: summing.add},
+        recover=hangs,
+        rebuild=True,
+        tuning=Tuning(drain_timeout=0.05),
+    )
     async with running(bus, service):
         await until(lambda: summing.total == 11)
     assert summing.totals == [1]
@@ -247,9 +256,9 @@ async def test_a_tick_without_state_to_rebuild_goes_on_as_well():
     "wrong",
     [
         {"rebuild": True},
-        {"rebuild": True, "recover": print, "concurrency": 2},
-        {"rebuild": True, "recover": print, "commit": print},
-        {"tick": print, "settled": print},
+        {"rebuild": True, "recover": print, "tuning": Tuning(concurrency=2)},
+        {"rebuild": True, "recover": print, "sink": Storing(print)},
+        {"tick": print, "sink": Storing(print)},
     ],
 )
 def test_what_the_runtime_cannot_keep_is_refused(wrong):

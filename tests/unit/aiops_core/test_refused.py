@@ -8,9 +8,9 @@ from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import LARGEST, Outgoing
-from aiops_core.runtime.publishing import MOST
+from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.runtime import Runtime
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.service import Service, Tuning
 from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import NOON, line, sample
 from tests.runtime_cases import anomaly_of, nothing, out, running, until
@@ -20,7 +20,8 @@ def oversized(service):
     return metrics.OVERSIZED.labels(service)._value.get()
 
 
-async def large_if_two(message):
+async def large_if_two(received):
+    message = received.message
     """Effects of message 2 are larger than the broker takes."""
     size = 2000 if message.msg == "2" else 1
     return [anomaly_of(message, msg="m"), anomaly_of(message, msg="x" * size)]
@@ -42,11 +43,8 @@ async def bus():
     "how",
     [
         {},
-        {"merge": list},
-        {"merge": lambda effects: [*effects[:-1], Outgoing(effects[-1].message, effects[-1].id)]},
-        {"concurrency": 4},
-        {"commit": lambda: nothing(None)},
-        {"settled": lambda: nothing(None)},
+        {"sink": Publishing(merge=list)},
+        {"tuning": Tuning(concurrency=4)},
     ],
 )
 async def test_what_the_broker_refuses_buries_its_cause_alone(bus, how):
@@ -67,9 +65,10 @@ async def test_state_that_tells_of_a_refused_effect_is_made_anew(bus):
         recovered += 1
         known[:] = messages(bus)
 
-    async def handle(message):
+    async def handle(received):
+        message = received.message
         known.append(message.tracking_id)
-        return (await large_if_two(message))[1:]
+        return (await large_if_two(received))[1:]
 
     service = Service("s", {LogEntry: handle}, recover=recover, rebuild=True)
     async with running(bus, service):
@@ -88,30 +87,34 @@ async def test_what_its_consumers_would_bury_is_refused_where_it_is_made():
     async def recover(_):
         known[:] = messages(bus)
 
-    async def handle(message):
+    async def handle(received):
+        message = received.message
         known.append(message.tracking_id)
         return [anomaly_of(message, msg="é" * (LARGEST // 2 if message.msg == "1" else 1))]
 
     service = Service("s", {LogEntry: handle}, recover=recover, rebuild=True)
     async with running(bus, service):
         await until(lambda: len(bus.acked) == 2 and bus.buried)
+        await bus.publish([out(line("3", n=3))])
+        await until(lambda: len(bus.acked) == 3)
     [(_, reason)] = bus.buried
-    assert AnomalyDetected.subject in reason and str(MOST) in reason
-    assert known == messages(bus) == ["l0", "l2"]
+    assert AnomalyDetected.subject in reason and str(LARGEST) in reason
+    assert known == messages(bus) == ["l0", "l2", "l3"]
 
 
 async def test_what_would_be_too_large_when_it_is_joined_goes_alone():
     bus = MemoryBus(max_payload=100 * LARGEST)
     await bus.publish([out(line(str(n), n=n)) for n in range(3)])
 
-    async def handle(message):
+    async def handle(received):
+        message = received.message
         return [anomaly_of(message, msg="x" * (LARGEST // 2))]
 
     def merge(effects):
         joined = anomaly_of(line("x"), msg="".join(one.message.msg for one in effects))
         return [Outgoing(joined, effects[0].id)]
 
-    async with running(bus, Service("s", {LogEntry: handle}, merge=merge)):
+    async with running(bus, Service("s", {LogEntry: handle}, Publishing(merge=merge))):
         await until(lambda: len(bus.acked) == 3)
     assert messages(bus) == ["l0", "l1", "l2"] and not bus.buried
 
@@ -119,16 +122,20 @@ async def test_what_would_be_too_large_when_it_is_joined_goes_alone():
 async def test_an_effect_as_large_as_allowed_is_handled_by_its_consumer_with_its_stage():
     bus, entry = MemoryBus(), line("x", stages={"ingest": NOON})
     await bus.publish([out(entry)])
-    frame = len(anomaly_of(entry, msg="").model_dump_json())
+    frame = len(anomaly_of(entry, msg="").stamped("detect", NOON).model_dump_json())
 
-    async def handle(message):
-        return [anomaly_of(message, msg="x" * (MOST - frame))]
+    async def handle(received):
+        return [anomaly_of(received.message, msg="x" * (LARGEST - frame))]
 
-    async with running(bus, Service("s", {LogEntry: handle}, stage="detect")):
+    service = Service("s", {LogEntry: handle}, Publishing(stage="detect"))
+    engine = Runtime(service, bus, Readiness("s"), clock=lambda: NOON)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(engine.run())
         await until(lambda: bus.of(AnomalyDetected))
+        engine.stop.set()
     async with running(bus, Service("next", {AnomalyDetected: nothing})):
         await until(lambda: len(bus.acked) == 2)
-    assert len(bus.stored[-1].data) <= LARGEST and not bus.buried
+    assert len(bus.stored[-1].data) == LARGEST and not bus.buried
 
 
 @pytest.mark.parametrize("size", [LARGEST, 3000])

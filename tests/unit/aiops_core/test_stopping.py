@@ -17,8 +17,9 @@ from aiops_core.policy.settings import Settings
 from aiops_core.runtime import launch, stopping
 from aiops_core.runtime.launch import Context
 from aiops_core.runtime.runtime import Runtime
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.service import Service, Tuning
 from aiops_core.runtime.stopping import Stop
+from aiops_core.runtime.storing import Storing
 from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import ROOT, line
 from tests.runtime_cases import found, nothing, until
@@ -100,11 +101,11 @@ def service_of(bus, **how):
         async for _ in bus.history([LogEntry.subject], since=None):
             pass
 
-    async def handle(message):
+    async def handle(received):
         await bus.phase("handle")
         if bus.hangs == "retry":
             raise ZeroDivisionError
-        return await found(message)
+        return await found(received)
 
     async def keep():
         try:
@@ -112,8 +113,8 @@ def service_of(bus, **how):
         finally:
             await bus.phase("last words")
 
-    base = {"recover": recover, "grace": 0.05, "background": [keep]}
-    return Service("s", {LogEntry: handle}, **base | how)
+    base = {"recover": recover, "tuning": Tuning(drain_timeout=0.05), "background": [keep]}
+    return Service("s", **{"handlers": {LogEntry: handle}} | base | how)
 
 
 async def stops(bus, service):
@@ -156,17 +157,25 @@ async def test_a_stop_is_heard_while_the_broker_does_not_answer(phase):
 @pytest.mark.parametrize("phase", ["handle", "publish", "ack", "take", "retry", "bury"])
 async def test_a_stop_is_heard_by_a_service_with_many_messages_in_hand(phase):
     bus = Silent(phase)
-    await stops(bus, service_of(bus, concurrency=4))
+    await stops(bus, service_of(bus, tuning=Tuning(concurrency=4, drain_timeout=0.05)))
 
 
-@pytest.mark.parametrize("phase", ["commit", "settled", "ack"])
+def stored_by(flush):
+    return {"handlers": {LogEntry: nothing}, "sink": Storing(flush, every=0.01)}
+
+
+@pytest.mark.parametrize("phase", ["flush", "ack"])
 async def test_a_stop_is_heard_while_the_store_does_not_answer(phase):
     bus = Silent(phase)
-    how = {"commit": lambda: bus.phase("commit"), "settled": lambda: bus.phase("settled")}
-    await stops(bus, service_of(bus, **how))
+
+    async def flush():
+        await bus.phase("flush")
+        return {}
+
+    await stops(bus, service_of(bus, **stored_by(flush)))
 
 
-@pytest.mark.parametrize("phase", ["recover", "commit", "settled"])
+@pytest.mark.parametrize("phase", ["recover", "flush"])
 async def test_a_stop_is_heard_while_something_is_tried_again_and_again(phase):
     bus = Silent(phase)
 
@@ -174,7 +183,8 @@ async def test_a_stop_is_heard_while_something_is_tried_again_and_again(phase):
         bus.reached = True
         raise Unavailable("the store is away")
 
-    await stops(bus, service_of(bus, **{phase: away}))
+    how = {"recover": away} if phase == "recover" else stored_by(away)
+    await stops(bus, service_of(bus, **how))
 
 
 async def test_a_stop_before_the_start_is_heard():
@@ -217,7 +227,7 @@ async def test_all_consumers_of_a_process_must_serve_before_it_is_ready():
     async def recover(_):
         await release.wait()
 
-    history = Service("s", {LogEntry: nothing}, group="s-history", recover=recover)
+    history = Service("s", {LogEntry: nothing}, consumer="s-history", recover=recover)
     context = Context(Settings.read(), MemoryBus(), readiness, beside=[history])
     runtimes = launch._runtimes(Service("s", {LogEntry: nothing}), context)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Stored
 from aiops_core.runtime.service import arrived
-from aiops_lab.memory_bus import MemoryBus, MemoryDelivery
+from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.detectors.base import Verdict, span
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.level import LevelDetector
@@ -27,6 +27,7 @@ from anomaly_detection.noticed import Noticed
 from anomaly_detection.policy import Burst, DetectPolicy, Threshold
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line, sample
+from tests.runtime_cases import received
 from tests.unit.anomaly_detection.test_detector_battery import HOT, JUDGEMENT, KNOCKS
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -229,8 +230,8 @@ class Host:
         self.sequence += 1
         data = entry.model_dump_json().encode()
         stored = Stored(entry.subject, data, self.now, self.sequence)
-        self.keeper.sees(MemoryDelivery(None, stored))
-        self.told += await self.handle(arrived(entry, stored))
+        place = {"sequence": stored.sequence, "at": stored.at}
+        self.told += await self.handle(received(arrived(entry, stored), **place))
 
     async def live(self, seconds, *makers):
         for _ in range(seconds):

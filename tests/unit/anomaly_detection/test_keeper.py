@@ -72,7 +72,7 @@ class Ship:
     async def living(self):
         """The service runs; at the end it is killed: no last snapshot, nothing in flight finished."""
         made = service(POLICY, self.bus)
-        self.keeper = made.sees.__self__
+        self.keeper = made.tick.__self__
         engine = Runtime(replace(made, background=()), self.bus, Readiness("test"))
         running = asyncio.create_task(engine.run())
         try:
@@ -503,7 +503,7 @@ class TestInterrupted:
 
 
 def keeper_of(bus):
-    return service(POLICY, bus).sees.__self__
+    return service(POLICY, bus).tick.__self__
 
 
 class TestImage:

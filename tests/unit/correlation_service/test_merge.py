@@ -7,7 +7,7 @@ import pytest
 from aiops_core.models import Incident, IncidentCleared, IncidentUpdated
 from aiops_lab.memory_bus import MemoryBus
 from correlation_service.correlator import Correlator
-from incident_api.folding import fold
+from incident_api.folding import evolve
 from tests.conftest import NOON
 from tests.correlation_cases import cleared, order, reborn
 from tests.unit.correlation_service.test_correlation import POLICY, anomaly, own, with_policy
@@ -45,7 +45,7 @@ def test_the_api_shows_them_in_one_place(correlator):
     shown = {}
     for fact in [*facts, change, *correlator.handle(change)]:
         name = fact.id if isinstance(fact, Incident) else fact.incident_id
-        shown[name] = fold(shown.get(name), fact)
+        shown[name] = evolve(shown.get(name), fact)
     assert shown[gone].incident.resolve_reason == f"merged into {home}"
     assert (shown[gone].incident.anomaly_count, shown[home].incident.anomaly_count) == (0, 4)
     assert {e.tracking_id for e in shown[home].incident.evidence} == {"t0", "t1", "t2", "t3"}

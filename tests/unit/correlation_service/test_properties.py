@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aiops_core.models import BY_SUBJECT, AnomalyCleared, Incident
 from correlation_service.correlator import Correlator
 from correlation_service.grouping import AlertChange, Placement
-from incident_api.folding import fold
+from incident_api.folding import evolve
 from tests.conftest import NOON
 from tests.correlation_cases import (
     POLICY,
@@ -75,7 +75,7 @@ def shown(facts):
     for fact in facts:
         if not isinstance(fact, AnomalyCleared):
             name = fact.id if isinstance(fact, Incident) else fact.incident_id
-            stored[name] = fold(stored.get(name), fact)
+            stored[name] = evolve(stored.get(name), fact)
     written = {"timeline", "updated_at"}
     return {name: one.incident.model_dump(exclude=written) for name, one in stored.items()}
 

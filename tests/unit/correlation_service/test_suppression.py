@@ -27,6 +27,7 @@ from correlation_service.handler import Correlation
 from correlation_service.silences import Silences
 from tests.conftest import NOON
 from tests.correlation_cases import reborn
+from tests.runtime_cases import received
 from tests.unit.aiops_core.test_silences import silence
 from tests.unit.correlation_service.test_correlation import POLICY, RULE, anomaly, own, with_policy
 
@@ -314,7 +315,7 @@ async def test_an_incident_that_is_over_explains_nothing():
     cause = own(correlator, anomaly(1, kind="power_event"))
     correlation = Correlation(POLICY, MemoryBus())
     correlation.correlator = correlator
-    await correlation.handle(resolved(cause.id))
+    await correlation.handle(received(resolved(cause.id)))
     assert len(correlator.suppression.inhibitions) == 0
     assert isinstance(own(correlator, anomaly(2, kind="device_unreachable")), Incident)
 

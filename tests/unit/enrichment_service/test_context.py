@@ -32,6 +32,7 @@ from enrichment_service.severity import Verdict, judge
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CUTOFF = NOON - timedelta(hours=2)
 POLICY = EnrichPolicy.load(Path(__file__).parents[3] / "policies")
+from tests.runtime_cases import received
 
 
 def anomaly(n: int = 0, *, at: datetime = NOON, detected: datetime = NOON, **fields):
@@ -347,7 +348,7 @@ class TestSeverity:
 async def test_an_anomaly_becomes_the_same_anomaly_enriched():
     found = anomaly(1, host="core", meta={"peer": "10.0.0.9"})
     enricher = Enricher(memory(Device(id="sw-1", labels={"hostname": "core"})), POLICY.severity)
-    [enriched] = await enricher(found)
+    [enriched] = await enricher(received(found))
     assert enriched.anomaly_id == found.anomaly_id
     assert enriched.context.device.id == enriched.device_id == "sw-1"
     same = set(AnomalyDetected.model_fields) - {"device_id"}
@@ -356,8 +357,8 @@ async def test_an_anomaly_becomes_the_same_anomaly_enriched():
 
 async def test_what_is_made_without_validation_is_valid_and_whole():
     enricher = Enricher(memory(Device(id="sw-1", upstream=("core",))), POLICY.severity)
-    [first] = await enricher(anomaly(1))
-    [second] = await enricher(anomaly(2))
+    [first] = await enricher(received(anomaly(1)))
+    [second] = await enricher(received(anomaly(2)))
     for enriched in (first, second):
         assert EnrichedAnomaly.model_validate_json(enriched.model_dump_json()) == enriched
         assert enriched.model_fields_set == set(EnrichedAnomaly.model_fields)

@@ -19,6 +19,7 @@ from enrichment_service.handler import Enricher
 from enrichment_service.similar import FINGERPRINTS_KEPT, SimilarAnomalies
 from enrichment_service.warmup import INVENTORY, Warmup
 from tests.failing import BrokenError, failing
+from tests.runtime_cases import received
 from tests.unit.enrichment_service.test_context import NOON, POLICY, anomaly, memory
 from tests.unit.enrichment_service.test_warmup import FakeQueries, send
 from tests.unit.enrichment_service.test_warmup import anomaly as detected_now
@@ -41,10 +42,10 @@ async def enriched(at=None):
     for one in run_of_anomalies():
         with failing(10**9 if at is None else at, "enrichment_service") as hit:
             try:
-                found = await enricher(one)
+                found = await enricher(received(one))
             except BrokenError:
                 found = None
-        told += await enricher(one) if found is None else found
+        told += await enricher(received(one)) if found is None else found
         hits += hit
     return told, hits
 
@@ -136,22 +137,24 @@ class TestClocks:
     async def test_counts_go_on_after_a_step(self, by):
         enricher = Enricher(memory(), POLICY.severity)
         for n in range(10):
-            await enricher(anomaly(n, at=NOON + n * MINUTE, detected=NOON + n * MINUTE))
+            await enricher(received(anomaly(n, at=NOON + n * MINUTE, detected=NOON + n * MINUTE)))
         start = NOON + 10 * MINUTE + by
         told = []
         for n in range(10):
             at = start + n * MINUTE
-            told += await enricher(anomaly(20 + n, at=at, detected=at))
+            told += await enricher(received(anomaly(20 + n, at=at, detected=at)))
         assert told[-1].context.count_1h >= 9
         assert len(told[-1].context.similar_7d) == 5
 
     async def test_anomalies_of_2038_do_not_stay_the_newest_of_their_kind(self):
         enricher = Enricher(memory(), POLICY.severity)
         for n in range(8):
-            await enricher(anomaly(n, at=IN_2038 + n * MINUTE, detected=IN_2038 + n * MINUTE))
+            await enricher(
+                received(anomaly(n, at=IN_2038 + n * MINUTE, detected=IN_2038 + n * MINUTE))
+            )
         for n in range(8):
             at = NOON + n * MINUTE
-            [last] = await enricher(anomaly(20 + n, at=at, detected=at))
+            [last] = await enricher(received(anomaly(20 + n, at=at, detected=at)))
         assert len(last.context.similar_7d) == 5
         assert all(one.ts < IN_2038 for one in last.context.similar_7d)
 
@@ -159,7 +162,7 @@ class TestClocks:
         enricher = Enricher(memory(), POLICY.severity)
         old = datetime(2005, 6, 1, tzinfo=UTC)
         for n in range(8):
-            [last] = await enricher(anomaly(n, at=old + n * MINUTE, detected=NOON))
+            [last] = await enricher(received(anomaly(n, at=old + n * MINUTE, detected=NOON)))
         assert (last.context.count_1h, len(last.context.similar_7d)) == (7, 5)
 
     def test_an_incident_of_2038_does_not_stay_the_last_one(self):
@@ -180,7 +183,7 @@ class TestClocks:
         await warmup.keep_fresh_once()
         enricher = Enricher(known, POLICY.severity)
         for n in range(5):
-            [last] = await enricher(anomaly(n, at=now[0], detected=now[0] + MINUTE))
+            [last] = await enricher(received(anomaly(n, at=now[0], detected=now[0] + MINUTE)))
         assert last.context.count_1h == 4
         assert metrics.CLOCK_STEPS.labels("host")._value.get() == before + 1
 

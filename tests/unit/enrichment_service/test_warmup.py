@@ -15,6 +15,7 @@ from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
 from aiops_core.models import AnomalyDetected, Device, EnrichedAnomaly
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Outgoing
+from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service, utc_now
 from aiops_core.runtime.watched import watched_inventory, watched_ship
@@ -95,7 +96,7 @@ async def serving(bus: MemoryBus, queries: FakeQueries, policies):
     service = Service(
         "enrichment-service",
         {AnomalyDetected: Enricher(memory, policy.severity)},
-        "enrich",
+        Publishing(stage="enrich"),
         recover=warmup.recover,
         background=[warmup.keep_fresh, devices.keep, ship.keep],
     )

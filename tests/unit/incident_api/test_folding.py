@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aiops_core.errors import Premature
 from aiops_core.models import Message, Role, Severity, Status
-from incident_api.folding import AFFECTED_KEPT, MISSING_KEPT, StoredIncident, fold
+from incident_api.folding import AFFECTED_KEPT, MISSING_KEPT, StoredIncident, evolve
 from incident_api.rows import incident_row, stored_incident
 from incident_api.timeline import TIMELINE_KEPT
 from tests.incident_cases import (
@@ -35,7 +35,7 @@ HISTORY: list[Message] = [
 def folded(*facts: Message) -> StoredIncident:
     stored = None
     for fact in facts:
-        stored = fold(stored, fact)
+        stored = evolve(stored, fact)
     assert stored
     return stored
 
@@ -78,7 +78,7 @@ def test_facts_that_a_kill_reordered_fold_to_the_same(order, repeated):
 
 def test_a_fact_before_its_creation_is_tried_again():
     with pytest.raises(Premature):
-        fold(None, updated(2, 1))
+        evolve(None, updated(2, 1))
 
 
 def test_a_cleared_incident_keeps_its_status_and_still_counts_late_members():
@@ -170,7 +170,7 @@ def test_the_better_explanation_stands(sources, stands):
 
 def test_an_explanation_changes_nothing_of_the_incident_itself():
     before = folded(created(), updated(2, 1, title="Newer title"))
-    after = fold(before, explained())
+    after = evolve(before, explained())
     assert after.incident.model_copy(update={"updated_at": at(0)}) == before.incident.model_copy(
         update={"updated_at": at(0)}
     )
@@ -206,9 +206,9 @@ def test_a_merged_incident_says_into_which_and_keeps_nothing():
 def test_revisions_that_a_fact_has_joined_are_not_missed():
     stored = folded(created(), updated(4, 1, 2, 3, joined=(2, 3)), updated(9, 4, joined=(5, 7)))
     assert (stored.revision, stored.missing) == (9, (6, 8))
-    late = fold(stored, updated(8, 5, joined=(6,)))
+    late = evolve(stored, updated(8, 5, joined=(6,)))
     assert (late.revision, late.missing) == (9, ())
-    assert fold(late, updated(6, 6)) is late
+    assert evolve(late, updated(6, 6)) is late
 
 
 def test_what_may_be_missing_is_bounded_however_far_revisions_jump():

@@ -421,7 +421,7 @@ async def test_while_the_store_is_away_operators_go_on_and_all_is_stored_afterwa
     listed = (await client.get(f"{API}/incidents", params={"status": ["ack", "open"]})).json()
     assert len(listed["items"]) == 2
     desk.store.problem = None
-    await desk.recorder.flush()
+    await desk.recorder.write()
     assert sorted(row.status for row in desk.store.incidents.values()) == ["ack", "open"]
     assert {row.kind for row in desk.store.events.values()} == {"created", "ack"}
 
@@ -438,7 +438,7 @@ async def test_a_store_that_takes_nothing_is_read_together_with_what_is_in_memor
     monkeypatch.setattr(desk.store, "write", refuse)
     await handle(desk.recorder, updated(2, 1), cleared(2, "i2"), created("i3", 3))
     with pytest.raises(Unavailable):
-        await desk.recorder.flush()
+        await desk.recorder.write()
     listed = (await client.get(f"{API}/incidents", params={"status": "open"})).json()
     assert [one["id"] for one in listed["items"]] == ["i3", "i1"]
     assert listed["partial"] is None
@@ -453,7 +453,7 @@ async def test_a_store_that_takes_nothing_is_read_together_with_what_is_in_memor
     by_line = await client.get(f"{API}/incidents", params={"tracking_id": "t2"})
     assert [one["status"] for one in by_line.json()["items"]] == ["resolved"]
     monkeypatch.setattr(desk.store, "write", written)
-    await desk.recorder.flush()
+    await desk.recorder.write()
     assert desk.store.incidents["i1"].anomaly_count == 2
 
 
@@ -471,7 +471,7 @@ async def test_members_that_have_moved_and_are_not_stored_are_where_they_are_now
     departed = updated(3, departed=tuple(one.anomaly_id for one in members))
     await handle(desk.recorder, moved.but(members=members), departed)
     with pytest.raises(Unavailable):
-        await desk.recorder.flush()
+        await desk.recorder.write()
     for incident, lines in (("i1", ["t0"]), ("i2", ["t5", "t1"])):
         evidence = (await client.get(f"{API}/incidents/{incident}/evidence")).json()["items"]
         assert [one["tracking_id"] for one in evidence] == lines

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import Backoff
 from incident_api import outage as module
-from incident_api.outage import RETRY, Outage, Troubles, keep_doing
+from incident_api.outage import RETRY, DependencyOutages, Outage, keep_doing, persistently
 
 
 class Clock:
@@ -32,29 +32,22 @@ def end(outage: Outage) -> None:
 
 def test_rests_grow_up_to_a_bound_differ_and_start_anew():
     outage = Outage(clock=Clock())
-    assert outage.rest == 0
+    assert outage.delay == 0
     rests = []
     for _ in range(20):
         fail(outage)
-        rests.append(outage.rest)
+        rests.append(outage.delay)
     assert rests[0] <= RETRY.first < rests[4] <= max(rests) <= RETRY.most
     assert len(set(rests)) == 20
     end(outage)
-    assert (outage.rest, outage.problem) == (0, None)
+    assert (outage.delay, outage.problem) == (0, None)
     fail(outage)
-    assert outage.rest <= RETRY.first
-
-
-def test_a_try_within_a_try_counts_once():
-    outage = Outage(clock=Clock())
-    with pytest.raises(Unavailable), outage.noticed(), outage.noticed():
-        raise Unavailable("away")
-    assert outage.rest <= RETRY.first
+    assert outage.delay <= RETRY.first
 
 
 def test_the_log_says_it_once_a_minute_and_when_it_is_over():
     clock, heard = Clock(), []
-    troubles = Troubles("clickhouse", heard.append, clock)
+    troubles = DependencyOutages("clickhouse", heard.append, clock)
     one, two = troubles.outage("rows"), troubles.outage("start")
     with capture_logs() as logs:
         for _ in range(179):
@@ -71,7 +64,7 @@ def test_the_log_says_it_once_a_minute_and_when_it_is_over():
 
 def test_what_comes_and_goes_is_not_said_each_time():
     clock = Clock()
-    outage = Troubles("clickhouse", clock=clock).outage("rows")
+    outage = DependencyOutages("clickhouse", clock=clock).outage("rows")
     with capture_logs() as logs:
         for _ in range(120):
             fail(outage)
@@ -82,7 +75,7 @@ def test_what_comes_and_goes_is_not_said_each_time():
 
 def test_another_outage_is_said_at_once():
     clock = Clock()
-    troubles = Troubles("clickhouse", clock=clock)
+    troubles = DependencyOutages("clickhouse", clock=clock)
     start, rows = troubles.outage("start"), troubles.outage("rows")
     with capture_logs() as logs:
         for outage in (start, rows):
@@ -93,20 +86,20 @@ def test_another_outage_is_said_at_once():
 
 
 async def test_when_one_is_over_the_others_do_not_rest():
-    troubles = Troubles("clickhouse")
+    troubles = DependencyOutages("clickhouse")
     one, two = troubles.outage("incidents"), troubles.outage("anomalies")
     for _ in range(4):
         fail(one)
         fail(two)
-    resting = asyncio.create_task(two.rested())
+    resting = asyncio.create_task(two.wait())
     await asyncio.sleep(0.01)
     assert not resting.done()
     end(one)
     await asyncio.wait_for(resting, 0.5)
     fail(two)
-    assert two.rest > 0
+    assert two.delay > 0
     end(one)  # nothing was over
-    assert two.rest > 0
+    assert two.delay > 0
 
 
 async def test_a_loop_goes_on_after_what_passes_and_ends_with_what_does_not(monkeypatch):
@@ -123,3 +116,19 @@ async def test_a_loop_goes_on_after_what_passes_and_ends_with_what_does_not(monk
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(keep_doing(work, lambda: asyncio.sleep(0), Outage()), 5)
     assert len(done) == 4
+
+
+async def test_a_result_that_is_insisted_on_comes_when_the_outage_is_over(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.001))
+    outage, tries = Outage(), 0
+
+    async def work() -> int:
+        nonlocal tries
+        with outage.noticed():
+            tries += 1
+            if tries < 3:
+                raise Unavailable("away")
+            return tries
+
+    assert await asyncio.wait_for(persistently(work, outage), 5) == 3
+    assert outage.problem is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import REGISTRY
@@ -14,10 +16,9 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.backoff import Backoff
 from aiops_core.runtime.bus import Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_core.runtime.service import Service
+from aiops_core.runtime.service import LINGER
 from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
-from incident_api import registry as registry_module
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
@@ -29,10 +30,12 @@ from tests.incident_cases import (
     created,
     explained,
     handle,
+    incidents_service,
     suppressed,
     transitioned,
     updated,
 )
+from tests.runtime_cases import until
 
 
 async def recorder_on(store: MemoryStore, bus: MemoryBus | None = None) -> Recorder:
@@ -53,37 +56,40 @@ def held(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return release
 
 
+@contextlib.asynccontextmanager
+async def writing_urgent(recorder: Recorder) -> AsyncIterator[None]:
+    loop = asyncio.create_task(recorder.write_urgent())
+    try:
+        yield
+    finally:
+        loop.cancel()
+
+
 def metric(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-async def test_several_versions_of_an_incident_in_one_batch_are_one_row():
+async def test_several_versions_of_an_incident_are_one_row():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1), updated(3, 2), cleared(4))
-    await recorder.commit()
+    await recorder.write()
     assert store.writes == 1
     assert store.incidents["i1"].anomaly_count == 3
     assert store.incidents["i1"].status == "resolved"
-    await recorder.write_shown()
     assert {row.incident_id for row in store.members.values()} == {"i1"}
 
 
-async def test_members_are_shown_at_once_and_written_together_before_they_are_acknowledged():
+async def test_members_are_shown_at_once_and_written_together():
     store = MemoryStore()
     recorder = await recorder_on(store)
-    await handle(recorder, created())
-    await recorder.commit()
-    await handle(recorder, updated(2, 1), suppressed(9))
-    await recorder.commit()
+    await handle(recorder, created(), updated(2, 1), suppressed(9))
+    known = recorder.registry.known("i1")
+    assert known and known.incident.anomaly_count == 2
     assert not store.members
-    settled = asyncio.create_task(recorder.settled())
-    await asyncio.sleep(0.01)
-    assert not settled.done()
-    await recorder.store_growth()
-    await asyncio.wait_for(settled, 1)
-    assert len(store.members) == 3
-    await asyncio.wait_for(recorder.settled(), 1)  # nothing waits any more
+    assert await recorder.flush() == {}
+    assert (store.writes, len(store.members)) == (1, 3)
+    assert not recorder.waiting
 
 
 async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch):
@@ -91,7 +97,6 @@ async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())
-    await recorder.commit()
 
     class Written:
         async def query(self, sql: str, parameters: object = None) -> list[tuple[int]]:
@@ -100,7 +105,6 @@ async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch
     reader = WrittenFirst(Written(), recorder.write_shown)
     assert await reader.query("how many?") == [(1,)]
     await handle(recorder, updated(2, 1))
-    await recorder.commit()
     store.problem = "away"
     assert await reader.query("how many?") == [(1,)]  # whether it is there the query says
     store.problem = None
@@ -112,9 +116,8 @@ async def test_a_reader_waits_for_the_write_that_is_under_way(monkeypatch):
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())
-    await recorder.commit()
     release = held(store, monkeypatch)
-    under_way = asyncio.create_task(recorder.store_growth())
+    under_way = asyncio.create_task(recorder.write())
     await asyncio.sleep(0)
     reading = asyncio.create_task(recorder.write_shown())
     await asyncio.sleep(0.01)
@@ -128,7 +131,6 @@ async def test_readers_that_ask_together_share_one_write():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1))
-    await recorder.commit()
     before = store.writes
     await asyncio.gather(*(recorder.write_shown() for _ in range(20)))
     assert (store.writes - before, len(store.members)) == (1, 2)
@@ -152,7 +154,6 @@ async def test_polling_does_not_drive_the_rate_of_writes(monkeypatch):
     while loop.time() - began < 0.5:
         n += 1
         await handle(recorder, updated(n, n))
-        await recorder.commit()
         await asyncio.sleep(0.002)
     await asyncio.gather(*pollers)
     assert store.writes - before <= 0.6 / 0.05 + 1
@@ -167,7 +168,6 @@ async def test_a_write_that_fails_is_not_the_readers_problem_and_not_tried_for_e
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())
-    await recorder.commit()
     tries = 0
 
     async def refuse(batch: Batch) -> None:
@@ -188,7 +188,7 @@ async def test_a_write_that_fails_is_not_the_readers_problem_and_not_tried_for_e
     assert tries == first
 
 
-async def test_urgent_rows_do_not_knock_again_while_the_store_refuses():
+async def test_urgent_rows_do_not_knock_again_while_the_store_refuses(monkeypatch):
     store = MemoryStore()
     recorder = await recorder_on(store)
     tries = 0
@@ -198,12 +198,13 @@ async def test_urgent_rows_do_not_knock_again_while_the_store_refuses():
         tries += 1
         raise Unavailable("disk full")
 
-    store.write = refuse  # type: ignore[method-assign]
-    for n in range(10):
-        await handle(recorder, created(f"i{n}", n))
-        await recorder.commit()
+    monkeypatch.setattr(store, "write", refuse)
+    async with writing_urgent(recorder):
+        for n in range(10):
+            await handle(recorder, created(f"i{n}", n))
+            await asyncio.sleep(2 * LINGER)
     assert tries == 1
-    assert len(recorder.unstored()) == 10
+    assert len(recorder.unwritten().incidents) == 10
 
 
 async def test_an_incident_that_begins_while_the_store_is_away_is_shown_at_once(monkeypatch):
@@ -211,7 +212,6 @@ async def test_an_incident_that_begins_while_the_store_is_away_is_shown_at_once(
     recorder = await recorder_on(store)
     store.problem = "restarting"
     await asyncio.wait_for(handle(recorder, created(), updated(2, 1)), 1)
-    await recorder.commit()
     known = recorder.registry.known("i1")
     assert known and known.incident.anomaly_count == 2
     store.problem = None
@@ -227,100 +227,95 @@ async def test_one_that_the_store_knows_after_all_goes_on_from_there():
     second = Recorder(store)  # does not know it: there are newer ones
     store.problem = "restarting"
     await handle(second, created(), updated(4, 2))
-    await second.commit()
     store.problem = None
     await second.flush()
     assert store.incidents["i1"].anomaly_count == 3
     assert store.incidents["i1"].status == "resolved"
 
 
-async def test_when_too_much_waits_messages_do_as_well(monkeypatch):
+@pytest.mark.parametrize("message", [updated(3, 20), suppressed(30)])
+async def test_when_too_much_waits_messages_do_as_well(monkeypatch, message):
     monkeypatch.setattr("incident_api.recorder.WAITING", 10)
     store = MemoryStore()
     recorder = await recorder_on(store)
     store.problem = "away"
     await handle(recorder, created(), updated(2, *range(1, 9)))
-    committing = asyncio.create_task(recorder.commit())
+    handling = asyncio.create_task(handle(recorder, message))
     await asyncio.sleep(0.05)
-    assert not committing.done()
+    assert not handling.done()
     store.problem = None
-    await recorder.store_growth()
-    await asyncio.wait_for(committing, 1)
-    assert len(store.members) == 9
+    await recorder.write()
+    await asyncio.wait_for(handling, 1)
+    await recorder.write()
+    assert len(store.members) == 10
 
 
-async def test_what_grew_and_was_not_written_with_an_urgent_row_is_not_acknowledged(monkeypatch):
-    """The urgent row of an incident has growth of before; when it fails, the next cut has it."""
+async def test_a_flush_that_comes_after_an_urgent_row_that_fails_writes_what_it_had(monkeypatch):
+    """The urgent row of an incident has growth of before."""
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.01, 0.01))
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created())
-    await recorder.flush()
+    await recorder.write()
     await handle(recorder, updated(2, 1))
-    await recorder.commit()
-    settled = asyncio.create_task(recorder.settled())
-    await asyncio.sleep(0)
     release, write = asyncio.Event(), store.write
 
-    async def refuse_incidents(batch: Batch) -> None:
-        if batch.incidents:
+    async def refuse_first(batch: Batch) -> None:
+        if not release.is_set():
             await release.wait()
             raise Unavailable("away")
         await write(batch)
 
-    monkeypatch.setattr(store, "write", refuse_incidents)
+    monkeypatch.setattr(store, "write", refuse_first)
     recorder.record(transitioned(1, "ack"))
-    urgent = asyncio.create_task(recorder.store_urgent())
+    urgent = asyncio.create_task(recorder.try_write({"i1"}))
     await asyncio.sleep(0.01)
-    growing = asyncio.create_task(recorder.store_growth())
+    flushing = asyncio.create_task(recorder.flush())
     await asyncio.sleep(0.01)
+    assert not flushing.done()
     release.set()
-    await asyncio.gather(urgent, growing)
-    await asyncio.sleep(0.01)
-    assert not settled.done()
-    monkeypatch.setattr(store, "write", write)
-    await recorder.store_growth()
-    await asyncio.wait_for(settled, 1)
+    await asyncio.wait_for(asyncio.gather(urgent, flushing), 1)
     assert store.incidents["i1"].anomaly_count == 2
 
 
-async def test_a_reader_of_members_waits_for_the_commit_that_writes_their_incident(monkeypatch):
+async def test_a_reader_waits_for_the_urgent_row_that_is_under_way(monkeypatch):
     store = MemoryStore()
     recorder = await recorder_on(store)
     release = held(store, monkeypatch)
     await handle(recorder, created())
-    committing = asyncio.create_task(recorder.commit())
+    urgent = asyncio.create_task(recorder.try_write({"i1"}))
     await asyncio.sleep(0)
     reading = asyncio.create_task(recorder.write_shown())
     await asyncio.sleep(0.01)
     assert not reading.done()
     release.set()
-    await asyncio.gather(committing, reading)
+    await asyncio.gather(urgent, reading)
     assert (len(store.incidents), len(store.members)) == (1, 1)
 
 
-async def test_the_time_of_a_row_is_when_it_was_shown():
+async def test_the_time_of_a_row_is_when_it_was_shown_first():
     store, moments = MemoryStore(), iter([at(0), at(1)])
     recorder = Recorder(store, clock=lambda: next(moments))
-    await handle(recorder, created())
-    await recorder.commit()
-    await recorder.store_growth()
-    assert [moment(row.stored_at) for row in store.members.values()] == [at(1)]
+    await handle(recorder, created(), created())
+    await recorder.write()
+    assert [moment(row.stored_at) for row in store.members.values()] == [at(0)]
 
 
-async def test_what_was_shown_is_written_however_long_the_store_is_away():
+async def test_a_flush_returns_when_everything_is_written_however_long_the_store_is_away(
+    monkeypatch,
+):
+    monkeypatch.setattr(outage, "RETRY", Backoff(0.01, 0.01))
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1))
-    await recorder.commit()
     store.problem = "restarting"
-    waiting = asyncio.create_task(recorder.settled())
-    with pytest.raises(Unavailable):
-        await recorder.store_growth()
-    assert not waiting.done()
+    flushing = asyncio.create_task(recorder.flush())
+    await asyncio.sleep(0.05)
+    assert not flushing.done()
     store.problem = None
-    await recorder.store_growth()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(flushing, 1)
     assert len(store.members) == 2
+    assert store.incidents["i1"].anomaly_count == 2
 
 
 async def test_every_fact_is_an_event_of_its_incident_once():
@@ -335,7 +330,7 @@ async def test_every_fact_is_an_event_of_its_incident_once():
         cleared(3),
     )
     await handle(recorder, *facts)
-    await recorder.flush()
+    await recorder.write()
     kinds = [row.kind for row in store.events.values()]
     assert kinds == ["created", "updated", "ack", "insight", "cleared"]
     assert {row.incident_id for row in store.events.values()} == {"i1"}
@@ -351,23 +346,14 @@ async def test_the_event_of_a_fact_is_written_also_when_its_incident_never_came(
     assert (store.members, store.incidents) == ({}, {})
 
 
-async def test_a_fact_that_only_tells_is_acknowledged_after_its_event_is_written():
+async def test_the_event_of_a_fact_that_comes_again_is_completed():
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), cleared(2))
-    await recorder.flush()
+    await recorder.write()
     store.events.clear()
     await handle(recorder, cleared(2))
-    await recorder.commit()
-    settled = asyncio.create_task(recorder.settled())
-    await asyncio.sleep(0)
-    store.problem = "away"
-    with pytest.raises(Unavailable):
-        await recorder.store_growth()
-    assert not settled.done()
-    store.problem = None
-    await recorder.store_growth()
-    await asyncio.wait_for(settled, 1)
+    await recorder.write()
     assert [row.kind for row in store.events.values()] == ["cleared"]
 
 
@@ -404,7 +390,7 @@ async def test_while_the_store_is_away_nothing_is_lost_and_then_all_is_stored_on
     store.problem = "connection refused"
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await recorder.flush()
+            await recorder.write()
     await handle(recorder, updated(2, 1))
     store.problem = None
     await recorder.flush()
@@ -451,7 +437,7 @@ async def test_a_transition_that_a_kill_left_in_the_stream_is_folded_before_serv
 
 
 async def test_a_fact_waits_for_the_store_rather_than_being_given_up(monkeypatch):
-    monkeypatch.setattr(registry_module, "RETRY", (0.01,))
+    monkeypatch.setattr(Backoff, "after", lambda *_: 0.01)
     store = MemoryStore()
     first = await recorder_on(store)
     await handle(first, created(), cleared(2))
@@ -481,19 +467,16 @@ async def test_memory_is_bounded_and_what_is_forgotten_is_looked_up():
     assert store.incidents["i0"].anomaly_count == 2
 
 
-async def test_growth_waits_for_the_flush_and_so_do_its_acknowledgements():
+async def test_growth_waits_for_the_flush():
     store = MemoryStore()
     recorder = await recorder_on(store)
-    await handle(recorder, created())
-    await recorder.commit()
-    await handle(recorder, updated(2, 1))
-    await recorder.commit()
+    async with writing_urgent(recorder):
+        await handle(recorder, created())
+        await until(lambda: store.incidents)
+        await handle(recorder, updated(2, 1))
+        await asyncio.sleep(2 * LINGER)
     assert store.incidents["i1"].anomaly_count == 1
-    settled = asyncio.create_task(recorder.settled())
-    await asyncio.sleep(0.01)
-    assert not settled.done()
     await recorder.flush()
-    await asyncio.wait_for(settled, 1)
     assert store.incidents["i1"].anomaly_count == 2
 
 
@@ -501,42 +484,17 @@ async def test_what_grows_while_a_flush_is_under_way_waits_for_the_next(monkeypa
     store = MemoryStore()
     recorder = await recorder_on(store)
     release = held(store, monkeypatch)
-    release.set()
-    await handle(recorder, created())
-    await recorder.flush()
-    release.clear()
-    await handle(recorder, updated(2, 1))
-    under_way = asyncio.create_task(recorder.store_growth())
-    await asyncio.sleep(0.01)
-    before = asyncio.create_task(recorder.settled())
+    await handle(recorder, created(), updated(2, 1))
+    flushing = asyncio.create_task(recorder.flush())
     await asyncio.sleep(0.01)
     await handle(recorder, updated(3, 2))
-    after = asyncio.create_task(recorder.settled())
     release.set()
-    await under_way
-    await asyncio.wait_for(before, 1)
-    assert not after.done()
-    await recorder.store_growth()
-    await asyncio.wait_for(after, 1)
-    assert store.incidents["i1"].anomaly_count == 3
-
-
-async def test_growth_that_could_not_be_stored_is_stored_with_the_next():
-    store = MemoryStore()
-    recorder = await recorder_on(store)
-    await handle(recorder, created())
-    await recorder.flush()
-    await handle(recorder, updated(2, 1))
-    waiting = asyncio.create_task(recorder.settled())
-    await asyncio.sleep(0)
-    store.problem = "away"
-    with pytest.raises(Unavailable):
-        await recorder.store_growth()
-    assert not waiting.done()
-    store.problem = None
-    await recorder.store_growth()
-    await asyncio.wait_for(waiting, 1)
+    await flushing
     assert store.incidents["i1"].anomaly_count == 2
+    assert recorder.waiting.incidents.keys() == {"i1"}
+    await recorder.flush()
+    assert store.incidents["i1"].anomaly_count == 3
+    assert not recorder.waiting
 
 
 @pytest.mark.parametrize("urgent", [cleared(3), transitioned(1, "ack")])
@@ -544,25 +502,17 @@ async def test_what_changes_an_incidents_state_is_stored_at_once(urgent):
     store = MemoryStore()
     recorder = await recorder_on(store)
     await handle(recorder, created(), updated(2, 1))
-    await recorder.commit()
+    await recorder.write()
     before = store.incidents["i1"].version
-    await handle(recorder, urgent)
-    await recorder.commit()
-    assert store.incidents["i1"].version == before + 1
+    async with writing_urgent(recorder):
+        await handle(recorder, urgent)
+        await until(lambda: store.incidents["i1"].version == before + 1)
 
 
 async def test_in_the_runtime_messages_are_acknowledged_after_they_are_stored():
     store, bus = MemoryStore(), MemoryBus()
     recorder = Recorder(store)
-    service = Service(
-        "incident-api",
-        handlers=recorder.handlers,
-        recover=recorder.recover,
-        commit=recorder.commit,
-        settled=recorder.settled,
-        background=[recorder.keep_flushing],
-    )
-    runtime = Runtime(service, bus, Readiness("incident-api"))
+    runtime = Runtime(incidents_service(recorder), bus, Readiness("incident-api"))
     store.problem = "away"
     running = asyncio.create_task(runtime.run())
     await bus.publish([Outgoing(created(), "1"), Outgoing(updated(2, 1), "2")])

@@ -14,14 +14,20 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.backoff import Backoff
 from aiops_core.runtime.bus import REASON, SUBJECT, Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_core.runtime.service import Service
 from aiops_lab.memory_bus import MemoryBus, MemoryDelivery
-from incident_api import flushing, outage
+from incident_api import history, outage
 from incident_api.history import History
 from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch, IncidentRow, TableRow
-from tests.incident_cases import created, detected, enriched, suppressed, updated
+from tests.incident_cases import (
+    created,
+    detected,
+    enriched,
+    incidents_service,
+    suppressed,
+    updated,
+)
 
 TYPE_MISMATCH = 53
 
@@ -42,23 +48,14 @@ class Strict(MemoryStore):
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flushing, "EVERY", 0.005)
+    monkeypatch.setattr(history, "FLUSH_EVERY", 0.005)
     monkeypatch.setattr(outage, "RETRY", Backoff(0.001, 0.001))
 
 
 @contextlib.asynccontextmanager
 async def serving(store: MemoryStore, bus: MemoryBus) -> AsyncIterator[Recorder]:
     recorder = Recorder(store)
-    service = Service(
-        "incident-api",
-        handlers=recorder.handlers,
-        recover=recorder.recover,
-        commit=recorder.commit,
-        settled=recorder.settled,
-        sees=recorder.sees,
-        background=[recorder.keep_flushing],
-    )
-    services = (service, History(store, recorder).service())
+    services = (incidents_service(recorder), History(store, recorder).service())
     runs = [Runtime(one, bus, Readiness(one.name)) for one in services]
     async with asyncio.TaskGroup() as group:
         for run in runs:
@@ -69,15 +66,19 @@ async def serving(store: MemoryStore, bus: MemoryBus) -> AsyncIterator[Recorder]
 
 
 async def publish(bus: MemoryBus, *messages: Message) -> None:
-    """Return when all are settled."""
+    """Return when all are acknowledged or buried."""
     first = len(bus.published)
     await bus.publish([Outgoing(m, str(first + n)) for n, m in enumerate(messages)])
     async with asyncio.timeout(5):
-        while not {m.model_dump_json().encode() for m in messages} <= {*bus.acked}:
+        while not {m.model_dump_json().encode() for m in messages} <= settled(bus):
             await asyncio.sleep(0.001)
 
 
-def letters(bus: MemoryBus) -> list[str]:
+def settled(bus: MemoryBus) -> set[bytes]:
+    return {*bus.acked, *(data for data, _ in bus.buried)}
+
+
+def dead_letters(bus: MemoryBus) -> list[str]:
     return [s.headers[SUBJECT] for s in bus.stored if s.subject == "dead.incident-api"]
 
 
@@ -86,7 +87,7 @@ async def test_a_member_that_cannot_be_stored_takes_no_other_with_it():
     bus = MemoryBus()
     async with serving(store, bus):
         await publish(bus, created(), updated(2, 1), updated(3, 2), suppressed(9))
-        assert letters(bus) == ["incidents.updated"]
+        assert dead_letters(bus) == ["incidents.updated"]
         assert {row.tracking_id for row in store.members.values()} == {"t0", "t2", "t9"}
         assert store.incidents["i1"].anomaly_count == 3
         (letter,) = [s for s in bus.stored if s.subject == "dead.incident-api"]
@@ -102,7 +103,7 @@ async def test_an_incident_that_cannot_be_stored_goes_on_from_its_last_version_t
     async with serving(store, bus) as recorder:
         await publish(bus, created(), created("i2", 5))
         await publish(bus, updated(2, 1, title="bad"), updated(2, 6, incident="i2"))
-        assert letters(bus) == ["incidents.updated"]
+        assert dead_letters(bus) == ["incidents.updated"]
         assert recorder.registry.known("i1") is None
         await publish(bus, updated(3, 2))
         assert (store.incidents["i1"].title, store.incidents["i1"].anomaly_count) == (
@@ -110,7 +111,7 @@ async def test_an_incident_that_cannot_be_stored_goes_on_from_its_last_version_t
             2,
         )
         assert store.incidents["i2"].anomaly_count == 2
-        assert len(letters(bus)) == 1
+        assert len(dead_letters(bus)) == 1
 
 
 async def test_an_anomaly_that_cannot_be_stored_takes_no_other_with_it():
@@ -118,7 +119,7 @@ async def test_an_anomaly_that_cannot_be_stored_takes_no_other_with_it():
     bus = MemoryBus()
     async with serving(store, bus):
         await publish(bus, detected(1), enriched(2, msg="bad"), detected(2), enriched(3))
-        assert letters(bus) == ["anomaly.enriched"]
+        assert dead_letters(bus) == ["anomaly.enriched"]
         assert {row.tracking_id for row in store.anomalies.values()} == {"t1", "t3"}
 
 
@@ -128,9 +129,9 @@ async def test_whoever_is_refused_alone_and_for_an_unknown_reason_waits_for_comp
     async with serving(store, bus):
         await bus.publish([Outgoing(detected(1), "a"), Outgoing(suppressed(1), "b")])
         await asyncio.sleep(0.1)
-        assert (bus.acked, letters(bus)) == ([], [])
+        assert (bus.acked, dead_letters(bus)) == ([], [])
         await publish(bus, detected(2), suppressed(2))
-        assert sorted(letters(bus)) == ["anomaly.detected", "anomaly.suppressed"]
+        assert sorted(dead_letters(bus)) == ["anomaly.detected", "anomaly.suppressed"]
         assert {row.tracking_id for row in store.anomalies.values()} == {"t2"}
         assert {row.tracking_id for row in store.members.values()} == {"t2"}
 
@@ -144,7 +145,7 @@ async def test_a_bad_row_is_not_tried_again_after_the_next_start():
     async with serving(store, bus):
         await publish(bus, detected(2))
     assert store.asked == asked + 1
-    assert len(letters(bus)) == 1
+    assert len(dead_letters(bus)) == 1
 
 
 async def test_a_letter_that_cannot_be_written_keeps_its_message_unacknowledged(monkeypatch):
@@ -160,7 +161,7 @@ async def test_a_letter_that_cannot_be_written_keeps_its_message_unacknowledged(
     with pytest.raises(BaseExceptionGroup):
         async with serving(store, bus):
             await publish(bus, detected(1, msg="bad"))
-    assert (bus.acked, letters(bus)) == ([], [])
+    assert (bus.acked, dead_letters(bus)) == ([], [])
     async with serving(store, bus):
         await publish(bus, detected(2))
-    assert letters(bus) == ["anomaly.detected"]
+    assert dead_letters(bus) == ["anomaly.detected"]

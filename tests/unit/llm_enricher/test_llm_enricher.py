@@ -18,6 +18,7 @@ from llm_enricher.handler import Insight
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules import CITED_MOST, RuleBook
 from tests.failing import BrokenError, failing
+from tests.runtime_cases import received
 
 POLICIES = Path(__file__).parents[3] / "policies"
 POLICY = LlmPolicy.load(POLICIES)
@@ -193,7 +194,7 @@ async def test_an_incident_becomes_the_same_incident_explained():
     before = incident(evidence(1, "net", "link_down", "eth0 down"))
     fallbacks = metrics.LLM_FALLBACKS.labels("no_model")
     counted = fallbacks._value.get()
-    [after] = await Insight([], last=BOOK)(before)
+    [after] = await Insight([], last=BOOK)(received(before))
     assert isinstance(after, EnrichedIncident)
     same = Incident.model_fields
     assert {f: getattr(after, f) for f in same} == {f: getattr(before, f) for f in same}
@@ -212,7 +213,7 @@ async def test_the_first_explainer_that_knows_an_answer_speaks():
 
     ticks = iter([1.0, 1.25])
     insight = Insight([Silent(), Cache()], last=BOOK, clock=lambda: next(ticks))
-    [after] = await insight(incident())
+    [after] = await insight(received(incident()))
     assert after.llm_insights.root_cause == "remembered"
     assert after.llm_insights.latency_ms == 250
 
@@ -221,7 +222,7 @@ async def test_the_largest_incident_is_explained_in_far_less_than_300_ms():
     long = "interface port link x " * 20_000
     full = incident(*(evidence(n, "app", "log_error", long[:8_000]) for n in range(50)))
     started = time.perf_counter()
-    await Insight([], last=BOOK)(full)
+    await Insight([], last=BOOK)(received(full))
     assert time.perf_counter() - started < 0.3
 
 
@@ -253,14 +254,14 @@ async def test_what_raises_once_anywhere_changes_nothing():
     """It remembers nothing from one incident to the next, so the second delivery is as good as the first."""
     asked = incident(evidence(1, "net", "link_down", "eth0 down"))
     insight = Insight([], last=BOOK, clock=lambda: 0.0)
-    expected, at = await insight(asked), 0
+    expected, at = await insight(received(asked)), 0
     while True:
         with failing(at, "llm_enricher") as hit:
             try:
-                told = await insight(asked)
+                told = await insight(received(asked))
             except BrokenError:
                 told = None
-        assert (await insight(asked) if told is None else told) == expected, hit
+        assert (await insight(received(asked)) if told is None else told) == expected, hit
         if not hit:
             break
         at += 1

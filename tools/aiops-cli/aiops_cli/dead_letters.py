@@ -15,8 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
-from aiops_core.adapters.nats import TRUNCATED
-from aiops_core.adapters.nats_store import MSG_ID
+from aiops_core.adapters.nats_publish import MSG_ID, TRUNCATED
 from aiops_core.adapters.nats_streams import OPS
 from aiops_core.errors import AiopsError, Reject, Unavailable
 from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT

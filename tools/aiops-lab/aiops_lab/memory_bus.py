@@ -13,16 +13,18 @@ from datetime import datetime
 from aiops_core.errors import Reject
 from aiops_core.models import Message
 from aiops_core.runtime.bus import (
+    LARGEST,
+    MAX_ACK_PENDING,
     REASON,
     SOURCE,
     SUBJECT,
-    UNSETTLED,
     Bucket,
     Delivery,
     Inbox,
     Outgoing,
     Reached,
     Stored,
+    too_large,
 )
 from aiops_core.runtime.service import utc_now
 
@@ -78,7 +80,7 @@ class MemoryInbox:
     bus: MemoryBus
     subjects: tuple[str, ...]
     owner: str
-    most: int = UNSETTLED
+    most: int = MAX_ACK_PENDING
     waiting: list[MemoryDelivery] = field(default_factory=list)
     unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0
@@ -187,7 +189,8 @@ class MemoryBucket:
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
-    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message is stored.
+    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message
+    is stored.
     """
 
     def __init__(
@@ -234,11 +237,14 @@ class MemoryBus:
                 inbox.put(MemoryDelivery(inbox, stored))
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> set[str]:
-        letters = [(item, item.message.model_dump_json().encode()) for item in outgoing]
-        if any(len(data) > self.max_payload for _, data in letters):
-            raise Reject(f"message is larger than {self.max_payload} bytes")
+        dumped = [(item, item.message.model_dump_json().encode()) for item in outgoing]
+        for item, data in dumped:
+            if len(data) > LARGEST:
+                raise too_large(item.message.subject, len(data))
+            if len(data) > self.max_payload:
+                raise Reject(f"message is larger than {self.max_payload} bytes")
         new: set[str] = set()
-        for item, data in letters:
+        for item, data in dumped:
             if self._is_new(item.id):
                 new.add(item.id)
                 self.published.append(item.message)
@@ -266,12 +272,12 @@ class MemoryBus:
         *,
         group: str,
         owner: str | None = None,
-        unsettled: int = UNSETTLED,
-        patient: bool = False,
+        max_ack_pending: int = MAX_ACK_PENDING,
+        pull_on_demand: bool = False,
     ) -> AsyncIterator[Inbox]:
         if group not in self._inboxes:
             inbox = self._inboxes[group] = MemoryInbox(
-                self, tuple(subjects), owner or group, unsettled
+                self, tuple(subjects), owner or group, max_ack_pending
             )
             for stored in filter(lambda s: inbox.wants(s.subject), self.stored):
                 inbox.put(MemoryDelivery(inbox, stored))

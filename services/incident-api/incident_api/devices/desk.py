@@ -21,7 +21,7 @@ from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 from incident_api.devices.models import DeviceImport, ImportReport, Stranger
 from incident_api.devices.store import DeviceStore, Edition
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.problems import FieldError, Problem
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
@@ -59,7 +59,7 @@ class DeviceDesk:
         await keep_doing(
             self._publish_again,
             lambda: asyncio.sleep(COMPARE_EVERY),
-            Troubles("nats").outage("the inventory is not published"),
+            DependencyOutages("nats").outage("the inventory is not published"),
         )
 
     async def _publish_again(self) -> None:

@@ -12,7 +12,7 @@ from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import micros
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 FIELDS = tuple(Device.model_fields)
 TABLE = "aiops.devices"
@@ -66,7 +66,7 @@ class DeviceStore(Protocol):
 
 
 class ClickHouseDevices:
-    def __init__(self, clickhouse: ClickHouse, reads: Queries | None = None) -> None:
+    def __init__(self, clickhouse: ClickHouse, reads: SqlQueries | None = None) -> None:
         self._clickhouse, self._reads = clickhouse, reads or clickhouse
 
     async def load(self) -> Kept:

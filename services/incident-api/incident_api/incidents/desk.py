@@ -97,7 +97,7 @@ class Desk:
 
     async def _record(self, fact: Message) -> StoredIncident:
         stored = self._recorder.record(fact)
-        await self._recorder.store_urgent()
+        await self._recorder.try_write()
         return stored
 
     async def _publish(self, fact: Message, message_id: str) -> None:

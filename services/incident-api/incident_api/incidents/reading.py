@@ -17,7 +17,6 @@ from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros
 from incident_api.store import IncidentFilter, IncidentStore, Position
 from incident_api.summary import IncidentSummary
-from incident_api.waiting import moved, untold
 
 T = TypeVar("T")
 
@@ -34,7 +33,10 @@ class Reading:
         self, where: IncidentFilter, after: Position | None, most: int
     ) -> tuple[Sequence[IncidentSummary], Partial]:
         ensure_recovered(self._recorder)
-        unstored = {one.incident.id: one.incident for one in self._recorder.unstored()}
+        unstored = {
+            id_: changed.stored.incident
+            for id_, changed in self._recorder.unwritten().incidents.items()
+        }
         try:
             stored = await self._store.page(where, after, most + len(unstored))
         except Unavailable as exc:
@@ -76,7 +78,7 @@ class Reading:
         partial = None
         try:
             stored = await self._store.timeline(incident_id, after, most)
-            rows = _joined(stored, untold(self._recorder.unwritten(), incident_id), _event_place)
+            rows = _joined(stored, self._recorder.unwritten().events_of(incident_id), _event_place)
         except Unavailable as exc:
             rows, partial = _timeline_of(self._memory_of(incident_id, exc)), _why(exc)
         found = [row for row in rows if not after or _event_place(row) > after][:most]
@@ -91,7 +93,7 @@ class Reading:
         partial = None
         try:
             stored = await self._store.evidence(incident_id, after, most)
-            came, gone = moved(self._recorder.unwritten(), incident_id)
+            came, gone = self._recorder.unwritten().moves_of(incident_id)
             members = _joined(stored, came, _member_place)
             rows = [one for one in members if one.anomaly_id not in gone]
         except Unavailable as exc:

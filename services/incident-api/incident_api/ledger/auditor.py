@@ -16,7 +16,7 @@ from incident_api.ledger.letters import Letters
 from incident_api.ledger.models import Ledger
 from incident_api.ledger.published import Published
 from incident_api.ledger.queries import LedgerStore
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 
 READ = 20_000  # open anomalies that are looked at one by one
 LISTED = 100  # of each kind in an answer
@@ -91,7 +91,7 @@ class Watch:
         await keep_doing(
             lambda: self.look(PAUSE),
             lambda: asyncio.sleep(WATCH_EVERY),
-            Troubles("clickhouse or nats").outage("anomalies are not accounted for"),
+            DependencyOutages("clickhouse or nats").outage("anomalies are not accounted for"),
         )
 
     async def look(self, pause: float = 0.0) -> int:

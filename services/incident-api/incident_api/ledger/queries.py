@@ -14,7 +14,7 @@ from typing import Protocol
 
 from incident_api.ledger.endings import OpenAnomaly, Place, Totals
 from incident_api.rows import micros, moment
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 BEFORE = timedelta(minutes=5)  # so much earlier than the anomaly itself its end may be stored
 CHUNK = 2000  # ids in one query; its text may have 256 KiB
@@ -93,7 +93,7 @@ DETECTED = (
 
 
 class ClickHouseLedger:
-    def __init__(self, clickhouse: Queries) -> None:
+    def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
     async def totals(self, since: datetime, until: datetime) -> Totals:

@@ -13,7 +13,7 @@ from aiops_core.models import Device, Severity
 from aiops_core.runtime.unreadable import read_all
 from aiops_core.suppression.labels import OWN, Labels, labels
 from incident_api.rows import micros, moment
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 _OWN = TypeAdapter(dict[str, str])
 KINDS_READ = 100_000  # distinct ones, the most frequent; a ship has some thousand
@@ -61,7 +61,7 @@ KINDS = (
 
 
 class ClickHouseSilences:
-    def __init__(self, clickhouse: Queries) -> None:
+    def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
     async def hidden(self) -> Sequence[Hidden]:

@@ -13,7 +13,7 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import skip
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.silences import BUCKET, Silence, decode
-from incident_api.outage import Troubles, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 from incident_api.silences.orders import drafted, edited, ended
@@ -72,7 +72,7 @@ class Shelf:
         await keep_doing(
             self.tidy,
             lambda: asyncio.sleep(TIDY_EVERY),
-            Troubles("nats").outage("silences that are over are not forgotten"),
+            DependencyOutages("nats").outage("silences that are over are not forgotten"),
         )
 
     async def tidy(self) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from incident_api.rows import micros, moment
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 TOP = 50  # members that are listed with their repetitions
 
@@ -112,7 +112,7 @@ SUPPRESSIONS = (
 
 
 class ClickHouseStats:
-    def __init__(self, clickhouse: Queries) -> None:
+    def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
     async def incidents(self, since: datetime) -> Sequence[IncidentCount]:

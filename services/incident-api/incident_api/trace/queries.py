@@ -15,7 +15,7 @@ from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import Stages, UtcDatetime
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
-from incident_api.written import Queries
+from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 PATIENCE = (0.05, 0.1, 0.2)  # seconds that history may be behind the recorder
@@ -98,7 +98,7 @@ MEMBERS = (
 class ClickHouseTrace:
     """*pending* gives the anomalies of a line that may not be stored yet: history comes a little later."""
 
-    def __init__(self, clickhouse: Queries, pending: Pending = lambda tracking_id: ()) -> None:
+    def __init__(self, clickhouse: SqlQueries, pending: Pending = lambda tracking_id: ()) -> None:
         self._clickhouse, self._pending = clickhouse, pending
 
     async def traced(self, tracking_id: str) -> Traced:

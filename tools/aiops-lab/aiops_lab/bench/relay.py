@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.adapters.nats_store import Letter
+from aiops_core.adapters.nats_publish import PreparedMessage
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Inbox
@@ -64,7 +64,7 @@ async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
         for delivery in batch:
             seen += 1
             if int(seen * keep) > int((seen - 1) * keep):
-                kept.append(Letter(target, delivery.data, {}))
+                kept.append(PreparedMessage(target, delivery.data, {}))
         await bus.store(kept)
         await inbox.ack(batch)
 
@@ -146,7 +146,7 @@ async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> t
         if due == sent:
             await asyncio.sleep(0.005)
         line = repr(time.time()).encode() + b" " + padding
-        await bus.store([Letter(subject, line, {})] * (due - sent))
+        await bus.store([PreparedMessage(subject, line, {})] * (due - sent))
         sent = due
     return started, time.monotonic()
 

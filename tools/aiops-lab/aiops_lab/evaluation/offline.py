@@ -1,13 +1,14 @@
-"""A service without a broker (``python -m aiops_lab.evaluation.offline PACKAGE``): messages come as JSON lines on standard input, its effects leave as such.
+"""A service without a broker: ``python -m aiops_lab.evaluation.offline PACKAGE``.
 
-Evaluations pipe services together with it: the recipe, the handlers and the runtime are those of
-production, only the bus is in memory and the clock is that of the messages. Three kinds of lines::
+Messages come as JSON lines on standard input, and effects leave on standard output. Evaluations
+pipe services together: recipe, handlers and runtime are those of production, the bus is in memory,
+and the clock is that of the messages. Three kinds of lines::
 
     {"begin": [devices]}                    a new ship: everything is forgotten
-    {"subject": "...", "data": {...}}       a message; what the service does not consume passes through
-    {"end": true}                           all of it is handled
+    {"subject": "...", "data": {...}}       a message; other services' messages pass through
+    {"end": true}                           everything has been handled
 
-and ``begin`` and ``end`` pass through as well, so that the next in the pipe knows them too.
+``begin`` and ``end`` pass through as well, for the next service in the pipe.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ async def _serve(recipe: Recipe, lines: TextIO, out: TextIO) -> None:
         if "begin" not in ship:
             raise ValueError("a run must begin before its messages")
         out.write(line)
-        async with _running(recipe, ship["begin"]) as stage:
+        async with _running(recipe, ship["begin"]) as run:
             for chunk in _chunks(lines):
-                out.writelines(await stage.handle(chunk))
+                out.writelines(await run.handle(chunk))
         out.write('{"end": true}\n')
         out.flush()
 
@@ -72,17 +73,17 @@ def _chunks(lines: TextIO) -> Iterator[Sequence[dict[str, Any]]]:
 
 
 @dataclass
-class Stage:
+class OfflineRun:
     """One service on a bus of its own, as far as one run goes."""
 
     bus: MemoryBus
     subjects: frozenset[str]
     inbox: Inbox
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
-    told: int = field(default=0)
+    reported: int = field(default=0)
 
     async def handle(self, chunk: Sequence[dict[str, Any]]) -> list[str]:
-        """What *chunk* causes, and what of it passes through, as lines."""
+        """The effects of *chunk*, and its messages that pass through, as lines."""
         passing = [m for m in chunk if m["subject"] not in self.subjects]
         for message in chunk:
             self.now = max(self.now, datetime.fromisoformat(message["data"]["ts"]))
@@ -91,8 +92,8 @@ class Stage:
         while await self.inbox.lag():  # noqa: ASYNC110 - the bus in memory has no event for it
             await asyncio.sleep(0)
         await asyncio.sleep(TICK)
-        caused = self.bus.published[self.told :]
-        self.told = len(self.bus.published)
+        caused = self.bus.published[self.reported :]
+        self.reported = len(self.bus.published)
         return [*map(as_line, caused), *(f"{json.dumps(message)}\n" for message in passing)]
 
 
@@ -101,7 +102,7 @@ def as_line(message: Message) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIterator[Stage]:
+async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIterator[OfflineRun]:
     bus = MemoryBus()
     known = Inventory([Device.model_validate(device) for device in devices])
     await bus.bucket(inventory.BUCKET).put(inventory.KEY, known.to_json())
@@ -109,15 +110,16 @@ async def _running(recipe: Recipe, devices: Sequence[dict[str, Any]]) -> AsyncIt
     context = Context(Settings.read().model_copy(update=away), bus, Readiness("offline"))
     async with recipe(context) as service:
         subjects = tuple(service.by_subject)
-        async with bus.subscribe(subjects, group=service.consumer) as inbox:
-            stage = Stage(bus, frozenset(subjects), inbox)
-            bus.clock = lambda: stage.now  # a message arrives when it is its turn
-            quick = replace(service, tick_every=TICK)
-            runtime = Runtime(quick, bus, context.readiness, clock=lambda: stage.now)
+        async with bus.subscribe(subjects, group=service.durable_name) as inbox:
+            run = OfflineRun(bus, frozenset(subjects), inbox)
+            bus.clock = lambda: run.now  # a message arrives when it is its turn
+            tuning = replace(service.tuning, linger=0.0)
+            quick = replace(service, tick_every=TICK, tuning=tuning)
+            runtime = Runtime(quick, bus, context.readiness, clock=lambda: run.now)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(runtime.run())
                 try:
-                    yield stage
+                    yield run
                 finally:
                     runtime.stop.set()
 

@@ -1,4 +1,5 @@
-"""Batches into the store. A row that can never be stored does not keep the others waiting: it is found and named."""
+"""Batches into the store. A row that can never be stored does not keep the others waiting: it is
+found and named."""
 
 from __future__ import annotations
 
@@ -7,44 +8,37 @@ from typing import NamedTuple
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
 from aiops_core.errors import Unavailable
-from aiops_core.observability import metrics
-from aiops_core.runtime.bus import Delivery
-from aiops_core.utils import StructuredLogger
-from incident_api import __version__
 from incident_api.rows import Batch, TableRow
 from incident_api.store import IncidentStore
 
-log = StructuredLogger.get_logger(name="sink", service="incident-api", version=__version__)
-
-# Refusals without one row that passed, after which no row is to blame. A bad row among the 8,192 that may be out is
-# found with 26.
+# Refusals without one row that passed, after which no row is to blame. A bad row among 8,192 (the
+# most messages in flight) is found with 26.
 FRUITLESS = 32
 
 
 class TakesNothing(Unavailable):
-    """The store is there and refuses whatever it gets. Others beside these rows may show who is to blame."""
+    """The store is there and refuses everything. Other rows may show which of these is to blame."""
 
 
-class Refused(NamedTuple):
-    table: str
+class RefusedRow(NamedTuple):
     row: TableRow
     reason: str
 
 
-class Sink:
+class BatchWriter:
     def __init__(self, store: IncidentStore) -> None:
         self._store = store
 
-    async def write(self, batch: Batch) -> Sequence[Refused]:
-        """Store *batch*; the rows of it that can never be stored. Raises Unavailable when all should be written again,
-        TakesNothing when that should be together with others."""
+    async def write(self, batch: Batch) -> Sequence[RefusedRow]:
+        """Store *batch*. Returns the rows of it that can never be stored. Raises Unavailable when
+        all should be written again, TakesNothing when that should be together with others."""
         if not batch:
             return ()
         try:
             await self._store.write(batch)
         except QueryFailed:
             return [
-                Refused(name, row, reason)
+                RefusedRow(row, f"its row in {name} is refused: {reason}")
                 for name, table in batch.tables()
                 for row, reason in await _Search(self._store).of(table)
             ]
@@ -54,8 +48,9 @@ class Sink:
 class _Search:
     """Finds the bad rows of one table by halves.
 
-    What is wrong with a value says the code. With any other refusal a row is to blame when it is refused twice
-    while others of its table pass; otherwise the table is (missing, closed, of another shape), and that passes.
+    Some codes say that a value is wrong. With any other a row is to blame when it is refused twice
+    while others of its table pass. Otherwise the table is to blame (missing, read-only, of another
+    shape), and that passes.
     """
 
     def __init__(self, store: IncidentStore) -> None:
@@ -98,12 +93,3 @@ class _Search:
         except QueryFailed:
             return True
         return False
-
-
-async def bury(cause: Delivery, refused: Refused) -> None:
-    """Make a dead letter of the message that a refused row comes from."""
-    reason = f"its row in {refused.table} is refused: {refused.reason}"
-    log.error("buried", message=cause.id, outcome="refused", reason=reason)
-    if await cause.bury(reason):
-        metrics.DEAD_LETTERS.labels("incident-api").inc()
-        metrics.FAST_PATH_ERRORS.inc()

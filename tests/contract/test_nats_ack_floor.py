@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from nats.js.errors import NotFoundError
 
-from aiops_core.adapters.nats_progress import POSITIONS, Progress
+from aiops_core.adapters.nats_ack_floor import ACK_FLOORS, AckFloor
 from aiops_core.models import MetricSample
 from aiops_core.runtime.bus import Outgoing
 from tests.conftest import nats_bus, sample
@@ -39,12 +39,12 @@ async def nothing_more(inbox, within=1.0):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.NOTE_EVERY", 0.1)
-    monkeypatch.setattr("aiops_core.adapters.nats_inbox.LOOK_EVERY", 0.05)
+    monkeypatch.setattr("aiops_core.adapters.nats_consumer.STORE_EVERY", 0.1)
+    monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.05)
 
 
 def joined(bus, patient=False):
-    return bus.subscribe([MetricSample.subject], group="g", patient=patient)
+    return bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["unasked", "floor-known"])
@@ -93,31 +93,29 @@ async def test_while_messages_flow_none_is_lost_and_none_handled_twice(own_nats,
     assert len(received) - len(set(received)) <= 4 * 50 + 4
 
 
-async def settled_and_noted(bus, count):
+async def acked_and_stored(bus, count):
     async with joined(bus) as inbox:
         await bus.publish([out(float(n)) for n in range(count + 1)])
         taken = await take(inbox, count + 1)
         await inbox.ack(taken[:count])
         async with asyncio.timeout(5):
-            while await bus.bucket(POSITIONS).get("LOGS.g") is None:
+            while await bus.bucket(ACK_FLOORS).get("LOGS.g") is None:
                 await inbox.lag()
                 await asyncio.sleep(0.05)
     await bus.js.delete_consumer("LOGS", "g")
 
 
-async def test_a_consumer_that_is_gone_at_the_start_is_made_where_the_former_process_noted(
-    own_nats, quick
-):
+async def test_a_consumer_that_is_gone_at_the_start_is_made_at_the_stored_floor(own_nats, quick):
     async with nats_bus(own_nats.url) as bus:
-        await settled_and_noted(bus, 10)
+        await acked_and_stored(bus, 10)
     async with nats_bus(own_nats.url) as bus, joined(bus) as inbox:
         assert [value(delivery) for delivery in await take(inbox, 1)] == [10.0]
         await nothing_more(inbox)
 
 
-async def test_a_note_about_a_former_stream_is_not_used(own_nats, quick):
+async def test_a_floor_of_a_former_stream_is_not_used(own_nats, quick):
     async with nats_bus(own_nats.url) as bus:
-        await settled_and_noted(bus, 3)
+        await acked_and_stored(bus, 3)
         await bus.js.delete_stream("LOGS")
     async with nats_bus(own_nats.url) as bus:
         await bus.publish([out(float(n)) for n in range(10)])
@@ -125,19 +123,19 @@ async def test_a_note_about_a_former_stream_is_not_used(own_nats, quick):
             assert list(map(value, await take(inbox, 10))) == list(map(float, range(10)))
 
 
-@pytest.mark.parametrize("note", [b"", b"\xff", b"[]", b"{}", b'{"stream_created": 1}', b"7"])
-async def test_a_note_that_cannot_be_read_means_the_beginning(own_nats, quick, note):
+@pytest.mark.parametrize("stored", [b"", b"\xff", b"[]", b"{}", b'{"stream_created": 1}', b"7"])
+async def test_a_floor_that_cannot_be_read_means_the_beginning(own_nats, quick, stored):
     async with nats_bus(own_nats.url) as bus:
-        await bus.bucket(POSITIONS).put("LOGS.g", note)
+        await bus.bucket(ACK_FLOORS).put("LOGS.g", stored)
         await bus.publish([out(1.0)])
         async with joined(bus) as inbox:
             assert [value(delivery) for delivery in await take(inbox, 1)] == [1.0]
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_progress.SETTLED_MOST", 10)
-    progress = Progress("S.g")
+    monkeypatch.setattr("aiops_core.adapters.nats_ack_floor.MOST_ACKED", 10)
+    floor = AckFloor("S.g")
     for sequence in range(1, 101):
-        progress.settle(sequence)
-    assert sum(map(progress.is_settled, range(1, 101))) <= 10
-    assert progress.is_settled(100)
+        floor.acked(sequence)
+    assert sum(map(floor.is_acked, range(1, 101))) <= 10
+    assert floor.is_acked(100)

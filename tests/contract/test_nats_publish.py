@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
-from aiops_core.adapters.nats_client import LeanClient
-from aiops_core.adapters.nats_store import BATCH, MSG_ID
+from aiops_core.adapters.nats_publish import BATCH, MSG_ID
+from aiops_core.adapters.nats_requests import OpenRequests
 from aiops_core.models import MetricSample
 from aiops_core.runtime.bus import Outgoing
 from tests.conftest import nats_bus, sample
@@ -61,16 +61,16 @@ async def test_of_a_message_whose_effects_have_become_more_the_rest_is_stored(ow
 def deaf(monkeypatch):
     """Loses the broker's answers while it has a count; the broker has stored what it answers to."""
     losses = [0]
-    take = LeanClient._take_answer
+    receive = OpenRequests._receive
 
-    def _take_answer(self, frame):
+    async def _receive(self, answer):
         if losses[0]:
             losses[0] -= 1
         else:
-            take(self, frame)
+            await receive(self, answer)
 
-    monkeypatch.setattr(LeanClient, "_take_answer", _take_answer)
-    monkeypatch.setattr("aiops_core.adapters.nats_store.ACK_TIMEOUT", 0.3)
+    monkeypatch.setattr(OpenRequests, "_receive", _receive)
+    monkeypatch.setattr("aiops_core.adapters.nats_publish.ACK_TIMEOUT", 0.3)
     return losses
 
 
