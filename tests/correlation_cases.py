@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,10 +23,13 @@ from aiops_core.models import (
     Message,
 )
 from aiops_core.runtime.bus import Bus, Outgoing
+from correlation_service.alerts import Alert
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
+from correlation_service.incident import OpenIncident
 from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.state import CorrelationState
 from tests.conftest import NOON, ROOT
 
 POLICY = CorrelatePolicy.load(ROOT / "policies")
@@ -108,7 +112,7 @@ class Merging(NamedTuple):
     into: int
 
     def among(self, correlator: Correlator) -> list[IncidentTransitioned]:
-        open_ = sorted(incident.id for incident in correlator.state.open)
+        open_ = sorted(incident.id for incident in correlator.state.open.incidents.values())
         pair = [open_[place % len(open_)] for place in self] if open_ else ["", ""]
         return [order(*pair)] if len(set(pair)) == 2 else []
 
@@ -196,3 +200,27 @@ def told(
     for message in history:
         book.read(correlator.handle(message))
     return book
+
+
+def snapshot(state: CorrelationState) -> dict[str, object]:
+    """All that *state* knows, to be compared; but for the order in which alerts were filed."""
+    open_, memory, inhibitions = state.open, state.recoveries, state.inhibitions
+    return {
+        "alerts": {id_: _values(alert) for id_, alert in open_.alerts.items()},
+        "incidents": {
+            id_: _values(incident) | {"alerts": set(incident.alerts)}
+            for id_, incident in open_.incidents.items()
+        },
+        "indexes": [
+            {key: set(alerts) for key, alerts in index.filed.items()}
+            for index in (open_.of_key, open_.sharing, open_.on, open_.below, open_.strays)
+        ],
+        "open": (dict(open_.inferred), open_.members, dict(state.emptied)),
+        "memory": deepcopy((dict(memory._known), dict(memory._flaps))),
+        "inhibitions": deepcopy((dict(inhibitions._sources), dict(inhibitions._cleared))),
+        "known": (set(state.seen), dict(state.latest)),
+    }
+
+
+def _values(one: Alert | OpenIncident) -> dict[str, object]:
+    return {name: copy(getattr(one, name)) for name in one.__slots__}

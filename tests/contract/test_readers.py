@@ -147,7 +147,7 @@ def publish(bus: MemoryBus, good: list[Message]) -> int:
 async def correlation(bus: MemoryBus) -> int:
     facts = [created(f"i{n}", n) for n in range(GOOD)]
     bad = publish(bus, facts)
-    open_incidents = (await reborn(bus)).state.open
+    open_incidents = (await reborn(bus)).state.open.incidents
     assert all(open_incidents.get(fact.id) for fact in facts)
     return bad
 

@@ -49,7 +49,7 @@ class Closing:
 
     def _watch(self, incident_id: str) -> None:
         """Look at the incident when it may be over; again when that became earlier."""
-        incident = self._state.open.get(incident_id)
+        incident = self._state.open.incidents.get(incident_id)
         if incident and incident.alerts:
             over_at = self._over_at(incident)
             if over_at < self._looked_at.get(incident_id, LAST):
@@ -61,7 +61,7 @@ class Closing:
             at, incident_id = heappop(self._due)
             if self._looked_at.get(incident_id) == at:
                 del self._looked_at[incident_id]
-            incident = self._state.open.get(incident_id)
+            incident = self._state.open.incidents.get(incident_id)
             if incident and incident.alerts and self._over_at(incident) < now:
                 yield self._end(incident)
             else:
@@ -71,7 +71,9 @@ class Closing:
         """The incidents that are quiet for longest, when more is open than fits in memory."""
         if len(self._state.open.alerts) <= ALERTS_OPEN:
             return
-        for incident in sorted(self._state.open, key=lambda one: one.last_arrival):
+        for incident in sorted(
+            self._state.open.incidents.values(), key=lambda one: one.last_arrival
+        ):
             note = f"more than {ALERTS_OPEN} alerts are open; {QUIETEST}"
             yield IncidentEnd(incident, "expired", note)
             if len(self._state.open.alerts) <= ALERTS_OPEN:

@@ -24,8 +24,7 @@ from aiops_core.models import (
 )
 from correlation_service.closing import Closing
 from correlation_service.facts import FactBuilder
-from correlation_service.grouping import Placement
-from correlation_service.members import Members
+from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
@@ -34,15 +33,13 @@ from correlation_service.state import CorrelationState
 from correlation_service.suppression import Suppression
 from correlation_service.wording import words
 
-UPSTREAM_KEPT = 64  # devices that a member is known to depend on, nearest first
-
 
 class Correlator:
     def __init__(self, policy: CorrelatePolicy) -> None:
         self.policy = policy
         self.state = CorrelationState(policy)
         self.suppression = Suppression(policy, self.state.inhibitions)
-        self._members = Members(policy)
+        self._grouper = Grouper(policy)
         self._closing = Closing(policy, self.state)
 
     def use(self, inventory: Inventory) -> None:
@@ -82,21 +79,12 @@ class Correlator:
         return []
 
     def _correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        anomaly_id = anomaly.anomaly_id
-        if anomaly_id in self.state.seen:
+        if anomaly.anomaly_id in self.state.seen:
             return []
         if suppressor := self.suppression.decide(anomaly):
             return [suppressor.fact(anomaly)]
-        overlay = Overlay(self.state, self.policy)
-        member = self._members.of(anomaly, anomaly_id, self._upstream(anomaly))
-        placement = Placement(overlay, anomaly.ship_id, member)
-        return placement_facts(placement, FactBuilder(overlay, anomaly))
-
-    def _upstream(self, anomaly: EnrichedAnomaly) -> tuple[str, ...]:
-        upstream = self.state.inventory.upstream_of(anomaly.device) or tuple(
-            device.id for device in anomaly.context.upstream
-        )
-        return upstream[:UPSTREAM_KEPT]
+        placement = self._grouper.place(self.state, anomaly)
+        return placement_facts(placement, FactBuilder(placement.overlay, anomaly))
 
     def _clear(self, cleared: AnomalyCleared) -> Iterator[Message]:
         """A recovery: one fact for each incident in which it ends something."""
@@ -121,8 +109,8 @@ class Correlator:
     def _merge(self, change: IncidentTransitioned) -> Iterator[Message]:
         """An operator lets another incident go on for one, which has its alerts from now on. Of an
         incident with too many members only the alerts move: later anomalies join the other."""
-        gone = self.state.open.get(change.incident_id)
-        home = self.state.open.get(change.merged_into or "")
+        gone = self.state.open.incidents.get(change.incident_id)
+        home = self.state.open.incidents.get(change.merged_into or "")
         if not (gone and home and gone.alerts):
             return
         overlay, reason = Overlay(self.state, self.policy), _merged(change)
@@ -144,7 +132,7 @@ class Correlator:
 
     def _at(self, now: datetime, incident_id: str) -> FactBuilder:
         """A builder of facts that the passing of time causes."""
-        ship = self.state.open[incident_id].ship_id
+        ship = self.state.open.incidents[incident_id].ship_id
         cause = Message(tracking_id=incident_id, ship_id=ship, ts=now)
         return FactBuilder(Overlay(self.state, self.policy), cause)
 

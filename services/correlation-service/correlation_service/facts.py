@@ -95,7 +95,7 @@ class FactBuilder:
     def recounts(self, incident_id: str) -> bool:
         """Whether a repetition publishes the count. To look at all of a large incident for each of them
         would take longer than they take to come, so from a certain number on only some do."""
-        count = self._overlay.state.open[incident_id].count + 1
+        count = self._overlay.state.open.incidents[incident_id].count + 1
         return count <= RECOUNTED or count % _step(count) == 0
 
     def repeated(self, incident_id: str, member: Evidence) -> IncidentUpdated:
@@ -107,7 +107,7 @@ class FactBuilder:
             ts=cause.ts,
             stages=cause.stages,
             incident_id=incident_id,
-            revision=self._overlay.state.open[incident_id].revision + 1,
+            revision=self._overlay.state.open.incidents[incident_id].revision + 1,
             members=(member,),
             reason=member.reason,
         )

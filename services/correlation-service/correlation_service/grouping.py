@@ -7,12 +7,15 @@ from datetime import timedelta
 from enum import Enum, auto
 from functools import cached_property
 
-from aiops_core.models import Evidence, Role
+from aiops_core.models import EnrichedAnomaly, Evidence, Role
 from correlation_service.alerts import Alert, AlertKey, SeriesKey
 from correlation_service.incident import OpenIncident
 from correlation_service.linking import Linker
+from correlation_service.members import Members
 from correlation_service.overlay import Overlay
+from correlation_service.policy import CorrelatePolicy
 from correlation_service.silent_parent import SilentDevice, SilentParents
+from correlation_service.state import CorrelationState
 from correlation_service.wording import SHARED
 
 ALERTS_TOGETHER = 1000  # of one incident: each of its facts takes a millisecond then
@@ -32,6 +35,18 @@ class AlertChange(Enum):
     NEW = auto()
     MORE = auto()
     OTHER = auto()
+
+
+class Grouper:
+    def __init__(self, policy: CorrelatePolicy) -> None:
+        self._policy = policy
+        self._members = Members(policy)
+
+    def place(self, state: CorrelationState, anomaly: EnrichedAnomaly) -> Placement:
+        """*anomaly* put where it belongs, over *state*."""
+        upstream = state.inventory.upstream_of(anomaly.device)
+        member = self._members.of(anomaly, upstream)
+        return Placement(Overlay(state, self._policy), anomaly.ship_id, member)
 
 
 class Placement:

@@ -67,7 +67,7 @@ class Correlation:
         cleared = list(self.correlator.expire(now))
         state, suppression = self.correlator.state, self.correlator.suppression
         sizes = {
-            "open_incidents": len(state.open),
+            "open_incidents": len(state.open.incidents),
             "known_anomalies": len(state.seen),
             "silences": len(suppression.silences),
             "outages": len(suppression.outages),

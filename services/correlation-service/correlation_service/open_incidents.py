@@ -8,7 +8,7 @@ when an incident of old lines has been quiet long enough to be closed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
 from aiops_core.models import Evidence
 from correlation_service.alerts import Alert
@@ -41,11 +41,11 @@ class AlertIndex:
 
 
 class OpenIncidents:
-    """Only ``evolve`` calls the methods below the line."""
+    """Only ``evolve`` calls its methods."""
 
     def __init__(self, members_kept: int) -> None:
         self._members_kept = members_kept
-        self._incidents: dict[str, OpenIncident] = {}
+        self.incidents: dict[str, OpenIncident] = {}
         self.alerts: dict[str, Alert] = {}
         self.members = 0  # that alerts have kept
         self.of_key = AlertIndex()  # by AlertKey
@@ -54,26 +54,6 @@ class OpenIncidents:
         self.below = AlertIndex()  # by ship and each device that theirs depends on
         self.strays = AlertIndex()  # by ship: those with too little evidence to be believed
         self.inferred: dict[tuple[str, str], str] = {}  # ship and silent device -> incident
-
-    def __len__(self) -> int:
-        return len(self._incidents)
-
-    def __iter__(self) -> Iterator[OpenIncident]:
-        return iter(list(self._incidents.values()))
-
-    def __contains__(self, incident_id: str | None) -> bool:
-        return incident_id in self._incidents
-
-    def get(self, incident_id: str) -> OpenIncident | None:
-        return self._incidents.get(incident_id)
-
-    def __getitem__(self, incident_id: str) -> OpenIncident:
-        return self._incidents[incident_id]
-
-    # -- changing ---------------------------------------------------------------------------------
-
-    def open(self, incident: OpenIncident) -> None:
-        self._incidents[incident.id] = incident
 
     def infer(self, incident: OpenIncident, device: str) -> None:
         """Hold *device*, which is silent, responsible for *incident*; empty: none any more."""
@@ -96,12 +76,12 @@ class OpenIncidents:
             self.below.add((ship, upper), alert)
         if not alert.believed:
             self.strays.add(ship, alert)
-        self[alert.incident_id].take(alert)
+        self.incidents[alert.incident_id].take(alert)
 
     def absorb(self, alert: Alert, member: Evidence) -> None:
         alert.absorb(member)
         self._keep(alert, member)
-        incident = self[alert.incident_id]
+        incident = self.incidents[alert.incident_id]
         incident.count += 1
         incident.widen(member.ts, member.ts)
         for key in alert.add_keys(member.keys):
@@ -115,7 +95,7 @@ class OpenIncidents:
         self.members -= alert.kept
         alert.unite(other, self._members_kept)
         self.members += alert.kept
-        incident = self[alert.incident_id]
+        incident = self.incidents[alert.incident_id]
         incident.count += other.count
         incident.widen(alert.first, alert.last)
         for key in alert.add_keys(other.keys):
@@ -124,17 +104,17 @@ class OpenIncidents:
             self.strays.remove(alert.key.ship, alert)
 
     def move(self, alert: Alert, to: OpenIncident) -> None:
-        self[alert.incident_id].give(alert)
+        self.incidents[alert.incident_id].give(alert)
         alert.incident_id = to.id
         to.take(alert)
 
     def close(self, incident_id: str) -> None:
         """Nothing joins the incident any more."""
-        if incident := self.get(incident_id):
+        if incident := self.incidents.get(incident_id):
             self.infer(incident, "")
             for alert in list(incident.alerts.values()):
                 self._remove(alert)
-            del self._incidents[incident_id]
+            del self.incidents[incident_id]
 
     def _keep(self, alert: Alert, member: Evidence) -> None:
         self.members -= alert.kept
@@ -152,4 +132,4 @@ class OpenIncidents:
         for upper in alert.upstream:
             self.below.remove((ship, upper), alert)
         self.strays.remove(ship, alert)
-        self[alert.incident_id].give(alert)
+        self.incidents[alert.incident_id].give(alert)

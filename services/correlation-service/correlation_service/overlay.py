@@ -46,7 +46,7 @@ class Overlay:
     # -- reading ----------------------------------------------------------------------------------
 
     def incident(self, incident_id: str) -> OpenIncident:
-        return self._incidents.get(incident_id) or self.state.open[incident_id]
+        return self._incidents.get(incident_id) or self.state.open.incidents[incident_id]
 
     def home_of(self, alert: Alert) -> str:
         """The incident that has *alert*."""
@@ -136,7 +136,7 @@ class Overlay:
     def edit(self, incident_id: str) -> OpenIncident:
         """A copy of the incident that may be changed."""
         if incident_id not in self._incidents:
-            self._incidents[incident_id] = self.state.open[incident_id].copy()
+            self._incidents[incident_id] = self.state.open.incidents[incident_id].copy()
         return self._incidents[incident_id]
 
     def new_incident(self, ship: str, *cause: str) -> OpenIncident:

@@ -79,26 +79,25 @@ class CorrelationState:
 
     def _open(self, fact: Incident) -> None:
         """Incidents that were made by hand have no evidence, and absorb nothing."""
-        if not fact.evidence or fact.id in self.open:
+        if not fact.evidence or fact.id in self.open.incidents:
             return
-        root = fact.root_cause
-        silent = root.device if root and root.anomaly is None else None
         incident = OpenIncident(fact.id, fact.ship_id, fact.revision, fact.severity)
-        self.open.open(incident)
-        self.open.infer(incident, silent or "")
+        self.open.incidents[fact.id] = incident
+        if (root := fact.root_cause) and root.device and root.anomaly is None:
+            self.open.infer(incident, root.device)
         self._join(incident, fact.evidence)
         self.touched.add(incident.id)
 
     def _update(self, fact: IncidentUpdated) -> None:
-        incident = self.open.get(fact.incident_id)
+        incident = self.open.incidents.get(fact.incident_id)
         if incident is None or fact.revision <= incident.revision:
             for member in fact.members:
                 self._see(member.anomaly_id)
             return
         incident.revision = fact.revision
         incident.severity = fact.severity or incident.severity
-        if fact.inferred is not None:
-            self.open.infer(incident, fact.inferred)
+        if fact.inferred not in (None, incident.inferred):
+            self.open.infer(incident, fact.inferred or "")
         self._join(incident, fact.members)
         if fact.cleared:
             self._clear(fact.cleared, fact.ts)
@@ -123,7 +122,7 @@ class CorrelationState:
                 self.open.absorb(alert, member)
                 self._pass(incident.ship_id, min(member.ts, arrival_of(member)))
         for origin in {member.moved_from for member in members if member.moved_from}:
-            if origin in self.open and not self.open[origin].alerts:
+            if (gone := self.open.incidents.get(origin)) and not gone.alerts:
                 self.emptied[origin] = incident.id
 
     def _alert_of(self, member: Evidence) -> Alert | None:
@@ -137,14 +136,14 @@ class CorrelationState:
 
     def _continue(self, incident: OpenIncident, gone: str) -> None:
         """*incident* has the alerts of *gone*, whose members stay where they were published."""
-        if origin := self.open.get(gone):
+        if origin := self.open.incidents.get(gone):
             for alert in list(origin.alerts.values()):
                 self.open.move(alert, incident)
             self._close(gone)
 
     def _transition(self, fact: IncidentTransitioned) -> None:
         """What a merge moves is said by the facts that follow, or the order itself comes again."""
-        moves = fact.incident_id in self.open and fact.merged_into in self.open
+        moves = {fact.incident_id, fact.merged_into} <= self.open.incidents.keys()
         if fact.to_status == Status.RESOLVED and not (fact.kind == "merge" and moves):
             self._close(fact.incident_id)
 

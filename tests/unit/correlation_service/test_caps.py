@@ -62,7 +62,7 @@ def test_an_incident_that_loses_many_members_says_so_in_facts_that_fit():
     correlator = Correlator(with_policy(members_kept=20_000).policy)
     for n in range(2 * DEPARTED + 10):
         correlator.handle(anomaly(n, LONG, "link_down", at=n / 100))
-    [gone] = correlator.state.open
+    [gone] = correlator.state.open.incidents.values()
     builder = FactBuilder(Overlay(correlator.state, correlator.policy), anomaly(1))
     members = [m for alert in gone.alerts.values() for m in unpacked(alert.members or ())]
     assert len(members) > DEPARTED
@@ -76,7 +76,10 @@ def test_no_incident_holds_more_problems_than_can_be_told_quickly():
     with patch.object(grouping, "ALERTS_TOGETHER", 20):
         correlator = Correlator(POLICY)
         book = told((anomaly(n, f"host-{n}", "log_error", at=n) for n in range(100)), correlator)
-    assert sorted(len(incident.alerts) for incident in correlator.state.open) == [20] * 5
+    assert (
+        sorted(len(incident.alerts) for incident in correlator.state.open.incidents.values())
+        == [20] * 5
+    )
     assert set(book.told.values()) == {1}
 
 
@@ -90,7 +93,7 @@ def test_of_too_many_open_problems_the_quietest_are_closed_early():
     assert (len(over), len(correlator.state.open.alerts)) == (150, 50)
     assert {end.resolve_reason for end in over} == {"expired"}
     assert "more than 50 alerts" in over[0].note
-    assert next(iter(correlator.state.open)).first_seen == after(15)
+    assert next(iter(correlator.state.open.incidents.values())).first_seen == after(15)
     assert set(book.told.values()) == {1}
 
 
@@ -101,7 +104,9 @@ def test_the_number_of_open_alerts_is_that_of_all_incidents():
         correlator,
     )
     open_ = correlator.state.open
-    assert len(open_.alerts) == sum(len(incident.alerts) for incident in open_) > 0
+    assert (
+        len(open_.alerts) == sum(len(incident.alerts) for incident in open_.incidents.values()) > 0
+    )
     list(correlator.expire(after(86_400)))
     assert len(correlator.state.open.alerts) == 0
 
@@ -111,7 +116,7 @@ def test_an_attacker_with_many_addresses_takes_no_more_memory():
     for n in range(3000):
         meta = {"peer": f"10.{n // 250}.0.{n % 250}"}
         correlator.handle(anomaly(n, "srv-1", "credential_attack", at=n / 20, meta=meta))
-    [incident] = correlator.state.open
+    [incident] = correlator.state.open.incidents.values()
     [alert] = incident.alerts.values()
     assert len(alert.keys) <= alerts.KEYS_KEPT
     assert len(alert.series) <= alerts.SERIES_KEPT + 1

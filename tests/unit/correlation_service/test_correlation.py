@@ -377,12 +377,12 @@ async def test_what_was_closed_before_the_kill_stays_closed(correlator):
     for n, fact in enumerate([*opened, resolved(opened[0].id), cleared]):
         await bus.publish([Outgoing(fact, f"e{n}")])
     again = await reborn(bus)
-    assert len(again.state.open) == 0
+    assert len(again.state.open.incidents) == 0
     assert isinstance(own(again, anomaly(5, "srv-0")), Incident)
 
 
 async def test_an_empty_broker_is_no_obstacle():
-    assert len((await reborn(MemoryBus())).state.open) == 0
+    assert len((await reborn(MemoryBus())).state.open.incidents) == 0
 
 
 # --- one problem or two

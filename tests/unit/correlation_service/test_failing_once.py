@@ -170,7 +170,7 @@ async def test_until_a_recovery_is_complete_the_former_state_is_in_force():
     with pytest.raises(Unavailable):
         await correlation.recover(bus)
     assert correlation.correlator is before
-    assert len(before.state.open) == 0
+    assert len(before.state.open.incidents) == 0
 
 
 async def test_what_people_declare_is_in_force_in_the_state_that_is_built_anew():

@@ -36,7 +36,7 @@ def test_the_members_move_and_the_other_goes_on(correlator):
     assert (cleared.incident_id, cleared.merged_into) == (gone, home)
     later = own(correlator, anomaly(5, "srv-0"))
     assert later.incident_id == home and later.members[0].role == "duplicate"
-    assert len(correlator.state.open) == 1
+    assert len(correlator.state.open.incidents) == 1
 
 
 def test_the_api_shows_them_in_one_place(correlator):
@@ -60,7 +60,7 @@ def test_merged_into_one_that_is_not_open_it_only_ends(correlator):
 def test_one_that_is_not_open_changes_nothing(correlator):
     _, home, _ = two(correlator)
     assert correlator.handle(order("reported-by-hand", home)) == []
-    assert len(correlator.state.open) == 2
+    assert len(correlator.state.open.incidents) == 2
 
 
 def crowded():
@@ -93,7 +93,7 @@ async def test_after_a_kill_the_other_still_goes_on(make):
     assert again.handle(change) == []  # delivered again
     for place in (correlator, again):
         assert own(place, anomaly(5, "srv-0")).incident_id == home
-        assert [incident.id for incident in place.state.open] == [home]
+        assert [incident.id for incident in place.state.open.incidents.values()] == [home]
 
 
 async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(correlator):

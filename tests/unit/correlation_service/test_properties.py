@@ -23,6 +23,7 @@ from tests.correlation_cases import (
     cleared,
     joined,
     lived,
+    snapshot,
     told,
 )
 
@@ -136,7 +137,7 @@ def test_groups_fit_their_windows(history):
 def test_an_incident_counts_what_is_in_it_however_it_came_there(pair):
     correlator = Correlator(POLICY)
     told(pair[1], correlator)
-    for incident in correlator.state.open:
+    for incident in correlator.state.open.incidents.values():
         assert incident.count == sum(a.count for a in incident.alerts.values()) > 0
 
 
@@ -177,6 +178,47 @@ def test_after_a_kill_merges_by_operators_and_joined_facts_make_no_difference(
 
 
 @settings(max_examples=150)
+@given(merged(), st.integers(1, 40))
+def test_the_state_is_that_of_the_joined_facts_whole(history, size):
+    undisturbed, reborn = Correlator(POLICY), Correlator(POLICY)
+    for fact in joined(lived(history, undisturbed), size):
+        reborn.evolve(fact.stamped("correlate", NOON + timedelta(days=2)))
+    state, again = snapshot(undisturbed.state), snapshot(reborn.state)
+    for one in (*state["alerts"].values(), *again["alerts"].values()):
+        del one["members"], one["head"]  # they carry the stamp
+    assert again == state
+
+
+@settings(max_examples=150)
+@given(merged())
+def test_deciding_changes_nothing(history):
+    correlator = Correlator(POLICY)
+    for event in history:
+        for cause in event.among(correlator) if isinstance(event, Merging) else [event]:
+            before = snapshot(correlator.state)
+            facts = correlator.decide(cause)
+            assert snapshot(correlator.state) == before
+            assert correlator.decide(cause) == facts
+            correlator.handle(cause)
+
+
+@settings(max_examples=150)
+@given(merged())
+def test_what_was_decided_is_what_evolves(history):
+    """The severity that a decision published is that of the incident in the state afterwards."""
+    correlator = Correlator(POLICY)
+    for event in history:
+        for cause in event.among(correlator) if isinstance(event, Merging) else [event]:
+            for fact in correlator.handle(cause):
+                name = getattr(fact, "incident_id", None) or getattr(fact, "id", None)
+                incident = correlator.state.open.incidents.get(name)
+                if incident and getattr(fact, "severity", None):
+                    assert fact.severity == incident.worst(POLICY.escalate_devices)
+                    assert fact.revision <= incident.revision
+                    assert fact.corr_keys == incident.keys
+
+
+@settings(max_examples=150)
 @given(merged(), st.integers(2, 40))
 def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
     facts = lived(history, Correlator(POLICY))
@@ -202,7 +244,7 @@ def test_what_is_closed_never_absorbs_again(history, at, seconds):
     book.read(correlator.expire(NOON + timedelta(seconds=seconds)))
     told(history[at:], correlator, book)  # the book refuses what joins a closed incident
     book.read(correlator.expire(NOON + timedelta(days=1)))
-    assert book.open == set() and len(correlator.state.open) == 0
+    assert book.open == set() and len(correlator.state.open.incidents) == 0
 
 
 @settings(max_examples=60)
