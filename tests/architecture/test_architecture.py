@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
@@ -90,7 +96,7 @@ def imported(statement: ast.stmt) -> set[str]:
     return {alias.name.partition(".")[0] for alias in statement.names} & PACKAGES.keys()
 
 
-@pytest.mark.parametrize(("name", "file"), modules(), ids=lambda it: it if it in NAMES else "")
+@pytest.mark.parametrize(("name", "file"), [*modules()], ids=lambda it: it if it in NAMES else "")
 def test_what_is_ours_is_imported_at_the_top(name, file):
     """Neither inside of a function nor for type checking alone: both hide a circle."""
     inner = [
@@ -99,6 +105,40 @@ def test_what_is_ours_is_imported_at_the_top(name, file):
         if isinstance(one, ast.Import | ast.ImportFrom) and one not in tree(file).body
     ]
     assert not [f"{name}:{one.lineno}" for one in inner if imported(one)]
+
+
+def project(package: str) -> dict[str, Any]:
+    """What the distribution of one of our packages says of itself."""
+    folder = PACKAGES[package].parent
+    found: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return found
+
+
+def declared(package: str) -> set[str]:
+    """The distributions that come with *package*: those it asks for, and those that ours among them ask for."""
+    ours = {project(name)["name"]: name for name in PACKAGES}
+    asked = {canonicalize_name(Requirement(one).name) for one in project(package)["dependencies"]}
+    return asked.union(*(declared(ours[name]) for name in asked & ours.keys()))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_distribution_asks_for_what_it_imports(package):
+    """It is installed without the tools: what others here need is not there."""
+    homes = metadata.packages_distributions() | {n: [project(n)["name"]] for n in PACKAGES}
+    tops = {
+        imported.partition(".")[0]
+        for name, _ in modules()
+        if name.partition(".")[0] == package
+        for imported in graph().find_modules_directly_imported_by(name)
+    }
+    foreign = tops - sys.stdlib_module_names - {package}
+    asked = declared(package)
+    missing = [
+        top
+        for top in foreign
+        if not asked & {canonicalize_name(home) for home in homes.get(top, ())}
+    ]
+    assert not sorted(missing)
 
 
 def test_a_class_has_a_name_of_its_own():

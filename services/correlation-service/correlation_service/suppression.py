@@ -76,7 +76,7 @@ class Suppression:
         silence = self.silences.hiding(anomaly)
         if silence is None:
             return None
-        return Suppressor("silence", silence.id, f"{silence.reason} ({silence.owner})")
+        return Suppressor("silence", silence.id, f"{silence.comment} ({silence.created_by})")
 
     def _outage(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         outage = self.outages.hiding(anomaly)

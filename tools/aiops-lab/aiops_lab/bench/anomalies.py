@@ -86,7 +86,7 @@ def graph(devices: int) -> Inventory:
     above = {
         ids[n]: (ids[0] if n <= SWITCHES else ids[1 + n % SWITCHES]) for n in range(1, devices)
     }
-    return Inventory.of([Device(id=i, upstream=(above[i],) if i in above else ()) for i in ids])
+    return Inventory([Device(id=i, upstream=(above[i],) if i in above else ()) for i in ids])
 
 
 def detected(outgoing: Outgoing) -> Outgoing:

@@ -39,7 +39,7 @@ def tree(rng: random.Random, devices: int) -> Inventory:
     found = [Device(id=ids[0])]
     for n in range(1, devices):
         found.append(Device(id=ids[n], upstream=(ids[rng.randrange(max(0, n - 12), n)],)))
-    return Inventory.of(found)
+    return Inventory(found)
 
 
 def faults_of(rng: random.Random, inventory: Inventory, seconds: float) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""What may be declared about the ship: each check returns, or raises the Problem of the request. Pure."""
+"""Checks of declarations: each returns, or raises the request's Problem. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.suppression.ship import MaintenanceWindow, Spell
+from incident_api.policy import DeclarationLimits
 from incident_api.problems import Problem
 from incident_api.ship.models import State
-from incident_api.ship.policy import Spells
 
 
 def state_of(spell: Spell, now: datetime) -> State:
@@ -18,8 +18,10 @@ def state_of(spell: Spell, now: datetime) -> State:
     return "running" if now < spell.end else "over"
 
 
-def start_of(start: datetime | None, end: datetime, now: datetime, limits: Spells) -> datetime:
-    """*start*, by default *now*, of what may go on until *end*."""
+def check_times(
+    start: datetime | None, end: datetime, now: datetime, limits: DeclarationLimits
+) -> datetime:
+    """The start of a declaration that ends at *end*; by default *now*."""
     start = start or now
     if end <= max(start, now):
         raise Problem(422, "body.end: must be after the start and lie in the future")
@@ -29,14 +31,16 @@ def start_of(start: datetime | None, end: datetime, now: datetime, limits: Spell
     return start
 
 
-def room(known: Iterable[Spell], now: datetime, limits: Spells) -> None:
+def check_number(known: Iterable[Spell], now: datetime, limits: DeclarationLimits) -> None:
     if sum(state_of(one, now) != "over" for one in known) >= limits.most:
         raise Problem(409, f"there are {limits.most} already (ship.yaml); end one first")
 
 
-def narrow(window: MaintenanceWindow, inventory: Inventory) -> None:
-    """A window over everything would talk down whatever happens on the ship; one over a device that
-    everything else needs is meant."""
+def check_extent(window: MaintenanceWindow, inventory: Inventory) -> None:
+    """Refuse a window over the whole ship: it would lower the severity of everything.
+
+    A device that all others need may be named, with its dependants.
+    """
     named = any(pattern.strip("*?") for pattern in (*window.devices, *window.services))
     everything = len(inventory) > 1 and all(
         window.matches(device.id) for device in inventory.devices

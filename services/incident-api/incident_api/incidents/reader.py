@@ -1,5 +1,7 @@
-"""What the API shows of incidents: what is stored, and what is only in memory while it cannot be stored. While the
-store does not answer, memory alone; the answer then says that it is partial, and why."""
+"""Incidents as the API shows them: stored ones, with those in memory that cannot be stored yet.
+
+While the store does not answer, memory alone is shown, and ``partial`` says why (decision 21).
+"""
 
 from __future__ import annotations
 
@@ -15,22 +17,21 @@ from incident_api.incidents.models import IncidentView, Partial
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros
-from incident_api.store import IncidentFilter, IncidentStore, Position
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentFilter, IncidentStore, IncidentSummary, PagePosition
 
 T = TypeVar("T")
 
 TRACKING_IDS_SHOWN = 50_000
 
 
-class Reading:
-    """Every method raises Unavailable for what neither the store nor memory can tell."""
+class IncidentReader:
+    """Every method raises Unavailable for data that neither the store nor memory has."""
 
     def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
         self._store, self._recorder = store, recorder
 
     async def page(
-        self, where: IncidentFilter, after: Position | None, most: int
+        self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> tuple[Sequence[IncidentSummary], Partial]:
         ensure_recovered(self._recorder)
         unstored = {
@@ -47,9 +48,9 @@ class Reading:
         return sorted([*older, *map(summary, newer)], key=_place, reverse=True)[:most], None
 
     def _remembered(
-        self, where: IncidentFilter, after: Position | None, most: int, problem: Unavailable
+        self, where: IncidentFilter, after: PagePosition | None, most: int, problem: Unavailable
     ) -> Sequence[IncidentSummary]:
-        """A line is in one incident: when that is not in memory, nothing is known of it."""
+        """A line is in one incident. When that is not in memory, nothing is known of the line."""
         known = (stored.incident for stored in self._recorder.registry.all())
         found = matching.page(known, where, after, most)
         if isinstance(problem, TookTooLong) or (where.tracking_id and not found):
@@ -57,7 +58,7 @@ class Reading:
         return [summary(incident) for incident in found]
 
     async def view(self, incident_id: str) -> IncidentView:
-        """A Problem (404) when there is none."""
+        """Problem 404 for an unknown id."""
         ensure_recovered(self._recorder)
         return await self.viewed(await self._incident(incident_id))
 
@@ -72,7 +73,7 @@ class Reading:
         return IncidentView.of(stored, tuple(lines)[-TRACKING_IDS_SHOWN:], partial)
 
     async def timeline(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> tuple[Sequence[EventRow], Partial]:
         ensure_recovered(self._recorder)
         partial = None
@@ -87,7 +88,7 @@ class Reading:
         return found, partial
 
     async def evidence(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> tuple[Sequence[Evidence], Partial]:
         ensure_recovered(self._recorder)
         partial = None

@@ -1,8 +1,7 @@
-"""What operators do to incidents: published durably, folded and stored before it is answered. While the store is away
-it is stored later.
+"""Changes by operators: published durably, folded, and stored before the request is answered.
 
-The stream has it first: were this process killed in between, the message would still be consumed. It is
-consumed in any case, and is then found to be folded already.
+While the store is away they are stored later. The stream has them first, so a kill in between loses
+nothing; when the message is consumed, its fact has been folded already.
 """
 
 from __future__ import annotations
@@ -18,18 +17,16 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
 from incident_api.folding import StoredIncident
 from incident_api.incidents.models import NewIncident
-from incident_api.incidents.transitions import Kind, check_merge, transition
+from incident_api.incidents.transitions import TransitionKind, check_merge, transition
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.registry import KeyedLocks
 
-PUBLISH_TIMEOUT = (
-    5.0  # seconds; a broker that is away is waited for, a client is not kept that long
-)
+PUBLISH_TIMEOUT = 5.0  # seconds that a client waits for a broker that is away
 
 
-class Desk:
-    """Serialises the requests on one incident; *ship_id* is of incidents that are reported here."""
+class IncidentCommands:
+    """Serialises the requests on one incident. Reported incidents are of *ship_id* by default."""
 
     def __init__(
         self,
@@ -44,9 +41,9 @@ class Desk:
         self._merging = asyncio.Lock()
 
     async def change(
-        self, incident_id: str, kind: Kind, actor: str, details: Mapping[str, object]
+        self, incident_id: str, kind: TransitionKind, actor: str, details: Mapping[str, object]
     ) -> StoredIncident:
-        """Make a transition; the incident after it. Problem 404 or 409; Unavailable."""
+        """The incident after the transition. Problem 404 or 409; Unavailable."""
         self._check()
         async with self._locks.hold(incident_id):
             stored = await self._expect(incident_id)
@@ -58,12 +55,11 @@ class Desk:
             return await self._record(fact)
 
     async def merge(self, incident_id: str, into: str, actor: str, comment: str) -> StoredIncident:
-        """Let *into* go on for the incident; the incident after it. Problem 404, 409, 422; Unavailable."""
+        """The incident after it was merged into *into*. Problem 404, 409, 422; Unavailable."""
         self._check()
         async with self._merging:  # not two into each other at once
-            check_merge(
-                (await self._expect(incident_id)).incident, (await self._expect(into)).incident
-            )
+            ours, other = await self._expect(incident_id), await self._expect(into)
+            check_merge(ours.incident, other.incident)
             details = {"merged_into": into, "comment": comment}
             return await self.change(incident_id, "merge", actor, details)
 
@@ -74,7 +70,7 @@ class Desk:
         return stored
 
     async def report(self, new: NewIncident, actor: str) -> StoredIncident:
-        """Open an incident that a person reports; it is explained like any other."""
+        """Open an incident that a person reports."""
         self._check()
         incident = self._opened(new, actor)
         await self._publish(incident, incident.id)
@@ -108,7 +104,7 @@ class Desk:
             raise Unavailable("NATS does not answer; the change may or may not arrive") from exc
 
     def _check(self) -> None:
-        """Refuse before anything is published, rather than leave a change half done."""
+        """Refuse before anything is published: no change is left half done."""
         ensure_recovered(self._recorder)
         if not self._bus.connected:
             raise Unavailable("NATS is away")

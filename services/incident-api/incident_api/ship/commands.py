@@ -1,6 +1,7 @@
-"""Declarations about the ship, kept in the bucket ``ship``: written durably before they are answered.
+"""Declarations about the ship, in the bucket ``ship``: a request is answered once it is durable.
 
-They end by themselves; ending one early shortens it, so that it still explains what happened in it.
+Declarations end by themselves. One that is ended early is shortened: it still explains what
+happened in its time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from aiops_core.errors import Unavailable
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.watched import watched_ship
@@ -31,31 +33,30 @@ from aiops_core.suppression.ship import (
 )
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.devices.desk import DeviceDesk
+from incident_api.policy import ShipPolicy
 from incident_api.problems import Problem
-from incident_api.ship import limits
+from incident_api.ship import validation
 from incident_api.ship.models import NewMaintenance, NewMode, NewOutage, State
-from incident_api.ship.policy import ShipPolicy
 
 log = StructuredLogger.get_logger(name="ship", service="incident-api", version=__version__)
 
 READ_WITHIN = 5.0  # seconds
-SKEW = timedelta(minutes=1)  # that a client's clock may be ahead
+SKEW = timedelta(minutes=1)  # a client's clock may be ahead by so much
 SHORTEST = timedelta(microseconds=1)
 S = TypeVar("S", MaintenanceWindow, LinkOutage)
 
 
-class ShipDesk:
+class ShipCommands:
     """The only writer of the bucket; one request after the other."""
 
     def __init__(
         self,
         bus: Bus,
         policy: ShipPolicy,
-        devices: DeviceDesk,
+        inventory: Callable[[], Inventory],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._bus, self._policy, self._devices, self._clock = bus, policy, devices, clock
+        self._bus, self._policy, self._inventory, self._clock = bus, policy, inventory, clock
         self._watched = watched_ship(bus)
         self._writing = asyncio.Lock()
         self.keep = self._watched.keep
@@ -88,7 +89,7 @@ class ShipDesk:
         since = new.since or now
         if since > now + SKEW:
             raise Problem(422, "body.since: lies in the future")
-        async with self._alone():
+        async with self._exclusive():
             current = self.ship.mode.at(since)
             if current is None or current.mode != new.mode or new.since:
                 change = ModeChange(mode=new.mode, since=since, by=actor, reason=new.reason)
@@ -96,40 +97,42 @@ class ShipDesk:
                 log.info("mode set", actor=actor, mode=new.mode, since=since.isoformat())
 
     async def add_maintenance(self, new: NewMaintenance, actor: str) -> MaintenanceWindow:
-        start = limits.start_of(new.start, new.end, self._clock(), self._policy.maintenance)
+        now, limits = self._clock(), self._policy.maintenance
+        start = validation.check_times(new.start, new.end, now, limits)
         given = new.model_dump(exclude={"start", "owner"})
         window = MaintenanceWindow(id=_new_id("m"), start=start, owner=new.owner or actor, **given)
-        limits.narrow(window, self._devices.inventory)
-        async with self._alone():
-            limits.room(self.ship.maintenance, self._clock(), self._policy.maintenance)
+        validation.check_extent(window, self._inventory())
+        async with self._exclusive():
+            validation.check_number(self.ship.maintenance, now, limits)
             await self._declare(MAINTENANCE_PREFIX, window, actor)
         return window
 
     async def add_outage(self, new: NewOutage, actor: str) -> LinkOutage:
-        device = self._devices.inventory.resolve(new.device)
+        device = self._inventory().resolve(new.device)
         if device is None:
             raise Problem(422, f"body.device: there is no device {new.device}")
-        start = limits.start_of(new.start, new.end, self._clock(), self._policy.outages)
+        now, limits = self._clock(), self._policy.outages
+        start = validation.check_times(new.start, new.end, now, limits)
         given = new.model_dump(exclude={"start", "source", "device"})
         outage = LinkOutage(
             id=_new_id("o"), device=device, start=start, source=new.source or actor, **given
         )
-        async with self._alone():
-            limits.room(self.ship.outages, self._clock(), self._policy.outages)
+        async with self._exclusive():
+            validation.check_number(self.ship.outages, now, limits)
             await self._declare(OUTAGE_PREFIX, outage, actor)
         return outage
 
     async def end_maintenance(self, id: str, actor: str) -> tuple[MaintenanceWindow, State]:
-        async with self._alone():
+        async with self._exclusive():
             return await self._end(MAINTENANCE_PREFIX, self.maintenance(id), actor)
 
     async def end_outage(self, id: str, actor: str) -> tuple[LinkOutage, State]:
-        async with self._alone():
+        async with self._exclusive():
             return await self._end(OUTAGE_PREFIX, self.outage(id), actor)
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """No other request, and what the bucket has now: the loop that follows it may be behind."""
+    async def _exclusive(self) -> AsyncIterator[None]:
+        """Exclude other requests, and read the bucket: the loop that follows it may be behind."""
         if not self._bus.connected:
             raise Unavailable("NATS is away")
         async with self._writing:
@@ -137,7 +140,7 @@ class ShipDesk:
             yield
 
     def state_of(self, spell: Spell) -> State:
-        return limits.state_of(spell, self._clock())
+        return validation.state_of(spell, self._clock())
 
     async def _declare(self, prefix: str, spell: Spell, actor: str) -> None:
         await self._put(prefix + spell.id, spell)
@@ -145,7 +148,7 @@ class ShipDesk:
         await self._forget_old()
 
     async def _end(self, prefix: str, spell: S, actor: str) -> tuple[S, State]:
-        """A planned one is withdrawn, a running one ends now, one that is over stays as it is."""
+        """Withdraw a planned one, end a running one now; nothing changes for one that is over."""
         state = self.state_of(spell)
         log.info("ended", actor=actor, id=spell.id, was=state)
         if state == "planned":
@@ -157,7 +160,7 @@ class ShipDesk:
         return spell, "over"
 
     async def _forget_old(self) -> None:
-        """Bound the bucket: what ended long ago explains no message any more."""
+        """Delete declarations that ended too long ago to explain any message."""
         before = self._clock() - self._policy.remembered
         for prefix, known in (
             (MAINTENANCE_PREFIX, self.ship.maintenance),

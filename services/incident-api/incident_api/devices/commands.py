@@ -1,7 +1,7 @@
-"""What happens to the inventory: checked, stored, published; published again whenever the copy differs.
+"""Imports into the inventory: checked, stored, published.
 
-ClickHouse is the truth, the bucket a copy of it. A kill between the two, or a broker that lost its
-disk, leaves a copy that differs: it is written anew at start and by the background loop.
+ClickHouse has the truth, the bucket a copy. After a kill between the two writes, or a broker that
+lost its disk, the copy differs: it is written again at start and by the background loop.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.devices.models import DeviceImport, ImportReport, Stranger
-from incident_api.devices.store import DeviceStore, Edition
+from incident_api.devices.models import DeviceImport, ImportReport, UnknownHost
+from incident_api.devices.store import DeviceStore, InventoryEdition
 from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.problems import FieldError, Problem
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
 
 COMPARE_EVERY = 5.0  # seconds
-STRANGERS_READ = 1000  # some of which the inventory knows by now
+UNKNOWN_READ = 1000  # hosts, some of which the inventory knows by now
 TICK = timedelta(microseconds=1)
 
 
-class DeviceDesk:
+class DeviceCommands:
     """The inventory of this process, and the only writer of the stored and the published one."""
 
     def __init__(
@@ -50,9 +50,9 @@ class DeviceDesk:
         return self._inventory
 
     async def recover(self) -> None:
-        """Read what is stored, and publish it where the copy differs."""
-        kept = await self._store.load()
-        self._inventory, self._newest = Inventory(kept.devices), kept.newest
+        """Read the stored inventory, and publish it where the copy differs."""
+        stored = await self._store.load()
+        self._inventory, self._newest = Inventory(stored.devices), stored.newest
         await self._publish()
 
     async def keep_published(self) -> None:
@@ -67,7 +67,7 @@ class DeviceDesk:
             await self._publish()
 
     async def imports(self, asked: DeviceImport, actor: str) -> ImportReport:
-        """Import, or say what an import would change. Problem 422 with the place of every mistake."""
+        """Import, or report what would change. Problem 422 with the place of every mistake."""
         given = [new.device() for new in asked.devices]
         async with self._writing:
             known = self.inventory
@@ -78,36 +78,38 @@ class DeviceDesk:
             if not asked.dry_run:
                 touched = {*changes.added, *(change.id for change in changes.changed)}
                 await self._store_edition(
-                    told=[device for device in given if device.id in touched],
+                    changed=[device for device in given if device.id in touched],
                     removed=[d for d in known.devices if d.id in changes.removed],
                     actor=actor,
                 )
                 self._inventory = after
-                _note(changes.added, sorted(touched), changes.removed, actor)
+                if touched or changes.removed:
+                    log.info(
+                        "devices imported",
+                        actor=actor,
+                        added=changes.added,
+                        changed=sorted(touched.difference(changes.added)),
+                        removed=changes.removed,
+                    )
                 await self._publish()
         return ImportReport(**changes.model_dump(), dry_run=asked.dry_run, total=len(after))
 
-    async def strangers(self, since: datetime, most: int) -> list[Stranger]:
-        """Hosts of anomalies from *since* on that no device goes by, the busiest first."""
+    async def unknown_hosts(self, since: datetime, most: int) -> list[UnknownHost]:
+        """Hosts of anomalies since then that are no name of a device, the busiest first."""
         known = self.inventory
         ids = [device.id for device in known.devices]
-        return [
-            Stranger(
-                host=s.name, anomalies=s.anomalies, last_seen=s.last_seen, services=[*s.services]
-            )
-            for s in await self._store.senders(since, ids, STRANGERS_READ)
-            if known.resolve(s.name) is None
-        ][:most]
+        found = await self._store.unknown_hosts(since, ids, UNKNOWN_READ)
+        return [one for one in found if known.resolve(one.host) is None][:most]
 
     async def _store_edition(
-        self, told: Sequence[Device], removed: Sequence[Device], actor: str
+        self, changed: Sequence[Device], removed: Sequence[Device], actor: str
     ) -> None:
-        """With a time after that of all that is stored, whatever the clock of the host does."""
+        """Store it as newer than all that is stored, whatever the clock of the host says."""
         if not self._bus.connected:
             raise Unavailable("NATS is away")
-        if told or removed:
+        if changed or removed:
             at = max(self._clock(), self._newest + TICK)
-            await self._store.write(Edition(told, removed, at, actor))
+            await self._store.write(InventoryEdition(changed, removed, at, actor))
             self._newest = at
 
     async def _publish(self) -> None:
@@ -115,12 +117,6 @@ class DeviceDesk:
         if await bucket.get(KEY) != wanted:
             await bucket.put(KEY, wanted)
             log.info("inventory published", devices=len(self.inventory))
-
-
-def _note(added: Sequence[str], told: Sequence[str], removed: Sequence[str], actor: str) -> None:
-    """Who changed the inventory is told for good: the log says all, each row its own."""
-    if told or removed:
-        log.info("devices imported", actor=actor, added=added, told=told, removed=removed)
 
 
 def _fits(inventory: Inventory) -> None:
@@ -139,5 +135,5 @@ def _refuse(flaws: Sequence[Flaw], given: int) -> None:
 
 
 def _place(flaw: Flaw, given: int) -> str:
-    """Where in the request; what is wrong with a known device concerns all of it."""
+    """The place in the request; a flaw of a known device concerns the whole list."""
     return f"body.devices.{flaw.index}.{flaw.field}" if flaw.index < given else "body.devices"
