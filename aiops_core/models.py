@@ -327,9 +327,11 @@ class Evidence(Record):
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
-    spots: tuple[str, ...] = Field(
-        default=(),
-        description="the spot that has it, by the anomaly that opened that, and spots that it made one with it",
+    alerts: tuple[str, ...] = Field(
+        default=(), description="id of its alert, then of alerts that are one with that from now on"
+    )
+    cleared_at: UtcDatetime | None = Field(
+        default=None, description="newest recovery of its series that was known when it came"
     )
     stages: Stages = Field(default_factory=dict)
 
@@ -407,6 +409,15 @@ class _Fact(Message):
     revision: Annotated[int, Field(ge=2)]
 
 
+class AlertsCleared(Record):
+    """Alerts (by id) that a recovery ended; an empty field restricts the series it is about to nothing."""
+
+    alerts: tuple[str, ...]
+    service: str = ""
+    metric: str = ""
+    peer: str = ""
+
+
 class IncidentUpdated(_Fact):
     """correlation-service publishes it when anomalies join an incident or leave it.
 
@@ -432,6 +443,16 @@ class IncidentUpdated(_Fact):
     )
     departed: tuple[str, ...] = Field(
         default=(), description="anomaly ids of members that another incident has from now on"
+    )
+    inferred: str | None = Field(
+        default=None, description="silent device that is probably the root; empty: none any more"
+    )
+    cleared: AlertsCleared | None = Field(
+        default=None, description="alerts that recovered at ``ts``"
+    )
+    continues: str | None = Field(
+        default=None,
+        description="incident that an operator merged into this one; its members stay there",
     )
     joined: tuple[int, ...] = Field(
         default=(), description="revisions that this fact contains and that never come on their own"

@@ -146,8 +146,8 @@ def publish(bus: MemoryBus, good: list[Message]) -> int:
 async def correlation(bus: MemoryBus) -> int:
     facts = [created(f"i{n}", n) for n in range(GOOD)]
     bad = publish(bus, facts)
-    windows = (await reborn(bus)).windows
-    assert all(windows.get(fact.id) for fact in facts)
+    open_incidents = (await reborn(bus)).state.open.incidents
+    assert all(open_incidents.get(fact.id) for fact in facts)
     return bad
 
 
@@ -695,7 +695,7 @@ NO_READER = {
     "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
     "anomaly_detection/sources/": "a query of the policy, not to a store",
     "aiops_lab/evaluation/correlation/": "a pipe between our own processes",
-    "correlation_service/kept.py": "memory of this process",
+    "correlation_service/alerts.py:unpacked": "memory of this process",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:ContextQueries.history": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:ContextQueries.memberships": COLUMNS_ALONE,
