@@ -90,7 +90,7 @@ class Outcome:
             group.first_seen = min(group.first_seen, member.ts)
 
 
-class Replay:
+class PolicyReplay:
     """Time passes with the arrival of the anomalies, as it did when they were recorded."""
 
     def __init__(self, decider: Decider) -> None:
