@@ -40,6 +40,7 @@ class Group:
     severity: Severity
     category: str
     first_seen: datetime
+    root: str | None = None  # the newest device named as root cause
     members: set[str] = field(default_factory=set)  # anomaly ids
 
 
@@ -63,16 +64,18 @@ class Outcome:
                 self._close(fact.incident_id)
 
     def _open(self, fact: Incident) -> None:
-        self.incidents[fact.id] = Group(
-            fact.id, fact.title, fact.severity, fact.category, fact.first_seen
+        root = fact.root_cause.device if fact.root_cause else None
+        group = self.incidents[fact.id] = Group(
+            fact.id, fact.title, fact.severity, fact.category, fact.first_seen, root
         )
-        self._move(fact.evidence, self.incidents[fact.id])
+        self._move(fact.evidence, group)
 
     def _update(self, fact: IncidentUpdated) -> None:
         group = self.incidents[fact.incident_id]
         group.title = fact.title or group.title
         group.severity = fact.severity or group.severity
         group.category = fact.category or group.category
+        group.root = fact.root_cause.device if fact.root_cause else group.root
         self._move(fact.members, group)
 
     def _close(self, incident_id: str) -> None:

@@ -14,7 +14,7 @@ from random import Random
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyContext, Device, Domain, EnrichedAnomaly, Severity
-from aiops_lab.evaluation.correlation.judged import FaultSpan, LabelledRun
+from aiops_lab.evaluation.correlation.scores import LabelledRun
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 SYLLABLES = ("ka", "ro", "mi", "tel", "zan", "ux", "pel", "dor", "ven", "qi")
@@ -44,11 +44,10 @@ def run(
     found.sort(key=lambda pair: late[id(pair[0])])
     return LabelledRun(
         name=f"strange ship, seed {seed}",
-        began=T0,
         inventory=inventory,
         messages=[anomaly for anomaly, _ in found],
         fault_of={anomaly.anomaly_id: fault for anomaly, fault in found},
-        faults=[FaultSpan(f.id, f.root, f.start, f.start + f.length) for f in chosen],
+        roots={fault.id: fault.root for fault in chosen},
     )
 
 
