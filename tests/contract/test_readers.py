@@ -46,7 +46,6 @@ from aiops_core.suppression import ship, silences
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
-from aiops_lab.bench.ledger import published
 from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import ContextQueries
@@ -203,16 +202,6 @@ async def what_if_recoveries(bus: MemoryBus) -> int:
     bad = publish(bus, good)
     found = await known.recoveries(bus, utc_now() - WINDOW)
     assert [one.host for one in found] == [one.host for one in good]
-    return bad
-
-
-async def bench(bus: MemoryBus) -> int:
-    bad = publish(bus, [created(f"i{n}", n) for n in range(GOOD)])
-    bad += publish(bus, [updated(2, 100 + n, incident=f"i{n}") for n in range(GOOD)])
-    places = (await published(bus)).places
-    wanted = {f"t{n}": [f"i{n}"] for n in range(GOOD)}
-    wanted |= {f"t{100 + n}": [f"i{n}"] for n in range(GOOD)}
-    assert places == wanted
     return bad
 
 
@@ -578,7 +567,6 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.transitions", recorder),
     Reader("incident-api.dead_letters", dead_letters),
     Reader("what-if.recoveries", what_if_recoveries),
-    Reader("bench.facts", bench),
     Reader("detection.published", anomalies_published),
     Reader("tally", anomalies_counted),
     Reader("silences", silences_in_force),
@@ -642,7 +630,6 @@ BUCKET_READS = {"all", "get", "watch"}
 BELONGS_TO = {
     "aiops_core/runtime/crashes.py:": "runtime.crashes",
     "aiops_core/inventory/inventory.py:Inventory.from_json": "inventory",
-    "aiops_lab/bench/ledger.py:published": "bench.facts",
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
     "aiops_core/suppression/silences.py:decode": "silences",
     "aiops_core/observability/tally.py:decode": "tally",
