@@ -77,8 +77,8 @@ def test_the_ships_own_inventory_has_no_flaw_and_agrees_with_the_simulator():
     assert find_flaws(SHIP.devices) == []
     inventory = Inventory(SHIP.devices)
     for device in SHIP.devices:
-        assert set(inventory.upstream_of(device.id)) == set(SHIP.ancestors(device.id))
-        assert set(inventory.downstream_of(device.id)) == set(SHIP.descendants(device.id))
+        assert set(inventory.upstream_of(device.id)) == set(SHIP.above(device.id))
+        assert set(inventory.downstream_of(device.id)) == set(SHIP.below(device.id))
 
 
 def test_json_brings_the_same_inventory_back_whatever_the_order():

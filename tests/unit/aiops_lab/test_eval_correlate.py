@@ -73,10 +73,7 @@ def test_other_ships_are_ships_and_their_faults_are_independent(seed):
     roots = [episode.root_device for episode in voyage.episodes]
     assert len(roots) == len(set(roots)) >= 2
     assert all(
-        one not in voyage.ship.descendants(other)
-        for one in roots
-        for other in roots
-        if one != other
+        one not in voyage.ship.below(other) for one in roots for other in roots if one != other
     )
 
 

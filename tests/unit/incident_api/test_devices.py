@@ -132,7 +132,7 @@ async def test_a_device_is_shown_by_any_name_with_all_that_hangs_on_it(aboard, c
     assert view["device"]["id"] == "wlc-01"
     above = {one["id"]: one["hops"] for one in view["upstream"]}
     assert above == {"sw-srv-01": 1, "sw-core-01": 2, "ups-rack-01": 3}
-    assert {one["id"] for one in view["downstream"]} == set(SHIP.descendants("wlc-01"))
+    assert {one["id"] for one in view["downstream"]} == set(SHIP.below("wlc-01"))
     missing = await client.get(f"{API}/nobody")
     assert (missing.status_code, missing.json()["detail"]) == (404, "there is no device nobody")
 

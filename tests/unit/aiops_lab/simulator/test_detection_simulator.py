@@ -6,7 +6,7 @@ import pytest
 
 from aiops_core.models import AnomalyDetected
 from aiops_lab.simulator import LIMITS, TruthRole, Voyage, named
-from aiops_lab.simulator.fault_table import FAULTS
+from aiops_lab.simulator.faults import FAULTS
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT

@@ -29,9 +29,9 @@ from aiops_lab.demo.flow import flowing
 from aiops_lab.demo.setup import load_inventory
 from aiops_lab.simulator import SHIP, Event, Injection, PlaySummary, Scenario, Voyage, named, play
 from aiops_lab.simulator.driver import start_of
-from aiops_lab.simulator.fault_table import FAULTS
-from aiops_lab.simulator.files import JsonLines, TruthWriter
+from aiops_lab.simulator.faults import FAULTS
 from aiops_lab.simulator.scenario import AFTERMATH, FIRST_FAULT, NAMES, SCENARIOS, length_of
+from aiops_lab.simulator.voyage import JsonLines, recorded
 
 PAUSE = 15.0  # s between two faults whose times were not given
 
@@ -84,7 +84,7 @@ def simulate(
         sink = nullcontext(JsonLines(files.enter_context(create(out)))) if out else publishing()
         events: Iterable[Event] = planned
         if truth:
-            events = TruthWriter(files.enter_context(create(truth)), planned, voyage).watch(planned)
+            events = recorded(planned, voyage, files.enter_context(create(truth)))
         show = files.enter_context(_progress(console, planned, json_))
         summary = asyncio.run(_perform(events, voyage, speed, sink, devices, show))
     if json_:

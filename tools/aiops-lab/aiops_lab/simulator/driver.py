@@ -12,10 +12,10 @@ from itertools import groupby
 from math import inf
 
 from aiops_core.models import Level, LogEntry, MetricSample
-from aiops_lab.simulator.convert import Voyage
 from aiops_lab.simulator.scenario import Event
 from aiops_lab.simulator.traffic import SimulatedLine
 from aiops_lab.simulator.truth import TruthRole
+from aiops_lab.simulator.voyage import Voyage
 
 TICK = 0.05  # s of real time whose events are emitted together, at its end
 LARGEST_BATCH = 500

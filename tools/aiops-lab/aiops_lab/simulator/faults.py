@@ -1,4 +1,4 @@
-"""From a fault of ``fault_table`` to the events that it causes on one ship.
+"""From a fault of ``faults.yaml``, which explains its keys, to the events that it causes on one ship.
 
 A fault shows first on its root device, then on the dependants that notice it, 0.5 to 2.5 s later
 for each hop (10 s at most), and goes away in the same order.
@@ -6,15 +6,17 @@ for each hop (10 s at most), and goes away in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from random import Random
+from typing import Annotated, Any
 
-from aiops_core.models import Device
-from aiops_lab.simulator.fault_table import ANY, FAULTS, Effect, FaultSpec
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass as validated
+
+from aiops_core.models import Device, Domain, Severity
 from aiops_lab.simulator.inventory import SimulatedShip
-from aiops_lab.simulator.normal_lines import STRAY
-from aiops_lab.simulator.templates import LineTemplate
+from aiops_lab.simulator.templates import STRAY, LineTemplate, data_file, templates
 from aiops_lab.simulator.traffic import Draft, Excursion, SimulatedLine, say
 from aiops_lab.simulator.truth import NOISE, InjectedFault, Truth, TruthRole
 
@@ -22,10 +24,50 @@ LONGEST_DELAY = 10.0  # s until the last dependant notices
 RELEASE = 3.0  # s until readings are normal again after a fault
 STRAYS_PER_SECOND = 0.5
 NOISE_DURATION = 120.0  # s
+ANY = "*"  # types of dependants that are not named
+
+Number = int | float  # as written: 16 stays 16
+Lines = Annotated[tuple[LineTemplate, ...], BeforeValidator(templates)]
+_STRICT = ConfigDict(extra="forbid")
 
 
-class UnknownFaultError(LookupError):
-    """A fault that is not in the table."""
+@validated(frozen=True, slots=True, config=_STRICT)
+class Effect:
+    """What a fault does to one device."""
+
+    opening: Lines = ()
+    worse: Lines = ()
+    ongoing: Lines = ()
+    recovery: Lines = ()
+    peaks: Mapping[str, Number] = field(default_factory=dict)
+    every: Number = 2.5
+    worse_at: Number = 0.5
+
+
+@validated(frozen=True, slots=True, config=_STRICT)
+class FaultSpec:
+    """A fault by name; *device* is its root by default, *roots* are the types that can have it."""
+
+    name: str
+    title: str
+    domain: Domain
+    severity: Severity
+    device: str
+    roots: frozenset[str]
+    duration: Number
+    root: Effect
+    downstream: Mapping[str, Effect] = field(default_factory=dict)
+    ramp: Number = 0.1
+    dark: bool = False
+    cycles: int = 1
+
+
+def _load(faults: Mapping[str, Mapping[str, Any]]) -> dict[str, FaultSpec]:
+    parse = TypeAdapter(FaultSpec).validate_python
+    return {name: parse({"name": name, **fields}) for name, fields in faults.items()}
+
+
+FAULTS: Mapping[str, FaultSpec] = _load(data_file("faults.yaml")["faults"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +93,7 @@ def fault_named(name: str) -> FaultSpec:
     try:
         return FAULTS[name]
     except KeyError:
-        raise UnknownFaultError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
+        raise LookupError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
 
 
 def root_of(fault: FaultSpec, ship: SimulatedShip, device_id: str | None) -> Device:
@@ -117,7 +159,7 @@ def unfold(
 
 def _touched(happening: _Happening, ship: SimulatedShip) -> Iterator[tuple[Device, int, Effect]]:
     yield happening.root, 0, happening.fault.root
-    for device_id, hops in ship.descendants(happening.root.id).items():
+    for device_id, hops in ship.below(happening.root.id).items():
         effect = _effect_on(ship[device_id], happening.fault)
         if effect:
             yield ship[device_id], hops, effect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import merge
 from itertools import chain, takewhile
@@ -12,8 +12,8 @@ from random import Random
 
 from aiops_core.models import Device
 from aiops_lab.simulator import traffic
-from aiops_lab.simulator.fault_table import FAULTS
 from aiops_lab.simulator.faults import (
+    FAULTS,
     NOISE_DURATION,
     Unfolded,
     fault_named,
@@ -22,7 +22,7 @@ from aiops_lab.simulator.faults import (
     unfold,
 )
 from aiops_lab.simulator.inventory import SHIP, SimulatedShip
-from aiops_lab.simulator.normal_lines import HARMLESS_SHARE
+from aiops_lab.simulator.templates import HARMLESS_SHARE
 from aiops_lab.simulator.traffic import Draft, SimulatedLine, SimulatedReading
 from aiops_lab.simulator.truth import InjectedFault, Truth
 
@@ -99,7 +99,7 @@ class Scenario:
     hour: float = 10.0
     harmless: float = HARMLESS_SHARE
     name: str = "custom"
-    ship: SimulatedShip = SHIP
+    ship: SimulatedShip = field(default_factory=lambda: SHIP)
 
     @cached_property
     def _unfolded(self) -> tuple[Unfolded, ...]:
