@@ -22,7 +22,7 @@ from aiops_core.runtime.service import utc_now
 from aiops_lab.bench.bench import BenchFleet, balance, running, storm
 from aiops_lab.bench.load import AnomalyLoad, Publish, StormLoad, open_sink
 from aiops_lab.bench.relay import open_bus
-from aiops_lab.demo.setup import load_inventory
+from aiops_lab.demo.feed import load_inventory
 from aiops_lab.fleet.plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
 from aiops_lab.fleet.ports import LOOPBACK
 from tests.chaos_history import FAULTS, history

@@ -405,7 +405,7 @@ class Platform:
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
     platform = Platform()
-    monkeypatch.setattr(simulate, "publishing", lambda: nullcontext(platform))
+    monkeypatch.setattr(simulate, "publishing", lambda: nullcontext(platform.send))
     monkeypatch.setattr(simulate, "load_devices", platform.load)
     return platform
 

@@ -32,7 +32,7 @@ from aiops_lab.bench.load import (
 )
 from aiops_lab.bench.measure import LatencySummary, Meter, Usage, by_stage
 from aiops_lab.bench.relay import RelayResult
-from aiops_lab.demo.setup import load_inventory
+from aiops_lab.demo.feed import load_inventory
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import inf
 
-from aiops_core.models import Level, LogEntry, MetricSample
+from aiops_core.models import Level
 from aiops_lab.simulator.scenario import Event
 from aiops_lab.simulator.traffic import SimulatedLine
 from aiops_lab.simulator.truth import TruthRole
-from aiops_lab.simulator.voyage import Voyage
+from aiops_lab.simulator.voyage import Emit, Voyage
 
 TICK = 0.05  # s of real time whose events are emitted together, at its end
 LARGEST_BATCH = 500
 
-Emit = Callable[[Sequence[LogEntry | MetricSample]], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
@@ -14,6 +14,8 @@ from aiops_lab.simulator.traffic import SimulatedLine
 from aiops_lab.simulator.truth import Truth
 
 SOURCE = "simulator"
+
+Emit = Callable[[Sequence[LogEntry | MetricSample]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,10 @@ def _line_record(event: Event, truth: Truth, run: Voyage) -> dict[str, object]:
     }
 
 
-class JsonLines:
-    """A sink that writes each message as one line of JSON."""
+def json_lines(file: TextIO) -> Emit:
+    """Writes each message as one line of JSON."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    async def write(entries: Sequence[LogEntry | MetricSample]) -> None:
+        file.writelines(entry.model_dump_json() + "\n" for entry in entries)
 
-    async def send(
-        self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
-    ) -> None:
-        self._file.writelines(entry.model_dump_json() + "\n" for entry in entries)
+    return write
