@@ -46,7 +46,6 @@ from aiops_core.suppression import ship, silences
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
-from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
@@ -62,6 +61,7 @@ from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentFilter
 from incident_api.trace.queries import TraceQueries
+from tests import clickhouse_server as embedded
 from tests.conftest import ROOT
 from tests.correlation_cases import reborn
 from tests.incident_cases import (
