@@ -20,7 +20,7 @@ import pytest
 from pydantic import ValidationError
 
 import anomaly_detection.published
-from aiops_cli.what_if import known, recorded
+from aiops_cli.what_if import recorded
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import in_words
 from aiops_core.inventory import inventory
@@ -200,7 +200,7 @@ async def what_if_recoveries(bus: MemoryBus) -> int:
         for n in range(GOOD)
     ]  # fmt: skip
     bad = publish(bus, good)
-    found = await known.recoveries(bus, utc_now() - WINDOW)
+    found = await recorded.recoveries(bus, utc_now() - WINDOW)
     assert [one.host for one in found] == [one.host for one in good]
     return bad
 
@@ -637,8 +637,10 @@ BELONGS_TO = {
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
-    "aiops_cli/what_if/known.py:recoveries": "what-if.recoveries",
-    "aiops_cli/what_if/recorded.py:": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:_anomaly": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:pages": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:read": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:recoveries": "what-if.recoveries",
     "enrichment_service/clickhouse_queries.py:ContextQueries.incidents": "enrichment.incidents",
     "enrichment_service/clickhouse_queries.py:ContextQueries.similar": "enrichment.similar",
     "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",

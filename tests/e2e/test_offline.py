@@ -7,7 +7,7 @@ import pytest
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly
 from aiops_lab.evaluation.correlation.pipeline import play
 from aiops_lab.evaluation.correlation.scores import judge
-from aiops_lab.simulator import named
+from aiops_lab.simulator.scenario import named
 from tests.correlation_cases import POLICY
 
 pytestmark = pytest.mark.e2e

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops_lab.demo.score import judge, summary, telling_ids
-from aiops_lab.simulator import Injection, Scenario, TruthRole, Voyage
+from aiops_lab.simulator.scenario import Injection, Scenario
+from aiops_lab.simulator.truth import TruthRole
+from aiops_lab.simulator.voyage import Voyage
 
 SCENARIO = Scenario(30.0, (Injection("disk_full", 2.0, duration=10.0),), rate=5.0)
 RUN = Voyage(datetime(2026, 1, 1, tzinfo=UTC), "ship-1", "run")

@@ -15,7 +15,7 @@ from aiops_lab.evaluation.correlation.scores import (
     main_incident,
     score,
 )
-from aiops_lab.simulator import SimulatedShip
+from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.other_ships import other_ship, other_voyage
 from tests.conftest import ROOT
 from tests.correlation_cases import POLICY

@@ -19,25 +19,15 @@ from typer.testing import CliRunner, Result
 
 from aiops_core.models import Device, Level, LogEntry, MetricSample
 from aiops_lab.commands import simulate
-from aiops_lab.simulator import (
-    LIMITS,
-    SCENARIOS,
-    SHIP,
-    Event,
-    Injection,
-    Scenario,
-    SimulatedShip,
-    TruthRole,
-    Voyage,
-    named,
-    play,
-)
-from aiops_lab.simulator.driver import start_of
+from aiops_lab.simulator.driver import play, start_of
 from aiops_lab.simulator.faults import ANY, FAULTS
-from aiops_lab.simulator.readings import GAUGES
-from aiops_lab.simulator.scenario import NAMES, split
+from aiops_lab.simulator.inventory import SHIP, SimulatedShip
+from aiops_lab.simulator.readings import GAUGES, LIMITS
+from aiops_lab.simulator.scenario import NAMES, SCENARIOS, Event, Injection, Scenario, named, split
 from aiops_lab.simulator.templates import FIELDS, HARMLESS_ERRORS, NORMAL, LineTemplate, render
 from aiops_lab.simulator.traffic import SimulatedLine, SimulatedReading
+from aiops_lab.simulator.truth import TruthRole
+from aiops_lab.simulator.voyage import Voyage
 
 T0 = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 RUN = Voyage(T0, "ship-07", "test")

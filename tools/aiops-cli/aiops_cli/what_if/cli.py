@@ -17,7 +17,6 @@ from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_cli.what_if import recorded
 from aiops_cli.what_if.compare import Diff, compare
-from aiops_cli.what_if.known import known
 from aiops_cli.what_if.replay import PolicyReplay, in_order
 from aiops_cli.what_if.report import report
 from aiops_core.adapters.clickhouse import ClickHouse
@@ -69,7 +68,7 @@ async def _difference(
     """Both policies' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse
     or NATS."""
     since = utc_now() - span
-    facts = await known(settings, since)
+    facts = await recorded.known(settings, since)
     before, after = PolicyReplay(facts.correlator(now)), PolicyReplay(facts.correlator(new))
     recoveries = deque(facts.recoveries)
     async with ClickHouse.open(settings.clickhouse_url, threads=1) as store:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 from aiops_cli.what_if.replay import Group, Outcome
 
@@ -112,15 +111,14 @@ def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) ->
 
 
 def _changed(old: Group, new: Group) -> Changed:
-    differs = [n for n in ("severity", "title", "category") if _differ(n, old, new)]
+    differs = [
+        name
+        for name in ("severity", "title", "category")
+        if getattr(old, name) != getattr(new, name)
+    ]
     if old.members != new.members:
         differs.append("anomalies")
     return Changed(Seen.of(old), Seen.of(new), differs)
-
-
-def _differ(name: str, old: Group, new: Group) -> bool:
-    value = attrgetter(name)
-    return bool(value(old) != value(new))
 
 
 def _largest(groups: Iterable[Group]) -> list[Seen]:
@@ -128,9 +126,6 @@ def _largest(groups: Iterable[Group]) -> list[Seen]:
 
 
 def _only_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, int]:
-    counted = Counter(_rules_only_in(one, other))
+    """Anomalies that only *one* hides, by rule; the most frequent rule first."""
+    counted = Counter(rule for anomaly_id, rule in one.items() if anomaly_id not in other)
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _rules_only_in(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
-    return (rule for anomaly_id, rule in one.items() if anomaly_id not in other)

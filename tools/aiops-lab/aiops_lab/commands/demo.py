@@ -17,7 +17,7 @@ from aiops_core.utils import StructuredLogger
 from aiops_lab.commands.up import DataOption, PoliciesOption, PortsOption, ShipOption, plan_of
 from aiops_lab.demo.demo import Demo
 from aiops_lab.fleet.files import only_one
-from aiops_lab.simulator import named
+from aiops_lab.simulator.scenario import named
 
 RUN_FOLDER = "run-"
 

@@ -23,8 +23,8 @@ from aiops_lab.evaluation.correlation import pipeline, strangers
 from aiops_lab.evaluation.correlation.scores import GroupingScores, LabelledRun, judge, mean
 from aiops_lab.evaluation.detection import loghub, nab, report
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
-from aiops_lab.simulator import SCENARIOS, named
 from aiops_lab.simulator.other_ships import other_voyage
+from aiops_lab.simulator.scenario import SCENARIOS, named
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.policy import CorrelatePolicy
 

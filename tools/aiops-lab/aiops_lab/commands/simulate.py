@@ -26,11 +26,21 @@ from aiops_core.models import Device
 from aiops_core.policy.settings import Settings
 from aiops_core.utils import StructuredLogger
 from aiops_lab.demo.feed import flowing, load_inventory
-from aiops_lab.simulator import SHIP, Event, Injection, PlaySummary, Scenario, Voyage, named, play
-from aiops_lab.simulator.driver import start_of
+from aiops_lab.simulator.driver import PlaySummary, play, start_of
 from aiops_lab.simulator.faults import FAULTS
-from aiops_lab.simulator.scenario import AFTERMATH, FIRST_FAULT, NAMES, SCENARIOS, length_of
-from aiops_lab.simulator.voyage import Emit, json_lines, recorded
+from aiops_lab.simulator.inventory import SHIP
+from aiops_lab.simulator.scenario import (
+    AFTERMATH,
+    FIRST_FAULT,
+    NAMES,
+    SCENARIOS,
+    Event,
+    Injection,
+    Scenario,
+    length_of,
+    named,
+)
+from aiops_lab.simulator.voyage import Emit, Voyage, json_lines, recorded
 
 PAUSE = 15.0  # s between two faults whose times were not given
 

@@ -22,7 +22,10 @@ from aiops_lab.demo.view import Show, changes, incidents_table, score_table, scr
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 from aiops_lab.fleet.view import addresses, progress, stop_on_signals
-from aiops_lab.simulator import SHIP, PlaySummary, Scenario, Voyage, named, play
+from aiops_lab.simulator.driver import PlaySummary, play
+from aiops_lab.simulator.inventory import SHIP
+from aiops_lab.simulator.scenario import Scenario, named
+from aiops_lab.simulator.voyage import Voyage
 
 LOOK_EVERY = 1.0  # seconds; each look costs the store some queries
 SETTLE = 20.0  # seconds that the last lines get to become incidents

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiops_cli.screen import dig
-from aiops_lab.simulator import Event, InjectedFault, TruthRole, Voyage
+from aiops_lab.simulator.scenario import Event
+from aiops_lab.simulator.truth import InjectedFault, TruthRole
+from aiops_lab.simulator.voyage import Voyage
 
 TELLING = {TruthRole.CAUSE, TruthRole.SYMPTOM}  # should become an anomaly and end in the incident
 ShownIncident = Mapping[str, Any]  # as the API shows it

@@ -6,28 +6,3 @@ The same seed gives the same scenario, event by event. Time is an offset in seco
 wrong) → ``scenario`` (both, in order, with truth) → ``voyage`` (messages) → ``driver`` (in real
 time).
 """
-
-from aiops_lab.simulator.driver import PlaySummary, play
-from aiops_lab.simulator.inventory import SHIP, SimulatedShip
-from aiops_lab.simulator.readings import LIMITS, ReadingLimit
-from aiops_lab.simulator.scenario import SCENARIOS, Event, Injection, Scenario, named
-from aiops_lab.simulator.truth import InjectedFault, Truth, TruthRole
-from aiops_lab.simulator.voyage import Voyage
-
-__all__ = [
-    "LIMITS",
-    "SCENARIOS",
-    "SHIP",
-    "Event",
-    "InjectedFault",
-    "Injection",
-    "PlaySummary",
-    "ReadingLimit",
-    "Scenario",
-    "SimulatedShip",
-    "Truth",
-    "TruthRole",
-    "Voyage",
-    "named",
-    "play",
-]

@@ -23,7 +23,9 @@ from aiops_core.runtime.launch import Context, Recipe
 from aiops_core.runtime.runtime import Runtime
 from aiops_lab.evaluation.correlation.scores import LabelledRun
 from aiops_lab.memory_bus import MemoryBus
-from aiops_lab.simulator import Scenario, Truth, Voyage
+from aiops_lab.simulator.scenario import Scenario
+from aiops_lab.simulator.truth import Truth
+from aiops_lab.simulator.voyage import Voyage
 from anomaly_detection.__main__ import recipe as detection
 from enrichment_service.__main__ import recipe as enrichment
 
