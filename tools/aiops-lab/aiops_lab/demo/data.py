@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,14 +45,6 @@ class Observer:
         self._last = Snapshot()
         self._looks = 0
 
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def open(
-        cls, plan: Plan, since: datetime, headers: Mapping[str, str]
-    ) -> AsyncIterator[Observer]:
-        async with httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as client:
-            yield cls(client, plan, since)
-
     async def look(self) -> Snapshot:
         """A new snapshot; a service that is away costs only what it would have said."""
         last = self._last
@@ -77,9 +68,7 @@ class Observer:
 
     async def _stats(self) -> Any:
         self._looks += 1
-        if self._looks % STATS_EVERY:
-            return None
-        return await self._api("/stats", time_range="15m")
+        return None if self._looks % STATS_EVERY else await self._api("/stats", time_range="15m")
 
     async def incident_of(self, tracking_ids: Sequence[str]) -> dict[str, ShownIncident]:
         """Which of *tracking_ids* are in an incident, and in which."""

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import httpx
 from rich.console import Console
 from rich.live import Live
 
 from aiops_cli.ingest.sink import open_sink
 from aiops_cli.screen import milliseconds
 from aiops_core.policy.settings import Settings
-from aiops_lab.demo.data import Observer
+from aiops_lab.demo.data import TIMEOUT, Observer
 from aiops_lab.demo.feed import flowing, load_inventory
 from aiops_lab.demo.score import FaultVerdict, judge, summary, telling_ids
 from aiops_lab.demo.view import Show, changes, incidents_table, score_table, screen
@@ -79,9 +80,9 @@ class Demo:
         run = self._run("demo")
         settings = self._settings()
         async with (
-            Observer.open(self.plan, run.t0, settings.api_headers) as observer,
+            httpx.AsyncClient(timeout=TIMEOUT, headers=settings.api_headers) as client,
             flowing(open_sink(settings)) as emit,
-            self._shown(observer),
+            self._shown(observer := Observer(client, self.plan, run.t0)),
         ):
             await play(self.scenario, emit, run, now=lambda: datetime.now(UTC), progress=self._sent)
             verdicts = await self._verdicts(observer, run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Annotated, Any
 
@@ -71,22 +72,22 @@ FAULTS: Mapping[str, FaultSpec] = _load(data_file("faults.yaml")["faults"])
 
 
 @dataclass(frozen=True, slots=True)
-class Dark:
-    """A device that says nothing normal between *start* and *end*."""
-
-    device_id: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
 class Unfolded:
     """One episode with everything that it causes."""
 
     episode: InjectedFault
     drafts: tuple[Draft, ...]
     excursions: tuple[Excursion, ...]
-    dark: Dark | None
+    dark: bool
+
+    def silences(self, draft: Draft) -> bool:
+        """Whether the device of a normal *draft* says nothing at that time."""
+        episode = self.episode
+        return (
+            self.dark
+            and draft.device.id == episode.root_device
+            and episode.start <= draft.offset < episode.healed
+        )
 
 
 def fault_named(name: str) -> FaultSpec:
@@ -143,8 +144,9 @@ def unfold(
     at: float,
     duration: float | None,
     rng: Random,
+    until: float = inf,
 ) -> Unfolded:
-    """Everything that *fault* causes when it hits *root* at offset *at*."""
+    """What *fault* causes before *until* when it hits *root* at offset *at*."""
     happening = _Happening(id_, fault, root, at, duration or fault.duration)
     drafts: list[Draft] = []
     excursions: list[Excursion] = []
@@ -153,8 +155,23 @@ def unfold(
         drafts += told
         excursions += _excursions(happening, device, effect, min(d.offset for d in told))
     drafts.sort(key=lambda draft: draft.offset)
-    dark = Dark(root.id, at, happening.healed) if fault.dark else None
-    return Unfolded(_episode(happening, drafts, excursions), tuple(drafts), tuple(excursions), dark)
+    last = max(*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
+    kept = tuple(draft for draft in drafts if draft.offset < until)
+    affected = dict.fromkeys((root.id, *(draft.device.id for draft in kept)))
+    episode = InjectedFault(
+        id=id_,
+        fault=fault.name,
+        title=f"{fault.title} ({root.id})",
+        root_device=root.id,
+        affected=tuple(affected),
+        start=at,
+        healed=min(happening.healed, until),
+        end=min(last, until),
+        domain=fault.domain,
+        severity=fault.severity,
+        lines=len(kept),
+    )
+    return Unfolded(episode, kept, tuple(excursions), fault.dark)
 
 
 def _touched(happening: _Happening, ship: SimulatedShip) -> Iterator[tuple[Device, int, Effect]]:
@@ -219,27 +236,6 @@ def _excursions(
     truth = happening.truth(happening.role_of(device))
     for metric, peak in effect.peaks.items():
         yield Excursion(device.id, metric, peak, onset, happening.healed, ramp, RELEASE, truth)
-
-
-def _episode(
-    happening: _Happening, drafts: list[Draft], excursions: list[Excursion]
-) -> InjectedFault:
-    affected = dict.fromkeys((happening.root.id, *(draft.device.id for draft in drafts)))
-    ends = (*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
-    fault = happening.fault
-    return InjectedFault(
-        id=happening.id,
-        fault=fault.name,
-        title=f"{fault.title} ({happening.root.id})",
-        root_device=happening.root.id,
-        affected=tuple(affected),
-        start=happening.at,
-        healed=happening.healed,
-        end=max(ends),
-        domain=fault.domain,
-        severity=fault.severity,
-        lines=len(drafts),
-    )
 
 
 def stray_errors(
