@@ -1,4 +1,4 @@
-"""``aiops policy diff NEW_DIR``: what another correlate.yaml would have made of what was recorded."""
+"""``aiops policy diff NEW_DIR``: the incidents that another correlate.yaml would have made."""
 
 from __future__ import annotations
 
@@ -63,11 +63,10 @@ def _span(text: str) -> timedelta:
 
 
 async def _difference(
-    settings: Settings, span: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
+    settings: Settings, back: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
 ) -> Diff:
-    """Both policies' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse
-    or NATS."""
-    since = utc_now() - span
+    """Both policies' incidents of the same anomalies. Raises Unavailable without NATS or tables."""
+    since = utc_now() - back
     facts = await recorded.known(settings, since)
     before, after = PolicyReplay(facts.correlator(now)), PolicyReplay(facts.correlator(new))
     recoveries = deque(facts.recoveries)

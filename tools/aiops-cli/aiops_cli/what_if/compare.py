@@ -16,13 +16,9 @@ class Seen:
     id: str
     title: str
     severity: str
+    category: str
     first_seen: str
     anomalies: int
-
-    @classmethod
-    def of(cls, group: Group) -> Seen:
-        first = group.first_seen.isoformat()
-        return cls(group.id, group.title, group.severity.value, first, len(group.members))
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def _links(one: Outcome, other: Outcome) -> dict[str, set[str]]:
 
 def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) -> list[Regrouped]:
     found = [
-        Regrouped(Seen.of(ones.incidents[one]), _largest(others.incidents[o] for o in several))
+        Regrouped(_seen(ones.incidents[one]), _largest(others.incidents[o] for o in several))
         for one, several in links.items()
         if len(several) > 1
     ]
@@ -118,11 +114,17 @@ def _changed(old: Group, new: Group) -> Changed:
     ]
     if old.members != new.members:
         differs.append("anomalies")
-    return Changed(Seen.of(old), Seen.of(new), differs)
+    return Changed(_seen(old), _seen(new), differs)
+
+
+def _seen(group: Group) -> Seen:
+    first = group.first_seen.isoformat()
+    severity = group.severity.value
+    return Seen(group.id, group.title, severity, group.category, first, len(group.members))
 
 
 def _largest(groups: Iterable[Group]) -> list[Seen]:
-    return sorted(map(Seen.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
+    return sorted(map(_seen, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
 
 
 def _only_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, int]:

@@ -29,11 +29,11 @@ from correlation_service.policy import CorrelatePolicy
 WITHIN = 5.0  # seconds that the broker may take
 PAGE = 5_000  # anomalies that are in memory at once, more when so many came within STEP
 STEP = 10  # seconds
-OPEN = 4_102_444_800  # 2100: the last span has no end, as a row that is written again has a later time from then on
+OPEN = 4_102_444_800  # 2100, the end of the last span: a row written again has a later time
 
 COUNTS = (
-    "SELECT toUnixTimestamp(toStartOfInterval(stored_at, toIntervalSecond(%(step)s))) AS at, count()"
-    " FROM aiops.anomalies FINAL"
+    "SELECT toUnixTimestamp(toStartOfInterval(stored_at, toIntervalSecond(%(step)s))) AS at,"
+    " count() FROM aiops.anomalies FINAL"
     " WHERE version = 2 AND stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
     " GROUP BY at ORDER BY at"
 )

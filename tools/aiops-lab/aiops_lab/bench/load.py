@@ -1,5 +1,6 @@
-"""Messages at a steady rate, the anomalous ones known in advance: log lines, or anomalies as detection
-would publish them."""
+"""Messages at a steady rate: log lines of which some are anomalous, or anomalies as detection
+would publish them. Which are anomalous is known in advance.
+"""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def _errors() -> Iterator[None]:
 
 
 def _opened(path: str) -> Any:
-    """A connection to the engine at `path`, which is started by the first one. Raises CannotServe."""
+    """A connection to the engine at `path`; the first one starts it. Raises CannotServe."""
     try:
         return _connect(path)
     except RuntimeError as error:

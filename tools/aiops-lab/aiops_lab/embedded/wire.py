@@ -1,4 +1,4 @@
-"""Bytes in and out: numbers, texts, errors and the packets of ClickHouse's native protocol. Pure."""
+"""Bytes in and out: numbers, texts, errors and packets of the native protocol. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a fault of ``faults.yaml``, which explains its keys, to the events that it causes on one ship.
+"""From a fault of ``faults.yaml``, which explains its keys, to its events on one ship.
 
 A fault shows first on its root device, then on the dependants that notice it, 0.5 to 2.5 s later
 for each hop (10 s at most), and goes away in the same order.

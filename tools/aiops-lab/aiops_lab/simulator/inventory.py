@@ -18,7 +18,7 @@ from aiops_core.models import Device
 
 
 class SimulatedShip(Inventory):
-    """The devices of one ship, in the order of its list. Refuses unknown upstream ids and cycles."""
+    """The devices of one ship in the order of their list. Refuses unknown upstreams and cycles."""
 
     def __init__(self, devices: Iterable[Device]) -> None:
         super().__init__(devices)
