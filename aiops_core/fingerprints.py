@@ -1,4 +1,4 @@
-"""What a message says apart from what varies: its error, its fingerprint, its keys. Pure."""
+"""The error, fingerprint and keys of a message, without its variable parts. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 
 from aiops_core.models import Anomaly, Domain
 
-# What varies between two occurrences of the same problem; order matters, the specific come first.
-# A match has the character at least so many times: to count is ten times as fast as to search in vain.
+# The variable parts of a message; specific patterns come first. A match contains the character at
+# least so many times: counting it is ten times as fast as a search in vain.
 _VARIABLE = (
     ("-", 4, re.compile(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"), "<uuid>"),
     (":", 5, re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"), "<mac>"),
@@ -24,13 +24,13 @@ _ERROR = re.compile(
 
 
 def extract_error_message(msg: str) -> str | None:
-    """The part of a log line that tells the error, or None when it tells none."""
+    """The part of a log line that names the error; None when there is none."""
     found = _ERROR.search(msg)
     return found["text"].strip() if found else None
 
 
 def normalise(msg: str) -> str:
-    """*msg* with what varies between occurrences (ids, addresses, numbers, paths) replaced by marks."""
+    """*msg* with marks in place of ids, addresses, numbers and paths."""
     for needed, times, pattern, mark in _VARIABLE:
         if msg.count(needed) >= times:
             msg = pattern.sub(mark, msg)
@@ -38,24 +38,24 @@ def normalise(msg: str) -> str:
 
 
 def compute_fingerprint(anomaly: Anomaly) -> str:
-    """What makes two anomalies occurrences of the same problem: 16 hex digits of sha256.
+    """Anomalies of one problem have the same: 16 hex digits of sha256.
 
-    Ship, device, service, type and the template (or the normalised message, or the metric): never
-    the type alone, so that the same symptom on two devices stays two.
+    It covers ship, device, service, type and the template (or the normalised message, or the
+    metric), never the type alone: the same symptom on two devices is two problems.
     """
     what = anomaly.template_id or anomaly.metric or normalise(anomaly.error_msg or anomaly.msg)
     return _digest(anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type, what)
 
 
 def compute_suppress_key(anomaly: Anomaly) -> str:
-    """What a rule suppresses: all occurrences of a type of one service on one device."""
+    """The same for all anomalies of a type of one service on one device."""
     return _digest(anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type)
 
 
 def compute_correlation_keys(anomaly: Anomaly) -> tuple[str, ...]:
     """Keys by which anomalies may group, most specific first; an empty value makes no key.
 
-    Attacks and breakdowns on one device have keys of their own: they are different problems.
+    Attacks on a device and breakdowns of it have keys of their own: they are different problems.
     """
     kind = "attacked" if anomaly.domain == Domain.SECURITY else "device"
     values = {

@@ -1,14 +1,19 @@
--- Everything that the platform remembers. Statements are idempotent and end with a semicolon at the end of
--- a line; incident-api applies the numbered files in order and records each one in aiops.migrations.
+-- All tables. Statements are idempotent and end with a semicolon at the end of a line. incident-api
+-- applies the numbered files in order and records each one in aiops.migrations.
 --
--- Partitions and TTLs go by when a row arrived here, never by the time that a message claims: an old log
--- file that is replayed would otherwise vanish at once, and a wild clock would open a partition per line.
--- Days of retention come from policies/retention.yaml; the 30 below holds only until the service has read it.
+-- Partitions and TTLs go by the time when a row arrived here, never by the time that a message
+-- claims: an old log file would otherwise expire at once, and a wrong clock would open a
+-- partition per line. policies/retention.yaml has the days of retention; the 30 below hold until
+-- the service has read it.
+--
+-- With a full disk ClickHouse acknowledges an insert, or ends a merge, with empty files. So
+-- inserts end earlier (code 243, after which writers wait): 64 MiB are more than others write
+-- meanwhile.
 
 CREATE DATABASE IF NOT EXISTS aiops;
 CREATE DATABASE IF NOT EXISTS logs;
 
--- Every line, written by Vector or `aiops replay`. A line that was sent twice collapses into one.
+-- Every log line, written by Vector or `aiops replay`. A line that was sent twice becomes one row.
 CREATE TABLE IF NOT EXISTS logs.raw
 (
     tracking_id String,
@@ -29,9 +34,10 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMMDD(ingestion_timestamp)
 ORDER BY (ship_id, ts, tracking_id)
 TTL toDateTime(ingestion_timestamp) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    min_free_disk_bytes_to_perform_insert = 67108864;
 
--- What detection found (version 1), replaced by what enrichment made of it (version 2).
+-- Anomalies as detected (version 1), replaced by the same as enriched (version 2).
 CREATE TABLE IF NOT EXISTS aiops.anomalies
 (
     anomaly_id String,
@@ -60,11 +66,13 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(stored_at)
 ORDER BY (ship_id, ts, anomaly_id)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    min_free_disk_bytes_to_perform_insert = 67108864;
 
--- One row per incident, newest version wins. body is the Incident as JSON without its tracking ids, which
--- are in incident_members; root_cause is JSON or empty; fold is what incident-api needs to go on folding facts into it. recorded_at is
--- the platform's own time of its creation, whatever time its log lines claim.
+-- One row per incident, the newest version counts. body is the Incident as JSON without tracking
+-- ids, which are in incident_members; root_cause is JSON or empty; fold is the rest of the state
+-- that incident-api needs to fold further facts into it. recorded_at is the platform's own time
+-- of its creation, whatever time its log lines claim.
 CREATE TABLE IF NOT EXISTS aiops.incidents
 (
     id String,
@@ -97,10 +105,20 @@ CREATE TABLE IF NOT EXISTS aiops.incidents
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (ship_id, id)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    min_free_disk_bytes_to_perform_insert = 67108864;
 
--- Where each anomaly ended: in an incident (role member or duplicate), or suppressed by a rule (role
--- suppressed, incident_id empty). body is the Evidence as JSON. latency_ms is from ingest to this row.
+-- Where each anomaly ended: in an incident (role member or duplicate), or suppressed by a rule
+-- (role suppressed, incident_id empty); a member that moved stays in its former incident with
+-- role moved. body is the Evidence as JSON. latency_ms is from ingest to this row.
+--
+-- place is the incident's id, or suppressed:<rule>. It is part of the key: an anomaly that was
+-- counted in two places stays two rows, so that the ledger finds it. duplicate_of is the anomaly
+-- that a duplicate repeats. version is the sequence of the fact in its stream: of two rows about
+-- one place the later fact counts, also when the earlier one is delivered again.
+--
+-- Many small inserts come: with merge_selector_base at 10 instead of 5 rows are rewritten half as
+-- often, for some ten parts to read instead of five.
 CREATE TABLE IF NOT EXISTS aiops.incident_members
 (
     incident_id String,
@@ -109,6 +127,8 @@ CREATE TABLE IF NOT EXISTS aiops.incident_members
     ship_id LowCardinality(String),
     ts DateTime64(6, 'UTC'),
     role LowCardinality(String),
+    place String,
+    duplicate_of String,
     reason String CODEC(ZSTD(1)),
     rule LowCardinality(String),
     fingerprint String,
@@ -117,6 +137,7 @@ CREATE TABLE IF NOT EXISTS aiops.incident_members
     anomaly_type LowCardinality(String),
     severity LowCardinality(String),
     stages Map(String, DateTime64(6, 'UTC')),
+    version UInt64,
     body String CODEC(ZSTD(1)),
     stored_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC'),
     latency_ms Float64 DEFAULT if(mapContains(stages, 'ingest'),
@@ -124,13 +145,14 @@ CREATE TABLE IF NOT EXISTS aiops.incident_members
     INDEX by_incident incident_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_arrival stored_at TYPE minmax GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(stored_at)
-ORDER BY (tracking_id, anomaly_id)
+ORDER BY (tracking_id, anomaly_id, place)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, merge_selector_base = 10,
+    min_free_disk_bytes_to_perform_insert = 67108864;
 
--- One row per fact about an incident: its whole timeline. body is the fact as JSON, members left out.
+-- One row per fact about an incident: its whole timeline. body is the fact as JSON without members.
 CREATE TABLE IF NOT EXISTS aiops.incident_events
 (
     event_id String,
@@ -145,9 +167,11 @@ CREATE TABLE IF NOT EXISTS aiops.incident_events
 ENGINE = ReplacingMergeTree
 ORDER BY (incident_id, ts, event_id)
 TTL toDateTime(stored_at) + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    min_free_disk_bytes_to_perform_insert = 67108864;
 
--- The inventory with its dependency graph.
+-- The inventory with its dependency graph. A row can only be replaced: the newest row of a device
+-- that was removed says so.
 CREATE TABLE IF NOT EXISTS aiops.devices
 (
     id String,
@@ -158,8 +182,11 @@ CREATE TABLE IF NOT EXISTS aiops.devices
     upstream Array(String),
     owner String,
     labels Map(String, String),
-    updated_at DateTime64(6, 'UTC')
+    updated_at DateTime64(6, 'UTC'),
+    updated_by String,
+    removed UInt8 DEFAULT 0
 )
 ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY id
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000,
+    min_free_disk_bytes_to_perform_insert = 67108864;

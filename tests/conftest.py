@@ -20,7 +20,8 @@ from aiops_core.models import LogEntry, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.utils import StructuredLogger
-from aiops_lab.embedded.programs import nats_server
+from aiops_lab.embedded import launch as embedded
+from aiops_lab.fleet.plan import nats_server
 
 # `make test` looks at the same examples wherever it runs; `make fuzz` looks for others.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -138,6 +139,13 @@ def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
     """A broker of one test's own, which it may kill."""
     with NatsServer(tmp_path / "jetstream").running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded ClickHouse of the session. Tests share its tables: empty them first."""
+    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
+        yield f"clickhouse://default@127.0.0.1:{port}/"
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ UPSTREAM = {
     "srv-2": ("sw-1", "sw-2"),
     "srv-3": ("sw-2", "dir-1"),
 }
-SHIP = Inventory.of([Device(id=id_, upstream=above) for id_, above in UPSTREAM.items()])
+SHIP = Inventory([Device(id=id_, upstream=above) for id_, above in UPSTREAM.items()])
 
 
 def anomaly(n, device="srv-1", kind="service_error", *, upstream=None, at=None, **fields):

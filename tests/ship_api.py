@@ -1,4 +1,4 @@
-"""``/api/v3/devices`` and ``/api/v3/ship`` as one application, over a store and a bus in memory."""
+"""The whole API over a store of devices and a bus in memory, for tests of devices and ship."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ from structlog.testing import capture_logs
 
 from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
-from incident_api import problems
-from incident_api.devices import routes as devices
-from incident_api.devices.desk import DeviceDesk
-from incident_api.devices.memory_store import MemoryDevices
-from incident_api.ship import routes as ship
-from incident_api.ship.desk import ShipDesk
-from incident_api.ship.policy import ShipPolicy
+from incident_api.app import build
 from incident_api.web import web
-from tests.conftest import ROOT, free_port
-
-POLICY = ShipPolicy.load(ROOT / "policies")
+from tests.api_parts import platform
+from tests.conftest import free_port
+from tests.memory_stores import MemoryDevices
 
 
 @dataclass
@@ -40,8 +34,9 @@ class Aboard:
 
     def restart(self) -> None:
         """Forget what is in memory, as a kill does."""
-        self.devices = DeviceDesk(self.store, self.bus, self.clock)
-        self.ship = ShipDesk(self.bus, POLICY, self.devices, self.clock)
+        made = platform(devices=self.store, bus=self.bus, clock=self.clock)
+        self.components = made.components
+        self.devices, self.ship = made.components.devices, made.components.ship
 
     def clock(self) -> datetime:
         return self.now or utc_now()
@@ -51,13 +46,7 @@ class Aboard:
         await self.ship.recover()
 
     def app(self) -> FastAPI:
-        app = FastAPI()
-        app.state.devices, app.state.ship = self.devices, self.ship
-        app.state.clock = self.clock
-        for router in (devices.router, ship.router):
-            app.include_router(router)
-        problems.install(app)
-        return app
+        return build(self.components)
 
 
 @contextmanager

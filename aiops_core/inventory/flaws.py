@@ -1,4 +1,4 @@
-"""What keeps a list of devices from being an inventory: ids given twice, unknown parents, cycles. Pure."""
+"""The flaws of an inventory: repeated ids, unknown parents, cycles. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Graph = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One mistake; *index* is the place of its device in the list, from 0."""
+    """*index* is the position of the device in the list, from 0."""
 
     index: int
     field: Literal["id", "upstream"]
@@ -21,13 +21,13 @@ class Flaw:
 
 
 def find_flaws(devices: Sequence[Device]) -> list[Flaw]:
-    """All of them, in the order of the list."""
+    """All flaws, in the order of the list."""
     found = [*_doubles(devices), *_strangers(devices), *_cycles(devices)]
     return sorted(found, key=lambda flaw: flaw.index)
 
 
 def _doubles(devices: Sequence[Device]) -> Iterator[Flaw]:
-    """Names are compared in any case, so ids that differ only there are the same."""
+    """Ids that differ only in case are the same."""
     first: dict[str, str] = {}
     for index, device in enumerate(devices):
         key = device.id.casefold()
@@ -57,7 +57,7 @@ def _cycles(devices: Sequence[Device]) -> Iterator[Flaw]:
 
 
 def _rings(graph: Graph) -> Iterator[Sequence[str]]:
-    """At least one cycle through each knot of them, every one once, each member needing the next."""
+    """Cycles, each once and at least one in each connected part; each member needs the next."""
     knots = _core(graph)
     told: set[str] = set()
     for start in knots:
@@ -73,7 +73,7 @@ def _rings(graph: Graph) -> Iterator[Sequence[str]]:
 
 
 def _core(graph: Graph) -> Graph:
-    """What is left when all that leads into no cycle is taken away, again and again."""
+    """The graph without everything that leads into no cycle."""
     left = {id: [p for p in parents if p in graph] for id, parents in graph.items()}
     needed_by: dict[str, list[str]] = {id: [] for id in left}
     for id, parents in left.items():
@@ -88,7 +88,7 @@ def _core(graph: Graph) -> Graph:
 
 
 def _freed(left: dict[str, list[str]], children: Iterable[str], parent: str) -> Iterator[str]:
-    """Those of *children* that need nobody any more once *parent* is gone."""
+    """Those of *children* that need no device once *parent* is gone."""
     for child in dict.fromkeys(children):
         left[child] = [p for p in left[child] if p != parent]
         if not left[child]:

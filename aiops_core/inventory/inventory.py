@@ -1,7 +1,7 @@
-"""The devices of the ship as a graph: who is meant by a name, what it needs, and what needs it. Pure.
+"""The devices of the ship as a graph of dependencies. Pure.
 
-An ``Inventory`` never changes once built, and takes devices as they are: a cycle ends where it began,
-an unknown parent is passed over. ``Inventory.of`` refuses both, and is how devices get in.
+An ``Inventory`` never changes. It takes devices as they are: a walk along a cycle ends where it
+began, unknown parents are ignored. Imports refuse both (``flaws.py``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
-from aiops_core.errors import AiopsError
-from aiops_core.inventory.flaws import Flaw, find_flaws
 from aiops_core.inventory.names import ids_by_alias, spellings
 from aiops_core.models import Device
 
@@ -22,18 +20,11 @@ BUCKET, KEY = "devices", "inventory"  # where incident-api publishes the whole o
 _DEVICES = TypeAdapter(tuple[Device, ...])
 
 
-class BadInventory(AiopsError):
-    """Devices that cannot be an inventory; *flaws* says why of each."""
-
-    def __init__(self, flaws: Sequence[Flaw]) -> None:
-        super().__init__("; ".join(flaw.text for flaw in flaws))
-        self.flaws = tuple(flaws)
-
-
 class Inventory:
     """Devices by id, host name, IP address or display name, in any case.
 
-    An id goes before a label, a label before a name; a label or name that two devices share means none.
+    An id goes before a label, a label before a name. A label or name of two devices means none of
+    them.
     """
 
     def __init__(self, devices: Iterable[Device] = ()) -> None:
@@ -43,15 +34,8 @@ class Inventory:
         self._below: dict[str, Mapping[str, int]] = {}
 
     @classmethod
-    def of(cls, devices: Sequence[Device]) -> Self:
-        """Raises BadInventory with everything that is wrong: ids given twice, unknown parents, cycles."""
-        if flaws := find_flaws(devices):
-            raise BadInventory(flaws)
-        return cls(devices)
-
-    @classmethod
     def from_json(cls, data: bytes | str) -> Self:
-        """What ``to_json`` wrote; raises ValueError on anything else."""
+        """The inverse of ``to_json``; raises ValueError on anything else."""
         return cls(_DEVICES.validate_json(data))
 
     def to_json(self) -> bytes:
@@ -59,7 +43,7 @@ class Inventory:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        """By id, so that two equal inventories are equal to the byte."""
+        """By id: equal inventories are equal to the byte."""
         return tuple(self._by_id[id] for id in sorted(self._by_id))
 
     def __len__(self) -> int:
@@ -77,8 +61,11 @@ class Inventory:
         return self._by_id.get(id)
 
     def resolve(self, *names: str | None) -> str | None:
-        """The id of the device that the first known of *names* stands for: an id, a host name with or
-        without its domain, an IP address, either with a port, or a display name."""
+        """The id that the first known of *names* stands for.
+
+        A name is an id, a host name with or without domain, an IP address (both also with a
+        port), or a display name.
+        """
         for name in filter(None, names):
             for spelling in spellings(name):
                 if id := self._ids.get(spelling):
@@ -86,11 +73,11 @@ class Inventory:
         return None
 
     def upstream_of(self, id: str) -> tuple[str, ...]:
-        """All that *id* needs to work, nearest first, itself never; nothing of an unknown one."""
+        """All devices that *id* needs, nearest first, without itself; empty for an unknown id."""
         return tuple(self.above(id))
 
     def downstream_of(self, id: str) -> tuple[str, ...]:
-        """All that needs *id* to work, nearest first, itself never; nothing of an unknown one."""
+        """All devices that need *id*, nearest first, without itself; empty for an unknown id."""
         return tuple(self.below(id))
 
     def above(self, id: str) -> Mapping[str, int]:
@@ -106,7 +93,7 @@ class Inventory:
         return self._below.get(id, {})
 
     def children_of(self, id: str) -> tuple[str, ...]:
-        """What needs *id* directly."""
+        """Devices that need *id* directly."""
         return self._children.get(id, ())
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The names that a device goes by, and the ways in which a message may write one. Pure."""
+"""The names of devices, and how messages may write them. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ADDRESS_LABELS = ("ip", "mac")
 
 
 def ids_by_alias(devices: Iterable[Device]) -> Mapping[str, str]:
-    """Lower-case alias -> id, those left out that do not say which of two devices is meant."""
+    """Lower-case alias -> id, without aliases of several devices."""
     ids, labels, short, names = _Aliases(), _Aliases(), _Aliases(), _Aliases()
     for device in devices:
         ids.add(device.id, device.id)
@@ -26,7 +26,7 @@ def ids_by_alias(devices: Iterable[Device]) -> Mapping[str, str]:
 
 
 def shared_aliases(devices: Iterable[Device]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Host names and addresses that several devices claim, with their ids: they resolve to none."""
+    """Host names and addresses of several devices, with their ids; they resolve to none."""
     labels = _Aliases()
     for device in devices:
         for alias in _labels(device, HOST_LABELS + ADDRESS_LABELS):
@@ -35,7 +35,7 @@ def shared_aliases(devices: Iterable[Device]) -> Iterator[tuple[str, tuple[str, 
 
 
 def spellings(name: str) -> Iterator[str]:
-    """How *name* may stand among the aliases: as it is, without a port, without its domain."""
+    """The aliases that *name* may mean: as it is, without a port, without its domain."""
     key = name.strip().casefold()
     yield key
     host = _without_port(key)
@@ -68,7 +68,7 @@ def _labels(device: Device, keys: Iterable[str]) -> Iterator[str]:
 
 
 def _address(text: str) -> str | None:
-    """The one way to write an IP address, None when *text* is none."""
+    """The canonical form of an IP address, None for anything else."""
     if not text[:1].isalnum() and text[:1] != ":":
         return None
     if ":" not in text and not text[:1].isdigit():

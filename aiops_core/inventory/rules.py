@@ -1,4 +1,4 @@
-"""What a device must look like to be imported, and what an import changes. Pure."""
+"""Rules of imports into the inventory. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Value = Annotated[  # stands in lists of a spreadsheet
 
 
 class NewDevice(Device):
-    """A device as people may write it; what is left out is unknown, its criticality medium."""
+    """A device as people write it; missing fields are unknown, criticality is medium."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,18 +51,18 @@ class FieldChange(Record):
     after: str
 
 
-class Change(Record):
-    """A known device that is told differently now."""
+class DeviceChange(Record):
+    """A known device with other values."""
 
     id: str
     fields: tuple[FieldChange, ...]
 
 
 class ImportPlan(Record):
-    """What an import does to the inventory; *kept* are known devices that it does not mention."""
+    """The changes of an import; *kept* are known devices that it does not mention."""
 
     added: tuple[str, ...] = ()
-    changed: tuple[Change, ...] = ()
+    changed: tuple[DeviceChange, ...] = ()
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
@@ -70,8 +70,10 @@ class ImportPlan(Record):
 
 
 def flaws_of(known: Inventory, given: Sequence[Device], *, prune: bool) -> list[Flaw]:
-    """Why *given* cannot be imported into *known*; an index of ``len(given)`` or more means a known
-    device that *given* does not mention."""
+    """Why *given* cannot be imported into *known*.
+
+    An index of ``len(given)`` or more is of a known device that *given* does not mention.
+    """
     clashes = list(_clashes(known, given))
     if clashes:
         return clashes
@@ -84,12 +86,14 @@ def merged(known: Inventory, given: Sequence[Device], *, prune: bool) -> Invento
 
 
 def plan(known: Inventory, given: Sequence[Device], *, prune: bool) -> ImportPlan:
-    """What *given*, which has no flaws, changes in *known*."""
+    """The changes that *given*, which has no flaws, makes in *known*."""
     unmentioned = tuple(d.id for d in _others(known, given, prune=False))
     changes = {d.id: tuple(_differences(before, d)) for d in given if (before := known.get(d.id))}
     return ImportPlan(
         added=tuple(d.id for d in given if d.id not in known),
-        changed=tuple(Change(id=id, fields=fields) for id, fields in changes.items() if fields),
+        changed=tuple(
+            DeviceChange(id=id, fields=fields) for id, fields in changes.items() if fields
+        ),
         removed=unmentioned if prune else (),
         kept=() if prune else unmentioned,
         unchanged=tuple(id for id, fields in changes.items() if not fields),
@@ -103,7 +107,7 @@ def _others(known: Inventory, given: Sequence[Device], *, prune: bool) -> list[D
 
 
 def _clashes(known: Inventory, given: Sequence[Device]) -> Iterator[Flaw]:
-    """Ids that differ from a known one only in case mean the same device, written in two ways."""
+    """An id that differs from a known one only in case is the same device, written differently."""
     ids = {device.id.casefold(): device.id for device in known.devices}
     for index, device in enumerate(given):
         other = ids.get(device.id.casefold(), device.id)

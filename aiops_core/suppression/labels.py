@@ -1,4 +1,4 @@
-"""What an anomaly is, as labels: the names that matchers of silences compare. Pure."""
+"""The labels of an anomaly: the names that matchers of silences compare. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Labels = Mapping[str, tuple[str, ...]]  # a label without values counts as one e
 OWN = (
     "anomaly_type",
     "detector",
-    "device",
+    "device_id",
     "domain",
     "host",
     "metric",
@@ -31,13 +31,16 @@ def is_label(name: str) -> bool:
 
 
 def labels_of(anomaly: EnrichedAnomaly) -> Labels:
-    """The labels of *anomaly*; those of its device are known when the inventory has it."""
-    own = {name: str(getattr(anomaly, name) or "") for name in OWN}
+    """The labels of *anomaly*, with those of its device when the inventory has it."""
+    own = {name: str(getattr(anomaly, name) or "") for name in OWN} | {"device_id": anomaly.device}
     return labels(own, anomaly.tags, anomaly.context.device)
 
 
 def labels(own: Mapping[str, str], tags: Sequence[str], device: Device | None) -> Labels:
-    """Labels of their parts; *own* has the names of ``OWN``."""
+    """All labels; *own* has the names in ``OWN``, where ``device_id`` is never empty.
+
+    It is the host for an anomaly whose device the inventory lacks.
+    """
     found = {name: (value,) for name, value in own.items()}
     found |= {name: (value,) for name, value in (_of(device) if device else ())}
     return found | {TAG: tuple(tags)}

@@ -1,5 +1,7 @@
-"""What makes no incident: the sections of ``policies/correlate.yaml`` that correlation-service obeys and
-against which incident-api checks the silences that operators want."""
+"""The sections of ``policies/correlate.yaml`` about anomalies that make no incident.
+
+correlation-service obeys them; incident-api checks new silences against them.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,16 @@ def _known_label(name: str) -> str:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Reason = Annotated[str, StringConstraints(min_length=1)]
 LabelName = Annotated[str, AfterValidator(_known_label)]
-SharedLabel = Literal["device", "host", "service", "domain", "anomaly_type", "detector"]
+SharedLabel = Literal["device_id", "host", "service", "domain", "anomaly_type", "detector"]
 ZERO = timedelta(0)
 
 
 class Traits(Section):
-    """Conditions on what an incident keeps of an anomaly, all of which must hold; globs, compared
-    without case."""
+    """Conditions on an anomaly, all of which must hold; globs, in any case."""
 
     anomaly_type: str = "*"
     service: str = "*"
-    device: str = "*"
+    device_id: str = "*"
     domain: Domain | None = None
     severity_at_least: Severity = Severity.LOW
     severity_at_most: Severity = Severity.CRITICAL
@@ -47,8 +48,8 @@ class Traits(Section):
         return self
 
 
-class Match(Traits):
-    """Conditions on an anomaly. *maintenance*: whether its device is under maintenance."""
+class AnomalyMatch(Traits):
+    """Further conditions. *maintenance*: whether a maintenance window covers the device."""
 
     msg: str = "*"
     maintenance: bool | None = None
@@ -57,35 +58,37 @@ class Match(Traits):
 class SuppressRule(Section):
     id: Id
     reason: Reason
-    match: Match
+    match: AnomalyMatch
 
 
 class Inhibition(Section):
-    """While an open incident has something like *source*, what is like *target* and equal in the labels
-    *equal* is a consequence of it. The ship must always be the same."""
+    """Anomalies like *target* are a consequence of an open incident with one like *source*.
+
+    Both have the same ship and the same labels *equal*.
+    """
 
     id: Id
     reason: Reason
     source: Traits
-    target: Match
+    target: AnomalyMatch
     equal: tuple[SharedLabel, ...] = Field(min_length=1)
 
 
 class Outages(Section):
-    """What a known outage of a link explains: *downstream* on the link itself and on what hangs on it;
-    *unknown_devices* on devices that the inventory does not know, so that nobody can tell what they need.
+    """Anomalies that a declared outage of a link explains.
 
-    *margin*: a link fails a little before the time that was foretold, and comes back a little later.
+    *downstream*: on the link and on the devices that need it. *unknown_devices*: on devices that the
+    inventory lacks. *margin* extends the declared time at both ends.
     """
 
     margin: timedelta = Field(ge=ZERO, le=timedelta(minutes=30))
     severity_at_most: Severity
-    downstream: tuple[Match, ...]
-    unknown_devices: tuple[Match, ...]
+    downstream: tuple[AnomalyMatch, ...]
+    unknown_devices: tuple[AnomalyMatch, ...]
 
 
 class SilenceLimits(Section):
-    """What operators may silence themselves."""
+    """Limits of the silences of operators."""
 
     longest: timedelta = Field(gt=ZERO, le=timedelta(days=90))
     most: int = Field(ge=1, le=5000)
@@ -94,7 +97,7 @@ class SilenceLimits(Section):
 
 
 class NeverSuppress(Section):
-    """What nothing may hide."""
+    """Anomalies that no rule, silence or inhibition hides."""
 
     severities: tuple[Severity, ...] = ()
     anomaly_types: tuple[str, ...] = ()
@@ -103,7 +106,7 @@ class NeverSuppress(Section):
         return severity in self.severities or anomaly_type in self.anomaly_types
 
     def refusal(self, matchers: tuple[Matcher, ...]) -> str | None:
-        """Why a silence with *matchers* could never hide anything, None when it could."""
+        """Why a silence with *matchers* could never hide anything; None when it could."""
         never: dict[str, set[str]] = {
             "severity": {str(severity) for severity in self.severities},
             "anomaly_type": set(self.anomaly_types),
@@ -117,7 +120,7 @@ class NeverSuppress(Section):
 
 
 class SuppressPolicy(Policy):
-    """The part of the file that several services read; correlation-service reads, and checks, all."""
+    """The sections that several services read; correlation-service validates the whole file."""
 
     model_config = ConfigDict(extra="ignore")
 

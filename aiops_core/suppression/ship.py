@@ -1,7 +1,7 @@
-"""The state of the ship as people declare it: its mode, maintenance windows, outages of its links. Pure.
+"""The ship as operators declare it: its mode, maintenance windows, outages of its links. Pure.
 
-It lives in the bucket ``ship``, one key per thing: ``mode``, ``maintenance.<id>``, ``outage.<id>``. All
-questions are asked for a moment, so that a late message is judged by what held when it happened.
+The bucket ``ship`` has the keys ``mode``, ``maintenance.<id>`` and ``outage.<id>``. Every
+question is about a moment: a late message is judged by what held when it happened.
 """
 
 from __future__ import annotations
@@ -17,21 +17,10 @@ from pydantic import Field, ValidationError, model_validator
 from aiops_core.errors import in_words
 from aiops_core.models import Record, ShipMode, Text, UtcDatetime
 
-__all__ = [
-    "LinkOutage",
-    "MaintenanceWindow",
-    "ModeChange",
-    "ModeLog",
-    "OutageKind",
-    "Ship",
-    "ShipMode",
-    "Spell",
-]
-
 BUCKET = "ship"
 MODE_KEY = "mode"
 MAINTENANCE_PREFIX, OUTAGE_PREFIX = "maintenance.", "outage."
-CHANGES_KEPT = 50  # of the mode; for messages that come late
+CHANGES_KEPT = 50  # changes of the mode, for late messages
 
 R = TypeVar("R", bound=Record)
 Pattern = Annotated[str, Field(min_length=1, max_length=255)]
@@ -39,7 +28,7 @@ Patterns = tuple[Pattern, ...]
 
 
 class ModeChange(Record):
-    """From *since* on the ship was in *mode*; *by* said so."""
+    """From *since* on the ship was in *mode*, as the user *by* says."""
 
     mode: ShipMode
     since: UtcDatetime
@@ -53,17 +42,17 @@ class ModeLog(Record):
     changes: tuple[ModeChange, ...] = ()
 
     def at(self, moment: datetime) -> ModeChange | None:
-        """What held at *moment*; of the time before the first change that is remembered, nothing."""
+        """The mode at *moment*; None before the first change that is kept."""
         return next((c for c in reversed(self.changes) if c.since <= moment), None)
 
     def then(self, change: ModeChange) -> ModeLog:
-        """With *change*, which replaces everything that was said of its time and later."""
+        """With *change*, which replaces all changes of its time and later."""
         earlier = [c for c in self.changes if c.since < change.since]
         return ModeLog(changes=(*earlier, change)[-CHANGES_KEPT:])
 
 
 class Spell(Record):
-    """Something declared that holds from *start* until just before *end*."""
+    """A declaration that holds from *start* until just before *end*."""
 
     id: Text
     start: UtcDatetime
@@ -80,9 +69,9 @@ class Spell(Record):
 
 
 class MaintenanceWindow(Spell):
-    """Somebody works on devices and services, by glob patterns in any case; none means all.
+    """Somebody works on devices and services: globs in any case, no glob means all.
 
-    With *dependants* it is also about everything that needs one of the devices.
+    With *dependants* it also covers everything that needs one of the devices.
     """
 
     devices: Patterns = ()
@@ -92,11 +81,11 @@ class MaintenanceWindow(Spell):
     reason: Text
 
     def concerns(self, device: str, service: str, upstream: Sequence[str] = ()) -> bool:
-        """Whether it is, at its time, about *service* on *device*, which needs *upstream*."""
+        """Whether it covers *service* on *device*, which needs *upstream*, at any time."""
         return self.matches(device, upstream) and _any(self.services, service)
 
     def matches(self, device: str, upstream: Sequence[str] = ()) -> bool:
-        """Whether *device*, which needs *upstream*, is one of those that are worked on."""
+        """Whether it covers *device*, which needs *upstream*."""
         return _any(self.devices, *((device, *upstream) if self.dependants else (device,)))
 
 
@@ -108,7 +97,10 @@ class OutageKind(StrEnum):
 
 
 class LinkOutage(Spell):
-    """A known outage of the link that *device* (an inventory id) carries; *source* told of it."""
+    """A known outage of the link that *device* (an inventory id) carries.
+
+    *source* is who told of it.
+    """
 
     device: Text
     kind: OutageKind
@@ -117,7 +109,7 @@ class LinkOutage(Spell):
 
 
 class Ship(Record):
-    """All of the bucket. *unreadable* are keys whose values cannot be read, and why."""
+    """The whole bucket. *unreadable* has the keys of unreadable values, with the reasons."""
 
     mode: ModeLog = ModeLog()
     maintenance: tuple[MaintenanceWindow, ...] = ()
@@ -146,22 +138,9 @@ class Ship(Record):
         change = self.mode.at(moment)
         return change.mode if change else None
 
-    def maintenance_of(
-        self, device: str, service: str, at: datetime, upstream: Sequence[str] = ()
-    ) -> MaintenanceWindow | None:
-        """The window that ends last of those that cover *service* on *device*."""
-        holding = (window for window in self.maintenance if window.holds(at))
-        concerned = [window for window in holding if window.concerns(device, service, upstream)]
-        return max(concerned, key=lambda window: window.end, default=None)
-
-    def outage_of(self, devices: Sequence[str], at: datetime) -> LinkOutage | None:
-        """The outage of the first of *devices* (one with its upstream, nearest first) that has one."""
-        holding = {outage.device: outage for outage in self.outages if outage.holds(at)}
-        return next((holding[device] for device in devices if device in holding), None)
-
 
 def _any(patterns: Patterns, *names: str) -> bool:
-    """Whether one of *names* matches one of *patterns*; no pattern restricts nothing."""
+    """Whether one of *names* fits one of *patterns*; no pattern fits all names."""
     folded = [name.casefold() for name in names]
     return not patterns or any(
         fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded

@@ -1,20 +1,28 @@
-"""Silences: an operator does not want to hear of something until a certain time. Pure vocabulary.
+"""Silences and their matchers. Pure.
 
-Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels, regular
-expressions always match the whole value, a missing label is the empty string, and all matchers of a
-silence must hold.
+Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels.
+Regular expressions match the whole value, a missing label is the empty string, and all matchers
+of a silence must hold.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from aiops_core.errors import in_words
 from aiops_core.models import Record, Text, UtcDatetime
@@ -23,15 +31,14 @@ from aiops_core.suppression.labels import NAMES, Labels, is_label
 BUCKET = "silences"  # of the key-value store: silence id -> Silence as JSON
 
 NO_VALUE = ("",)
-LONGEST_VALUE = 255  # characters of a value that are looked at, and of a matcher's own
-REPEATS = 3  # of one regular expression: its time grows with the length to this power
-OPTIONS = 3  # question marks: its time doubles with each
-ANYTHING = ("a", "7", "Z-9", "x_y.z", " ~\u6f22")  # what has nothing in common
+LONGEST_VALUE = 255  # characters, of a matcher's value and of a label's value that it is tried on
+REPEATS = 3  # * + { in one regular expression: its time grows with the length to this power
+OPTIONS = 3  # question marks in one regular expression: its time doubles with each
+ANYTHING = ("a", "7", "Z-9", "x_y.z", " ~\u6f22")  # values that have nothing in common
 
 _WRITTEN = re.compile(r"\s*([^\s=!~\"]+)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
-_ESCAPED = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL
-)  # where *, + and { are no repeats
+# Inside of these *, + and { are no repeats.
+_ESCAPED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
 _REPEAT = re.compile(r"[*+{]")
 _WORDS = re.compile(r"[\w.\- ]+(?:\|[\w.\- ]+)*")
@@ -47,33 +54,35 @@ class Op(StrEnum):
     UNLIKE = "!~"
 
 
-class Matcher(Record):
-    """One condition on one label. Raises ValueError for what is no matcher, or would take too long."""
+@dataclass(frozen=True)
+class Matcher:
+    """One condition on one label, written as ``device_id=sw-1``.
 
-    name: Text
+    Raises ValueError for an unknown label, and for a regular expression that may take too long.
+    """
+
+    name: str
     op: Op
-    value: str = Field(max_length=LONGEST_VALUE)
+    value: str
 
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def __post_init__(self) -> None:
         if not is_label(self.name):
             raise ValueError(f"there is no label {self.name}; there are {', '.join(NAMES)}")
+        if len(self.value) > LONGEST_VALUE:
+            raise ValueError(f"the value of {self.name} is longer than {LONGEST_VALUE} characters")
         if self.is_regex:
             _check_regex(self.value)
-        return self
 
     @classmethod
     def parse(cls, text: str) -> Matcher:
-        """A matcher as people write it: ``device=sw-1``, ``anomaly_type=~"link_.*"``."""
+        """A matcher from ``device_id=sw-1`` or ``anomaly_type=~"link_.*"``."""
         found = _WRITTEN.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is no matcher; write LABEL=VALUE, with =, !=, =~ or !~")
         name, op, value = found.groups()
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = value[1:-1]
-        if len(value) > LONGEST_VALUE:
-            raise ValueError(f"the value of {name} is longer than {LONGEST_VALUE} characters")
-        return cls(name=name, op=Op(op), value=value)
+        return cls(name, Op(op), value)
 
     def __str__(self) -> str:
         plain = self.value == self.value.strip() and not self.value.startswith(("~", '"'))
@@ -91,7 +100,7 @@ class Matcher(Record):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The values that a positive matcher names one by one; none when it describes them."""
+        """The values that a positive matcher names one by one; none for a pattern."""
         if self.op is Op.IS:
             return (self.value,)
         if self.op is Op.LIKE and _WORDS.fullmatch(self.value) and "." not in self.value:
@@ -100,7 +109,7 @@ class Matcher(Record):
 
     @property
     def names_something(self) -> bool:
-        """Whether it says what is meant, instead of what is not, anything, or nothing at all."""
+        """False for negative matchers, and for those that fit anything or the empty value."""
         if not self.is_positive or self._fits(""):
             return False
         return not all(self._fits(anything) for anything in ANYTHING)
@@ -118,69 +127,84 @@ class Matcher(Record):
         return value == self.value
 
 
+def _parsed(given: object) -> Matcher:
+    return given if isinstance(given, Matcher) else Matcher.parse(str(given))
+
+
+MatcherText = Annotated[  # a Matcher that is text in JSON
+    Matcher,
+    PlainValidator(_parsed),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["device_id=sw-1"]}),
+]
+Matchers = Annotated[tuple[MatcherText, ...], Field(min_length=1, max_length=20)]
+
+
 class Silence(Record):
-    """What is hidden, by whose order, why, and from when until when; the id never changes."""
+    """Hides what all *matchers* fit, from *starts_at* until just before *ends_at*.
+
+    *created_by* is the owner, *updated_by* the user or role that made the last change.
+    """
 
     id: Text
-    matchers: tuple[Matcher, ...] = Field(min_length=1, max_length=20)
-    owner: Line
-    reason: Line
-    start: UtcDatetime
-    end: UtcDatetime
+    matchers: Matchers
+    starts_at: UtcDatetime
+    ends_at: UtcDatetime
+    created_by: Line
+    comment: Line
     created_at: UtcDatetime
-    created_by: Text
     updated_at: UtcDatetime
     updated_by: Text
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.end < self.start:
+        if self.ends_at < self.starts_at:
             raise ValueError("a silence ends after it starts")
         return self
 
-    def state(self, now: datetime) -> State:
-        if now < self.start:
+    def state_at(self, now: datetime) -> State:
+        if now < self.starts_at:
             return "pending"
-        return "active" if now < self.end else "expired"
+        return "active" if self.holds(now) else "expired"
+
+    def holds(self, moment: datetime) -> bool:
+        return self.starts_at <= moment < self.ends_at
 
     def matches(self, labels: Labels) -> bool:
-        for matcher in self.matchers:
-            if not matcher.matches(labels):
-                return False
-        return True
+        return all(matcher.matches(labels) for matcher in self.matchers)
 
 
 def decode(stored: Mapping[str, bytes]) -> tuple[list[Silence], dict[str, str]]:
-    """The silences of the bucket by start; and per key, what is wrong with a value that is none."""
+    """The silences of the bucket by start, and for each unreadable key the reason."""
     silences, wrong = [], {}
     for key, value in stored.items():
         try:
             silences.append(Silence.model_validate_json(value))
         except ValueError as exc:
             wrong[key] = in_words(exc)
-    return sorted(silences, key=lambda s: (s.start, s.id)), wrong
+    return sorted(silences, key=lambda s: (s.starts_at, s.id)), wrong
 
 
 def too_broad(matchers: Sequence[Matcher], not_alone: Collection[str]) -> str | None:
-    """Why *matchers* hide more than a silence may, None when they do not.
+    """Why *matchers* hide more than a silence may; None when they may.
 
-    At least one must name what is meant, by a label that is not in *not_alone*.
+    At least one must be positive, specific, and about a label that is not in *not_alone*.
     """
     naming = {matcher.name for matcher in matchers if matcher.names_something}
     if not naming:
         return (
-            "it would hide nearly everything: at least one matcher must name what is meant, with = or "
-            "=~ and a value that is neither empty nor matched by anything"
+            "it would hide nearly everything: at least one matcher must name what is meant, with ="
+            " or =~ and a value that is neither empty nor matched by anything"
         )
     if naming <= set(not_alone):
         broad = ", ".join(sorted(naming))
-        return f"{broad} alone is too broad; add what is meant, such as a device or an anomaly_type"
+        return f"{broad} alone is too broad; add a device_id or an anomaly_type, for example"
     return None
 
 
 @lru_cache(maxsize=16_384)
 def _fits(pattern: str, value: str) -> bool:
-    """Remembered: the same devices and types come again and again."""
+    """Cached: the same devices and types come again and again."""
     return _compiled(pattern).fullmatch(value) is not None
 
 
@@ -190,7 +214,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _check_regex(pattern: str) -> None:
-    """Refuse what is no regular expression, and what could stop correlation by taking for ever."""
+    """Refuse patterns that do not compile, and those that could block correlation for long."""
     try:
         _compiled(pattern)
     except (re.error, OverflowError, RecursionError) as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,13 +10,12 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.models import Device
-from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.service import utc_now
-from aiops_lab.embedded import clickhouse as embedded
-from incident_api.devices.memory_store import MemoryDevices
-from incident_api.devices.store import ClickHouseDevices, DeviceStore, Edition, Sender
-from incident_api.migrate import migrate
-from tests.conftest import NOON, ROOT
+from incident_api.devices.models import UnknownHost
+from incident_api.devices.store import ClickHouseDevices, DeviceStore, InventoryEdition
+from tests.api_parts import empty_tables
+from tests.conftest import NOON
+from tests.memory_stores import MemoryDevices
 
 CORE = Device(
     id="core", name="Core ✓", type="switch", site="deck 3", criticality="critical",
@@ -25,10 +24,10 @@ CORE = Device(
 PLAIN = Device(id="plain")
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded.running(tmp_path_factory.mktemp("clickhouse")) as port:
-        yield f"clickhouse://default@127.0.0.1:{port}/"
+@pytest.fixture
+async def clickhouse(clickhouse_url: str) -> AsyncIterator[ClickHouse]:
+    async with empty_tables(clickhouse_url) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["memory", "clickhouse"])
@@ -36,15 +35,12 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[DeviceStore]:
     if request.param == "memory":
         yield MemoryDevices()
         return
-    async with ClickHouse.open(request.getfixturevalue("engine")) as clickhouse:
-        days = RetentionPolicy.load(ROOT / "policies").tables_days
-        await migrate(clickhouse, ROOT / "clickhouse", days)
-        await clickhouse.execute("TRUNCATE TABLE aiops.devices")
+    async with empty_tables(request.getfixturevalue("clickhouse_url")) as clickhouse:
         yield ClickHouseDevices(clickhouse)
 
 
-def edition(minutes: int, *told: Device, removed: tuple[Device, ...] = ()) -> Edition:
-    return Edition(told, removed, NOON + timedelta(minutes=minutes), "eto")
+def edition(minutes: int, *changed: Device, removed: tuple[Device, ...] = ()) -> InventoryEdition:
+    return InventoryEdition(changed, removed, NOON + timedelta(minutes=minutes), "eto")
 
 
 async def test_nothing_is_kept_at_first(store):
@@ -74,26 +70,23 @@ async def test_an_older_edition_takes_no_effect(store):
     assert list((await store.load()).devices) == [CORE]
 
 
-async def test_senders_are_counted_once_the_busiest_first_without_those_that_are_known(engine):
+async def test_unknown_hosts_are_counted_once_the_busiest_first(clickhouse):
     now = utc_now()  # older rows would leave by their time-to-live
-    async with ClickHouse.open(engine) as clickhouse:
-        days = RetentionPolicy.load(ROOT / "policies").tables_days
-        await migrate(clickhouse, ROOT / "clickhouse", days)
-        await clickhouse.execute("TRUNCATE TABLE aiops.anomalies")
-        columns = ("anomaly_id", "device_id", "service", "ts", "stored_at", "version")
-        rows = [
-            (f"{device}{n}", device, service, now + timedelta(minutes=n), now + late, version)
-            for device, service, count, late in SENT
-            for n in range(count)
-            for version in (1, 2)
-        ]
-        await clickhouse.insert("aiops.anomalies", columns, rows)
-        store = ClickHouseDevices(clickhouse)
-        assert list(await store.senders(now, ["core", "x"], 2)) == [
-            Sender("pi", 3, now + timedelta(minutes=2), ["app"]),
-            Sender("10.0.0.7", 1, now, ["dns"]),
-        ]
-        assert [s.name for s in await store.senders(now, [], 1)] == ["core"]
+    columns = ("anomaly_id", "device_id", "service", "ts", "stored_at", "version")
+    rows = [
+        (f"{device}{n}", device, service, now + timedelta(minutes=n), now + late, version)
+        for device, service, count, late in SENT
+        for n in range(count)
+        for version in (1, 2)
+    ]
+    await clickhouse.insert("aiops.anomalies", columns, rows)
+    store = ClickHouseDevices(clickhouse)
+    last = now + timedelta(minutes=2)
+    assert list(await store.unknown_hosts(now, ["core", "x"], 2)) == [
+        UnknownHost(host="pi", anomalies=3, last_seen=last, services=["app"]),
+        UnknownHost(host="10.0.0.7", anomalies=1, last_seen=now, services=["dns"]),
+    ]
+    assert [one.host for one in await store.unknown_hosts(now, [], 1)] == ["core"]
 
 
 SENT = (
@@ -105,17 +98,12 @@ SENT = (
 )
 
 
-async def test_a_row_that_nobody_understands_costs_only_itself(engine):
-    async with ClickHouse.open(engine) as clickhouse:
-        await migrate(
-            clickhouse, ROOT / "clickhouse", RetentionPolicy.load(ROOT / "policies").tables_days
-        )
-        await clickhouse.execute("TRUNCATE TABLE aiops.devices")
-        store = ClickHouseDevices(clickhouse)
-        await store.write(edition(0, CORE))
-        columns = ("id", "criticality", "updated_at")
-        await clickhouse.insert("aiops.devices", columns, [("x", "enormous", NOON)])
-        assert list((await store.load()).devices) == [CORE]
+async def test_an_unreadable_row_costs_only_itself(clickhouse):
+    store = ClickHouseDevices(clickhouse)
+    await store.write(edition(0, CORE))
+    columns = ("id", "criticality", "updated_at")
+    await clickhouse.insert("aiops.devices", columns, [("x", "enormous", NOON)])
+    assert list((await store.load()).devices) == [CORE]
 
 
 async def test_a_store_that_is_away_says_so():

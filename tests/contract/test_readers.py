@@ -47,24 +47,22 @@ from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
 from aiops_lab.bench.ledger import published
-from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.devices.store import ClickHouseDevices, Edition
-from incident_api.ledger.letters import Letters
-from incident_api.ledger.published import Published
-from incident_api.memory_store import MemoryStore
+from incident_api.devices.store import ClickHouseDevices, InventoryEdition
+from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
 from incident_api.rows import incident_row
-from incident_api.silences.queries import ClickHouseSilences
-from incident_api.silences.shelf import Shelf
+from incident_api.silences.repository import SilenceRepository
+from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentFilter
-from incident_api.trace.queries import ClickHouseTrace
+from incident_api.trace.queries import TraceQueries
 from tests.conftest import ROOT
 from tests.correlation_cases import reborn
 from tests.incident_cases import (
@@ -77,6 +75,7 @@ from tests.incident_cases import (
     transitioned,
     updated,
 )
+from tests.memory_stores import MemoryStore
 
 GOOD = 12  # entries of each reader that it can read
 WINDOW = timedelta(hours=1)
@@ -218,15 +217,15 @@ async def bench(bus: MemoryBus) -> int:
 
 
 async def dead_letters(bus: MemoryBus) -> int:
-    """What is buried can rarely be read, and stands for one anomaly all the same. Only a letter that
-    does not say where it was addressed is none."""
+    """What is buried can rarely be read, and stands for one anomaly all the same. Only a dead
+    letter that does not say where it was addressed is none."""
     good, bad = [detected(n) for n in range(GOOD)], spoiled(detected().model_dump_json().encode())
     for n, one in enumerate(between(good, bad)):
         data = one if isinstance(one, bytes) else one.model_dump_json().encode()
         headers = {SUBJECT: AnomalyDetected.subject, SOURCE: f"LOGS/{n}", REASON: "no such ship"}
         bus._put("dead.enrichment-service", data, headers)
         bus.put("dead.enrichment-service", data)
-    buried = {one.anomaly_id for one in await Letters(bus).buried(utc_now() - WINDOW)}
+    buried = {one.anomaly_id for one in await BrokerRecords(bus).dead_anomalies(utc_now() - WINDOW)}
     assert {one.anomaly_id for one in good} <= buried
     assert len(buried) == GOOD + len(bad)
     return GOOD + len(bad)
@@ -240,7 +239,7 @@ async def anomalies_published(bus: MemoryBus) -> int:
     counting = anomaly_detection.published.Published(bus)
     await counting.recover(bus)
     await counting.write()
-    assert await Published(bus).tally() == {now: GOOD}
+    assert await BrokerRecords(bus).detected() == {now: GOOD}
     return bad
 
 
@@ -248,11 +247,10 @@ async def anomalies_published(bus: MemoryBus) -> int:
 
 
 def silence(n: int) -> Silence:
-    ordered = {"created_at": NOON, "created_by": "eto", "updated_at": NOON, "updated_by": "eto"}
-    lasts = {"start": NOON, "end": utc_now() + WINDOW}
+    changed = {"created_at": NOON, "updated_at": NOON, "updated_by": "eto"}
     return Silence(
-        id=f"silence-{n:02}", matchers=(Matcher.parse("device=sw-1"),), owner="eto",
-        reason="works", **lasts, **ordered,
+        id=f"silence-{n:02}", matchers=(Matcher.parse("device_id=sw-1"),), starts_at=NOON,
+        ends_at=utc_now() + WINDOW, created_by="eto", comment="works", **changed,
     )  # fmt: skip
 
 
@@ -295,9 +293,9 @@ async def silences_in_force(bus: MemoryBus) -> int:
 async def silences_of_the_api(bus: MemoryBus) -> int:
     good = [silence(n) for n in range(GOOD)]
     bad = await put_all(bus, silences.BUCKET, "silence-", good)
-    shelf = Shelf(bus, SuppressPolicy.load(ROOT / "policies"))
-    assert await shelf.all() == await shelf.all() == good
-    await shelf.tidy()
+    repository = SilenceRepository(bus, SuppressPolicy.load(ROOT / "policies"))
+    assert await repository.all() == await repository.all() == good
+    await repository.tidy()
     return bad
 
 
@@ -344,7 +342,7 @@ async def anomalies_counted(bus: MemoryBus) -> int:
     good["2026-07"] = b"{}"
     for key, value in good.items():
         await bus.bucket(tally.BUCKET).put(key, value)
-    assert await Published(bus).tally() == dict.fromkeys(hours, 7)
+    assert await BrokerRecords(bus).detected() == dict.fromkeys(hours, 7)
     return len(bad) + 1
 
 
@@ -503,7 +501,7 @@ async def traced(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse, tracking_id="t")
     wrong = [b for b in bodies(enriched().model_dump_json()) if not _is_object(b)]
     bad = await spoil_anomalies(clickhouse, body=wrong)
-    found = (await ClickHouseTrace(clickhouse).traced("t")).anomalies
+    found = (await TraceQueries(clickhouse).traced("t")).anomalies
     assert len(found) == 1 and found[0].body["msg"]
     return bad
 
@@ -520,20 +518,20 @@ async def traced_line(clickhouse: ClickHouse) -> int:
     now = utc_now()
     await clickhouse.insert("logs.raw", columns, [("t1", now, now, "fine")])
     await clickhouse.insert("logs.raw", columns, [("t2", now, now, b"\xff")])
-    assert (await ClickHouseTrace(clickhouse).traced("t1")).log.msg == "fine"
-    assert (await ClickHouseTrace(clickhouse).traced("t2")).log is None
+    assert (await TraceQueries(clickhouse).traced("t1")).log.msg == "fine"
+    assert (await TraceQueries(clickhouse).traced("t2")).log is None
     return 1
 
 
-async def kinds(clickhouse: ClickHouse) -> int:
+async def label_counts(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse)
     device = enriched(context=AnomalyContext(device=Device(id="d"))).model_dump_json()
     wrong = device.replace('"id":"d"', '"id":7')
     odd = {"severity": ["awful", "odd"], "host": [b"\xff"], "body": [wrong]}
     bad = await spoil_anomalies(clickhouse, **odd)
-    found = await ClickHouseSilences(clickhouse).kinds(utc_now() - WINDOW)
-    assert sum(kind.number for kind in found) == GOOD
-    assert {kind.labels["label.rack"] for kind in found} == {("r7",)}
+    found = await StatsQueries(clickhouse).label_counts(utc_now() - WINDOW)
+    assert sum(one.number for one in found) == GOOD
+    assert {one.labels["label.rack"] for one in found} == {("r7",)}
     return bad
 
 
@@ -567,7 +565,7 @@ async def last_incidents(clickhouse: ClickHouse) -> int:
 
 async def devices(clickhouse: ClickHouse) -> int:
     store, good = ClickHouseDevices(clickhouse), [Device(id=f"d{n:02}") for n in range(GOOD)]
-    await store.write(Edition(good, (), NOON, "eto"))
+    await store.write(InventoryEdition(good, (), NOON, "eto"))
     wrong: dict[str, list[bytes | str]] = {"criticality": ["awful", ""], "name": [b"\xff"]}
     bad = await copies(clickhouse, "aiops.devices", "id", wrong)
     assert list((await store.load()).devices) == good
@@ -597,7 +595,7 @@ TABLES = (
     Reader("incident-api.timeline", events),
     Reader("incident-api.trace", traced),
     Reader("incident-api.log_lines", traced_line),
-    Reader("incident-api.anomaly_kinds", kinds),
+    Reader("incident-api.anomaly_labels", label_counts),
     Reader("incident-api.devices", devices),
     Reader("enrichment.similar", similar),
     Reader("enrichment.incidents", last_incidents),
@@ -664,16 +662,17 @@ BELONGS_TO = {
     "incident_api/clickhouse_store.py:ClickHouseStore.timeline": "incident-api.timeline",
     "incident_api/clickhouse_store.py:_evidence": "incident-api.evidence",
     "incident_api/devices/store.py:ClickHouseDevices.load": "incident-api.devices",
-    "incident_api/ledger/letters.py:": "incident-api.dead_letters",
-    "incident_api/ledger/published.py:Published.tally": "tally",
+    "incident_api/ledger/broker.py:BrokerRecords.dead_anomalies": "incident-api.dead_letters",
+    "incident_api/ledger/broker.py:BrokerRecords.detected": "tally",
+    "incident_api/ledger/broker.py:_ids": "incident-api.dead_letters",
     "incident_api/recorder.py:Recorder.recover": "incident-api.transitions",
     "incident_api/rows.py:stored_incident": "incident-api.incidents",
-    "incident_api/silences/queries.py:ClickHouseSilences.kinds": "incident-api.anomaly_kinds",
-    "incident_api/silences/queries.py:_device": "incident-api.anomaly_kinds",
-    "incident_api/silences/shelf.py:Shelf.all": "incident-api.silences",
-    "incident_api/summary.py:IncidentSummary.of_columns": "incident-api.incident_list",
-    "incident_api/trace/queries.py:ClickHouseTrace._anomalies": "incident-api.trace",
-    "incident_api/trace/queries.py:ClickHouseTrace.traced": "incident-api.log_lines",
+    "incident_api/silences/repository.py:SilenceRepository.all": "incident-api.silences",
+    "incident_api/stats/queries.py:StatsQueries.label_counts": "incident-api.anomaly_labels",
+    "incident_api/stats/queries.py:_device": "incident-api.anomaly_labels",
+    "incident_api/clickhouse_store.py:_summary": "incident-api.incident_list",
+    "incident_api/trace/queries.py:TraceQueries._anomalies": "incident-api.trace",
+    "incident_api/trace/queries.py:TraceQueries.traced": "incident-api.log_lines",
     "incident_api/trace/queries.py:_anomaly": "incident-api.trace",
 }
 COLUMNS_ALONE = "takes columns as they are and decodes nothing"
@@ -683,7 +682,7 @@ NO_READER = {
     "aiops_lab/bench/": COLUMNS_ALONE,
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
     "aiops_lab/fleet/process.py": "answers of our own processes",
-    "aiops_lab/embedded/native/": "the embedded engine's own answers",
+    "aiops_lab/embedded/": "the embedded engine's own answers",
     "aiops_lab/evaluation/offline.py": "a pipe between our own processes",
     "aiops_core/observability/probe.py:Readiness.report": "the newest of what was skipped",
     "aiops_core/runtime/handling.py:Handling._read": "the consumer: it buries what it cannot read",
@@ -704,16 +703,18 @@ NO_READER = {
     "enrichment_service/warmup.py:Warmup._": "asks the readers of clickhouse_queries.py",
     "incident_api/__main__.py": "a part called history",
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
-    "incident_api/cursor.py": "a request's, refused with 422",
-    "incident_api/devices/desk.py:DeviceDesk._publish": "only compares it with what it should be",
-    "incident_api/devices/desk.py:DeviceDesk.recover": "asks the reader of devices/store.py",
-    "incident_api/devices/store.py:ClickHouseDevices.senders": COLUMNS_ALONE,
+    "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
+    "incident_api/devices/commands.py:DeviceCommands.recover": "asks the reader of devices/store.py",
+    "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
-    "incident_api/memory_": "a double for tests, which holds what they put there",
+    "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,
-    "incident_api/silences/queries.py:ClickHouseSilences.hidden": COLUMNS_ALONE,
-    "incident_api/stats/dead_letters.py": "counts messages without looking into them",
-    "incident_api/stats/queries.py": COLUMNS_ALONE,
+    "incident_api/parameters.py": "a request's, refused with 422",
+    "incident_api/stats/queries.py:StatsQueries._latency": COLUMNS_ALONE,
+    "incident_api/stats/queries.py:StatsQueries.anomalies": COLUMNS_ALONE,
+    "incident_api/stats/queries.py:StatsQueries.duplicates": COLUMNS_ALONE,
+    "incident_api/stats/queries.py:StatsQueries.hidden_by": COLUMNS_ALONE,
+    "incident_api/stats/queries.py:StatsQueries.incidents": COLUMNS_ALONE,
     "incident_api/wiring.py": "a part called history",
     "incident_api/written.py": "passes rows on to the readers",
 }

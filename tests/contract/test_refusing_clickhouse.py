@@ -14,12 +14,12 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import REASON, Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.history import History
 from incident_api.migrate import migrate
-from incident_api.outage import Troubles
+from incident_api.outage import DependencyOutages
 from incident_api.reads import Reads
 from incident_api.recorder import Recorder
 from tests.conftest import ROOT
@@ -49,7 +49,9 @@ class Serving:
     def __init__(self, clickhouse: ClickHouse, bus: MemoryBus) -> None:
         self.clickhouse, self.bus = clickhouse, bus
         self.problem: str | None = None
-        troubles = Troubles("clickhouse", lambda problem: setattr(self, "problem", problem))
+        troubles = DependencyOutages(
+            "clickhouse", lambda problem: setattr(self, "problem", problem)
+        )
         store = ClickHouseStore(clickhouse, Reads(clickhouse))
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("anomalies wait"))

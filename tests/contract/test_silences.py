@@ -1,5 +1,4 @@
-"""Silences between the two services: what incident-api puts down is what correlation-service sees, on the
-bus in memory and on a real broker that dies in between."""
+"""Silences that incident-api stores are what correlation-service sees, also after a broker dies."""
 
 import asyncio
 import uuid
@@ -15,7 +14,7 @@ from aiops_core.suppression.silences import BUCKET
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
-from incident_api.silences.shelf import Shelf
+from incident_api.silences.repository import SilenceRepository
 from tests.conftest import ROOT, nats_bus
 
 POLICY = SuppressPolicy.load(ROOT / "policies")
@@ -30,9 +29,13 @@ async def bus(request):
             yield real
 
 
+def after(**span):
+    return {"ends_at": utc_now() + timedelta(**span)}
+
+
 def order(device=None, **changes):
-    matchers = [f"device={device or f'sw-{uuid.uuid4().hex[:8]}'}"]
-    given = {"matchers": matchers, "owner": "eto", "reason": "cable works", "for": "2h"}
+    matchers = [f"device_id={device or f'sw-{uuid.uuid4().hex[:8]}'}"]
+    given = {"matchers": matchers, "created_by": "eto", "comment": "cable works"} | after(hours=2)
     return NewSilence.model_validate(given | changes)
 
 
@@ -43,24 +46,24 @@ async def until(condition, within=10.0):
 
 
 async def test_what_is_put_down_is_found_again_changed_and_ended(bus):
-    shelf = Shelf(bus, POLICY)
-    added = await shelf.add(order(), "mate")
-    assert await shelf.get(added.id) == added
-    later = await shelf.edit(added.id, EditSilence.model_validate({"for": "3h"}), "chief")
-    assert later.end > added.end and later.updated_by == "chief"
-    over = await Shelf(bus, POLICY).end(added.id, "chief")  # as after a restart
-    assert over.state(utc_now()) == "expired"
-    assert await shelf.get(added.id) == over
+    silences = SilenceRepository(bus, POLICY)
+    added = await silences.add(order(), "mate")
+    assert await silences.get(added.id) == added
+    later = await silences.edit(added.id, EditSilence.model_validate(after(hours=3)), "chief")
+    assert later.ends_at > added.ends_at and later.updated_by == "chief"
+    over = await SilenceRepository(bus, POLICY).end(added.id, "chief")  # as after a restart
+    assert over.state_at(utc_now()) == "expired"
+    assert await silences.get(added.id) == over
 
 
 async def test_a_watcher_sees_every_change(bus):
-    shelf, seen = Shelf(bus, POLICY), []
+    silences, seen = SilenceRepository(bus, POLICY), []
     watched = watched_silences(bus, seen.append)
     following = asyncio.create_task(watched.keep())
     try:
-        added = await shelf.add(order(), "mate")
+        added = await silences.add(order(), "mate")
         await until(lambda: added in watched.value)
-        over = await shelf.end(added.id, "mate")
+        over = await silences.end(added.id, "mate")
         await until(lambda: over in watched.value)
         assert added not in watched.value
     finally:
@@ -68,8 +71,8 @@ async def test_a_watcher_sees_every_change(bus):
 
 
 async def test_what_is_tidied_away_is_gone_for_both(bus):
-    clock_of_later = Shelf(bus, POLICY, lambda: utc_now() + timedelta(days=60))
-    added = await Shelf(bus, POLICY).add(order(), "mate")
+    clock_of_later = SilenceRepository(bus, POLICY, lambda: utc_now() + timedelta(days=60))
+    added = await SilenceRepository(bus, POLICY).add(order(), "mate")
     await clock_of_later.tidy()
     with pytest.raises(Problem, match="there is no silence"):
         await clock_of_later.get(added.id)
@@ -79,7 +82,7 @@ async def test_what_is_tidied_away_is_gone_for_both(bus):
 
 
 async def test_a_foreign_value_is_left_out(bus):
-    added = await Shelf(bus, POLICY).add(order(), "mate")
+    added = await SilenceRepository(bus, POLICY).add(order(), "mate")
     await bus.bucket(BUCKET).put("not-a-silence", b"{}")
     watched = watched_silences(bus)
     await watched.load(within=5)
@@ -90,8 +93,8 @@ async def test_a_foreign_value_is_left_out(bus):
 @pytest.mark.e2e
 async def test_a_broker_that_dies_loses_no_silence(own_nats):
     async with nats_bus(own_nats.url) as bus:
-        shelf = Shelf(bus, POLICY)
-        added = await shelf.add(order(), "mate")
+        silences = SilenceRepository(bus, POLICY)
+        added = await silences.add(order(), "mate")
         watched = watched_silences(bus)
         following = asyncio.create_task(watched.keep())
         try:
@@ -99,11 +102,11 @@ async def test_a_broker_that_dies_loses_no_silence(own_nats):
             own_nats.kill()
             await until(lambda: not bus.connected)
             with pytest.raises(Unavailable):
-                await shelf.add(order(), "mate")
+                await silences.add(order(), "mate")
             assert added in watched.value  # it goes on hiding
             own_nats.start()
             await until(lambda: bus.connected)
-            second = await shelf.add(order(), "mate")
+            second = await silences.add(order(), "mate")
             await until(lambda: {added, second} <= set(watched.value))
         finally:
             following.cancel()

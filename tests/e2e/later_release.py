@@ -29,7 +29,7 @@ FIELDS = {
         "Anomaly", "AnomalyCleared", "Device", "Evidence", "RootCause", "Incident",
         "IncidentUpdated", "IncidentCleared", "LlmInsights",
     ),
-    "aiops_core/suppression/silences.py": ("Matcher", "Silence"),
+    "aiops_core/suppression/silences.py": ("Silence",),
     "aiops_core/suppression/ship.py": ("ModeChange", "MaintenanceWindow"),
     "services/anomaly-detection/anomaly_detection/snapshots.py": ("Manifest",),
     "services/incident-api/incident_api/folding.py": ("StoredIncident",),

@@ -47,8 +47,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """After some seconds not a byte is left; whatever is freed meanwhile is taken as well. As disks do, it fills by and
-    by: an engine that is hit while it writes breaks what it writes (``clickhouse/0007_free_space.sql``)."""
+    """After some seconds not a byte is left; whatever is freed meanwhile is taken as well.
+
+    It fills slowly, as disks do: an engine that is hit while it writes breaks what it writes, unless
+    ``min_free_disk_bytes_to_perform_insert`` stops it before.
+    """
     ballast = disk / "ballast"
     filling = subprocess.Popen(["sh", "-c", FILL, str(ballast)])
     try:

@@ -34,7 +34,7 @@ inhibit:
     reason: a full disk cannot be written to
     source: {anomaly_type: disk_full}
     target: {anomaly_type: storage_error}
-    equal: [device]
+    equal: [device_id]
 """
 
 
@@ -100,14 +100,14 @@ async def ending(fleet: RunningFleet, sink: IngestSink, sent: LogEntry) -> dict[
 async def test_a_silence_hides_from_now_on_survives_a_kill_and_ends(
     fleet: RunningFleet, sink: IngestSink
 ) -> None:
-    what = f"device={DEVICE}"
+    what = f"device_id={DEVICE}"
     before = await ending(fleet, sink, disk_error(DEVICE))
     assert before["status"] == "complete"
     aiops(fleet, "incidents", "resolve", before["incident"]["id"])
     wait_until(lambda: aiops(fleet, "silence", "preview", what)["hidden"] == 1)
 
-    words = ("--owner", "eto", "--reason", "disk is being replaced", "--for", "2h", what)
-    silence = aiops(fleet, "silence", "add", *words)
+    words = ("--created-by", "eto", "--comment", "disk is being replaced", "--for", "2h")
+    silence = aiops(fleet, "silence", "add", *words, what)
     wait_until(lambda: knows(fleet, "correlation-service", "silences", 1))
     hidden = await ending(fleet, sink, disk_error(DEVICE))
     assert (hidden["status"], hidden["incident"]) == ("suppressed", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from aiops_cli.ingest.sink import open_sink
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, IncidentUpdated
+from aiops_core.runtime.service import utc_now
 from tests.conftest import ROOT, nats_bus
 from tests.e2e.later_release import NOTES, later_release
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -69,14 +71,19 @@ def declare(api: httpx.Client) -> None:
     api.post("/api/v3/devices/import", json=devices).raise_for_status()
     api.put("/api/v3/ship/mode", json={"mode": "port"}).raise_for_status()
     work = {"devices": ["sw-*"], "end": "2099-01-01T00:00:00Z", "reason": "works"}
-    silence = {"matchers": ["device=sw-1"], "owner": "eto", "reason": "works", "for": "8h"}
+    silence = {
+        "matchers": ["device_id=sw-1"],
+        "ends_at": (utc_now() + timedelta(hours=8)).isoformat(),
+        "created_by": "eto",
+        "comment": "works",
+    }
     api.post("/api/v3/silences", json=silence).raise_for_status()
     assert api.post("/api/v3/ship/maintenance", json=work).status_code in (201, 422)
 
 
 def assert_declared(api: httpx.Client) -> None:
     [silence] = api.get("/api/v3/silences").json()["items"]
-    assert silence["state"] == "active" and silence["matchers"] == ["device=sw-1"]
+    assert silence["state"] == "active" and silence["matchers"] == ["device_id=sw-1"]
     assert api.get("/api/v3/ship/mode").json()["mode"] == "port"
     assert [device["id"] for device in api.get("/api/v3/devices").json()["items"]] == ["sw-1"]
 

@@ -55,7 +55,7 @@ from incident_api.rows import incident_row, stored_incident
 GOLDEN = Path(__file__).parent
 SUMS = "SHA256SUMS"
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
-MEANT = {"Matcher.name": "device"}  # what only some words may be
+MEANT = {"Silence.matchers": ["device_id=sw-1"]}  # fields that not any text may be in
 ANYTHING = {"a": [1, 2.5, None, True, "ü"]}
 
 Schema = Mapping[str, Any]

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import httpx
 
+from aiops_core.runtime.service import utc_now
 from tests.fleet import wait_until
 from tests.v3.conftest import entry
 
 PATH = "/api/v3/silences"
 
 
+def after(**span: float) -> str:
+    return (utc_now() + timedelta(**span)).isoformat()
+
+
 def order(device: str, **changes: object) -> dict[str, object]:
     return {
-        "matchers": [f"device={device}"],
-        "owner": "eto",
-        "reason": "cable works",
-        "for": "2h",
+        "matchers": [f"device_id={device}"],
+        "ends_at": after(hours=2),
+        "created_by": "eto",
+        "comment": "cable works",
     } | changes
 
 
@@ -28,15 +35,20 @@ def test_a_silence_is_set_listed_extended_and_ended(api: httpx.Client, device: s
     assert added["id"] in [silence["id"] for silence in active]
     soon = api.get(PATH, params={"expiring_within": "1h"}).json()["items"]
     assert added["id"] not in [silence["id"] for silence in soon]
-    later = api.patch(f"{PATH}/{added['id']}", json={"for": "3h"}).json()
-    assert later["id"] == added["id"] and later["end"] > added["end"]
+    later = api.patch(f"{PATH}/{added['id']}", json={"ends_at": after(hours=3)}).json()
+    assert later["id"] == added["id"] and later["ends_at"] > added["ends_at"]
     over = api.delete(f"{PATH}/{added['id']}").json()
     assert over["state"] == "expired"
-    assert api.patch(f"{PATH}/{added['id']}", json={"for": "3h"}).status_code == 409
+    assert api.patch(f"{PATH}/{added['id']}", json={"ends_at": after(hours=3)}).status_code == 409
 
 
 def test_what_may_not_be_silenced_is_a_problem(api: httpx.Client, device: str) -> None:
-    for changes in ({"matchers": ["device=~.*"]}, {"for": "90d"}, {"owner": ""}, {"for": None}):
+    for changes in (
+        {"matchers": ["device_id=~.*"]},
+        {"ends_at": after(days=90)},
+        {"created_by": ""},
+        {"ends_at": None},
+    ):
         answer = api.post(PATH, json=order(device) | changes)
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"

@@ -192,7 +192,10 @@ def _clearing(ship: str, name: Name) -> Iterator[tuple[str, ...]]:
 
 def _key(rule: Inhibition, ship: str, anomaly: EnrichedAnomaly | Evidence) -> Key | None:
     """None when one of the values is missing: nothing equals nothing."""
-    values = [str(getattr(anomaly, label)) for label in rule.equal]
+    values = [
+        anomaly.device if label == "device_id" else str(getattr(anomaly, label))
+        for label in rule.equal
+    ]
     if any(value in ("", "unknown") for value in values):
         return None
     return rule.id, ship, *values

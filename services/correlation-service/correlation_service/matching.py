@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from aiops_core.models import Anomaly, Domain, EnrichedAnomaly, Evidence, Severity
-from aiops_core.suppression.policy import Match, Traits
+from aiops_core.suppression.policy import AnomalyMatch, Traits
 
-GLOBS = ("anomaly_type", "service", "device", "msg")
+GLOBS = {  # trait -> attribute of an anomaly, whose host stands in for an unknown device
+    "anomaly_type": "anomaly_type",
+    "service": "service",
+    "device_id": "device",
+    "msg": "msg",
+}
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,9 @@ class Matching:
 
     @classmethod
     def of(cls, traits: Traits) -> Matching:
-        given = [(name, getattr(traits, name, "*")) for name in GLOBS]
-        globs = [(name, compiled(glob)) for name, glob in given if glob != "*"]
-        maintenance = traits.maintenance if isinstance(traits, Match) else None
+        given = [(attribute, getattr(traits, name, "*")) for name, attribute in GLOBS.items()]
+        globs = [(attribute, compiled(glob)) for attribute, glob in given if glob != "*"]
+        maintenance = traits.maintenance if isinstance(traits, AnomalyMatch) else None
         return cls(tuple(_between(traits)), traits.domain, maintenance, globs)
 
     def fits(self, anomaly: Anomaly | Evidence) -> bool:

@@ -40,10 +40,9 @@ class Silences:
         found = (
             silence
             for silence in self._worth_a_look(labels)
-            if (silence.start <= happened < silence.end or silence.start <= arrived < silence.end)
-            and silence.matches(labels)
+            if (silence.holds(happened) or silence.holds(arrived)) and silence.matches(labels)
         )
-        return min(found, key=lambda silence: (silence.start, silence.id), default=None)
+        return min(found, key=lambda silence: (silence.starts_at, silence.id), default=None)
 
     def _worth_a_look(self, labels: Labels) -> Iterator[Silence]:
         yield from self._others

@@ -83,7 +83,7 @@ class Suppression:
         silence = self.silences.hiding(anomaly)
         if silence is None:
             return None
-        return Hidden("silence", silence.id, f"{silence.reason} ({silence.owner})")
+        return Hidden("silence", silence.id, f"{silence.comment} ({silence.created_by})")
 
     def _outage(self, anomaly: EnrichedAnomaly) -> Hidden | None:
         outage = self.outages.hiding(anomaly)

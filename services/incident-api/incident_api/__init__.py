@@ -1,7 +1,7 @@
-"""``anomaly.>, incidents.> -> ClickHouse``, and ``HTTP -> incidents.created, incidents.transitioned``.
+"""``anomaly.>, incidents.> -> ClickHouse``; ``HTTP -> incidents.created, incidents.transitioned``.
 
-The one place that remembers: facts are folded into incidents, stored before they are acknowledged, and
-served over REST under ``/api/v3``.
+It folds facts into incidents, stores them before it acknowledges, and serves them under
+``/api/v3``.
 """
 
 __version__ = "3.0.0"

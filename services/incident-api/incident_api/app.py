@@ -1,72 +1,34 @@
-"""The HTTP side: every noun's routes, the probe's paths, problem documents and the guard."""
+"""The HTTP application: routes, probe paths, problem documents and the guard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
 from aiops_core.observability.probe import Readiness, answer
-from aiops_core.runtime.bus import Bus
-from aiops_core.runtime.service import utc_now
-from aiops_core.suppression.policy import SuppressPolicy
-from incident_api import __version__, problems
+from incident_api import __version__, error_handlers
 from incident_api.auth.guard import Guard
+from incident_api.components import Components
 from incident_api.devices import routes as devices
-from incident_api.devices.desk import DeviceDesk
 from incident_api.incidents import routes as incidents
-from incident_api.incidents.desk import Desk
 from incident_api.ledger import routes as ledger
-from incident_api.ledger.auditor import Auditor
-from incident_api.policy import SloPolicy
 from incident_api.problems import FieldError, ProblemDocument
-from incident_api.recorder import Recorder
 from incident_api.ship import routes as ship
-from incident_api.ship.desk import ShipDesk
 from incident_api.silences import routes as silences
-from incident_api.silences.queries import SilenceStore
-from incident_api.silences.shelf import Shelf
 from incident_api.stats import routes as stats
-from incident_api.stats.dead_letters import DeadLetters
-from incident_api.stats.queries import StatsStore
-from incident_api.store import IncidentStore
 from incident_api.trace import routes as trace
-from incident_api.trace.queries import TraceStore
 
 ABOUT = """Incidents of the ship, how they came about, and how well the platform keeps its promises.
 
-Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457 problem
-documents. With configured tokens send `Authorization: Bearer <token>`; without, only this host is served.
+Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457
+problem documents. With configured tokens send `Authorization: Bearer <token>`; without them only
+this host is served.
 """
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the endpoints work with."""
-
-    recorder: Recorder
-    store: IncidentStore
-    stats: StatsStore
-    traces: TraceStore
-    auditor: Auditor
-    bus: Bus
-    readiness: Readiness
-    slo: SloPolicy
-    ship_id: str
-    tokens: dict[str, str]
-    devices: DeviceDesk
-    ship: ShipDesk
-    suppress: SuppressPolicy
-    hidden: SilenceStore
-    silences: Shelf
-    clock: Callable[[], datetime] = utc_now
-
-
-def build(parts: Parts) -> FastAPI:
+def build(components: Components) -> FastAPI:
     app = FastAPI(
         title="AIOps incident API",
         version=__version__,
@@ -74,18 +36,12 @@ def build(parts: Parts) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from the internet, which a ship lacks
         redoc_url=None,
     )
-    state = app.state
-    state.recorder, state.store, state.stats = parts.recorder, parts.store, parts.stats
-    state.traces, state.slo, state.clock = parts.traces, parts.slo, parts.clock
-    state.suppress, state.hidden, state.silences = parts.suppress, parts.hidden, parts.silences
-    state.dead_letters, state.auditor = DeadLetters(parts.bus), parts.auditor
-    state.desk = Desk(parts.recorder, parts.bus, parts.ship_id, parts.clock)
-    state.devices, state.ship = parts.devices, parts.ship
+    app.state.components = components
     for noun in (incidents, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)
-    _probe(app, parts.readiness)
-    problems.install(app)
-    app.add_middleware(Guard, tokens=parts.tokens)
+    _probe(app, components.readiness)
+    error_handlers.install(app)
+    app.add_middleware(Guard, tokens=components.tokens)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -112,7 +68,7 @@ def _probe(app: FastAPI, readiness: Readiness) -> None:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, with our problem documents in place of its own error bodies."""
+    """FastAPI's schema, with problem documents instead of its own error bodies."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes

@@ -1,4 +1,4 @@
-"""The store in ClickHouse. Values are always bound; the SQL itself is constant text."""
+"""The incident store in ClickHouse. Values are always bound; the SQL is constant text."""
 
 # ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
 
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
-from aiops_core.models import Evidence
+from aiops_core.models import Evidence, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
@@ -24,10 +24,10 @@ from incident_api.rows import (
     IncidentRow,
     MemberRow,
     micros,
+    moment,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, Position
-from incident_api.summary import TIMES, IncidentSummary
+from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
 from incident_api.written import SqlQueries
 
 T = TypeVar("T")
@@ -41,14 +41,15 @@ CONDITIONS = {
     "device_id": "has(affected_devices, %(device_id)s)",
     "tracking_id": (
         "id IN (SELECT incident_id FROM (SELECT incident_id, role FROM aiops.incident_members"
-        " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC LIMIT 1 BY anomaly_id, place)"
-        " WHERE role != 'moved')"
+        " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC"
+        " LIMIT 1 BY anomaly_id, place) WHERE role != 'moved')"
     ),
     "since": "last_seen >= fromUnixTimestamp64Micro(toInt64(%(since)s))",
     "until": "first_seen <= fromUnixTimestamp64Micro(toInt64(%(until)s))",
     "q": (
-        "positionCaseInsensitiveUTF8(concat(title, '\\n', arrayStringConcat(affected_devices, '\\n'),"
-        " '\\n', arrayStringConcat(affected_services, '\\n'), '\\n', id), %(q)s) > 0"
+        "positionCaseInsensitiveUTF8(concat(title, '\\n',"
+        " arrayStringConcat(affected_devices, '\\n'), '\\n',"
+        " arrayStringConcat(affected_services, '\\n'), '\\n', id), %(q)s) > 0"
     ),
 }
 AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
@@ -56,13 +57,14 @@ AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
 INCIDENT = (
     "SELECT id, body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
 )
-# The inner query finds the newest versions by narrow columns; only their bodies are read.
+# The inner query finds the newest versions by small columns, and only their bodies are read.
 NEWEST_OPEN = (
     "SELECT id, body, fold FROM aiops.incidents WHERE (id, version) IN ("
     "SELECT id, version FROM aiops.incidents FINAL WHERE status IN ('open', 'ack')"
     " ORDER BY updated_at DESC, id DESC LIMIT %(most)s)"
     " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
 )
+TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
 COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
     name: f"toUnixTimestamp64Micro({name})" for name in TIMES
 }
@@ -71,7 +73,7 @@ PAGE = (
     "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
     " ORDER BY created_at DESC, id DESC LIMIT %(most)s"
 )
-# A member that is there twice counts once, as the last fact has it.
+# Of a member that is stored twice the newest row counts.
 MEMBERS = (
     "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members"
     " WHERE incident_id = %(incident_id)s AND {after}"
@@ -80,8 +82,8 @@ MEMBERS = (
 TRACKING_IDS = (
     "SELECT tracking_id FROM (SELECT tracking_id, max(ts) AS at FROM ("
     + MEMBERS.format(body="''", after="1")
-    + ") WHERE role != 'moved' GROUP BY tracking_id ORDER BY at DESC, tracking_id DESC LIMIT %(most)s)"
-    " ORDER BY at, tracking_id"
+    + ") WHERE role != 'moved' GROUP BY tracking_id ORDER BY at DESC, tracking_id DESC"
+    " LIMIT %(most)s) ORDER BY at, tracking_id"
 )
 EVIDENCE = (
     "SELECT toUnixTimestamp64Micro(ts), anomaly_id, body FROM ("
@@ -96,8 +98,11 @@ TIMELINE = (
 
 
 class ClickHouseStore:
-    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``; *reads* are the way to read from it. What
-    belongs to one incident, its members and events, is read through *whole*, which knows of what is not written yet."""
+    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``.
+
+    *reads* limits how long a query may take. Members and events are read through *whole*, which
+    writes waiting rows first.
+    """
 
     def __init__(
         self,
@@ -110,7 +115,7 @@ class ClickHouseStore:
         self._whole = whole or self._reads
 
     async def write(self, batch: Batch) -> None:
-        """All tables at once: a row that is there twice is one, so no order between them is needed."""
+        """All tables at once: writing is idempotent, so it needs no order."""
         inserts = (
             ("aiops.anomalies", AnomalyRow._fields, batch.anomalies),
             ("aiops.incident_members", MemberRow._fields, _dated(batch.members)),
@@ -137,15 +142,15 @@ class ClickHouseStore:
         return _incidents(rows)
 
     async def page(
-        self, where: IncidentFilter, after: Position | None, most: int
+        self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> Sequence[IncidentSummary]:
-        async def fetch(after: Position | None, most: int) -> list[Row]:
+        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
             return await self._page_rows(where, after, most)
 
         return await _filled(INCIDENTS, fetch, after, most)
 
     async def _page_rows(
-        self, where: IncidentFilter, after: Position | None, most: int
+        self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> list[Row]:
         wanted = _parameters(where)
         conditions = [CONDITIONS[name] for name in wanted]
@@ -161,18 +166,18 @@ class ClickHouseStore:
         return [str(row[0]) for row in rows]
 
     async def evidence(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[Evidence]:
-        async def fetch(after: Position | None, most: int) -> list[Row]:
+        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
             sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
             return await self._whole.query(sql, _paged(incident_id, after, most))
 
         return await _filled(MEMBERS_SHOWN, fetch, after, most)
 
     async def timeline(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[EventRow]:
-        async def fetch(after: Position | None, most: int) -> list[Row]:
+        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
             sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
             return await self._whole.query(sql, _paged(incident_id, after, most))
 
@@ -180,8 +185,8 @@ class ClickHouseStore:
 
 
 @dataclass(frozen=True)
-class Pages(Generic[T]):
-    """How rows of a page are read, and which *place* a row has in the list."""
+class PageReader(Generic[T]):
+    """How rows of a page are read; *place* is the position of a row in the list."""
 
     where: str
     read: Callable[[Row], T]
@@ -189,37 +194,44 @@ class Pages(Generic[T]):
 
 
 def _summary(row: Row) -> IncidentSummary:
-    return IncidentSummary.of_columns(dict(zip(COLUMNS, row, strict=True)))
+    columns = dict(zip(COLUMNS, row, strict=True))
+    columns |= {name: moment(columns[name]) for name in TIMES}
+    columns |= {name: columns[name] or None for name in ("resolve_reason", "assignee")}
+    cause = columns["root_cause"]
+    columns["root_cause"] = RootCause.model_validate_json(cause) if cause else None
+    return IncidentSummary.model_validate(columns)
 
 
 def _evidence(row: Row) -> Evidence:
     return Evidence.model_validate_json(row[-1])
 
 
-INCIDENTS = Pages(
+INCIDENTS = PageReader(
     "incident-api.incident_list",
     _summary,
     itemgetter(*map(list(COLUMNS).index, ("created_at", "id"))),
 )
-MEMBERS_SHOWN = Pages("incident-api.evidence", _evidence, itemgetter(0, 1))
-EVENTS = Pages("incident-api.timeline", TypeAdapter(EventRow).validate_python, itemgetter(2, 0))
+MEMBERS_SHOWN = PageReader("incident-api.evidence", _evidence, itemgetter(0, 1))
+EVENTS = PageReader(
+    "incident-api.timeline", TypeAdapter(EventRow).validate_python, itemgetter(2, 0)
+)
 
 
 async def _filled(
-    pages: Pages[T],
-    fetch: Callable[[Position | None, int], Awaitable[list[Row]]],
-    after: Position | None,
+    reader: PageReader[T],
+    fetch: Callable[[PagePosition | None, int], Awaitable[list[Row]]],
+    after: PagePosition | None,
     most: int,
 ) -> list[T]:
-    """*most* entries from *after* on. In the place of rows that cannot be read others are fetched,
-    because a page that is not full is the last."""
+    """*most* entries from *after* on. More rows are fetched in place of unreadable ones, because a
+    page that is not full is the last."""
     found: list[T] = []
     while (wanted := most - len(found)) > 0:
         rows = await fetch(after, wanted)
-        found += read_all(rows, pages.where, pages.read, name=lambda row: pages.place(row)[1])
+        found += read_all(rows, reader.where, reader.read, name=lambda row: reader.place(row)[1])
         if len(rows) < wanted:
             break
-        after = Position(*pages.place(rows[-1]))
+        after = PagePosition(*reader.place(rows[-1]))
     return found
 
 
@@ -231,13 +243,13 @@ def _incidents(rows: Sequence[Row]) -> list[StoredIncident]:
 
 
 def _dated(members: Sequence[MemberRow]) -> Sequence[MemberRow]:
-    """What was not shown before is from now on."""
+    """Members that were not shown before are shown from now on."""
     now = micros(utc_now())
     return [row if row.stored_at else row._replace(stored_at=now) for row in members]
 
 
 def _parameters(where: IncidentFilter) -> dict[str, object]:
-    """The restrictions that are set, as the driver can bind them."""
+    """The fields that restrict something, as the driver can bind them."""
     texts = ("category", "ship_id", "service", "device_id", "tracking_id", "q")
     wanted: dict[str, object] = {n: getattr(where, n) for n in texts if getattr(where, n)}
     for name in ("status", "severity"):
@@ -249,6 +261,6 @@ def _parameters(where: IncidentFilter) -> dict[str, object]:
     return wanted
 
 
-def _paged(incident_id: str, after: Position | None, most: int) -> dict[str, object]:
+def _paged(incident_id: str, after: PagePosition | None, most: int) -> dict[str, object]:
     place = after._asdict() if after else {}
     return {"incident_id": incident_id, "most": most} | place

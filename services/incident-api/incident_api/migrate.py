@@ -1,8 +1,8 @@
-"""The schema: ``clickhouse/NNNN_name.sql``, applied once, in order, recorded in ``aiops.migrations``.
+"""Migrations: ``clickhouse/NNNN_name.sql``, applied in order, recorded in ``aiops.migrations``.
 
-Every statement is idempotent, so a kill between a file and its record only applies the file again. A
-file that was changed after it had been applied is a mistake that nobody should build on. What a later
-release applied stays when this one is put back: it only added something (decision 17).
+Statements are idempotent: after a kill between a file and its record the file is applied again. A
+file that was changed after it had been applied is refused. Migrations of a later release stay when
+this one is put back, because they only add (decision 17).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Migration:
 
 
 async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
-    """Bring the schema up to date. Raises Misconfigured on files that contradict what was applied."""
+    """Bring the schema up to date. Raises Misconfigured when an applied file has changed."""
     migrations = read(folder)
     applied = await _applied(clickhouse)
     if later := check(migrations, applied, folder):
@@ -71,7 +71,7 @@ async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
 
 
 async def _applied(clickhouse: ClickHouse) -> dict[int, tuple[str, str]]:
-    """What was recorded. Nothing is written where all stands: a store that takes nothing can be read from."""
+    """The record. It is created only where it is missing: a read-only store can still be read."""
     try:
         rows = await clickhouse.query(APPLIED)
     except QueryFailed as exc:
@@ -101,7 +101,7 @@ def read(folder: Path) -> Sequence[Migration]:
 def check(
     migrations: Sequence[Migration], applied: dict[int, tuple[str, str]], folder: Path
 ) -> list[str]:
-    """The names of what a later release applied. Ours must be unchanged, or this raises Misconfigured."""
+    """Names of migrations of a later release. Raises Misconfigured when one of ours has changed."""
     for migration in migrations:
         _, checksum = applied.get(migration.number, ("", migration.checksum))
         if migration.checksum != checksum:

@@ -1,4 +1,4 @@
-"""``policies/slo.yaml``: the promises that ``/api/v3/stats`` measures compliance against."""
+"""``policies/slo.yaml`` and ``policies/ship.yaml``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PathSlo(Section):
 
 
 class LedgerSlo(Section):
-    """When an anomaly must have ended somewhere: what has not by then is unaccounted for."""
+    """An anomaly that has not ended anywhere after this time is unaccounted for."""
 
     settled_after_s: float = Field(60.0, ge=1, le=3600)
 
@@ -27,8 +27,35 @@ class LedgerSlo(Section):
 
 
 class SloPolicy(Policy):
+    """The promises that ``/api/v3/stats`` and ``/api/v3/ledger`` measure against."""
+
     file: ClassVar[str] = "slo.yaml"
 
     fast_path: PathSlo
     insight_path: PathSlo
     ledger: LedgerSlo = LedgerSlo()
+
+
+class DeclarationLimits(Section):
+    """Limits of one kind of declaration."""
+
+    longest_hours: float = Field(gt=0)
+    most: int = Field(ge=1)
+
+    @property
+    def longest(self) -> timedelta:
+        return timedelta(hours=self.longest_hours)
+
+
+class ShipPolicy(Policy):
+    """Limits of what operators may declare about the ship."""
+
+    file: ClassVar[str] = "ship.yaml"
+
+    maintenance: DeclarationLimits
+    outages: DeclarationLimits
+    remembered_days: float = Field(ge=0)
+
+    @property
+    def remembered(self) -> timedelta:
+        return timedelta(days=self.remembered_days)

@@ -1,4 +1,4 @@
-"""Reading from ClickHouse: a reader hears Unavailable whatever the reason is, and no request keeps it busy for ever."""
+"""Reading from ClickHouse: every failure is Unavailable, and no query runs for ever."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import Unavailable
 from incident_api.outage import DependencyOutages
 
-SLACK = 2.0  # seconds that ClickHouse gets to notice the limit itself
+SLACK = 2.0  # seconds after the limit, in which ClickHouse notices it itself
 
 
 class Reads:
-    """``SqlQueries`` that take at most *within* seconds, or as long as they need."""
+    """``SqlQueries`` that take at most *within* seconds; None: no limit."""
 
     def __init__(self, clickhouse: ClickHouse, within: float | None = None) -> None:
         self._clickhouse, self._within = clickhouse, within

@@ -1,7 +1,7 @@
-"""The port to what is remembered. ``tests/contract/test_incident_store.py`` is its contract.
+"""The port to stored incidents. ``tests/contract/test_incident_store.py`` is its contract.
 
-Every method raises Unavailable while the store is away. Pages are read by position, not by number, so
-that they neither repeat nor skip an entry while new ones arrive.
+Every method raises Unavailable while the store is away. Pages go by position, not by number: they
+neither repeat nor skip an entry while new ones arrive.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from aiops_core.models import Evidence, Severity, Status
+from pydantic import BaseModel, ConfigDict
+
+from aiops_core.models import Domain, Evidence, RootCause, Severity, Status, UtcDatetime
 from incident_api.folding import StoredIncident
 from incident_api.rows import Batch, EventRow
-from incident_api.summary import IncidentSummary
 
 
-class Position(NamedTuple):
-    """Where a page ended: the sort time in microseconds, and the id that tells equal times apart."""
+class PagePosition(NamedTuple):
+    """Where a page ended: the sort time in microseconds, and the id to order equal times."""
 
     at: int
     id: str
@@ -26,10 +27,10 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
-    """What a list is restricted to; an empty field restricts nothing.
+    """An empty field restricts nothing.
 
-    *since* and *until* ask for incidents that had anomalies in between, *q* for text in the title, a
-    device, a service or the id.
+    Incidents had anomalies between *since* and *until*; *q* is text in the title, a device, a
+    service or the id.
     """
 
     status: tuple[Status, ...] = ()
@@ -44,9 +45,35 @@ class IncidentFilter:
     q: str = ""
 
 
+class IncidentSummary(BaseModel):
+    """An incident in a list; evidence, timeline and tracking ids are at its own address."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    ship_id: str
+    title: str
+    description: str
+    category: str
+    severity: Severity
+    status: Status
+    domain: Domain
+    affected_services: tuple[str, ...]
+    affected_devices: tuple[str, ...]
+    fingerprint: str
+    root_cause: RootCause | None
+    anomaly_count: int
+    first_seen: UtcDatetime
+    last_seen: UtcDatetime
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    resolve_reason: str | None
+    assignee: str | None
+
+
 class IncidentStore(Protocol):
     async def write(self, batch: Batch) -> None:
-        """Store all rows of *batch*; repeating it, even after half of it succeeded, adds nothing."""
+        """Store all rows of *batch*. Repeating it adds nothing, even after half of it failed."""
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         """The newest version, its tracking ids left out."""
@@ -55,7 +82,7 @@ class IncidentStore(Protocol):
         """Open and acknowledged incidents, last updated first."""
 
     async def page(
-        self, where: IncidentFilter, after: Position | None, most: int
+        self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> Sequence[IncidentSummary]:
         """Incidents by ``created_at`` and id, newest first, from *after* on."""
 
@@ -63,11 +90,11 @@ class IncidentStore(Protocol):
         """Of all members, oldest first; the newest when there are more than *most*."""
 
     async def evidence(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[Evidence]:
         """All members by ``ts`` and anomaly id, newest first, from *after* on."""
 
     async def timeline(
-        self, incident_id: str, after: Position | None, most: int
+        self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[EventRow]:
         """All facts by ``ts`` and event id, oldest first, from *after* on."""

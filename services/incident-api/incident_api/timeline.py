@@ -1,4 +1,4 @@
-"""Pure: facts in words, and the bounded timeline that an incident carries."""
+"""Facts in words, and the bounded timeline that an incident carries. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiops_core.models import (
     TimelineEntry,
 )
 
-TIMELINE_KEPT = 100  # newest entries that an incident carries; all of them are in incident_events
+TIMELINE_KEPT = 100  # newest entries that an incident carries; incident_events has all
 CORRELATION = "correlation-service"
 
 

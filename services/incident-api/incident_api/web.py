@@ -25,7 +25,7 @@ class _Server(uvicorn.Server):
 
 
 def web(app: ASGIApp) -> Web:
-    """*app* as what ``launch`` serves while the service runs."""
+    """*app* as ``launch`` serves it while the service runs."""
 
     @contextlib.asynccontextmanager
     async def served(host: str, port: int) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""The parts of the process, put together once; ``recipe()`` and the tests use the same."""
+"""All parts of the process, put together for ``recipe()`` and the tests."""
 
 from __future__ import annotations
 
@@ -13,37 +13,35 @@ from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
-from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, Web
 from aiops_core.suppression.policy import SuppressPolicy
-from incident_api.app import Parts, build
+from incident_api.app import build
 from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.devices.desk import DeviceDesk
+from incident_api.components import Components
+from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
 from incident_api.history import History
-from incident_api.ledger.auditor import Auditor, Watch
-from incident_api.ledger.letters import Letters
-from incident_api.ledger.published import Published
-from incident_api.ledger.queries import ClickHouseLedger
+from incident_api.incidents.commands import IncidentCommands
+from incident_api.ledger.auditor import Auditor, LossWatch
+from incident_api.ledger.broker import BrokerRecords
+from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate, read
 from incident_api.outage import DependencyOutages, keep_doing
-from incident_api.policy import SloPolicy
+from incident_api.policy import ShipPolicy, SloPolicy
 from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
-from incident_api.ship.desk import ShipDesk
-from incident_api.ship.policy import ShipPolicy
-from incident_api.silences.queries import ClickHouseSilences
-from incident_api.silences.shelf import Shelf
-from incident_api.stats.queries import ClickHouseStats
-from incident_api.trace.queries import ClickHouseTrace
+from incident_api.ship.commands import ShipCommands
+from incident_api.silences.repository import SilenceRepository
+from incident_api.stats.queries import StatsQueries
+from incident_api.trace.queries import TraceQueries
 from incident_api.web import web
 from incident_api.written import WrittenFirst
 
-WRITERS = 6  # threads: four tables at once, anomalies and look-ups beside them
-READERS = 4  # threads: requests that read for long keep others of them waiting, and no write
-WATCH_EVERY = 3.0  # seconds after which /ready knows that ClickHouse has gone or come back
+WRITERS = 6  # threads: four tables at once, and anomalies and look-ups beside them
+READERS = 4  # threads of their own: a long read delays other reads, and no write
+WATCH_EVERY = 3.0  # seconds between two looks whether ClickHouse is there, for /ready
 LOOK = "SELECT id FROM aiops.incidents LIMIT 1"
 
 
@@ -55,30 +53,43 @@ class Wiring:
         readers: ClickHouse,
         troubles: DependencyOutages,
     ) -> None:
-        settings = context.settings
-        self._clickhouse, self._settings = clickhouse, settings
-        self._retention = RetentionPolicy.load(settings.policies)
-        read(settings.migrations)  # a missing folder shows at once, not when ClickHouse is there
+        settings, bus = context.settings, context.bus
+        self._clickhouse, self._migrations = clickhouse, settings.migrations
+        self._days = RetentionPolicy.load(settings.policies).tables_days
+        read(settings.migrations)  # a missing folder is an error before ClickHouse is there
         self._looks = Reads(clickhouse)
         self._start = troubles.outage("start")
         self._sight = troubles.outage("reads")
         store = ClickHouseStore(clickhouse, self._looks)
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
-        slo = SloPolicy.load(settings.policies)
-        letters = Letters(context.bus)
-        self._reads = Reads(readers, settings.read_timeout)
-        self._written = WrittenFirst(self._reads, self.recorder.write_shown)
-        self._auditor = Auditor(
-            ClickHouseLedger(self._written), letters, Published(context.bus), slo.ledger.settle
+        reads = Reads(readers, settings.read_timeout)
+        written = WrittenFirst(reads, self.recorder.write_shown)
+        unlimited = WrittenFirst(Reads(readers), self.recorder.write_shown)
+        slo, suppress = SloPolicy.load(settings.policies), SuppressPolicy.load(settings.policies)
+        auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
+        self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking
+        self.devices = DeviceCommands(ClickHouseDevices(clickhouse, self._looks), bus)
+        self.ship = ShipCommands(
+            bus, ShipPolicy.load(settings.policies), lambda: self.devices.inventory
         )
-        patient = WrittenFirst(Reads(readers), self.recorder.write_shown)
-        self.audit = Watch(replace(self._auditor, store=ClickHouseLedger(patient))).keep_looking
-        self.devices = DeviceDesk(ClickHouseDevices(clickhouse, self._looks), context.bus)
-        self.ship = ShipDesk(context.bus, ShipPolicy.load(settings.policies), self.devices)
-        self._suppress = SuppressPolicy.load(settings.policies)
-        self.silences = Shelf(context.bus, self._suppress)
-        self.web: Web = web(build(self._parts(context, settings, slo)))
+        self.silences = SilenceRepository(bus, suppress)
+        components = Components(
+            recorder=self.recorder,
+            store=ClickHouseStore(clickhouse, reads, written),
+            incidents=IncidentCommands(self.recorder, bus, settings.ship_id),
+            stats=StatsQueries(written),
+            traces=TraceQueries(written, self.history.pending),
+            auditor=auditor,
+            devices=self.devices,
+            ship=self.ship,
+            silences=self.silences,
+            suppress=suppress,
+            slo=slo,
+            readiness=context.readiness,
+            tokens=parse_tokens(settings.api_tokens),
+        )
+        self.web: Web = web(build(components))
 
     @classmethod
     @asynccontextmanager
@@ -93,7 +104,7 @@ class Wiring:
             yield cls(context, clickhouse, readers, troubles)
 
     async def recover(self, bus: Bus) -> None:
-        """What is in the broker, then the schema, then the state."""
+        """Read the bucket ``ship``, migrate the schema, load incidents and devices."""
         await self.ship.recover()
         with self._start.noticed():
             await self._set_up()
@@ -102,34 +113,14 @@ class Wiring:
 
     async def _set_up(self) -> None:
         try:
-            days = self._retention.tables_days
-            await migrate(self._clickhouse, self._settings.migrations, days)
+            await migrate(self._clickhouse, self._migrations, self._days)
         except QueryFailed as exc:
             raise Unavailable(str(exc)) from exc
 
     async def watch(self) -> None:
-        """Ask ClickHouse for a sign of life, also while there is nothing to store."""
+        """The background loop that notices an outage while nothing is stored."""
         await keep_doing(
             lambda: self._looks.query(LOOK), lambda: asyncio.sleep(WATCH_EVERY), self._sight
-        )
-
-    def _parts(self, context: Context, settings: Settings, slo: SloPolicy) -> Parts:
-        return Parts(
-            recorder=self.recorder,
-            store=ClickHouseStore(self._clickhouse, self._reads, self._written),
-            stats=ClickHouseStats(self._written),
-            traces=ClickHouseTrace(self._written, self.history.pending),
-            auditor=self._auditor,
-            bus=context.bus,
-            readiness=context.readiness,
-            slo=slo,
-            ship_id=settings.ship_id,
-            tokens=parse_tokens(settings.api_tokens),
-            devices=self.devices,
-            ship=self.ship,
-            suppress=self._suppress,
-            hidden=ClickHouseSilences(self._written),
-            silences=self.silences,
         )
 
 

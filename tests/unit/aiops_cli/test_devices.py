@@ -15,7 +15,7 @@ from aiops_cli import app, main
 from aiops_cli.device_file import write_devices
 from aiops_core.runtime.service import utc_now
 from aiops_lab.simulator.inventory import SHIP
-from incident_api.devices.store import Sender
+from incident_api.devices.models import UnknownHost
 from tests.ship_api import Aboard, served
 
 
@@ -105,7 +105,9 @@ def test_hosts_that_the_inventory_lacks_are_listed(monkeypatch):
     with served(aboard) as url:
         monkeypatch.setenv("AIOPS_API_URL", url)
         assert run("devices", "unknown") == "the inventory knows every host of the last 24 h\n"
-        aboard.store.anomalies = [Sender("10.9.9.9", 7, utc_now(), ["dns", "ntp"])]
+        aboard.store.hosts = [
+            UnknownHost(host="10.9.9.9", anomalies=7, last_seen=utc_now(), services=["dns", "ntp"])
+        ]
         said = run("devices", "unknown", "--hours", "1")
     assert all(word in said for word in ("10.9.9.9", "7", " s ago", "dns, ntp"))
 
@@ -205,8 +207,11 @@ def test_outages_are_added_listed_and_ended(api, file):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--reason", "why"], "aiops: say when it ends: either --until TIME or --for LENGTH"),
-        (["--reason", "why", "--for", "soon"], "aiops: --for soon: not a length like 45min, 2h or"),
+        (
+            ["--reason", "why"],
+            "aiops: ship: say when it ends, with either --until TIME or --for SPAN",
+        ),
+        (["--reason", "why", "--for", "soon"], "aiops: --for soon: not a span like 45m, 2h or 3d"),
         (["--reason", "why", "--until", "soon"], "aiops: --until soon: not a time like 2026-06-01"),
     ],
 )

@@ -35,7 +35,7 @@ def policy(**changes) -> CorrelatePolicy:
 
 
 def rule(device: str, id_: str = "bench") -> dict[str, object]:
-    return {"id": id_, "reason": "expected", "match": {"device": device}}
+    return {"id": id_, "reason": "expected", "match": {"device_id": device}}
 
 
 def anomaly(n: float, device: str = "srv-1", kind: str = "service_error", **fields):

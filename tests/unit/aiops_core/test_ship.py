@@ -57,24 +57,6 @@ def test_a_window_is_about_what_its_patterns_name(fields, covered):
     assert window(**fields).concerns("sw-1", "kernel", ("dist", "core")) == covered
 
 
-def test_of_several_windows_the_one_that_ends_last_is_told():
-    ship = Ship(
-        maintenance=(window(), window(id="m2", end=NOON + 2 * HOUR), window(services=["x"]))
-    )
-    found = ship.maintenance_of("sw-1", "kernel", NOON)
-    assert found is not None and found.id == "m2"
-    assert ship.maintenance_of("sw-1", "kernel", NOON - HOUR) is None
-
-
-def test_the_nearest_known_outage_upstream_is_told_while_it_lasts():
-    ship = Ship(outages=(outage(), outage(id="o2", device="antenna")))
-    way = ("fw", "modem", "antenna")
-    found = ship.outage_of(way, NOON)
-    assert found is not None and found.id == "o1"
-    assert ship.outage_of(way, NOON + HOUR) is None
-    assert ship.outage_of(("fw",), NOON) is None
-
-
 def test_the_mode_is_that_of_the_moment_also_for_late_messages():
     log = ModeLog().then(change("at_sea", NOON)).then(change("port", NOON + HOUR))
     ship = Ship(mode=log)

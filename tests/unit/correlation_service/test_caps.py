@@ -139,7 +139,7 @@ def test_too_many_sources_of_inhibition_hide_nothing_more():
         "reason": "no power",
         "source": {"anomaly_type": "power_event"},
         "target": {"anomaly_type": "device_unreachable"},
-        "equal": ["device"],
+        "equal": ["device_id"],
     }
     correlator = with_policy(inhibit=[rule])
     with patch.object(inhibition, "SOURCES_KEPT", 3):

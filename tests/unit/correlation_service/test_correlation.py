@@ -203,7 +203,7 @@ def test_an_incident_that_an_operator_resolved_never_absorbs_again(correlator):
     assert isinstance(own(correlator, anomaly(2)), Incident)
 
 
-RULE = {"id": "bench", "reason": "test bench", "match": {"device": "bench-*"}}
+RULE = {"id": "bench", "reason": "test bench", "match": {"device_id": "bench-*"}}
 
 
 def test_a_rule_suppresses_and_is_named():
@@ -225,7 +225,7 @@ def test_what_must_never_be_hidden_is_not(changes):
     [{"domain": "app"}, {"msg": "*ON BENCH*"}, {"service": "app"}, {"anomaly_type": "service_*"}],
 )
 def test_every_condition_of_a_rule_counts(match):
-    rule = RULE | {"match": {"device": "bench-*"} | match}
+    rule = RULE | {"match": {"device_id": "bench-*"} | match}
     correlator = with_policy(suppress=[rule])
     assert isinstance(own(correlator, anomaly(1, "bench-7")), AnomalySuppressed)
     other = {"domain": "net", "msg": "else", "service": "x", "kind": "link_down"}
@@ -481,7 +481,7 @@ def test_a_switch_that_says_nothing_is_blamed_for_what_depends_on_it(correlator)
 
 def test_nobody_is_blamed_while_enough_of_its_dependants_are_well(correlator):
     devices = [Device(id="sw-9"), *(Device(id=f"d{n}", upstream=("sw-9",)) for n in range(5))]
-    correlator.use(Inventory.of(devices))
+    correlator.use(Inventory(devices))
     told_of = [anomaly(n, f"d{n}", "link_down", upstream=["sw-9"]) for n in range(2)]
     assert len(told(told_of, correlator).open) == 2
 

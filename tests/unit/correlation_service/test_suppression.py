@@ -36,7 +36,7 @@ POWER = {
     "reason": "without power nothing answers",
     "source": {"anomaly_type": "power_event"},
     "target": {"anomaly_type": "device_unreachable"},
-    "equal": ["device"],
+    "equal": ["device_id"],
 }
 MINUTE = 60
 WINDOW = POLICY.window.total_seconds()
@@ -89,7 +89,7 @@ def test_a_silence_hides_what_happens_or_arrives_while_it_is_active():
 
 
 def test_a_silence_that_is_replaced_stops_and_another_starts():
-    correlator = silenced(silence("device=sw-1"))
+    correlator = silenced(silence("device_id=sw-1"))
     correlator.suppression.silences.replace([silence("host=~sw-[23]", "service!=dhcp", id="s2")])
     places = [own(correlator, anomaly(n, f"sw-{n}")) for n in (1, 2, 3)]
     assert [getattr(p, "by", None) for p in places] == [None, "s2", "s2"]
@@ -104,8 +104,8 @@ def test_of_several_silences_the_one_that_began_first_is_named():
 @pytest.mark.parametrize("changes", [{"severity": "critical"}, {"kind": "kernel_panic"}])
 def test_nothing_hides_what_must_never_be_hidden(changes):
     correlator = with_policy(
-        suppress=[RULE | {"match": {"device": "sw-1"}}],
-        inhibit=[POWER | {"target": {"device": "sw-1"}}],
+        suppress=[RULE | {"match": {"device_id": "sw-1"}}],
+        inhibit=[POWER | {"target": {"device_id": "sw-1"}}],
     )
     correlator.suppression.silences.replace([silence()])
     correlator.suppression.outages.replace([outage()])
@@ -130,9 +130,9 @@ orders = st.lists(
         st.lists(
             st.sampled_from(
                 [
-                    "device=sw-1",
-                    "device=~sw-[12]",
-                    "device!=sw-1",
+                    "device_id=sw-1",
+                    "device_id=~sw-[12]",
+                    "device_id!=sw-1",
                     "service=app",
                     "service=",
                     "tag=new",
@@ -157,9 +157,10 @@ def test_filing_silences_by_their_values_changes_nothing(orders, device, tags):
     meant = [
         order
         for order in orders
-        if "active" in (order.state(one.ts), order.state(at(120))) and order.matches(labels_of(one))
+        if "active" in (order.state_at(one.ts), order.state_at(at(120)))
+        and order.matches(labels_of(one))
     ]
-    first = min(meant, key=lambda order: (order.start, order.id), default=None)
+    first = min(meant, key=lambda order: (order.starts_at, order.id), default=None)
     assert Silences(orders).hiding(one) == first
 
 
@@ -168,7 +169,7 @@ def test_filing_silences_by_their_values_changes_nothing(orders, device, tags):
 
 def test_a_rule_of_the_policy_goes_before_a_silence():
     correlator = with_policy(suppress=[RULE])
-    correlator.suppression.silences.replace([silence("device=bench-7")])
+    correlator.suppression.silences.replace([silence("device_id=bench-7")])
     hidden = own(correlator, anomaly(1, "bench-7"))
     assert (hidden.kind, hidden.by) == ("rule", "bench")
 
@@ -184,14 +185,16 @@ def test_maintenance_hides_and_names_the_window_its_owner_and_its_reason():
 
 
 def test_a_rule_may_also_ask_that_nobody_works_on_the_device():
-    correlator = with_policy(suppress=[RULE | {"match": {"device": "srv-*", "maintenance": False}}])
+    correlator = with_policy(
+        suppress=[RULE | {"match": {"device_id": "srv-*", "maintenance": False}}]
+    )
     under = anomaly(1, context=AnomalyContext(maintenance=note()))
     assert [hides(own(correlator, a)) for a in (under, anomaly(2))] == [False, True]
 
 
 def test_a_rule_can_be_about_severe_ones_only():
     correlator = with_policy(
-        suppress=[RULE | {"match": {"device": "bench-*", "severity_at_least": "high"}}]
+        suppress=[RULE | {"match": {"device_id": "bench-*", "severity_at_least": "high"}}]
     )
     facts = [own(correlator, anomaly(n, "bench-7", severity=s)) for n, s in enumerate(Severity)]
     assert [hides(fact) for fact in facts] == [False, False, True, False]
@@ -221,7 +224,7 @@ def test_another_device_is_not_inhibited():
 
 
 def test_a_source_does_not_hide_its_own_kind():
-    correlator = inhibiting(target={"device": "srv-*"})
+    correlator = inhibiting(target={"device_id": "srv-*"})
     own(correlator, anomaly(1, kind="power_event"))
     again = own(correlator, anomaly(2, kind="power_event"))
     assert isinstance(again, IncidentUpdated)

@@ -9,9 +9,9 @@ import pytest
 from aiops_core.adapters.clickhouse_errors import QueryFailed
 from aiops_core.errors import Unavailable
 from incident_api.batch_writer import FRUITLESS, BatchWriter
-from incident_api.memory_store import MemoryStore
 from incident_api.rows import AnomalyRow, Batch, EventRow, anomaly_row, event_row
 from tests.incident_cases import created, detected
+from tests.memory_stores import MemoryStore
 
 TYPE_MISMATCH, NEW_CODE, UNKNOWN_TABLE = 53, 9999, 60
 

@@ -12,8 +12,8 @@ import pytest
 from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
 from aiops_lab.memory_bus import MemoryBus
 from aiops_lab.simulator.inventory import SHIP
-from incident_api.devices import desk as module
-from incident_api.devices.store import Sender
+from incident_api.devices import commands as module
+from incident_api.devices.models import UnknownHost
 from tests.conftest import NOON
 from tests.ship_api import Aboard
 
@@ -31,7 +31,7 @@ async def aboard() -> Aboard:
 @pytest.fixture
 async def client(aboard: Aboard) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(aboard.app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -148,12 +148,15 @@ async def test_the_graph_has_an_edge_for_every_dependency(client):
 async def test_hosts_that_no_device_goes_by_are_told_the_busiest_first(aboard, client):
     await imported(client, CORE | {"labels": {"ip": "10.0.0.1"}})
     aboard.now, hour = NOON, timedelta(hours=1)
-    aboard.store.anomalies = [
-        Sender("core", 9, NOON, ["kernel"]),
-        Sender("10.0.0.1", 8, NOON, ["kernel"]),  # before it was known
-        Sender("10.0.0.7", 2, NOON - hour, ["dns"]),
-        Sender("pi", 5, NOON - hour, ["app", "web"]),
-        Sender("old", 7, NOON - 30 * hour, ["app"]),
+    aboard.store.hosts = [
+        UnknownHost(host=host, anomalies=number, last_seen=last, services=["app"])
+        for host, number, last in (
+            ("core", 9, NOON),
+            ("10.0.0.1", 8, NOON),  # before it was known
+            ("10.0.0.7", 2, NOON - hour),
+            ("pi", 5, NOON - hour),
+            ("old", 7, NOON - 30 * hour),
+        )
     ]
     found = (await client.get(f"{API}/unknown")).json()["items"]
     assert [(one["host"], one["anomalies"]) for one in found] == [("pi", 5), ("10.0.0.7", 2)]
@@ -233,5 +236,5 @@ async def test_while_something_is_away_nothing_is_half_done(aboard, client):
 
 async def test_before_the_inventory_has_been_read_there_is_no_answer_rather_than_an_empty_one():
     transport = httpx.ASGITransport(Aboard(bus=MemoryBus()).app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         assert (await client.get(API)).status_code == 503

@@ -23,7 +23,6 @@ from aiops_lab.memory_bus import MemoryBus
 from incident_api import history, outage
 from incident_api.folding import StoredIncident
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch
 from tests.incident_cases import (
@@ -38,6 +37,7 @@ from tests.incident_cases import (
     transitioned,
     updated,
 )
+from tests.memory_stores import MemoryStore
 from tests.runtime_cases import received
 
 AWAY = Unavailable("clickhouse does not answer")

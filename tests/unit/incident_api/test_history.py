@@ -9,9 +9,9 @@ from aiops_core.runtime.backoff import Backoff
 from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from tests.incident_cases import detected, enriched
+from tests.memory_stores import MemoryStore
 from tests.runtime_cases import received
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,28 +14,14 @@ import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
 from aiops_core.errors import Misconfigured, Unavailable
-from aiops_core.models import Message
-from aiops_core.observability.probe import Readiness
-from aiops_core.suppression.policy import SuppressPolicy
-from aiops_lab.memory_bus import MemoryBus
+from aiops_core.runtime.service import utc_now
 from incident_api import recorder
-from incident_api.app import Parts, build
+from incident_api.app import build
 from incident_api.auth.guard import parse_tokens
-from incident_api.devices.desk import DeviceDesk
-from incident_api.devices.memory_store import MemoryDevices
-from incident_api.ledger.auditor import Auditor
-from incident_api.ledger.letters import Letters
-from incident_api.ledger.published import Published
-from incident_api.memory_ledger import MemoryLedger
-from incident_api.memory_reads import MemorySilences, MemoryStats, MemoryTrace
-from incident_api.memory_store import MemoryStore
-from incident_api.policy import PathSlo, SloPolicy
-from incident_api.recorder import Recorder
-from incident_api.ship.desk import ShipDesk
-from incident_api.silences.shelf import Shelf
-from incident_api.trace.queries import TracedLog
+from incident_api.policy import SloPolicy
 from incident_api.web import web
-from tests.conftest import ROOT
+from tests.api_parts import Platform, empty_tables, platform_on, recovered
+from tests.api_parts import platform as in_memory
 from tests.incident_cases import (
     at,
     cleared,
@@ -46,58 +31,34 @@ from tests.incident_cases import (
     evidence,
     explained,
     handle,
-    receive,
     suppressed,
     updated,
 )
-from tests.ship_api import POLICY as SHIP_POLICY
 
 LOCAL = "http://127.0.0.1"
 API = "/api/v3"
 
 
-@dataclass
-class Desk:
-    parts: Parts
-    store: MemoryStore
-    traces: MemoryTrace
-    bus: MemoryBus
-    recorder: Recorder
-
-    async def after(self, *messages: Message) -> None:
-        await receive(self.recorder, self.store, *messages)
-
-    def client(
-        self, peer: str = "127.0.0.1", tokens: str = "", **headers: str
-    ) -> httpx.AsyncClient:
-        app = build(replace(self.parts, tokens=parse_tokens(tokens)))
-        transport = httpx.ASGITransport(app, client=(peer, 4711), raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url=LOCAL, headers=headers)
+@pytest.fixture
+async def platform() -> Platform:
+    return await recovered(in_memory())
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    store, bus = MemoryStore(), MemoryBus()
-    recorder = Recorder(store)
-    await recorder.recover(bus)
-    readiness = Readiness("incident-api", state="serving")
-    traces = MemoryTrace(store)
-    slo = SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000))
-    auditor = Auditor(MemoryLedger(store), Letters(bus), Published(bus), timedelta(seconds=60))
-    devices, suppress = DeviceDesk(MemoryDevices(), bus), SuppressPolicy.load(ROOT / "policies")
-    ship = ShipDesk(bus, SHIP_POLICY, devices)
-    await ship.recover()
-    parts = Parts(
-        recorder, store, MemoryStats(store), traces, auditor, bus, readiness, slo, "ship-1", {},
-        devices=devices, ship=ship,
-        suppress=suppress, hidden=MemorySilences(store), silences=Shelf(bus, suppress),
-    )  # fmt: skip
-    return Desk(parts, store, traces, bus, recorder)
+async def on_clickhouse(clickhouse_url: str) -> AsyncIterator[Platform]:
+    async with empty_tables(clickhouse_url) as clickhouse:
+        yield await recovered(platform_on(clickhouse))
 
 
 @pytest.fixture
-async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    async with desk.client() as client:
+async def client(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    async with platform.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def full_client(on_clickhouse: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    async with on_clickhouse.client() as client:
         yield client
 
 
@@ -112,8 +73,8 @@ def problem(answer: httpx.Response, status: int) -> dict[str, object]:
     return document
 
 
-async def test_an_incident_is_listed_and_shown_with_all_that_is_known(desk, client):
-    await desk.after(created(), updated(2, *range(1, 80)), explained())
+async def test_an_incident_is_listed_and_shown_with_all_that_is_known(platform, client):
+    await platform.after(created(), updated(2, *range(1, 80)), explained())
     (listed,) = (await client.get(f"{API}/incidents")).json()["items"]
     assert (listed["id"], listed["anomaly_count"], listed["status"]) == ("i1", 80, "open")
     shown = (await client.get(f"{API}/incidents/i1")).json()
@@ -123,28 +84,28 @@ async def test_an_incident_is_listed_and_shown_with_all_that_is_known(desk, clie
     assert shown["similar_incidents"][0]["id"] == "old"
 
 
-async def test_pages_are_stable_while_incidents_arrive(desk, client):
-    await desk.after(*(created(f"i{n}", n) for n in range(5)))
+async def test_pages_are_stable_while_incidents_arrive(platform, client):
+    await platform.after(*(created(f"i{n}", n) for n in range(5)))
     seen, cursor = [], None
     for arrival in range(3):
         params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
         page = (await client.get(f"{API}/incidents", params=params)).json()
         seen += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"]
-        await desk.after(created(f"new-{arrival}", 100 + arrival))
+        await platform.after(created(f"new-{arrival}", 100 + arrival))
     assert seen == ["i4", "i3", "i2", "i1", "i0"]
     assert cursor is None
 
 
-async def test_filters_combine(desk, client):
-    await desk.after(created(), created("i2", 2, severity="low"), cleared(2, "i2"))
+async def test_filters_combine(platform, client):
+    await platform.after(created(), created("i2", 2, severity="low"), cleared(2, "i2"))
     params = {"status": ["open", "resolved"], "severity": "low", "since": at(1).isoformat()}
     found = (await client.get(f"{API}/incidents", params=params)).json()["items"]
     assert [item["id"] for item in found] == ["i2"]
 
 
-async def test_evidence_and_timeline_come_in_pages(desk, client):
-    await desk.after(created(), updated(2, 1, 2), cleared(3))
+async def test_evidence_and_timeline_come_in_pages(platform, client):
+    await platform.after(created(), updated(2, 1, 2), cleared(3))
     page = (await client.get(f"{API}/incidents/i1/evidence", params={"limit": 2})).json()
     assert [item["tracking_id"] for item in page["items"]] == ["t2", "t1"]
     rest = await client.get(f"{API}/incidents/i1/evidence", params={"cursor": page["next_cursor"]})
@@ -154,8 +115,8 @@ async def test_evidence_and_timeline_come_in_pages(desk, client):
     assert timeline["next_cursor"] is None
 
 
-async def test_the_way_of_an_incident_through_the_hands_of_operators(desk, client):
-    await desk.after(created())
+async def test_the_way_of_an_incident_through_the_hands_of_operators(platform, client):
+    await platform.after(created())
     user = {"X-Grafana-User": "mate"}
     acked = await client.post(f"{API}/incidents/i1/ack", json={"comment": "on it"}, headers=user)
     assert acked.json()["status"] == "ack"
@@ -169,7 +130,7 @@ async def test_the_way_of_an_incident_through_the_hands_of_operators(desk, clien
     assert (await client.post(f"{API}/incidents/i1/reopen")).json()["status"] == "open"
     said = await client.post(f"{API}/incidents/i1/comments", json={"comment": "watching"})
     assert said.status_code == 201
-    facts = [m for m in desk.bus.published if m.subject == "incidents.transitioned"]
+    facts = [m for m in platform.bus.published if m.subject == "incidents.transitioned"]
     assert [(m.kind, m.change) for m in facts] == [
         ("ack", 1),
         ("edit", 2),
@@ -178,50 +139,50 @@ async def test_the_way_of_an_incident_through_the_hands_of_operators(desk, clien
         ("comment", 5),
     ]
     assert facts[0].actor == "mate"
-    version = desk.store.incidents["i1"].version
-    await desk.after(*facts)  # as they come back from the stream
-    assert desk.store.incidents["i1"].version == version
-    assert len(desk.store.events) == 6
+    version = platform.store.incidents["i1"].version
+    await platform.after(*facts)  # as they come back from the stream
+    assert platform.store.incidents["i1"].version == version
+    assert len(platform.store.events) == 6
 
 
-async def test_a_repeated_request_changes_nothing(desk, client):
-    await desk.after(created())
+async def test_a_repeated_request_changes_nothing(platform, client):
+    await platform.after(created())
     for _ in range(2):
         assert (await client.post(f"{API}/incidents/i1/ack")).status_code == 200
-    assert len(desk.bus.published) == 1
+    assert len(platform.bus.published) == 1
 
 
-async def test_a_resolved_incident_is_not_acknowledged(desk, client):
-    await desk.after(created(), cleared(2))
+async def test_a_resolved_incident_is_not_acknowledged(platform, client):
+    await platform.after(created(), cleared(2))
     document = problem(await client.post(f"{API}/incidents/i1/ack"), 409)
     assert "is resolved" in str(document["detail"])
-    assert desk.bus.published == []
+    assert platform.bus.published == []
 
 
-async def test_an_open_incident_is_not_reopened(desk, client):
-    await desk.after(created())
+async def test_an_open_incident_is_not_reopened(platform, client):
+    await platform.after(created())
     problem(await client.post(f"{API}/incidents/i1/reopen"), 409)
 
 
-async def test_two_requests_at_once_are_one_after_the_other(desk, client):
-    await desk.after(created())
+async def test_two_requests_at_once_are_one_after_the_other(platform, client):
+    await platform.after(created())
     texts = [f"comment {n}" for n in range(8)]
     await asyncio.gather(
         *(client.post(f"{API}/incidents/i1/comments", json={"comment": text}) for text in texts)
     )
-    changes = [m.change for m in desk.bus.published]
+    changes = [m.change for m in platform.bus.published]
     assert changes == list(range(1, 9))
-    stored = desk.recorder.registry.known("i1")
+    stored = platform.recorder.registry.known("i1")
     assert {e.text for e in stored.incident.timeline if e.kind == "comment"} == set(texts)
 
 
-async def test_an_incident_is_merged_into_another_and_goes_on_there(desk, client):
-    await desk.after(created(), created("i2", 2))
+async def test_an_incident_is_merged_into_another_and_goes_on_there(platform, client):
+    await platform.after(created(), created("i2", 2))
     body = {"into": "i2", "comment": "the same switch"}
     for _ in range(2):  # repeating it changes nothing
         merged = (await client.post(f"{API}/incidents/i1/merge", json=body)).json()
     assert (merged["status"], merged["resolve_reason"]) == ("resolved", "merged into i2")
-    [fact] = desk.bus.published
+    [fact] = platform.bus.published
     assert (fact.kind, fact.merged_into, fact.comment) == ("merge", "i2", "the same switch")
     assert merged["timeline"][-1]["text"] == "the same switch; merged into i2"
     assert (await client.get(f"{API}/incidents/i2")).json()["status"] == "open"
@@ -240,17 +201,17 @@ async def test_an_incident_is_merged_into_another_and_goes_on_there(desk, client
         ("i1", "abroad", 409, "is of another ship"),
     ],
 )
-async def test_what_cannot_be_merged_is_refused(desk, client, incident, into, status, words):
-    await desk.after(
+async def test_what_cannot_be_merged_is_refused(platform, client, incident, into, status, words):
+    await platform.after(
         created(), created("closed", 2), cleared(2, "closed"), created("abroad", 3, ship_id="s-9")
     )
     answer = await client.post(f"{API}/incidents/{incident}/merge", json={"into": into})
     assert words in str(problem(answer, status)["detail"])
-    assert desk.bus.published == []
+    assert platform.bus.published == []
 
 
-async def test_two_cannot_be_merged_into_each_other_at_once(desk, client):
-    await desk.after(created(), created("i2", 2))
+async def test_two_cannot_be_merged_into_each_other_at_once(platform, client):
+    await platform.after(created(), created("i2", 2))
     pairs = [("i1", "i2"), ("i2", "i1")]
     answers = await asyncio.gather(
         *(client.post(f"{API}/incidents/{a}/merge", json={"into": b}) for a, b in pairs)
@@ -258,7 +219,7 @@ async def test_two_cannot_be_merged_into_each_other_at_once(desk, client):
     assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
-async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(desk, client):
+async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(platform, client):
     new = {"title": "Smoke in the rack", "severity": "critical", "affected_devices": ["rack-1"]}
     answer = await client.post(f"{API}/incidents", json=new)
     assert answer.status_code == 201
@@ -270,10 +231,10 @@ async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(d
         "ship-1",
     )
     assert len((await client.get(f"{API}/incidents")).json()["items"]) == 1
-    (message,) = desk.bus.published
+    (message,) = platform.bus.published
     assert (message.subject, message.id) == ("incidents.created", shown["id"])
-    await desk.after(message)
-    assert desk.store.incidents[shown["id"]].version == 1
+    await platform.after(message)
+    assert platform.store.incidents[shown["id"]].version == 1
 
 
 @pytest.mark.parametrize(
@@ -294,8 +255,8 @@ async def test_a_reported_incident_is_visible_at_once_and_goes_to_be_explained(d
         ("POST", "/incidents/i1/comments", {"comment": "   "}),
     ],
 )
-async def test_mistakes_in_a_request_are_named(desk, client, method, path, body):
-    await desk.after(created())
+async def test_mistakes_in_a_request_are_named(platform, client, method, path, body):
+    await platform.after(created())
     document = problem(await client.request(method, API + path, json=body), 422)
     assert any(word in str(document["detail"]) for word in ("query.", "body"))
 
@@ -307,7 +268,6 @@ async def test_mistakes_in_a_request_are_named(desk, client, method, path, body)
         ("GET", "/incidents/nobody/timeline"),
         ("GET", "/incidents/nobody/evidence"),
         ("POST", "/incidents/nobody/ack"),
-        ("GET", "/trace/nobody"),
         ("GET", "/nothing/here"),
     ],
 )
@@ -326,32 +286,32 @@ async def test_broken_json_is_a_problem_too(client):
 
 
 async def test_what_memory_cannot_know_is_503_while_the_store_is_away_and_says_when_to_try_again(
-    desk, client
+    platform, client
 ):
-    await desk.after(created())
-    desk.store.problem = "clickhouse does not answer"
+    await platform.after(created())
+    platform.store.problem = "clickhouse does not answer"
     paths = ("/incidents/other", "/incidents/other/timeline", "/incidents/other/evidence")
     for path in (*paths, "/incidents?tracking_id=other"):
         answer = await client.get(API + path)
         problem(answer, 503)
         assert answer.headers["retry-after"]
     problem(await client.post(f"{API}/incidents/other/ack"), 503)
-    desk.bus.connected = False
+    platform.bus.connected = False
     problem(await client.get(f"{API}/stats"), 503)
     problem(await client.post(f"{API}/incidents/i1/ack"), 503)
-    assert desk.bus.published == []
+    assert platform.bus.published == []
 
 
-async def test_a_whole_answer_does_not_say_partial(desk, client):
-    await desk.after(created())
+async def test_a_whole_answer_does_not_say_partial(platform, client):
+    await platform.after(created())
     for path in ("", "/i1", "/i1/timeline", "/i1/evidence"):
         assert (await client.get(f"{API}/incidents{path}")).json()["partial"] is None
 
 
-async def test_while_the_store_is_away_memory_answers_and_says_that_it_is_partial(desk, client):
+async def test_while_the_store_is_away_memory_answers_and_says_that_it_is_partial(platform, client):
     grew = updated(2, 1, 2, reason="the same switch")
-    await desk.after(created(), grew, created("i2", 9, severity="low"), cleared(3))
-    desk.store.problem = "clickhouse does not answer"
+    await platform.after(created(), grew, created("i2", 9, severity="low"), cleared(3))
+    platform.store.problem = "clickhouse does not answer"
     listed = (await client.get(f"{API}/incidents")).json()
     assert [one["id"] for one in listed["items"]] == ["i2", "i1"]
     shown = (await client.get(f"{API}/incidents/i1")).json()
@@ -379,24 +339,24 @@ async def test_while_the_store_is_away_memory_answers_and_says_that_it_is_partia
         ({"q": "sw-3"}, ["i3"]),
     ],
 )
-async def test_memory_answers_the_same_filters_as_the_store(desk, client, where, found):
-    await desk.after(
+async def test_memory_answers_the_same_filters_as_the_store(platform, client, where, found):
+    await platform.after(
         created("i1", 1), created("i2", 2, severity="low"), created("i3", 3), cleared(2, "i2")
     )
     for problem in (None, "away"):
-        desk.store.problem = problem
+        platform.store.problem = problem
         listed = (await client.get(f"{API}/incidents", params=where)).json()
         assert [one["id"] for one in listed["items"]] == found
         assert bool(listed["partial"]) == bool(problem)
 
 
 @pytest.mark.parametrize("path", ["", "/i1/evidence", "/i1/timeline"])
-async def test_pages_of_memory_are_those_of_the_store(desk, client, path):
+async def test_pages_of_memory_are_those_of_the_store(platform, client, path):
     facts = [updated(n, n, reason="the same switch") for n in range(2, 7)]
-    await desk.after(created(), *facts, *(created(f"j{n}", 20 + n) for n in range(5)))
+    await platform.after(created(), *facts, *(created(f"j{n}", 20 + n) for n in range(5)))
     seen: dict[str | None, list[object]] = {}
     for problem in (None, "away"):
-        desk.store.problem, cursor, items = problem, None, []
+        platform.store.problem, cursor, items = problem, None, []
         for _ in range(4):
             params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
             page = (await client.get(f"{API}/incidents{path}", params=params)).json()
@@ -409,36 +369,38 @@ async def test_pages_of_memory_are_those_of_the_store(desk, client, path):
     assert seen["away"] == seen[None]
 
 
-async def test_while_the_store_is_away_operators_go_on_and_all_is_stored_afterwards(desk, client):
-    await desk.after(created())
-    desk.store.problem = "clickhouse does not answer"
+async def test_while_the_store_is_away_operators_go_on_and_all_is_stored_afterwards(
+    platform, client
+):
+    await platform.after(created())
+    platform.store.problem = "clickhouse does not answer"
     acked = await client.post(f"{API}/incidents/i1/ack", json={"comment": "on it"})
     assert (acked.status_code, acked.json()["status"]) == (200, "ack")
     assert acked.json()["partial"]
     reported = await client.post(f"{API}/incidents", json={"title": "Modem reboots"})
     assert reported.status_code == 201
-    assert len(desk.bus.published) == 2
+    assert len(platform.bus.published) == 2
     listed = (await client.get(f"{API}/incidents", params={"status": ["ack", "open"]})).json()
     assert len(listed["items"]) == 2
-    desk.store.problem = None
-    await desk.recorder.write()
-    assert sorted(row.status for row in desk.store.incidents.values()) == ["ack", "open"]
-    assert {row.kind for row in desk.store.events.values()} == {"created", "ack"}
+    platform.store.problem = None
+    await platform.recorder.write()
+    assert sorted(row.status for row in platform.store.incidents.values()) == ["ack", "open"]
+    assert {row.kind for row in platform.store.events.values()} == {"created", "ack"}
 
 
 async def test_a_store_that_takes_nothing_is_read_together_with_what_is_in_memory(
-    desk, client, monkeypatch
+    platform, client, monkeypatch
 ):
-    await desk.after(created(), created("i2", 2))
-    written = desk.store.write
+    await platform.after(created(), created("i2", 2))
+    written = platform.store.write
 
     async def refuse(batch):
         raise Unavailable("clickhouse code 243: not enough space")
 
-    monkeypatch.setattr(desk.store, "write", refuse)
-    await handle(desk.recorder, updated(2, 1), cleared(2, "i2"), created("i3", 3))
+    monkeypatch.setattr(platform.store, "write", refuse)
+    await handle(platform.recorder, updated(2, 1), cleared(2, "i2"), created("i3", 3))
     with pytest.raises(Unavailable):
-        await desk.recorder.write()
+        await platform.recorder.write()
     listed = (await client.get(f"{API}/incidents", params={"status": "open"})).json()
     assert [one["id"] for one in listed["items"]] == ["i3", "i1"]
     assert listed["partial"] is None
@@ -452,87 +414,87 @@ async def test_a_store_that_takes_nothing_is_read_together_with_what_is_in_memor
     assert [one["kind"] for one in timeline] == ["created", "cleared"]
     by_line = await client.get(f"{API}/incidents", params={"tracking_id": "t2"})
     assert [one["status"] for one in by_line.json()["items"]] == ["resolved"]
-    monkeypatch.setattr(desk.store, "write", written)
-    await desk.recorder.write()
-    assert desk.store.incidents["i1"].anomaly_count == 2
+    monkeypatch.setattr(platform.store, "write", written)
+    await platform.recorder.write()
+    assert platform.store.incidents["i1"].anomaly_count == 2
 
 
 async def test_members_that_have_moved_and_are_not_stored_are_where_they_are_now(
-    desk, client, monkeypatch
+    platform, client, monkeypatch
 ):
-    await desk.after(created(), updated(2, 1), created("i2", 5))
+    await platform.after(created(), updated(2, 1), created("i2", 5))
 
     async def refuse(batch):
         raise Unavailable("clickhouse code 243: not enough space")
 
-    monkeypatch.setattr(desk.store, "write", refuse)
+    monkeypatch.setattr(platform.store, "write", refuse)
     moved = updated(2, 1, incident="i2", moved_from=("i1",))
     members = tuple(one.but(moved_from="i1") for one in moved.members)
     departed = updated(3, departed=tuple(one.anomaly_id for one in members))
-    await handle(desk.recorder, moved.but(members=members), departed)
+    await handle(platform.recorder, moved.but(members=members), departed)
     with pytest.raises(Unavailable):
-        await desk.recorder.write()
+        await platform.recorder.write()
     for incident, lines in (("i1", ["t0"]), ("i2", ["t5", "t1"])):
         evidence = (await client.get(f"{API}/incidents/{incident}/evidence")).json()["items"]
         assert [one["tracking_id"] for one in evidence] == lines
 
 
-async def test_a_read_that_takes_too_long_is_504_with_one_sentence(desk, client, monkeypatch):
-    await desk.after(created())
+async def test_a_read_that_takes_too_long_is_504_with_one_sentence(platform, client, monkeypatch):
+    await platform.after(created())
 
     async def slow(*_: object) -> None:
         raise TookTooLong("reading took longer than 10 s; ask for less")
 
     for name in ("page", "timeline", "evidence"):
-        monkeypatch.setattr(desk.store, name, slow)
+        monkeypatch.setattr(platform.store, name, slow)
     for path in ("", "/i1/timeline", "/i1/evidence"):
         document = problem(await client.get(f"{API}/incidents{path}"), 504)
         assert document["detail"] == "reading took longer than 10 s; ask for less"
 
 
-async def test_a_refused_query_is_503_and_names_the_reason(desk, client, monkeypatch):
+async def test_a_refused_query_is_503_and_names_the_reason(platform, client, monkeypatch):
     async def refuse(*_: object) -> None:
         raise QueryFailed("clickhouse code 60: no table aiops.devices", 60)
 
-    monkeypatch.setattr(desk.parts.stats, "incidents", refuse)
+    monkeypatch.setattr(platform.components.stats, "incidents", refuse)
     document = problem(await client.get(f"{API}/stats/severity"), 503)
     assert "code 60" in str(document["detail"])
 
 
-async def test_changes_that_cannot_be_stored_wait_up_to_a_bound(desk, client, monkeypatch):
+async def test_changes_that_cannot_be_stored_wait_up_to_a_bound(platform, client, monkeypatch):
     monkeypatch.setattr(recorder, "WAITING", 3)
-    desk.store.problem = "away"
+    platform.store.problem = "away"
     codes = [
         (await client.post(f"{API}/incidents", json={"title": f"n{n}"})).status_code
         for n in range(4)
     ]
     assert codes == [201, 201, 503, 503]
-    assert len(desk.bus.published) == 2
+    assert len(platform.bus.published) == 2
 
 
-async def test_before_it_has_recovered_it_says_so(desk, client):
-    desk.recorder.recovered = False
+async def test_before_it_has_recovered_it_says_so(platform, client):
+    platform.recorder.recovered = False
     for path in ("/incidents", "/stats", "/trace/t1"):
         assert "starting" in str(problem(await client.get(API + path), 503)["detail"])
 
 
-async def test_a_bug_is_500_without_a_traceback_for_the_client(desk, client, capsys):
+async def test_a_bug_is_500_without_a_traceback_for_the_client(platform, client, capsys):
     async def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    desk.store.page = broken  # type: ignore[method-assign]
+    platform.store.page = broken  # type: ignore[method-assign]
     answer = await client.get(f"{API}/incidents")
     assert "secret" not in json.dumps(problem(answer, 500))
     logged = capsys.readouterr()
     assert "secret detail" in logged.out + logged.err
 
 
-async def test_stats_have_exactly_the_agreed_keys(desk, client):
+async def test_stats_have_exactly_the_agreed_keys(on_clickhouse, full_client):
     now = datetime.now(UTC)
     fresh = {"stages": {"ingest": now, "correlate": now}}
     incident = created(evidence=(evidence(0, **fresh),), **fresh)
-    await desk.after(detected(), enriched(), incident, suppressed(8))
-    stats = (await client.get(f"{API}/stats", params={"time_range": "15m"})).json()
+    await on_clickhouse.after(detected(), enriched(), incident, suppressed(8))
+    stats = (await full_client.get(f"{API}/stats", params={"time_range": "15m"})).json()
     assert set(stats) == {
         "time_range",
         "total",
@@ -555,22 +517,24 @@ async def test_stats_have_exactly_the_agreed_keys(desk, client):
     assert stats["insight_path"]["compliance"] is None
 
 
-async def test_dead_letters_are_the_errors_of_their_path(desk, client):
-    desk.bus.put("dead.enrichment-service", b"{")
-    desk.bus.put("dead.llm-enricher", b"{")
-    stats = (await client.get(f"{API}/stats")).json()
+async def test_dead_letters_are_the_errors_of_their_path(on_clickhouse, full_client):
+    on_clickhouse.bus.put("dead.enrichment-service", b"{")
+    on_clickhouse.bus.put("dead.llm-enricher", b"{")
+    stats = (await full_client.get(f"{API}/stats")).json()
     assert (stats["fast_path"]["errors"], stats["insight_path"]["errors"]) == (1, 1)
 
 
-async def test_the_breakdowns(desk, client):
+async def test_the_breakdowns(on_clickhouse, full_client):
     now = datetime.now(UTC)
     fresh = {"stages": {"ingest": now, "correlate": now}}
     members = (
         evidence(0, **fresh),
         evidence(1, role="duplicate", duplicate_of="a0", fingerprint="f0", **fresh),
     )
-    await desk.after(enriched(0), created(evidence=members, **fresh), suppressed(5), suppressed(6))
-    said = {name: (await client.get(f"{API}/stats/{name}")).json() for name in NAMES}
+    await on_clickhouse.after(
+        enriched(0), created(evidence=members, **fresh), suppressed(5), suppressed(6)
+    )
+    said = {name: (await full_client.get(f"{API}/stats/{name}")).json() for name in NAMES}
     assert said["severity"]["anomalies"]["high"] == 1
     assert said["type"] == {
         "time_range": "1h",
@@ -591,10 +555,12 @@ async def test_the_breakdowns(desk, client):
 NAMES = ("severity", "type", "duplicates", "suppressions")
 
 
-async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(desk, client):
-    await desk.after(detected(), enriched(), created(), explained())
-    desk.traces.logs["t0"] = line()
-    trace = (await client.get(f"{API}/trace/t0")).json()
+async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(
+    on_clickhouse, full_client
+):
+    await on_clickhouse.after(detected(), enriched(), created(), explained())
+    await store_line(on_clickhouse)
+    trace = (await full_client.get(f"{API}/trace/t0")).json()
     assert set(trace) == {
         "tracking_id",
         "status",
@@ -624,39 +590,57 @@ async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(desk,
         ((detected(), enriched(), suppressed()), "suppressed"),
     ],
 )
-async def test_a_trace_says_how_far_its_line_came(desk, client, messages, status):
-    desk.traces.logs["t0"] = line()
-    await desk.after(*messages)
-    trace = (await client.get(f"{API}/trace/t0")).json()
+async def test_a_trace_says_how_far_its_line_came(on_clickhouse, full_client, messages, status):
+    await store_line(on_clickhouse)
+    await on_clickhouse.after(*messages)
+    trace = (await full_client.get(f"{API}/trace/t0")).json()
     assert trace["status"] == status
     assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
     assert trace["incident"] is None
 
 
-def line() -> TracedLog:
+async def test_a_line_that_nobody_knows_has_no_trace(full_client):
+    problem(await full_client.get(f"{API}/trace/nobody"), 404)
+
+
+async def store_line(platform: Platform) -> None:
+    """As Vector does."""
     msg = "link down on port 0"
-    return TracedLog(
-        at(0), at(0), "ship-1", "host-0", "sw-0", "switchd", "error", msg, "file", {}, msg
-    )
+    row = {
+        "tracking_id": "t0",
+        "ship_id": "ship-1",
+        "ts": at(0),
+        "ingestion_timestamp": utc_now() - timedelta(minutes=1),  # rows of June have expired
+        "host": "host-0",
+        "device_id": "sw-0",
+        "service": "switchd",
+        "level": "error",
+        "msg": msg,
+        "source": "file",
+        "raw": msg,
+    }
+    clickhouse = platform.components.store._clickhouse
+    await clickhouse.execute("TRUNCATE TABLE logs.raw")
+    await clickhouse.insert("logs.raw", tuple(row), [tuple(row.values())])
 
 
-async def test_without_tokens_only_this_host_is_served(desk):
-    async with desk.client(peer="10.1.2.3") as client:
+async def test_without_tokens_only_this_host_is_served(platform):
+    async with platform.client(peer="10.1.2.3") as client:
         problem(await client.get(f"{API}/incidents"), 403)
         assert (await client.get("/health")).status_code == 200
         assert (await client.get("/ready")).status_code == 200
         assert (await client.get("/metrics")).status_code == 200
     for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
-        async with desk.client(**headers) as client:
+        async with platform.client(**headers) as client:
             problem(await client.get(f"{API}/incidents"), 403)
-    async with desk.client(peer="::1", origin="http://localhost:3000") as client:
+    async with platform.client(peer="::1", origin="http://localhost:3000") as client:
         assert (await client.get(f"{API}/incidents")).status_code == 200
 
 
-async def test_with_tokens_the_role_decides(desk):
-    await desk.after(created())
+async def test_with_tokens_the_role_decides(platform):
+    await platform.after(created())
     tokens = "viewer:look-only-1, operator:hands-on-2"
-    async with desk.client(peer="10.1.2.3", tokens=tokens) as client:
+    async with platform.client(peer="10.1.2.3", tokens=tokens) as client:
         answer = await client.get(f"{API}/incidents")
         problem(answer, 401)
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -665,7 +649,7 @@ async def test_with_tokens_the_role_decides(desk):
         assert (await client.get(f"{API}/incidents", headers=look)).status_code == 200
         problem(await client.post(f"{API}/incidents/i1/ack", headers=look), 403)
         assert (await client.post(f"{API}/incidents/i1/ack", headers=hands)).status_code == 200
-    (fact,) = desk.bus.published
+    (fact,) = platform.bus.published
     assert fact.actor == "operator"
 
 
@@ -686,8 +670,8 @@ def test_a_token_that_everybody_knows_stops_the_start(token):
     assert token not in str(refused.value)
 
 
-async def test_every_operation_is_described(desk):
-    schema = build(desk.parts).openapi()
+async def test_every_operation_is_described(platform):
+    schema = build(platform.components).openapi()
     operations = [
         (path, method, operation)
         for path, methods in schema["paths"].items()
@@ -732,10 +716,10 @@ def objects(schema, part) -> Iterator[dict[str, object]]:
                 yield from objects(schema, value)
 
 
-async def test_every_request_refuses_fields_that_it_does_not_know(desk, client):
+async def test_every_request_refuses_fields_that_it_does_not_know(platform, client):
     """A message may be of a later release; what a person sends and we do not know is a mistake."""
-    await desk.parts.devices.recover()
-    schema = build(desk.parts).openapi()
+    await platform.components.devices.recover()
+    schema = build(platform.components).openapi()
     asked = list(bodies(schema))
     assert len(asked) >= 13
     for method, path, body in asked:
@@ -753,8 +737,8 @@ async def test_the_policy_file_is_what_the_service_reads(policies: Path):
     assert (slo.fast_path.latency_ms, slo.insight_path.latency_ms) == (100, 5000)
 
 
-async def test_a_taken_port_is_one_clear_line(desk):
-    app = build(desk.parts)
+async def test_a_taken_port_is_one_clear_line(platform):
+    app = build(platform.components)
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(Misconfigured, match=f"cannot listen on 127.0.0.1:{port}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,20 +12,21 @@ import pytest
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, IncidentUpdated, Role
 from aiops_core.observability import metrics
+from aiops_core.observability.tally import minute_of
 from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Stored
+from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
+from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger import auditor as auditing
-from incident_api.ledger.auditor import Auditor, Watch
-from incident_api.ledger.balance import Books, last_stage
-from incident_api.ledger.endings import OpenAnomaly, Place, Totals
-from incident_api.ledger.letters import Letters, anomalies_of
-from incident_api.ledger.models import Balance
-from incident_api.ledger.published import Published
+from incident_api.ledger.auditor import Auditor, LossWatch
+from incident_api.ledger.balance import Books, Place, Totals
+from incident_api.ledger.broker import BrokerRecords, anomalies_of
+from incident_api.ledger.models import Balance, OpenAnomaly
+from incident_api.ledger.queries import LedgerQueries
 from incident_api.ledger.routes import parse_since
-from incident_api.memory_ledger import MemoryLedger
-from incident_api.memory_store import MemoryStore
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder
+from tests.api_parts import empty_tables
 from tests.incident_cases import (
     NOON,
     at,
@@ -42,26 +44,26 @@ DEAD = "dead.enrichment-service"
 
 
 @dataclass
-class Desk:
-    """A platform in memory whose clock stands at *now*."""
+class Audited:
+    """ClickHouse stores now; the auditor's clock stands at *now*, an hour later."""
 
-    store: MemoryStore
+    queries: LedgerQueries
+    store: ClickHouseStore
     bus: MemoryBus
     now: datetime
 
     @property
     def auditor(self) -> Auditor:
-        letters = Letters(self.bus)
-        published = Published(self.bus)
-        return Auditor(MemoryLedger(self.store), letters, published, SETTLE, lambda: self.now)
+        return Auditor(self.queries, BrokerRecords(self.bus), SETTLE, lambda: self.now)
 
-    async def published(self, **counts: int) -> None:
-        """Detection says so, by the minute after noon."""
-        value = {minute.removeprefix("m"): count for minute, count in counts.items()}
-        await self.bus.bucket("tally").put("2026-06-01T12", json.dumps(value).encode())
+    async def published(self, base: datetime = NOON, **counts: int) -> None:
+        """Detection has published so many, by the minute after *base*."""
+        value = {str(base.minute + int(m.removeprefix("m"))): n for m, n in counts.items()}
+        key = f"{base:%Y-%m-%dT%H}"
+        await self.bus.bucket("tally").put(key, json.dumps(value).encode())
 
     async def after(self, *messages) -> None:
-        await receive(Recorder(self.store, clock=lambda: at(9)), self.store, *messages)
+        await receive(Recorder(self.store), self.store, *messages)
 
     def bury(self, message, subject=DEAD) -> None:
         headers = {SUBJECT: message.subject, SOURCE: "ANOMALIES/7", REASON: "no such ship"}
@@ -71,16 +73,22 @@ class Desk:
         return (await self.auditor.ledger(NOON)).balance
 
 
+def later(seconds: float) -> datetime:
+    return utc_now() + timedelta(seconds=seconds)
+
+
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(MemoryStore(), MemoryBus(), now=at(3600))
+async def audited(clickhouse_url: str) -> AsyncIterator[Audited]:
+    async with empty_tables(clickhouse_url) as clickhouse:
+        queries, store = LedgerQueries(clickhouse), ClickHouseStore(clickhouse)
+        yield Audited(queries, store, MemoryBus(), later(3600))
 
 
-async def test_every_anomaly_is_counted_once_and_the_sum_is_what_was_detected(desk):
+async def test_every_anomaly_is_counted_once_and_the_sum_is_what_was_detected(audited):
     members = (evidence(0), evidence(1, role=Role.DUPLICATE, duplicate_of="a"))
-    await desk.after(*(detected(n) for n in range(5)), created(evidence=members), suppressed(2))
-    desk.bury(detected(3))
-    assert await desk.balance() == Balance(
+    await audited.after(*(detected(n) for n in range(5)), created(evidence=members), suppressed(2))
+    audited.bury(detected(3))
+    assert await audited.balance() == Balance(
         detected=5,
         members=1,
         duplicates=1,
@@ -92,65 +100,63 @@ async def test_every_anomaly_is_counted_once_and_the_sum_is_what_was_detected(de
     )
 
 
-async def test_the_lost_are_named_with_the_way_that_they_went(desk):
-    await desk.after(detected(1), enriched(2))
-    ledger = await desk.auditor.ledger(NOON)
+async def test_the_lost_are_named_with_the_way_that_they_went(audited):
+    await audited.after(detected(1), enriched(2))
+    ledger = await audited.auditor.ledger(NOON)
     assert not ledger.balanced
-    assert [(one.tracking_id, one.last_stage) for one in ledger.unaccounted] == [
-        ("t1", "detect"),
-        ("t2", "enrich"),
-    ]
+    stages = {one.tracking_id: one.last_stage for one in ledger.unaccounted}
+    assert stages == {"t1": "detect", "t2": "enrich"}
 
 
-async def test_the_young_are_in_flight(desk):
-    desk.now = at(30)
-    await desk.after(detected(1))
-    assert (await desk.balance()).in_flight == 1
-    desk.now = at(62)
-    assert (await desk.balance()).unaccounted == 1
+async def test_the_young_are_in_flight(audited):
+    await audited.after(detected(1))
+    audited.now = later(30)
+    assert (await audited.balance()).in_flight == 1
+    audited.now = later(62)
+    assert (await audited.balance()).unaccounted == 1
 
 
-async def test_a_dead_letter_that_was_replayed_ended_where_it_came_to(desk):
-    desk.bury(detected(0))
-    assert (await desk.balance()).dead_letters == 1
-    await desk.after(detected(0), created(evidence=(evidence(0),)))
-    balance = await desk.balance()
+async def test_a_dead_letter_that_was_replayed_ended_where_it_came_to(audited):
+    audited.bury(detected(0))
+    assert (await audited.balance()).dead_letters == 1
+    await audited.after(detected(0), created(evidence=(evidence(0),)))
+    balance = await audited.balance()
     assert (balance.members, balance.dead_letters, balance.detected) == (1, 0, 1)
 
 
-async def test_what_history_could_not_store_of_an_anomaly_is_not_its_end(desk):
-    await desk.after(detected(0))
-    desk.bury(detected(0), "dead.incident-api")
-    assert (await desk.balance()).unaccounted == 1
+async def test_what_history_could_not_store_of_an_anomaly_is_not_its_end(audited):
+    await audited.after(detected(0))
+    audited.bury(detected(0), "dead.incident-api")
+    assert (await audited.balance()).unaccounted == 1
 
 
-async def test_a_buried_fact_buries_its_members(desk):
+async def test_a_buried_fact_buries_its_members(audited):
     fact = IncidentUpdated.model_validate(updated(2, 3, 4).model_dump())
-    desk.bury(fact, "dead.incident-api")
-    assert (await desk.balance()).dead_letters == 2
+    audited.bury(fact, "dead.incident-api")
+    assert (await audited.balance()).dead_letters == 2
 
 
-async def test_an_anomaly_in_two_places_unbalances_the_ledger(desk):
-    await desk.after(detected(0), created("i1"), created("i2"))
-    ledger = await desk.auditor.ledger(NOON)
+async def test_an_anomaly_in_two_places_unbalances_the_ledger(audited):
+    await audited.after(detected(0), created("i1"), created("i2"))
+    ledger = await audited.auditor.ledger(NOON)
     assert not ledger.balanced
     assert [one.places for one in ledger.doubled] == [["i1", "i2"]]
     assert (ledger.balance.detected, ledger.balance.members) == (1, 1)
 
 
-async def test_without_the_broker_nobody_knows_the_dead(desk):
-    desk.bus.connected = False
+async def test_without_the_broker_nobody_knows_the_dead(audited):
+    audited.bus.connected = False
     with pytest.raises(Unavailable):
-        await desk.balance()
+        await audited.balance()
 
 
-def letter(data: bytes, subject: str) -> Stored:
+def dead_letter(data: bytes, subject: str) -> Stored:
     headers = {SUBJECT: subject, SOURCE: "ANOMALIES/7", REASON: "why"}
     return Stored(DEAD, data, NOON, 1, headers)
 
 
 def test_bytes_that_are_no_anomaly_are_one_named_by_their_place():
-    [one] = anomalies_of(letter(b"{", AnomalyDetected.subject))
+    [one] = anomalies_of(dead_letter(b"{", AnomalyDetected.subject))
     assert (one.anomaly_id, one.tracking_id, one.service) == (
         "ANOMALIES/7",
         "",
@@ -159,13 +165,25 @@ def test_bytes_that_are_no_anomaly_are_one_named_by_their_place():
 
 
 def test_an_anomaly_is_the_same_before_and_after_enrichment():
-    before = anomalies_of(letter(detected(1).model_dump_json().encode(), AnomalyDetected.subject))
-    after = anomalies_of(letter(enriched(1).model_dump_json().encode(), EnrichedAnomaly.subject))
+    before = anomalies_of(
+        dead_letter(detected(1).model_dump_json().encode(), AnomalyDetected.subject)
+    )
+    after = anomalies_of(
+        dead_letter(enriched(1).model_dump_json().encode(), EnrichedAnomaly.subject)
+    )
     assert [one.anomaly_id for one in before] == [one.anomaly_id for one in after]
 
 
 def open_(n: int) -> OpenAnomaly:
-    return OpenAnomaly(f"a{n}", f"t{n}", "sw-1", "app", "link_down", at(n), {})
+    return OpenAnomaly(
+        anomaly_id=f"a{n}",
+        tracking_id=f"t{n}",
+        device_id="sw-1",
+        service="app",
+        anomaly_type="link_down",
+        seen_at=at(n),
+        stages={},
+    )
 
 
 def books(opened, totals, settled, placed=(), cut=True) -> Books:
@@ -188,115 +206,109 @@ def test_an_end_that_was_stored_before_the_span_counts_under_its_role():
 
 
 def test_what_has_passed_no_stage_was_only_ingested():
-    assert last_stage(open_(1)) == "ingest"
+    assert open_(1).last_stage == "ingest"
 
 
-class TestWatch:
-    async def test_the_metric_counts_what_was_lost_until_it_is_found(self, desk):
-        watch = Watch(desk.auditor)
-        await desk.after(detected(1), detected(2), created(evidence=(evidence(2),)))
+class TestLossWatch:
+    async def test_the_metric_counts_what_was_lost_until_it_is_found(self, audited):
+        watch = LossWatch(audited.auditor)
+        await audited.after(detected(1), detected(2), created(evidence=(evidence(2),)))
         assert await watch.look() == 1 == metrics.UNACCOUNTED._value.get()
-        await desk.after(created("i9", evidence=(evidence(1),)))
+        await audited.after(created("i9", evidence=(evidence(1),)))
         assert await watch.look() == 0 == metrics.UNACCOUNTED._value.get()
 
-    async def test_each_stored_anomaly_is_looked_at_once(self, desk):
+    async def test_each_stored_anomaly_is_looked_at_once(self, audited):
         asked = []
-        store = desk.auditor.store
+        ask = audited.queries.open
 
-        class Counted(MemoryLedger):
-            async def open(self, since, until, most):
-                asked.append((since, until))
-                return await store.open(since, until, most)
+        async def counted(since, until, most):
+            asked.append((since, until))
+            return await ask(since, until, most)
 
-        watch = Watch(
-            Auditor(
-                Counted(desk.store),
-                Letters(desk.bus),
-                Published(desk.bus),
-                SETTLE,
-                clock=lambda: desk.now,
-            )
-        )
+        audited.queries.open = counted
+        watch = LossWatch(audited.auditor)
         await watch.look()
         assert (asked[0][0], asked[-1][1]) == (
-            desk.now - timedelta(hours=24),
-            desk.now - SETTLE,
+            audited.now - timedelta(hours=24),
+            audited.now - SETTLE,
         )
         assert all(until - since <= timedelta(hours=1) for since, until in asked)
-        before, desk.now = desk.now, desk.now + timedelta(seconds=30)
+        before, audited.now = audited.now, audited.now + timedelta(seconds=30)
         asked.clear()
         await watch.look()
-        assert asked == [(before - SETTLE, desk.now - SETTLE)]
+        assert asked == [(before - SETTLE, audited.now - SETTLE)]
 
-    async def test_dead_letters_are_no_alarm_and_what_is_older_than_a_day_neither(self, desk):
-        watch = Watch(desk.auditor)
-        await desk.after(detected(1), detected(2))
-        desk.bury(detected(1))
+    async def test_dead_letters_are_no_alarm_and_what_is_older_than_a_day_neither(self, audited):
+        watch = LossWatch(audited.auditor)
+        await audited.after(detected(1), detected(2))
+        audited.bury(detected(1))
         assert await watch.look() == 1
-        desk.now = at(3) + timedelta(hours=24)
+        audited.now = later(60) + timedelta(hours=24)
         assert await watch.look() == 0
 
-    async def test_it_remembers_no_more_than_it_may(self, desk, monkeypatch):
+    async def test_it_remembers_no_more_than_it_may(self, audited, monkeypatch):
         monkeypatch.setattr(auditing, "READ", 3)
-        await desk.after(*(detected(n) for n in range(9)))
-        assert await Watch(desk.auditor).look() == 3
+        await audited.after(*(detected(n) for n in range(9)))
+        assert await LossWatch(audited.auditor).look() == 3
 
 
 class TestWhatNobodyRead:
     """Anomalies that a stream discarded before anybody had read them are missed all the same."""
 
-    async def test_what_detection_published_and_nobody_stored_unbalances_the_ledger(self, desk):
-        await desk.published(m0=5, m1=2)
+    async def test_what_detection_published_and_nobody_stored_unbalances_the_ledger(self, audited):
+        await audited.published(m0=5, m1=2)
         members = (evidence(0), evidence(1))
-        await desk.after(detected(0), detected(2), created(evidence=members), suppressed(2))
-        ledger = await desk.auditor.ledger(NOON)
+        await audited.after(detected(0), detected(2), created(evidence=members), suppressed(2))
+        ledger = await audited.auditor.ledger(NOON)
         assert (ledger.balance.unread, ledger.balance.unaccounted) == (4, 4)
         assert ledger.balance.detected == 7
         assert not ledger.balanced
 
-    async def test_an_end_is_enough_to_be_known(self, desk):
+    async def test_an_end_is_enough_to_be_known(self, audited):
         """The history may have missed what correlation has read."""
-        await desk.published(m0=2)
-        await desk.after(created(evidence=(evidence(0), evidence(1))))
-        assert (await desk.balance()).unread == 0
+        await audited.published(m0=2)
+        await audited.after(created(evidence=(evidence(0), evidence(1))))
+        assert (await audited.balance()).unread == 0
 
-    async def test_only_whole_minutes_that_have_settled_are_compared(self, desk):
-        desk.now = at(150) + SETTLE
-        await desk.published(m0=1, m1=1, m2=1)
-        assert (await desk.balance()).unread == 2
-        assert (await desk.auditor.ledger(at(30))).balance.unread == 1
+    async def test_only_whole_minutes_that_have_settled_are_compared(self, audited):
+        await audited.published(m0=1, m1=1, m2=1)
+        audited.now = at(150) + SETTLE
+        assert (await audited.balance()).unread == 2
+        assert (await audited.auditor.ledger(at(30))).balance.unread == 1
 
-    async def test_more_than_was_counted_is_no_debt(self, desk):
+    async def test_more_than_was_counted_is_no_debt(self, audited):
         """Others publish anomalies too, and a kill may cost a second of the count."""
-        await desk.published(m0=1, m1=3)
-        await desk.after(*(detected(n) for n in range(5)), suppressed(0))
-        assert (await desk.balance()).unread == 3
+        await audited.published(m0=1, m1=3)
+        await audited.after(*(detected(n) for n in range(5)), suppressed(0))
+        assert (await audited.balance()).unread == 3
 
-    async def test_the_metric_counts_it_until_it_is_stored_after_all(self, desk):
-        desk.now = at(300)
-        watch = Watch(desk.auditor)
-        await desk.published(m0=2)
+    async def test_the_metric_counts_it_until_it_is_stored_after_all(self, audited):
+        base = minute_of(later(-600))
+        found = {"stages": {"detect": base}}
+        watch = LossWatch(audited.auditor)
+        audited.now = later(0)
+        await audited.published(base, m0=2)
         assert await watch.look() == 2 == metrics.UNACCOUNTED._value.get()
         assert await watch.look() == 2
-        await desk.after(created(evidence=(evidence(0),)))
+        await audited.after(created(evidence=(evidence(0, **found),)))
         assert await watch.look() == 1
-        await desk.after(created("i2", 1))
+        await audited.after(created("i2", evidence=(evidence(1, **found),)))
         assert await watch.look() == 0
 
-    async def test_it_is_an_alarm_for_a_day(self, desk):
-        desk.now = at(300)
-        watch = Watch(desk.auditor)
-        await desk.published(m0=2)
+    async def test_it_is_an_alarm_for_a_day(self, audited):
+        audited.now = later(0)
+        watch = LossWatch(audited.auditor)
+        await audited.published(minute_of(later(-600)), m0=2)
         assert await watch.look() == 2
-        desk.now = at(3600 * 5)
+        audited.now = later(3600 * 5)
         assert await watch.look() == 2
-        desk.now = at(3600 * 25)
+        audited.now = later(3600 * 25)
         assert await watch.look() == 0
 
-    async def test_without_nats_there_is_no_ledger(self, desk):
-        desk.bus.connected = False
+    async def test_without_nats_there_is_no_ledger(self, audited):
+        audited.bus.connected = False
         with pytest.raises(Unavailable):
-            await Published(desk.bus).tally()
+            await BrokerRecords(audited.bus).detected()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import LINGER
 from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
 from incident_api.rows import Batch, moment
@@ -35,6 +34,7 @@ from tests.incident_cases import (
     transitioned,
     updated,
 )
+from tests.memory_stores import MemoryStore
 from tests.runtime_cases import until
 
 

@@ -17,7 +17,6 @@ from aiops_core.runtime.runtime import Runtime
 from aiops_lab.memory_bus import MemoryBus, MemoryDelivery
 from incident_api import history, outage
 from incident_api.history import History
-from incident_api.memory_store import MemoryStore
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch, IncidentRow, TableRow
 from tests.incident_cases import (
@@ -28,6 +27,7 @@ from tests.incident_cases import (
     suppressed,
     updated,
 )
+from tests.memory_stores import MemoryStore
 
 TYPE_MISMATCH = 53
 
@@ -90,9 +90,9 @@ async def test_a_member_that_cannot_be_stored_takes_no_other_with_it():
         assert dead_letters(bus) == ["incidents.updated"]
         assert {row.tracking_id for row in store.members.values()} == {"t0", "t2", "t9"}
         assert store.incidents["i1"].anomaly_count == 3
-        (letter,) = [s for s in bus.stored if s.subject == "dead.incident-api"]
-        assert "incident_members" in letter.headers[REASON]
-        assert updated(2, 1).model_dump_json().encode() == letter.data
+        (dead_letter,) = [s for s in bus.stored if s.subject == "dead.incident-api"]
+        assert "incident_members" in dead_letter.headers[REASON]
+        assert updated(2, 1).model_dump_json().encode() == dead_letter.data
 
 
 async def test_an_incident_that_cannot_be_stored_goes_on_from_its_last_version_that_could():
@@ -148,7 +148,7 @@ async def test_a_bad_row_is_not_tried_again_after_the_next_start():
     assert len(dead_letters(bus)) == 1
 
 
-async def test_a_letter_that_cannot_be_written_keeps_its_message_unacknowledged(monkeypatch):
+async def test_a_dead_letter_that_cannot_be_written_keeps_its_message_unacknowledged(monkeypatch):
     store = Strict(lambda row: getattr(row, "msg", "") == "bad")
     bus, tries, bury = MemoryBus(), iter([OSError("no broker"), None]), MemoryDelivery.bury
 

@@ -11,8 +11,9 @@ import pytest
 from aiops_core.models import Device
 from aiops_core.suppression.ship import Ship
 from incident_api.devices.models import DeviceImport
+from tests.api_parts import SHIP_POLICY as POLICY
 from tests.conftest import NOON
-from tests.ship_api import POLICY, Aboard
+from tests.ship_api import Aboard
 
 API = "/api/v3/ship"
 HOUR = timedelta(hours=1)
@@ -38,7 +39,7 @@ async def client(aboard: Aboard) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(aboard.app())
     headers = {"X-Aiops-Actor": "eto"}
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://api", headers=headers
+        transport=transport, base_url="http://127.0.0.1", headers=headers
     ) as client:
         yield client
 
@@ -104,8 +105,8 @@ async def test_a_maintenance_window_is_declared_and_shows_what_it_covers(aboard,
     )
     assert len(root["covers"]) == len(DEVICES)
     await client.delete(f"{API}/maintenance/{root['window']['id']}")
-    found = (await stored(aboard)).maintenance_of("ap-d05-01", "any", NOON)
-    assert found is not None and found.id in (window["id"], wide["window"]["id"])
+    holding = {one.id for one in (await stored(aboard)).maintenance if one.holds(NOON + HOUR)}
+    assert holding == {window["id"], wide["window"]["id"]}
     shown = await client.get(f"{API}/maintenance/{window['id']}")
     assert shown.json() == view
 
@@ -138,9 +139,8 @@ async def test_a_window_that_is_ended_early_still_explains_what_happened_in_it(a
     aboard.now = NOON + HOUR
     ended = (await client.delete(f"{API}/maintenance/{window['id']}")).json()
     assert (ended["state"], datetime.fromisoformat(ended["window"]["end"])) == ("over", aboard.now)
-    ship = await stored(aboard)
-    covered = [ship.maintenance_of("ap-d05-01", "any", NOON + n * HOUR) for n in (0, 1)]
-    assert [bool(one) for one in covered] == [True, False]
+    [kept] = (await stored(aboard)).maintenance
+    assert [kept.holds(NOON + n * HOUR) for n in (0, 1)] == [True, False]
     assert (await client.delete(f"{API}/maintenance/{window['id']}")).json() == ended
 
 
@@ -162,12 +162,13 @@ async def test_an_outage_names_its_link_and_who_needs_it(aboard, client):
     )  # fmt: skip
     assert (view["outage"]["device"], view["outage"]["source"]) == ("modem", "eto")
     assert view["dependants"] == ["router", "ap-d05-01", "ap-d09-01"]
-    found = (await stored(aboard)).outage_of(("ap-d05-01", "router", "modem"), NOON)
-    assert found is not None and found.kind == "blocked_sector"
+    [kept] = (await stored(aboard)).outages
+    assert (kept.kind, kept.holds(NOON)) == ("blocked_sector", True)
     aboard.now = NOON + HOUR / 2
     ended = (await client.delete(f"{API}/outages/{view['outage']['id']}")).json()
     assert ended["state"] == "over"
-    assert (await stored(aboard)).outage_of(("modem",), aboard.now) is None
+    [kept] = (await stored(aboard)).outages
+    assert not kept.holds(aboard.now)
 
 
 async def test_an_outage_of_nothing_known_is_refused(client):
@@ -220,7 +221,7 @@ async def test_it_survives_a_kill_and_says_when_the_broker_is_away(aboard, clien
     await client.put(f"{API}/mode", json={"mode": "dry_dock"})
     aboard.restart()
     transport = httpx.ASGITransport(aboard.app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as fresh:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as fresh:
         assert (await fresh.get(f"{API}/mode")).status_code == 503
         await aboard.recover()
         assert (await fresh.get(f"{API}/mode")).json()["mode"] == "dry_dock"

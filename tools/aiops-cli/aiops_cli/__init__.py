@@ -31,7 +31,7 @@ COMMANDS = {
     "ledger": "Show where every anomaly ended; exit code 1 when one is lost or counted twice.",
     "devices": "List the ship's devices; import them, show what hangs on one.",
     "ship": "Show the ship's mode, maintenance windows and known outages; declare them.",
-    "silence": "Hide anomalies on purpose, for a time; without a command list what is silenced.",
+    "silence": "Hide anomalies for a time; without a command list silences.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
 }

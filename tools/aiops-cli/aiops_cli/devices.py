@@ -142,7 +142,7 @@ def _all(calls: Api, wanted: Mapping[str, object]) -> Iterator[Mapping[str, Any]
 
 
 def _imported(calls: Api, given: DeviceFile, *, dry_run: bool, prune: bool) -> Any:
-    """What the API says of it; raises BadFile with the lines of what it refuses."""
+    """The API's report; raises BadFile with the lines of refused devices."""
     body = [device.model_dump(mode="json") for device in given.devices]
     try:
         return calls.post("/devices/import", devices=body, dry_run=dry_run, prune=prune)
@@ -153,7 +153,7 @@ def _imported(calls: Api, given: DeviceFile, *, dry_run: bool, prune: bool) -> A
 
 
 def _located(given: DeviceFile, place: str, text: str) -> Mistake:
-    """The line of ``body.devices.3.upstream``; what concerns no line concerns the file."""
+    """The line of ``body.devices.3.upstream``; the file for a mistake that has no line."""
     _, _, index, key = ([*place.split("."), "", ""])[:4]
     if not index.isdigit() or int(index) >= len(given.devices):
         return Mistake(given.name, 1, text)

@@ -1,4 +1,4 @@
-"""What ``aiops devices`` shows of the API's answers."""
+"""The answers of the API as ``aiops devices`` shows them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _trees(view: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _tree(
     title: str, root: str, edges: Mapping[str, Sequence[str]], about: Mapping[str, Any]
 ) -> Tree:
-    """What *root* leads to. A device that several lead to is unfolded once, where it is nearest."""
+    """The tree below *root*. A device with several parents is unfolded once, at the nearest."""
     tree = Tree(Text(title, style="bold"))
     level, shown = [(root, tree)], {root}
     while level:
@@ -89,7 +89,7 @@ def _leaf(one: Mapping[str, Any], *, again: bool) -> Text:
 
 
 def difference(report: Mapping[str, Any]) -> RenderableType:
-    """What an import changed, or would change."""
+    """The changes of an import."""
     lines = [f"[green]+[/] {escape(id)}" for id in report["added"]]
     for change in report["changed"]:
         lines += [f"[yellow]~[/] {escape(change['id'])}  {_moved(f)}" for f in change["fields"]]

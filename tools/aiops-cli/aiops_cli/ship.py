@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +13,9 @@ from aiops_cli.api import Api, ApiOption
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_cli.ship_view import mode_history, mode_line, outages, overview, windows
-from aiops_core.errors import Misconfigured
+from aiops_cli.times import end_of, moment
 from aiops_core.models import ShipMode
 from aiops_core.suppression.ship import OutageKind
-
-UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 
 _options: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 app = typer.Typer(**_options, invoke_without_command=True, subcommand_metavar="[COMMAND …]")
@@ -34,7 +30,7 @@ FromOption = Annotated[
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="ISO time, UTC.")]
 ForOption = Annotated[
-    str | None, typer.Option("--for", metavar="LENGTH", help="Instead of --until: 45min, 2h, 3d.")
+    str | None, typer.Option("--for", metavar="SPAN", help="Instead of --until: 45m, 2h, 3d.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; everybody sees it.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
@@ -171,31 +167,12 @@ def end_outage(id: IdArgument, api: ApiOption = None, as_json: JsonOption = Fals
     _answer(view, as_json, outages([view]))
 
 
-def moment(text: str, option: str) -> datetime:
-    """The time that *text* states, UTC when it names no zone."""
-    try:
-        stated = datetime.fromisoformat(text)
-    except ValueError:
-        raise Misconfigured(f"{option} {text}: not a time like 2026-06-01T12:00") from None
-    return stated if stated.tzinfo else stated.replace(tzinfo=UTC)
-
-
 def spell(start: str | None, until: str | None, length: str | None) -> dict[str, str]:
     """``start`` and ``end`` for the API, which is given one of *until* and *length*."""
-    if (until is None) == (length is None):
-        raise Misconfigured("say when it ends: either --until TIME or --for LENGTH")
-    told = {"start": moment(start, "--from").isoformat()} if start else {}
-    if until:
-        return told | {"end": moment(until, "--until").isoformat()}
-    begins = moment(start, "--from") if start else datetime.now(UTC)
-    return told | {"end": (begins + _length(length or "")).isoformat()}
-
-
-def _length(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(min|m|h|d)", text)
-    if not found:
-        raise Misconfigured(f"--for {text}: not a length like 45min, 2h or 3d")
-    return timedelta(**{UNITS[found[2]]: float(found[1])})
+    begins = moment(start, "--from") if start else None
+    times = {"start": begins} if begins else {}
+    times["end"] = end_of("ship", until, length, begins, option="--until")
+    return {name: time.isoformat() for name, time in times.items()}
 
 
 def _wanted(items: Sequence[Mapping[str, Any]], everything: bool) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What ``aiops ship`` shows of the API's answers."""
+"""The answers of the API as ``aiops ship`` shows them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``aiops silence``: what operators do not want to hear of, until when, and what it has hidden."""
+"""``aiops silence``: list, add, extend, end and preview silences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,8 @@ import typer
 from aiops_cli.api import Api, ApiOption
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
-from aiops_cli.silence_view import detail, foreseen, listing
+from aiops_cli.silence_view import detail, listing, preview_result
+from aiops_cli.times import end_of, moment
 from aiops_core.errors import Misconfigured
 from aiops_core.suppression.silences import Matcher
 
@@ -29,12 +31,13 @@ Matchers = Annotated[
         help="All must hold; also LABEL!=VALUE, LABEL=~REGEX and LABEL!~REGEX.",
     ),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="Also those that are over.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Also expired ones.")]
 ExpiringOption = Annotated[
     str | None, typer.Option("--expiring", metavar="SPAN", help="Ending within 30m, 1h, …")
 ]
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="TIME", help="When it ends, ISO 8601 with a zone.")
+EndOption = Annotated[
+    str | None,
+    typer.Option("--ends-at", metavar="TIME", help="When it ends, ISO 8601; UTC without a zone."),
 ]
 
 
@@ -46,7 +49,7 @@ def silence(
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hide anomalies on purpose, for a time; without a command list what is silenced."""
+    """Hide anomalies for a time; without a command list silences."""
     if ctx.invoked_subcommand is None:
         _list(everything, expiring, api, as_json)
 
@@ -58,7 +61,7 @@ def list_(
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is silenced; the same as no command."""
+    """List silences; the same as no command."""
     _list(everything, expiring, api, as_json)
 
 
@@ -77,22 +80,26 @@ def _list(everything: bool, expiring: str | None, api: str | None, as_json: bool
 @app.command()
 def add(
     matchers: Matchers,
-    owner: Annotated[str, typer.Option(help="Who answers for it.")],
-    reason: Annotated[str, typer.Option(help="Why, for whoever finds it.")],
+    created_by: Annotated[str, typer.Option(help="The owner, who answers for it.")],
+    comment: Annotated[str, typer.Option(help="Why, for whoever finds it.")],
     lasting: Annotated[
-        str | None, typer.Option("--for", metavar="SPAN", help="30m, 2h, 1d …")
+        str | None,
+        typer.Option("--for", metavar="SPAN", help="Instead of --ends-at: 30m, 2h, 1d …"),
     ] = None,
-    until: Until = None,
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="ISO 8601 with a zone; default: now.")
+    ends_at: EndOption = None,
+    starts_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="ISO 8601, UTC without a zone; default: now."),
     ] = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Silence what has all these labels, until a time."""
-    order = {"matchers": checked(matchers), "owner": owner, "reason": reason, "start": start}
+    """Silence anomalies that have all these labels, until a time."""
+    begins = moment(starts_at, "--starts-at") if starts_at else None
+    ends = end_of("silence add", ends_at, lasting, begins)
+    body = {"matchers": checked(matchers), "created_by": created_by, "comment": comment}
     with Api.open(api) as calls:
-        made = calls.post("/silences", **order, **_end("add", lasting, until))
+        made = calls.post("/silences", **body, starts_at=_text(begins), ends_at=_text(ends))
     _answer(made, as_json)
 
 
@@ -110,22 +117,24 @@ def extend(
     lasting: Annotated[
         str | None, typer.Option("--for", metavar="SPAN", help="From now on: 30m, 2h, 1d …")
     ] = None,
-    until: Until = None,
-    owner: Annotated[str | None, typer.Option(help="Who answers for it from now on.")] = None,
-    reason: Annotated[str | None, typer.Option(help="The reason from now on.")] = None,
+    ends_at: EndOption = None,
+    created_by: Annotated[str | None, typer.Option(help="The new owner.")] = None,
+    comment: Annotated[str | None, typer.Option(help="The new comment.")] = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let a silence end later, or earlier."""
+    changes: dict[str, object] = {"created_by": created_by, "comment": comment}
+    if ends_at or lasting:
+        changes["ends_at"] = _text(end_of("silence extend", ends_at, lasting))
     with Api.open(api) as calls:
-        body = {"owner": owner, "reason": reason} | _end("extend", lasting, until)
-        changed = calls.patch(f"/silences/{ident}", **body)
+        changed = calls.patch(f"/silences/{ident}", **changes)
     _answer(changed, as_json)
 
 
 @app.command()
 def end(ident: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
-    """End a silence now; it stays in the list with what it has hidden."""
+    """End a silence now; it stays in the list with its count."""
     with Api.open(api) as calls:
         over = calls.delete(f"/silences/{ident}")
     _answer(over, as_json)
@@ -138,13 +147,13 @@ def preview(
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count what a silence would have hidden, without setting it."""
+    """Count the anomalies that a silence would have hidden, without setting it."""
     with Api.open(api) as calls:
         found = calls.get("/silences/preview", matcher=checked(matchers), time_range=time_range)
     if as_json:
         emit_json(found)
     else:
-        console().print(foreseen(found))
+        console().print(preview_result(found))
 
 
 def checked(matchers: Sequence[str]) -> list[str]:
@@ -152,15 +161,11 @@ def checked(matchers: Sequence[str]) -> list[str]:
     try:
         return [str(Matcher.parse(text)) for text in matchers]
     except ValueError as exc:
-        raise Misconfigured(f"silence: {_words(exc)}") from exc
+        raise Misconfigured(f"silence: {exc}") from exc
 
 
-def _end(command: str, lasting: str | None, until: str | None) -> dict[str, str | None]:
-    if lasting and until:
-        raise Misconfigured(f"silence {command}: give --for or --until, not both")
-    if command == "add" and not (lasting or until):
-        raise Misconfigured("silence add: give --for or --until; a silence always ends")
-    return {"for": lasting, "end": until}
+def _text(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
 
 
 def _answer(one: Mapping[str, Any], as_json: bool) -> None:
@@ -168,9 +173,3 @@ def _answer(one: Mapping[str, Any], as_json: bool) -> None:
         emit_json(one)
     else:
         console().print(detail(one))
-
-
-def _words(exc: ValueError) -> str:
-    """Of pydantic's several lines only what is wrong."""
-    errors = getattr(exc, "errors", None)
-    return "; ".join(str(error["ctx"]["error"]) for error in errors()) if errors else str(exc)

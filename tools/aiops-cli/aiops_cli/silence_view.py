@@ -12,13 +12,21 @@ from rich.text import Text
 
 from aiops_cli.screen import SEVERITY_STYLE, age, coloured
 
-SOON = 3600.0  # seconds: what ends earlier stands out
+SOON = 3600.0  # seconds; silences that end earlier are yellow
 STATE_STYLE = {"active": "bold", "pending": "cyan", "expired": "dim"}
 
 
 def listing(items: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(
-        "id", "state", "what", "owner", "reason", "ends", "hidden", "last matched", box=None
+        "id",
+        "state",
+        "matchers",
+        "created by",
+        "comment",
+        "ends",
+        "hidden",
+        "last matched",
+        box=None,
     )
     for one in items:
         last = one["last_matched_at"]
@@ -26,8 +34,8 @@ def listing(items: Sequence[Mapping[str, Any]]) -> Table:
             one["id"],
             coloured(one["state"], STATE_STYLE),
             Text(" ".join(one["matchers"])),
-            Text(one["owner"]),
-            Text(one["reason"]),
+            Text(one["created_by"]),
+            Text(one["comment"]),
             ending(one),
             _number(one["hidden"]),
             f"{age(last)} ago" if last else "never",
@@ -36,9 +44,9 @@ def listing(items: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def ending(one: Mapping[str, Any], now: datetime | None = None) -> Text:
-    """When it ends, and in what colour: what ends soon may have to be extended."""
+    """When it ends; yellow when that is soon, because it may have to be extended."""
     now = now or datetime.now(UTC)
-    at = datetime.fromisoformat(one["end"])
+    at = datetime.fromisoformat(one["ends_at"])
     if one["state"] == "expired":
         return Text(f"{age(at, now)} ago", style="dim")
     left = (at - now).total_seconds()
@@ -50,23 +58,23 @@ def detail(one: Mapping[str, Any]) -> RenderableType:
     last = one["last_matched_at"]
     facts: list[tuple[str, RenderableType]] = [
         ("state", coloured(one["state"], STATE_STYLE)),
-        ("what", Text(" ".join(one["matchers"]))),
+        ("matchers", Text(" ".join(one["matchers"]))),
         ("never hides", Text(", ".join(one["never_hides"]) or "-")),
-        ("owner", Text(one["owner"])),
-        ("reason", Text(one["reason"])),
-        ("from", _time(one["start"])),
-        ("until", Text.assemble(_time(one["end"]), " (", ending(one), ")")),
+        ("created by", Text(one["created_by"])),
+        ("comment", Text(one["comment"])),
+        ("starts", _time(one["starts_at"])),
+        ("ends", Text.assemble(_time(one["ends_at"]), " (", ending(one), ")")),
         ("hidden", _number(one["hidden"])),
         ("last matched", f"{age(last)} ago" if last else "never"),
-        ("set by", Text(f"{one['created_by']}, {_time(one['created_at'])}")),
+        ("changed by", Text(f"{one['updated_by']}, {_time(one['updated_at'])}")),
     ]
     for name, value in facts:
         grid.add_row(Text(name, style="dim"), value)
     return Group(Text(one["id"], style="bold"), grid)
 
 
-def foreseen(found: Mapping[str, Any]) -> RenderableType:
-    """A preview: the sum first, then of what it consists."""
+def preview_result(found: Mapping[str, Any]) -> RenderableType:
+    """The sum first, then the most frequent anomalies."""
     span = f"in the last {found['time_range']}"
     parts: list[RenderableType] = [
         Text(f"{found['hidden']} of {found['anomalies']} anomalies {span}", style="bold")
@@ -78,7 +86,7 @@ def foreseen(found: Mapping[str, Any]) -> RenderableType:
     table = Table("anomaly", "device", "service", "severity", "number", box=None)
     for kind in found["top"]:
         severity = coloured(kind["severity"], SEVERITY_STYLE)
-        where = (Text(kind[name]) for name in ("anomaly_type", "device", "service"))
+        where = (Text(kind[name]) for name in ("anomaly_type", "device_id", "service"))
         table.add_row(*where, severity, str(kind["number"]))
     return Group(*parts, table) if found["top"] else Group(*parts)
 

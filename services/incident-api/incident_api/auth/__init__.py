@@ -1,1 +1,1 @@
-"""Who may ask: bearer tokens with roles; without configured tokens only this host."""
+"""Bearer tokens with roles; without configured tokens only this host is served."""

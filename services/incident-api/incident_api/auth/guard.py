@@ -1,7 +1,8 @@
-"""An ASGI layer in front of the API. ``/health``, ``/ready`` and ``/metrics`` stay open.
+"""Access by token and role, and the actor of a request.
 
-Without tokens only loopback peers are served, and no page of another site that a browser on this host
-shows. With tokens the peer does not matter, the token's role does.
+``/health``, ``/ready`` and ``/metrics`` are open. Without tokens only loopback peers are served,
+and no pages of other sites in a browser on this host. With tokens only the token's role counts,
+wherever the request comes from.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiops_core.errors import Misconfigured
-from incident_api.problems import problem
+from incident_api.error_handlers import problem_response
 
 OPEN = frozenset({"/health", "/ready", "/metrics"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLES = ("viewer", "operator", "admin")
-PLACEHOLDER = "change-me"  # in .env.example, which everybody can read
+PLACEHOLDER = "change-me"  # the value in .env.example
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aiops"'}
+ACTOR_HEADERS = ("x-aiops-actor", "x-grafana-user")
+LONGEST_ACTOR = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessDenied:
     status: int
     detail: str
 
@@ -66,23 +71,23 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
-            refusal = self._refusal(scope)
-            if refusal:
-                headers = CHALLENGE if refusal.status == 401 else None
-                answer = problem(scope["path"], refusal.status, refusal.detail, headers)
+            denied = self._denied(scope)
+            if denied:
+                headers = CHALLENGE if denied.status == 401 else None
+                answer = problem_response(scope["path"], denied.status, denied.detail, headers)
                 return await answer(scope, receive, send)
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Refusal | None:
+    def _denied(self, scope: Scope) -> AccessDenied | None:
         headers = Headers(scope=scope)
         if not self._tokens:
             return _from_elsewhere(scope, headers)
         role = self._role(headers.get("authorization", ""))
         if role is None:
-            return Refusal(401, "a bearer token is required")
+            return AccessDenied(401, "a bearer token is required")
         scope.setdefault("state", {})["role"] = role
         if scope["method"] not in READING and role == "viewer":
-            return Refusal(403, "the role viewer may only read")
+            return AccessDenied(403, "the role viewer may only read")
         return None
 
     def _role(self, authorization: str) -> str | None:
@@ -97,13 +102,28 @@ class Guard:
         return next(known, None)
 
 
-def _from_elsewhere(scope: Scope, headers: Headers) -> Refusal | None:
+def _from_elsewhere(scope: Scope, headers: Headers) -> AccessDenied | None:
     client = scope.get("client")
     if not is_loopback(client[0] if client else None):
-        return Refusal(403, "without AIOPS_API_TOKENS the API answers only on loopback")
+        return AccessDenied(403, "without AIOPS_API_TOKENS the API answers only on loopback")
     origin = headers.get("origin")
     if origin and not is_loopback(urlsplit(origin).hostname):
-        return Refusal(403, "without AIOPS_API_TOKENS the API does not answer pages of other sites")
+        return AccessDenied(
+            403, "without AIOPS_API_TOKENS the API does not answer pages of other sites"
+        )
     if not is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname):
-        return Refusal(403, "without AIOPS_API_TOKENS the API answers only to a loopback host name")
+        return AccessDenied(
+            403, "without AIOPS_API_TOKENS the API answers only to a loopback host name"
+        )
     return None
+
+
+def _actor(request: Request) -> str:
+    """The user that the client names (Grafana does), else the role of the token."""
+    headers = request.headers
+    named = next((headers[name] for name in ACTOR_HEADERS if headers.get(name)), "")
+    role: str = getattr(request.state, "role", "anonymous")
+    return named.strip()[:LONGEST_ACTOR] or role
+
+
+Actor = Annotated[str, Depends(_actor)]

@@ -1,1 +1,1 @@
-"""The inventory: imported here, stored in ClickHouse, published to the services that judge by it."""
+"""The inventory: imported here, stored in ClickHouse, published in a bucket."""

@@ -28,12 +28,12 @@ class DeviceImport(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     devices: Annotated[list[NewDevice], Field(max_length=MOST, examples=[EXAMPLE])]
-    dry_run: bool = Field(default=False, description="Only say what would change.")
+    dry_run: bool = Field(default=False, description="Report the changes, and make none.")
     prune: bool = Field(default=False, description="Remove known devices that are not among these.")
 
 
 class ImportReport(ImportPlan):
-    """What an import changed, or would change; *total* devices are known after it."""
+    """The changes of an import; *total* devices are known after it."""
 
     dry_run: bool
     total: int
@@ -44,8 +44,8 @@ class DevicePage(BaseModel):
     next_cursor: str | None = None
 
 
-class Relative(BaseModel):
-    """A device up- or downstream, so many dependencies away; *upstream* is what it needs itself."""
+class RelatedDevice(BaseModel):
+    """A device up- or downstream, *hops* dependencies away."""
 
     id: str = Field(examples=["sw-core-01"])
     name: str
@@ -68,20 +68,20 @@ class DeviceView(BaseModel):
     """A device with everything that it needs and everything that needs it, nearest first."""
 
     device: Device
-    upstream: list[Relative]
-    downstream: list[Relative]
+    upstream: list[RelatedDevice]
+    downstream: list[RelatedDevice]
 
     @classmethod
     def of(cls, inventory: Inventory, device: Device) -> Self:
         return cls(
             device=device,
-            upstream=Relative.all_of(inventory, inventory.above(device.id)),
-            downstream=Relative.all_of(inventory, inventory.below(device.id)),
+            upstream=RelatedDevice.all_of(inventory, inventory.above(device.id)),
+            downstream=RelatedDevice.all_of(inventory, inventory.below(device.id)),
         )
 
 
-class Stranger(BaseModel):
-    """A host that anomalies came from and that no device of the inventory goes by."""
+class UnknownHost(BaseModel):
+    """A host that anomalies came from and that is no name of a device in the inventory."""
 
     host: str = Field(examples=["10.20.7.91"])
     anomalies: int
@@ -89,25 +89,25 @@ class Stranger(BaseModel):
     services: list[str]
 
 
-class StrangerList(BaseModel):
-    items: list[Stranger]
+class UnknownHostList(BaseModel):
+    items: list[UnknownHost]
 
 
-class Edge(BaseModel):
+class DependencyEdge(BaseModel):
     """*source* must work for *target* to work."""
 
     source: str
     target: str
 
 
-class Graph(BaseModel):
+class DependencyGraph(BaseModel):
     nodes: list[Device]
-    edges: list[Edge]
+    edges: list[DependencyEdge]
 
     @classmethod
     def of(cls, inventory: Inventory) -> Self:
         edges = [
-            Edge(source=device.id, target=child)
+            DependencyEdge(source=device.id, target=child)
             for device in inventory.devices
             for child in inventory.children_of(device.id)
         ]

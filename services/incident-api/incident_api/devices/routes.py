@@ -5,39 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 
-from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Device, Severity
-from incident_api import cursor
-from incident_api.auth.actor import Actor
-from incident_api.cursor import CursorText, Limit
-from incident_api.devices.desk import DeviceDesk
+from incident_api.auth.guard import Actor
+from incident_api.components import Api
 from incident_api.devices.models import (
+    DependencyGraph,
     DeviceImport,
     DevicePage,
     DeviceView,
-    Graph,
     ImportReport,
-    StrangerList,
+    UnknownHostList,
 )
+from incident_api.parameters import PAGE, CursorText, Limit, decode_cursor, next_cursor
 from incident_api.problems import Problem, responses
-from incident_api.store import Position
+from incident_api.store import PagePosition
 
 router = APIRouter(prefix="/api/v3/devices", tags=["devices"], responses=responses(422, 503, 504))
 
 
-def _desk(request: Request) -> DeviceDesk:
-    desk: DeviceDesk = request.app.state.devices
-    return desk
-
-
-def _inventory(request: Request) -> Inventory:
-    return _desk(request).inventory
-
-
-Devices = Annotated[DeviceDesk, Depends(_desk)]
-Known = Annotated[Inventory, Depends(_inventory)]
 Word = Annotated[str, Query(max_length=200)]
 Name = Annotated[
     str,
@@ -52,19 +39,19 @@ Name = Annotated[
 
 @router.get("", summary="List devices by id")
 async def list_devices(
-    known: Known,
+    api: Api,
     type: Word = "",
     site: Annotated[str, Query(max_length=200, description="Text in the site.")] = "",
     owner: Word = "",
     criticality: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
     q: Annotated[str, Query(max_length=200, description="Text in id, name or labels.")] = "",
-    limit: Limit = cursor.PAGE,
+    limit: Limit = PAGE,
     cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> DevicePage:
-    after = cursor.decode(cursor_)
+    after = decode_cursor(cursor_)
     found = [
         device
-        for device in known.devices
+        for device in api.devices.inventory.devices
         if (not after or device.id > after.id)
         and (not criticality or device.criticality in criticality)
         and type in ("", device.type)
@@ -73,29 +60,29 @@ async def list_devices(
         and q.casefold() in _text(device)
     ]
     page = found[:limit]
-    ends = [Position(0, device.id) for device in page]
-    return DevicePage(items=page, next_cursor=cursor.following(ends, more=len(found) > limit))
+    ends = [PagePosition(0, device.id) for device in page]
+    return DevicePage(items=page, next_cursor=next_cursor(ends, more=len(found) > limit))
 
 
 @router.get("/graph", summary="All devices and dependencies")
-async def graph(known: Known) -> Graph:
-    return Graph.of(known)
+async def graph(api: Api) -> DependencyGraph:
+    return DependencyGraph.of(api.devices.inventory)
 
 
 @router.get("/unknown", summary="Hosts of anomalies that the inventory lacks")
-async def strangers(
-    desk: Devices,
-    request: Request,
+async def unknown_hosts(
+    api: Api,
     hours: Annotated[float, Query(gt=0, le=24 * 30, description="So far back.")] = 24,
-    limit: Limit = cursor.PAGE,
-) -> StrangerList:
-    """What they send cannot be placed in the dependency graph; import them to change that."""
-    since = request.app.state.clock() - timedelta(hours=hours)
-    return StrangerList(items=await desk.strangers(since, limit))
+    limit: Limit = PAGE,
+) -> UnknownHostList:
+    """Their anomalies have no place in the dependency graph until the hosts are imported."""
+    since = api.clock() - timedelta(hours=hours)
+    return UnknownHostList(items=await api.devices.unknown_hosts(since, limit))
 
 
 @router.get("/{name:path}", summary="Show one device", responses=responses(404))
-async def show_device(name: Name, known: Known) -> DeviceView:
+async def show_device(name: Name, api: Api) -> DeviceView:
+    known = api.devices.inventory
     device = known.get(known.resolve(name) or "")
     if device is None:
         raise Problem(404, f"there is no device {name}")
@@ -103,10 +90,10 @@ async def show_device(name: Name, known: Known) -> DeviceView:
 
 
 @router.post("/import", summary="Import devices, or try what an import would change")
-async def import_devices(asked: DeviceImport, desk: Devices, actor: Actor) -> ImportReport:
+async def import_devices(asked: DeviceImport, api: Api, actor: Actor) -> ImportReport:
     """Refused as a whole, with the place of every mistake, when an id is there twice, a parent is
     unknown or devices need each other in a circle. A known device is replaced as a whole."""
-    return await desk.imports(asked, actor)
+    return await api.devices.imports(asked, actor)
 
 
 def _text(device: Device) -> str:

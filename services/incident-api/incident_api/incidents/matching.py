@@ -1,4 +1,4 @@
-"""Pure: which incidents in memory a list is about; the store's own conditions say the same in SQL."""
+"""Filters and pages over incidents in memory, as the store has them in SQL. Pure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Collection, Iterable, Sequence
 
 from aiops_core.models import Incident
 from incident_api.rows import micros
-from incident_api.store import IncidentFilter, Position
+from incident_api.store import IncidentFilter, PagePosition
 
 
 def page(
     incidents: Iterable[Incident],
     where: IncidentFilter,
-    after: Position | None,
+    after: PagePosition | None,
     most: int,
     holding: Collection[str] = (),
 ) -> Sequence[Incident]:
-    """Those of *incidents* that *where* asks for, newest first, from *after* on. Those *holding* its line are known
-    from elsewhere: memory has not all lines of an incident."""
+    """The incidents that fit *where*, newest first, from *after* on.
+
+    *holding* are known to have the tracking id of *where*: memory lacks some ids of an incident.
+    """
     found = [
         one
         for one in incidents
-        if matches(one, where) and (_has_line(one, where.tracking_id) or one.id in holding)
+        if matches(one, where) and (one.id in holding or _has_line(one, where.tracking_id))
     ]
     found.sort(key=place, reverse=True)
     return [one for one in found if not after or place(one) < after][:most]
@@ -32,7 +34,7 @@ def place(incident: Incident) -> tuple[int, str]:
 
 
 def matches(incident: Incident, where: IncidentFilter) -> bool:
-    """Whether all of *where* holds that a list of incidents can tell, i.e. all but the line."""
+    """Whether *incident* fits all of *where* but the tracking id."""
     return all(
         (
             not where.status or incident.status in where.status,
@@ -53,7 +55,7 @@ def _has_line(incident: Incident, tracking_id: str) -> bool:
 
 
 def lines_of(incident: Incident) -> dict[str, None]:
-    """The tracking ids of members that are known in memory, oldest first."""
+    """The tracking ids that memory has, oldest first."""
     return dict.fromkeys((*incident.tracking_ids, *(one.tracking_id for one in incident.evidence)))
 
 

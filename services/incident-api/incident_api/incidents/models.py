@@ -1,4 +1,4 @@
-"""What the incident endpoints take and give."""
+"""Bodies of ``/api/v3/incidents``."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ from aiops_core.models import (
     TimelineEntry,
 )
 from incident_api.folding import StoredIncident
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentSummary
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-
-
 Partial = Annotated[
     str | None, Field(description="Why the answer may lack something; null when it is whole.")
 ]
 
 
 class IncidentView(Incident):
-    """An incident with everything that is known about it."""
+    """An incident with all that is known about it."""
 
     tracking_ids: tuple[str, ...] = Field(
         default=(), description="Of all members; the newest 50,000 when there are more."
@@ -77,11 +75,11 @@ class TimelinePage(BaseModel):
     partial: Partial = None
 
 
-class _Request(BaseModel):
+class _IncidentRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class NewIncident(_Request):
+class NewIncident(_IncidentRequest):
     """An incident that a person reports."""
 
     model_config = ConfigDict(
@@ -107,8 +105,8 @@ class NewIncident(_Request):
     affected_devices: tuple[Name, ...] = Field((), max_length=100)
 
 
-class Edit(_Request):
-    """What changes; fields that are left out stay. What a person sets here, no update overwrites."""
+class Edit(_IncidentRequest):
+    """Fields that are left out stay. No update overwrites a field that a person has set."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"assignee": "eto", "severity": "critical"}]}
@@ -119,32 +117,32 @@ class Edit(_Request):
     title: Line | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _changes_something(self) -> Self:
         if all(value is None for value in (self.assignee, self.severity, self.title)):
             raise ValueError("give at least one of assignee, severity, title")
         return self
 
 
-class Acknowledge(_Request):
+class Acknowledge(_IncidentRequest):
     comment: Prose = ""
     assignee: Name | None = None
 
 
-class Resolve(_Request):
+class Resolve(_IncidentRequest):
     resolve_reason: Name = Field("resolved by operator", min_length=1, examples=["modem replaced"])
     comment: Prose = ""
 
 
-class Reopen(_Request):
+class Reopen(_IncidentRequest):
     comment: Prose = ""
 
 
-class Merge(_Request):
-    """*into* is the incident that goes on for both: what would join the other joins it."""
+class Merge(_IncidentRequest):
+    """*into* is the incident that continues both."""
 
     into: Annotated[Name, Field(min_length=1, examples=["5b0c1f8e-0f3a-5c11-8a55-1d1f6f0a7f99"])]
     comment: Prose = ""
 
 
-class Comment(_Request):
+class Comment(_IncidentRequest):
     comment: Annotated[Prose, Field(min_length=1, examples=["called the shipyard"])]

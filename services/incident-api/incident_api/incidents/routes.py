@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel
 
-from incident_api import cursor
-from incident_api.auth.actor import Actor
-from incident_api.cursor import CursorText, Limit
-from incident_api.incidents.desk import Desk
+from aiops_core.models import Severity, Status, UtcDatetime
+from incident_api.auth.guard import Actor
+from incident_api.components import Api
 from incident_api.incidents.models import (
     Acknowledge,
     Comment,
@@ -24,29 +23,49 @@ from incident_api.incidents.models import (
     Resolve,
     TimelinePage,
 )
-from incident_api.incidents.query import asked
-from incident_api.incidents.reading import Reading
-from incident_api.incidents.transitions import Kind
+from incident_api.incidents.reader import IncidentReader
+from incident_api.incidents.transitions import TransitionKind
+from incident_api.parameters import PAGE, CursorText, Limit, decode_cursor, next_cursor
 from incident_api.problems import responses
 from incident_api.rows import micros, timeline_entry
-from incident_api.store import IncidentFilter, Position
+from incident_api.store import IncidentFilter, PagePosition
 
 router = APIRouter(
     prefix="/api/v3/incidents", tags=["incidents"], responses=responses(422, 503, 504)
 )
 
 
-def _reading(request: Request) -> Reading:
-    return Reading(request.app.state.store, request.app.state.recorder)
+Word = Annotated[str, Query(max_length=200)]
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def _filter(
+    status: Annotated[tuple[Status, ...], Query(description="Any of these.")] = (),
+    severity: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
+    category: Word = "",
+    ship_id: Word = "",
+    service: Word = "",
+    device_id: Word = "",
+    tracking_id: Word = "",
+    since: Annotated[
+        UtcDatetime | None, Query(description="With anomalies at or after this time.")
+    ] = None,
+    until: Annotated[
+        UtcDatetime | None, Query(description="With anomalies at or before this time.")
+    ] = None,
+    q: Annotated[
+        str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
+    ] = "",
+) -> IncidentFilter:
+    return IncidentFilter(
+        status, severity, category, ship_id, service, device_id, tracking_id, since, until, q
+    )
 
 
-Reads = Annotated[Reading, Depends(_reading)]
-AtDesk = Annotated[Desk, Depends(_desk)]
+def _reader(api: Api) -> IncidentReader:
+    return IncidentReader(api.store, api.recorder)
+
+
+Reader = Annotated[IncidentReader, Depends(_reader)]
 Id = Annotated[
     str, Path(min_length=1, max_length=200, examples=["0b7c2d1e-5f3a-5c89-9d55-3f1f6f0a7f10"])
 ]
@@ -54,92 +73,94 @@ Id = Annotated[
 
 @router.get("", summary="List incidents, newest first")
 async def list_incidents(
-    reads: Reads,
-    where: Annotated[IncidentFilter, Depends(asked)],
-    limit: Limit = cursor.PAGE,
+    reader: Reader,
+    where: Annotated[IncidentFilter, Depends(_filter)],
+    limit: Limit = PAGE,
     cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> IncidentPage:
-    found, partial = await reads.page(where, cursor.decode(cursor_), limit + 1)
-    ends = [Position(micros(incident.created_at), incident.id) for incident in found[:limit]]
+    found, partial = await reader.page(where, decode_cursor(cursor_), limit + 1)
+    ends = [PagePosition(micros(incident.created_at), incident.id) for incident in found[:limit]]
     return IncidentPage(
         items=list(found[:limit]),
-        next_cursor=cursor.following(ends, more=len(found) > limit),
+        next_cursor=next_cursor(ends, more=len(found) > limit),
         partial=partial,
     )
 
 
 @router.post("", summary="Report an incident by hand", status_code=201)
 async def create_incident(
-    new: NewIncident, desk: AtDesk, actor: Actor, response: Response
+    new: NewIncident, api: Api, actor: Actor, response: Response
 ) -> IncidentView:
-    stored = await desk.report(new, actor)
+    stored = await api.incidents.report(new, actor)
     response.headers["Location"] = f"{router.prefix}/{stored.incident.id}"
     return IncidentView.of(stored)
 
 
 @router.get("/{incident_id}", summary="Show one incident", responses=responses(404))
-async def show_incident(incident_id: Id, reads: Reads) -> IncidentView:
-    return await reads.view(incident_id)
+async def show_incident(incident_id: Id, reader: Reader) -> IncidentView:
+    return await reader.view(incident_id)
 
 
 @router.patch("/{incident_id}", summary="Set assignee, severity or title", responses=responses(404))
 async def edit_incident(
-    incident_id: Id, edit: Edit, desk: AtDesk, reads: Reads, actor: Actor
+    incident_id: Id, edit: Edit, api: Api, reader: Reader, actor: Actor
 ) -> IncidentView:
-    return await _changed(desk, reads, incident_id, "edit", actor, edit)
+    return await _changed(api, reader, incident_id, "edit", actor, edit)
 
 
 @router.post("/{incident_id}/ack", summary="Acknowledge", responses=responses(404, 409))
 async def acknowledge(
-    incident_id: Id, desk: AtDesk, reads: Reads, actor: Actor, body: Acknowledge | None = None
+    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Acknowledge | None = None
 ) -> IncidentView:
-    return await _changed(desk, reads, incident_id, "ack", actor, body or Acknowledge())
+    return await _changed(api, reader, incident_id, "ack", actor, body or Acknowledge())
 
 
 @router.post("/{incident_id}/resolve", summary="Resolve", responses=responses(404, 409))
 async def resolve(
-    incident_id: Id, desk: AtDesk, reads: Reads, actor: Actor, body: Resolve | None = None
+    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Resolve | None = None
 ) -> IncidentView:
-    return await _changed(desk, reads, incident_id, "resolve", actor, body or Resolve())
+    return await _changed(api, reader, incident_id, "resolve", actor, body or Resolve())
 
 
 @router.post("/{incident_id}/reopen", summary="Reopen", responses=responses(404, 409))
 async def reopen(
-    incident_id: Id, desk: AtDesk, reads: Reads, actor: Actor, body: Reopen | None = None
+    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Reopen | None = None
 ) -> IncidentView:
-    return await _changed(desk, reads, incident_id, "reopen", actor, body or Reopen())
+    return await _changed(api, reader, incident_id, "reopen", actor, body or Reopen())
 
 
 @router.post("/{incident_id}/merge", summary="Merge into another", responses=responses(404, 409))
 async def merge(
-    incident_id: Id, desk: AtDesk, reads: Reads, actor: Actor, body: Merge
+    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Merge
 ) -> IncidentView:
-    """The incident is resolved; its members, and what would have joined it, belong to the other."""
-    return await reads.viewed(await desk.merge(incident_id, body.into, actor, body.comment))
+    """The incident is resolved. Its members, and anomalies that would join it, go to the other."""
+    return await reader.viewed(
+        await api.incidents.merge(incident_id, body.into, actor, body.comment)
+    )
 
 
 @router.post(
     "/{incident_id}/comments", summary="Comment", status_code=201, responses=responses(404)
 )
 async def comment(
-    incident_id: Id, desk: AtDesk, reads: Reads, actor: Actor, body: Comment
+    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Comment
 ) -> IncidentView:
-    return await _changed(desk, reads, incident_id, "comment", actor, body)
+    return await _changed(api, reader, incident_id, "comment", actor, body)
 
 
 @router.get("/{incident_id}/timeline", summary="All that happened", responses=responses(404))
 async def timeline(
     incident_id: Id,
-    reads: Reads,
-    limit: Limit = cursor.PAGE,
+    reader: Reader,
+    limit: Limit = PAGE,
     cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> TimelinePage:
     """Every fact about the incident, oldest first."""
-    rows, partial = await reads.timeline(incident_id, cursor.decode(cursor_), limit + 1)
-    ends = [Position(row.ts, row.event_id) for row in rows[:limit]]
+    rows, partial = await reader.timeline(incident_id, decode_cursor(cursor_), limit + 1)
+    ends = [PagePosition(row.ts, row.event_id) for row in rows[:limit]]
     return TimelinePage(
         items=[timeline_entry(row) for row in rows[:limit]],
-        next_cursor=cursor.following(ends, more=len(rows) > limit),
+        next_cursor=next_cursor(ends, more=len(rows) > limit),
         partial=partial,
     )
 
@@ -147,22 +168,27 @@ async def timeline(
 @router.get("/{incident_id}/evidence", summary="All members", responses=responses(404))
 async def evidence(
     incident_id: Id,
-    reads: Reads,
-    limit: Limit = cursor.PAGE,
+    reader: Reader,
+    limit: Limit = PAGE,
     cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> EvidencePage:
     """Every anomaly that belongs to the incident, with the reason why, newest first."""
-    members, partial = await reads.evidence(incident_id, cursor.decode(cursor_), limit + 1)
-    ends = [Position(micros(one.ts), one.anomaly_id) for one in members[:limit]]
+    members, partial = await reader.evidence(incident_id, decode_cursor(cursor_), limit + 1)
+    ends = [PagePosition(micros(one.ts), one.anomaly_id) for one in members[:limit]]
     return EvidencePage(
         items=list(members[:limit]),
-        next_cursor=cursor.following(ends, more=len(members) > limit),
+        next_cursor=next_cursor(ends, more=len(members) > limit),
         partial=partial,
     )
 
 
 async def _changed(
-    desk: Desk, reads: Reading, incident_id: str, kind: Kind, actor: str, body: BaseModel
+    api: Api,
+    reader: IncidentReader,
+    incident_id: str,
+    kind: TransitionKind,
+    actor: str,
+    body: BaseModel,
 ) -> IncidentView:
-    stored = await desk.change(incident_id, kind, actor, body.model_dump(exclude_none=True))
-    return await reads.viewed(stored)
+    details = body.model_dump(exclude_none=True)
+    return await reader.viewed(await api.incidents.change(incident_id, kind, actor, details))

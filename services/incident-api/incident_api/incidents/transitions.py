@@ -1,4 +1,4 @@
-"""Pure: which change is allowed in which status, and the fact that it makes."""
+"""The changes that a status allows, and the facts that they make. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from aiops_core.models import Incident, IncidentTransitioned, Status
 from incident_api.folding import StoredIncident
 from incident_api.problems import Problem
 
-Kind = Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
+TransitionKind = Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
 
-# From which status a change leads where; a status it does not name refuses it.
-NEXT: dict[Kind, dict[Status, Status]] = {
+# Change -> status before -> status after. Any other status refuses the change.
+NEXT: dict[TransitionKind, dict[Status, Status]] = {
     "ack": {Status.OPEN: Status.ACK, Status.ACK: Status.ACK},
     "resolve": {
         Status.OPEN: Status.RESOLVED,
@@ -31,15 +31,19 @@ HINT = {
     "reopen": "it is not closed",
     "merge": "only one that is open can be merged into another",
 }
-MERGED = "merged into "  # begins the resolve reason of an incident that another continues
+MERGED = "merged into "  # prefix of the resolve reason of a merged incident
 
 
 def transition(
-    stored: StoredIncident, kind: Kind, actor: str, now: datetime, details: Mapping[str, object]
+    stored: StoredIncident,
+    kind: TransitionKind,
+    actor: str,
+    now: datetime,
+    details: Mapping[str, object],
 ) -> IncidentTransitioned | None:
-    """The fact that *kind* makes of the incident, None when all of it is so already.
+    """The fact of the change, None when it would change nothing.
 
-    A Problem (409) when its status does not allow it.
+    Problem 409 when the incident's status does not allow it.
     """
     incident = stored.incident
     if kind == "merge" and incident.resolve_reason == f"{MERGED}{details.get('merged_into')}":
@@ -66,7 +70,7 @@ def transition(
 
 
 def check_merge(incident: Incident, into: Incident) -> None:
-    """A Problem when *incident* cannot go on in *into*: 422 for itself, 409 for what the two are."""
+    """Problem 422 for a merge into itself, 409 when status or ship does not allow it."""
     if into.id == incident.id:
         raise Problem(422, "body.into: an incident cannot be merged into itself")
     if into.status not in NEXT["merge"]:

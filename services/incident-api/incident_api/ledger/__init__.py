@@ -1,4 +1,4 @@
-"""The conservation ledger: every anomaly ends in exactly one place, or is found missing.
+"""The ledger: every anomaly ends in exactly one place, or is found missing.
 
-Its places are: member of an incident, duplicate of a member, suppressed by a rule, dead letter.
+Places: member of an incident, duplicate of a member, suppressed by a rule, dead letter.
 """

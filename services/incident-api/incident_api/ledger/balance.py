@@ -1,4 +1,4 @@
-"""Pure: what the tables and the dead letters say, as one balance."""
+"""Tables and dead letters of a span, as one balance. Pure."""
 
 from __future__ import annotations
 
@@ -6,31 +6,52 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from aiops_core.models import FAST_PATH
-from incident_api.ledger.endings import OpenAnomaly, Place, Totals
-from incident_api.ledger.models import Balance, Buried, Doubled, Unaccounted
+from incident_api.ledger.models import Balance, DeadAnomaly, Doubled, OpenAnomaly
 from incident_api.rows import SUPPRESSED
+
+
+class Totals(NamedTuple):
+    """Anomalies by where they ended; *open* ended nowhere yet, *doubled* are in two places."""
+
+    members: int
+    duplicates: int
+    suppressed: int
+    open: int
+    doubled: int
+
+
+class Place(NamedTuple):
+    """Where an anomaly ended: *role* as last stored, *places* all of them."""
+
+    anomaly_id: str
+    tracking_id: str
+    role: str
+    places: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Books:
-    """Everything that is known of a span. *open* may be *cut* at its young end, *placed* tells where
-    some of the open and of the buried ended after all."""
+    """Everything that is known of a span.
+
+    *open* is *cut* at its young end when there are too many. *placed* has the ends of those open
+    and dead anomalies that ended outside of the span.
+    """
 
     totals: Totals
     open: Sequence[OpenAnomaly]
     placed: Mapping[str, Place]
-    buried: Mapping[str, Buried]
+    dead_letters: Mapping[str, DeadAnomaly]
     doubled: Sequence[Place]
-    settled: datetime  # what was seen before and has no end is lost
+    settled: datetime  # an anomaly that was seen before and has no end is lost
     cut: bool = False
     unread: int = 0  # published by detection, and nothing of them is stored
 
     @property
     def missing(self) -> list[OpenAnomaly]:
         """Without any end."""
-        ended = self.placed.keys() | self.buried.keys()
+        ended = self.placed.keys() | self.dead_letters.keys()
         return [one for one in self.open if one.anomaly_id not in ended]
 
     @property
@@ -38,17 +59,17 @@ class Books:
         return [one for one in self.missing if one.seen_at < self.settled]
 
     @property
-    def dead(self) -> list[Buried]:
-        """Dead letters that were the end of their anomaly: one that was replayed has another."""
-        return [one for id_, one in self.buried.items() if id_ not in self.placed]
+    def dead(self) -> list[DeadAnomaly]:
+        """Those that ended as a dead letter; a replayed one has another end."""
+        return [one for id_, one in self.dead_letters.items() if id_ not in self.placed]
 
     def balance(self) -> Balance:
         late = self._placed_elsewhere()
         lost, missing = len(self.lost), len(self.missing)
         if self.cut:
-            unread = self.totals.open - len(self.open)
-            missing += unread
-            lost += unread if self._unread_are_lost else 0
+            rest = self.totals.open - len(self.open)
+            missing += rest
+            lost += rest if self._rest_is_lost else 0
         numbers = {
             "members": self.totals.members + late["member"],
             "duplicates": self.totals.duplicates + late["duplicate"],
@@ -66,19 +87,10 @@ class Books:
         return Counter(self.placed[id_].role for id_ in ids)
 
     @property
-    def _unread_are_lost(self) -> bool:
-        """They are younger than what was read; when even the last of that is settled, they may be
-        too, and a ledger errs on the side of the alarm."""
+    def _rest_is_lost(self) -> bool:
+        """Those that were cut are younger. When even the youngest known one has settled, they may
+        have too, and the ledger prefers a false alarm."""
         return self.open[-1].seen_at < self.settled
-
-
-def unaccounted(lost: Iterable[OpenAnomaly]) -> list[Unaccounted]:
-    return [Unaccounted(**one._asdict(), last_stage=last_stage(one)) for one in lost]
-
-
-def last_stage(anomaly: OpenAnomaly) -> str:
-    passed = [stage for stage in FAST_PATH if stage in anomaly.stages]
-    return passed[-1] if passed else "ingest"
 
 
 def doubled(places: Iterable[Place]) -> list[Doubled]:

@@ -1,14 +1,14 @@
-"""What the ledger endpoint gives."""
+"""The answer of ``/api/v3/ledger``."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
-from aiops_core.models import Stages, UtcDatetime
+from aiops_core.models import FAST_PATH, Stages, UtcDatetime
 
 
 class Balance(BaseModel):
-    """``detected`` is the sum of the six numbers below it; the last must be 0, and ``doubled`` too."""
+    """``detected`` is the sum of the next six. ``unaccounted`` and ``doubled`` must be 0."""
 
     detected: int = Field(description="Anomalies that are known of in the span.", examples=[1234])
     members: int = Field(description="First of their kind in an incident.")
@@ -19,8 +19,8 @@ class Balance(BaseModel):
     unaccounted: int = Field(description="Lost: in none of the places above.", examples=[0])
     unread: int = Field(
         default=0,
-        description="Of the unaccounted, those that detection published and nobody has read: a"
-        " stream discarded them. Counted over whole minutes that have settled.",
+        description="Of the unaccounted, those that detection published and nobody has read:"
+        " a stream discarded them. Counted over whole minutes that have settled.",
     )
     doubled: int = Field(description="Counted in two places at once.", examples=[0])
 
@@ -29,8 +29,8 @@ class Balance(BaseModel):
         return self.unaccounted == 0 and self.doubled == 0
 
 
-class Unaccounted(BaseModel):
-    """An anomaly that ended nowhere; its whole way is at ``/api/v3/trace/{tracking_id}``."""
+class OpenAnomaly(BaseModel):
+    """An anomaly without an end; its stages are at ``/api/v3/trace/{tracking_id}``."""
 
     anomaly_id: str
     tracking_id: str
@@ -38,8 +38,12 @@ class Unaccounted(BaseModel):
     service: str
     anomaly_type: str
     seen_at: UtcDatetime = Field(description="When the platform stored that it was found.")
-    last_stage: str = Field(description="The last stage it is known to have passed.")
     stages: Stages
+
+    @computed_field(description="The last stage it is known to have passed.")  # type: ignore[prop-decorator]
+    @property
+    def last_stage(self) -> str:
+        return next((stage for stage in reversed(FAST_PATH) if stage in self.stages), "ingest")
 
 
 class Doubled(BaseModel):
@@ -50,24 +54,24 @@ class Doubled(BaseModel):
     places: list[str]
 
 
-class Buried(BaseModel):
+class DeadAnomaly(BaseModel):
     """An anomaly that ended as a dead letter."""
 
     anomaly_id: str
     tracking_id: str
-    service: str = Field(description="Who could not handle it.")
+    service: str = Field(description="The service that could not handle it.")
     reason: str
     at: UtcDatetime
 
 
-class Ledger(BaseModel):
-    """The balance of a span, and what does not belong in one. Lists name the oldest 100."""
+class LedgerView(BaseModel):
+    """The balance of a span. Lists name the oldest 100."""
 
     since: UtcDatetime
     until: UtcDatetime
     settled_after_s: float
     balanced: bool = Field(description="Nothing is unaccounted for and nothing is doubled.")
     balance: Balance
-    unaccounted: list[Unaccounted]
+    unaccounted: list[OpenAnomaly]
     doubled: list[Doubled]
-    dead_letters: list[Buried]
+    dead_letters: list[DeadAnomaly]

@@ -1,7 +1,7 @@
-"""The port to what is stored about the ends of anomalies, and its ClickHouse side.
+"""Where anomalies ended, counted in ClickHouse.
 
-Counting happens in ClickHouse, over 16-byte hashes of the ids: a million anomalies are a second's
-work there, and only those that ended nowhere are ever read as rows.
+It counts 16-byte hashes of the ids: a second for a million anomalies. Only those that ended nowhere
+are read as rows.
 """
 
 # ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
@@ -10,32 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from incident_api.ledger.endings import OpenAnomaly, Place, Totals
+from aiops_core.adapters.clickhouse import Row
+from incident_api.ledger.balance import Place, Totals
+from incident_api.ledger.models import OpenAnomaly
 from incident_api.rows import micros, moment
 from incident_api.written import SqlQueries
 
-BEFORE = timedelta(minutes=5)  # so much earlier than the anomaly itself its end may be stored
-CHUNK = 2000  # ids in one query; its text may have 256 KiB
-
-
-class LedgerStore(Protocol):
-    """Spans are of the time at which rows were stored: from *since* on and before *until*."""
-
-    async def totals(self, since: datetime, until: datetime) -> Totals: ...
-
-    async def open(self, since: datetime, until: datetime, most: int) -> Sequence[OpenAnomaly]:
-        """Anomalies stored in the span of which no end is stored, the oldest first."""
-
-    async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
-        """Where anomalies of these lines ended, whenever that was."""
-
-    async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
-        """Anomalies with two places, of which one was stored in the span."""
-
-    async def detected(self, since: datetime, until: datetime) -> Mapping[datetime, int]:
-        """Anomalies of which anything is stored, by the minute of their stage ``detect`` in the span."""
+BEFORE = timedelta(minutes=5)  # an end may be stored so much earlier than the anomaly itself
+CHUNK = 2000  # ids in one query, whose text may have 256 KiB
 
 
 SPAN = (
@@ -67,12 +50,14 @@ OPEN = (
 )
 PLACED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place)"
-    " FROM aiops.incident_members WHERE tracking_id IN %(ids)s AND role != 'moved' GROUP BY anomaly_id"
+    " FROM aiops.incident_members WHERE tracking_id IN %(ids)s AND role != 'moved'"
+    " GROUP BY anomaly_id"
 )
 DOUBLED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place) AS places"
     " FROM (SELECT anomaly_id, tracking_id, role, version, place"
-    " FROM aiops.incident_members FINAL WHERE role != 'moved' AND tracking_id IN (SELECT tracking_id"
+    " FROM aiops.incident_members FINAL WHERE role != 'moved'"
+    " AND tracking_id IN (SELECT tracking_id"
     f" FROM aiops.incident_members WHERE {SPAN} GROUP BY tracking_id, anomaly_id"
     f" HAVING min(place) != max(place)) AND incident_id NOT IN ({MERGED}))"
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
@@ -92,7 +77,9 @@ DETECTED = (
 )
 
 
-class ClickHouseLedger:
+class LedgerQueries:
+    """A span is of the time at which rows were stored: from *since* on and before *until*."""
+
     def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
@@ -101,11 +88,13 @@ class ClickHouseLedger:
         return Totals._make(rows[0])
 
     async def open(self, since: datetime, until: datetime, most: int) -> Sequence[OpenAnomaly]:
+        """Anomalies stored in the span without a stored end, the oldest first."""
         bound = _span(since, until) | {"most": most, "ended": micros(since - BEFORE)}
         rows = await self._clickhouse.query(OPEN, bound)
-        return [_open(*row) for row in rows]
+        return [_open(row) for row in rows]
 
     async def placed(self, tracking_ids: Collection[str]) -> Sequence[Place]:
+        """Where anomalies of these lines ended, at any time."""
         found: list[Place] = []
         for ids in _chunks(tracking_ids):
             rows = await self._clickhouse.query(PLACED, {"ids": ids})
@@ -113,27 +102,27 @@ class ClickHouseLedger:
         return found
 
     async def doubled(self, since: datetime, until: datetime, most: int) -> Sequence[Place]:
+        """Anomalies with two places, at least one of them stored in the span."""
         rows = await self._clickhouse.query(DOUBLED, _span(since, until) | {"most": most})
         return [Place._make(row) for row in rows]
 
     async def detected(self, since: datetime, until: datetime) -> Mapping[datetime, int]:
+        """Anomalies of which anything is stored, by the minute of their stage ``detect``."""
         bound = _span(since, until) | {"ended": micros(since - BEFORE)}
         rows = await self._clickhouse.query(DETECTED, bound)
         return {datetime.fromtimestamp(minute, UTC): count for minute, count in rows}
 
 
-def _open(
-    anomaly_id: str,
-    tracking_id: str,
-    device_id: str,
-    service: str,
-    anomaly_type: str,
-    seen_at: int,
-    stages: dict[str, int],
-) -> OpenAnomaly:
-    passed = {stage: moment(at) for stage, at in stages.items()}
+def _open(row: Row) -> OpenAnomaly:
+    anomaly_id, tracking_id, device_id, service, anomaly_type, seen_at, stages = row
     return OpenAnomaly(
-        anomaly_id, tracking_id, device_id, service, anomaly_type, moment(seen_at), passed
+        anomaly_id=anomaly_id,
+        tracking_id=tracking_id,
+        device_id=device_id,
+        service=service,
+        anomaly_type=anomaly_type,
+        seen_at=moment(seen_at),
+        stages={stage: moment(at) for stage, at in stages.items()},
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from aiops_core.policy.spans import span_of
-from incident_api.ledger.auditor import Auditor
-from incident_api.ledger.models import Ledger
+from incident_api.components import Api
+from incident_api.ledger.models import LedgerView
+from incident_api.parameters import LONGEST, parse_span
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
-from incident_api.spans import LONGEST, parse_span
 
 router = APIRouter(prefix="/api/v3/ledger", tags=["ledger"], responses=responses(422, 503, 504))
 
@@ -26,7 +26,7 @@ Since = Annotated[
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The beginning that *text* tells; a Problem (422) when it tells none."""
+    """The beginning of the ledger; Problem 422 for neither a span nor a past time."""
     if span_of(text):
         return now - parse_span(text)
     moment = _moment(text)
@@ -48,12 +48,10 @@ def _moment(text: str) -> datetime | None:
 
 
 @router.get("", summary="Where every anomaly ended")
-async def ledger(request: Request, since: Since = "1h") -> Ledger:
+async def ledger(api: Api, since: Since = "1h") -> LedgerView:
     """Every anomaly is a member of one incident, a duplicate of a member, suppressed by a rule or a
-    dead letter, exactly one of them. What is in none is `unaccounted`, what is in two is `doubled`:
+    dead letter, exactly one of them. Those in none are `unaccounted`, those in two `doubled`:
     both must be 0.
     """
-    state = request.app.state
-    ensure_recovered(state.recorder)
-    auditor: Auditor = state.auditor
-    return await auditor.ledger(parse_since(since, auditor.clock()))
+    ensure_recovered(api.recorder)
+    return await api.auditor.ledger(parse_since(since, api.auditor.clock()))

@@ -1,1 +1,1 @@
-"""What people declare about the ship: its mode, maintenance windows, outages of its links."""
+"""Declarations of operators: the ship's mode, maintenance windows, outages of its links."""

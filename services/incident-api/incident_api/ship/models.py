@@ -22,18 +22,18 @@ Reason = Annotated[str, Field(min_length=3, max_length=500)]
 Owner = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class _Body(BaseModel):
+class _ShipRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class NewMode(_Body):
+class NewMode(_ShipRequest):
     mode: ShipMode
     since: UtcDatetime | None = Field(default=None, description="When it began; default: now.")
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-class NewMaintenance(_Body):
-    """Devices and services are glob patterns in any case (`ap-d05-*`); one of them must be given."""
+class NewMaintenance(_ShipRequest):
+    """Devices and services are globs in any case (`ap-d05-*`); one of them must be given."""
 
     devices: Annotated[Patterns, Field(max_length=50, examples=[["sw-acc-d05", "ap-d05-*"]])] = ()
     services: Annotated[Patterns, Field(max_length=50)] = ()
@@ -46,7 +46,7 @@ class NewMaintenance(_Body):
     reason: Reason
 
 
-class NewOutage(_Body):
+class NewOutage(_ShipRequest):
     """A known outage of the link that *device* carries."""
 
     device: Annotated[str, Field(min_length=1, max_length=255, examples=["sat-modem-01"])]

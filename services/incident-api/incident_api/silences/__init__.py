@@ -1,1 +1,1 @@
-"""Silences: list, add, extend, end, and see beforehand what one would hide."""
+"""Silences: list, add, extend, end, preview."""

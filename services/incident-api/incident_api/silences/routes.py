@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from aiops_core.errors import Unavailable
-from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.silences import Matcher, Silence, State
-from incident_api.auth.actor import Actor
+from incident_api.auth.guard import Actor
+from incident_api.components import Api
+from incident_api.parameters import parse_span
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
 from incident_api.silences.models import (
@@ -22,118 +23,91 @@ from incident_api.silences.models import (
     SilenceList,
     SilenceView,
 )
-from incident_api.silences.orders import never_hides
 from incident_api.silences.preview import preview
-from incident_api.silences.queries import Hidden, SilenceStore
-from incident_api.silences.shelf import Shelf
-from incident_api.spans import parse_span
+from incident_api.silences.validation import never_hides
+from incident_api.stats.models import HiddenByRule
 
 router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
 
 Id = Annotated[str, Path(min_length=1, max_length=100, examples=["silence-5f3a9c01d2"])]
-
-
-class Room:
-    """What a request works with."""
-
-    def __init__(self, request: Request) -> None:
-        state = request.app.state
-        self.shelf: Shelf = state.silences
-        self.store: SilenceStore = state.hidden
-        self.policy: SuppressPolicy = state.suppress
-        self.clock: Callable[[], datetime] = state.clock
-        self.request = request
-
-    async def counts(self) -> Mapping[str, Hidden] | None:
-        """What was hidden, by rule; None while ClickHouse is away: silencing goes on without."""
-        with suppress(Unavailable):
-            ensure_recovered(self.request.app.state.recorder)
-            return {hidden.rule: hidden for hidden in await self.store.hidden()}
-        return None
-
-    def view(
-        self, silence: Silence, counts: Mapping[str, Hidden] | None, now: datetime
-    ) -> SilenceView:
-        counted = (counts or {}).get(silence.id)
-        return SilenceView(
-            **silence.model_dump(exclude={"matchers"}),
-            state=silence.state(now),
-            matchers=[str(matcher) for matcher in silence.matchers],
-            hidden=None if counts is None else counted.number if counted else 0,
-            last_matched_at=counted.last_matched_at if counted else None,
-            never_hides=list(never_hides(silence.matchers, self.policy.never_suppress)),
-        )
-
-    async def viewed(self, silence: Silence) -> SilenceView:
-        return self.view(silence, await self.counts(), self.clock())
-
-
-InRoom = Annotated[Room, Depends()]
+Hidden = Mapping[str, HiddenByRule] | None
 
 
 @router.get("", summary="List silences, the next to end first")
 async def list_silences(
-    room: InRoom,
+    api: Api,
     state: Annotated[tuple[State, ...], Query(description="Any of these.")] = (),
     expiring_within: Annotated[
         str | None, Query(description="Active ones that end within this span.", examples=["1h"])
     ] = None,
 ) -> SilenceList:
-    now = room.clock()
-    found = [one for one in await room.shelf.all() if not state or one.state(now) in state]
+    now = api.clock()
+    found = [one for one in await api.silences.all() if not state or one.state_at(now) in state]
     if expiring_within is not None:
         until = now + parse_span(expiring_within, "query.expiring_within")
-        found = [one for one in found if one.state(now) == "active" and one.end <= until]
-    counts = await room.counts()
-    ordered = sorted(found, key=lambda one: (one.state(now) == "expired", one.end, one.id))
-    return SilenceList(items=[room.view(one, counts, now) for one in ordered])
+        found = [one for one in found if one.holds(now) and one.ends_at <= until]
+    hidden = await _hidden(api)
+    ordered = sorted(found, key=lambda one: (one.state_at(now) == "expired", one.ends_at, one.id))
+    return SilenceList(items=[_view(one, hidden, api, now) for one in ordered])
 
 
 @router.post("", summary="Silence something until a time", status_code=201)
-async def add_silence(
-    new: NewSilence, room: InRoom, actor: Actor, response: Response
-) -> SilenceView:
-    silence = await room.shelf.add(new, actor)
+async def add_silence(new: NewSilence, api: Api, actor: Actor, response: Response) -> SilenceView:
+    silence = await api.silences.add(new, actor)
     response.headers["Location"] = f"{router.prefix}/{silence.id}"
-    return await room.viewed(silence)
+    return await _viewed(silence, api)
 
 
 @router.get("/preview", summary="What a silence would have hidden")
 async def preview_silence(
-    room: InRoom,
-    matcher: Annotated[list[str], Query(min_length=1, max_length=20, examples=["device=sw-1"])],
+    api: Api,
+    matcher: Annotated[list[str], Query(min_length=1, max_length=20, examples=["device_id=sw-1"])],
     time_range: Annotated[str, Query(description="Span up to now.")] = "24h",
 ) -> Preview:
     """Counts the anomalies of the span, whatever became of them."""
-    span = parse_span(time_range)
+    since = api.clock() - parse_span(time_range)
     try:
-        matchers = [Matcher.parse(text) for text in matcher]
+        matchers = tuple(Matcher.parse(text) for text in matcher)
     except ValueError as exc:
-        raise Problem(422, f"query.matcher: {_words(exc)}") from exc
-    ensure_recovered(room.request.app.state.recorder)
-    kinds = await room.store.kinds(room.clock() - span)
-    return preview(time_range, matchers, kinds, room.policy)
+        raise Problem(422, f"query.matcher: {exc}") from exc
+    ensure_recovered(api.recorder)
+    return preview(time_range, matchers, await api.stats.label_counts(since), api.suppress)
 
 
 @router.get("/{silence_id}", summary="Show one silence", responses=responses(404))
-async def show_silence(silence_id: Id, room: InRoom) -> SilenceView:
-    return await room.viewed(await room.shelf.get(silence_id))
+async def show_silence(silence_id: Id, api: Api) -> SilenceView:
+    return await _viewed(await api.silences.get(silence_id), api)
 
 
 @router.patch("/{silence_id}", summary="Extend or shorten it", responses=responses(404, 409))
-async def edit_silence(
-    silence_id: Id, edit: EditSilence, room: InRoom, actor: Actor
-) -> SilenceView:
-    return await room.viewed(await room.shelf.edit(silence_id, edit, actor))
+async def edit_silence(silence_id: Id, edit: EditSilence, api: Api, actor: Actor) -> SilenceView:
+    return await _viewed(await api.silences.edit(silence_id, edit, actor), api)
 
 
 @router.delete("/{silence_id}", summary="End it now", responses=responses(404))
-async def end_silence(silence_id: Id, room: InRoom, actor: Actor) -> SilenceView:
-    """It stays in the list as expired, with what it has hidden. Ending it twice changes nothing."""
-    return await room.viewed(await room.shelf.end(silence_id, actor))
+async def end_silence(silence_id: Id, api: Api, actor: Actor) -> SilenceView:
+    """It stays in the list as expired, with its count. Ending it twice changes nothing."""
+    return await _viewed(await api.silences.end(silence_id, actor), api)
 
 
-def _words(exc: ValueError) -> str:
-    """The words of a ValueError, without what pydantic puts around them."""
-    errors = getattr(exc, "errors", None)
-    return "; ".join(str(error["msg"]) for error in errors()) if errors else str(exc)
+async def _viewed(silence: Silence, api: Api) -> SilenceView:
+    return _view(silence, await _hidden(api), api, api.clock())
+
+
+async def _hidden(api: Api) -> Hidden:
+    """None while ClickHouse is away: silences can be set without the count."""
+    with suppress(Unavailable):
+        ensure_recovered(api.recorder)
+        return await api.stats.hidden_by_rule()
+    return None
+
+
+def _view(silence: Silence, hidden: Hidden, api: Api, now: datetime) -> SilenceView:
+    counted = (hidden or {}).get(silence.id)
+    return SilenceView(
+        **dict(silence),
+        state=silence.state_at(now),
+        hidden=None if hidden is None else counted.number if counted else 0,
+        last_matched_at=counted.last_matched_at if counted else None,
+        never_hides=list(never_hides(silence.matchers, api.suppress.never_suppress)),
+    )

@@ -1,16 +1,62 @@
-"""What the statistics endpoints give."""
+"""Bodies of ``/api/v3/stats``, and the counted rows that they are made of."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
 from aiops_core.models import UtcDatetime
+from aiops_core.suppression.labels import Labels
 from incident_api.ledger.models import Balance
 
 Counts = dict[str, int]
 
 
-class Percentiles(BaseModel):
+class IncidentCount(NamedTuple):
+    severity: str
+    status: str
+    category: str
+    number: int
+
+
+class Latency(NamedTuple):
+    """Of *processed* cases *measured* have a latency; *within* of these kept the limit."""
+
+    processed: int
+    measured: int
+    within: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class HiddenByType(NamedTuple):
+    """Anomalies of one type that one rule, silence or outage has hidden."""
+
+    rule: str
+    anomaly_type: str
+    number: int
+
+
+class HiddenByRule(NamedTuple):
+    """Anomalies that one rule, silence or outage has hidden, as far as the history goes back."""
+
+    rule: str
+    kind: str
+    number: int
+    last_matched_at: datetime
+
+
+class LabelCount(NamedTuple):
+    """Anomalies that have all these labels."""
+
+    labels: Labels
+    number: int
+
+
+class LatencyPercentiles(BaseModel):
     """Milliseconds; null while nothing was measured."""
 
     p50: float | None = Field(examples=[11.2])
@@ -21,7 +67,7 @@ class Percentiles(BaseModel):
 class PathStats(BaseModel):
     processed: int = Field(description="Cases that reached the end of the path.")
     errors: int = Field(description="Dead letters of the services of this path.")
-    latency_ms: Percentiles
+    latency_ms: LatencyPercentiles
     slo_ms: float = Field(description="The promise, from policies/slo.yaml.", examples=[100.0])
     compliance: float | None = Field(
         description="Share (0-1) of the measured cases that kept the promise; null without any.",
@@ -81,9 +127,7 @@ class RuleStats(BaseModel):
     """One rule of the policy, silence or outage."""
 
     rule: str
-    kind: str = Field(
-        description="What it is.", examples=["rule", "silence", "inhibition", "outage"]
-    )
+    kind: str = Field(description="Its kind.", examples=["rule", "silence", "inhibition", "outage"])
     reason: str = Field(description="Empty for one that is not remembered any more.")
     in_force: bool
     hidden: int = Field(description="In the span.")

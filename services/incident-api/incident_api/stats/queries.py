@@ -1,117 +1,97 @@
-"""The port to what is counted, and its ClickHouse side.
+"""Counts and latencies from ClickHouse.
 
-Latencies are computed by ClickHouse from what it stored, so a restart of this service loses none.
+ClickHouse computes latencies from stored rows, so a restart of this service loses none.
 """
+
+# ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from functools import lru_cache
+from typing import Any
 
+from pydantic import TypeAdapter
+
+from aiops_core.models import Device, Severity
+from aiops_core.runtime.unreadable import read_all
+from aiops_core.suppression.labels import OWN, labels
 from incident_api.rows import micros, moment
+from incident_api.stats.models import (
+    Counts,
+    DuplicateGroup,
+    HiddenByRule,
+    HiddenByType,
+    IncidentCount,
+    LabelCount,
+    Latency,
+)
 from incident_api.written import SqlQueries
 
-TOP = 50  # members that are listed with their repetitions
+TOP = 50  # members that are listed with their duplicates
+LABELS_READ = 100_000  # distinct sets of labels, the most frequent; a ship has some thousand
 
-
-class IncidentCount(NamedTuple):
-    severity: str
-    status: str
-    category: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Of *processed* cases *measured* have a latency, *within* of them at most the limit asked for."""
-
-    processed: int
-    measured: int
-    within: int
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class Repetition(NamedTuple):
-    incident_id: str
-    member: str
-    fingerprint: str
-    anomaly_type: str
-    service: str
-    device_id: str
-    members: int
-    duplicates: int
-
-
-class Hidden(NamedTuple):
-    rule: str
-    anomaly_type: str
-    number: int
-    last_matched_at: datetime
-
-
-class StatsStore(Protocol):
-    """Everything since a time of the platform's own clock."""
-
-    async def incidents(self, since: datetime) -> Sequence[IncidentCount]: ...
-
-    async def fast_path(self, since: datetime, limit_ms: float) -> Latency: ...
-
-    async def insight_path(self, since: datetime, limit_ms: float) -> Latency: ...
-
-    async def anomalies(self, since: datetime, by: str) -> dict[str, int]:
-        """Distinct anomalies by ``severity`` or ``anomaly_type``."""
-
-    async def repetitions(self, since: datetime) -> Sequence[Repetition]:
-        """Per incident and fingerprint, the ``TOP`` with the most duplicates, these first."""
-
-    async def suppressions(self, since: datetime) -> Sequence[Hidden]: ...
-
+_OWN = TypeAdapter(dict[str, str])
+_SINCE = "fromUnixTimestamp64Micro(toInt64(%(since)s))"
 
 INCIDENTS = (
     "SELECT severity, status, category, count() FROM aiops.incidents FINAL"
-    " WHERE recorded_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) GROUP BY severity, status, category ORDER BY ALL"
+    f" WHERE recorded_at >= {_SINCE} GROUP BY severity, status, category ORDER BY ALL"
 )
 FAST_PATH = (
     "SELECT count(), countIf(isFinite(latency_ms)), countIf(latency_ms <= %(limit)s),"
     " quantilesTDigestIf(0.5, 0.95, 0.99)(latency_ms, isFinite(latency_ms))"
-    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role != 'moved'"
+    f" FROM aiops.incident_members FINAL WHERE stored_at >= {_SINCE} AND role != 'moved'"
 )
 INSIGHT_PATH = (
     "SELECT count(), count(), countIf(insight_ms <= %(limit)s),"
     " quantilesTDigest(0.5, 0.95, 0.99)(insight_ms)"
-    " FROM aiops.incidents FINAL WHERE recorded_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND insight_ms >= 0"
+    f" FROM aiops.incidents FINAL WHERE recorded_at >= {_SINCE} AND insight_ms >= 0"
 )
 ANOMALIES = {
-    "severity": (
-        "SELECT severity, count() FROM aiops.anomalies FINAL"
-        " WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) GROUP BY severity ORDER BY severity"
-    ),
-    "anomaly_type": (
-        "SELECT anomaly_type, count() FROM aiops.anomalies FINAL"
-        " WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) GROUP BY anomaly_type ORDER BY anomaly_type"
-    ),
+    column: (
+        f"SELECT {column}, count() FROM aiops.anomalies FINAL"
+        f" WHERE stored_at >= {_SINCE} GROUP BY {column} ORDER BY {column}"
+    )
+    for column in ("severity", "anomaly_type")
 }
-REPETITIONS = (
-    "SELECT incident_id, if(any(duplicate_of) = '', anyIf(anomaly_id, role = 'member'),"
+DUPLICATES = (
+    "SELECT incident_id, if(max(duplicate_of) = '', anyIf(anomaly_id, role = 'member'),"
     " max(duplicate_of)), fingerprint, any(anomaly_type), any(service), any(device_id),"
     " countIf(role = 'member'), countIf(role = 'duplicate') AS repeated"
-    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role NOT IN ('suppressed', 'moved')"
+    f" FROM aiops.incident_members FINAL WHERE stored_at >= {_SINCE}"
+    " AND role NOT IN ('suppressed', 'moved')"
     " GROUP BY incident_id, fingerprint HAVING repeated > 0"
     " ORDER BY repeated DESC, incident_id, fingerprint LIMIT %(most)s"
 )
-SUPPRESSIONS = (
-    "SELECT rule, anomaly_type, count() AS hidden, toUnixTimestamp64Micro(max(stored_at))"
-    " FROM aiops.incident_members FINAL WHERE stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s)) AND role = 'suppressed'"
+HIDDEN_BY_TYPE = (
+    "SELECT rule, anomaly_type, count() AS hidden FROM aiops.incident_members FINAL"
+    f" WHERE stored_at >= {_SINCE} AND role = 'suppressed'"
     " GROUP BY rule, anomaly_type ORDER BY hidden DESC, rule, anomaly_type"
+)
+# Without FINAL, which would read all other columns of the table; uniqExact ignores repeated rows.
+HIDDEN_BY_RULE = (
+    "SELECT rule, JSONExtractString(any(body), 'kind'), uniqExact(anomaly_id) AS hidden,"
+    " toUnixTimestamp64Micro(max(stored_at)) FROM aiops.incident_members"
+    " WHERE role = 'suppressed' GROUP BY rule ORDER BY hidden DESC, rule"
+)
+LABELS = (
+    "SELECT anomaly_type, detector, device_id, domain, host,"
+    " JSONExtractString(body, 'metric') AS metric, service, severity, ship_id,"
+    " JSONExtractString(body, 'template_id') AS template_id,"
+    " JSONExtract(body, 'tags', 'Array(String)') AS tags,"
+    " JSONExtractRaw(body, 'context', 'device') AS device, count() AS number"
+    f" FROM aiops.anomalies FINAL WHERE stored_at >= {_SINCE}"
+    " GROUP BY anomaly_type, detector, device_id, domain, host, metric, service, severity, ship_id,"
+    " template_id, tags, device ORDER BY number DESC LIMIT %(most)s"
 )
 
 
-class ClickHouseStats:
+class StatsQueries:
+    """*since* is a time of the platform's own clock."""
+
     def __init__(self, clickhouse: SqlQueries) -> None:
         self._clickhouse = clickhouse
 
@@ -125,20 +105,48 @@ class ClickHouseStats:
     async def insight_path(self, since: datetime, limit_ms: float) -> Latency:
         return await self._latency(INSIGHT_PATH, since, limit_ms)
 
-    async def anomalies(self, since: datetime, by: str) -> dict[str, int]:
-        rows = await self._clickhouse.query(ANOMALIES[by], {"since": micros(since)})
-        return {name: count for name, count in rows}
+    async def anomalies(self, since: datetime, by: str) -> Counts:
+        """Distinct anomalies by ``severity`` or ``anomaly_type``."""
+        return dict(await self._clickhouse.query(ANOMALIES[by], {"since": micros(since)}))
 
-    async def repetitions(self, since: datetime) -> Sequence[Repetition]:
-        rows = await self._clickhouse.query(REPETITIONS, {"since": micros(since), "most": TOP})
-        return [Repetition._make(row) for row in rows]
+    async def duplicates(self, since: datetime) -> list[DuplicateGroup]:
+        """Per incident and fingerprint, the ``TOP`` with the most duplicates, these first."""
+        rows = await self._clickhouse.query(DUPLICATES, {"since": micros(since), "most": TOP})
+        names = DuplicateGroup.model_fields
+        return [DuplicateGroup(**dict(zip(names, row, strict=True))) for row in rows]
 
-    async def suppressions(self, since: datetime) -> Sequence[Hidden]:
-        rows = await self._clickhouse.query(SUPPRESSIONS, {"since": micros(since)})
-        return [Hidden(rule, kind, count, moment(last)) for rule, kind, count, last in rows]
+    async def hidden_by_type(self, since: datetime) -> Sequence[HiddenByType]:
+        rows = await self._clickhouse.query(HIDDEN_BY_TYPE, {"since": micros(since)})
+        return [HiddenByType._make(row) for row in rows]
+
+    async def hidden_by_rule(self) -> dict[str, HiddenByRule]:
+        """By the id of the rule, the rule that hid most first."""
+        rows = await self._clickhouse.query(HIDDEN_BY_RULE)
+        return {
+            rule: HiddenByRule(rule, kind or "rule", number, moment(last))
+            for rule, kind, number, last in rows
+        }
+
+    async def label_counts(self, since: datetime) -> Sequence[LabelCount]:
+        """Anomalies that arrived since then, by their labels, the most frequent first."""
+        bound = {"since": micros(since), "most": LABELS_READ}
+        rows = await self._clickhouse.query(LABELS, bound)
+        return read_all(rows, "incident-api.anomaly_labels", _label_count, name=str)
 
     async def _latency(self, sql: str, since: datetime, limit_ms: float) -> Latency:
-        parameters = {"since": micros(since), "limit": limit_ms}
-        processed, measured, within, quantiles = (await self._clickhouse.query(sql, parameters))[0]
+        bound = {"since": micros(since), "limit": limit_ms}
+        processed, measured, within, quantiles = (await self._clickhouse.query(sql, bound))[0]
         p50, p95, p99 = (None if math.isnan(q) else round(q, 3) for q in quantiles)
         return Latency(processed, measured, within, p50, p95, p99)
+
+
+def _label_count(row: Sequence[Any]) -> LabelCount:
+    *values, tags, device, number = row
+    own = _OWN.validate_python(dict(zip(OWN, values, strict=True)))
+    Severity(own["severity"])  # raises ValueError; the policy asks for it
+    return LabelCount(labels(own, tags, _device(device)), number)
+
+
+@lru_cache(maxsize=4096)
+def _device(body: str) -> Device | None:
+    return Device.model_validate_json(body) if body.startswith("{") else None

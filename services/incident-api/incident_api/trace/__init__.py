@@ -1,1 +1,1 @@
-"""The way of one log line through the platform."""
+"""One log line, stage by stage."""

@@ -1,4 +1,4 @@
-"""Pure: what was stored under one tracking id, as the way it went."""
+"""Rows of one tracking id -> the trace. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from datetime import datetime, timedelta
 from aiops_core.models import FAST_PATH, Stages
 from incident_api.folding import StoredIncident
 from incident_api.rows import SUPPRESSED
-from incident_api.summary import IncidentSummary
+from incident_api.store import IncidentSummary
 from incident_api.trace.models import (
     FastPath,
-    LogLine,
-    Stage,
+    PassedStage,
     Trace,
+    Traced,
+    TracedAnomaly,
     TracedInsight,
+    TracedMember,
     TracedSuppression,
     TraceStatus,
 )
-from incident_api.trace.queries import Traced, TracedAnomaly, TracedMember
 
-SETTLED = timedelta(seconds=10)  # a line without an anomaly after that had none
+SETTLED = timedelta(seconds=10)  # a line that has no anomaly by then has none
 
 
 def principal(traced: Traced) -> tuple[TracedAnomaly | None, TracedMember | None]:
@@ -54,7 +55,7 @@ def assemble(
         total_latency_ms=_between(passed.get("ingest"), passed.get("store")),
         stages=_fast_path(passed),
         insight=_insight(stored),
-        log=LogLine(**log._asdict()) if log else None,
+        log=log,
         anomaly=anomaly.body if anomaly else None,
         incident=IncidentSummary.model_validate(stored.incident) if stored else None,
         suppressed=_suppression(member),
@@ -84,10 +85,10 @@ def _status(
 
 def _fast_path(passed: Stages) -> FastPath:
     before = passed.get("ingest")
-    stages: dict[str, Stage] = {}
+    stages: dict[str, PassedStage] = {}
     for name in FAST_PATH:
         at = passed.get(name)
-        stages[name] = Stage(ts=at, latency_ms=_between(before, at))
+        stages[name] = PassedStage(ts=at, latency_ms=_between(before, at))
         before = at or before
     return FastPath(**stages)
 

@@ -1,19 +1,22 @@
-"""What the trace endpoint gives."""
+"""The answer of ``/api/v3/trace``, and the rows that it is made of."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue
 
-from aiops_core.models import LlmInsights, UtcDatetime
-from incident_api.summary import IncidentSummary
+from aiops_core.models import LlmInsights, Stages, UtcDatetime
+from incident_api.store import IncidentSummary
 
 TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
 
 
-class Stage(BaseModel):
-    """When a stage was passed, and how long after the one before; null while it is still ahead."""
+class PassedStage(BaseModel):
+    """When a stage was passed, and how long after the previous one; null before that."""
 
     ts: UtcDatetime | None
     latency_ms: float | None = Field(description="Since the previous stage.", examples=[2.4])
@@ -22,10 +25,10 @@ class Stage(BaseModel):
 class FastPath(BaseModel):
     """The four stages of the fast path, in their order."""
 
-    detect: Stage
-    enrich: Stage
-    correlate: Stage
-    store: Stage
+    detect: PassedStage
+    enrich: PassedStage
+    correlate: PassedStage
+    store: PassedStage
 
 
 class TracedInsight(LlmInsights):
@@ -36,7 +39,7 @@ class TracedInsight(LlmInsights):
 
 
 class TracedSuppression(BaseModel):
-    """What hid the anomaly."""
+    """The rule, silence or outage that hid the anomaly."""
 
     by: str = Field(description="The id of the rule, silence or outage.")
     kind: str = Field(examples=["rule", "silence", "inhibition", "outage", "maintenance"])
@@ -46,7 +49,9 @@ class TracedSuppression(BaseModel):
     )
 
 
-class LogLine(BaseModel):
+class TracedLogLine(BaseModel):
+    """The line as it is in ``logs.raw``."""
+
     ts: UtcDatetime
     ingestion_timestamp: UtcDatetime
     ship_id: str
@@ -66,9 +71,41 @@ class Trace(BaseModel):
     total_latency_ms: float | None = Field(description="From ingest to store.", examples=[17.9])
     stages: FastPath
     insight: TracedInsight | None
-    log: LogLine | None = Field(description="Null for a metric reading or when it has expired.")
+    log: TracedLogLine | None = Field(
+        description="Null for a metric reading or when it has expired."
+    )
     anomaly: dict[str, JsonValue] | None = Field(
         description="As enriched; with several detectors, the one that made the incident."
     )
     incident: IncidentSummary | None
-    suppressed: TracedSuppression | None = Field(description="What hid it; null: nothing did.")
+    suppressed: TracedSuppression | None = Field(description="Null: nothing hid it.")
+
+
+class TracedAnomaly(NamedTuple):
+    """An anomaly of the line; *version* 2 once it was enriched."""
+
+    anomaly_id: str
+    version: int
+    stages: Stages
+    body: dict[str, JsonValue]
+
+
+class TracedMember(NamedTuple):
+    """Where an anomaly ended."""
+
+    anomaly_id: str
+    incident_id: str
+    role: str
+    rule: str
+    reason: str
+    stages: Stages
+    stored_at: datetime
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    log: TracedLogLine | None
+    anomalies: Sequence[TracedAnomaly]
+    members: Sequence[TracedMember]

@@ -1,78 +1,23 @@
-"""The port to what is stored under one tracking id, and its ClickHouse side."""
+"""Rows of one tracking id, from ClickHouse and from rows that wait to be written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from operator import itemgetter
-from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.adapters.clickhouse import Row
-from aiops_core.models import Stages, UtcDatetime
+from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
 from incident_api.rows import AnomalyRow, moment
+from incident_api.trace.models import Traced, TracedAnomaly, TracedLogLine, TracedMember
 from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
-PATIENCE = (0.05, 0.1, 0.2)  # seconds that history may be behind the recorder
+HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
 JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class TracedLog(NamedTuple):
-    """The line as it is in ``logs.raw``."""
-
-    ts: UtcDatetime
-    ingestion_timestamp: UtcDatetime
-    ship_id: str
-    host: str
-    device_id: str
-    service: str
-    level: str
-    msg: str
-    source: str
-    labels: dict[str, str]
-    raw: str
-
-
-_LINE = TypeAdapter(TracedLog)
-
-
-class TracedAnomaly(NamedTuple):
-    """An anomaly that a detector found in the line; *version* 2 once it was enriched."""
-
-    anomaly_id: str
-    version: int
-    stages: Stages
-    body: dict[str, JsonValue]
-
-
-class TracedMember(NamedTuple):
-    """Where an anomaly ended."""
-
-    anomaly_id: str
-    incident_id: str
-    role: str
-    rule: str
-    reason: str
-    stages: Stages
-    stored_at: datetime
-    kind: str = ""
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Traced:
-    log: TracedLog | None
-    anomalies: Sequence[TracedAnomaly]
-    members: Sequence[TracedMember]
-
-
-class TraceStore(Protocol):
-    async def traced(self, tracking_id: str) -> Traced: ...
 
 
 LOG = (
@@ -95,8 +40,8 @@ MEMBERS = (
 )
 
 
-class ClickHouseTrace:
-    """*pending* gives the anomalies of a line that may not be stored yet: history comes a little later."""
+class TraceQueries:
+    """*pending* gives the anomalies of a line that history has not written yet."""
 
     def __init__(self, clickhouse: SqlQueries, pending: Pending = lambda tracking_id: ()) -> None:
         self._clickhouse, self._pending = clickhouse, pending
@@ -118,17 +63,17 @@ class ClickHouseTrace:
         )
 
     async def _anomalies(self, tracking_id: str, ended: Collection[str]) -> list[TracedAnomaly]:
-        """Those of the line; *ended* have come through all services, so history hears of them any moment.
+        """Those of the line. *ended* have passed all services: history gets them any moment.
 
-        What waits is looked at before what is stored: in between it may be stored, and not the reverse.
+        Waiting rows are read before stored ones, because rows only move from waiting to stored.
         """
-        for patience in (*PATIENCE, None):
+        for pause in (*HISTORY_LAG, None):
             waiting = [_traced_columns(row) for row in self._pending(tracking_id)]
             stored = await self._clickhouse.query(ANOMALIES, {"id": tracking_id})
             found = _newest([*stored, *waiting])
-            if patience is None or {anomaly.anomaly_id for anomaly in found}.issuperset(ended):
+            if pause is None or {anomaly.anomaly_id for anomaly in found}.issuperset(ended):
                 break
-            await asyncio.sleep(patience)
+            await asyncio.sleep(pause)
         return found
 
 
@@ -146,9 +91,10 @@ def _anomaly(row: Row) -> TracedAnomaly:
     return TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
 
 
-def _line(row: Row) -> TracedLog:
-    values = (moment(row[0]), moment(row[1]), *row[2:])
-    return _LINE.validate_python(values)
+def _line(row: Row) -> TracedLogLine:
+    values = dict(zip(TracedLogLine.model_fields, row, strict=True))
+    at = {name: moment(values[name]) for name in ("ts", "ingestion_timestamp")}
+    return TracedLogLine.model_validate(values | at)
 
 
 def times(stages: dict[str, int]) -> Stages:

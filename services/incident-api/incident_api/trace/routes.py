@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 
+from incident_api.components import Api
 from incident_api.problems import Problem, responses
-from incident_api.recorder import Recorder, ensure_recovered
-from incident_api.store import IncidentStore
+from incident_api.recorder import ensure_recovered
 from incident_api.trace.assembly import assemble, principal
 from incident_api.trace.models import Trace
-from incident_api.trace.queries import TraceStore
 
 router = APIRouter(prefix="/api/v3/trace", tags=["trace"])
 
@@ -23,23 +22,19 @@ Id = Annotated[
 @router.get(
     "/{tracking_id}", summary="The way of one line", responses=responses(404, 422, 503, 504)
 )
-async def trace(tracking_id: Id, request: Request) -> Trace:
+async def trace(tracking_id: Id, api: Api) -> Trace:
     """Each stage of the fast path with its time, and the line, anomaly and incident themselves.
 
     `not_anomalous`: the line was read and nothing was wrong with it. `suppressed`: a rule hid it.
     """
-    state = request.app.state
-    recorder: Recorder = state.recorder
-    incidents: IncidentStore = state.store
-    traces: TraceStore = state.traces
-    ensure_recovered(recorder)
-    traced = await traces.traced(tracking_id)
+    ensure_recovered(api.recorder)
+    traced = await api.traces.traced(tracking_id)
     member = principal(traced)[1]
     incident_id = member.incident_id if member else ""
-    stored = recorder.registry.known(incident_id)
+    stored = api.recorder.registry.known(incident_id)
     if stored is None and incident_id:
-        stored = await incidents.incident(incident_id)
-    found = assemble(tracking_id, traced, stored, state.clock())
+        stored = await api.store.incident(incident_id)
+    found = assemble(tracking_id, traced, stored, api.clock())
     if found is None:
         raise Problem(404, f"nothing is known under tracking id {tracking_id}")
     return found

@@ -61,7 +61,7 @@ def graph(rng: Random, devices: int) -> Inventory:
         above = names[max(0, n // 4 - 2) : max(sources, n // 2)] if n >= sources else []
         upstream = rng.sample(above, min(len(above), 2 if rng.random() < 0.2 else 1))
         found.append(Device(id=name, upstream=tuple(upstream)))
-    return Inventory.of(found)
+    return Inventory(found)
 
 
 def _names(rng: Random, count: int) -> list[str]:

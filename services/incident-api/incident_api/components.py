@@ -1,0 +1,50 @@
+"""The parts that endpoints work with, as one typed value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression.policy import SuppressPolicy
+from incident_api.devices.commands import DeviceCommands
+from incident_api.incidents.commands import IncidentCommands
+from incident_api.ledger.auditor import Auditor
+from incident_api.policy import SloPolicy
+from incident_api.recorder import Recorder
+from incident_api.ship.commands import ShipCommands
+from incident_api.silences.repository import SilenceRepository
+from incident_api.stats.queries import StatsQueries
+from incident_api.store import IncidentStore
+from incident_api.trace.queries import TraceQueries
+
+
+@dataclass(frozen=True)
+class Components:
+    recorder: Recorder
+    store: IncidentStore
+    incidents: IncidentCommands
+    stats: StatsQueries
+    traces: TraceQueries
+    auditor: Auditor
+    devices: DeviceCommands
+    ship: ShipCommands
+    silences: SilenceRepository
+    suppress: SuppressPolicy
+    slo: SloPolicy
+    readiness: Readiness
+    tokens: dict[str, str]
+    clock: Callable[[], datetime] = utc_now
+
+
+def _components(request: Request) -> Components:
+    components: Components = request.app.state.components
+    return components
+
+
+Api = Annotated[Components, Depends(_components)]
