@@ -235,9 +235,9 @@ async def test_putting_off_and_burying_fail_once(step, after, problem):
             return Service("s", {MetricSample: fails})
 
     ends = []
-    while not (bus.buried and not bus._inboxes["s"].unsettled) and len(ends) < 3:
+    while not (bus.buried and not bus._inboxes["s"].in_flight) and len(ends) < 3:
         try:
-            await Failing(bus, None).live(lambda: bus.buried and not bus._inboxes["s"].unsettled)
+            await Failing(bus, None).live(lambda: bus.buried and not bus._inboxes["s"].in_flight)
         except ExceptionGroup as exc:
             ends.append(first_of(exc))
     assert step in faults.steps
