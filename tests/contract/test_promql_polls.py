@@ -14,11 +14,10 @@ from aiops_core.observability.probe import Readiness
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Poll
-from anomaly_detection.sources.poller import Poller
-from anomaly_detection.sources.promql import slot
+from anomaly_detection.sources.poller import Poller, slot
 from tests.conftest import ROOT
 from tests.fleet import wait_until
-from tests.unit.anomaly_detection.test_keeper import Ship
+from tests.unit.anomaly_detection.test_checkpoint import Ship
 from tests.victoria import needed, running_victoria
 
 pytestmark = needed

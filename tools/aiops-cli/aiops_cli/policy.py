@@ -94,7 +94,7 @@ def show(
     """Show the values in force, each with its source."""
     settings = Settings.read()
     folder = policies or settings.policies
-    asked_for = {"service": service, "device": device_id, "metric": metric, "ship": ship}
+    asked_for = {"service": service, "device_id": device_id, "metric": metric, "ship": ship}
     about = {word: value for word, value in asked_for.items() if value is not None}
     if about:
         about.setdefault("ship", settings.ship_id)

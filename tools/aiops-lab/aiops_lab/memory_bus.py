@@ -19,10 +19,10 @@ from aiops_core.runtime.bus import (
     SOURCE,
     SUBJECT,
     Bucket,
+    ConsumerOffset,
     Delivery,
     Inbox,
     Outgoing,
-    Reached,
     Stored,
     too_large,
 )
@@ -64,23 +64,23 @@ class MemoryDelivery:
         self.inbox.put_off(self, delay * self.inbox.bus.retry_speed)
 
     async def bury(self, reason: str) -> bool:
-        self.inbox.finish(self)
+        self.inbox.end(self)
         self.inbox.bus.buried.append((self.stored.data, reason))
         return self.inbox.bus.bury(self, self.inbox.owner, reason)
 
 
 @dataclass
 class MemoryInbox:
-    """The messages of one group; it outlives its subscribers, like a durable consumer.
+    """The messages of one group. It outlives its subscribers, like a durable consumer.
 
-    A message in flight is not delivered again, however long that takes: the real inbox tells the
-    broker that it is still handled.
+    A message in flight is not delivered again while its subscriber lives: the real one sends signs
+    of life for it.
     """
 
     bus: MemoryBus
     subjects: tuple[str, ...]
     owner: str
-    max_in_flight: int = MAX_ACK_PENDING
+    most: int = MAX_ACK_PENDING
     waiting: list[MemoryDelivery] = field(default_factory=list)
     in_flight: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0
@@ -92,27 +92,27 @@ class MemoryInbox:
         self.arrived.set()
 
     def put_again(self, delivery: MemoryDelivery) -> None:
-        """Queue a retry before new messages."""
+        """Redeliveries come before new messages."""
         self.later.discard(delivery.sequence)
         before = sum(waiting.attempt > 1 for waiting in self.waiting)
         self.waiting.insert(before, delivery)
         self.arrived.set()
 
     def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
-        """Deliver it again after *delay* seconds; until then it counts as in flight."""
-        self.finish(delivery)
+        """Deliver it again after *delay*. Until then it is in flight, as for the real broker."""
+        self.end(delivery)
         self.later.add(delivery.sequence)
         again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)
         asyncio.get_running_loop().call_later(delay, self.put_again, again)
 
-    def finish(self, delivery: Delivery) -> None:
+    def end(self, delivery: Delivery) -> None:
         self.in_flight.pop(delivery.id, None)
         self.arrived.set()
 
     @property
     def free(self) -> int:
-        """Messages that may still be taken before ``max_in_flight``."""
-        return self.max_in_flight - len(self.in_flight) - len(self.later)
+        """How many more may be in flight."""
+        return self.most - len(self.in_flight) - len(self.later)
 
     def wants(self, subject: str) -> bool:
         return any(fnmatch.fnmatch(subject, s.replace(">", "*")) for s in self.subjects)
@@ -129,26 +129,26 @@ class MemoryInbox:
 
     async def ack(self, handled: Sequence[Delivery]) -> None:
         for delivery in handled:
-            self.finish(delivery)
+            self.end(delivery)
             self.bus.acked.append(delivery.data)
 
     async def lag(self) -> int:
         return len(self.waiting) + len(self.in_flight) + len(self.later)
 
-    def reached(self) -> Reached:
+    def offset(self) -> ConsumerOffset:
         open_ = {d.stored.sequence for d in (*self.waiting, *self.in_flight.values())}
         first = min(open_ | self.later, default=len(self.bus.stored) + 1)
         wanted = (s.sequence for s in self.bus.stored if self.wants(s.subject))
-        return Reached(max((n for n in wanted if n < first), default=0), self.delivered)
+        return ConsumerOffset(max((n for n in wanted if n < first), default=0), self.delivered)
 
     def release(self) -> None:
-        """The subscriber leaves: its messages in flight wait again."""
+        """Its subscriber leaves: messages in flight wait again."""
         again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.in_flight.values()]
         self.in_flight.clear()
         self.waiting[:0] = again
 
     def abandon(self) -> None:
-        """The subscriber is killed: its messages in flight wait again after the ack wait."""
+        """Its subscriber is killed: messages in flight wait again after the ack wait."""
         for delivery in list(self.in_flight.values()):
             self.put_off(delivery, self.bus.ack_wait)
 
@@ -189,8 +189,8 @@ class MemoryBucket:
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
-    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* gives the time at
-    which a message is stored.
+    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message
+    is stored.
     """
 
     def __init__(
@@ -297,8 +297,8 @@ class MemoryBus:
     async def newest(self, subject: str) -> Stored | None:
         return next((s for s in reversed(self.stored) if s.subject == subject), None)
 
-    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
-        return self._inboxes[group].reached() if group in self._inboxes else Reached()
+    async def offset(self, subjects: Sequence[str], *, group: str) -> ConsumerOffset:
+        return self._inboxes[group].offset() if group in self._inboxes else ConsumerOffset()
 
     def bucket(self, name: str) -> Bucket:
         return self._buckets.setdefault(name, MemoryBucket())

@@ -15,7 +15,7 @@ from aiops_cli.ingest.nmea.instruments import INSTRUMENTS
 from aiops_cli.ingest.nmea.reader import NmeaReader
 from aiops_cli.ingest.parsed import Unreadable
 from aiops_core.models import AnomalyDetected, MetricSample
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
 
@@ -276,7 +276,7 @@ class TestFiles:
 async def told(folder: Path, *bodies: str) -> set[str]:
     """The rules that find something in what *bodies* measure."""
     detection = Detection(DetectPolicy.load(ROOT / "policies"))
-    told = [m for s in samples(folder, *bodies) for m in await detection.on_sample(s)]
+    told = [m for s in samples(folder, *bodies) for m in detection.on_sample(s)]
     anomalies = [m for m in told if isinstance(m, AnomalyDetected)]
     assert {a.anomaly_type for a in anomalies} <= {"position_loss"}
     return {a.meta["rule"] for a in anomalies}

@@ -48,7 +48,7 @@ def _gga(fields: Fields) -> Measured:
 
 def _gns(fields: Fields) -> Measured:
     """One letter for each satellite system; the best of them is the fix."""
-    modes = [_MODE_QUALITY.get(one, 0) for one in fields.word("posMode")]
+    modes = [_MODE_QUALITY.get(mode, 0) for mode in fields.word("posMode")]
     real = [mode for mode in modes if mode < _MODE_QUALITY["E"]]
     return _fix(fields, max(real or modes, default=0) or max(modes, default=0))
 

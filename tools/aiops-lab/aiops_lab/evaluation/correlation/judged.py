@@ -92,7 +92,4 @@ def _facts(run: LabelledRun, policy: CorrelatePolicy) -> Iterator[Message]:
     correlator = Correlator(policy)
     correlator.use(run.inventory)
     for message in run.messages:
-        if isinstance(message, AnomalyCleared):
-            yield from correlator.recover(message)
-        else:
-            yield from correlator.handle(message)
+        yield from correlator.handle(message)

@@ -7,7 +7,6 @@ configuration of production.
 
 from __future__ import annotations
 
-import asyncio
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from aiops_cli.ingest.levels import from_message, from_word
 from aiops_core.errors import Misconfigured, why
 from aiops_core.models import AnomalyDetected, LogEntry
 from aiops_lab.evaluation.detection.grouping import GroupingAccuracy, compare
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.mining import Miner
 
@@ -83,7 +82,7 @@ def _score(file: Path, policy: DetectPolicy) -> System:
         name=file.name.split("_")[0],
         learned=compare(learned, true),
         online=compare(online, true),
-        alarms=asyncio.run(_alarms(rows, labels, policy)) if labels else None,
+        alarms=_alarms(rows, labels, policy) if labels else None,
     )
 
 
@@ -98,11 +97,11 @@ def _rows(file: Path) -> list[dict[str, str]]:
     return rows
 
 
-async def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) -> Alarms:
+def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) -> Alarms:
     detection = Detection(policy)
     alarmed = right = 0
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        found = await detection.on_line(_entry(number, row))
+        found = detection.on_line(_entry(number, row))
         if any(isinstance(message, AnomalyDetected) for message in found):
             alarmed += 1
             right += label != NORMAL

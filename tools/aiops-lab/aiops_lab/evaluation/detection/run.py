@@ -11,9 +11,9 @@ from multiprocessing import get_context
 
 from aiops_core.models import MetricSample
 from aiops_lab.evaluation.detection.nab import NabSeries, Profile, Tally, score, tally
-from anomaly_detection.detectors.base import Verdict
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import Detected
 from anomaly_detection.detectors.metric import ratio_of
-from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
 
 FIXED = 0.5  # production's threshold of the score, the same for every series
@@ -57,7 +57,7 @@ def watch(policy: DetectPolicy, series: NabSeries) -> DetectedSeries:
         found = [
             finding for detector in detection.of_samples for finding in detector.observe(sample)
         ]
-        verdicts = [finding for finding in found if isinstance(finding, Verdict)]
+        verdicts = [finding for finding in found if isinstance(finding, Detected)]
         scores.append(detection.metric.score)
         if verdicts:
             alarms.append(row)

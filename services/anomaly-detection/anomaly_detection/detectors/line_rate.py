@@ -1,4 +1,4 @@
-"""How many lines a window holds: what is usual, what is too many, what is missing. Pure numbers."""
+"""The number of lines per window: the usual one, too many, too few. Pure numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from enum import Enum
 from typing import NamedTuple
 
 from anomaly_detection.detectors.late import Late
-from anomaly_detection.template_policy import Drop, Excess
+from anomaly_detection.policy_learned import DropRule, ExcessRule
 
-LONGEST = 60  # windows of an episode (then it is how things are), and of silence that is learned
+LONGEST = 60  # windows of an alarm, then it is normal; of silence, then it is not learned
 MEMORY = 60  # windows that the mean remembers
 HALF_LIFE = timedelta(days=1)  # of the highest count
 DEVIATIONS = 6.0  # above the mean: of a Poisson count less than once in ten million windows
@@ -19,10 +19,10 @@ STEADY = 3.0  # a mean that lies so many deviations above none is not none by ch
 
 
 @dataclass(slots=True)
-class Pace:
-    """Lines of one kind: the count of the open window; mean, variance and highest of closed ones.
+class LineRate:
+    """Lines of one kind: the count of the open window; mean, variance, maximum of closed ones.
 
-    An episode began at *since*, with too many lines, or with none if *missing* says in how many windows.
+    An alarm began at *since*: with too many lines, or with none for *missing* windows.
     """
 
     text: str
@@ -36,20 +36,20 @@ class Pace:
 
     @property
     def spread(self) -> float:
-        """A deviation of the count: the one seen, and not less than chance makes (Poisson)."""
+        """The standard deviation of the count, at least that of a Poisson process."""
         return math.sqrt(max(self.variance, self.mean))
 
-    def limit(self, rule: Excess) -> float:
-        """What a window may hold: well above the highest of late, and what chance adds to the mean."""
+    def limit(self, rule: ExcessRule) -> float:
+        """The largest normal count: above the recent maximum, and above chance around the mean."""
         usual = self.mean + DEVIATIONS * self.spread
         return max(rule.least, rule.factor * self.highest, usual)
 
-    def steady(self, rule: Drop) -> bool:
-        """Whether a window without a line would be a surprise."""
+    def steady(self, rule: DropRule) -> bool:
+        """Whether a window without a line is improbable."""
         return self.mean >= max(rule.least, STEADY * self.spread)
 
     def learn(self, count: int, windows: int, keep: float) -> None:
-        """Exponentially weighted mean and variance, of which *windows* were learned before.
+        """Add a window to the exponentially weighted mean and variance of *windows* before.
 
         The recursion of Finch, "Incremental calculation of weighted mean and variance" (2009).
         """
@@ -65,7 +65,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Clock:
+class WindowClock:
     """The number of the open window, how many were learned, and the last line."""
 
     window: int | None = None
@@ -74,10 +74,10 @@ class Clock:
     late: Late = field(default_factory=Late)
 
     def passed(self, window: int, at: float) -> int:
-        """How many windows are over when a line of *window* comes; -1 for a line that is late.
+        """The number of windows that a line of *window* closes; -1 for a late line.
 
-        After a long silence, or when the clock was set back, only the open window is over: nothing is
-        known of the time between.
+        After a long silence or a clock set back only the open window closes: the time in between is
+        unknown.
         """
         if self.window is None:
             self.window = window
@@ -97,15 +97,15 @@ class What(Enum):
     DROP_OVER = "drop over"
 
 
-class Change(NamedTuple):
-    """What began or ended, the pace as it is now, and since when it was not as usual."""
+class RateChange(NamedTuple):
+    """An alarm that begins or ends, the rate now, and since when it is abnormal."""
 
     what: What
     kind: str
-    pace: Pace
+    rate: LineRate
     since: datetime
 
 
 def fading(window: timedelta) -> float:
-    """What is left of the highest count after one window."""
+    """The factor by which the maximum count decays in one window."""
     return float(0.5 ** (window / HALF_LIFE))

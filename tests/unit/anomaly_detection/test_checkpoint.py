@@ -1,4 +1,4 @@
-"""Detection over stops and kills: what a snapshot holds, what is read again, and that nobody notices."""
+"""Stops and kills: snapshots, replay, and the same messages as without them."""
 
 import asyncio
 import base64
@@ -23,15 +23,20 @@ from aiops_core.runtime.runtime import Runtime
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection import snapshots
 from anomaly_detection.__main__ import service
-from anomaly_detection.detectors.image import PIECE
-from anomaly_detection.detectors.series import Series
+from anomaly_detection.checkpoint import WHERE, Checkpointer
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.series import MetricSeries
+from anomaly_detection.detectors.state import PART
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.handler import Detection
-from anomaly_detection.keeper import WHERE, Keeper
+from anomaly_detection.handler import DetectionHandler
+from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.progress import Progress
-from anomaly_detection.snapshot_store import BUCKET, SnapshotStore
-from anomaly_detection.snapshots import Broken, Manifest, Position
+from anomaly_detection.snapshots import (
+    BUCKET,
+    BrokenSnapshotError,
+    Manifest,
+    SnapshotStore,
+)
 from tests.conftest import ROOT, line, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -58,21 +63,25 @@ def entries():
     return made
 
 
+def checkpointer_of(bus):
+    return Checkpointer(DetectionHandler(POLICY), bus, POLICY.snapshot_every)
+
+
 class Ship:
     """A broker with entries in it, and a service that may be killed and started again."""
 
     def __init__(self, messages):
         self.bus, self.messages = MemoryBus(), messages
-        self.keeper: Keeper | None = None
+        self.checkpointer: Checkpointer | None = None
 
     async def publish(self, messages):
         await self.bus.publish([Outgoing(m, m.tracking_id) for m in messages])
 
     @contextlib.asynccontextmanager
     async def living(self):
-        """The service runs; at the end it is killed: no last snapshot, nothing in flight finished."""
-        made = service(POLICY, self.bus)
-        self.keeper = made.tick.__self__
+        """The service runs and is killed at the end: no last snapshot, no drain."""
+        self.checkpointer = checkpointer_of(self.bus)
+        made = service(self.checkpointer, self.bus)
         engine = Runtime(replace(made, background=()), self.bus, Readiness("test"))
         running = asyncio.create_task(engine.run())
         try:
@@ -87,6 +96,10 @@ class Ship:
         async with asyncio.timeout(20):
             while len(self.bus.acked) < len({m.tracking_id for m in self.messages}):
                 await asyncio.sleep(0.005)
+
+    @property
+    def handler(self):
+        return self.checkpointer.handler
 
     @property
     def told(self):
@@ -124,7 +137,7 @@ class TestKills:
             async with ship.living():
                 await turns(chance.randint(0, 80))
                 if chance.random() < 0.6:
-                    saving = asyncio.create_task(ship.keeper.save())
+                    saving = asyncio.create_task(ship.checkpointer.save())
                     await turns(chance.randint(0, 60))
                     saving.cancel()  # a kill in the middle of a snapshot
         async with ship.living():
@@ -139,7 +152,7 @@ class TestKills:
         await ship.publish(rest[:8])
         async with ship.living():
             await turns(50)
-            assert await ship.keeper.save()
+            assert await ship.checkpointer.save()
         ship.bus.stored = [
             replace(s, data=b"\xff") for s in ship.bus.stored
         ]  # nothing to read again
@@ -151,13 +164,13 @@ class TestKills:
     async def test_a_stop_leaves_a_snapshot_behind(self):
         ship = Ship(entries())
         await ship.publish(ship.messages)
-        engine = Runtime(service(POLICY, ship.bus), ship.bus, Readiness("test"))
+        engine = Runtime(service(checkpointer_of(ship.bus), ship.bus), ship.bus, Readiness("test"))
         running = asyncio.create_task(engine.run())
         await ship.idle()
         engine.stop.set()
         await running
         manifest = Manifest.read(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
-        assert manifest.position.sequence == len(ship.messages)
+        assert manifest.offset.sequence == len(ship.messages)
         assert manifest.parts["threshold"] == 1
 
     async def test_a_snapshot_counts_only_when_everything_in_it_is_settled(self):
@@ -165,9 +178,9 @@ class TestKills:
         await ship.publish(ship.messages)
         async with ship.living():
             await ship.idle()
-            ship.keeper._progress.observed()  # one that was handled and is not acknowledged
-            ship.keeper._progress.start(Position(sequence=21, at=datetime.now(UTC)))
-            saving = asyncio.create_task(ship.keeper.save())
+            # one that was handled and is not acknowledged
+            ship.handler.offsets.restore(Offset(21, datetime.now(UTC)))
+            saving = asyncio.create_task(ship.checkpointer.save())
             await asyncio.sleep(0.15)
             assert not saving.done()
             assert await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST) is None
@@ -211,34 +224,34 @@ class TestTicks:
     async def after(self, ship):
         async with ship.living():
             await turns(100)
-            return ship.keeper.tick(QUIET)
+            return ship.handler.tick(QUIET)
 
     async def test_killed_before_anybody_published_it_it_is_told_again_with_the_same_id(self):
         async with self.silent() as ship:
-            [told] = ship.keeper.tick(QUIET)
+            [told] = ship.handler.tick(QUIET)
         [again] = await self.after(ship)
         assert told.message.detector == "gap"
         assert again.id == told.id
 
     async def test_a_snapshot_that_was_taken_in_between_does_not_swallow_it(self):
         async with self.silent() as ship:
-            [told] = ship.keeper.tick(QUIET)
-            assert await ship.keeper.save()
+            [told] = ship.handler.tick(QUIET)
+            assert await ship.checkpointer.save()
         [again] = await self.after(ship)
         assert again.id == told.id
         assert await self.after(ship) == [again]
 
     async def test_long_after_it_was_told_it_is_not_told_any_more(self):
         async with self.silent() as ship:
-            ship.keeper.tick(QUIET)
-            ship.keeper.tick(QUIET + timedelta(minutes=1))
-            assert await ship.keeper.save()
+            ship.handler.tick(QUIET)
+            ship.handler.tick(QUIET + timedelta(minutes=1))
+            assert await ship.checkpointer.save()
         assert await self.after(ship) == []
 
     async def test_the_end_follows_when_the_sender_speaks_again(self):
         async with self.silent() as ship:
-            ship.keeper.tick(QUIET)
-            assert await ship.keeper.save()
+            ship.handler.tick(QUIET)
+            assert await ship.checkpointer.save()
         async with ship.living():
             back = live(1801)
             await ship.publish([back])
@@ -251,7 +264,7 @@ async def snapshot_of(ship):
     await ship.publish(ship.messages)
     async with ship.living():
         await ship.idle()
-        assert await ship.keeper.save()
+        assert await ship.checkpointer.save()
     return ship.bus.bucket(BUCKET)
 
 
@@ -261,9 +274,9 @@ class TestBroken:
     @pytest.mark.parametrize(
         ("data", "why"),
         [
-            (b"\xff", "Manifest.: Invalid JSON"),
-            (b'{"schema_version": 2}', "Manifest.schema_version: Input should be 1"),
-            (b"{}", "Manifest.slot: Field required"),
+            (b"\xff", "Invalid JSON"),
+            (b'{"schema_version": 2}', "schema_version: Input should be 1"),
+            (b"{}", "generation: Field required"),
         ],
     )
     async def test_a_manifest_of_another_kind_is_refused(self, data, why):
@@ -284,7 +297,7 @@ class TestBroken:
             (zlib.compress(b"x" * 2_000)[:20], "cut off"),
             (
                 zlib.compress(json.dumps({'["hot"]': {"seen": "yesterday"}}).encode()),
-                "Series.seen: Input should",
+                "seen: Input should",
             ),
             (None, "part 0 is missing"),
         ],
@@ -292,12 +305,12 @@ class TestBroken:
     async def test_of_a_detector_only_that_one_warms_up(self, data, why):
         ship = Ship(entries())
         bucket = await snapshot_of(ship)
-        place = snapshots.key("a", "threshold", 0)
+        place = snapshots.key(1, "threshold", 0)
         await (bucket.delete(place) if data is None else bucket.put(place, data))
         with capture_logs() as said:
             async with ship.living():
                 await turns(100)
-                detectors = {d.name: d for d in ship.keeper._detection.detectors}
+                detectors = {d.name: d for d in ship.handler.detection.detectors}
         [refusal] = [entry for entry in said if "refused" in entry["event"]]
         assert refusal["detector"] == "threshold"
         assert why in refusal["reason"]
@@ -306,7 +319,7 @@ class TestBroken:
 
     def test_a_part_that_unpacks_without_end_is_not_unpacked(self):
         bomb = zlib.compress(b" " * (snapshots.LARGEST + 1))
-        with pytest.raises(Broken, match="too large"):
+        with pytest.raises(BrokenSnapshotError, match="too large"):
             snapshots.unpack(bomb)
 
     async def test_of_another_version_of_the_service_what_is_known_is_restored(self):
@@ -315,13 +328,13 @@ class TestBroken:
         bucket = await snapshot_of(ship)
         manifest = json.loads(await bucket.get(snapshots.MANIFEST))
         manifest["parts"]["crystal_ball"] = 2
-        manifest["told"] = [{"id": "x", "subject": "anomaly.foreseen", "message": "{}"}]
+        manifest["emitted"] = [{"id": "x", "subject": "anomaly.foreseen", "message": "{}"}]
         manifest["more"] = "of a later version"
         await bucket.put(snapshots.MANIFEST, json.dumps(manifest).encode())
         before = skipped()
         async with ship.living():
             await turns(100)
-            detectors = {d.name: d for d in ship.keeper._detection.detectors}
+            detectors = {d.name: d for d in ship.handler.detection.detectors}
         assert skipped() == before + 2
         assert "anomaly.foreseen" in unreadable.SKIPPED[WHERE].newest
         assert all(detectors[name].snapshot() for name in ("threshold", "burst", "metric"))
@@ -341,9 +354,8 @@ class TestBroken:
             await ship.publish(ship.messages)
             part = snapshots.pack([snapshots.line({key: odd})])
             bucket = ship.bus.bucket(BUCKET)
-            await bucket.put(snapshots.key("a", name, 0), part)
-            place = Position(sequence=0, at=START)
-            manifest = Manifest(slot="a", position=place, parts={name: 1})
+            await bucket.put(snapshots.key(1, name, 0), part)
+            manifest = Manifest(generation=1, offset=Offset(0, START), parts={name: 1})
             await bucket.put(snapshots.MANIFEST, manifest.dump())
             async with ship.living():
                 await ship.idle()
@@ -351,12 +363,12 @@ class TestBroken:
         asyncio.run(start())
 
     def test_the_state_of_a_series_with_other_fields_is_refused_not_misread(self):
-        packed = Series().pack()
+        packed = MetricSeries().pack()
         data = bytearray(base64.b64decode(packed))
-        assert Series.unpack(packed) == Series()
+        assert MetricSeries.unpack(packed) == MetricSeries()
         data[0] ^= 1
         with pytest.raises(ValueError, match="another version"):
-            Series.unpack(base64.b64encode(data).decode())
+            MetricSeries.unpack(base64.b64encode(data).decode())
 
 
 def skipped():
@@ -368,7 +380,7 @@ def snapshot_of_all():
     async def observe():
         detection = Detection(POLICY)
         for message in entries():
-            await detection.on(message)
+            detection.observe(message)
         return {d.name: json.loads(json.dumps(d.snapshot())) for d in detection.detectors}
 
     return {name: state for name, state in asyncio.run(observe()).items() if state}
@@ -397,9 +409,9 @@ class Flaky:
         self._may_fail()
         return await self._bus.newest(subject)
 
-    async def reached(self, subjects, *, group):
+    async def offset(self, subjects, *, group):
         self._may_fail()
-        return await self._bus.reached(subjects, group=group)
+        return await self._bus.offset(subjects, group=group)
 
     async def history(self, subjects, *, since):
         async for one in self._bus.history(subjects, since=since):
@@ -424,12 +436,12 @@ class FlakyBucket:
         await self._bucket.put(key, value)
 
 
-def state_of(keeper):
-    known = {d.name: d.snapshot() for d in keeper._detection.detectors}
-    answers = {n: [m.tracking_id for m in told] for n, told in keeper._answers.items()}
-    rates = next(d for d in keeper._detection.detectors if d.name == "rate").inner._rates
+def state_of(handler):
+    known = {d.name: d.snapshot() for d in handler.detection.detectors}
+    replayed = {n: [m.tracking_id for m in told] for n, told in handler.replayed.items()}
+    rates = next(d for d in handler.detection.detectors if d.name == "rate")._rates
     sizes = rates._size, sum(device.size for device in rates._devices.values())
-    return known, answers, keeper._progress.position, [o.id for o in keeper._due], sizes
+    return known, replayed, handler.offsets.current, [o.id for o in handler.pending], sizes
 
 
 class TestInterrupted:
@@ -441,27 +453,28 @@ class TestInterrupted:
         await ship.publish(messages[:80])
         async with ship.living():
             await turns(120)
-            assert await ship.keeper.save()
+            assert await ship.checkpointer.save()
             await ship.publish(messages[80:120])
-            await turns(10)
+            while ship.handler.offsets.current.sequence < 100:  # handled, and not acknowledged
+                await asyncio.sleep(0)
         await ship.publish(messages[120:])
         return ship
 
     async def test_a_recovery_that_breaks_off_at_any_await_ends_as_an_undisturbed_one(self):
         ship = await self.before()
-        calm = keeper_of(ship.bus)
+        calm = checkpointer_of(ship.bus)
         await calm.recover(ship.bus)
-        expected = state_of(calm)
+        expected = state_of(calm.handler)
         assert expected[1]  # some were not settled
         at = 0
         while True:
             flaky = Flaky(ship.bus, at)
-            keeper = keeper_of(flaky)
+            checkpointer = checkpointer_of(flaky)
             for _ in range(2):
                 with contextlib.suppress(Unavailable):
-                    await keeper.recover(flaky)
+                    await checkpointer.recover(flaky)
                     break
-            assert state_of(keeper) == expected, at
+            assert state_of(checkpointer.handler) == expected, at
             if not flaky.failed:
                 break
             at += 1
@@ -476,14 +489,14 @@ class TestInterrupted:
             await ship.publish(messages[:150])
             async with ship.living():
                 await turns(90)
-                assert await ship.keeper.save()
+                assert await ship.checkpointer.save()
             await ship.publish(messages[150:])
             async with ship.living():
                 await turns(40)
                 flaky = Flaky(ship.bus, at)
-                ship.keeper._store = SnapshotStore(flaky)
+                ship.checkpointer._store = SnapshotStore(flaky)
                 with contextlib.suppress(Unavailable):
-                    await ship.keeper.save()
+                    await ship.checkpointer.save()
             failed = flaky.failed
             async with ship.living():
                 await ship.idle()
@@ -491,22 +504,18 @@ class TestInterrupted:
             at += 1
         assert at > 5
 
-    async def test_answers_are_kept_until_they_are_settled_and_not_longer(self):
+    async def test_replayed_messages_are_kept_until_their_entries_are_acknowledged(self):
         ship = await self.before()
         async with ship.living():
-            answers = ship.keeper._answers
+            replayed = ship.handler.replayed
             await turns(5)
-            assert answers
+            assert replayed
             await ship.idle()
-            assert await ship.keeper.save()
-            assert not answers
+            assert await ship.checkpointer.save()
+            assert not replayed
 
 
-def keeper_of(bus):
-    return service(POLICY, bus).tick.__self__
-
-
-class TestImage:
+class TestSnapshot:
     def detector(self, devices=500):
         made = ThresholdDetector(POLICY.thresholds, 1000)
         for n in range(devices):
@@ -516,55 +525,55 @@ class TestImage:
     def test_it_shows_the_moment_when_it_was_asked_for(self):
         detector = self.detector()
         then = detector.snapshot()
-        image, seen = detector.image(), {}
-        for n, piece in enumerate(image):
-            seen |= piece
+        parts, seen = detector.parts(), {}
+        for n, part in enumerate(parts):
+            seen |= part
             for device in range(0, 600, 7):  # known ones, and new ones
                 detector.observe(sample(20, n=5 + n, host=f"d{device}"))
         assert seen == then != detector.snapshot()
 
-    def test_a_piece_is_small(self):
-        assert max(map(len, list(self.detector().image())[:-1])) <= PIECE
+    def test_a_part_is_small(self):
+        assert max(map(len, list(self.detector().parts())[:-1])) <= PART
 
     def test_who_looks_at_all_of_it_sees_no_change_either(self):
         detector = self.detector(5)
-        then, image = detector.snapshot(), detector.image()
+        then, parts = detector.snapshot(), detector.parts()
         for _key, series in list(detector.state.items()):
             series.since = None
-        assert {key: value for piece in image for key, value in piece.items()} == then
+        assert {key: value for part in parts for key, value in part.items()} == then
 
-    async def test_every_detectors_image_is_its_snapshot_while_entries_go_on(self):
+    async def test_every_detectors_parts_are_its_snapshot_while_entries_go_on(self):
         detection, messages = Detection(POLICY), entries()
         for message in messages[:300]:
-            await detection.on(message)
+            detection.observe(message)
         then = {d.name: d.snapshot() for d in detection.detectors}
-        images = {d.name: d.image() for d in detection.detectors}
+        parts = {d.name: d.parts() for d in detection.detectors}
         for message in messages[300:]:
-            await detection.on(message)
+            detection.observe(message)
+        for name, of_one in parts.items():
+            assert {key: one for part in of_one for key, one in part.items()} == then[name], name
         now = {d.name: d.snapshot() for d in detection.detectors}
-        for name, image in images.items():
-            assert {key: one for piece in image for key, one in piece.items()} == then[name], name
         assert sum(now[name] != then[name] for name in now) >= 5
 
 
-class TestProgress:
+class TestOffsets:
     NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
     def place(self, sequence, seconds=0):
-        return Position(sequence=sequence, at=self.NOW + seconds * SECOND)
+        return Offset(sequence, self.NOW + seconds * SECOND)
 
-    def handle(self, progress, place, now, *, again=False):
-        progress.arrives(place, now, again=again)
-        if not progress.knows(place):
-            progress.observed()
-            return True
-        return False
+    def handle(self, offsets, place, now, *, redelivered=False):
+        offsets.receive(place, now, redelivered=redelivered)
+        if offsets.knows(place):
+            return False
+        offsets.observe(place, redelivered=redelivered)
+        return True
 
     def test_what_comes_again_is_known_and_what_comes_late_is_not(self):
-        progress = Progress(self.NOW)
-        progress.start(self.place(5))
+        offsets = OffsetTracker(self.NOW)
+        offsets.restore(self.place(5))
         order = (5, 7, 6, 7, 6)
-        assert [self.handle(progress, self.place(n), self.NOW) for n in order] == [
+        assert [self.handle(offsets, self.place(n), self.NOW) for n in order] == [
             False,
             True,
             True,
@@ -573,46 +582,46 @@ class TestProgress:
         ]
 
     def test_a_stream_that_was_made_anew_is_not_known(self):
-        progress = Progress(self.NOW)
-        progress.start(self.place(1000))
-        assert self.handle(progress, self.place(1, seconds=60), self.NOW + 60 * SECOND)
+        offsets = OffsetTracker(self.NOW)
+        offsets.restore(self.place(1000))
+        assert self.handle(offsets, self.place(1, seconds=60), self.NOW + 60 * SECOND)
 
     def test_while_it_reads_what_came_long_ago_time_has_not_come_further(self):
-        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
-        self.handle(progress, self.place(1), now)
-        assert progress.time(now) == self.NOW
-        self.handle(progress, self.place(2, seconds=599), now)
-        assert progress.time(now) == now
+        offsets, now = OffsetTracker(self.NOW), self.NOW + 600 * SECOND
+        self.handle(offsets, self.place(1), now)
+        assert offsets.time(now) == self.NOW
+        self.handle(offsets, self.place(2, seconds=599), now)
+        assert offsets.time(now) == now
 
     def test_when_nothing_more_comes_time_goes_on(self):
-        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
-        self.handle(progress, self.place(1), now)
-        assert progress.time(now + 10 * SECOND) == now + 10 * SECOND
+        offsets, now = OffsetTracker(self.NOW), self.NOW + 600 * SECOND
+        self.handle(offsets, self.place(1), now)
+        assert offsets.time(now + 10 * SECOND) == now + 10 * SECOND
 
     def test_the_brokers_clock_is_set_back_and_the_place_goes_on(self):
         """Otherwise no snapshot counts until it has caught up."""
-        progress = Progress(self.NOW)
+        offsets = OffsetTracker(self.NOW)
         for sequence, seconds in ((1, 0), (2, 10), (3, -1800), (4, -1790)):
-            assert self.handle(progress, self.place(sequence, seconds), self.NOW)
-        assert progress.position == self.place(4, -1790)
-        assert not self.handle(progress, self.place(2, 10), self.NOW, again=True)
+            assert self.handle(offsets, self.place(sequence, seconds), self.NOW)
+        assert offsets.current == self.place(4, -1790)
+        assert not self.handle(offsets, self.place(2, 10), self.NOW, redelivered=True)
 
     def test_after_a_start_what_came_before_the_clock_was_set_back_is_known(self):
-        progress = Progress(self.NOW)
-        progress.start(self.place(4, -1790), latest=self.NOW + 10 * SECOND)
-        assert not self.handle(progress, self.place(2, 10), self.NOW, again=True)
-        assert self.handle(progress, self.place(5, -1780), self.NOW)
+        offsets = OffsetTracker(self.NOW)
+        offsets.restore(self.place(4, -1790), latest=self.NOW + 10 * SECOND)
+        assert not self.handle(offsets, self.place(2, 10), self.NOW, redelivered=True)
+        assert self.handle(offsets, self.place(5, -1780), self.NOW)
 
     def test_a_stream_that_is_made_anew_while_it_lives_counts_from_the_beginning(self):
-        progress = Progress(self.NOW)
+        offsets = OffsetTracker(self.NOW)
         for sequence in range(1, 9):
-            self.handle(progress, self.place(sequence, sequence), self.NOW)
+            self.handle(offsets, self.place(sequence, sequence), self.NOW)
         for sequence in range(1, 4):
-            assert self.handle(progress, self.place(sequence, 60 + sequence), self.NOW)
-        assert progress.position == self.place(3, 63)
+            assert self.handle(offsets, self.place(sequence, 60 + sequence), self.NOW)
+        assert offsets.current == self.place(3, 63)
 
     def test_a_message_that_was_put_off_is_no_sign_of_being_late(self):
-        progress, now = Progress(self.NOW), self.NOW + 600 * SECOND
-        self.handle(progress, self.place(2, seconds=600), now)
-        self.handle(progress, self.place(1), now, again=True)
-        assert progress.time(now) == now
+        offsets, now = OffsetTracker(self.NOW), self.NOW + 600 * SECOND
+        self.handle(offsets, self.place(2, seconds=600), now)
+        self.handle(offsets, self.place(1), now, redelivered=True)
+        assert offsets.time(now) == now

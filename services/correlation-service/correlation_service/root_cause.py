@@ -10,19 +10,19 @@ ALONE = 0.6  # confidence when there is one device and nothing to compare it wit
 SILENT = 0.7  # confidence in a device of which only its dependants tell
 
 
-def root_cause(firsts: Mapping[str, Evidence], blamed: str = "") -> RootCause:
+def root_cause(firsts: Mapping[str, Evidence], silent: str = "") -> RootCause:
     """The root among the affected devices, given the first anomaly of each.
 
     A device explains another when it lies upstream of it. The root is explained by none and explains
     most; of equals the one that was seen first. Confidence grows with the share of devices that it
-    explains and is higher when it was also the first to be seen. *blamed* is a device that says nothing
-    while what depends on it complains; it is the root unless something speaks for itself above it.
+    explains and is higher when it was also the first to be seen. *silent* is a device that says nothing
+    while devices that depend on it complain; it is the root unless something above it speaks for itself.
     """
     explains = _explains(firsts)
     explained = {device for devices in explains.values() for device in devices}
     roots = [device for device in firsts if device not in explained]
-    if blamed and all(blamed in firsts[root].upstream for root in roots):
-        return _silent(blamed, firsts)
+    if silent and all(silent in firsts[root].upstream for root in roots):
+        return _silent(silent, firsts)
     root = min(roots or firsts, key=lambda d: (-len(explains[d]), firsts[d].ts, d))
     first = firsts[root]
     earliest = first.ts == min(f.ts for f in firsts.values())
@@ -45,12 +45,12 @@ def _explains(firsts: Mapping[str, Evidence]) -> dict[str, list[str]]:
     return explains
 
 
-def _silent(blamed: str, firsts: Mapping[str, Evidence]) -> RootCause:
+def _silent(device: str, firsts: Mapping[str, Evidence]) -> RootCause:
     since = min(first.ts for first in firsts.values())
     return RootCause(
-        device=blamed,
+        device=device,
         reason=(
-            f"all {len(firsts)} affected devices depend on {blamed}, which says nothing itself; "
+            f"all {len(firsts)} affected devices depend on {device}, which says nothing itself; "
             f"the first of them was seen at {since:%H:%M:%S} UTC"
         ),
         confidence=SILENT,
@@ -72,4 +72,5 @@ def _reason(
     when = f"was the first to be seen, at {since}" if earliest else f"was seen at {since}"
     if not explained:
         return f"{root} {when}; no dependency between the {affected} affected devices is known"
-    return f"{len(explained)} of the {affected - 1} other affected devices depend on {root}, which {when}"
+    share = f"{len(explained)} of the {affected - 1} other affected devices"
+    return f"{share} depend on {root}, which {when}"
