@@ -105,20 +105,20 @@ class Linker:
 
     def _inferred(self, child: Alert) -> Iterator[Link]:
         """Silent devices above *child* that were held responsible when it began, or shortly before."""
-        if child.rule.follows != "any" or not child.believed:
+        if child.rule.causes != "any" or not child.believed:
             return
         for distance, device in enumerate(child.upstream, start=1):
             for parent in self._complaining(child.key.ship, device):
                 begins = child.first - parent.first >= -self._policy.lateness
                 if parent is not child and begins and self._in_time(parent, child):
-                    cost = distance * self._policy.propagation.per_hop
+                    cost = distance * self._policy.propagation.hop_cost
                     yield Link((SILENT, cost), parent, inferred=device)
 
     def _complaining(self, ship: str, device: str) -> list[Alert]:
         """The first to complain of the alerts for which *device* is held responsible."""
         incident = self.overlay.inferring(ship, device)
         alerts = incident.alerts.values() if incident else ()
-        pointing = [alert for alert in alerts if alert.rule.points_up]
+        pointing = [alert for alert in alerts if alert.rule.suspect_upstream]
         return [earliest(pointing)] if pointing else []
 
     def _strays(self, child: Alert) -> Iterator[Link]:
@@ -138,7 +138,7 @@ class Linker:
         return self._alone[stray.id]
 
     def _in_time(self, parent: Alert, child: Alert) -> bool:
-        if parent.first - child.first > self._policy.propagation.cause_lag:
+        if parent.first - child.first > self._policy.propagation.max_cause_delay:
             return False
         if child.first > parent.until(self.overlay.resolve_delay(parent)):
             return False
@@ -148,12 +148,12 @@ class Linker:
     def _cost(self, parent: Alert, child: Alert, distance: int) -> tuple[int, timedelta]:
         """The nearer in time and graph, the better; alerts of one family are nearer."""
         rules, before = self._policy.propagation, child.first - parent.first
-        far = distance * rules.per_hop
+        far = distance * rules.hop_cost
         if distance and parent.family == child.family:
-            far -= rules.like
-        if -self._policy.lateness <= before <= rules.usual:
+            far -= rules.same_family_bonus
+        if -self._policy.lateness <= before <= rules.expected_delay:
             return FRESH, abs(before) + far
-        if before > rules.usual:
+        if before > rules.expected_delay:
             return OLDER, far
         return LATE, -before
 
@@ -169,10 +169,10 @@ def _leads_to(alert: Alert, top: Alert, parents: dict[str, Alert | None]) -> boo
 
 def _explains(parent: Alert, child: Alert) -> bool:
     """Whether *child*, downstream, may be a symptom of *parent*."""
-    if not parent.believed or "none" in (parent.rule.spreads, child.rule.follows):
+    if not parent.believed or "none" in (parent.rule.effects, child.rule.causes):
         return False
     return parent.family == child.family or _both_any(parent.rule, child.rule)
 
 
 def _both_any(parent: GroupingRule, child: GroupingRule) -> bool:
-    return parent.spreads == "any" and child.follows == "any"
+    return parent.effects == "any" and child.causes == "any"

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from aiops_cli.what_if.replay import Group, Outcome
+from aiops_cli.what_if.replay import ReplayedIncident, ReplayOutcome
 
 
 @dataclass(frozen=True)
-class Seen:
+class IncidentLine:
     """An incident, as a line of the report."""
 
     id: str
@@ -21,7 +21,7 @@ class Seen:
     anomalies: int
 
     @classmethod
-    def of(cls, group: Group) -> Seen:
+    def of(cls, group: ReplayedIncident) -> IncidentLine:
         first = group.first_seen.isoformat()
         return cls(group.id, group.title, group.severity.value, first, len(group.members))
 
@@ -30,16 +30,16 @@ class Seen:
 class Regrouped:
     """Several incidents become one (merged), or one becomes several (split)."""
 
-    one: Seen
-    several: Sequence[Seen]
+    one: IncidentLine
+    several: Sequence[IncidentLine]
 
 
 @dataclass(frozen=True)
 class Changed:
     """The same incident with another face; *differs* names what is not as before."""
 
-    before: Seen
-    after: Seen
+    before: IncidentLine
+    after: IncidentLine
     differs: Sequence[str]
 
 
@@ -54,8 +54,8 @@ class Diff:
     before: int
     after: int
     same: int
-    gained: Sequence[Seen]
-    lost: Sequence[Seen]
+    gained: Sequence[IncidentLine]
+    lost: Sequence[IncidentLine]
     merged: Sequence[Regrouped]
     split: Sequence[Regrouped]
     changed: Sequence[Changed]
@@ -68,7 +68,7 @@ class Diff:
         return not any((*lists, self.hidden, self.shown))
 
 
-def compare(before: Outcome, after: Outcome) -> Diff:
+def compare(before: ReplayOutcome, after: ReplayOutcome) -> Diff:
     """What *after* makes of the anomalies that *before* knew. Lists begin with the largest."""
     forward, back = _links(before, after), _links(after, before)
     pairs = [
@@ -93,7 +93,7 @@ def compare(before: Outcome, after: Outcome) -> Diff:
     )
 
 
-def _links(one: Outcome, other: Outcome) -> dict[str, set[str]]:
+def _links(one: ReplayOutcome, other: ReplayOutcome) -> dict[str, set[str]]:
     """Incident of *one* -> the incidents of *other* that have an anomaly of it."""
     links: defaultdict[str, set[str]] = defaultdict(set)
     for anomaly_id, incident_id in one.place.items():
@@ -102,29 +102,33 @@ def _links(one: Outcome, other: Outcome) -> dict[str, set[str]]:
     return links
 
 
-def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) -> list[Regrouped]:
+def _regrouped(
+    links: Mapping[str, set[str]], ones: ReplayOutcome, others: ReplayOutcome
+) -> list[Regrouped]:
     found = [
-        Regrouped(Seen.of(ones.incidents[one]), _largest(others.incidents[o] for o in several))
+        Regrouped(
+            IncidentLine.of(ones.incidents[one]), _largest(others.incidents[o] for o in several)
+        )
         for one, several in links.items()
         if len(several) > 1
     ]
     return sorted(found, key=lambda r: (-r.one.anomalies, r.one.id))
 
 
-def _changed(old: Group, new: Group) -> Changed:
+def _changed(old: ReplayedIncident, new: ReplayedIncident) -> Changed:
     differs = [n for n in ("severity", "title", "category") if _differ(n, old, new)]
     if old.members != new.members:
         differs.append("anomalies")
-    return Changed(Seen.of(old), Seen.of(new), differs)
+    return Changed(IncidentLine.of(old), IncidentLine.of(new), differs)
 
 
-def _differ(name: str, old: Group, new: Group) -> bool:
+def _differ(name: str, old: ReplayedIncident, new: ReplayedIncident) -> bool:
     value = attrgetter(name)
     return bool(value(old) != value(new))
 
 
-def _largest(groups: Iterable[Group]) -> list[Seen]:
-    return sorted(map(Seen.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
+def _largest(groups: Iterable[ReplayedIncident]) -> list[IncidentLine]:
+    return sorted(map(IncidentLine.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
 
 
 def _only_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, int]:

@@ -32,7 +32,7 @@ class Decider(Protocol):
 
 
 @dataclass
-class Group:
+class ReplayedIncident:
     """One incident as it stood in the end."""
 
     id: str
@@ -44,10 +44,10 @@ class Group:
 
 
 @dataclass
-class Outcome:
+class ReplayOutcome:
     """Where every anomaly ended: in one of *incidents*, or *suppressed* by a rule."""
 
-    incidents: dict[str, Group] = field(default_factory=dict)
+    incidents: dict[str, ReplayedIncident] = field(default_factory=dict)
     place: dict[str, str] = field(default_factory=dict)  # anomaly id -> incident id
     suppressed: dict[str, str] = field(default_factory=dict)  # anomaly id -> rule
 
@@ -63,7 +63,7 @@ class Outcome:
                 self._close(fact.incident_id)
 
     def _open(self, fact: Incident) -> None:
-        self.incidents[fact.id] = Group(
+        self.incidents[fact.id] = ReplayedIncident(
             fact.id, fact.title, fact.severity, fact.category, fact.first_seen
         )
         self._move(fact.evidence, self.incidents[fact.id])
@@ -80,7 +80,7 @@ class Outcome:
         if not self.incidents[incident_id].members:
             del self.incidents[incident_id]
 
-    def _move(self, members: Iterable[Evidence], group: Group) -> None:
+    def _move(self, members: Iterable[Evidence], group: ReplayedIncident) -> None:
         for member in members:
             before = self.place.get(member.anomaly_id)
             if before is not None:
@@ -90,11 +90,11 @@ class Outcome:
             group.first_seen = min(group.first_seen, member.ts)
 
 
-class Replay:
+class PolicyReplay:
     """Time passes with the arrival of the anomalies, as it did when they were recorded."""
 
     def __init__(self, decider: Decider) -> None:
-        self.outcome = Outcome()
+        self.outcome = ReplayOutcome()
         self._decider = decider
         self._ticked: datetime | None = None
 
