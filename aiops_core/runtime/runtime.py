@@ -93,7 +93,7 @@ class Runtime:
         self._sink.bind(acks, self.bus, self.clock)
         self._handling = Handling(service, self.bus, acks, self._rebuild)
         loops = [self._sink.run(), self._watch_lag(inbox), self._announce_drain()]
-        loops += [_forever(work()) for work in service.background]
+        loops += [work() for work in service.background]
         if service.tick:
             loops.append(self._tick_forever(service.tick))
         self.readiness.state = "serving"
@@ -196,7 +196,3 @@ class Runtime:
         while True:
             lag.set(await until_available(inbox.lag))
             await asyncio.sleep(LAG_EVERY)
-
-
-async def _forever(loop: Awaitable[None]) -> None:
-    await loop

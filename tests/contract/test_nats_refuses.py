@@ -15,7 +15,7 @@ from aiops_core.models import MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.backoff import Backoff
 from aiops_core.runtime.bus import Outgoing
-from aiops_lab.embedded.disk_errors import wants_restart
+from aiops_lab.fleet.process import broker_wants_restart
 from tests.conftest import FILLER, NatsServer, fill, free_port, nats_bus, sample
 
 pytestmark = pytest.mark.e2e
@@ -79,11 +79,11 @@ class Flow:
 
 
 @asynccontextmanager
-async def flowing(url, patient=False):
+async def flowing(url, on_demand=False):
     state = State()
     async with (
         nats_bus(url, state) as bus,
-        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=on_demand) as inbox,
     ):
         flow = Flow(bus, state)
         async with asyncio.TaskGroup() as tasks:
@@ -109,12 +109,12 @@ def quick(monkeypatch):
     monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
 
 
-@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("on_demand", [False, True])
 async def test_a_stream_that_somebody_deleted_is_made_again_while_messages_flow(
-    own_nats, quick, patient
+    own_nats, quick, on_demand
 ):
     with capture_logs() as said:
-        async with flowing(own_nats.url, patient) as flow:
+        async with flowing(own_nats.url, on_demand) as flow:
             await flow.bus.js.delete_stream(STREAM)
             await flow.more(100)
             await until(lambda: flow.state.ready)
@@ -258,12 +258,14 @@ async def test_while_the_disk_is_full_all_waits_and_then_goes_on(on_small_disk, 
             assert len(flow.sent) == stuck
             assert not flow.state.ready
             monitor, store = on_small_disk.monitor, Path(on_small_disk.store)
-            assert not await wants_restart(monitor, store)
+            assert not await broker_wants_restart(monitor, store)
             (small_disk / FILLER).unlink()
-            assert await wants_restart(monitor, store)  # as `aiops up` and nats/start.sh see it
+            assert await broker_wants_restart(
+                monitor, store
+            )  # as `aiops up` and nats/start.sh see it
             on_small_disk.kill()
             on_small_disk.start()
-            assert not await wants_restart(monitor, store)
+            assert not await broker_wants_restart(monitor, store)
             await flow.more()
             await until(lambda: flow.state.ready)
             await flow.all()

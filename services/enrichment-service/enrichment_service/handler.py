@@ -1,4 +1,4 @@
-"""One anomaly in, the same anomaly with its context and severity out; nothing waits here."""
+"""One anomaly in, the same anomaly with context and severity out; no query, no waiting."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aiops_cli.what_if.compare import Diff, compare
 from aiops_cli.what_if.recorded import PAGE, STEP, pages, read
-from aiops_cli.what_if.replay import PolicyReplay, ReplayOutcome, in_order
+from aiops_cli.what_if.replay import Outcome, PolicyReplay, in_order
 from aiops_cli.what_if.report import EXAMPLES, report
 from aiops_core.models import (
     AnomalyCleared,
@@ -58,7 +58,7 @@ def anomaly(n: float, device: str = "srv-1", kind: str = "service_error", **fiel
     return EnrichedAnomaly.model_validate(base | fields)
 
 
-def outcome(anomalies, policy) -> ReplayOutcome:
+def outcome(anomalies, policy) -> Outcome:
     replay = PolicyReplay(Correlator(policy))
     for one in anomalies:
         replay.feed(one)
@@ -153,7 +153,7 @@ def cleared(n: float) -> AnomalyCleared:
 
 
 def test_members_that_a_merge_moves_leave_the_absorbed_incident_which_is_none_any_more():
-    known = ReplayOutcome()
+    known = Outcome()
     known.learn(created("i1", 0))
     known.learn(created("i2", 5))
     base = {"tracking_id": "t", "ship_id": "s1", "ts": NOON, "incident_id": "i2", "revision": 2}

@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from aiops_cli.output import JsonOption, console, emit_json
+from aiops_cli.output import JsonOption, emit_json
+from aiops_cli.screen import console
 from aiops_cli.what_if import recorded
 from aiops_cli.what_if.compare import Diff, compare
 from aiops_cli.what_if.known import known

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from aiops_cli.what_if.replay import ReplayedIncident, ReplayOutcome
+from aiops_cli.what_if.replay import Group, Outcome
 
 
 @dataclass(frozen=True)
-class IncidentLine:
+class Seen:
     """An incident, as a line of the report."""
 
     id: str
@@ -21,7 +21,7 @@ class IncidentLine:
     anomalies: int
 
     @classmethod
-    def of(cls, group: ReplayedIncident) -> IncidentLine:
+    def of(cls, group: Group) -> Seen:
         first = group.first_seen.isoformat()
         return cls(group.id, group.title, group.severity.value, first, len(group.members))
 
@@ -30,16 +30,16 @@ class IncidentLine:
 class Regrouped:
     """Several incidents become one (merged), or one becomes several (split)."""
 
-    one: IncidentLine
-    several: Sequence[IncidentLine]
+    one: Seen
+    several: Sequence[Seen]
 
 
 @dataclass(frozen=True)
 class Changed:
     """The same incident with another face; *differs* names what is not as before."""
 
-    before: IncidentLine
-    after: IncidentLine
+    before: Seen
+    after: Seen
     differs: Sequence[str]
 
 
@@ -54,8 +54,8 @@ class Diff:
     before: int
     after: int
     same: int
-    gained: Sequence[IncidentLine]
-    lost: Sequence[IncidentLine]
+    gained: Sequence[Seen]
+    lost: Sequence[Seen]
     merged: Sequence[Regrouped]
     split: Sequence[Regrouped]
     changed: Sequence[Changed]
@@ -68,7 +68,7 @@ class Diff:
         return not any((*lists, self.hidden, self.shown))
 
 
-def compare(before: ReplayOutcome, after: ReplayOutcome) -> Diff:
+def compare(before: Outcome, after: Outcome) -> Diff:
     """What *after* makes of the anomalies that *before* knew. Lists begin with the largest."""
     forward, back = _links(before, after), _links(after, before)
     pairs = [
@@ -93,7 +93,7 @@ def compare(before: ReplayOutcome, after: ReplayOutcome) -> Diff:
     )
 
 
-def _links(one: ReplayOutcome, other: ReplayOutcome) -> dict[str, set[str]]:
+def _links(one: Outcome, other: Outcome) -> dict[str, set[str]]:
     """Incident of *one* -> the incidents of *other* that have an anomaly of it."""
     links: defaultdict[str, set[str]] = defaultdict(set)
     for anomaly_id, incident_id in one.place.items():
@@ -102,33 +102,29 @@ def _links(one: ReplayOutcome, other: ReplayOutcome) -> dict[str, set[str]]:
     return links
 
 
-def _regrouped(
-    links: Mapping[str, set[str]], ones: ReplayOutcome, others: ReplayOutcome
-) -> list[Regrouped]:
+def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) -> list[Regrouped]:
     found = [
-        Regrouped(
-            IncidentLine.of(ones.incidents[one]), _largest(others.incidents[o] for o in several)
-        )
+        Regrouped(Seen.of(ones.incidents[one]), _largest(others.incidents[o] for o in several))
         for one, several in links.items()
         if len(several) > 1
     ]
     return sorted(found, key=lambda r: (-r.one.anomalies, r.one.id))
 
 
-def _changed(old: ReplayedIncident, new: ReplayedIncident) -> Changed:
+def _changed(old: Group, new: Group) -> Changed:
     differs = [n for n in ("severity", "title", "category") if _differ(n, old, new)]
     if old.members != new.members:
         differs.append("anomalies")
-    return Changed(IncidentLine.of(old), IncidentLine.of(new), differs)
+    return Changed(Seen.of(old), Seen.of(new), differs)
 
 
-def _differ(name: str, old: ReplayedIncident, new: ReplayedIncident) -> bool:
+def _differ(name: str, old: Group, new: Group) -> bool:
     value = attrgetter(name)
     return bool(value(old) != value(new))
 
 
-def _largest(groups: Iterable[ReplayedIncident]) -> list[IncidentLine]:
-    return sorted(map(IncidentLine.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
+def _largest(groups: Iterable[Group]) -> list[Seen]:
+    return sorted(map(Seen.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
 
 
 def _only_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, int]:

@@ -26,7 +26,7 @@ WITHIN = 5.0  # seconds that the broker may take
 
 
 @dataclass(frozen=True)
-class RecordedContext:
+class Known:
     """As it is now: silences and outages say themselves when they hold. *recoveries* by arrival."""
 
     inventory: Inventory
@@ -43,7 +43,7 @@ class RecordedContext:
         return correlator
 
 
-async def known(settings: Settings, since: datetime) -> RecordedContext:
+async def known(settings: Settings, since: datetime) -> Known:
     """Raises Unavailable when the broker does not answer."""
     limits = RetentionPolicy.load(settings.policies).streams
     bus = NatsBus(settings.nats_url, limits, Readiness("what-if"), "what-if")
@@ -59,13 +59,11 @@ async def known(settings: Settings, since: datetime) -> RecordedContext:
         await bus.close()
 
 
-async def _read(bus: Bus, since: datetime) -> RecordedContext:
+async def _read(bus: Bus, since: datetime) -> Known:
     inventory, silences, ship = watched_inventory(bus), watched_silences(bus), watched_ship(bus)
     for one in (inventory, silences, ship):
         await one.load(WITHIN)
-    return RecordedContext(
-        inventory.value, silences.value, ship.value.outages, await recoveries(bus, since)
-    )
+    return Known(inventory.value, silences.value, ship.value.outages, await recoveries(bus, since))
 
 
 async def recoveries(bus: Bus, since: datetime) -> list[AnomalyCleared]:

@@ -29,7 +29,7 @@ BODIES = (
 )
 
 
-class RowSource(Protocol):
+class Store(Protocol):
     """``aiops_core.adapters.clickhouse.ClickHouse``, as far as it is used here."""
 
     async def query(
@@ -38,17 +38,17 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True)
-class RecordedPages:
+class Pages:
     """*total* anomalies, in spans of seconds since 1970 that hold about a page each."""
 
     total: int
     bounds: Sequence[int]
 
 
-async def pages(store: RowSource, since: datetime) -> RecordedPages:
+async def pages(store: Store, since: datetime) -> Pages:
     micros = round(since.timestamp() * 1_000_000)
     counted = await store.query(COUNTS, {"since": micros, "step": STEP})
-    return RecordedPages(sum(n for _, n in counted), _bounds(counted))
+    return Pages(sum(n for _, n in counted), _bounds(counted))
 
 
 def _bounds(counted: Sequence[tuple[int, int]]) -> list[int]:
@@ -61,7 +61,7 @@ def _bounds(counted: Sequence[tuple[int, int]]) -> list[int]:
     return [*bounds, OPEN] if counted else []
 
 
-async def read(store: RowSource, found: RecordedPages) -> AsyncIterator[Sequence[EnrichedAnomaly]]:
+async def read(store: Store, found: Pages) -> AsyncIterator[Sequence[EnrichedAnomaly]]:
     """A page after the other."""
     for since, until in pairwise(found.bounds):
         rows = await store.query(BODIES, {"since": since, "until": until})

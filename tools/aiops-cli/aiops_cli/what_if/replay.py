@@ -32,7 +32,7 @@ class Decider(Protocol):
 
 
 @dataclass
-class ReplayedIncident:
+class Group:
     """One incident as it stood in the end."""
 
     id: str
@@ -44,10 +44,10 @@ class ReplayedIncident:
 
 
 @dataclass
-class ReplayOutcome:
+class Outcome:
     """Where every anomaly ended: in one of *incidents*, or *suppressed* by a rule."""
 
-    incidents: dict[str, ReplayedIncident] = field(default_factory=dict)
+    incidents: dict[str, Group] = field(default_factory=dict)
     place: dict[str, str] = field(default_factory=dict)  # anomaly id -> incident id
     suppressed: dict[str, str] = field(default_factory=dict)  # anomaly id -> rule
 
@@ -63,7 +63,7 @@ class ReplayOutcome:
                 self._close(fact.incident_id)
 
     def _open(self, fact: Incident) -> None:
-        self.incidents[fact.id] = ReplayedIncident(
+        self.incidents[fact.id] = Group(
             fact.id, fact.title, fact.severity, fact.category, fact.first_seen
         )
         self._move(fact.evidence, self.incidents[fact.id])
@@ -80,7 +80,7 @@ class ReplayOutcome:
         if not self.incidents[incident_id].members:
             del self.incidents[incident_id]
 
-    def _move(self, members: Iterable[Evidence], group: ReplayedIncident) -> None:
+    def _move(self, members: Iterable[Evidence], group: Group) -> None:
         for member in members:
             before = self.place.get(member.anomaly_id)
             if before is not None:
@@ -94,7 +94,7 @@ class PolicyReplay:
     """Time passes with the arrival of the anomalies, as it did when they were recorded."""
 
     def __init__(self, decider: Decider) -> None:
-        self.outcome = ReplayOutcome()
+        self.outcome = Outcome()
         self._decider = decider
         self._ticked: datetime | None = None
 

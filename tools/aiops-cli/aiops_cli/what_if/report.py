@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiops_cli.screen import SEVERITY_STYLE, coloured
-from aiops_cli.what_if.compare import Changed, Diff, IncidentLine, Regrouped
+from aiops_cli.what_if.compare import Changed, Diff, Regrouped, Seen
 
 EXAMPLES = 5  # of each kind
 
@@ -48,7 +48,7 @@ def _counts(diff: Diff, since: str) -> Table:
     return table
 
 
-def _incidents(title: str, found: Sequence[IncidentLine]) -> Iterator[RenderableType]:
+def _incidents(title: str, found: Sequence[Seen]) -> Iterator[RenderableType]:
     if not found:
         return
     table = _table(title, "severity", "first seen", "anomalies", "incident")
@@ -58,7 +58,7 @@ def _incidents(title: str, found: Sequence[IncidentLine]) -> Iterator[Renderable
     yield from _more(len(found))
 
 
-def _cells(one: IncidentLine) -> tuple[Text, str, str, Text]:
+def _cells(one: Seen) -> tuple[Text, str, str, Text]:
     seen = f"{one.first_seen[:19]}Z"
     return coloured(one.severity, SEVERITY_STYLE), seen, str(one.anomalies), Text(one.title)
 
@@ -92,7 +92,7 @@ def _changes(found: Sequence[Changed]) -> Iterator[RenderableType]:
     yield from _more(len(found))
 
 
-def _value(one: IncidentLine, name: str) -> str:
+def _value(one: Seen, name: str) -> str:
     return str(getattr(one, name))
 
 
