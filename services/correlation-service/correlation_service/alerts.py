@@ -14,8 +14,8 @@ from typing import NamedTuple
 from aiops_core.models import Evidence
 from correlation_service.policy import CorrelatePolicy, GroupingRule
 
-# Attackers invent peers and hosts. Series beyond these are told apart by service alone, fingerprints
-# beyond are members each time they come, and further correlation keys are not indexed.
+# Attackers invent peers and hosts. Series beyond these are told apart by service alone,
+# fingerprints beyond are members each time they come, and further correlation keys are not indexed.
 SERIES_KEPT = 64
 FINGERPRINTS_KEPT = 1000
 KEYS_KEPT = 64

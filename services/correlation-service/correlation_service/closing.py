@@ -80,7 +80,8 @@ class Closing:
                 return
 
     def _over_at(self, incident: OpenIncident) -> datetime:
-        """The quiet after the last anomaly, or the delay after a recovery; and old lines must settle.
+        """The quiet after the last anomaly, or the delay after a recovery; and old lines must
+        settle.
 
         An anomaly of the future was seen when it arrived: it does not stay open until then.
         """

@@ -1,11 +1,11 @@
 """From a message to the facts that it causes. Pure, and the heart of the service.
 
-``decide`` reads the state and changes nothing; ``evolve`` alone changes it, with the facts: while the
-service runs, and after a kill with the same facts out of the stream.
+``decide`` reads the state and changes nothing; ``evolve`` alone changes it, with the facts: while
+the service runs, and after a kill with the same facts out of the stream.
 
-Every anomaly causes one fact of its own: it opens an incident, joins one, or is suppressed by a rule
-that is named. It causes more when it connects two incidents: their members move. An anomaly that is
-delivered again causes none.
+Every anomaly causes one fact of its own: it opens an incident, joins one, or is suppressed by a
+rule that is named. It causes more when it connects two incidents: their members move. An anomaly
+that is delivered again causes none.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ class Correlator:
 def placement_facts(placement: Placement, builder: FactBuilder) -> list[Message]:
     """The anomaly's own fact and those about moves.
 
-    Where its alert itself has moved, the own fact comes last: after a kill in between the anomaly comes
-    again, and the rest is decided anew.
+    Where its alert itself has moved, the own fact comes last: after a kill in between the anomaly
+    comes again, and the rest is decided anew.
     """
     overlay, member, incident_id = placement.overlay, placement.member, placement.incident_id
     if placement.repeats and not builder.recounts(incident_id):

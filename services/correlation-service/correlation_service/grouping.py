@@ -1,4 +1,5 @@
-"""Where an anomaly belongs, and what its arrival changes for the alerts that are there already. Pure."""
+"""Where an anomaly belongs, and what its arrival changes for the alerts that are there already.
+Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ PARTED = "it is a problem of its own"
 
 
 class AlertChange(Enum):
-    """A new alert; one that leads more than it did, by another key or because it is believed now; or
-    any other change.
+    """A new alert; one that leads more than it did, by another key or because it is believed now;
+    or any other change.
 
-    The first two can only be a better choice than before for those that may follow, so alerts that are
-    in one incident with it already need not choose again.
+    The first two can only be a better choice than before for those that may follow, so alerts that
+    are in one incident with it already need not choose again.
     """
 
     NEW = auto()
@@ -131,8 +132,8 @@ class Placement:
     def _extend(
         self, alert: Alert, member: Evidence, others: Sequence[Alert]
     ) -> AlertChange | None:
-        """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change that
-        this means to alerts that may follow it."""
+        """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change
+        that this means to alerts that may follow it."""
         place, believed, late = alert.place, alert.believed, self._is_late(alert, member)
         for other in others:
             self.overlay.note(alert, AGAIN)

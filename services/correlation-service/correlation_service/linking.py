@@ -1,8 +1,9 @@
-"""Why an alert belongs to another: by a key that they share, or because its device depends on the other's.
+"""Why an alert belongs to another: by a key that they share, or because its device depends on the
+other's.
 
-Every alert follows at most one other, the best by a rule that looks only at these two. So alerts form
-trees, each tree is one incident, and the order in which anomalies arrive makes no difference. Two faults
-stay two even where something depends on both. Pure.
+Every alert follows at most one other, the best by a rule that looks only at these two. So alerts
+form trees, each tree is one incident, and the order in which anomalies arrive makes no difference.
+Two faults stay two even where something depends on both. Pure.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from correlation_service.policy import GroupingRule
 from correlation_service.wording import SHARED
 
 ZERO = timedelta(0)
-# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray like this.
+# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray
+# like this.
 FRESH, OLDER, LATE, SILENT, STRAY = range(5)
 NOTHING = "it stands alone, and is kept with other single errors"
 ALERTS_COMPARED = 64  # under one key; more of them are the same incident anyway
 
 
 class Link(NamedTuple):
-    """*cost* orders the candidates: class, then time or distance. *shared* is the key that both have,
-    *inferred* the silent device on which both depend; both are empty when *child* depends on its parent."""
+    """*cost* orders the candidates: class, then time or distance. *shared* is the key that both
+    have, *inferred* the silent device on which both depend; both are empty when *child* depends on
+    its parent."""
 
     cost: tuple[int, timedelta]
     parent: Alert

@@ -1,7 +1,7 @@
 """Anomalies as members of incidents. Pure.
 
-Nearly every anomaly of a storm repeats an earlier one of its series. So what a series has in common is
-worked out and checked once, and a member is a copy of that with what is its own.
+Nearly every anomaly of a storm repeats an earlier one of its series. So what a series has in common
+is worked out and checked once, and a member is a copy of that with what is its own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Members:
         self._commons: dict[tuple[object, ...], Evidence] = {}
 
     def of(self, anomaly: EnrichedAnomaly, upstream: Sequence[str]) -> Evidence:
-        """*anomaly* as a member of an incident, without role and reason. Its device depends on *upstream*,
-        as the inventory knows it, else on what enrichment says."""
+        """*anomaly* as a member of an incident, without role and reason. Its device depends on
+        *upstream*, as the inventory knows it, else on what enrichment says."""
         upstream = upstream or [device.id for device in anomaly.context.upstream]
         return self._common(anomaly).but(
             anomaly_id=anomaly.anomaly_id,

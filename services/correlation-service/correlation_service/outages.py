@@ -1,8 +1,8 @@
 """What a known outage of a link to the shore explains. Pure.
 
-Only outages that somebody foretold or declared count (bucket ``ship``); a link that fails for a reason
-that nobody knows makes an incident as anything else does. Event time decides: what happened during the
-outage, whenever its line arrives.
+Only outages that somebody foretold or declared count (bucket ``ship``); a link that fails for a
+reason that nobody knows makes an incident as anything else does. Event time decides: what happened
+during the outage, whenever its line arrives.
 """
 
 from __future__ import annotations

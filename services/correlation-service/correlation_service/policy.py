@@ -24,12 +24,13 @@ TYPES_KEPT = 4096  # anomaly types whose rules are remembered; detectors invent 
 
 
 class GroupingRule(Section):
-    """How anomalies of a type group: by which keys, the strongest first, and along the dependency graph.
+    """How anomalies of a type group: by which keys, the strongest first, and along the dependency
+    graph.
 
-    *effects*: which anomalies on devices downstream it may explain; *causes*: which ones upstream may
-    explain it (``family``: only of the same family, by default its own type alone). Fewer than
-    *min_evidence* of the type on a device explain nothing and follow only a cause that has just begun.
-    *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
+    *effects*: which anomalies on devices downstream it may explain; *causes*: which ones upstream
+    may explain it (``family``: only of the same family, by default its own type alone). Fewer than
+    *min_evidence* of the type on a device explain nothing and follow only a cause that has just
+    begun. *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
     """
 
     by: tuple[KeyKind, ...]
@@ -42,9 +43,9 @@ class GroupingRule(Section):
 class Propagation(Section):
     """How trouble travels down the dependency graph.
 
-    A cause is preferred when it began at most *expected_delay* before its symptom, of several the nearest:
-    *hop_cost* is the distance of one dependency, and *same_family_bonus* shortens it. A cause may be
-    noticed *max_cause_delay* after its symptoms.
+    A cause is preferred when it began at most *expected_delay* before its symptom, of several the
+    nearest: *hop_cost* is the distance of one dependency, and *same_family_bonus* shortens it. A
+    cause may be noticed *max_cause_delay* after its symptoms.
     """
 
     expected_delay: Positive
@@ -54,8 +55,8 @@ class Propagation(Section):
 
 
 class SilentParent(Section):
-    """When the common parent of devices is inferred to be down although it says nothing: *min_devices*, and
-    *min_share* of all that need it directly, complain *within* this time."""
+    """When the common parent of devices is inferred to be down although it says nothing:
+    *min_devices*, and *min_share* of all that need it directly, complain *within* this time."""
 
     min_devices: int = Field(ge=2)
     min_share: Fraction
@@ -72,16 +73,16 @@ class Flapping(Section):
 
 
 class Wording(Section):
-    """The title of incidents that begin with a type; ``{device}``, ``{service}``, ``{peer}``, ``{metric}``
-    stand for values of its anomalies."""
+    """The title of incidents that begin with a type; ``{device}``, ``{service}``, ``{peer}``,
+    ``{metric}`` stand for values of its anomalies."""
 
     category: str
     title: str
 
 
 class CorrelatePolicy(SuppressPolicy):
-    """Times are ISO 8601 durations. Tables by anomaly type take globs as well; an exact name goes first,
-    then the first glob that fits."""
+    """Times are ISO 8601 durations. Tables by anomaly type take globs as well; an exact name goes
+    first, then the first glob that fits."""
 
     model_config = ConfigDict(extra="forbid")
 

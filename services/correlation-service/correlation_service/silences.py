@@ -1,7 +1,8 @@
 """Which silence of an operator hides an anomaly. Pure.
 
-A silence hides what happens *or* arrives while it is active: a line that a device had kept back belongs
-to the work during which it was written, and a device whose clock is wrong is silenced all the same.
+A silence hides what happens *or* arrives while it is active: a line that a device had kept back
+belongs to the work during which it was written, and a device whose clock is wrong is silenced all
+the same.
 """
 
 from __future__ import annotations

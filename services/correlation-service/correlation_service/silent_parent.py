@@ -1,5 +1,5 @@
-"""A dead switch cannot log: the common parent of devices that complain is inferred to be the root without
-evidence of its own. Pure."""
+"""A dead switch cannot log: the common parent of devices that complain is inferred to be the root
+without evidence of its own. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class SilentParents:
         return len(devices) >= self._rules.min_devices and self._is_lost(device, devices)
 
     def _is_lost(self, device: str, complaining: set[str]) -> bool:
-        """Whether *device* complains, or enough of what needs it is lost; one branch alone is its own."""
+        """Whether *device* complains, or enough of what needs it is lost; one branch alone is its
+        own."""
         if device in complaining:
             return True
         children = self._children_of(device)

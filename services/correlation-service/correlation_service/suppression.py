@@ -1,8 +1,8 @@
 """What, if anything, keeps an anomaly from becoming an incident. Pure.
 
-Asked in this order: rules of the policy, silences of operators, known outages of links, inhibition. What
-``never_suppress`` names is not asked about at all, except that a known outage may hide a severity that it
-names, as far as the policy of outages allows.
+Asked in this order: rules of the policy, silences of operators, known outages of links, inhibition.
+What ``never_suppress`` names is not asked about at all, except that a known outage may hide a
+severity that it names, as far as the policy of outages allows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from correlation_service.silences import Silences
 
 @dataclass(frozen=True, slots=True)
 class Suppressor:
-    """What hides an anomaly: its *kind*, its id, why, and the incident or window that is the ground."""
+    """What hides an anomaly: its *kind*, its id, why, and the incident or window that is the
+    ground."""
 
     kind: HiddenBy
     by: str

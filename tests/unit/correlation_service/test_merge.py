@@ -114,7 +114,8 @@ async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen
 
 
 def parting(correlator):
-    """A problem that was over and came again, made one incident by an operator; the second has a cause."""
+    """A problem that was over and came again, made one incident by an operator; the second has a
+    cause."""
     first, over = (
         own(correlator, anomaly(0, "srv-1", "link_down")),
         cleared(1, "srv-1", "link_down"),

@@ -226,7 +226,8 @@ def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
 
 
 def test_after_a_kill_a_repetition_repeats_the_same_member():
-    """Of two members of one kind that parted from their incident together, each came first somewhere."""
+    """Of two members of one kind that parted from their incident together, each came first
+    somewhere."""
     happened = ((61, "service_error"), (1, "log_error"), (0, "log_error"))
     parting = [anomaly(n, "dir-1", kind, at=at) for n, (at, kind) in enumerate(happened)]
     repeated = anomaly(9, "dir-1", "log_error", at=0)

@@ -1,4 +1,5 @@
-"""The way of one anomaly through the files of the service, as a reader follows it from call to call."""
+"""The way of one anomaly through the files of the service, as a reader follows it from call to
+call."""
 
 from __future__ import annotations
 
