@@ -1,4 +1,4 @@
-"""From incidents, as a decision would have them, to the facts that are published about them. Pure."""
+"""Builds the facts about incidents, as they are in an overlay. Pure."""
 
 from __future__ import annotations
 

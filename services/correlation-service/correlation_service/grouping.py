@@ -9,12 +9,13 @@ from enum import Enum, auto
 from functools import cached_property
 
 from aiops_core.models import EnrichedAnomaly, Evidence, Role
-from correlation_service.alerts import Alert, AlertKey, SeriesKey
+from correlation_service.alerts import Alert, AlertKey
 from correlation_service.incident import OpenIncident
 from correlation_service.linking import Linker
 from correlation_service.members import Members
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.series import SeriesKey
 from correlation_service.silent_parent import SilentDevice, SilentParents
 from correlation_service.state import CorrelationState
 from correlation_service.wording import SHARED

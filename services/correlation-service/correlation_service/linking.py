@@ -107,7 +107,7 @@ class Linker:
                     yield Link(cost, parent)
 
     def _inferred(self, child: Alert) -> Iterator[Link]:
-        """Silent devices above *child* that were held responsible when it began, or shortly before."""
+        """Silent devices above *child* that were inferred when it began, or shortly before."""
         if child.rule.causes != "any" or not child.believed:
             return
         for distance, device in enumerate(child.upstream, start=1):

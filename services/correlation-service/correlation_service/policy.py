@@ -135,7 +135,7 @@ class CorrelatePolicy(SuppressPolicy):
 
 
 def _by_type(table: Mapping[str, T], default: Callable[[str], T]) -> Callable[[str], T]:
-    """The entry of *table* for an anomaly type: of its own name, else of the first glob that fits."""
+    """Looks up an anomaly type: by its own name, else by the first glob that fits."""
 
     @lru_cache(TYPES_KEPT)
     def find(kind: str) -> T:

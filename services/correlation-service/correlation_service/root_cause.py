@@ -1,4 +1,4 @@
-"""Where a problem began: the most upstream affected device, then the earliest. Pure."""
+"""The root of an incident: the most upstream affected device, then the earliest. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def root_cause(firsts: Mapping[str, Evidence], silent: str = "") -> RootCause:
 
 
 def _explains(firsts: Mapping[str, Evidence]) -> dict[str, list[str]]:
-    """Affected devices and the affected ones that depend on them."""
+    """Each affected device, and the affected devices that depend on it."""
     explains: dict[str, list[str]] = {device: [] for device in firsts}
     for device, first in firsts.items():
         for upper in first.upstream:
