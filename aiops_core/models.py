@@ -328,7 +328,7 @@ class Evidence(Record):
         default=(), description="devices it depends on, nearest first"
     )
     alerts: tuple[str, ...] = Field(
-        default=(), description="id of its alert, then of alerts that are one with that from now on"
+        default=(), description="id of its alert, then of alerts that were united with it"
     )
     cleared_at: UtcDatetime | None = Field(
         default=None, description="newest recovery of its series that was known when it came"
@@ -402,15 +402,16 @@ class Incident(Message):
         return self.but(stages=self.stages | {stage: at}, evidence=evidence)
 
 
-class _Fact(Message):
-    """``revision`` counts the facts of one incident; its creation has 1."""
+class _LaterFact(Message):
+    """A fact is what correlation-service says of an incident: ``Incident`` creates it with revision 1,
+    each later fact counts ``revision`` up."""
 
     incident_id: Text
     revision: Annotated[int, Field(ge=2)]
 
 
 class AlertsCleared(Record):
-    """Alerts (by id) that a recovery ended; an empty field restricts the series it is about to nothing."""
+    """Alerts (by id) that a recovery ended: only their series of that service, metric and peer. Empty: any."""
 
     alerts: tuple[str, ...]
     service: str = ""
@@ -418,7 +419,7 @@ class AlertsCleared(Record):
     peer: str = ""
 
 
-class IncidentUpdated(_Fact):
+class IncidentUpdated(_LaterFact):
     """correlation-service publishes it when anomalies join an incident or leave it.
 
     Other fields have their new value, or None if it did not change. A member of several incidents
@@ -467,7 +468,7 @@ class IncidentUpdated(_Fact):
         return self.but(stages=self.stages | {stage: at}, members=members)
 
 
-class IncidentCleared(_Fact):
+class IncidentCleared(_LaterFact):
     """correlation-service publishes it when an incident is resolved.
 
     ``resolve_reason`` is ``recovered``, ``expired``, ``sender_lost`` or ``merged``.

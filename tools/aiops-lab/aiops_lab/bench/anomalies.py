@@ -16,6 +16,7 @@ from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
+from aiops_lab.bench.load import MessageLoad
 from aiops_lab.bench.relay import open_bus
 
 SWITCHES = 4
@@ -44,13 +45,10 @@ KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
 
 
 @dataclass(frozen=True)
-class AnomalyLoad:
+class AnomalyLoad(MessageLoad):
     """The common kinds of trouble, each again and again, on the *devices* of one ``graph``."""
 
-    total: int
-    rate: float | None
     devices: int = 44
-    ship_id: str = "bench"
 
     def message(self, n: int, now: datetime) -> AnomalyDetected:
         """The *n*-th anomaly, found at *now*."""
@@ -75,9 +73,6 @@ class AnomalyLoad:
             msg=text.format(n=n % 250),
             reason=f"{service} says so",
         )
-
-    def is_anomalous(self, n: int) -> bool:
-        return True
 
 
 @dataclass(frozen=True)

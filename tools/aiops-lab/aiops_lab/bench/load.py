@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,33 +39,28 @@ class LoadSink(Protocol):
     async def send(self, entries: Sequence[Any], /) -> None: ...
 
 
-class MessageLoad(Protocol):
-    """*total* messages at *rate* a second (None: as fast as accepted)."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def rate(self) -> float | None: ...
-
-    @property
-    def ship_id(self) -> str: ...
-
-    def message(self, n: int, now: datetime) -> Message:
-        """The *n*-th message, made at *now*."""
-
-    def is_anomalous(self, n: int) -> bool: ...
-
-
 @dataclass(frozen=True)
-class Load:
-    """Log lines, every ``1/share``-th of them anomalous."""
+class MessageLoad(ABC):
+    """*total* messages at *rate* a second (None: as fast as accepted)."""
 
     total: int
     rate: float | None
+    ship_id: str = field(default="bench", kw_only=True)
+
+    @abstractmethod
+    def message(self, n: int, now: datetime) -> Message:
+        """The *n*-th message, made at *now*."""
+
+    def is_anomalous(self, n: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Load(MessageLoad):
+    """Log lines, every ``1/share``-th of them anomalous."""
+
     share: float = 0.1
     devices: int = 40
-    ship_id: str = "bench"
 
     def message(self, n: int, now: datetime) -> LogEntry:
         """The *n*-th line, made at *now*."""
