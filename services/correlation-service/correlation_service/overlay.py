@@ -1,5 +1,4 @@
-"""State as a decision would have it: what it changes lies over the state, which stays as it is.
-Pure."""
+"""An overlay: the changes of a decision lie over the state, which stays as it is. Pure."""
 
 from __future__ import annotations
 
