@@ -39,10 +39,11 @@ SHIPS_KEPT = 1000  # whose newest event time is remembered; a shore hub has some
 
 
 class CorrelationState:
-    """*emptied* are incidents whose alerts have all moved, and where to; they are not cleared yet.
+    """*emptied*: incidents whose alerts have all moved, and where to; they are not cleared yet.
 
-    *touched* incidents may be over earlier than was known (``closing`` reads and clears it). The
-    *inventory* is declared from outside.
+    *merging*: incidents that an operator merged, and into which, until the facts say so. *touched*
+    incidents may be over earlier than was known (``closing`` reads and clears it). The *inventory*
+    is declared from outside.
     """
 
     def __init__(self, policy: CorrelatePolicy) -> None:
@@ -55,6 +56,7 @@ class CorrelationState:
         self.closed: OrderedDict[str, None] = OrderedDict()  # newest incidents that are over
         self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
         self.emptied: dict[str, str] = {}
+        self.merging: dict[str, str] = {}
         self.touched: set[str] = set()
 
     def keys_of(self, cleared: AnomalyCleared) -> list[AlertKey]:
@@ -149,16 +151,24 @@ class CorrelationState:
             self._close(gone)
 
     def _transition(self, fact: IncidentTransitioned) -> None:
-        """What a merge moves is said by the facts that follow, or the order itself comes again."""
-        moves = {fact.incident_id, fact.merged_into} <= self.open.incidents.keys()
-        if fact.to_status == Status.RESOLVED and not (fact.kind == "merge" and moves):
+        """The facts of a merge follow, or the order itself comes again."""
+        if fact.to_status != Status.RESOLVED:
+            return
+        if fact.kind == "merge" and fact.merged_into in self.open.incidents:
+            self.merging[fact.incident_id] = fact.merged_into
+        else:
             self._close(fact.incident_id)
 
     def _close(self, incident_id: str) -> None:
+        """Incidents that were to be merged into it end with it: nothing is left that has their
+        members."""
         self.emptied.pop(incident_id, None)
+        self.merging.pop(incident_id, None)
         self.inhibitions.forget(incident_id)
         _remember(self.closed, incident_id, None, CLOSED_KEPT)
         self.open.close(incident_id)
+        for gone in [gone for gone, into in self.merging.items() if into == incident_id]:
+            self._close(gone)
 
     def _see(self, anomaly_id: str) -> bool:
         """Whether the anomaly was not known."""
