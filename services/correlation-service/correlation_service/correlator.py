@@ -79,11 +79,12 @@ class Correlator:
         return []
 
     def _correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        if anomaly.anomaly_id in self.state.seen:
+        anomaly_id = anomaly.anomaly_id  # it is derived at each reading
+        if anomaly_id in self.state.seen:
             return []
         if suppressor := self.suppression.decide(anomaly):
             return [suppressor.fact(anomaly)]
-        placement = self._grouper.place(self.state, anomaly)
+        placement = self._grouper.place(self.state, anomaly, anomaly_id)
         return placement_facts(placement, FactBuilder(placement.overlay, anomaly))
 
     def _clear(self, cleared: AnomalyCleared) -> Iterator[Message]:

@@ -44,10 +44,12 @@ class Grouper:
         self._policy = policy
         self._members = Members(policy)
 
-    def place(self, state: CorrelationState, anomaly: EnrichedAnomaly) -> Placement:
+    def place(
+        self, state: CorrelationState, anomaly: EnrichedAnomaly, anomaly_id: str
+    ) -> Placement:
         """*anomaly* put where it belongs, over *state*."""
         upstream = state.inventory.upstream_of(anomaly.device)
-        member = self._members.of(anomaly, upstream)
+        member = self._members.of(anomaly, anomaly_id, upstream)
         return Placement(Overlay(state, self._policy), anomaly.ship_id, member)
 
 

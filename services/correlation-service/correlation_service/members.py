@@ -23,14 +23,14 @@ class Members:
         self._policy = policy
         self._commons: dict[tuple[object, ...], Evidence] = {}
 
-    def of(self, anomaly: EnrichedAnomaly, upstream: Sequence[str]) -> Evidence:
+    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: Sequence[str]) -> Evidence:
         """*anomaly* as a member of an incident, without role and reason.
 
         *upstream*: the devices that it depends on by the inventory; if empty, enrichment's count.
         """
         upstream = upstream or [device.id for device in anomaly.context.upstream]
         return self._common(anomaly).but(
-            anomaly_id=anomaly.anomaly_id,
+            anomaly_id=anomaly_id,
             tracking_id=anomaly.tracking_id,
             ts=anomaly.ts,
             severity=anomaly.severity,
