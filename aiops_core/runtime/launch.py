@@ -27,7 +27,6 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
 from aiops_core.runtime.stopping import CLOSE, END, Stop
-from aiops_core.runtime.turns import take_turns
 from aiops_core.utils import StructuredLogger
 
 log = StructuredLogger.get_logger(
@@ -58,7 +57,6 @@ Recipe = Callable[[Context], AbstractAsyncContextManager[Service]]
 
 def launch(name: str, recipe: Recipe) -> None:
     """Run the service that *recipe* builds until SIGTERM or SIGINT; ends the process."""
-    take_turns()
     _favour_latency()
     try:
         uvloop.run(serve(name, recipe, Settings.read()))

@@ -17,7 +17,7 @@ from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
 from aiops_core.utils import compute_fingerprint
-from aiops_lab.embedded.clickhouse import running
+from aiops_lab.embedded.launch import running
 from enrichment_service.clickhouse_queries import Queries
 
 SCHEMA = Path(__file__).parents[2] / "clickhouse"

@@ -15,7 +15,7 @@ from aiops_core.models import MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.backoff import Backoff
 from aiops_core.runtime.bus import Outgoing
-from aiops_lab.embedded.disk_errors import wants_restart
+from aiops_lab.fleet.process import broker_wants_restart
 from tests.conftest import FILLER, NatsServer, fill, free_port, nats_bus, sample
 
 pytestmark = pytest.mark.e2e
@@ -258,12 +258,14 @@ async def test_while_the_disk_is_full_all_waits_and_then_goes_on(on_small_disk, 
             assert len(flow.sent) == stuck
             assert not flow.state.ready
             monitor, store = on_small_disk.monitor, Path(on_small_disk.store)
-            assert not await wants_restart(monitor, store)
+            assert not await broker_wants_restart(monitor, store)
             (small_disk / FILLER).unlink()
-            assert await wants_restart(monitor, store)  # as `aiops up` and nats/start.sh see it
+            assert await broker_wants_restart(
+                monitor, store
+            )  # as `aiops up` and nats/start.sh see it
             on_small_disk.kill()
             on_small_disk.start()
-            assert not await wants_restart(monitor, store)
+            assert not await broker_wants_restart(monitor, store)
             await flow.more()
             await until(lambda: flow.state.ready)
             await flow.all()

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from aiops_core.adapters.nats_publish import WORTH_A_BATCH, PreparedMessage
-from aiops_lab.embedded.programs import nats_server
+from aiops_lab.fleet.plan import nats_server
 from tests.conftest import FILLER, ROOT, fill, free_port, nats_bus, wait_for_port
 from tests.fleet import wait_until
 

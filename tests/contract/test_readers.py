@@ -47,7 +47,7 @@ from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
 from aiops_lab.bench.ledger import published
-from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import Queries
 from enrichment_service.context import Memory
@@ -682,7 +682,7 @@ NO_READER = {
     "aiops_lab/bench/": COLUMNS_ALONE,
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
     "aiops_lab/fleet/process.py": "answers of our own processes",
-    "aiops_lab/embedded/native/": "the embedded engine's own answers",
+    "aiops_lab/embedded/": "the embedded engine's own answers",
     "aiops_lab/evaluation/offline.py": "a pipe between our own processes",
     "aiops_core/observability/probe.py:Readiness.report": "the newest of what was skipped",
     "aiops_core/runtime/handling.py:Handling._read": "the consumer: it buries what it cannot read",

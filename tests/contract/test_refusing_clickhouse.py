@@ -14,7 +14,7 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import REASON, Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_lab.embedded import clickhouse as embedded
+from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.history import History

@@ -11,7 +11,7 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
-from aiops_lab.embedded import clickhouse as server
+from aiops_lab.embedded import launch as server
 from incident_api.reads import Reads
 from incident_api.wiring import READERS, WRITERS
 

@@ -1,5 +1,5 @@
-"""``kill -9`` at random moments, a store that goes away, a storm: nothing lost, nothing doubled, and the
-same incidents as if nothing had happened."""
+"""``kill -9`` at random moments, a store that goes away, a storm: nothing is lost or doubled, and
+the incidents are the same as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Incident
 from aiops_core.runtime.service import utc_now
-from aiops_lab.bench.anomalies import Anomalies, AnomalySink, open_bus, open_sink
-from aiops_lab.bench.faults import FAULTS, history
-from aiops_lab.bench.pipeline import balance
-from aiops_lab.bench.run import Parts, running
-from aiops_lab.bench.storm import Storm, rage
+from aiops_lab.bench.anomalies import AnomalyLoad, AnomalySink, StormLoad, open_sink
+from aiops_lab.bench.bench import BenchFleet, balance, running, storm
+from aiops_lab.bench.relay import open_bus
 from aiops_lab.demo.setup import load_inventory
 from aiops_lab.fleet.plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
 from aiops_lab.fleet.ports import LOOPBACK
+from tests.chaos_history import FAULTS, history
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +43,7 @@ Sets = set[frozenset[str]]
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[Parts]:
+async def fleet(folder: Path) -> AsyncIterator[BenchFleet]:
     await asyncio.to_thread(folder.mkdir)
     plan = Plan(folder, ROOT / "policies", ROOT / "clickhouse", ship_id=SHIP, ports=Ports.free())
     async with running(plan) as parts:
@@ -59,7 +58,7 @@ async def feed(sink: AnomalySink, anomalies: Sequence[AnomalyDetected], rate: fl
         sent += due
 
 
-async def kill_at_random(parts: Parts, rng: random.Random, times: int, within: float) -> None:
+async def kill_at_random(parts: BenchFleet, rng: random.Random, times: int, within: float) -> None:
     """Whoever runs at the moment; what is down already stays down for its back-off."""
     killed = 0
     while killed < times:
@@ -69,7 +68,7 @@ async def kill_at_random(parts: Parts, rng: random.Random, times: int, within: f
             killed += 1
 
 
-async def drained(parts: Parts, since: datetime, expected: int) -> dict[str, int]:
+async def drained(parts: BenchFleet, since: datetime, expected: int) -> dict[str, int]:
     """The balance once *expected* anomalies have ended, or what it is after ``DRAINED`` seconds."""
     await parts.fleet.ready(within=DRAINED)
     books: dict[str, int] = {}
@@ -121,7 +120,7 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
 
 
 @asynccontextmanager
-async def without_clickhouse(parts: Parts) -> AsyncIterator[None]:
+async def without_clickhouse(parts: BenchFleet) -> AsyncIterator[None]:
     """ClickHouse is killed, and its address taken by something that closes every connection."""
 
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,16 +138,16 @@ async def without_clickhouse(parts: Parts) -> AsyncIterator[None]:
 
 def lonely(n: int, **fields: object) -> AnomalyDetected:
     """Trouble of a device that has to do with no other."""
-    return (
-        Anomalies(1, None, ship_id=SHIP)
-        .line(n, utc_now())
-        .model_copy(update={"device_id": f"lonely-{n}", "host": f"lonely-{n}"} | fields)
-    )
+    anomaly = AnomalyLoad(1, None, ship_id=SHIP).on(f"lonely-{n}", n, utc_now())
+    return anomaly.model_copy(update=fields)
 
 
-async def incident_of(parts: Parts, anomaly: AnomalyDetected, within: float) -> Incident:
+async def incident_of(parts: BenchFleet, anomaly: AnomalyDetected, within: float) -> Incident:
     """The incident that *anomaly* opens, as published."""
-    async with asyncio.timeout(within), open_bus(parts.settings) as bus:
+    async with (
+        asyncio.timeout(within),
+        open_bus(parts.settings.nats_url, parts.settings.policies) as bus,
+    ):
         while True:
             async for stored in bus.history([Incident.subject], since=anomaly.ts):
                 incident = Incident.model_validate_json(stored.data)
@@ -187,7 +186,7 @@ async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_store
 
 async def test_a_storm_of_one_device_is_one_incident_and_hides_no_other(tmp_path):
     async with fleet(tmp_path / "storm") as parts:
-        found = await rage(parts, Storm(STORM, ship_id=SHIP))
+        found = await storm(parts, StormLoad(STORM, None, ship_id=SHIP))
         assert found.balance["unaccounted"] == found.balance["doubled"] == 0
         assert found.incidents_of_the_storm == 1
         assert found.others_seen == found.others

@@ -17,7 +17,6 @@ import pytest
 
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import INFRASTRUCTURE, SERVICES, Plan, Ports
-from aiops_lab.fleet.spread import busy
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
 
@@ -46,19 +45,11 @@ def test_all_members_are_ready_and_their_addresses_are_told(fleet: RunningFleet)
         assert service in said(fleet)
 
 
-def test_the_folders_of_real_tables_and_streams_are_known_as_busy(fleet: RunningFleet) -> None:
-    data = fleet.data / "fleet"
-    names = [str(folder.relative_to(data)) for folder in busy(data)]
-    assert sum(name.startswith("clickhouse/") for name in names) >= 5
-    streams = [name for name in names if name.startswith("nats/")]
-    assert {"LOGS", "ANOMALIES", "INCIDENTS"} <= {name.split("/")[-1] for name in streams}
-
-
 @pytest.mark.parametrize("name", ["enrichment-service", "nats", "clickhouse"])
 def test_a_killed_member_comes_back_and_both_are_said(fleet: RunningFleet, name: str) -> None:
     old = fleet.kill(name)
     fleet.wait_back(name, old)
-    assert f"{name} died (killed by SIGKILL), restarting in 0.5 s; last line: " in said(fleet)
+    assert f"{name} died (killed by SIGKILL), restarting in 0." in said(fleet)
     wait_until(lambda: f"{name} is ready again after " in said(fleet))
 
 

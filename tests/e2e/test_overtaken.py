@@ -19,7 +19,7 @@ from aiops_cli.ingest.sink import open_sink
 from aiops_core.adapters.nats_pull import REQUEST
 from aiops_core.models import Incident
 from aiops_core.runtime.service import utc_now
-from aiops_lab.bench.ledger import Ledger, published
+from aiops_lab.bench.ledger import Placements, published
 from aiops_lab.bench.load import Load, send
 from tests.conftest import ROOT, nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -70,7 +70,7 @@ async def opened(fleet: RunningFleet) -> int:
         return len([one async for one in bus.history([Incident.subject], since=None)])
 
 
-async def ended(fleet: RunningFleet) -> Ledger:
+async def ended(fleet: RunningFleet) -> Placements:
     async with nats_bus(fleet.settings.nats_url) as bus:
         return await published(bus)
 

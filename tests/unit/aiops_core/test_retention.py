@@ -124,7 +124,7 @@ async def test_a_line_and_an_anomaly_take_what_the_check_reckons_with():
     correlator = Correlator(CorrelatePolicy.load(POLICIES))
     sizes, anomalies = dict.fromkeys(COSTS, 0), 0
     for n in range(load.total):
-        line = load.line(n, utc_now())
+        line = load.message(n, utc_now())
         sizes["logs"] += stored(line)
         for found in await detection.on_line(line.stamped("ingest", utc_now())):
             anomalies += 1

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops_lab.demo.score import Found, judge, misses, telling_ids
-from aiops_lab.simulator import Injection, Role, Run, Scenario
+from aiops_lab.simulator import Injection, Scenario, TruthRole, Voyage
 
 SCENARIO = Scenario(30.0, (Injection("disk_full", 2.0, duration=10.0),), rate=5.0)
-RUN = Run(datetime(2026, 1, 1, tzinfo=UTC), "ship-1", "run")
+RUN = Voyage(datetime(2026, 1, 1, tzinfo=UTC), "ship-1", "run")
 [EPISODE] = SCENARIO.episodes
 IDS = telling_ids(SCENARIO, RUN)
 
@@ -22,7 +22,7 @@ def test_only_causes_and_symptoms_must_become_incidents() -> None:
     telling = {
         RUN.tracking_id(event)
         for event in SCENARIO
-        if event.truth and event.truth.role in (Role.CAUSE, Role.SYMPTOM)
+        if event.truth and event.truth.role in (TruthRole.CAUSE, TruthRole.SYMPTOM)
     }
     assert telling
     assert set(IDS[EPISODE.id]) == telling

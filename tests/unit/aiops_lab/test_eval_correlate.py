@@ -12,7 +12,7 @@ from aiops_lab.evaluation.correlation import strangers
 from aiops_lab.evaluation.correlation.judged import judge
 from aiops_lab.evaluation.correlation.pipeline import Pipeline
 from aiops_lab.evaluation.correlation.scores import Labelled, adjusted_rand, main_incident, score
-from aiops_lab.simulator import Ship
+from aiops_lab.simulator import SimulatedShip
 from aiops_lab.simulator.other_ships import other_ship, other_voyage
 from tests.conftest import ROOT
 from tests.correlation_cases import POLICY
@@ -69,7 +69,7 @@ def test_strange_ships_are_grouped_well_enough(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_other_ships_are_ships_and_their_faults_are_independent(seed):
     ship, voyage = other_ship(seed), other_voyage(seed)
-    assert isinstance(ship, Ship) and len(ship.devices) >= 20
+    assert isinstance(ship, SimulatedShip) and len(ship.devices) >= 20
     roots = [episode.root_device for episode in voyage.episodes]
     assert len(roots) == len(set(roots)) >= 2
     assert all(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aiops_core.errors import Misconfigured
-from aiops_lab.fleet.files import Log, drop_links, only_one, write_atomically
+from aiops_lab.fleet.files import Log, only_one, write_atomically
 
 
 def test_a_second_fleet_on_the_same_data_is_told_who_is_first(tmp_path: Path) -> None:
@@ -52,19 +52,6 @@ def test_any_other_line_stays_as_it_is(tmp_path: Path, line: str) -> None:
     with log.open() as handle:
         handle.write(f"{line}\n".encode())
     assert log.last_line() == line
-
-
-def test_folders_of_batches_that_a_former_version_led_to_memory_are_the_brokers_again(
-    tmp_path: Path,
-) -> None:
-    stream = tmp_path / "nats/jetstream/$G/streams/LOGS"
-    other = stream.parent / "OPS/batches"
-    other.mkdir(parents=True)
-    stream.mkdir()
-    (stream / "batches").symlink_to(tmp_path / "gone")
-    drop_links(tmp_path)
-    assert not (stream / "batches").is_symlink()
-    assert other.is_dir()
 
 
 def test_a_chatty_process_cannot_fill_the_disk(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import pytest
 from rich.console import Console
 
 from aiops_core.errors import Misconfigured
-from aiops_lab.bench.report import paths
-from aiops_lab.evaluation.detection import loghub, speed
+from aiops_lab.evaluation.detection import loghub
 from aiops_lab.evaluation.detection.grouping import compare
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
@@ -87,12 +86,3 @@ class TestLoghub:
         (hub / "Easy" / "Easy_2k.log_structured.csv").write_text("a,b\n1,2\n")
         with pytest.raises(Misconfigured, match="needs rows with the columns Content and EventId"):
             loghub.score(hub, POLICY)
-
-
-class TestSpeed:
-    def test_detection_brings_its_speed_with_a_limit_of_the_same_run(self, monkeypatch):
-        monkeypatch.setattr(speed, "WARM_UP", 50)
-        monkeypatch.setattr(speed, "PIECE", 50)
-        (row,) = speed.speeds(ROOT / "policies")
-        assert 0 < row.ratio < 1
-        assert row.label in shown(paths([row]))

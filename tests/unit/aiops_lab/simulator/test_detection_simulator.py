@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from aiops_core.models import AnomalyDetected
-from aiops_lab.simulator import LIMITS, Role, Run, named
+from aiops_lab.simulator import LIMITS, TruthRole, Voyage, named
 from aiops_lab.simulator.fault_table import FAULTS
 from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
@@ -17,7 +17,7 @@ START = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 async def watched(scenario):
     """Every event of the scenario with the anomalies that it became."""
-    detection, run = Detection(POLICY), Run(START)
+    detection, run = Detection(POLICY), Voyage(START)
     for event in scenario:
         message = run.message(event)
         told = await detection.on(message)
@@ -43,8 +43,8 @@ async def test_a_fault_is_found_on_its_own_device_within_ten_seconds(fault):
 async def test_every_line_that_a_fault_makes_is_found_and_none_of_recovery():
     async for event, found in watched(named("overlap")):
         if hasattr(event.body, "text") and event.truth:
-            expected = event.truth.role in (Role.CAUSE, Role.SYMPTOM)
-            assert event.truth.role is Role.NOISE or bool(found) == expected, event.body.text
+            expected = event.truth.role in (TruthRole.CAUSE, TruthRole.SYMPTOM)
+            assert event.truth.role is TruthRole.NOISE or bool(found) == expected, event.body.text
 
 
 def test_the_limits_of_the_policy_are_those_of_the_ship():

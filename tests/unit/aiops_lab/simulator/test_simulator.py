@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import inf
@@ -15,41 +15,39 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from aiops_core.models import Device, Level, LogEntry, MetricSample
+from aiops_lab.commands import simulate
 from aiops_lab.simulator import (
     LIMITS,
     SCENARIOS,
     SHIP,
     Event,
     Injection,
-    Role,
-    Run,
     Scenario,
-    Ship,
+    SimulatedShip,
+    TruthRole,
+    Voyage,
     named,
     play,
 )
-from aiops_lab.simulator.cli import injections_of, simulate_command
-from aiops_lab.simulator.convert import to_syslog
 from aiops_lab.simulator.driver import start_of
 from aiops_lab.simulator.fault_table import ANY, FAULTS
 from aiops_lab.simulator.inventory import UnknownDeviceError
 from aiops_lab.simulator.normal_lines import HARMLESS_ERRORS, NORMAL
 from aiops_lab.simulator.readings import GAUGES
 from aiops_lab.simulator.scenario import NAMES, split
-from aiops_lab.simulator.templates import FIELDS, Template, render
-from aiops_lab.simulator.traffic import LogLine, Reading
+from aiops_lab.simulator.templates import FIELDS, LineTemplate, render
+from aiops_lab.simulator.traffic import SimulatedLine, SimulatedReading
 
 T0 = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
-RUN = Run(T0, "ship-07", "test")
-FAULTY = (Role.CAUSE, Role.SYMPTOM)
+RUN = Voyage(T0, "ship-07", "test")
+FAULTY = (TruthRole.CAUSE, TruthRole.SYMPTOM)
 
 
 def logs(events: Sequence[Event]) -> list[Event]:
-    return [event for event in events if isinstance(event.body, LogLine)]
+    return [event for event in events if isinstance(event.body, SimulatedLine)]
 
 
 def alone(fault: str, **fields: float) -> Scenario:
@@ -81,9 +79,9 @@ def test_database_needs_hypervisor_needs_switch_needs_core() -> None:
 
 def test_ship_refuses_cycles_and_unknown_parents() -> None:
     with pytest.raises(ValueError, match="would need itself"):
-        Ship([Device(id="a", upstream=("b",)), Device(id="b", upstream=("a",))])
+        SimulatedShip([Device(id="a", upstream=("b",)), Device(id="b", upstream=("a",))])
     with pytest.raises(UnknownDeviceError, match="nobody knows"):
-        Ship([Device(id="a", upstream=("ghost",))])
+        SimulatedShip([Device(id="a", upstream=("ghost",))])
     with pytest.raises(UnknownDeviceError, match="no device 'ghost'"):
         SHIP["ghost"]
 
@@ -91,7 +89,7 @@ def test_ship_refuses_cycles_and_unknown_parents() -> None:
 # --- wording
 
 
-def every_template() -> list[Template]:
+def every_template() -> list[LineTemplate]:
     normal = [
         line for table in (NORMAL, HARMLESS_ERRORS) for many in table.values() for line in many
     ]
@@ -134,7 +132,7 @@ def test_quiet_ship_has_no_truth_but_noise() -> None:
     scenario = named("quiet", rate=100)
     assert scenario.episodes == ()
     truths = [event.truth for event in scenario if event.truth]
-    assert all(truth.role is Role.NOISE and truth.episode is None for truth in truths)
+    assert all(truth.role is TruthRole.NOISE and truth.episode is None for truth in truths)
 
 
 def test_normal_errors_are_rare_and_marked_as_noise() -> None:
@@ -166,7 +164,7 @@ def test_everything_is_in_order_and_numbered() -> None:
 def test_normal_readings_keep_their_distance_from_the_limits(hour: float) -> None:
     spans: dict[str, tuple[float, float]] = {}
     for event in Scenario(1200, rate=0, hour=hour, seed=int(hour)):
-        assert isinstance(event.body, Reading)
+        assert isinstance(event.body, SimulatedReading)
         low, high = spans.get(event.body.metric, (inf, -inf))
         spans[event.body.metric] = min(low, event.body.value), max(high, event.body.value)
     assert set(spans) == set(LIMITS)
@@ -191,19 +189,19 @@ def test_fault_hits_its_root_and_only_what_hangs_on_it(name: str) -> None:
     for event in told:
         assert event.truth
         on_root = event.device.id == episode.root_device
-        assert event.truth.role is not (Role.SYMPTOM if on_root else Role.CAUSE)
+        assert event.truth.role is not (TruthRole.SYMPTOM if on_root else TruthRole.CAUSE)
         assert event.truth.root == episode.root_device
 
 
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"storm"}))
 def test_fault_reaches_its_dependants_after_the_root(name: str) -> None:
     lines = logs(list(alone(name)))
-    first: dict[Role, float] = {}
+    first: dict[TruthRole, float] = {}
     for event in lines:
         if event.truth and event.truth.episode:
             first.setdefault(event.truth.role, event.offset)
-    assert first[Role.CAUSE] == 5.0
-    assert 0.5 <= first[Role.SYMPTOM] - first[Role.CAUSE] <= 10
+    assert first[TruthRole.CAUSE] == 5.0
+    assert 0.5 <= first[TruthRole.SYMPTOM] - first[TruthRole.CAUSE] <= 10
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -214,7 +212,7 @@ def test_episode_s_bounds_hold_its_events_and_its_recovery_comes_last(name: str)
     assert len(logs(told)) == episode.lines
     assert all(episode.start <= event.offset <= episode.end for event in told)
     by_root = [event for event in logs(told) if event.device.id == episode.root_device]
-    assert by_root[-1].truth and by_root[-1].truth.role is Role.RECOVERY
+    assert by_root[-1].truth and by_root[-1].truth.role is TruthRole.RECOVERY
     assert by_root[-1].offset > episode.healed
 
 
@@ -223,7 +221,7 @@ def test_fault_breaks_a_limit_for_two_readings_in_a_row(name: str) -> None:
     broken = Counter(
         (event.device.id, event.body.metric)
         for event in alone(name)
-        if isinstance(event.body, Reading)
+        if isinstance(event.body, SimulatedReading)
         and event.truth
         and event.truth.role in FAULTY
         and LIMITS[event.body.metric].broken_by(event.body.value)
@@ -235,7 +233,7 @@ def test_fault_breaks_a_limit_for_two_readings_in_a_row(name: str) -> None:
 
 def test_readings_break_limits_only_with_truth() -> None:
     for event in named("demo"):
-        if isinstance(event.body, Reading):
+        if isinstance(event.body, SimulatedReading):
             broken = LIMITS[event.body.metric].broken_by(event.body.value)
             assert broken == bool(event.truth and event.truth.role in FAULTY)
 
@@ -274,7 +272,7 @@ def test_flapping_goes_down_and_up_in_one_episode() -> None:
     (episode,) = scenario.episodes
     told = [e for e in logs(list(scenario)) if e.truth and e.device.id == episode.root_device]
     states = [e.truth.role for e in told if e.truth and "state to" in e.body.text]  # type: ignore[union-attr]
-    assert states == [Role.CAUSE, Role.RECOVERY] * 8
+    assert states == [TruthRole.CAUSE, TruthRole.RECOVERY] * 8
 
 
 def test_noise_belongs_to_no_episode() -> None:
@@ -316,24 +314,13 @@ def test_messages_are_complete_and_ids_belong_to_the_run() -> None:
         assert message.ts == T0 + timedelta(seconds=event.offset) == message.stages["ingest"]
         assert (message.ship_id, message.device_id) == ("ship-07", event.device.id)
         assert "episode" not in message.model_dump_json()
-    other = Run(T0, "ship-07", "other").tracking_id(events[0])
+    other = Voyage(T0, "ship-07", "other").tracking_id(events[0])
     assert other != messages[0].tracking_id
 
 
 def test_messages_take_the_real_time_of_their_arrival() -> None:
     (event, *_) = named("quiet")
     assert RUN.message(event, ingest=T0 + timedelta(hours=1)).stages["ingest"].hour == 11
-
-
-def test_syslog_in_both_dialects() -> None:
-    event = next(e for e in named("disk_full") if e.truth and e.truth.role is Role.CAUSE)
-    assert re.match(
-        r"<28>1 2026-03-01T10:00:05\.\d{3}Z srv-nvr-01 diskmon \d+ - - Filesystem",
-        to_syslog(event, RUN),
-    )
-    assert re.match(
-        r"<28>Mar  1 10:00:05 srv-nvr-01 diskmon\[\d+\]: Filesystem", to_syslog(event, RUN, 3164)
-    )
 
 
 def test_rendering_fills_every_field() -> None:
@@ -400,32 +387,37 @@ def test_no_event_is_ahead_of_its_time(speed: float) -> None:
 # --- command
 
 
-def command(
-    sent: list[LogEntry | MetricSample] | None = None, loaded: list[Device] | None = None
-) -> typer.Typer:
-    class Memory:
-        async def send(
-            self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
-        ) -> None:
-            assert sent is not None
-            sent.extend(entries)
+class Platform:
+    """The sink and the inventory of a ship, in memory."""
 
-    def open_sink() -> AbstractAsyncContextManager[Memory]:
-        return nullcontext(Memory())
+    def __init__(self) -> None:
+        self.sent: list[LogEntry | MetricSample] = []
+        self.devices: list[Device] = []
 
-    async def load(devices: Sequence[Device]) -> None:
-        assert not sent, "the inventory comes before the first message"
-        loaded.extend(devices)  # type: ignore[union-attr]
+    async def send(
+        self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
+    ) -> None:
+        self.sent.extend(entries)
 
-    app = typer.Typer()
-    app.command()(
-        simulate_command(None if sent is None else open_sink, load if loaded is not None else None)
-    )
-    return app
+    async def load(self, devices: Sequence[Device]) -> None:
+        assert not self.sent, "the inventory comes before the first message"
+        self.devices.extend(devices)
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
+    platform = Platform()
+    monkeypatch.setattr(simulate, "publishing", lambda: nullcontext(platform))
+    monkeypatch.setattr(simulate, "load_devices", platform.load)
+    return platform
+
+
+def aiops_simulate(*options: str) -> Result:
+    return CliRunner().invoke(simulate.app, options, env={"COLUMNS": "200"})
 
 
 def test_list_names_everything() -> None:
-    result = CliRunner().invoke(command(), ["--list"], env={"COLUMNS": "160"})
+    result = aiops_simulate("--list")
     assert result.exit_code == 0
     assert all(name in result.output for name in (*SCENARIOS, *NAMES))
 
@@ -434,7 +426,7 @@ def test_out_truth_and_devices_fit_together(tmp_path: Path) -> None:
     out, truth, devices = tmp_path / "out.jsonl", tmp_path / "truth.jsonl", tmp_path / "d.csv"
     options = ["--fault", "disk_full", "--speed", "inf", "--start", "2026-03-01T10:00:00"]
     files = ["--out", str(out), "--truth", str(truth), "--devices-out", str(devices)]
-    result = CliRunner().invoke(command(), [*options, *files, "--json"])
+    result = aiops_simulate(*options, *files, "--json")
     assert result.exit_code == 0, result.output
     messages = {m["tracking_id"]: m for m in map(json.loads, out.read_text().splitlines())}
     records = [json.loads(line) for line in truth.read_text().splitlines()]
@@ -448,21 +440,20 @@ def test_out_truth_and_devices_fit_together(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["episodes"] == [episode["id"]]
 
 
-def test_same_start_gives_the_same_file(tmp_path: Path) -> None:
+def test_same_start_gives_the_same_file(tmp_path: Path, platform: Platform) -> None:
     texts = []
     for name in ("a", "b"):
         truth = tmp_path / name
         options = ["--scenario", "rain_fade", "--speed", "inf", "--start", "2026-03-01T10:00:00"]
-        CliRunner().invoke(command([]), [*options, "--truth", str(truth)])
+        aiops_simulate(*options, "--no-inventory", "--truth", str(truth))
         texts.append(truth.read_text())
     assert texts[0] == texts[1] != ""
 
 
-def test_publishes_through_the_given_sink() -> None:
-    sent: list[LogEntry | MetricSample] = []
-    result = CliRunner().invoke(command(sent), ["--scenario", "two_at_once", "--speed", "inf"])
+def test_publishes_through_the_sink_of_the_platform(platform: Platform) -> None:
+    result = aiops_simulate("--scenario", "two_at_once", "--speed", "inf")
     assert result.exit_code == 0, result.output
-    assert {type(message).__name__ for message in sent} == {"LogEntry", "MetricSample"}
+    assert {type(message).__name__ for message in platform.sent} == {"LogEntry", "MetricSample"}
     assert "2 episodes" in result.output
 
 
@@ -475,26 +466,28 @@ def test_publishes_through_the_given_sink() -> None:
     ],
 )
 def test_the_platform_learns_the_devices_before_the_first_message(
-    options: list[str], devices: Sequence[Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str],
+    devices: Sequence[Device],
+    platform: Platform,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sent: list[LogEntry | MetricSample] = []
-    loaded: list[Device] = []
     quick = ["--scenario", "quiet", "--duration", "1", "--speed", "inf"]
-    result = CliRunner().invoke(command(sent, loaded), [*quick, *options])
+    result = aiops_simulate(*quick, *options)
     assert result.exit_code == 0, result.output
-    assert loaded == list(devices)
+    assert platform.devices == list(devices)
 
 
 def test_messages_come_from_the_ship_of_the_settings_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOPS_SHIP_ID", "aurora")
     quick = ["--scenario", "quiet", "--duration", "1", "--speed", "inf"]
     for options, ship in ([], "aurora"), (["--ship-id", "borealis"], "borealis"):
-        sent: list[LogEntry | MetricSample] = []
-        CliRunner().invoke(command(sent), [*quick, *options])
-        assert {message.ship_id for message in sent} == {ship}
+        platform.sent.clear()
+        aiops_simulate(*quick, *options)
+        assert {message.ship_id for message in platform.sent} == {ship}
 
 
 @pytest.mark.parametrize(
@@ -504,17 +497,18 @@ def test_messages_come_from_the_ship_of_the_settings_unless_told_otherwise(
         (["--fault", "meteor"], "no fault"),
         (["--fault", "rain_fade:db-01"], "cannot happen"),
         (["--fault", "rain_fade:ghost"], "no device"),
-        (["--scenario", "quiet"], "nowhere to publish"),
     ],
 )
 def test_mistakes_are_named(options: list[str], complaint: str) -> None:
-    result = CliRunner().invoke(command(), options, env={"COLUMNS": "200"})
+    result = aiops_simulate(*options)
     assert result.exit_code == 2
     assert complaint in result.output
 
 
 def test_fault_options_follow_one_another_unless_timed() -> None:
-    first, second, third = injections_of(["rain_fade", "disk_full:srv-mail-01", "storm@7.5"])
+    first, second, third = simulate.injections_of(
+        ["rain_fade", "disk_full:srv-mail-01", "storm@7.5"]
+    )
     assert (first.at, second.at, third.at) == (5.0, 38.0, 7.5)
     assert second.device == "srv-mail-01"
 

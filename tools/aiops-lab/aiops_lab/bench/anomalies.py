@@ -1,5 +1,4 @@
-"""A load of anomalies, published as detection would: many devices of one dependency graph, the
-common kinds of trouble, and each of them again and again. Pure but for the sink."""
+"""Loads of anomalies, published as detection would."""
 
 from __future__ import annotations
 
@@ -10,18 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_cli.ingest.sink import Publisher
-from aiops_core.adapters.nats import NatsBus
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
-from aiops_core.observability.probe import Readiness
-from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
+from aiops_lab.bench.relay import open_bus
 
 SWITCHES = 4
-# Type, domain, service, score, severity, message: {n} varies without making another problem of it.
+MAD = "mad-00"  # the device of a storm
+OTHERS = 5
+EVERY = 100  # one anomaly of so many is of another device
+# Type, domain, service, score, severity, and the message, in which {n} varies.
 KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
     ("link_down", Domain.NET, "switchd", 0.8, Severity.HIGH, "port {n} changed state to down"),
     ("service_error", Domain.APP, "app", 0.5, Severity.MEDIUM, "request {n} failed: timeout"),
@@ -43,18 +43,21 @@ KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
 
 
 @dataclass(frozen=True)
-class Anomalies:
-    """*total* anomalies at *rate* a second (None: as fast as accepted) on *devices* devices."""
+class AnomalyLoad:
+    """The common kinds of trouble, each again and again, on the *devices* of one ``graph``."""
 
     total: int
     rate: float | None
     devices: int = 44
     ship_id: str = "bench"
 
-    def line(self, n: int, now: datetime) -> AnomalyDetected:
+    def message(self, n: int, now: datetime) -> AnomalyDetected:
         """The *n*-th anomaly, found at *now*."""
+        return self.on(device_id(n * 7919 % self.devices), n, now)
+
+    def on(self, device: str, n: int, now: datetime) -> AnomalyDetected:
+        """An anomaly on *device*; every *n* below ``len(KINDS)`` is of another type."""
         kind, domain, service, score, severity, text = KINDS[n % len(KINDS)]
-        device = device_id(n * 7919 % self.devices)
         return AnomalyDetected(
             tracking_id=generate_tracking_id(),
             ship_id=self.ship_id,
@@ -72,8 +75,20 @@ class Anomalies:
             reason=f"{service} says so",
         )
 
-    def is_wrong(self, n: int) -> bool:
+    def is_anomalous(self, n: int) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class StormLoad(AnomalyLoad):
+    """One device goes mad with a single type, while ``OTHERS`` others have one fault each."""
+
+    def message(self, n: int, now: datetime) -> AnomalyDetected:
+        """The *n*-th anomaly; one of ``EVERY`` is of another device."""
+        if n % EVERY:
+            return self.on(MAD, 0, now)
+        other = n // EVERY % OTHERS
+        return self.on(f"other-{other}", other, now)
 
 
 def device_id(n: int) -> str:
@@ -89,38 +104,27 @@ def graph(devices: int) -> Inventory:
     return Inventory([Device(id=i, upstream=(above[i],) if i in above else ()) for i in ids])
 
 
-def detected(outgoing: Outgoing) -> Outgoing:
-    """Stamped as the runtime stamps what a service publishes."""
-    return Outgoing(outgoing.message.stamped("detect", utc_now()), outgoing.id)
-
-
 class AnomalySink:
     """Publishes anomalies durably and in order, what comes together in one go."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    async def send(self, anomalies: Sequence[AnomalyDetected]) -> None:
+    async def send(self, anomalies: Sequence[AnomalyDetected], /) -> None:
         await self._publisher.publish([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
 
 
 @contextlib.asynccontextmanager
-async def open_bus(settings: Settings) -> AsyncIterator[NatsBus]:
-    limits = RetentionPolicy.load(settings.policies).streams
-    bus = NatsBus(settings.nats_url, limits, Readiness("bench"), "bench")
-    await bus.connect()
-    try:
-        yield bus
-    finally:
-        await bus.close()
-
-
-@contextlib.asynccontextmanager
 async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
-    async with open_bus(settings) as bus:
-        publisher = Publisher(bus, detected)
+    async with open_bus(settings.nats_url, settings.policies) as bus:
+        publisher = Publisher(bus, _detected)
         publishing = asyncio.create_task(publisher.run())
         try:
             yield AnomalySink(publisher)
         finally:
             publishing.cancel()
+
+
+def _detected(outgoing: Outgoing) -> Outgoing:
+    """Stamped as the runtime stamps what a service publishes."""
+    return Outgoing(outgoing.message.stamped("detect", utc_now()), outgoing.id)

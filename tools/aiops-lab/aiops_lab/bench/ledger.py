@@ -1,4 +1,4 @@
-"""Where every anomaly ended: from the published facts, and from what the store says of them."""
+"""Where every anomaly ended, by the published facts and by the tables of ClickHouse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = ("ingest", *FAST_PATH)
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Placements:
     """Tracking id -> the incidents (or the suppression) that it became part of."""
 
     places: Mapping[str, Collection[str]]
@@ -29,9 +29,8 @@ class Ledger:
         return [t for t in anomalous if len(self.places.get(t, ())) > 1]
 
 
-async def published(bus: Bus, since: datetime | None = None) -> Ledger:
-    """The ledger of the facts in the stream, each membership counted once per incident; what moved to
-    another incident is no longer in the one before."""
+async def published(bus: Bus, since: datetime | None = None) -> Placements:
+    """By the facts in the streams; an anomaly that moved is in its last incident only."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     kinds = (Incident, IncidentUpdated, AnomalySuppressed)
     async for stored in bus.history([kind.subject for kind in kinds], since=since):
@@ -40,7 +39,7 @@ async def published(bus: Bus, since: datetime | None = None) -> Ledger:
             if before in places[tracking_id]:
                 places[tracking_id].remove(before)
             places[tracking_id].append(incident)
-    return Ledger(places)
+    return Placements(places)
 
 
 def _memberships(fact: Message | None) -> list[tuple[str, str, str | None]]:
@@ -55,14 +54,15 @@ def _memberships(fact: Message | None) -> list[tuple[str, str, str | None]]:
     return []
 
 
-async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Ledger:
-    """The ledger of the table ``aiops.incident_members``."""
+async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Placements:
+    """By the table ``aiops.incident_members``."""
     rows = await store.query(
         "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members FINAL "
-        "WHERE role != 'moved' AND ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
+        "WHERE role != 'moved' AND ship_id = %(ship)s "
+        "AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
         {"ship": ship_id, "since": _micros(since)},
     )
-    return Ledger(dict(rows))
+    return Placements(dict(rows))
 
 
 def _micros(at: datetime) -> int:
@@ -72,23 +72,23 @@ def _micros(at: datetime) -> int:
 
 async def settled(
     store: ClickHouse, ship_id: str, since: datetime, anomalous: Collection[str], within: float
-) -> Ledger:
-    """The stored ledger once all *anomalous* are in it, or what it holds after *within* seconds."""
+) -> Placements:
+    """``stored`` as soon as it has all *anomalous*, or after *within* seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
-        ledger = await stored(store, ship_id, since)
-        if not ledger.lost(anomalous) or asyncio.get_running_loop().time() > deadline:
-            return ledger
+        placements = await stored(store, ship_id, since)
+        if not placements.lost(anomalous) or asyncio.get_running_loop().time() > deadline:
+            return placements
         await asyncio.sleep(0.25)
 
 
 async def stage_times(
     store: ClickHouse, ship_id: str, since: datetime
 ) -> list[tuple[datetime, ...]]:
-    """Of every stored anomaly, when it passed ``ingest`` and the four stages of the fast path.
+    """Of every stored anomaly, the times of ``ingest`` and of the four stages of the fast path.
 
-    ``store`` is from when on incident-api answers with it (decision 15); the insert into ClickHouse within a second
-    afterwards is not in it. Of an anomaly that moved later the first row counts: the others do not say when it was ingested.
+    ``store`` is the time from which incident-api answers with it (decision 15), not that of the
+    insert into ClickHouse. Of an anomaly that moved only the first row has a time of ingest.
     """
     columns = ", ".join([*(f"stages['{stage}']" for stage in PATH[:-1]), "stored_at"])
     return await store.query(

@@ -1,4 +1,4 @@
-"""A steady load of log lines whose anomalous part is known in advance. Pure but for the pacing."""
+"""Messages at a steady rate, the anomalous ones known in advance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 from aiops_cli.ingest.pace import Pacer
 from aiops_core.models import Level, LogEntry, Message
@@ -15,8 +15,8 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
 
 IN_FLIGHT = 500  # batches on their way at most; each waits for its rows in the history too
-LARGEST_BATCH = 500  # lines
-TICK = 0.005  # seconds: lines come one by one, as far as the event loop can
+LARGEST_BATCH = 500  # messages
+TICK = 0.005  # seconds between two batches
 
 # Lines that detection finds by its patterns or by their level, and lines that it does not.
 WRONG = (
@@ -32,17 +32,14 @@ RIGHT = (
 )
 
 
-M = TypeVar("M", bound=Message)
-M_co = TypeVar("M_co", bound=Message, covariant=True)
-M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
+class LoadSink(Protocol):
+    """Takes messages; ``send`` returns when they are stored."""
+
+    async def send(self, entries: Sequence[Any], /) -> None: ...
 
 
-class Sink(Protocol[M_contra]):
-    async def send(self, entries: Sequence[M_contra], /) -> None: ...
-
-
-class Traffic(Protocol[M_co]):
-    """*total* messages at *rate* a second (None: as fast as accepted), the wrong ones known."""
+class MessageLoad(Protocol):
+    """*total* messages at *rate* a second (None: as fast as accepted)."""
 
     @property
     def total(self) -> int: ...
@@ -53,15 +50,15 @@ class Traffic(Protocol[M_co]):
     @property
     def ship_id(self) -> str: ...
 
-    def line(self, n: int, now: datetime) -> M_co:
+    def message(self, n: int, now: datetime) -> Message:
         """The *n*-th message, made at *now*."""
 
-    def is_wrong(self, n: int) -> bool: ...
+    def is_anomalous(self, n: int) -> bool: ...
 
 
 @dataclass(frozen=True)
 class Load:
-    """*total* lines at *rate* a second (None: as fast as accepted), every ``1/share``-th anomalous."""
+    """Log lines, every ``1/share``-th of them anomalous."""
 
     total: int
     rate: float | None
@@ -69,11 +66,10 @@ class Load:
     devices: int = 40
     ship_id: str = "bench"
 
-    def line(self, n: int, now: datetime) -> LogEntry:
+    def message(self, n: int, now: datetime) -> LogEntry:
         """The *n*-th line, made at *now*."""
-        wrong = self.is_wrong(n)
-        kind = (WRONG if wrong else RIGHT)[n % len(WRONG if wrong else RIGHT)]
-        service, level, text = kind
+        kinds = WRONG if self.is_anomalous(n) else RIGHT
+        service, level, text = kinds[n % len(kinds)]
         return LogEntry(
             tracking_id=generate_tracking_id(),
             ship_id=self.ship_id,
@@ -86,13 +82,13 @@ class Load:
             source="bench",
         )
 
-    def is_wrong(self, n: int) -> bool:
+    def is_anomalous(self, n: int) -> bool:
         return int((n + 1) * self.share) > int(n * self.share)
 
 
 @dataclass
-class Sent:
-    """What was accepted: the tracking ids, and which of them are anomalous."""
+class SentLoad:
+    """What was accepted since *began*: the messages, and the tracking ids of the anomalous ones."""
 
     began: datetime
     lines: int = 0
@@ -100,9 +96,9 @@ class Sent:
     seconds: float = 0.0
 
 
-async def send(load: Traffic[M], sink: Sink[M]) -> Sent:
-    """Send *load* through *sink*, a few batches at a time in flight; a slow sink slows it down."""
-    sent, started = Sent(utc_now()), time.monotonic()
+async def send(load: MessageLoad, sink: LoadSink) -> SentLoad:
+    """Send *load* through *sink*, some batches at a time in flight; a slow sink slows it down."""
+    sent, started = SentLoad(utc_now()), time.monotonic()
     slots = asyncio.Semaphore(IN_FLIGHT)
     pacer = Pacer(load.rate, tick=TICK) if load.rate else None
     async with asyncio.TaskGroup() as tasks:
@@ -115,9 +111,9 @@ async def send(load: Traffic[M], sink: Sink[M]) -> Sent:
     return sent
 
 
-def _next(load: Traffic[M], sent: Sent, size: int) -> list[M]:
+def _next(load: MessageLoad, sent: SentLoad, size: int) -> list[Any]:
     first, now = sent.lines, utc_now()
-    batch = [load.line(n, now) for n in range(first, first + size)]
-    sent.anomalous += [e.tracking_id for n, e in enumerate(batch, first) if load.is_wrong(n)]
+    batch: list[Any] = [load.message(n, now) for n in range(first, first + size)]
+    sent.anomalous += [e.tracking_id for n, e in enumerate(batch, first) if load.is_anomalous(n)]
     sent.lines += size
     return batch

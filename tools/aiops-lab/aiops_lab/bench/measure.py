@@ -1,4 +1,4 @@
-"""Percentiles, and what the processes of a fleet used. Numbers only; ``report`` shows them."""
+"""LatencySummary, and what the processes of a fleet used. Numbers only; ``report`` shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END_TO_END = "end to end"  # beside the names of the stages
 
 
 @dataclass(frozen=True)
-class Percentiles:
+class LatencySummary:
     """Of *count* latencies, in milliseconds; NaN of none."""
 
     count: int
@@ -36,13 +36,15 @@ def _rank(ordered: Sequence[float], q: float) -> float:
     return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
 
 
-def by_stage(times: Sequence[Sequence[datetime]], names: Sequence[str]) -> dict[str, Percentiles]:
-    """Time from each stage to the next, named by the later one; ``END_TO_END`` from first to last."""
+def by_stage(
+    times: Sequence[Sequence[datetime]], names: Sequence[str]
+) -> dict[str, LatencySummary]:
+    """Latencies from each stage to the next, named by the later one, and ``END_TO_END``."""
     result = {
-        name: Percentiles.of(_ms(row[n], row[n + 1]) for row in times)
+        name: LatencySummary.of(_ms(row[n], row[n + 1]) for row in times)
         for n, name in enumerate(names[1:])
     }
-    result[END_TO_END] = Percentiles.of(_ms(row[0], row[-1]) for row in times)
+    result[END_TO_END] = LatencySummary.of(_ms(row[0], row[-1]) for row in times)
     return result
 
 
@@ -59,7 +61,7 @@ class Usage:
 
 
 class Meter:
-    """What each of *pids* used between construction and ``read``; nothing is told of one that ended."""
+    """Use by each of *pids* between construction and ``read``; one that ended is left out."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}

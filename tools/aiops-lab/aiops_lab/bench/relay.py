@@ -1,4 +1,4 @@
-"""The limit that the fleet is compared with: the same hops, the same broker settings, no work.
+"""The limit that a fleet is compared with: the same hops and broker settings, and no work.
 
 ``python -m aiops_lab.bench.relay URL FROM TO KEEP`` is one hop: it takes bytes from one subject
 and publishes every ``1/KEEP``-th to the next, as detection passes on only what is anomalous.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -23,10 +24,15 @@ from aiops_core.adapters.nats_publish import PreparedMessage
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Inbox
-from aiops_core.runtime.turns import take_turns
-from aiops_lab.bench.measure import Percentiles
-from aiops_lab.embedded.programs import nats_server
-from aiops_lab.fleet.plan import Plan, Ports, nats_config, nats_config_path, nats_environment
+from aiops_lab.bench.measure import LatencySummary
+from aiops_lab.fleet.plan import (
+    Plan,
+    Ports,
+    nats_config,
+    nats_config_path,
+    nats_environment,
+    nats_server,
+)
 from aiops_lab.fleet.ports import free_ports
 
 HOPS = ("logs.relay", "anomaly.detected", "anomaly.enriched", "incidents.relay")
@@ -35,7 +41,8 @@ PAYLOAD = 400  # bytes, as a log line has
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, policies: Path, name: str) -> AsyncIterator[NatsBus]:
+async def open_bus(url: str, policies: Path, name: str = "bench") -> AsyncIterator[NatsBus]:
+    """A connected bus."""
     bus = NatsBus(url, RetentionPolicy.load(policies).streams, Readiness(name), name)
     await bus.connect()
     try:
@@ -48,7 +55,7 @@ async def hop(url: str, policies: Path, source: str, target: str, keep: float) -
     """Relay until the process is told to end."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with _connected(url, policies, target) as bus:
+    async with open_bus(url, policies, target) as bus:
         group = target.replace(".", "-")
         async with bus.subscribe([source], group=group) as inbox:
             relaying = asyncio.ensure_future(_relay(bus, inbox, target, keep))
@@ -70,19 +77,17 @@ async def _relay(bus: NatsBus, inbox: Inbox, target: str, keep: float) -> None:
 
 
 @contextlib.contextmanager
-def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) -> Iterator[str]:
-    """A broker and the inner hops as processes of their own; yields the broker's URL."""
-    nats, monitor = free_ports(2)
-    plan = Plan(data, policies, policies, ports=Ports(nats, monitor))
+def _processes(plan: Plan, hops: Sequence[str], share: float) -> Iterator[None]:
+    """The broker of *plan* and the inner *hops* as processes; the first hop keeps *share*."""
     nats_config_path(plan).write_text(nats_config(plan))
     broker = [nats_server(), "-c", str(nats_config_path(plan))]
     children = [_spawn(broker, nats_environment(os.environ))]
     keeps = (share, 1.0, 1.0)
     for source, target, keep in zip(hops, hops[1:], keeps, strict=False):
-        arguments = [plan.nats_url, str(policies), source, target, str(keep)]
-        children.append(_spawn([sys.executable, "-m", __name__, *arguments]))
+        arguments = [plan.nats_url, str(plan.policies), source, target, str(keep)]
+        children.append(_spawn([sys.executable, "-m", __name__, *arguments], os.environ))
     try:
-        yield plan.nats_url
+        yield
     finally:
         for child in reversed(children):
             child.terminate()
@@ -90,43 +95,40 @@ def _processes(data: Path, policies: Path, share: float, hops: Sequence[str]) ->
             child.wait()
 
 
-def _spawn(
-    argv: Sequence[str], environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
+def _spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(
-        argv,
-        stdout=quiet,
-        stderr=quiet,
-        env=environment,
-        preexec_fn=take_turns,  # noqa: PLW1509 - a single system call
-    )
+    return subprocess.Popen(argv, stdout=quiet, stderr=quiet, env=environment)
+
+
+@dataclass(frozen=True)
+class RelayResult:
+    """Latencies of the messages that came through, and the messages accepted per second."""
+
+    latency: LatencySummary
+    per_second: float
 
 
 async def run(
-    data: Path,
-    policies: Path,
-    *,
-    rate: float | None,
-    count: int,
-    share: float,
-    hops: Sequence[str] = HOPS,
-) -> tuple[Percentiles, float]:
-    """Relay *count* messages at *rate* a second (None: as fast as accepted) over *hops*.
-
-    Returns the latencies of what came through, in ms, and the messages accepted per second.
+    plan: Plan, hops: Sequence[str], *, rate: float | None, count: int, share: float
+) -> RelayResult:
+    """Relay *count* messages at *rate* a second (None: as fast as accepted) over *hops*, on a
+    broker of its own with the policies of *plan*.
     """
-    with _processes(data, policies, share, hops) as url:
+    data = plan.data / f"relay-{'steady' if rate else 'saturated'}"
+    data.mkdir(parents=True, exist_ok=True)
+    nats, monitor = free_ports(2)
+    own = replace(plan, data=data, ports=Ports(nats, monitor))
+    with _processes(own, hops, share):
         async with (
-            _connected(url, policies, "bench") as bus,
-            bus.subscribe([HOPS[-1]], group="bench-sink") as inbox,
+            open_bus(own.nats_url, own.policies) as bus,
+            bus.subscribe([hops[-1]], group="bench-sink") as inbox,
         ):
             await _warm_up(bus, inbox, share, hops[0])
-            sink = asyncio.ensure_future(_collect(inbox, int(count * share)))
-            accepted = await _feed(bus, rate, count, hops[0])
-            latencies, last = await asyncio.wait_for(sink, 120)
-            per_second = count / (last - accepted[0])
-            return Percentiles.of(latencies), per_second
+            collecting = asyncio.ensure_future(_collect(inbox, int(count * share)))
+            began = time.monotonic()
+            await _feed(bus, rate, count, hops[0])
+            latencies, last = await asyncio.wait_for(collecting, 120)
+            return RelayResult(LatencySummary.of(latencies), count / (last - began))
 
 
 async def _warm_up(bus: NatsBus, inbox: Inbox, share: float, subject: str) -> None:
@@ -136,7 +138,7 @@ async def _warm_up(bus: NatsBus, inbox: Inbox, share: float, subject: str) -> No
     await asyncio.wait_for(first, 60)
 
 
-async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> tuple[float, float]:
+async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> None:
     started = time.monotonic()
     sent = 0
     padding = os.urandom(PAYLOAD // 2).hex().encode()
@@ -148,7 +150,6 @@ async def _feed(bus: NatsBus, rate: float | None, count: int, subject: str) -> t
         line = repr(time.time()).encode() + b" " + padding
         await bus.store([PreparedMessage(subject, line, {})] * (due - sent))
         sent = due
-    return started, time.monotonic()
 
 
 async def _collect(inbox: Inbox, wanted: int) -> tuple[list[float], float]:

@@ -2,84 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aiops_lab.bench.disk import STALL
-from aiops_lab.bench.measure import END_TO_END, Percentiles, Usage
-from aiops_lab.bench.run import Bench, Limit, Outcome
-from aiops_lab.evaluation.detection.speed import Speed
+from aiops_lab.bench.bench import AnomalyBench, FleetResult, LineBench, StormBench
+from aiops_lab.bench.measure import END_TO_END, LatencySummary, Usage
+from aiops_lab.bench.relay import RelayResult
 
 BAR = 40  # characters of the longest bar
+PROMISED = {"enrich": 30.0, "correlate": 50.0}  # ms at the 99th percentile
 
 
-def report(bench: Bench) -> Iterator[RenderableType]:
-    steady = f"{bench.rate:g} lines/s for {bench.seconds:g} s"
-    yield latencies(steady, bench.steady, bench.steady_limit)
-    yield stalls(bench.steady)
-    yield accounts(bench.steady, bench.steady_limit)
-    yield usages(bench.steady.usage)
-    yield latencies(
-        f"{bench.saturated.lines} lines as fast as accepted", bench.saturated, bench.saturated_limit
+def report(result: LineBench | AnomalyBench | StormBench) -> Iterator[RenderableType]:
+    """Everything that *result* says."""
+    match result:
+        case LineBench():
+            steady = f"{result.rate:g} lines/s for {result.seconds:g} s"
+            yield from _load(steady, result.steady, result.steady_limit)
+            saturated = f"{result.saturated.lines} lines as fast as accepted"
+            yield from _load(saturated, result.saturated, result.saturated_limit)
+        case AnomalyBench():
+            steady = f"{result.rate:g} anomalies/s for {result.seconds:g} s"
+            yield from _load(steady, result.outcome, result.limit)
+            yield _promises(result.outcome)
+            yield _balance(result.balance)
+        case StormBench():
+            yield _storm(result)
+            yield _balance(result.balance)
+            yield _usage(result.usage)
+
+
+def _load(title: str, found: FleetResult, limit: RelayResult) -> Iterator[RenderableType]:
+    yield _latencies(title, found, limit)
+    yield Text(
+        f"accepted {found.accepted_per_second:,.0f}/s, handled {found.handled_per_second:,.0f}/s "
+        f"(raw relay {limit.per_second:,.0f}, "
+        f"ratio {found.handled_per_second / limit.per_second:.2f}); of {found.anomalous:,} "
+        f"anomalous {found.lost} lost, {found.doubled} doubled\n"
+        f"all in ClickHouse {found.written_after:.1f} s after the last\n"
     )
-    yield stalls(bench.saturated)
-    yield accounts(bench.saturated, bench.saturated_limit)
-    yield usages(bench.saturated.usage)
-    if bench.speeds:
-        yield paths(bench.speeds)
+    yield _usage(found.usage)
 
 
-def latencies(title: str, outcome: Outcome, limit: Limit) -> Table:
+def _latencies(title: str, found: FleetResult, limit: RelayResult) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("stage", "p50 ms", "p95 ms", "p99 ms", "worst ms", "p99"):
         table.add_column(name, justify="left" if name in ("stage", "p99") else "right")
-    rows = {**outcome.stages, "raw relay": limit.latency, "disk sync": outcome.disk}
-    if outcome.stalls and outcome.calm.count:
-        rows["without stalls"] = outcome.calm
-    longest = max(p.p99 for p in rows.values())
-    for name, p in rows.items():
-        table.add_row(name, *_numbers(p), _bar(p.p99, longest))
-    total = outcome.stages[END_TO_END]
-    ratios = [f"{a / b:.1f}x" for a, b in zip(_values(total), _values(limit.latency), strict=True)]
-    table.add_row("ratio", *ratios, "end to end / raw relay", style="bold")
+    rows = {**found.stages, "raw relay": limit.latency}
+    longest = max(latency.p99 for latency in rows.values())
+    for name, latency in rows.items():
+        bar = Text("█" * max(1, round(BAR * latency.p99 / longest)), style="cyan")
+        table.add_row(name, *(f"{value:.1f}" for value in _values(latency)), bar)
+    pairs = zip(_values(found.stages[END_TO_END]), _values(limit.latency), strict=True)
+    table.add_row("ratio", *(f"{a / b:.1f}x" for a, b in pairs), "end to end / raw relay")
     return table
 
 
-def stalls(outcome: Outcome) -> Text:
-    """What the disk did beside the load: "without stalls" is end to end of the lines that met none."""
-    met = outcome.stages[END_TO_END].count - outcome.calm.count
+def _values(latency: LatencySummary) -> tuple[float, ...]:
+    return (latency.p50, latency.p95, latency.p99, latency.worst)
+
+
+def _promises(found: FleetResult) -> Text:
+    """Each promised stage against its limit."""
+    text = Text()
+    for stage, most in PROMISED.items():
+        p99 = found.stages[stage].p99
+        kept = p99 < most
+        words = f"{stage} p99 {p99:.1f} ms of {most:g} ms ({p99 / most:.2f}): "
+        text.append(words).append("kept\n" if kept else "broken\n", "green" if kept else "red")
+    return text
+
+
+def _storm(found: StormBench) -> Text:
     return Text(
-        f"disk: stalled {outcome.stalls} times for more than {STALL.total_seconds() * 1000:g} ms, "
-        f"{outcome.stalled_seconds:.1f} s in all; {met} met one of them on their way"
+        f"{found.sent:,} anomalies accepted in {found.seconds:.1f} s, all ended after "
+        f"{found.drained:.1f} s ({found.sent / found.drained:,.0f}/s)\n"
+        f"the storm is {found.incidents_of_the_storm} incident(s); {found.others_seen} of "
+        f"{found.others} other faults have one of their own"
     )
 
 
-def _values(p: Percentiles) -> tuple[float, ...]:
-    return (p.p50, p.p95, p.p99, p.worst)
+def _balance(balance: Mapping[str, int]) -> Text:
+    ends = (f"{value:,} {name.replace('_', ' ')}" for name, value in balance.items())
+    return Text(f"ledger: {', '.join(ends)}\n")
 
 
-def _numbers(p: Percentiles) -> list[str]:
-    return [f"{value:.1f}" for value in _values(p)]
-
-
-def _bar(value: float, longest: float) -> Text:
-    return Text("█" * max(1, round(BAR * value / longest)), style="cyan")
-
-
-def accounts(outcome: Outcome, limit: Limit) -> Text:
-    ratio = outcome.handled_per_second / limit.per_second
-    return Text(
-        f"accepted {outcome.accepted_per_second:,.0f} lines/s, handled {outcome.handled_per_second:,.0f} "
-        f"lines/s (raw relay {limit.per_second:,.0f}, ratio {ratio:.2f}); {outcome.anomalous} anomalous "
-        f"lines: {outcome.lost} lost, {outcome.doubled} doubled\nall in ClickHouse "
-        f"{outcome.written_after:.1f} s after the last line\n"
-    )
-
-
-def usages(usage: dict[str, Usage]) -> Table:
+def _usage(usage: Mapping[str, Usage]) -> Table:
     table = Table(title="processes", title_justify="left")
     for name in ("process", "cpu, % of a core", "memory MiB"):
         table.add_column(name, justify="left" if name == "process" else "right")
@@ -87,14 +98,4 @@ def usages(usage: dict[str, Usage]) -> Table:
         table.add_row(name, f"{used.cpu * 100:.0f}", f"{used.memory_mib:.0f}")
     total = sum(u.cpu for u in usage.values()), sum(u.memory_mib for u in usage.values())
     table.add_row("all", f"{total[0] * 100:.0f}", f"{total[1]:.0f}", style="bold")
-    return table
-
-
-def paths(speeds: Sequence[Speed]) -> Table:
-    table = Table(title="single paths, per second of one core", title_justify="left")
-    for name in ("path", "measured", "limit", "limited by", "ratio"):
-        table.add_column(name, justify="left" if name in ("path", "limited by") else "right")
-    for speed in speeds:
-        numbers = (f"{speed.measured:,.0f}", f"{speed.limit:,.0f}")
-        table.add_row(speed.label, *numbers, speed.limited_by, f"{speed.ratio:.2f}")
     return table

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from aiops_cli.output import JsonOption, console, emit_json
 from aiops_core.utils import StructuredLogger
-from aiops_lab.bench import pipeline, storm
+from aiops_lab.bench.bench import bench_anomalies, bench_lines, bench_storm
 from aiops_lab.bench.report import report
-from aiops_lab.bench.run import Say, run, scratch
 from aiops_lab.commands.up import PoliciesOption, plan_of
-from aiops_lab.fleet.plan import Plan
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-Shown = Callable[[Any], Iterator[RenderableType]]
 
 
 class Only(StrEnum):
@@ -33,6 +30,13 @@ class Only(StrEnum):
     LINES = "lines"
     ANOMALIES = "anomalies"
     STORM = "storm"
+
+
+MEASUREMENTS: dict[Only, Callable[..., Coroutine[Any, Any, Any]]] = {
+    Only.LINES: bench_lines,
+    Only.ANOMALIES: bench_anomalies,
+    Only.STORM: bench_storm,
+}
 
 
 @app.command()
@@ -49,34 +53,21 @@ def bench(
     policies: PoliciesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure latency and throughput, and compare them with a raw relay over the same hops."""
+    """Measure latency and throughput as ratios to a raw relay over the same hops."""
     StructuredLogger.configure("error")  # the report says what matters
     progress = Console(stderr=True, highlight=False)
-    folder = scratch(data)
-
-    def say(line: str) -> None:
-        progress.print(line)
-
+    folder = data / time.strftime("%Y%m%dT%H%M%S")
+    folder.mkdir(parents=True)  # a new one, so that every run starts alike
     try:
         plan = plan_of(folder, "auto", policies, "bench")
-        result, shown = _measured(plan, only, rate, seconds, share, say)
+        measure = MEASUREMENTS[only]
+        result = uvloop.run(
+            measure(plan, rate=rate, seconds=seconds, share=share, say=progress.print)
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if as_json:
         return emit_json(dataclasses.asdict(result))
     screen = console()
-    for part in shown(result):
+    for part in report(result):
         screen.print(part)
-
-
-def _measured(
-    plan: Plan, only: Only, rate: float, seconds: float, share: float, say: Say
-) -> tuple[Any, Shown]:
-    """The result, and how it is shown."""
-    if only is Only.ANOMALIES:
-        work = pipeline.bench(plan, rate=rate, seconds=seconds, say=say)
-        return uvloop.run(work), pipeline.report
-    if only is Only.STORM:
-        raging = storm.bench(plan, total=round(rate * seconds), rate=rate, say=say)
-        return uvloop.run(raging), storm.report
-    return run(plan, rate=rate, seconds=seconds, share=share, say=say), report

@@ -17,13 +17,13 @@ from aiops_cli.screen import milliseconds
 from aiops_core.policy.settings import Settings
 from aiops_lab.demo.data import Observer
 from aiops_lab.demo.flow import flowing
-from aiops_lab.demo.score import Verdict, judge, misses, telling_ids
+from aiops_lab.demo.score import FaultVerdict, judge, misses, telling_ids
 from aiops_lab.demo.setup import load_inventory
 from aiops_lab.demo.view import Show, changes, incidents_table, score_table, screen
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 from aiops_lab.fleet.view import addresses, progress, stop_on_signals
-from aiops_lab.simulator import SHIP, Run, Scenario, Summary, named, play
+from aiops_lab.simulator import SHIP, PlaySummary, Scenario, Voyage, named, play
 
 LOOK_EVERY = 1.0  # seconds; each look costs the store some queries
 SETTLE = 20.0  # seconds that the last lines get to become incidents
@@ -46,7 +46,7 @@ class Demo:
         self._show = Show(self.plan.ship_id, self.plan.api_url)
 
     async def perform(self) -> bool:
-        """Whether all simulated faults became incidents; without *once*, True when Ctrl-C ends it."""
+        """Whether all simulated faults became incidents; without *once* True after Ctrl-C."""
         fleet = Fleet(self.plan, say=self._say)
         async with stop_on_signals(fleet), fleet:
             async with progress(fleet, self.console):
@@ -96,9 +96,9 @@ class Demo:
         self._report(verdicts)
         return all(verdict.hit for verdict in verdicts)
 
-    def _run(self, name: str) -> Run:
+    def _run(self, name: str) -> Voyage:
         t0 = datetime.now(UTC)
-        return Run(t0, self.plan.ship_id, f"{self.plan.ship_id}/{name}/{t0.isoformat()}")
+        return Voyage(t0, self.plan.ship_id, f"{self.plan.ship_id}/{name}/{t0.isoformat()}")
 
     def _settings(self) -> Settings:
         where = {
@@ -109,7 +109,7 @@ class Demo:
         }
         return Settings.read().model_copy(update=where)
 
-    async def _verdicts(self, observer: Observer, run: Run) -> list[Verdict]:
+    async def _verdicts(self, observer: Observer, run: Voyage) -> list[FaultVerdict]:
         """Judge as soon as all faults are found, at the latest when the time to settle is over."""
         telling = telling_ids(self.scenario, run)
         everything = [id_ for ids in telling.values() for id_ in ids]
@@ -157,7 +157,7 @@ class Demo:
                     self._say(line)
             await asyncio.sleep(LOOK_EVERY)
 
-    def _sent(self, summary: Summary) -> None:
+    def _sent(self, summary: PlaySummary) -> None:
         self._show.sent = summary.lines + summary.readings
 
     def _say(self, line: str) -> None:
@@ -168,7 +168,7 @@ class Demo:
     def _elapsed(self) -> float:
         return time.monotonic() - self._began
 
-    def _report(self, verdicts: Sequence[Verdict]) -> None:
+    def _report(self, verdicts: Sequence[FaultVerdict]) -> None:
         self.console.print(score_table(verdicts))
         for line in misses(verdicts):
             self.console.print(line, markup=False, style="bold red")
@@ -186,7 +186,7 @@ class Demo:
         )
 
 
-def _summary(verdicts: Sequence[Verdict]) -> str:
+def _summary(verdicts: Sequence[FaultVerdict]) -> str:
     hits, roots = sum(v.hit for v in verdicts), sum(v.root_found for v in verdicts)
     return (
         f"{hits} of {len(verdicts)} simulated faults became incidents, "

@@ -1,13 +1,16 @@
-"""Did the simulated faults become incidents? Pure: ground truth and the API's answers in, verdict out."""
+"""Whether the simulated faults became incidents, by ground truth and the API's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiops_lab.simulator import Episode, Event, Role, Run
+from aiops_lab.simulator import Event, InjectedFault, TruthRole, Voyage
 
-TELLING = {Role.CAUSE, Role.SYMPTOM}  # what should become an anomaly and end in the incident
+TELLING = {
+    TruthRole.CAUSE,
+    TruthRole.SYMPTOM,
+}  # what should become an anomaly and end in the incident
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,10 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FaultVerdict:
     """One simulated fault: in which incidents its lines are, the one with most lines first."""
 
-    episode: Episode
+    episode: InjectedFault
     incidents: tuple[Found, ...]
     covered: int  # telling lines and readings that are in an incident
     of: int
@@ -39,7 +42,7 @@ class Verdict:
         return self.hit and self.incidents[0].root_device == self.episode.root_device
 
 
-def telling_ids(events: Iterable[Event], run: Run) -> dict[str, list[str]]:
+def telling_ids(events: Iterable[Event], run: Voyage) -> dict[str, list[str]]:
     """Episode id -> tracking ids of its causes and symptoms, in order."""
     ids: dict[str, list[str]] = {}
     for event in events:
@@ -49,25 +52,27 @@ def telling_ids(events: Iterable[Event], run: Run) -> dict[str, list[str]]:
 
 
 def judge(
-    episodes: Sequence[Episode],
+    episodes: Sequence[InjectedFault],
     telling: Mapping[str, Sequence[str]],
     incident_of: Mapping[str, Found],
-) -> list[Verdict]:
-    """One verdict per episode; *incident_of* maps a tracking id to the incident that contains it."""
+) -> list[FaultVerdict]:
+    """One verdict per fault; *incident_of* maps a tracking id to the incident that has it."""
     return [_verdict(episode, telling.get(episode.id, ()), incident_of) for episode in episodes]
 
 
-def _verdict(episode: Episode, ids: Sequence[str], incident_of: Mapping[str, Found]) -> Verdict:
+def _verdict(
+    episode: InjectedFault, ids: Sequence[str], incident_of: Mapping[str, Found]
+) -> FaultVerdict:
     hits = [incident_of[id_] for id_ in ids if id_ in incident_of]
     lines: dict[str, int] = {}
     for found in hits:
         lines[found.id] = lines.get(found.id, 0) + 1
     by_id = {found.id: found for found in hits}
     ranked = sorted(by_id.values(), key=lambda found: -lines[found.id])
-    return Verdict(episode, tuple(ranked), len(hits), len(ids))
+    return FaultVerdict(episode, tuple(ranked), len(hits), len(ids))
 
 
-def misses(verdicts: Iterable[Verdict]) -> list[str]:
+def misses(verdicts: Iterable[FaultVerdict]) -> list[str]:
     """A line for each fault that no incident tells."""
     return [
         f"missed: {v.episode.id} ({v.episode.title}): none of its {v.of} lines is in an incident"

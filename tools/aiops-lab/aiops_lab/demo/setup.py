@@ -1,4 +1,4 @@
-"""What a demo needs before its first line: a folder of its own, and the ship's devices in the fleet."""
+"""The set-up of a demo: a folder of its own, and the ship's devices in the fleet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAUSE = 0.2  # seconds
 def fresh_folder(data: Path) -> Iterator[Path]:
     """A folder below *data* for one demo, so that no incident of an earlier one absorbs its lines.
 
-    It stays afterwards, for who wants to look at its logs; those of earlier demos go.
+    It stays afterwards, with its logs; those of earlier demos are removed.
     """
     with only_one(data):
         for old in data.glob(f"{RUN_FOLDER}*"):

@@ -1,4 +1,4 @@
-"""The demo on the screen. Pure rendering: a state in, something that rich can draw out."""
+"""The demo on the screen: from its state to what rich can draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from aiops_cli.screen import SEVERITY_STYLE, STATUS_STYLE, age, coloured, dig, milliseconds
 from aiops_lab.demo.data import Snapshot
-from aiops_lab.demo.score import Verdict
+from aiops_lab.demo.score import FaultVerdict
 from aiops_lab.fleet.plan import SERVICES
 
 ROWS = 14  # incidents on the screen
@@ -48,7 +48,8 @@ def screen(show: Show) -> RenderableType:
 
 def _header(show: Show) -> Panel:
     return Panel(
-        f"ship [bold]{show.ship_id}[/]   {show.elapsed:.0f} s   API {show.api_url}/api/v3/incidents   Ctrl-C stops",
+        f"ship [bold]{show.ship_id}[/]   {show.elapsed:.0f} s   "
+        f"API {show.api_url}/api/v3/incidents   Ctrl-C stops",
         title="AIOps NAAS",
     )
 
@@ -120,7 +121,7 @@ def _line(incident: Mapping[str, Any]) -> str:
     )
 
 
-def score_table(verdicts: Iterable[Verdict]) -> Table:
+def score_table(verdicts: Iterable[FaultVerdict]) -> Table:
     """Each simulated fault, the incident it became, and whether that blames the right device."""
     table = Table("simulated fault", "became", "blames", "lines in it", title="simulated → found")
     for verdict in verdicts:
@@ -128,7 +129,7 @@ def score_table(verdicts: Iterable[Verdict]) -> Table:
     return table
 
 
-def _became(verdict: Verdict) -> tuple[Text, Text]:
+def _became(verdict: FaultVerdict) -> tuple[Text, Text]:
     if not verdict.hit:
         return Text("nothing", style="bold red"), Text("-")
     main, *others = verdict.incidents

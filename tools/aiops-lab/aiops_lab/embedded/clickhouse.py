@@ -15,14 +15,10 @@ import sys
 import threading
 from pathlib import Path
 
-from .native.launch import Child, NotStarted, running, start
-
-__all__ = ["Child", "NotStarted", "main", "running", "start"]
-
 logger = logging.getLogger(__name__)
 
 SWITCH = 0.0005
-"""Seconds that one client's thread may keep the others waiting; Python's own 5 ms is a stage's time."""
+"""Seconds that one client's thread may keep the others waiting. Python's default is 5 ms."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop = _stop_on_signals()
     sys.setswitchinterval(SWITCH)
     os.environ["TZ"] = "UTC"  # the engine's timezone is that of its process when it is loaded
-    from .native.embedded import DataInUse
-    from .native.server import PortTaken, Server
+    from .errors import DataInUse, PortTaken
+    from .server import Server  # loads the engine
 
     try:
         server = Server(options.data, options.port)

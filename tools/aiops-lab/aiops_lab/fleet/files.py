@@ -44,17 +44,6 @@ def only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def drop_links(data: Path) -> None:
-    """Give the broker its folders of batches back, which a former version led to memory.
-
-    After a power cut the broker completes from there what it had begun to store.
-    """
-    for stream in data.glob("nats/jetstream/*/streams/*"):
-        batches = stream / "batches"
-        if batches.is_symlink():
-            batches.unlink()
-
-
 class Log:
     """What one process says, appended by the process itself; bounded by us from outside."""
 
@@ -72,7 +61,7 @@ class Log:
         return handle
 
     def bound(self) -> None:
-        """Keep the log under its limit: what is above it becomes ``.1``; the process goes on writing."""
+        """Keep the log under its limit: move it to ``.1``; the process goes on writing."""
         if self.path.exists() and self.path.stat().st_size > self._limit:
             shutil.copyfile(self.path, f"{self.path}.1")
             os.truncate(self.path, 0)

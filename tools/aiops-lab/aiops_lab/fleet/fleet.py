@@ -1,4 +1,4 @@
-"""The fleet on embedded parts: nats-server, ClickHouse and the five services, as supervised processes.
+"""A fleet on embedded parts: nats-server, ClickHouse and the five services as child processes.
 
 ``async with Fleet(plan) as fleet: await fleet.ready()`` is all that tests, demo and bench need;
 ``aiops up`` is the same with a table and signals around it.
@@ -16,21 +16,22 @@ from types import TracebackType
 from typing import Self
 
 from aiops_core.errors import Misconfigured, Unavailable
-from aiops_lab.embedded.disk_errors import wants_restart
-from aiops_lab.fleet.files import drop_links, only_one, write_atomically
+from aiops_lab.fleet.files import only_one, write_atomically
 from aiops_lab.fleet.member import Member, State
 from aiops_lab.fleet.plan import INFRASTRUCTURE, NATS, Plan, nats_config, nats_config_path, specs
 from aiops_lab.fleet.ports import refuse_taken
-from aiops_lab.fleet.spread import spread
+from aiops_lab.fleet.process import broker_wants_restart
 
 # Together under the 10 s in which a stop must end.
-GRACE_OF_SERVICES = 6.5  # seconds; what is unsettled then will be delivered again
+GRACE_OF_SERVICES = 6.5  # seconds; a message that is not acknowledged then is delivered again
 GRACE_OF_INFRASTRUCTURE = 2.5  # seconds
 TEND_EVERY = 2.0  # seconds
 
 
 class Fleet:
-    """A running fleet. *say* gets one line per event; *ready_file* is written whenever all are ready."""
+    """A running fleet. *say* gets one line per event; *ready_file* is written when all are
+    ready.
+    """
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Fleet:
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Start all at once; raises Misconfigured, before starting any, when something is in the way."""
+        """Start all at once. Raises Misconfigured before starting any."""
         self._prepare()
         for spec in specs(self.plan, os.environ):
             self.members[spec.name] = Member(spec, self._say, self._changed)
@@ -138,7 +139,6 @@ class Fleet:
             stack.enter_context(only_one(self.plan.data))
             refuse_taken(self.plan.ports.by_purpose())
             nats_config_path(self.plan).write_text(nats_config(self.plan), encoding="utf-8")
-            drop_links(self.plan.data)
             self._forget_ready()
             self._held = stack.pop_all()
 
@@ -168,10 +168,9 @@ class Fleet:
     async def _tend_files(self) -> None:
         while True:
             await asyncio.sleep(TEND_EVERY)
-            spread(self.plan.data)
             for member in self.members.values():
                 member.log.bound()
-            if await wants_restart(self.plan.ports.nats_monitor, self.plan.data / NATS):
+            if await broker_wants_restart(self.plan.ports.nats_monitor, self.plan.data / NATS):
                 self.members[NATS].signal(signal.SIGTERM)
 
     def _changed(self) -> None:

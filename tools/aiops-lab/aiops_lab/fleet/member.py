@@ -8,10 +8,11 @@ import signal
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from aiops_core.errors import Misconfigured
-from aiops_lab.fleet.backoff import Death, hopeless, next_delay
+from aiops_core.runtime.backoff import Backoff
 from aiops_lab.fleet.files import Log
 from aiops_lab.fleet.plan import Spec
 from aiops_lab.fleet.process import answers, spawn, why_not_ready
@@ -19,6 +20,37 @@ from aiops_lab.fleet.process import answers, spawn, why_not_ready
 ASK_EVERY = 0.1  # seconds between questions to a process that is not ready yet
 LOOK_EVERY = 5.0  # seconds between questions to one that is
 HANGS = 30.0  # seconds without any answer, after which a process that lives is as good as dead
+RESTART = Backoff(first=0.5, most=30.0)
+STEADY = 60.0  # seconds of life after which a death counts as the first one again
+MISCONFIGURED = 2  # exit code of a process that cannot start with what it was given
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of one life of a process. *code* is negative for a signal, as in ``subprocess``."""
+
+    code: int
+    lived: float  # seconds
+    first_life: bool
+    was_ready: bool
+
+    @property
+    def how(self) -> str:
+        """The exit in words: ``exit code 1`` or ``killed by SIGKILL``."""
+        if self.code >= 0:
+            return f"exit code {self.code}"
+        try:
+            return f"killed by {signal.Signals(-self.code).name}"
+        except ValueError:
+            return f"killed by signal {-self.code}"
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether only a person can help: a wrong configuration at the first start.
+
+        Later the same exit code may pass by itself (a port that is not yet free).
+        """
+        return self.code == MISCONFIGURED and self.first_life and not self.was_ready
 
 
 class State(StrEnum):
@@ -59,15 +91,16 @@ class Member:
 
     async def run(self) -> None:
         """Start it, and again whenever it dies; raises Misconfigured when that cannot help."""
-        delay = 0.0
+        deaths = 0
         while not self._stopping.is_set():
             death = await self._live()
             if self._stopping.is_set():
                 break
-            if hopeless(death):
+            if death.hopeless:
                 raise Misconfigured(self._complaint())
-            delay = next_delay(delay, death.lived)
-            self._mourn(death, delay)
+            deaths = 1 if death.lived >= STEADY else deaths + 1
+            delay = RESTART.after(deaths)
+            self._report(death, delay)
             await self._pause(delay)
         self._become(State.STOPPED)
 
@@ -140,11 +173,11 @@ class Member:
         if self.restarts:
             self._say(f"{self.name} is ready again after {time.monotonic() - began:.1f} s")
 
-    def _mourn(self, death: Death, delay: float) -> None:
+    def _report(self, death: Death, delay: float) -> None:
         line = self.log.last_line()
         self.why = f"{death.how}: {line}"
         self._become(State.WAITING)
-        self._say(f"{self.name} died ({death.how}), restarting in {delay:g} s; last line: {line}")
+        self._say(f"{self.name} died ({death.how}), restarting in {delay:.1f} s; last line: {line}")
 
     def _complaint(self) -> str:
         line = self.log.last_line()

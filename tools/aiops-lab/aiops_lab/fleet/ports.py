@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import socket
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import textwrap
+from collections.abc import Mapping
+
+import psutil
 
 from aiops_core.errors import Misconfigured
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux takes the ports of outgoing connections, so that between our choice
-# and the process's bind no passing connection can take it.
+# Below the range from which Linux takes the ports of outgoing connections, so that none of them
+# can take a port between our choice and the bind of the process.
 FREE_RANGE = range(20_000, 32_000)
 TRIES = 1_000
-LISTENING = "0A"  # state of a socket in /proc/net/tcp
 COMMAND_SHOWN = 120  # characters
 
 
@@ -52,36 +52,14 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def holder(port: int, proc: Path = Path("/proc")) -> str:
-    """Who listens on *port*: ``pid 17 (nats-server -c …)``, as far as this user may see."""
-    inodes = set(_listening_inodes(port, proc))
-    for process in proc.glob("[0-9]*") if inodes else ():
-        if inodes & set(_socket_inodes(process)):
-            return f"pid {process.name} ({_command(process)})"
+def holder(port: int) -> str:
+    """The process that listens on *port*: ``pid 17 (nats-server -c …)``, as far as this user may
+    see.
+    """
+    with contextlib.suppress(psutil.Error):
+        for found in psutil.net_connections("tcp"):
+            address: tuple[str, int] | tuple[()] = found.laddr
+            if found.status == psutil.CONN_LISTEN and port in address and found.pid:
+                line = " ".join(psutil.Process(found.pid).cmdline())
+                return f"pid {found.pid} ({textwrap.shorten(line, COMMAND_SHOWN, placeholder='…')})"
     return "another process"
-
-
-def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
-    for table in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in (proc / "net" / table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    yield fields[9]
-
-
-def _socket_inodes(process: Path) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        for fd in (process / "fd").iterdir():
-            with contextlib.suppress(OSError):
-                if found := re.fullmatch(r"socket:\[(\d+)\]", str(fd.readlink())):
-                    yield found[1]
-
-
-def _command(process: Path) -> str:
-    try:
-        words = (process / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return "unknown command"
-    line = " ".join(word.decode(errors="replace") for word in words if word)
-    return line if len(line) <= COMMAND_SHOWN else f"{line[:COMMAND_SHOWN]}…"

@@ -11,15 +11,17 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 from aiops_core.errors import Misconfigured
-from aiops_core.runtime.turns import let_others_first, take_turns
 from aiops_lab.fleet.plan import Spec
 from aiops_lab.fleet.ports import LOOPBACK
 
 ASK_TIMEOUT = 2.0  # seconds
 PR_SET_PDEATHSIG = 1
+WRITE_ERROR = b"write error"  # in the answer of nats-server's /healthz
+TRIAL = 4 * 1024 * 1024  # bytes that must fit on a disk that can be written again
 
 
 async def spawn(spec: Spec, log: BinaryIO) -> Process:
@@ -32,15 +34,14 @@ async def spawn(spec: Spec, log: BinaryIO) -> Process:
             stderr=log,
             env=dict(spec.env),
             start_new_session=True,
-            preexec_fn=_in_child(spec),
+            preexec_fn=_ends_with_parent(),
         )
     except OSError as exc:
         raise Misconfigured(f"{spec.name}: {spec.argv[0]}: {exc.strerror}") from exc
 
 
-def _in_child(spec: Spec) -> Callable[[], None] | None:
-    """Where the kernel offers it (Linux): the child is killed when our process ends, however it ends, and
-    takes turns with its siblings, or lets them go first."""
+def _ends_with_parent() -> Callable[[], None] | None:
+    """On Linux the kernel kills the child when our process ends, however that ends."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None), os.getpid()
@@ -49,9 +50,6 @@ def _in_child(spec: Spec) -> Callable[[], None] | None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended between fork and prctl
             os._exit(1)
-        take_turns()
-        if spec.patient:
-            let_others_first()
 
     return in_child
 
@@ -79,8 +77,36 @@ async def answers(spec: Spec) -> bool:
     return True
 
 
+async def broker_wants_restart(monitor: int, store: Path) -> bool:
+    """Whether the broker with this *monitor* port stopped writing to *store*, which can be written
+    again.
+
+    After one error of its disk nats-server stores nothing more in that stream until it is
+    restarted. ``nats/start.sh`` does the same in its container.
+    """
+    try:
+        status, body = await http_get(monitor, "/healthz")
+    except (OSError, TimeoutError, ValueError):
+        return False
+    return status != 200 and WRITE_ERROR in body and _writable(store)
+
+
+def _writable(folder: Path) -> bool:
+    trial = folder / ".trial"
+    try:
+        with trial.open("wb") as file:
+            file.write(bytes(TRIAL))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    finally:
+        trial.unlink(missing_ok=True)
+    return True
+
+
 def _in_words(body: bytes) -> str:
-    """The body of a ``/ready`` that is not 200: the state, and which parts and dependencies keep it so."""
+    """The body of a ``/ready`` that is not 200: state, parts and dependencies that are down."""
     try:
         report = json.loads(body)
         down = [f"{k} {v}" for k, v in report["dependencies"].items() if v != "up"]
@@ -91,7 +117,9 @@ def _in_words(body: bytes) -> str:
 
 
 async def http_get(port: int, path: str, within: float = ASK_TIMEOUT) -> tuple[int, bytes]:
-    """Status and body of a GET on loopback. Raises OSError, TimeoutError, or ValueError if not HTTP."""
+    """Status and body of a GET on loopback. Raises OSError, TimeoutError and, if the answer is not
+    HTTP, ValueError.
+    """
     async with asyncio.timeout(within):
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
         try:

@@ -41,7 +41,7 @@ async def stop_on_signals(fleet: Fleet) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def progress(fleet: Fleet, screen: Console) -> AsyncIterator[None]:
-    """Show how the fleet comes up while the body waits for it: a table, or lines without a terminal."""
+    """Show how the fleet comes up while the body runs: a table, or lines without a terminal."""
     watching = asyncio.create_task(_watch(fleet, screen))
     try:
         yield

@@ -1,36 +1,19 @@
-"""From an event to what the platform receives: a message or a line of syslog. Truth stays here."""
+"""From an event to the message that the platform receives, without its truth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from aiops_core.models import Level, LogEntry, MetricSample, derived_id
+from aiops_core.models import LogEntry, MetricSample, derived_id
 from aiops_lab.simulator.scenario import Event
-from aiops_lab.simulator.traffic import LogLine, Reading
+from aiops_lab.simulator.traffic import SimulatedLine, SimulatedReading
 
 SOURCE = "simulator"
-_SYSLOG_SEVERITY = {
-    Level.CRITICAL: 2,
-    Level.ERROR: 3,
-    Level.WARNING: 4,
-    Level.INFO: 6,
-    Level.DEBUG: 7,
-}
-_DAEMON = 3
-_FACILITIES = {
-    "kernel": 0,
-    "postfix/smtp": 2,
-    "postfix/smtpd": 2,
-    "sshd": 4,
-    "sudo": 4,
-    "pam_faillock": 4,
-    "CRON": 9,
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Voyage:
     """One performance of a scenario: when offset 0 was, on which ship, and its own name.
 
     The id makes tracking ids: the same run gives the same ids, another run others.
@@ -48,13 +31,13 @@ class Run:
 
     def message(self, event: Event, ingest: datetime | None = None) -> LogEntry | MetricSample:
         """The message of the event; *ingest*: when it reached the platform, by default ``ts``."""
-        if isinstance(event.body, LogLine):
+        if isinstance(event.body, SimulatedLine):
             return to_log_entry(event, self, ingest)
         return to_metric_sample(event, self, ingest)
 
 
-def to_log_entry(event: Event, run: Run, ingest: datetime | None = None) -> LogEntry:
-    assert isinstance(event.body, LogLine)
+def to_log_entry(event: Event, run: Voyage, ingest: datetime | None = None) -> LogEntry:
+    assert isinstance(event.body, SimulatedLine)
     at = run.at(event)
     return LogEntry(
         tracking_id=run.tracking_id(event),
@@ -70,8 +53,8 @@ def to_log_entry(event: Event, run: Run, ingest: datetime | None = None) -> LogE
     )
 
 
-def to_metric_sample(event: Event, run: Run, ingest: datetime | None = None) -> MetricSample:
-    assert isinstance(event.body, Reading)
+def to_metric_sample(event: Event, run: Voyage, ingest: datetime | None = None) -> MetricSample:
+    assert isinstance(event.body, SimulatedReading)
     at = run.at(event)
     return MetricSample(
         tracking_id=run.tracking_id(event),
@@ -85,16 +68,3 @@ def to_metric_sample(event: Event, run: Run, ingest: datetime | None = None) -> 
         value=event.body.value,
         unit=event.body.unit,
     )
-
-
-def to_syslog(event: Event, run: Run, rfc: int = 5424) -> str:
-    """The line as a device would send it, RFC 5424 or 3164, without a line end."""
-    assert isinstance(event.body, LogLine)
-    line, at = event.body, run.at(event).astimezone(UTC)
-    priority = _FACILITIES.get(line.service, _DAEMON) * 8 + _SYSLOG_SEVERITY[line.level]
-    if rfc == 5424:
-        stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        pid = line.pid or "-"
-        return f"<{priority}>1 {stamp} {event.device.id} {line.service} {pid} - - {line.text}"
-    tag = f"{line.service}[{line.pid}]" if line.pid else line.service
-    return f"<{priority}>{at:%b} {at.day:2d} {at:%H:%M:%S} {event.device.id} {tag}: {line.text}"

@@ -12,10 +12,10 @@ from itertools import groupby
 from math import inf
 
 from aiops_core.models import Level, LogEntry, MetricSample
-from aiops_lab.simulator.convert import Run
+from aiops_lab.simulator.convert import Voyage
 from aiops_lab.simulator.scenario import Event
-from aiops_lab.simulator.traffic import LogLine
-from aiops_lab.simulator.truth import Role
+from aiops_lab.simulator.traffic import SimulatedLine
+from aiops_lab.simulator.truth import TruthRole
 
 TICK = 0.05  # s of real time whose events are emitted together, at its end
 LARGEST_BATCH = 500
@@ -25,7 +25,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass
-class Summary:
+class PlaySummary:
     """What was emitted so far; *offset* is the scenario's time, *elapsed* the real one, in s."""
 
     lines: int = 0
@@ -38,12 +38,12 @@ class Summary:
 
     def add(self, event: Event) -> None:
         self.offset = event.offset
-        if isinstance(event.body, LogLine):
+        if isinstance(event.body, SimulatedLine):
             self.lines += 1
             self.levels[event.body.level] += 1
         else:
             self.readings += 1
-        if event.truth and event.truth.role in (Role.CAUSE, Role.SYMPTOM):
+        if event.truth and event.truth.role in (TruthRole.CAUSE, TruthRole.SYMPTOM):
             self.faulty += 1
             self.episodes.add(event.truth.episode or "")
 
@@ -51,20 +51,20 @@ class Summary:
 async def play(
     events: Iterable[Event],
     emit: Emit,
-    run: Run,
+    run: Voyage,
     *,
     speed: float = 1.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
     now: Callable[[], datetime] | None = None,
-    progress: Callable[[Summary], None] | None = None,
-) -> Summary:
+    progress: Callable[[PlaySummary], None] | None = None,
+) -> PlaySummary:
     """Emit *events* in batches, *speed* times as fast as they happened (``inf``: without waiting).
 
     With *now* messages are stamped with the real time of their publication as ``stages.ingest``.
     *progress* sees the same summary after every batch.
     """
-    summary, start = Summary(), clock()
+    summary, start = PlaySummary(), clock()
     for due, batch in _batches(events, speed):
         await _until(start + due, clock, sleep)
         ingest = now() if now else None

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from random import Random
 
 from aiops_core.models import Device
-from aiops_lab.simulator.fault_table import ANY, FAULTS, Effect, Fault
-from aiops_lab.simulator.inventory import Ship
+from aiops_lab.simulator.fault_table import ANY, FAULTS, Effect, FaultSpec
+from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.normal_lines import STRAY
-from aiops_lab.simulator.templates import Template
-from aiops_lab.simulator.traffic import Draft, Excursion, LogLine, say
-from aiops_lab.simulator.truth import NOISE, Episode, Role, Truth
+from aiops_lab.simulator.templates import LineTemplate
+from aiops_lab.simulator.traffic import Draft, Excursion, SimulatedLine, say
+from aiops_lab.simulator.truth import NOISE, InjectedFault, Truth, TruthRole
 
 LONGEST_DELAY = 10.0  # s until the last dependant notices
 RELEASE = 3.0  # s until readings are normal again after a fault
@@ -41,20 +41,20 @@ class Dark:
 class Unfolded:
     """One episode with everything that it causes."""
 
-    episode: Episode
+    episode: InjectedFault
     drafts: tuple[Draft, ...]
     excursions: tuple[Excursion, ...]
     dark: Dark | None
 
 
-def fault_named(name: str) -> Fault:
+def fault_named(name: str) -> FaultSpec:
     try:
         return FAULTS[name]
     except KeyError:
         raise UnknownFaultError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
 
 
-def root_of(fault: Fault, ship: Ship, device_id: str | None) -> Device:
+def root_of(fault: FaultSpec, ship: SimulatedShip, device_id: str | None) -> Device:
     """The device that the fault hits; refuses one of a type that cannot have it."""
     device = ship[device_id or fault.device]
     if device.type not in fault.roots:
@@ -70,7 +70,7 @@ class _Happening:
     """One fault at one time on one root: what the helpers below share."""
 
     id: str
-    fault: Fault
+    fault: FaultSpec
     root: Device
     at: float
     duration: float
@@ -79,11 +79,11 @@ class _Happening:
     def healed(self) -> float:
         return self.at + self.duration
 
-    def truth(self, role: Role) -> Truth:
+    def truth(self, role: TruthRole) -> Truth:
         return Truth(role, self.id, self.root.id)
 
-    def role_of(self, device: Device) -> Role:
-        return Role.CAUSE if device.id == self.root.id else Role.SYMPTOM
+    def role_of(self, device: Device) -> TruthRole:
+        return TruthRole.CAUSE if device.id == self.root.id else TruthRole.SYMPTOM
 
     def bouts(self) -> Iterator[tuple[float, float]]:
         """From when to when it is bad: once, or in several bouts with pauses as long as these."""
@@ -95,8 +95,8 @@ class _Happening:
 
 def unfold(
     id_: str,
-    fault: Fault,
-    ship: Ship,
+    fault: FaultSpec,
+    ship: SimulatedShip,
     root: Device,
     at: float,
     duration: float | None,
@@ -115,7 +115,7 @@ def unfold(
     return Unfolded(_episode(happening, drafts, excursions), tuple(drafts), tuple(excursions), dark)
 
 
-def _touched(happening: _Happening, ship: Ship) -> Iterator[tuple[Device, int, Effect]]:
+def _touched(happening: _Happening, ship: SimulatedShip) -> Iterator[tuple[Device, int, Effect]]:
     yield happening.root, 0, happening.fault.root
     for device_id, hops in ship.descendants(happening.root.id).items():
         effect = _effect_on(ship[device_id], happening.fault)
@@ -123,7 +123,7 @@ def _touched(happening: _Happening, ship: Ship) -> Iterator[tuple[Device, int, E
             yield ship[device_id], hops, effect
 
 
-def _effect_on(device: Device, fault: Fault) -> Effect | None:
+def _effect_on(device: Device, fault: FaultSpec) -> Effect | None:
     return fault.downstream.get(device.type) or fault.downstream.get(ANY)
 
 
@@ -135,7 +135,7 @@ def _tell(
     happening: _Happening, device: Device, hops: int, effect: Effect, rng: Random
 ) -> Iterator[Draft]:
     """All lines of one device, bout by bout."""
-    bad, good = happening.truth(happening.role_of(device)), happening.truth(Role.RECOVERY)
+    bad, good = happening.truth(happening.role_of(device)), happening.truth(TruthRole.RECOVERY)
     for start, end in happening.bouts():
         longest = min(LONGEST_DELAY, 0.6 * (end - start))
         onset = start + _delay(hops, rng, longest)
@@ -148,7 +148,7 @@ def _tell(
 
 def _complaints(
     effect: Effect, onset: float, start: float, end: float, rng: Random
-) -> Iterator[tuple[float, LogLine]]:
+) -> Iterator[tuple[float, SimulatedLine]]:
     yield from _in_turn(effect.opening, onset, rng)
     yield from _in_turn(effect.worse, max(onset, start + effect.worse_at * (end - start)), rng)
     if not effect.ongoing:
@@ -162,8 +162,8 @@ def _complaints(
 
 
 def _in_turn(
-    wording: tuple[Template, ...], offset: float, rng: Random
-) -> Iterator[tuple[float, LogLine]]:
+    wording: tuple[LineTemplate, ...], offset: float, rng: Random
+) -> Iterator[tuple[float, SimulatedLine]]:
     """Each line once, a moment after the one before."""
     for template in wording:
         yield offset, say(template, rng)
@@ -179,11 +179,13 @@ def _excursions(
         yield Excursion(device.id, metric, peak, onset, happening.healed, ramp, RELEASE, truth)
 
 
-def _episode(happening: _Happening, drafts: list[Draft], excursions: list[Excursion]) -> Episode:
+def _episode(
+    happening: _Happening, drafts: list[Draft], excursions: list[Excursion]
+) -> InjectedFault:
     affected = dict.fromkeys((happening.root.id, *(draft.device.id for draft in drafts)))
     ends = (*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
     fault = happening.fault
-    return Episode(
+    return InjectedFault(
         id=happening.id,
         fault=fault.name,
         title=f"{fault.title} ({happening.root.id})",
@@ -198,7 +200,9 @@ def _episode(happening: _Happening, drafts: list[Draft], excursions: list[Excurs
     )
 
 
-def stray_errors(ship: Ship, at: float, duration: float | None, rng: Random) -> Iterator[Draft]:
+def stray_errors(
+    ship: SimulatedShip, at: float, duration: float | None, rng: Random
+) -> Iterator[Draft]:
     """The pseudo fault ``noise``: error lines here and there, each of them alone."""
     offset, end = at, at + (duration or NOISE_DURATION)
     while (offset := offset + rng.expovariate(STRAYS_PER_SECOND)) < end:

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from typing import TextIO
 
 from aiops_core.models import LogEntry, MetricSample
-from aiops_lab.simulator.convert import Run
+from aiops_lab.simulator.convert import Voyage
 from aiops_lab.simulator.scenario import Event, Scenario
-from aiops_lab.simulator.traffic import LogLine
+from aiops_lab.simulator.traffic import SimulatedLine
 from aiops_lab.simulator.truth import Truth
 
 
 class TruthWriter:
     """Writes what ``truth`` describes: run and episodes at once, lines as they come."""
 
-    def __init__(self, file: TextIO, scenario: Scenario, run: Run) -> None:
+    def __init__(self, file: TextIO, scenario: Scenario, run: Voyage) -> None:
         self._file = file
         self._run = run
         self._write("run", _run_record(scenario, run))
@@ -35,7 +35,7 @@ class TruthWriter:
             yield event
 
 
-def _run_record(scenario: Scenario, run: Run) -> dict[str, object]:
+def _run_record(scenario: Scenario, run: Voyage) -> dict[str, object]:
     return {
         "scenario": scenario.name,
         "seed": scenario.seed,
@@ -46,7 +46,7 @@ def _run_record(scenario: Scenario, run: Run) -> dict[str, object]:
     }
 
 
-def _line_record(event: Event, truth: Truth, run: Run) -> dict[str, object]:
+def _line_record(event: Event, truth: Truth, run: Voyage) -> dict[str, object]:
     return {
         "tracking_id": run.tracking_id(event),
         "episode": truth.episode,
@@ -54,7 +54,7 @@ def _line_record(event: Event, truth: Truth, run: Run) -> dict[str, object]:
         "root_device": truth.root,
         "device": event.device.id,
         "offset": round(event.offset, 6),
-        "kind": "log" if isinstance(event.body, LogLine) else "metric",
+        "kind": "log" if isinstance(event.body, SimulatedLine) else "metric",
     }
 
 

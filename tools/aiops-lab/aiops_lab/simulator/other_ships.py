@@ -1,6 +1,7 @@
-"""Ships and voyages at random: what is good on one ship only is not good. Pure: by seed.
+"""Random ships and scenarios by seed, to score policies on more than one ship.
 
-The types are those of the real one, so that its faults can happen; names, sizes and dependencies are not.
+The types of devices are those of ``SHIP``, so that its faults can happen; names, numbers and
+dependencies are not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from random import Random
 
 from aiops_core.models import Device, Severity
 from aiops_lab.simulator.fault_table import FAULTS
-from aiops_lab.simulator.inventory import Ship
+from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.scenario import Injection, Scenario
 
 # Type: how many there are at least and at most, and of which types each needs one.
@@ -52,13 +53,13 @@ _LASTING = 45.0  # s
 _NOISE = 0.4  # of the voyages have unrelated errors in them
 
 
-def other_ship(seed: int) -> Ship:
+def other_ship(seed: int) -> SimulatedShip:
     rng = Random(f"ship:{seed}")
     found: dict[str, list[Device]] = {}
     for kind, (least, most, needs) in _PLAN.items():
         count = rng.randint(least, most)
         found[kind] = [_device(rng, kind, n, needs, found) for n in range(count)]
-    return Ship(device for devices in found.values() for device in devices)
+    return SimulatedShip(device for devices in found.values() for device in devices)
 
 
 def _device(
@@ -80,7 +81,7 @@ def other_voyage(seed: int, faults: int = 4) -> Scenario:
     return Scenario(150, tuple(injections), seed=seed, name=f"other ship {seed}", ship=ship)
 
 
-def _injections(rng: Random, ship: Ship, count: int) -> Iterator[Injection]:
+def _injections(rng: Random, ship: SimulatedShip, count: int) -> Iterator[Injection]:
     taken: set[str] = set()
     usual = [fault for fault in FAULTS.values() if fault.name not in ("slow_burn", "storm")]
     attacked = False  # attackers share a few addresses: two of their attacks may well be one

@@ -19,7 +19,7 @@ COUNTED = frozenset({"ports", "sats", "mails"})  # units that come in whole numb
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ReadingLimit:
     """A reading that stays ``op`` ``value`` for ``hold`` seconds is a fault."""
 
     metric: str
@@ -79,13 +79,13 @@ failed_logins_per_min    > 20    1/min   security high
 """
 
 
-def _limit(row: str) -> Limit:
+def _limit(row: str) -> ReadingLimit:
     metric, op, value, unit, domain, severity = row.split()
     comparison: Literal[">", "<"] = ">" if op == ">" else "<"
-    return Limit(metric, comparison, float(value), unit, Domain(domain), Severity(severity))
+    return ReadingLimit(metric, comparison, float(value), unit, Domain(domain), Severity(severity))
 
 
-LIMITS: Mapping[str, Limit] = {
+LIMITS: Mapping[str, ReadingLimit] = {
     limit.metric: limit for limit in map(_limit, _LIMIT_TABLE.strip().splitlines())
 }
 

@@ -21,10 +21,10 @@ from aiops_lab.simulator.faults import (
     stray_errors,
     unfold,
 )
-from aiops_lab.simulator.inventory import SHIP, Ship
+from aiops_lab.simulator.inventory import SHIP, SimulatedShip
 from aiops_lab.simulator.normal_lines import HARMLESS_SHARE
-from aiops_lab.simulator.traffic import Draft, LogLine, Reading
-from aiops_lab.simulator.truth import Episode, Truth
+from aiops_lab.simulator.traffic import Draft, SimulatedLine, SimulatedReading
+from aiops_lab.simulator.truth import InjectedFault, Truth
 
 COMBINED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "two_at_once": (("switch_down", "sw-eng-01"), ("disk_full", "srv-file-01")),
@@ -42,7 +42,7 @@ class Event:
     sequence: int
     offset: float
     device: Device
-    body: LogLine | Reading
+    body: SimulatedLine | SimulatedReading
     truth: Truth | None = None
 
 
@@ -66,7 +66,7 @@ def length_of(name: str) -> float:
     return max(fault_named(part).duration for part, _ in COMBINED.get(name, ((name, ""),)))
 
 
-def split(injection: Injection, ship: Ship) -> tuple[Injection, ...]:
+def split(injection: Injection, ship: SimulatedShip) -> tuple[Injection, ...]:
     """The single faults of a combined one; they must hit independent branches."""
     parts = COMBINED.get(injection.fault)
     if parts is None:
@@ -99,7 +99,7 @@ class Scenario:
     hour: float = 10.0
     harmless: float = HARMLESS_SHARE
     name: str = "custom"
-    ship: Ship = SHIP
+    ship: SimulatedShip = SHIP
 
     @cached_property
     def _unfolded(self) -> tuple[Unfolded, ...]:
@@ -129,7 +129,7 @@ class Scenario:
         return replace(whole, episode=episode, drafts=drafts)
 
     @property
-    def episodes(self) -> tuple[Episode, ...]:
+    def episodes(self) -> tuple[InjectedFault, ...]:
         """Ground truth: the faults of this run, in the order of their definition."""
         return tuple(one.episode for one in self._unfolded)
 

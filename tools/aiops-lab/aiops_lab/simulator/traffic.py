@@ -17,17 +17,17 @@ from random import Random
 from typing import NamedTuple
 
 from aiops_core.models import Device, Level
-from aiops_lab.simulator.inventory import Ship
+from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.normal_lines import CHATTY, HARMLESS_ERRORS, HARMLESS_SHARE, NORMAL
 from aiops_lab.simulator.readings import COUNTED, GAUGES, LIMITS, Gauge
-from aiops_lab.simulator.templates import Template, render
-from aiops_lab.simulator.truth import NOISE, Role, Truth
+from aiops_lab.simulator.templates import LineTemplate, render
+from aiops_lab.simulator.truth import NOISE, Truth, TruthRole
 
 DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class SimulatedLine:
     service: str
     level: Level
     text: str
@@ -35,7 +35,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SimulatedReading:
     metric: str
     value: float
     unit: str
@@ -46,7 +46,7 @@ class Draft(NamedTuple):
 
     offset: float
     device: Device
-    body: LogLine | Reading
+    body: SimulatedLine | SimulatedReading
     truth: Truth | None = None
 
 
@@ -72,21 +72,23 @@ class Excursion:
         return min(rising, falling)
 
 
-def say(template: Template, rng: Random) -> LogLine:
+def say(template: LineTemplate, rng: Random) -> SimulatedLine:
     """A line of this template; a program keeps its pid over a run (the kernel has none)."""
     pid = 0 if template.service == "kernel" else 300 + 7 * sum(template.service.encode())
-    return LogLine(template.service, template.level, render(template.text, rng), pid)
+    return SimulatedLine(template.service, template.level, render(template.text, rng), pid)
 
 
 class _Talker(NamedTuple):
     """One device with what it may say and the running sum of how often it says each."""
 
     device: Device
-    lines: tuple[Template, ...]
+    lines: tuple[LineTemplate, ...]
     sums: tuple[float, ...]
 
 
-def _talkers(ship: Ship, wording: Mapping[str, tuple[Template, ...]]) -> tuple[_Talker, ...]:
+def _talkers(
+    ship: SimulatedShip, wording: Mapping[str, tuple[LineTemplate, ...]]
+) -> tuple[_Talker, ...]:
     return tuple(
         _Talker(device, lines, tuple(accumulate(line.weight for line in lines)))
         for device in ship.devices
@@ -94,7 +96,9 @@ def _talkers(ship: Ship, wording: Mapping[str, tuple[Template, ...]]) -> tuple[_
     )
 
 
-def lines(ship: Ship, seed: int, rate: float, errors: float = HARMLESS_SHARE) -> Iterator[Draft]:
+def lines(
+    ship: SimulatedShip, seed: int, rate: float, errors: float = HARMLESS_SHARE
+) -> Iterator[Draft]:
     """Normal log lines for ever, *rate* per second in total, arriving at random (Poisson).
 
     *errors* is the share of harmless error lines among them.
@@ -148,11 +152,15 @@ class _Series:
 def _judged(metric: str, value: float, truth: Truth) -> Truth:
     """Inside its limit, a moved reading is only a drift."""
     broken = LIMITS[metric].broken_by(value)
-    return truth if broken else Truth(Role.DRIFT, truth.episode, truth.root)
+    return truth if broken else Truth(TruthRole.DRIFT, truth.episode, truth.root)
 
 
 def readings(
-    ship: Ship, seed: int, interval: float, hour: float, excursions: Sequence[Excursion] = ()
+    ship: SimulatedShip,
+    seed: int,
+    interval: float,
+    hour: float,
+    excursions: Sequence[Excursion] = (),
 ) -> Iterator[Draft]:
     """Readings for ever: each series every *interval* s, from *hour* o'clock on."""
     if interval <= 0:
@@ -167,13 +175,15 @@ def readings(
             yield Draft(offset, one.device, _reading(one.gauge.metric, value), truth)
 
 
-def _reading(metric: str, value: float) -> Reading:
+def _reading(metric: str, value: float) -> SimulatedReading:
     unit = LIMITS[metric].unit
-    return Reading(metric, float(round(value)) if unit in COUNTED else round(value, 3), unit)
+    return SimulatedReading(
+        metric, float(round(value)) if unit in COUNTED else round(value, 3), unit
+    )
 
 
 def _all_series(
-    ship: Ship, seed: int, interval: float, excursions: Sequence[Excursion]
+    ship: SimulatedShip, seed: int, interval: float, excursions: Sequence[Excursion]
 ) -> list[_Series]:
     """Every series of the ship in the order in which they are read within one interval."""
     found = [

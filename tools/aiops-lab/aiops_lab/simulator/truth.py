@@ -26,7 +26,7 @@ from enum import StrEnum
 from aiops_core.models import Domain, Severity
 
 
-class Role(StrEnum):
+class TruthRole(StrEnum):
     CAUSE = "cause"  # on the root device
     SYMPTOM = "symptom"  # on a device downstream of it
     DRIFT = "drift"  # moved by the fault, still inside the limit
@@ -38,16 +38,16 @@ class Role(StrEnum):
 class Truth:
     """Why one event is not normal."""
 
-    role: Role
+    role: TruthRole
     episode: str | None = None
     root: str | None = None
 
 
-NOISE = Truth(Role.NOISE)
+NOISE = Truth(TruthRole.NOISE)
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
+class InjectedFault:
     """One fault from onset to the last recovery; offsets in seconds from the start of the run."""
 
     id: str

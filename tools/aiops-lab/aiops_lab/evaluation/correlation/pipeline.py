@@ -16,7 +16,7 @@ from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import BY_SUBJECT, AnomalyCleared, EnrichedAnomaly
 from aiops_lab.evaluation.correlation import judged
 from aiops_lab.evaluation.offline import as_line
-from aiops_lab.simulator import Run, Scenario, Truth
+from aiops_lab.simulator import Scenario, Truth, Voyage
 
 STAGES = ("anomaly_detection", "enrichment_service")
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -31,7 +31,7 @@ class Pipeline:
 
     def play(self, scenario: Scenario) -> judged.Run:
         """What of *scenario* reaches correlation."""
-        run = Run(T0, "ship", scenario.name)
+        run = Voyage(T0, "ship", scenario.name)
         truth: dict[str, Truth] = {}
         feeding = threading.Thread(target=self._feed, args=(scenario, run, truth), daemon=True)
         feeding.start()
@@ -47,11 +47,11 @@ class Pipeline:
             faults=[judged.Span(e.id, e.root_device, e.start, e.end) for e in scenario.episodes],
         )
 
-    def _feed(self, scenario: Scenario, run: Run, truth: dict[str, Truth]) -> None:
+    def _feed(self, scenario: Scenario, run: Voyage, truth: dict[str, Truth]) -> None:
         with suppress(BrokenPipeError):  # whoever reads the other end will know it
             self._write(scenario, run, truth)
 
-    def _write(self, scenario: Scenario, run: Run, truth: dict[str, Truth]) -> None:
+    def _write(self, scenario: Scenario, run: Voyage, truth: dict[str, Truth]) -> None:
         devices = [device.model_dump(mode="json") for device in scenario.ship.devices]
         self._into.write(json.dumps({"begin": devices}) + "\n")
         for event in scenario:

@@ -1,7 +1,7 @@
-"""A made-up history of faults on a made-up ship: the same for the same seed. Pure.
+"""A made-up history of faults on a made-up ship, the same for the same seed.
 
-Devices form a random tree. A fault begins on one of them and shows, a little later, on those that depend
-on it; both repeat while it lasts. Of the other devices, each may have one single error.
+Devices form a random tree. A fault begins on one of them and shows, a little later, on those that
+depend on it; both repeat while it lasts. Of the other devices, each may have one single error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CAUSE = KINDS[0]  # a link that is down explains what lies behind it
 
 
 @dataclass(frozen=True)
-class Fault:
+class MadeUpFault:
     """Something that goes wrong at *origin* and shows on *symptoms*; times in seconds."""
 
     origin: str
@@ -42,11 +42,11 @@ def tree(rng: random.Random, devices: int) -> Inventory:
     return Inventory(found)
 
 
-def faults_of(rng: random.Random, inventory: Inventory, seconds: float) -> list[Fault]:
+def faults_of(rng: random.Random, inventory: Inventory, seconds: float) -> list[MadeUpFault]:
     """Some faults on branches that do not touch, at random times."""
     free = {device.id for device in inventory.devices}
     origins = sorted(free, key=lambda _: rng.random())
-    found: list[Fault] = []
+    found: list[MadeUpFault] = []
     for origin in origins:
         below = inventory.downstream_of(origin)
         branch = {origin, *below, *inventory.upstream_of(origin)}
@@ -55,7 +55,7 @@ def faults_of(rng: random.Random, inventory: Inventory, seconds: float) -> list[
         free -= {origin, *below}
         begins = rng.uniform(0, seconds / 2)
         symptoms = rng.sample(below, min(len(below), SYMPTOMS))
-        found.append(Fault(origin, symptoms, begins, rng.uniform(begins + 5, seconds)))
+        found.append(MadeUpFault(origin, symptoms, begins, rng.uniform(begins + 5, seconds)))
     return found
 
 
@@ -72,7 +72,7 @@ def history(
 
 def _anomalies(
     rng: random.Random,
-    faults: Sequence[Fault],
+    faults: Sequence[MadeUpFault],
     inventory: Inventory,
     ship_id: str,
     began: datetime,

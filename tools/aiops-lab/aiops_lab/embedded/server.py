@@ -9,22 +9,15 @@ import time
 from pathlib import Path
 
 from .engine import Engine
-from .faults import Fault
+from .errors import EngineError, PortTaken, ProtocolError
 from .session import Session
-from .wire import ProtocolError
 
 logger = logging.getLogger(__name__)
 
 _TICK = 0.05
 """Seconds between two looks at long queries; also the time to notice a stop."""
-_FAVOUR_EVERY = 2.0
-"""Seconds between two looks at the engine's threads."""
 _GRACE = 3.0
 """Seconds that sessions get to end."""
-
-
-class PortTaken(Exception):
-    """Nobody can listen there."""
 
 
 class Server:
@@ -43,12 +36,8 @@ class Server:
 
     def serve(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
-        favoured = 0.0
         while not stop.is_set():
             self._accept()
-            if time.monotonic() - favoured > _FAVOUR_EVERY:  # its threads come and go
-                self._engine.favour_queries()
-                favoured = time.monotonic()
             for session in list(self._sessions.values()):
                 session.stop_if_abandoned(_TICK)
 
@@ -85,7 +74,7 @@ class Server:
         """
         try:
             session.serve()
-        except (OSError, ProtocolError, Fault) as broken:
+        except (OSError, ProtocolError, EngineError) as broken:
             logger.warning("connection ended: %s", broken)
         except Exception:
             logger.exception("connection ended by a mistake of this server")

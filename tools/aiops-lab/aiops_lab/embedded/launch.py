@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(__file__).resolve().parents[2]
 _START = 20.0
 _STOP = 5.0
 
@@ -70,7 +70,7 @@ def _wait(process: subprocess.Popen[str], ready: Path, said: Path) -> int:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            # The engine may have spoken before it: where there are no cgroups, of these, in forty lines.
+            # The last line: the engine itself may say much before it, e.g. about cgroups.
             *_, why = said.read_text().splitlines() or [f"not ready within {_START:.0f} s"]
             raise NotStarted(why)
         time.sleep(0.02)
