@@ -327,9 +327,11 @@ class Evidence(Record):
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
-    spots: tuple[str, ...] = Field(
-        default=(),
-        description="the spot that has it, by the anomaly that opened that, and spots that it made one with it",
+    alerts: tuple[str, ...] = Field(
+        default=(), description="id of its alert, then of alerts that were united with it"
+    )
+    cleared_at: UtcDatetime | None = Field(
+        default=None, description="newest recovery of its series that was known when it came"
     )
     stages: Stages = Field(default_factory=dict)
 
@@ -400,14 +402,24 @@ class Incident(Message):
         return self.but(stages=self.stages | {stage: at}, evidence=evidence)
 
 
-class _Fact(Message):
-    """``revision`` counts the facts of one incident; its creation has 1."""
+class _LaterFact(Message):
+    """A fact is what correlation-service says of an incident: ``Incident`` creates it with revision 1,
+    each later fact counts ``revision`` up."""
 
     incident_id: Text
     revision: Annotated[int, Field(ge=2)]
 
 
-class IncidentUpdated(_Fact):
+class AlertsCleared(Record):
+    """Alerts (by id) that a recovery ended: only their series of that service, metric and peer. Empty: any."""
+
+    alerts: tuple[str, ...]
+    service: str = ""
+    metric: str = ""
+    peer: str = ""
+
+
+class IncidentUpdated(_LaterFact):
     """correlation-service publishes it when anomalies join an incident or leave it.
 
     Other fields have their new value, or None if it did not change. A member of several incidents
@@ -433,6 +445,16 @@ class IncidentUpdated(_Fact):
     departed: tuple[str, ...] = Field(
         default=(), description="anomaly ids of members that another incident has from now on"
     )
+    inferred: str | None = Field(
+        default=None, description="silent device that is probably the root; empty: none any more"
+    )
+    cleared: AlertsCleared | None = Field(
+        default=None, description="alerts that recovered at ``ts``"
+    )
+    continues: str | None = Field(
+        default=None,
+        description="incident that an operator merged into this one; its members stay there",
+    )
     joined: tuple[int, ...] = Field(
         default=(), description="revisions that this fact contains and that never come on their own"
     )
@@ -446,7 +468,7 @@ class IncidentUpdated(_Fact):
         return self.but(stages=self.stages | {stage: at}, members=members)
 
 
-class IncidentCleared(_Fact):
+class IncidentCleared(_LaterFact):
     """correlation-service publishes it when an incident is resolved.
 
     ``resolve_reason`` is ``recovered``, ``expired``, ``sender_lost`` or ``merged``.

@@ -46,7 +46,8 @@ async def relay(reader, writer):
 
 async def main():
     engine = await asyncio.create_subprocess_exec(
-        sys.executable, '-m', 'aiops_lab.embedded.clickhouse', '--port', '9001', '--data', '/var/lib/clickhouse'
+        sys.executable, '-m', 'aiops_lab.embedded.clickhouse',
+        '--port', '9001', '--data', '/var/lib/clickhouse',
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.terminate)
     await asyncio.start_server(relay, sys.argv[1], 9000)
@@ -70,7 +71,7 @@ def nats(image: str) -> dict[str, Any]:
         "image": image,
         "user": "0:0",  # the volume belongs to root
         "healthcheck": probe(
-            "from urllib.request import urlopen; urlopen('http://127.0.0.1:8222/healthz', timeout=2)"
+            "from urllib.request import urlopen; urlopen('http://127.0.0.1:8222/healthz')"
         ),
     }
 

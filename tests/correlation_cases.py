@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,9 +23,13 @@ from aiops_core.models import (
     Message,
 )
 from aiops_core.runtime.bus import Bus, Outgoing
+from correlation_service.alerts import Alert
 from correlation_service.correlator import Correlator
-from correlation_service.handler import Correlation, merge
+from correlation_service.handler import Correlation
+from correlation_service.incident import OpenIncident
+from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.state import CorrelationState
 from tests.conftest import NOON, ROOT
 
 POLICY = CorrelatePolicy.load(ROOT / "policies")
@@ -107,7 +112,7 @@ class Merging(NamedTuple):
     into: int
 
     def among(self, correlator: Correlator) -> list[IncidentTransitioned]:
-        open_ = sorted(episode.id for episode in correlator.windows)
+        open_ = sorted(incident.id for incident in correlator.state.open.incidents.values())
         pair = [open_[place % len(open_)] for place in self] if open_ else ["", ""]
         return [order(*pair)] if len(set(pair)) == 2 else []
 
@@ -118,13 +123,8 @@ def lived(history: Iterable[Message | Merging], correlator: Correlator) -> list[
     for event in history:
         causes = event.among(correlator) if isinstance(event, Merging) else [event]
         for cause in causes:
-            match cause:
-                case AnomalyCleared():
-                    stream += [cause, *correlator.recover(cause)]
-                case IncidentTransitioned():
-                    stream += [cause, *correlator.merge(cause)]
-                case EnrichedAnomaly():
-                    stream += correlator.handle(cause)
+            known = [] if isinstance(cause, EnrichedAnomaly) else [cause]
+            stream += [*known, *correlator.handle(cause)]
     return stream
 
 
@@ -198,6 +198,29 @@ def told(
     """What a correlator tells about *history*, added to *book*."""
     correlator, book = correlator or Correlator(POLICY), book or Book()
     for message in history:
-        recovery = isinstance(message, AnomalyCleared)
-        book.read(correlator.recover(message) if recovery else correlator.handle(message))
+        book.read(correlator.handle(message))
     return book
+
+
+def snapshot(state: CorrelationState) -> dict[str, object]:
+    """All that *state* knows, to be compared; but for the order in which alerts were filed."""
+    open_, memory, inhibitions = state.open, state.recoveries, state.inhibitions
+    return {
+        "alerts": {id_: _values(alert) for id_, alert in open_.alerts.items()},
+        "incidents": {
+            id_: _values(incident) | {"alerts": set(incident.alerts)}
+            for id_, incident in open_.incidents.items()
+        },
+        "indexes": [
+            {key: set(alerts) for key, alerts in index.filed.items()}
+            for index in (open_.of_key, open_.sharing, open_.on, open_.below, open_.strays)
+        ],
+        "open": (dict(open_.inferred), open_.members, dict(state.emptied)),
+        "memory": deepcopy((dict(memory._known), dict(memory._flaps))),
+        "inhibitions": deepcopy((dict(inhibitions._sources), dict(inhibitions._cleared))),
+        "known": (set(state.seen), dict(state.latest)),
+    }
+
+
+def _values(one: Alert | OpenIncident) -> dict[str, object]:
+    return {name: copy(getattr(one, name)) for name in one.__slots__}

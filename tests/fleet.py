@@ -79,7 +79,8 @@ def wait_until(condition: Callable[[], object], within: float = 20.0, every: flo
 
 def python_path(tree: Path) -> str:
     """Where Python finds the packages of *tree* before those that are installed."""
-    return os.pathsep.join(map(str, (tree, *sorted((tree / "services").iterdir()))))
+    packages = [*sorted(tree.glob("services/*")), *sorted(tree.glob("tools/*"))]
+    return os.pathsep.join(map(str, (tree, *packages)))
 
 
 @contextmanager

@@ -8,19 +8,27 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
-from anomaly_detection.layers import Tuning
-from anomaly_detection.template_policy import Drop, Excess, Mix, New, Rate, Silence, Templates
+from anomaly_detection.layers import DetectorTuning
+from anomaly_detection.policy_learned import (
+    DropRule,
+    ExcessRule,
+    MixRule,
+    NewTemplateRule,
+    RateRule,
+    SilenceRule,
+    Templates,
+)
 from tests.conftest import line
 
 KEPT = 20
 TOLD = {"anomaly_type": "t", "severity": "low", "score": 0.5}
 
-NEW = New(warm_up="PT1M", most_per_day=3, **TOLD)
-RATE = Rate(window="PT10S", warm_up="PT1M", least=5, factor=2, **TOLD)
-DROP = Drop(least=4, windows=2, **TOLD)
-MIX = Mix(window="PT10S", warm_up="PT1M", least=10, share=0.4, factor=1.5, **TOLD)
-SILENCE = Silence(warm_up="PT1M", lines=10, least="PT20S", factor=3, **TOLD)
-ERROR = Excess(least=5, factor=2, **TOLD)
+NEW = NewTemplateRule(warm_up="PT1M", most_per_day=3, **TOLD)
+RATE = RateRule(window="PT10S", warm_up="PT1M", least=5, factor=2, **TOLD)
+DROP = DropRule(least=4, windows=2, **TOLD)
+MIX = MixRule(window="PT10S", warm_up="PT1M", least=10, share=0.4, factor=1.5, **TOLD)
+SILENCE = SilenceRule(warm_up="PT1M", lines=10, least="PT20S", factor=3, **TOLD)
+ERROR = ExcessRule(least=5, factor=2, **TOLD)
 RULES = Templates(kept=KEPT, new=NEW, rate=RATE, drop=DROP, errors=ERROR, mix=MIX, silence=SILENCE)
 
 
@@ -29,7 +37,7 @@ def app(_service):
 
 
 def tuning(_ship, _service, _device):
-    return Tuning()
+    return DetectorTuning()
 
 
 def said(texts, start=0.0, every=1.0, **fields):

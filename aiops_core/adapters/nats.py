@@ -24,7 +24,7 @@ from aiops_core.adapters.nats_reader import read
 from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import Streams
-from aiops_core.runtime.bus import MAX_ACK_PENDING, Bucket, Inbox, Outgoing, Reached, Stored
+from aiops_core.runtime.bus import MAX_ACK_PENDING, Bucket, ConsumerOffset, Inbox, Outgoing, Stored
 
 
 class NatsBus:
@@ -119,15 +119,17 @@ class NatsBus:
                 return None
         return Stored(subject, raw.data or b"", raw.time or datetime.now(UTC), raw.seq or 0)
 
-    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+    async def offset(self, subjects: Sequence[str], *, group: str) -> ConsumerOffset:
         [stream] = by_stream(subjects)
         with unavailable(f"the ack floor of {group} is out of reach"):
             try:
                 info = await self.js.consumer_info(stream, group)
             except NotFoundError:
-                return Reached()
+                return ConsumerOffset()
         floor, delivered = info.ack_floor, info.delivered
-        return Reached(floor.stream_seq if floor else 0, delivered.stream_seq if delivered else 0)
+        return ConsumerOffset(
+            floor.stream_seq if floor else 0, delivered.stream_seq if delivered else 0
+        )
 
     def bucket(self, name: str) -> Bucket:
         return NatsBucket(self._connection, name)

@@ -17,39 +17,23 @@ from typing import TypeVar
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
 
-import aiops_core
+from aiops_core.adapters.nats_problems import CONNECTION, BrokerProblems, first_line
 from aiops_core.adapters.nats_requests import OpenRequests
 from aiops_core.errors import Unavailable
 from aiops_core.observability.probe import Readiness
-from aiops_core.runtime.backoff import AWAY, SAID_EVERY
-from aiops_core.utils import StructuredLogger
+from aiops_core.runtime.backoff import AWAY
 
 T = TypeVar("T")
 EnsureStreams = Callable[[JetStreamContext], Awaitable[None]]
-log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
-
-DEPENDENCY = "nats"
-CONNECTION, NOT_YET = "connection", "not reached yet"  # while it is open, no other problem is shown
 ANSWER_WITHIN = 5.0  # seconds that the broker may take to answer a request
 RECONNECT = 0.25  # seconds between two tries to connect
 CHECK_EVERY = 5.0  # seconds between two looks at the client
 GIVEN_UP = 15.0  # seconds without a connection, after which a new client is opened
-MOST_REASONS = 100  # logged in a minute; a reason may quote a stranger
-
-FORBIDDEN = "permissions violation"  # how such an error of the broker begins
-FORBIDDEN_FOR = 2 * ANSWER_WITHIN  # seconds for which it explains a missing answer
 
 # What nats-py raises when the broker is away or refuses (TimeoutError is an OSError). Everything
 # else is a bug.
 FAILURES = (NatsError, OSError, Unavailable)
-
-
-def first_line(exc: BaseException) -> str:
-    if isinstance(exc, APIError) and exc.description:
-        return exc.description
-    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -79,43 +63,6 @@ def unavailable(problem: str) -> Iterator[None]:
         raise Unavailable(f"nats: {problem}: {first_line(exc)}") from exc
 
 
-class BrokerProblems:
-    """The open problems by operation, in ``/ready`` and in the log."""
-
-    def __init__(self, readiness: Readiness) -> None:
-        self._readiness = readiness
-        self._open = {CONNECTION: NOT_YET}
-        self._logged: dict[str, float] = {}
-        readiness.needs(DEPENDENCY, required=True)
-
-    def add(self, operation: str, problem: str) -> None:
-        self._open[operation] = problem
-        self._show()
-        self.log("nats does not work", problem)
-
-    def clear(self, operation: str) -> None:
-        problem = self._open.pop(operation, None)
-        if problem:
-            self._show()
-        if problem and problem != NOT_YET:
-            self.log("nats works again", problem, "info")
-
-    def log(self, event: str, problem: str, level: str = "warning") -> None:
-        """Log it, unless that was done within the last minute."""
-        now, text = time.monotonic(), f"{event}: {problem}"
-        self._logged = {said: at for said, at in self._logged.items() if now - at < SAID_EVERY}
-        if text not in self._logged and len(self._logged) < MOST_REASONS:
-            self._logged[text] = now
-            getattr(log, level)(event, reason=problem)
-
-    def _show(self) -> None:
-        problem = self._open.get(CONNECTION) or "; ".join(self._open.values())
-        if problem:
-            self._readiness.down(DEPENDENCY, problem)
-        else:
-            self._readiness.up(DEPENDENCY)
-
-
 class NatsConnection:
     """*ensure_streams* is awaited after every connection, before the broker counts as reached, and
     after every refusal. The functions in *on_loss* are called when the connection is lost."""
@@ -133,7 +80,6 @@ class NatsConnection:
         self._online = asyncio.Event()
         self._reached = asyncio.Event()  # JetStream has answered and the streams exist
         self._wakeup = asyncio.Event()  # the upkeep has something to do
-        self._forbidden, self._forbidden_at = "", 0.0  # the newest permissions violation
         self._upkeep: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -198,13 +144,8 @@ class NatsConnection:
         """Show that the broker, if it is connected, did not do *operation*."""
         age = time.monotonic() - self._changed_at
         if self.connected and not (isinstance(exc, TimeoutError) and age < ANSWER_WITHIN):
-            self._problems.add(operation, f"refuses to {operation}: {self._reason(exc)}")
+            self._problems.add(operation, f"refuses to {operation}: {self._problems.reason(exc)}")
             self._wakeup.set()
-
-    def _reason(self, exc: Exception) -> str:
-        """A forbidden request gets no answer; the broker has complained of it before."""
-        recently = time.monotonic() - self._forbidden_at < FORBIDDEN_FOR
-        return self._forbidden if recently and isinstance(exc, TimeoutError) else first_line(exc)
 
     def works(self, operation: str) -> None:
         self._problems.clear(operation)
@@ -292,7 +233,7 @@ class NatsConnection:
                     await self.ensure_streams()
             except FAILURES as exc:
                 failures += 1
-                problem = f"refuses to show or make its streams: {self._reason(exc)}"
+                problem = f"refuses to show or make its streams: {self._problems.reason(exc)}"
                 self._problems.add(CONNECTION, problem)
                 await asyncio.sleep(AWAY.after(failures))
             else:
@@ -327,6 +268,4 @@ class NatsConnection:
         if not self.connected:
             self._problems.add(CONNECTION, f"not connected: {reason}")
             return
-        if FORBIDDEN in reason.lower():
-            self._forbidden, self._forbidden_at = reason, time.monotonic()
-        self._problems.log("nats complains", reason)
+        self._problems.complained(reason)

@@ -71,7 +71,7 @@ class Policy(Section):
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
         """All values in force; a policy that has layers says what they are for whom *about* names
-        (``ship``, ``service``, ``device``, ``metric``)."""
+        (``ship``, ``service``, ``device_id``, ``metric``)."""
         return list(_flat((), self))
 
     @classmethod

@@ -19,7 +19,7 @@ log = StructuredLogger.get_logger(
 )
 
 JITTER = 0.2  # share of a delay that chance takes away
-SAID_EVERY = 60.0  # seconds between two log lines about a failure that goes on
+LOG_EVERY = 60.0  # seconds between two log lines about a failure that goes on
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Reminder:
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + SAID_EVERY
+        self._next = now + LOG_EVERY
         return True
 
 

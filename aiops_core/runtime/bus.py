@@ -43,11 +43,11 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """How far a consumer group has come. Everything up to the sequence *settled* is acknowledged,
+class ConsumerOffset:
+    """The offset of a consumer group. Everything up to the sequence *ack_floor* is acknowledged,
     nothing beyond *delivered* was ever delivered. 0: nothing yet."""
 
-    settled: int = 0
+    ack_floor: int = 0
     delivered: int = 0
 
 
@@ -151,7 +151,7 @@ class Bus(Protocol):
     async def newest(self, subject: str) -> Stored | None:
         """The last message stored on *subject*."""
 
-    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
+    async def offset(self, subjects: Sequence[str], *, group: str) -> ConsumerOffset:
         """How far *group* has come in the one stream that holds *subjects*."""
 
     def bucket(self, name: str) -> Bucket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import aiops_core
 from aiops_core.errors import in_words
@@ -21,6 +22,7 @@ log = StructuredLogger.get_logger(
     name="handling", service="aiops_core", version=aiops_core.__version__
 )
 
+TICK_FAILURES = 5  # in a row, after which the process ends
 YIELD_EVERY = 4  # messages handled between two yields to the event loop
 
 
@@ -32,6 +34,7 @@ class Handling:
     ) -> None:
         self._service, self._acks, self._rebuild = service, acks, rebuild
         self._crashes = Crashes(bus.bucket(BUCKET), service.durable_name)
+        self._tick_failures = 0
 
     async def handle(self, deliveries: Sequence[Delivery]) -> HandledBatch:
         """Call the handler for each. A message that fails is retried later, or buried."""
@@ -47,6 +50,23 @@ class Handling:
             finally:
                 IN_HAND.reset(before)
         return batch
+
+    async def tick(self, now: datetime) -> HandledBatch:
+        """What the passing of time causes. A tick that fails is logged and left out; several in a row
+        end the process."""
+        assert self._service.tick
+        try:
+            effects = self._service.tick(now)
+            self._tick_failures = 0
+        except Exception as exc:
+            self._tick_failures += 1
+            log.error("tick failed", service=self._service.name, exc_info=exc)
+            if self._tick_failures == TICK_FAILURES:
+                raise
+            if self._service.rebuild:
+                await self._rebuild()
+            effects = ()
+        return HandledBatch([Handled([effect]) for effect in effects])  # one may be refused alone
 
     async def _failed(
         self, delivery: Delivery, exc: Exception, batch: HandledBatch

@@ -1,9 +1,26 @@
 """The runtime of every service: recover, subscribe, consume, tick, drain.
 
-A handler takes a message and returns the messages that it causes. The service's sink ends the
-path: ``Publishing`` publishes the effects, ``Storing`` flushes a store, and each acknowledges the
-message after that. Delivery is at least once. Effects happen once: an effect's id derives from its
-cause, and the broker drops an id that it has seen.
+A handler takes a message in its envelope and returns its effects, the messages that it causes. The
+service's sink ends the path. It queues what ``put`` gives it; ``sink.run`` works the queue off:
+
+* ``Publishing`` publishes the effects of a message, waits until the broker has stored all of them
+  (PubAck), then acknowledges the message. One without effects is acknowledged in its turn.
+* ``Storing`` flushes the rows that the handlers have queued, then acknowledges their messages.
+
+Delivery is at least once. What a killed process had not acknowledged is delivered again after
+``ack_wait`` (5 s, set in ``adapters/nats_consumer.py``); ``max_deliver`` is unlimited. Effects happen
+once. The ``Nats-Msg-Id`` of an effect is service/stream/sequence/n of its cause, and the broker drops an
+id that it has stored in the last two minutes. Later copies meet readers that know them: correlation
+by ``anomaly_id``, incident-api by ``revision``; rows replace themselves by their key.
+
+State comes back by ``recover``, before the first message: detection reads its snapshot and replays the
+stream from there; enrichment reads its tables and the newest anomalies; correlation evolves over its own
+facts; incident-api reads its tables. docs/architecture.md says how each knows a message again.
+
+Failures: a message that cannot be read becomes a dead letter at once. One whose handler raises is
+tried again (after 1, 5, 25 and 120 s) and then becomes a dead letter. ``Unavailable`` (a broker or store
+that is away) is waited for, as long as it lasts. With ``rebuild``, state that a raising handler may have
+left half changed, or that counts an effect which the broker refuses for good (too large), is made anew.
 """
 
 from __future__ import annotations
@@ -22,8 +39,7 @@ from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Delivery, Inbox
 from aiops_core.runtime.handling import Handling
-from aiops_core.runtime.outbox import Handled, HandledBatch
-from aiops_core.runtime.service import Service, Tick, utc_now
+from aiops_core.runtime.service import Service, utc_now
 from aiops_core.runtime.stopping import LAST, Stop
 from aiops_core.utils import StructuredLogger
 
@@ -31,7 +47,6 @@ log = StructuredLogger.get_logger(
     name="runtime", service="aiops_core", version=aiops_core.__version__
 )
 
-TICK_FAILURES = 5  # in a row, after which the process ends
 LAG_EVERY = 5.0  # seconds
 
 
@@ -45,7 +60,7 @@ class Runtime:
     clock: Callable[[], datetime] = utc_now
     stop: Stop = field(default_factory=Stop)
     _handling: Handling = field(init=False)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # a tick never falls into a batch
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # no tick within a batch, in order
 
     def __post_init__(self) -> None:
         self._tuning, self._sink = self.service.tuning, self.service.sink
@@ -93,9 +108,9 @@ class Runtime:
         self._sink.bind(acks, self.bus, self.clock)
         self._handling = Handling(service, self.bus, acks, self._rebuild)
         loops = [self._sink.run(), self._watch_lag(inbox), self._announce_drain()]
-        loops += [_forever(work()) for work in service.background]
+        loops += [work() for work in service.background]
         if service.tick:
-            loops.append(self._tick_forever(service.tick))
+            loops.append(self._tick_forever())
         self.readiness.state = "serving"
         log.info("serving", service=service.name, subjects=tuple(service.by_subject))
         async with asyncio.TaskGroup() as group:
@@ -163,28 +178,14 @@ class Runtime:
         if self.service.rebuild and self._sink.refused:
             await self._rebuild()
 
-    async def _tick_forever(self, tick: Tick) -> None:
-        """A tick that fails is logged and left out; several in a row end the process."""
-        failures = 0
+    async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(self.service.tick_every)
             async with self._turn:
                 await self._refresh()
-                try:
-                    effects = tick(self.clock())
-                except Exception as exc:
-                    failures += 1
-                    log.error("tick failed", service=self.service.name, exc_info=exc)
-                    if failures == TICK_FAILURES:
-                        raise
-                    if self.service.rebuild:
-                        await self._rebuild()
-                else:
-                    failures = 0
-                    if effects:  # each apart: one may be refused alone
-                        await self._sink.put(
-                            HandledBatch([Handled([effect]) for effect in effects])
-                        )
+                batch = await self._handling.tick(self.clock())
+                if batch.handled:
+                    await self._sink.put(batch)
 
     async def _announce_drain(self) -> None:
         await self.stop.wait()
@@ -196,7 +197,3 @@ class Runtime:
         while True:
             lag.set(await until_available(inbox.lag))
             await asyncio.sleep(LAG_EVERY)
-
-
-async def _forever(loop: Awaitable[None]) -> None:
-    await loop

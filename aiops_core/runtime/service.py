@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +18,7 @@ from aiops_core.runtime.storing import Storing
 
 Handler = Callable[[Received[Any]], Awaitable[Sequence[Message]]]
 Tick = Callable[[datetime], Sequence[Outgoing]]
-Background = Callable[[], Awaitable[None]]
+Background = Callable[[], Coroutine[Any, Any, None]]
 
 # Seconds. Each publication costs the broker a sync and some wake-ups of every service, so a
 # message waits this long for others. The first one after a silence goes at once.

@@ -1,4 +1,4 @@
-"""A stop is heard in every phase, and the graces of all phases together stay under ten seconds."""
+"""A stop is heard in every phase, and the timeouts of all phases together stay under ten seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 # Seconds after the stop that each phase gets, one after the other.
-DRAIN = 5.0  # for messages in flight: handled, published, settled
+DRAIN = 5.0  # for messages in flight: handled, published or flushed, acknowledged
 LAST = 2.0  # for what background loops do last, and to leave the broker's consumer
 CLOSE = 1.0  # to close the connection to the broker
 WEB = 1.0  # for HTTP requests in hand
@@ -15,7 +15,7 @@ END = 9.5  # after which the process leaves, whatever hangs
 
 
 class Stop(asyncio.Event):
-    """Set once. What runs under ``limits`` is cancelled when its time is over."""
+    """Set once. A body under ``limits`` is cancelled when its time is over."""
 
     def __init__(self) -> None:
         super().__init__()

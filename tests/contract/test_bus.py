@@ -9,7 +9,7 @@ import pytest
 
 from aiops_core.errors import Reject
 from aiops_core.models import BY_SUBJECT, IncidentCleared, MetricSample
-from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Outgoing, Reached
+from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, ConsumerOffset, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
 from tests.conftest import nats_bus, sample
@@ -174,7 +174,7 @@ async def test_of_two_streams_each_may_be_silent(bus):
         assert await lag_of(inbox, 0)
 
 
-async def test_what_was_not_settled_of_two_streams_comes_again_to_the_next_of_the_group(bus):
+async def test_what_was_not_acknowledged_of_two_streams_comes_again_to_the_next_of_the_group(bus):
     messages, group = [fresh(), cleared()], uuid.uuid4().hex
     async with joined(bus, *TWO_STREAMS, group=group) as inbox:
         await drained(inbox)
@@ -259,7 +259,7 @@ async def test_what_two_groups_of_one_owner_bury_becomes_one_dead_letter_that_sa
     assert (dead.headers[SUBJECT], dead.headers[SOURCE]) == ("metrics.sampled", delivery.id)
 
 
-async def test_what_was_not_settled_comes_again_to_the_next_of_the_group(bus):
+async def test_what_was_not_acknowledged_comes_again_to_the_next_of_the_group(bus):
     message, group = fresh(), uuid.uuid4().hex
     await bus.publish([out(message)])
     async with joined(bus, group=group) as inbox:
@@ -367,12 +367,12 @@ async def test_an_empty_bucket_is_seen_as_empty(bucket):
         assert await anext(bucket.watch()) == {}
 
 
-@pytest.mark.parametrize("patient", [False, True])
-async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_no_more_messages_are_out_than_the_group_wants(bus, on_demand):
     messages = [fresh() for _ in range(3)]
     group = f"g{uuid.uuid4().hex[:8]}"
     async with bus.subscribe(
-        ["metrics.sampled"], group=group, max_ack_pending=2, pull_on_demand=patient
+        ["metrics.sampled"], group=group, max_ack_pending=2, pull_on_demand=on_demand
     ) as inbox:
         await bus.publish([out(message) for message in messages])
         first = await receive(inbox, messages[0])
@@ -382,7 +382,7 @@ async def test_no_more_messages_are_out_than_the_group_wants(bus, patient):
         assert await receive(inbox, messages[2])
 
 
-async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_later(bus):
+async def test_pulled_on_demand_all_that_waits_comes_at_once(bus):
     async with bus.subscribe(
         ["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}", pull_on_demand=True
     ) as inbox:
@@ -407,7 +407,9 @@ async def test_a_patient_group_gets_all_that_waits_at_once_and_later_what_comes_
 
 
 async def test_a_group_that_took_nothing_has_reached_nothing(bus):
-    assert await bus.reached(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == Reached()
+    assert (
+        await bus.offset(["metrics.sampled"], group=f"g{uuid.uuid4().hex[:8]}") == ConsumerOffset()
+    )
 
 
 async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_got(bus):
@@ -417,19 +419,19 @@ async def test_how_far_a_group_has_come_is_known_by_what_it_settled_and_what_it_
         first, second, third = [await receive(inbox, message) for message in messages]
         places = [delivery.sequence for delivery in (first, second, third)]
         await inbox.ack([first, third])
-        reached = await settled_up_to(bus, group, places[0])
-        assert (reached.settled, reached.delivered) == (places[0], places[2])
+        offset = await acked_up_to(bus, group, places[0])
+        assert (offset.ack_floor, offset.delivered) == (places[0], places[2])
         await inbox.ack([second])
-        reached = await settled_up_to(bus, group, places[2])
-        assert (reached.settled, reached.delivered) == (places[2], places[2])
+        offset = await acked_up_to(bus, group, places[2])
+        assert (offset.ack_floor, offset.delivered) == (places[2], places[2])
 
 
-async def settled_up_to(bus, group, place):
+async def acked_up_to(bus, group, place):
     """How far *group* has come, once it is that far: acknowledgements travel for a moment."""
     async with asyncio.timeout(5):
-        while (reached := await bus.reached(["metrics.sampled"], group=group)).settled < place:
+        while (offset := await bus.offset(["metrics.sampled"], group=group)).ack_floor < place:
             await asyncio.sleep(0.02)
-    return reached
+    return offset
 
 
 @asynccontextmanager
@@ -470,11 +472,11 @@ async def test_what_is_in_hand_for_longer_than_the_ack_wait_is_not_delivered_aga
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(inbox.take(1), 2.5 * ACK_WAIT)
         await inbox.ack([delivery])
-        assert await settled_lag(inbox) == 0
+        assert await lag_after_acks(inbox) == 0
 
 
-async def settled_lag(inbox):
-    """What waits or is out, once acknowledgements have travelled."""
+async def lag_after_acks(inbox):
+    """The lag when the acknowledgements have arrived."""
     await asyncio.sleep(0.1)
     return await inbox.lag()
 

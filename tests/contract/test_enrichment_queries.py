@@ -18,7 +18,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
 from aiops_core.utils import compute_fingerprint
 from aiops_lab.embedded.launch import running
-from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.clickhouse_queries import ContextQueries
 
 SCHEMA = Path(__file__).parents[2] / "clickhouse"
 NOW = datetime.now(UTC).replace(microsecond=654_321)
@@ -44,9 +44,9 @@ def client(port: int) -> Iterator[Client]:
 
 
 @pytest.fixture
-async def queries(port: int) -> AsyncIterator[Queries]:
+async def queries(port: int) -> AsyncIterator[ContextQueries]:
     async with ClickHouse.open(f"clickhouse://default@127.0.0.1:{port}/", threads=1) as store:
-        yield Queries(store)
+        yield ContextQueries(store)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ async def test_incidents_come_in_their_last_version_oldest_first(tables, queries
 async def test_a_missing_table_and_a_missing_server_are_told_apart(port, queries):
     async with ClickHouse.open("clickhouse://default@127.0.0.1:1/") as nobody:
         with pytest.raises(Unavailable):
-            await Queries(nobody).newest(DAY_AGO)
+            await ContextQueries(nobody).newest(DAY_AGO)
     async with ClickHouse.open(f"clickhouse://default@127.0.0.1:{port}/") as here:
         with pytest.raises(QueryFailed, match="code 60"):
             await here.query("SELECT 1 FROM system.nothing_of_that_name")

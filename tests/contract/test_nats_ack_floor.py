@@ -43,14 +43,14 @@ def quick(monkeypatch):
     monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.05)
 
 
-def joined(bus, patient=False):
-    return bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient)
+def joined(bus, on_demand=False):
+    return bus.subscribe([MetricSample.subject], group="g", pull_on_demand=on_demand)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["unasked", "floor-known"])
-@pytest.mark.parametrize("patient", [False, True])
-async def test_only_what_is_not_settled_comes_again(own_nats, quick, patient, asked):
-    async with nats_bus(own_nats.url) as bus, joined(bus, patient) as inbox:
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_only_unacknowledged_messages_come_again(own_nats, quick, on_demand, asked):
+    async with nats_bus(own_nats.url) as bus, joined(bus, on_demand) as inbox:
         await bus.publish([out(float(n)) for n in range(600)])
         taken = await take(inbox, 600)
         await inbox.ack(taken[:300] + taken[310:500])
@@ -69,9 +69,9 @@ async def test_only_what_is_not_settled_comes_again(own_nats, quick, patient, as
         await nothing_more(inbox)
 
 
-@pytest.mark.parametrize("patient", [False, True])
-async def test_while_messages_flow_none_is_lost_and_none_handled_twice(own_nats, quick, patient):
-    async with nats_bus(own_nats.url) as bus, joined(bus, patient) as inbox:
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_while_messages_flow_none_is_lost_and_none_handled_twice(own_nats, quick, on_demand):
+    async with nats_bus(own_nats.url) as bus, joined(bus, on_demand) as inbox:
         received = []
 
         async def receive():
@@ -88,8 +88,7 @@ async def test_while_messages_flow_none_is_lost_and_none_handled_twice(own_nats,
                     await bus.js.delete_consumer("LOGS", "g")
         await asyncio.wait_for(receiving, 20)
     assert set(received) == set(map(float, range(2000)))
-    # What was with the inbox and not settled when the consumer was deleted comes twice, nothing
-    # else.
+    # Messages in flight when the consumer was deleted come twice, nothing else.
     assert len(received) - len(set(received)) <= 4 * 50 + 4
 
 

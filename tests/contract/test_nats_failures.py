@@ -22,13 +22,13 @@ def out(value):
     return Outgoing(message, message.tracking_id)
 
 
-@pytest.mark.parametrize(("together", "patient"), [(1, False), (100, False), (1, True)])
+@pytest.mark.parametrize(("together", "on_demand"), [(1, False), (100, False), (1, True)])
 async def test_a_broker_that_is_killed_while_messages_flow_loses_and_doubles_nothing(
-    own_nats, together, patient
+    own_nats, together, on_demand
 ):
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=on_demand) as inbox,
     ):
         sent = [out(float(n)) for n in range(400 * together)]
         received: list[float] = []
@@ -150,13 +150,13 @@ async def test_what_is_handled_for_long_is_not_delivered_twice(own_nats, monkeyp
             await inbox.ack([delivery])
 
 
-@pytest.mark.parametrize("patient", [False, True])
-async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypatch, patient):
+@pytest.mark.parametrize("on_demand", [False, True])
+async def test_a_consumer_that_somebody_deleted_is_made_anew(own_nats, monkeypatch, on_demand):
     monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
     monkeypatch.setattr("aiops_core.adapters.nats_pull.PULL_AGAIN", 0.1)
     async with (
         nats_bus(own_nats.url) as bus,
-        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=on_demand) as inbox,
     ):
         taking = asyncio.create_task(inbox.take(1))
         await asyncio.sleep(0.2)

@@ -79,11 +79,11 @@ class Flow:
 
 
 @asynccontextmanager
-async def flowing(url, patient=False):
+async def flowing(url, on_demand=False):
     state = State()
     async with (
         nats_bus(url, state) as bus,
-        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=patient) as inbox,
+        bus.subscribe([MetricSample.subject], group="g", pull_on_demand=on_demand) as inbox,
     ):
         flow = Flow(bus, state)
         async with asyncio.TaskGroup() as tasks:
@@ -109,12 +109,12 @@ def quick(monkeypatch):
     monkeypatch.setattr("aiops_core.adapters.nats_pull.HEARTBEAT", 0.2)
 
 
-@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("on_demand", [False, True])
 async def test_a_stream_that_somebody_deleted_is_made_again_while_messages_flow(
-    own_nats, quick, patient
+    own_nats, quick, on_demand
 ):
     with capture_logs() as said:
-        async with flowing(own_nats.url, patient) as flow:
+        async with flowing(own_nats.url, on_demand) as flow:
             await flow.bus.js.delete_stream(STREAM)
             await flow.more(100)
             await until(lambda: flow.state.ready)

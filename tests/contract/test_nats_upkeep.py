@@ -122,14 +122,14 @@ async def test_a_bug_in_the_upkeep_of_the_connection_reaches_who_reads_and_who_p
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("on_demand", [False, True])
 async def test_a_reader_that_has_all_it_may_have_and_takes_its_time_is_no_trouble(
-    own_nats, quick, patient
+    own_nats, quick, on_demand
 ):
     state = Readiness("test", state="serving")
     async with (
         nats_bus(own_nats.url, state) as bus,
-        joined(bus, max_ack_pending=2, pull_on_demand=patient) as inbox,
+        joined(bus, max_ack_pending=2, pull_on_demand=on_demand) as inbox,
     ):
         await bus.publish([out(float(n)) for n in range(5)])
         first = await inbox.take(2)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from aiops_cli.policy import asked, examine
+from aiops_cli.policy import check_queries, examine
 from aiops_core.adapters.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, MetricSample
@@ -14,11 +14,10 @@ from aiops_core.observability.probe import Readiness
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Poll
-from anomaly_detection.sources.poller import Poller
-from anomaly_detection.sources.promql import slot
+from anomaly_detection.sources.poller import Poller, slot
 from tests.conftest import ROOT
 from tests.fleet import wait_until
-from tests.unit.anomaly_detection.test_keeper import Ship
+from tests.unit.anomaly_detection.test_checkpoint import Ship
 from tests.victoria import needed, running_victoria
 
 pytestmark = needed
@@ -185,7 +184,7 @@ async def test_the_policy_check_asks_the_server_about_each_query(victoria, tmp_p
     )
     before = examine(tmp_path, [DetectPolicy])
     assert [finding.problem for finding in before] == [None]  # its brackets are right
-    [after] = await asked(victoria.url, tmp_path, [DetectPolicy], before)
+    [after] = await check_queries(victoria.url, tmp_path, [DetectPolicy], before)
     line = text[: text.index("min by (job, instance) (up)")].count("\n") + 1
     assert f"detect.yaml:{line}: polls.0.query: " in after.problem
     assert "mn" in after.problem
@@ -194,4 +193,4 @@ async def test_the_policy_check_asks_the_server_about_each_query(victoria, tmp_p
 async def test_all_queries_that_are_shipped_are_right(victoria):
     shipped = ROOT / "policies"
     findings = examine(shipped, [DetectPolicy])
-    assert await asked(victoria.url, shipped, [DetectPolicy], findings) == findings
+    assert await check_queries(victoria.url, shipped, [DetectPolicy], findings) == findings

@@ -49,7 +49,7 @@ from aiops_core.suppression.silences import Matcher, Silence
 from aiops_lab.bench.ledger import published
 from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
-from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
@@ -146,8 +146,8 @@ def publish(bus: MemoryBus, good: list[Message]) -> int:
 async def correlation(bus: MemoryBus) -> int:
     facts = [created(f"i{n}", n) for n in range(GOOD)]
     bad = publish(bus, facts)
-    windows = (await reborn(bus)).windows
-    assert all(windows.get(fact.id) for fact in facts)
+    open_incidents = (await reborn(bus)).state.open.incidents
+    assert all(open_incidents.get(fact.id) for fact in facts)
     return bad
 
 
@@ -236,7 +236,7 @@ async def anomalies_published(bus: MemoryBus) -> int:
     bad = publish(bus, [detected(n, stages={"detect": now}) for n in range(GOOD)])
     for key, value in tally.encode({now: 1}, [tally.key_of(now)]).items():
         await bus.bucket(tally.BUCKET).put(key, value)
-    counting = anomaly_detection.published.Published(bus)
+    counting = anomaly_detection.published.PublishedCounts(bus)
     await counting.recover(bus)
     await counting.write()
     assert await BrokerRecords(bus).detected() == {now: GOOD}
@@ -550,7 +550,7 @@ async def what_if_anomalies(clickhouse: ClickHouse) -> int:
 async def similar(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse)
     bad = await spoil_anomalies(clickhouse, severity=["awful"], msg=[b"\xff"])
-    found = await Queries(clickhouse).similar(utc_now() - WINDOW)
+    found = await ContextQueries(clickhouse).similar(utc_now() - WINDOW)
     assert len({one.anomaly_id for _, one in found}) == GOOD
     return bad
 
@@ -558,7 +558,7 @@ async def similar(clickhouse: ClickHouse) -> int:
 async def last_incidents(clickhouse: ClickHouse) -> int:
     await store_of_incidents(clickhouse)
     bad = await spoil_incidents(clickhouse, "severity", "status", "title")
-    found = await Queries(clickhouse).incidents(NOON - WINDOW)
+    found = await ContextQueries(clickhouse).incidents(NOON - WINDOW)
     assert sorted(row.incident.id for row in found) == [f"i{n:02}" for n in range(GOOD)]
     return bad
 
@@ -648,12 +648,12 @@ BELONGS_TO = {
     "aiops_core/observability/tally.py:decode": "tally",
     "aiops_core/runtime/watched.py:Watched.": "inventory",
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
-    "anomaly_detection/published.py:Published.recover": "detection.published",
+    "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
     "aiops_cli/what_if/known.py:recoveries": "what-if.recoveries",
     "aiops_cli/what_if/recorded.py:": "what-if.anomalies",
-    "enrichment_service/clickhouse_queries.py:Queries.incidents": "enrichment.incidents",
-    "enrichment_service/clickhouse_queries.py:Queries.similar": "enrichment.similar",
+    "enrichment_service/clickhouse_queries.py:ContextQueries.incidents": "enrichment.incidents",
+    "enrichment_service/clickhouse_queries.py:ContextQueries.similar": "enrichment.similar",
     "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",
     "incident_api/clickhouse_store.py:ClickHouseStore._page_rows": "incident-api.incident_list",
     "incident_api/clickhouse_store.py:ClickHouseStore.evidence": "incident-api.evidence",
@@ -688,18 +688,18 @@ NO_READER = {
     "aiops_core/runtime/handling.py:Handling._read": "the consumer: it buries what it cannot read",
     "aiops_core/runtime/unreadable.py:": "what readers skip with",
     "anomaly_detection/clocks.py": "memory of this process",
-    "anomaly_detection/detectors/": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/detectors/": "raises what the checkpointer takes for a damaged snapshot",
     "aiops_lab/evaluation/detection/": "data sets of an evaluation",
-    "anomaly_detection/keeper.py": "has its own battery: a damaged part costs one detector",
+    "anomaly_detection/checkpoint.py": "has its own battery: a damaged part costs one detector",
     "anomaly_detection/policy.py": "a query of the policy, not to a store",
-    "anomaly_detection/snapshot": "raises what the keeper takes for a damaged snapshot",
+    "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
     "anomaly_detection/sources/": "a query of the policy, not to a store",
     "aiops_lab/evaluation/correlation/": "a pipe between our own processes",
-    "correlation_service/kept.py": "memory of this process",
+    "correlation_service/alerts.py:unpacked": "memory of this process",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
-    "enrichment_service/clickhouse_queries.py:Queries.history": COLUMNS_ALONE,
-    "enrichment_service/clickhouse_queries.py:Queries.memberships": COLUMNS_ALONE,
-    "enrichment_service/clickhouse_queries.py:Queries.newest": COLUMNS_ALONE,
+    "enrichment_service/clickhouse_queries.py:ContextQueries.history": COLUMNS_ALONE,
+    "enrichment_service/clickhouse_queries.py:ContextQueries.memberships": COLUMNS_ALONE,
+    "enrichment_service/clickhouse_queries.py:ContextQueries.newest": COLUMNS_ALONE,
     "enrichment_service/warmup.py:Warmup._": "asks the readers of clickhouse_queries.py",
     "incident_api/__main__.py": "a part called history",
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,

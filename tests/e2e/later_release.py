@@ -47,7 +47,7 @@ def later_release(folder: Path) -> Path:
     for name, classes in FIELDS.items():
         for kind in classes:
             _edit(folder / name, lambda text, kind=kind: _with_field(text, kind))
-    _replace(folder / "aiops_core/models.py", r'"3\.0"', '"3.1"')
+    _replace(folder / "aiops_core/_record.py", r'"3\.0"', '"3.1"')
     _replace(folder / "aiops_core/models.py", r"\nMESSAGES: tuple", NOTE)
     _replace(
         folder / "aiops_core/models.py",
@@ -56,7 +56,7 @@ def later_release(folder: Path) -> Path:
     )
     _replace(_of_streams(folder), r'"actions\.>"', '"actions.>", "notes.>"')
     handler = folder / "services/enrichment-service/enrichment_service/handler.py"
-    _replace(handler, r"return \[\n", "return [\n            message.derive(Note),\n")
+    _replace(handler, r"return \[\n", "return [\n            received.message.derive(Note),\n")
     _replace(handler, r"import AnomalyDetected,", "import Note, AnomalyDetected,")
     devices = folder / "services/incident-api/incident_api/devices/store.py"
     _replace(devices, r"owner, labels\"", 'owner, labels, zone"')

@@ -17,7 +17,7 @@ from aiops_core.observability import tally
 from aiops_core.runtime.bus import LARGEST
 from aiops_core.runtime.service import utc_now
 from aiops_core.suppression import ship, silences
-from anomaly_detection import snapshot_store
+from anomaly_detection import snapshots
 from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
 from tests.v3.conftest import entry, incidents_of
@@ -25,7 +25,7 @@ from tests.v3.conftest import entry, incidents_of
 pytestmark = pytest.mark.e2e
 
 BACK_WITHIN = 10.0  # seconds after the last kill
-BUCKETS = (silences.BUCKET, ship.BUCKET, inventory.BUCKET, tally.BUCKET, snapshot_store.BUCKET)
+BUCKETS = (silences.BUCKET, ship.BUCKET, inventory.BUCKET, tally.BUCKET, snapshots.BUCKET)
 
 
 def bad_messages() -> Iterator[bytes]:

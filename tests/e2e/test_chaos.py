@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_cli.ingest.pace import Pacer
+from aiops_cli.ingest.flow import RateLimiter
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Incident
@@ -51,9 +51,9 @@ async def fleet(folder: Path) -> AsyncIterator[BenchFleet]:
 
 
 async def feed(sink: AnomalySink, anomalies: Sequence[AnomalyDetected], rate: float) -> None:
-    pacer, sent = Pacer(rate), 0
+    limiter, sent = RateLimiter(rate), 0
     while sent < len(anomalies):
-        due = await pacer.allowance()
+        due = await limiter.allowance()
         await sink.send(anomalies[sent : sent + due])
         sent += due
 

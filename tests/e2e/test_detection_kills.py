@@ -13,13 +13,12 @@ import pytest
 
 from aiops_core.models import AnomalyCleared, AnomalyDetected
 from aiops_core.runtime.bus import Outgoing
-from anomaly_detection import snapshots
-from anomaly_detection.handler import Detection
+from anomaly_detection import NAME, snapshots
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.snapshot_store import BUCKET, NAME
-from anomaly_detection.snapshots import Manifest
+from anomaly_detection.snapshots import BUCKET, Manifest
 from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
-from tests.unit.anomaly_detection.test_keeper import entries
+from tests.unit.anomaly_detection.test_checkpoint import entries
 
 pytestmark = pytest.mark.e2e
 SUBJECTS = ["logs.ingested", "metrics.sampled"]
@@ -69,7 +68,7 @@ async def published(bus):
 
 async def undisturbed(messages, policies):
     made = Detection(DetectPolicy.load(policies))
-    return Counter([fingerprint(told) for m in messages for told in await made.on(m)])
+    return Counter([fingerprint(told) for m in messages for told in made.observe(m)])
 
 
 async def send(bus, messages, seconds):
@@ -80,7 +79,7 @@ async def send(bus, messages, seconds):
 
 async def read_to_the_end(bus, last):
     async with asyncio.timeout(40):
-        while (await bus.reached(SUBJECTS, group=NAME)).settled < last:
+        while (await bus.offset(SUBJECTS, group=NAME)).ack_floor < last:
             await asyncio.sleep(0.1)
 
 
@@ -114,7 +113,7 @@ async def test_a_stop_leaves_a_snapshot_and_the_next_start_reads_nothing_again(o
             process.terminate()
             assert process.wait(10) == 0
         manifest = Manifest.read(await bus.bucket(BUCKET).get(snapshots.MANIFEST) or b"")
-        assert manifest.position.sequence == middle
+        assert manifest.offset.sequence == middle
         await bus.js.purge_stream("LOGS")
         await send(bus, messages[middle:], 0)
         with detection(own_nats.url, often):

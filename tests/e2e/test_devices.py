@@ -13,7 +13,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from aiops_cli.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import IngestSink, open_sink
 from aiops_core.models import EnrichedAnomaly, LogEntry
 from aiops_core.runtime.service import utc_now
 from tests.conftest import ROOT, nats_bus
@@ -37,7 +37,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
 
 
 @pytest.fixture
-async def sink(fleet: RunningFleet) -> AsyncIterator[Sink]:
+async def sink(fleet: RunningFleet) -> AsyncIterator[IngestSink]:
     async with open_sink(fleet.settings) as opened:
         yield opened
 
@@ -56,7 +56,7 @@ def aiops(fleet: RunningFleet, *words: str) -> str:
     return done.stdout
 
 
-async def enriched(fleet: RunningFleet, sink: Sink, ago: float = 0) -> EnrichedAnomaly:
+async def enriched(fleet: RunningFleet, sink: IngestSink, ago: float = 0) -> EnrichedAnomaly:
     """What becomes of a faulty line that happened *ago* minutes."""
     now = utc_now()
     line = LogEntry(

@@ -78,7 +78,7 @@ async def ended(fleet: RunningFleet) -> Placements:
 async def detected(fleet: RunningFleet) -> bool:
     """Whether all lines of the storm have become anomalies."""
     async with nats_bus(fleet.settings.nats_url) as bus:
-        return (await bus.reached(["logs.ingested"], group="anomaly-detection")).settled >= (
+        return (await bus.offset(["logs.ingested"], group="anomaly-detection")).ack_floor >= (
             FEW + STORM
         )
 

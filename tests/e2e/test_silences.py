@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aiops_cli.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import IngestSink, open_sink
 from aiops_core.models import LogEntry
 from tests.conftest import ROOT
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -51,7 +51,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
 
 
 @pytest.fixture
-async def sink(fleet: RunningFleet) -> AsyncIterator[Sink]:
+async def sink(fleet: RunningFleet) -> AsyncIterator[IngestSink]:
     async with open_sink(fleet.settings) as opened:
         yield opened
 
@@ -83,7 +83,7 @@ def knows(fleet: RunningFleet, service: str, kind: str, number: int) -> bool:
     return wanted in said.splitlines()
 
 
-async def ending(fleet: RunningFleet, sink: Sink, sent: LogEntry) -> dict[str, Any]:
+async def ending(fleet: RunningFleet, sink: IngestSink, sent: LogEntry) -> dict[str, Any]:
     """What became of one line."""
     await sink.send([sent])
     found: dict[str, Any] = {}
@@ -98,7 +98,7 @@ async def ending(fleet: RunningFleet, sink: Sink, sent: LogEntry) -> dict[str, A
 
 
 async def test_a_silence_hides_from_now_on_survives_a_kill_and_ends(
-    fleet: RunningFleet, sink: Sink
+    fleet: RunningFleet, sink: IngestSink
 ) -> None:
     what = f"device_id={DEVICE}"
     before = await ending(fleet, sink, disk_error(DEVICE))
@@ -135,7 +135,7 @@ async def test_a_silence_hides_from_now_on_survives_a_kill_and_ends(
     assert after["incident"]["id"] != before["incident"]["id"]
 
 
-async def until_visible(fleet: RunningFleet, sink: Sink) -> dict[str, Any]:
+async def until_visible(fleet: RunningFleet, sink: IngestSink) -> dict[str, Any]:
     """The first line that makes an incident again: correlation hears of the end a moment later."""
     for _ in range(20):
         found = await ending(fleet, sink, disk_error(DEVICE))
@@ -152,7 +152,7 @@ INVENTORY = """
 
 
 async def test_a_known_outage_of_the_link_explains_what_hangs_on_it_and_nothing_else(
-    fleet: RunningFleet, sink: Sink
+    fleet: RunningFleet, sink: IngestSink
 ) -> None:
     inventory = fleet.data / "devices.yaml"
     inventory.write_text(INVENTORY)
@@ -176,7 +176,7 @@ async def test_a_known_outage_of_the_link_explains_what_hangs_on_it_and_nothing_
 
 
 async def test_what_an_open_incident_explains_is_hidden_also_after_a_kill_until_it_is_over(
-    fleet: RunningFleet, sink: Sink
+    fleet: RunningFleet, sink: IngestSink
 ) -> None:
     full = await ending(fleet, sink, entry("srv-full", "no space left on device", service="kernel"))
     cause = full["incident"]["id"]

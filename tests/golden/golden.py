@@ -47,8 +47,9 @@ from aiops_core.runtime.bus import Outgoing
 from aiops_core.suppression import ship, silences
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeLog
 from aiops_core.suppression.silences import Silence
-from anomaly_detection import snapshot_store
-from anomaly_detection.snapshots import Manifest, Position, Told
+from anomaly_detection import snapshots
+from anomaly_detection.offsets import Offset
+from anomaly_detection.snapshots import EmittedMessage, Manifest
 from incident_api.folding import StoredIncident
 from incident_api.rows import incident_row, stored_incident
 
@@ -160,19 +161,20 @@ def _kept(kind: type[Record]) -> Kept:
 
 
 def _manifests() -> list[bytes]:
-    told = tuple(
-        Told.of(Outgoing(one, f"id-{n}")) for n, one in enumerate(examples(AnomalyCleared))
+    emitted = tuple(
+        EmittedMessage.of(Outgoing(one, f"id-{n}"))
+        for n, one in enumerate(examples(AnomalyCleared))
     )
     parts = {"metric": 2, "pattern": 0}
     return [
-        Manifest(slot="a", position=Position(7, START), parts=parts, told=told).dump(),
-        Manifest(slot="b", position=Position(7, START), parts={}).dump(),
+        Manifest(generation=1, offset=Offset(7, START), parts=parts, emitted=emitted).dump(),
+        Manifest(generation=2, offset=Offset(7, START), parts={}).dump(),
     ]
 
 
 def _manifest_again(line: bytes) -> bytes:
     manifest = Manifest.read(line)
-    assert all(told.read() for told in manifest.told)
+    assert all(one.read() for one in manifest.emitted)
     return manifest.dump()
 
 
@@ -213,7 +215,7 @@ KEPT: Mapping[str, Kept] = {
     f"buckets/{crashes.BUCKET}": Kept(
         _notes, lambda line: crashes.VALUE.dump_json(crashes.VALUE.validate_json(line))
     ),
-    f"buckets/{snapshot_store.BUCKET}.manifest": Kept(_manifests, _manifest_again),
+    f"buckets/{snapshots.BUCKET}.manifest": Kept(_manifests, _manifest_again),
     "tables/anomalies.1": _kept(AnomalyDetected),
     "tables/anomalies.2": _kept(EnrichedAnomaly),
     "tables/incident_members": _kept(Evidence),

@@ -96,7 +96,7 @@ def test_a_version_that_is_not_frozen_or_changed_later_is_named(root):
             "version '4.0'",
         ),
         ("buckets/silences", lambda one: one["matchers"].append("berth=1"), "cannot be read"),
-        ("buckets/detectors.manifest", lambda one: one.update(slot="c"), "cannot be read"),
+        ("buckets/detectors.manifest", lambda one: one.update(generation="c"), "cannot be read"),
         ("tables/incident_members", lambda one: one.update(berth=[1]), "berth is lost"),
         (
             "tables/incidents",

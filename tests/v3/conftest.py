@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from aiops_cli.ingest.sink import Sink, open_sink
+from aiops_cli.ingest.sink import IngestSink, open_sink
 from aiops_core.models import LogEntry
 from aiops_core.runtime.service import utc_now
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -33,7 +33,7 @@ def api(fleet: RunningFleet) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-async def sink(fleet: RunningFleet) -> AsyncIterator[Sink]:
+async def sink(fleet: RunningFleet) -> AsyncIterator[IngestSink]:
     async with open_sink(fleet.settings) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""Wires the service; everything it knows comes from ``policies/detect.yaml`` and the bus."""
+"""Wiring of anomaly-detection."""
 
 from __future__ import annotations
 
@@ -12,49 +12,40 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, launch
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.service import LINGER, Background, Service, Tuning
-from anomaly_detection.handler import Detection
-from anomaly_detection.keeper import Keeper
-from anomaly_detection.noticed import Noticed
+from anomaly_detection import NAME
+from anomaly_detection.checkpoint import Checkpointer
+from anomaly_detection.handler import DetectionHandler
+from anomaly_detection.notes import Notes
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.published import Published
-from anomaly_detection.snapshot_store import NAME
+from anomaly_detection.published import STAGE, PublishedCounts
 from anomaly_detection.sources.poller import Poller
 
 
 @contextlib.asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(DetectPolicy, context.settings.policies)
+    handler = DetectionHandler(policy, Notes(context.readiness.notes))
+    checkpointer = Checkpointer(handler, context.bus, policy.snapshot_every)
     async with _polling(policy, context) as polling:
-        yield service(policy, context.bus, polling, Noticed(context.readiness.notes))
+        yield service(checkpointer, context.bus, polling)
 
 
-def service(
-    policy: DetectPolicy,
-    bus: Bus,
-    beside: Sequence[Background] = (),
-    noticed: Noticed | None = None,
-) -> Service:
-    """Detectors behind their keeper; *beside* are loops that live with them."""
-    noticed = noticed or Noticed()
-    detection = Detection(policy, noticed.failure)
-    keeper = Keeper(detection, bus, policy.snapshot_every, noticed)
-    published = Published(bus)
+def service(checkpointer: Checkpointer, bus: Bus, background: Sequence[Background] = ()) -> Service:
+    """The service around the handler of *checkpointer*."""
+    handler, published = checkpointer.handler, PublishedCounts(bus)
 
     async def recover(bus: Bus) -> None:
         await published.recover(bus)
-        await keeper.recover(bus)
+        await checkpointer.recover(bus)
 
     return Service(
         NAME,
-        handlers={
-            LogEntry: keeper.handler(detection.on_line),
-            MetricSample: keeper.handler(detection.on_sample),
-        },
-        sink=Publishing(stage="detect", on_published=published.count),
+        handlers={LogEntry: handler, MetricSample: handler},
+        sink=Publishing(stage=STAGE, on_published=published.count),
         tuning=Tuning(linger=LINGER),
         recover=recover,
-        tick=keeper.tick,
-        background=[*beside, keeper.keep, published.keep],
+        tick=handler.tick,
+        background=[*background, checkpointer.run, published.run],
     )
 
 

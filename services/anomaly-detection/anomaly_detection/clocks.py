@@ -1,8 +1,8 @@
-"""Whose clock can be believed, and who set his. Pure.
+"""Which times of senders are believed, and steps of their clocks and of that of this host. Pure.
 
-Events have the times of their senders, which may be long ago: old logs are read in, in their own time. But
-nothing happens after it has arrived. A sender whose clock is ahead, or was never set, gets the time
-of arrival; else one entry from the year 2038 would make all that follows it late.
+Events carry the times of their senders, which may be long ago: an imported log keeps its own times.
+But no event is later than its arrival. An entry from a clock that is ahead, or was never set, gets
+the time of arrival; otherwise one entry from the year 2038 would make all later ones late.
 """
 
 from __future__ import annotations
@@ -12,53 +12,60 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from aiops_core.models import LogEntry, MetricSample
-from anomaly_detection.detectors.base import Lru, device_of, short, span
-from anomaly_detection.detectors.late import Late
+from pydantic import TypeAdapter
 
-AHEAD = timedelta(seconds=5)  # by which clocks of one ship may differ without being wrong
-UNSET = datetime(1990, 1, 1, tzinfo=UTC)  # what says an earlier time was never set
+from aiops_core.models import LogEntry, MetricSample
+from anomaly_detection.detectors.base import bounded_key, device_of, span
+from anomaly_detection.detectors.late import Late
+from anomaly_detection.detectors.state import SegmentedLru
+
+AHEAD = timedelta(seconds=5)  # tolerated difference between the clocks of one ship
+STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
+UNSET = datetime(1990, 1, 1, tzinfo=UTC)  # an earlier time comes from a clock that was never set
 SENDERS_KEPT = 20_000
 HOST, AHEAD_OF, NEVER_SET, BACK = "host", "ahead", "unset", "back"
 
-Entry = TypeVar("Entry", bound=LogEntry | MetricSample)
-Noticed = Callable[[str, str], None]  # is told of a step: what kind, and a sentence
+AnyEntry = TypeVar("AnyEntry", bound=LogEntry | MetricSample)
+OnStep = Callable[[str, str], None]  # gets the kind of the step, and a sentence
 
 
 @dataclass(slots=True)
-class Sender:
-    """The newest time of one sender, in seconds since 1970; *wrong*: its last time was not believed."""
+class SenderClock:
+    """The newest time of one sender, in seconds since 1970; *wrong*: its last one was replaced."""
 
     newest: float
     wrong: bool = False
     late: Late = field(default_factory=Late)
 
 
-class Clocks:
-    """Tells *noticed* of every step of a sender's clock, once."""
+class SenderClocks:
+    """Reports every step of a sender's clock once."""
 
-    def __init__(self, noticed: Noticed) -> None:
-        self._noticed = noticed
-        self._senders: Lru[Sender] = Lru(SENDERS_KEPT)
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+        self._senders: SegmentedLru[SenderClock] = SegmentedLru(
+            SENDERS_KEPT, TypeAdapter(SenderClock)
+        )
 
-    def believed(self, entry: Entry, at: datetime) -> Entry:
-        """*entry*, which the broker stored *at*, with times that can be."""
-        said = entry.stages.get("ingest", at)
-        arrival = said if UNSET <= said <= at + AHEAD else at
+    def believed(self, entry: AnyEntry, stored_at: datetime) -> AnyEntry:
+        """*entry*, which the broker stored at *stored_at*, with possible times only."""
+        stamped = entry.stages.get("ingest", stored_at)
+        arrival = stamped if UNSET <= stamped <= stored_at + AHEAD else stored_at
         latest = arrival + AHEAD
         ts = arrival if entry.ts < UNSET else min(entry.ts, latest)
         self._watch(entry, ts, arrival)
-        if ts is entry.ts and arrival is said:
+        if ts is entry.ts and arrival is stamped:
             return entry
-        return entry.but(ts=ts, stages=entry.stages | {"ingest": arrival})  # type: ignore[return-value]
+        stages = entry.stages | {"ingest": arrival}
+        return entry.but(ts=ts, stages=stages)  # type: ignore[return-value]
 
     def _watch(self, entry: LogEntry | MetricSample, ts: datetime, arrival: datetime) -> None:
         now, device = ts.timestamp(), device_of(entry)
-        key = short(entry.ship_id, device, entry.service)
-        sender = self._senders.get(key, lambda: Sender(now))
+        key = bounded_key(entry.ship_id, device, entry.service)
+        sender = self._senders.get(key, lambda: SenderClock(now))
         wrong = ts is not entry.ts
         if wrong and not sender.wrong:
-            self._not_believed(entry, arrival)
+            self._report(entry, arrival)
         sender.wrong = wrong
         if now >= sender.newest:
             sender.newest = now
@@ -66,19 +73,37 @@ class Clocks:
         elif sender.late.proves(now):
             by = timedelta(seconds=sender.newest - now)
             sender.newest = now
-            self._noticed(BACK, f"{_name(entry)} was set back by {span(by)}, to {ts.isoformat()}")
+            self._on_step(BACK, f"{_name(entry)} was set back by {span(by)}, to {ts.isoformat()}")
 
-    def _not_believed(self, entry: LogEntry | MetricSample, arrival: datetime) -> None:
+    def _report(self, entry: LogEntry | MetricSample, arrival: datetime) -> None:
+        name, says = _name(entry), f"it says {entry.ts.isoformat()}"
         if entry.ts < UNSET:
-            self._noticed(
-                NEVER_SET, f"{_name(entry)} was never set, it says {entry.ts.isoformat()}"
-            )
+            self._on_step(NEVER_SET, f"{name} was never set, {says}")
         else:
-            by = span(entry.ts - arrival)
-            self._noticed(
-                AHEAD_OF, f"{_name(entry)} is ahead by {by}, it says {entry.ts.isoformat()}"
-            )
+            self._on_step(AHEAD_OF, f"{name} is ahead by {span(entry.ts - arrival)}, {says}")
 
 
 def _name(entry: LogEntry | MetricSample) -> str:
     return f"the clock of {entry.service} on {device_of(entry)} ({entry.ship_id})"
+
+
+class HostClock:
+    """Finds steps of *clock* by comparison with a monotonic one."""
+
+    def __init__(
+        self, clock: Callable[[], datetime], monotonic: Callable[[], float], on_step: OnStep
+    ) -> None:
+        self._clock, self._monotonic, self._on_step = clock, monotonic, on_step
+        self._last = clock(), monotonic()
+
+    def stepped(self) -> bool:
+        """Whether the clock was set since the last call."""
+        (wall, steady), self._last = self._last, (self._clock(), self._monotonic())
+        passed = timedelta(seconds=self._last[1] - steady)
+        step = self._last[0] - wall - passed
+        if abs(step) <= STEP:
+            return False
+        way = "ahead" if step > timedelta(0) else "back"
+        text = f"the clock of this host was set {way} by {span(abs(step))}"
+        self._on_step(HOST, f"{text}, to {self._last[0].isoformat()}")
+        return True

@@ -1,9 +1,8 @@
-"""What one detector raises costs no other one's findings, and not its own if it does not raise again. Pure.
+"""A failing detector costs no finding of another one, and its own only if it fails twice. Pure.
 
-An exception in a detector is a bug, mostly about one kind of entry. Were the entry tried again as a whole,
-the detectors that had seen it would take it for a repetition, and what they found would be lost. So
-each is asked again by itself, at once: it has changed nothing when it raises. If it raises again, the
-others' findings are told without it.
+An exception in a detector is a bug, usually about one kind of entry. A retry of the whole entry
+would be a duplicate for the detectors that have seen it, and their findings would be lost. So only
+the failing one is called again, at once: a detector that raises has changed nothing.
 """
 
 from __future__ import annotations
@@ -14,32 +13,30 @@ from typing import TypeVar
 E = TypeVar("E")
 T = TypeVar("T")
 
-Failed = Callable[[str, Exception], None]  # is told of every failure: whose, and what was raised
+OnFailure = Callable[[str, Exception], None]  # gets the name of the detector
 
 
-def raising(who: str, exc: Exception) -> None:
-    """For evaluations and tests: there a failure must be seen."""
+def raising(detector: str, exc: Exception) -> None:
+    """For evaluations and tests, which must not hide a failure."""
     raise exc
 
 
-def asked(
-    detectors: Iterable[tuple[str, Callable[[E], Sequence[T]]]], about: E, failed: Failed
+def call_all(
+    calls: Iterable[tuple[str, Callable[[E], Sequence[T]]]], argument: E, on_failure: OnFailure
 ) -> list[T]:
-    """The findings of all *detectors*, each with its name."""
-    found: list[T] = []
-    for name, ask in detectors:
+    """The joined results of *calls*, each with the name of its detector."""
+    results: list[T] = []
+    for name, call in calls:
         try:
-            found += ask(about)
+            results += call(argument)
         except Exception as exc:  # noqa: BLE001 - see above; it is counted, logged and shown
-            found += _again(name, ask, about, failed, exc)
-    return found
+            on_failure(name, exc)
+            results += _again(call, argument)
+    return results
 
 
-def _again(
-    name: str, ask: Callable[[E], Sequence[T]], about: E, failed: Failed, exc: Exception
-) -> Sequence[T]:
-    failed(name, exc)
+def _again(call: Callable[[E], Sequence[T]], argument: E) -> Sequence[T]:
     try:
-        return ask(about)
-    except Exception:  # noqa: BLE001 - told of already
+        return call(argument)
+    except Exception:  # noqa: BLE001 - reported already
         return ()

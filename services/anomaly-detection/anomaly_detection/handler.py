@@ -1,191 +1,100 @@
-"""From a line, a reading or the passing of time to what is wrong, and to what is well again."""
+"""What happens to a log line or a reading.
+
+1. An entry that was observed before a kill gets the messages of the replay again.
+2. Times that are impossible are replaced (``clocks``).
+3. The detectors judge it, and their findings become messages (``detection``).
+4. Its offset is noted, for the next snapshot (``checkpoint``).
+
+The runtime publishes the messages, then acknowledges the entry.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
-from functools import partial
-from typing import TypeVar
+from datetime import datetime, timedelta
 
-from aiops_core.models import (
-    AnomalyCleared,
-    AnomalyDetected,
-    LogEntry,
-    Message,
-    MetricSample,
-    derived_id,
-)
-from aiops_core.runtime.bus import Outgoing
-from aiops_core.utils import extract_error_message
-from anomaly_detection.detectors.base import (
-    Ended,
-    Finding,
-    Verdict,
-    shown,
-    worst,
-)
-from anomaly_detection.detectors.domains import domains
-from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.metric import MetricDetector
-from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.failures import Failed, asked, raising
-from anomaly_detection.gate import Gated
-from anomaly_detection.layers import Layers, tuned
-from anomaly_detection.line_watch import LineWatch
+from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.runtime import unreadable
+from aiops_core.runtime.bus import Outgoing, Stored
+from aiops_core.runtime.received import Received
+from aiops_core.runtime.service import arrived, utc_now
+from anomaly_detection.clocks import STEP, HostClock, SenderClocks
+from anomaly_detection.detection import Detection
+from anomaly_detection.notes import Notes
+from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
 
-MSG_KEPT = 4000  # characters of a line that an anomaly carries
+ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
+TICK = timedelta(seconds=1)  # between ticks of a replay, as in the runtime
+RECENT = timedelta(seconds=10)  # after which a message of a tick is surely published
+WHERE = "detection.stream"  # see aiops_core.runtime.unreadable
 
-E = TypeVar("E")
-T = TypeVar("T")
 
+class DetectionHandler:
+    """Entries in, messages out. ``checkpoint`` saves and restores its attributes."""
 
-class Detection:
-    """The detectors and the order in which they are believed: anything before the bare level.
+    def __init__(
+        self,
+        policy: DetectPolicy,
+        notes: Notes | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        notes = notes or Notes()
+        self.detection = Detection(policy, notes.failure)
+        self.offsets = OffsetTracker(clock())
+        self.replayed: dict[int, Sequence[Message]] = {}  # by sequence, until acknowledged
+        self.pending: list[Outgoing] = []  # messages of restored ticks
+        self.emitted: deque[tuple[datetime, Outgoing]] = deque()  # messages of recent ticks
+        self._clock = clock
+        self._host_clock = HostClock(clock, monotonic, notes.step)
+        self._sender_clocks = SenderClocks(notes.step)
 
-    What a detector raises goes to *failed*; the findings of the others are told.
-    """
-
-    def __init__(self, policy: DetectPolicy, failed: Failed = raising) -> None:
-        layers = self._layers = Layers(policy)
-        kept = policy.series_kept
-        self._failed = failed
-        self._threshold = ThresholdDetector(policy.thresholds, kept)
-        self._watch = LineWatch(policy, layers, failed)
-        self._gap = GapDetector(policy.gaps, domains(policy), kept)
-        self.of_lines: Sequence[Gated[LogEntry]] = self._watch.detectors
-        self.metric = MetricDetector(tuned(policy.metrics, layers), domains(policy), kept)
-        self.of_samples: Sequence[Gated[MetricSample]] = (
-            Gated(self._threshold, layers),
-            Gated(self.metric, layers),
-            Gated(self._gap, layers),
-        )
-        self.detectors: Sequence[Gated[LogEntry] | Gated[MetricSample]] = (
-            *self.of_lines,
-            *self.of_samples,
-        )
-        self._by_name = {detector.name: detector for detector in self.detectors}
-        self._judges = [(detector.name, detector.observe) for detector in self.of_samples]
-        self._watches = [(detector.name, detector.elapse) for detector in self.detectors]
-        self.memory = max(self._watch.burst.memory, self._threshold.memory)
-
-    async def on(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
-        return await (self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry))
-
-    async def on_line(self, line: LogEntry) -> Sequence[Message]:
-        found = self._watch.findings(line)
-        return self._told(self._worst(found), line, self._of_line) if found else []
-
-    async def on_sample(self, sample: MetricSample) -> Sequence[Message]:
-        found = asked(self._judges, sample, self._failed)
-        return self._told(self._worst(found), sample, self._of_sample) if found else []
+    async def __call__(self, received: Received[LogEntry | MetricSample]) -> Sequence[Message]:
+        offset, redelivered = Offset(received.sequence, received.at), received.attempt > 1
+        self.offsets.receive(offset, self._clock(), redelivered=redelivered)
+        if self.offsets.knows(offset):
+            return self.replayed.get(offset.sequence, ())
+        entry = self._sender_clocks.believed(received.message, received.at)
+        messages = self.detection.observe(entry)
+        self.offsets.observe(offset, redelivered=redelivered)
+        return messages
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
-        """What is wrong because nothing came. The ids derive from the finding: it is published once."""
-        found = asked(self._watches, now, self._failed)
-        return self._told(found, now, self._of_time)
+        """The findings of time without entries."""
+        if self._host_clock.stepped():
+            self.detection.resume(self.offsets.time(now))
+        messages = [*self.pending, *self.detection.tick(self.offsets.time(now))]
+        self.pending = []
+        self.emitted.extend((now, message) for message in messages)
+        while self.emitted and abs(now - self.emitted[0][0]) > RECENT:
+            self.emitted.popleft()
+        return messages
 
-    def resume(self, now: datetime) -> None:
-        """The clock of this host was set to *now*."""
-        self._gap.resume(now)
+    def replay(self, stored: Stored, *, acknowledged: bool, ticks: bool) -> None:
+        """Observe an entry from before a kill again, silently.
 
-    def _worst(self, found: Sequence[Finding]) -> Sequence[Finding]:
-        return asked((("detection", worst),), found, self._failed)
-
-    def _told(
-        self, found: Sequence[Finding], by: E, tell: Callable[[Finding, E], Sequence[T]]
-    ) -> Sequence[T]:
-        """A detector says nothing twice: so what cannot be told of one finding keeps back no other."""
-        ways = [(finding.detector, partial(tell, finding)) for finding in found]
-        return asked(ways, by, self._failed)
-
-    def _of_line(self, finding: Finding, line: LogEntry) -> Sequence[Message]:
-        return [_message(self._watch.described(finding, line), line)]
-
-    def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
-        return [_message(self._placed(finding), sample)]
-
-    def _of_time(self, finding: Finding, now: datetime) -> Sequence[Outgoing]:
-        if not self._by_name[finding.detector].lets_tell(finding):
-            return []
-        return [_outgoing(self._placed(finding), now)]
-
-    def _placed(self, finding: Finding) -> Finding:
-        """A poll may say to which domain its anomalies belong."""
-        domain = self._layers.domain_of_poll(finding.metric)
-        return (
-            replace(finding, domain=domain) if domain and isinstance(finding, Verdict) else finding
-        )
+        One that is not *acknowledged* will be delivered again: its messages are kept. With *ticks*
+        time passes between entries as it did before the kill.
+        """
+        offset, before = Offset(stored.sequence, stored.at), self.offsets.current
+        if self.offsets.knows(offset):
+            return
+        if before and offset.at < before.at - STEP:
+            self.detection.resume(offset.at)  # the clock was set back
+        if ticks and before and _tick_number(before) != _tick_number(offset):
+            self.pending += self.detection.tick(offset.at)
+        # The runtime makes a dead letter of one that cannot be read.
+        entry = unreadable.read_stored(stored, WHERE, ENTRIES)
+        if isinstance(entry, LogEntry | MetricSample):
+            entry = self._sender_clocks.believed(arrived(entry, stored), stored.at)
+            messages = self.detection.observe(entry)
+            if messages and not acknowledged:
+                self.replayed[offset.sequence] = messages
+        self.offsets.restore(offset)
 
 
-def _message(finding: Finding, cause: Message) -> Message:
-    """What to tell about *finding*, as an effect of *cause*."""
-    if isinstance(finding, Ended):
-        return _cleared(finding, cause)
-    return _anomaly(finding, cause)
-
-
-def _outgoing(finding: Finding, now: datetime) -> Outgoing:
-    """A message that no entry caused; its tracking id begins here."""
-    about = finding.origin
-    told = finding.anomaly_types if isinstance(finding, Ended) else (finding.anomaly_type,)
-    id_ = derived_id(
-        *(about.ship_id, about.device, about.service, finding.metric or "", finding.detector),
-        *(*told, finding.at.isoformat()),
-    )
-    cause = Message(tracking_id=id_, ship_id=about.ship_id, ts=finding.at, stages={"ingest": now})
-    return Outgoing(_message(finding, cause), f"anomaly-detection/{id_}")
-
-
-def _said(finding: Verdict, cause: Message) -> str:
-    """The line itself, or the one that a reading does not have."""
-    if finding.msg is not None:
-        return finding.msg
-    if isinstance(cause, LogEntry):
-        # A line of half a megabyte must not travel in every incident; logs.raw has all of it.
-        return cause.msg if len(cause.msg) <= MSG_KEPT else f"{cause.msg[:MSG_KEPT]}…"
-    if finding.metric is None or finding.value is None or finding.threshold is None:
-        return finding.reason
-    unit = f" {cause.unit}" if isinstance(cause, MetricSample) and cause.unit else ""
-    limit = shown(finding.threshold)
-    return f"{finding.metric} is {shown(finding.value)}{unit}, limit {limit}{unit}"
-
-
-def _anomaly(finding: Verdict, cause: Message) -> AnomalyDetected:
-    msg = _said(finding, cause)
-    return cause.derive(
-        AnomalyDetected,
-        service=finding.origin.service,
-        device_id=finding.origin.device_id,
-        host=finding.origin.host,
-        msg=msg,
-        error_msg=extract_error_message(msg) if isinstance(cause, LogEntry) else None,
-        domain=finding.domain,
-        anomaly_type=finding.anomaly_type,
-        detector=finding.detector,
-        score=finding.score,
-        severity=finding.severity,
-        metric=finding.metric,
-        value=finding.value,
-        threshold=finding.threshold,
-        template_id=finding.template_id,
-        template=finding.template,
-        reason=finding.reason,
-        meta=finding.meta,
-    )
-
-
-def _cleared(finding: Ended, cause: Message) -> AnomalyCleared:
-    return cause.derive(
-        AnomalyCleared,
-        device_id=finding.origin.device_id,
-        host=finding.origin.host,
-        service=finding.origin.service,
-        anomaly_types=finding.anomaly_types,
-        detector=finding.detector,
-        metric=finding.metric,
-        peer=finding.peer,
-        started=finding.started,
-        reason=finding.reason,
-    )
+def _tick_number(offset: Offset) -> int:
+    return int(offset.at.timestamp() / TICK.total_seconds())

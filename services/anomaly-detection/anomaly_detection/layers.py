@@ -1,37 +1,36 @@
-"""Which detectors judge a sender, and how eagerly: the layers of detect.yaml that fit it. Pure."""
+"""Which detectors judge a sender, and with which settings: ``layers`` of detect.yaml. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
 from aiops_core.models import Domain, MetricSample
 from aiops_core.policy.file import Place, Setting
-from anomaly_detection.detectors.base import globs
-from anomaly_detection.metric_policy import Metrics
-from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import DetectorName, Layer, Sensitivity, Tuned
+from anomaly_detection.detectors.base import SENDERS, device_of, globs
+from anomaly_detection.policy_layers import DetectorName, Layer, Poll, Sensitivity, Tuned
+from anomaly_detection.policy_learned import Metrics
+from anomaly_detection.policy_rules import ServiceDomain
 
-SENDERS = 16_384  # whose settings are remembered
-# How much more unusual than normally something has to be before a detector that learns says so.
+# How much more unusual than normally something must be for a detector that learns.
 SCALE = {Sensitivity.LOW: 1.5, Sensitivity.NORMAL: 1.0, Sensitivity.HIGH: 0.75}
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """Whose entries are judged; *metric* is empty for lines."""
+class LayerTarget:
+    """A sender, as layers match it. *device_id* may be a host; *metric* is empty for lines."""
 
     ship_id: str
     service: str
-    device: str
+    device_id: str
     metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """How one detector judges one sender. Without *warm_up* the detector's own."""
+class DetectorTuning:
+    """The settings of one detector for one sender. Without *warm_up* the detector's own."""
 
     enabled: bool = True
     sensitivity: Sensitivity = Sensitivity.NORMAL
@@ -42,89 +41,106 @@ class Tuning:
         return SCALE[self.sensitivity]
 
 
-TuningOf = Callable[[str, str, str], Tuning]  # of one detector, by ship, service and device
-
-
-@dataclass(frozen=True)
-class _Fitting:
-    place: int
-    layer: Layer
-    fits: Callable[[Sender, Domain], bool]
+TuningOf = Callable[[str, str, str], DetectorTuning]  # of one detector, by ship, service and device
+_DEFAULTS = {
+    name: getattr(DetectorTuning(), name) for name in ("enabled", "sensitivity", "warm_up")
+}
 
 
 class Layers:
-    """All layers that fit a sender apply, in the order of the file: later ones win, key by key."""
+    """All layers that match a sender apply in the order of the file: later ones win, key by key."""
 
-    def __init__(self, policy: DetectPolicy) -> None:
-        self._default = policy.default_domain
-        self._domains = [(globs(rule.services), rule.domain) for rule in policy.domains]
-        self._polls = {poll.name: (n, poll) for n, poll in enumerate(policy.polls)}
-        self._layers = [_Fitting(n, layer, _fits(layer)) for n, layer in enumerate(policy.layers)]
-        self.domain = lru_cache(SENDERS)(self._domain_of)
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        polls: Sequence[Poll],
+        domains: Sequence[ServiceDomain],
+        default_domain: Domain,
+    ) -> None:
+        self._layers = [(n, layer, _matcher(layer)) for n, layer in enumerate(layers)]
+        self._polls = {poll.name: (n, poll) for n, poll in enumerate(polls)}
+        self._domains = [(globs(rule.services), rule.domain) for rule in domains]
+        self._default = default_domain
+        self.domain_of_service = lru_cache(SENDERS)(self._domain_of_service)
 
-    def explain(self, detector: DetectorName, sender: Sender) -> list[Setting]:
-        """Every setting of *detector* for *sender*, with its source."""
-        has = _DEFAULTS if detector.learns else {"enabled": True}
-        found = {key: Setting(key, value, None) for key, value in has.items()}
-        for place, tuned in self._chosen(detector, sender):
+    def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
+        """Every setting of *detector* for *target*, with its place in the file."""
+        defaults = _DEFAULTS if detector.learns else {"enabled": True}
+        found = {key: Setting(key, value, None) for key, value in defaults.items()}
+        for place, tuned in self._matching(detector, target):
             for key, value in tuned:
-                if value is not None and key in has:
+                if value is not None and key in defaults:
                     found[key] = Setting(key, value, place)
         return list(found.values())
 
-    def tuning(self, detector: DetectorName, sender: Sender) -> Tuning:
-        tuning = {setting.key: setting.value for setting in self.explain(detector, sender)}
-        return Tuning(**tuning)  # type: ignore[arg-type]  # keys and types are those of Tuned
+    def tuning(self, detector: DetectorName, target: LayerTarget) -> DetectorTuning:
+        values = {setting.key: setting.value for setting in self.settings(detector, target)}
+        return DetectorTuning(**values)  # type: ignore[arg-type]  # keys and types are those of Tuned
+
+    def tuning_of(self, detector: DetectorName) -> TuningOf:
+        """The same for senders of lines, cached."""
+
+        @lru_cache(SENDERS)
+        def tuning(ship_id: str, service: str, device_id: str) -> DetectorTuning:
+            return self.tuning(detector, LayerTarget(ship_id, service, device_id))
+
+        return tuning
+
+    def metrics_of(self, metrics: Metrics) -> Callable[[MetricSample], Metrics]:
+        """*metrics*, tuned for the series of a sample."""
+
+        @lru_cache(SENDERS)
+        def tuned(target: LayerTarget) -> Metrics:
+            tuning = self.tuning(DetectorName.METRIC, target)
+            return metrics.tuned(tuning.scale, tuning.warm_up)
+
+        return lambda sample: tuned(
+            LayerTarget(sample.ship_id, sample.service, device_of(sample), sample.metric)
+        )
 
     def domain_of_poll(self, metric: str | None) -> Domain | None:
         _, poll = self._polls.get(metric or "", (0, None))
         return poll.domain if poll else None
 
-    def _domain_of(self, sender: Sender) -> Domain:
-        if domain := self.domain_of_poll(sender.metric):
-            return domain
-        return next((d for of, d in self._domains if of(sender.service)), self._default)
+    def domain(self, target: LayerTarget) -> tuple[Domain, Place]:
+        """The domain of *target*, and where the file says so."""
+        n, poll = self._polls.get(target.metric, (0, None))
+        if poll and poll.domain:
+            return poll.domain, ("polls", n, "domain")
+        for place, (matches, domain) in enumerate(self._domains):
+            if matches(target.service):
+                return domain, ("domains", place)
+        return self._default, ("default_domain",)
 
-    def _chosen(self, detector: DetectorName, sender: Sender) -> Iterator[tuple[Place, Tuned]]:
-        """What applies to *detector*; within a layer its name beats ``*``."""
-        domain = self.domain(sender)
-        n, poll = self._polls.get(sender.metric, (0, None))
+    def _domain_of_service(self, service: str) -> Domain:
+        return self.domain(LayerTarget("", service, ""))[0]
+
+    def _matching(
+        self, detector: DetectorName, target: LayerTarget
+    ) -> Iterator[tuple[Place, Tuned]]:
+        """The settings that apply to *detector*; within a layer its name beats ``*``."""
+        domain, _ = self.domain(target)
+        n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.detectors:
             yield ("polls", n, "detectors"), Tuned(enabled=detector in poll.detectors)
-        for fitting in self._layers:
-            if fitting.fits(sender, domain):
+        for place, layer, matches in self._layers:
+            if matches(target, domain):
                 for name in ("*", detector):
-                    if tuned := fitting.layer.detectors.get(name):
-                        yield ("layers", fitting.place, "detectors", name), tuned
+                    if tuned := layer.detectors.get(name):
+                        yield ("layers", place, "detectors", name), tuned
 
 
-def tuned(metrics: Metrics, layers: Layers) -> Callable[[MetricSample], Metrics]:
-    """How the series of a reading is judged: as *metrics* say, as eagerly as its layers want it."""
-
-    @lru_cache(SENDERS)
-    def of(sender: Sender) -> Metrics:
-        tuning = layers.tuning(DetectorName.METRIC, sender)
-        return metrics.tuned(tuning.scale, tuning.warm_up)
-
-    return lambda entry: of(
-        Sender(entry.ship_id, entry.service, entry.device_id or entry.host, entry.metric)
-    )
-
-
-_DEFAULTS = {name: getattr(Tuning(), name) for name in ("enabled", "sensitivity", "warm_up")}
-
-
-def _fits(layer: Layer) -> Callable[[Sender, Domain], bool]:
+def _matcher(layer: Layer) -> Callable[[LayerTarget, Domain], bool]:
     of_ship, of_service = globs(layer.ships), globs(layer.services)
-    of_host, of_metric = globs(layer.hosts), globs(layer.metrics)
+    of_device, of_metric = globs(layer.device_id), globs(layer.metrics)
 
-    def fits(sender: Sender, domain: Domain) -> bool:
+    def matches(target: LayerTarget, domain: Domain) -> bool:
         return (
             (layer.domains is None or domain in layer.domains)
-            and of_ship(sender.ship_id)
-            and of_service(sender.service)
-            and of_host(sender.device)
-            and of_metric(sender.metric)
+            and of_ship(target.ship_id)
+            and of_service(target.service)
+            and of_device(target.device_id)
+            and of_metric(target.metric)
         )
 
-    return fits
+    return matches

@@ -2,144 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Annotated, ClassVar, Self
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from aiops_core.models import Domain, Level, Text
-from aiops_core.policy.file import Place, Policy, Replay, Section, Setting
-from anomaly_detection.judgement import Judgement, Positive
-from anomaly_detection.metric_policy import Gaps, Metrics
-from anomaly_detection.policy_layers import EVERYTHING, Globs, Layer, Poll
-from anomaly_detection.template_policy import Templates
+from aiops_core.models import Domain, Level
+from aiops_core.policy.file import Place, Policy, Replay, Setting
+from anomaly_detection.detectors.base import globs
+from anomaly_detection.layers import Layers, LayerTarget
+from anomaly_detection.policy_layers import WARM_UPS, DetectorName, Layer, Poll
+from anomaly_detection.policy_learned import Gaps, Metrics, Templates
+from anomaly_detection.policy_rules import (
+    Burst,
+    Harmless,
+    Judgement,
+    Pattern,
+    Positive,
+    Recovery,
+    ServiceDomain,
+    Threshold,
+)
 
-SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
-LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
-
-
-def _compile(source: object) -> object:
-    """Case does not matter in log lines; a wrong regex is refused with the place of the mistake."""
-    if not isinstance(source, str):
-        return source
-    try:
-        compiled = re.compile(source, re.IGNORECASE)
-    except re.error as exc:
-        raise ValueError(f"wrong regular expression: {exc}") from exc
-    if compiled.search(""):
-        raise ValueError("wrong regular expression: it matches every line, even an empty one")
-    return compiled
-
-
-Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
-
-
-class Scope(Section):
-    """A rule and the senders it is about: shell globs over service and over device id or host."""
-
-    id: Text
-    services: Globs = EVERYTHING
-    hosts: Globs = EVERYTHING
-
-
-class ServiceDomain(Section):
-    """To which domain the services of these globs belong."""
-
-    services: Globs
-    domain: Domain
-
-
-class LineRule(Scope):
-    """Lines that *regex* finds somewhere in the message; None of *levels* means any level."""
-
-    regex: Regex
-    levels: frozenset[Level] | None = None
-
-
-class Pattern(LineRule, Judgement):
-    """One line is enough. Named groups of the regex go to ``meta``; *says* ends a sentence."""
-
-    domain: Domain
-    says: Text
-
-
-class Burst(LineRule, Judgement):
-    """Single lines are normal, *count* of them *within* a time from the same *by* are not."""
-
-    domain: Domain
-    says: Text
-    count: int = Field(ge=2, le=1000)
-    within: Annotated[timedelta, Field(gt=timedelta(0), le=LONGEST_BURST)]
-    by: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _groups_exist(self) -> Self:
-        if missing := set(self.by) - set(self.regex.groupindex):
-            raise ValueError(f"the regex has no group {', '.join(sorted(missing))} to count by")
-        return self
-
-    @property
-    def memory(self) -> timedelta:
-        """Half of a period for its rhythm, ``within`` and one more pause between lines to fill the count."""
-        return self.within * (1.5 + 1 / (self.count - 1))
-
-
-class Recovery(LineRule):
-    """Lines that say that anomalies of the types *clears* are over on their device; with *same_service*
-    only those of the service that says it. A group ``peer`` restricts it to that peer."""
-
-    levels: frozenset[Level] | None = frozenset({Level.DEBUG, Level.INFO, Level.WARNING})
-    clears: Annotated[tuple[Text, ...], Field(min_length=1)]
-    same_service: bool = False
-    says: Text
-
-
-class Harmless(LineRule):
-    """Lines that are no anomaly although their level says so. Patterns still find them."""
-
-    why: Text
-
-
-class Threshold(Scope, Judgement):
-    """A reading on the wrong side of a limit for longer than *hold*; told again *repeat_every*."""
-
-    metric: Text
-    above: float | None = None
-    below: float | None = None
-    hold: timedelta = Field(alias="for", ge=timedelta(0))
-    repeat_every: Positive
-    unit: str = ""
-    domain: Domain
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.above is None) == (self.below is None):
-            raise ValueError("give either above or below")
-        return self
-
-    @property
-    def limit(self) -> float:
-        limit = self.above if self.above is not None else self.below
-        assert limit is not None  # by _one_limit
-        return limit
-
-    @property
-    def memory(self) -> timedelta:
-        """Half of a period for its rhythm, and what must have lasted, with a sample at each end."""
-        return self.hold + self.repeat_every / 2 + 2 * SPARSE
-
-    def broken_by(self, value: float) -> bool:
-        return value > self.limit if self.above is not None else value < self.limit
-
-    def worse_of(self, one: float, other: float) -> float:
-        return max(one, other) if self.above is not None else min(one, other)
+# The section of rules of each detector that has some.
+RULES = {
+    DetectorName.PATTERN: "patterns",
+    DetectorName.RECOVERY: "recoveries",
+    DetectorName.BURST: "bursts",
+    DetectorName.THRESHOLD: "thresholds",
+}
 
 
 class DetectPolicy(Policy):
-    """The whole file. *series_kept* bounds the memory: least recently heard series are forgotten."""
+    """The whole file. *series_kept* bounds memory: least recently used series are evicted."""
 
     file: ClassVar[str] = "detect.yaml"
 
@@ -169,17 +66,67 @@ class DetectPolicy(Policy):
             raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
         return self
 
+    def resolver(self) -> Layers:
+        return Layers(self.layers, self.polls, self.domains, self.default_domain)
+
     def queries(self) -> Mapping[Place, str]:
         return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
 
     def replays(self) -> Sequence[Replay]:
-        """What came after the last snapshot; without one, what rules remember."""
+        """The entries after the last snapshot; without a snapshot, the memory of the rules."""
         bursts = (rule.memory for rule in self.bursts)
         thresholds = (rule.memory for rule in self.thresholds)
         span = max(self.snapshot_every, *bursts, *thresholds)
         return [Replay("logs", span, "snapshot_every, bursts and thresholds")]
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
-        from anomaly_detection.explain import explain  # the layers need this module
+        """Domain, detectors and rules in force for the sender *about*, with their places."""
+        if not about:
+            return super().explain(about)
+        target = LayerTarget(
+            about.get("ship", ""),
+            about.get("service", "unknown"),
+            about.get("device_id", ""),
+            about.get("metric", ""),
+        )
+        layers = self.resolver()
+        domain, place = layers.domain(target)
+        return [
+            Setting("domain", domain.value, place),
+            *self._detector_settings(layers, target),
+            *self._rules_for(layers, target),
+        ]
 
-        return explain(self, about) if about else super().explain(about)
+    def _detector_settings(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
+        for detector in DetectorName:
+            for setting in layers.settings(detector, target):
+                value, place = setting.value, setting.place
+                if setting.key == "warm_up" and value is None:
+                    value, place = (
+                        attrgetter(".".join(WARM_UPS[detector]))(self),
+                        WARM_UPS[detector],
+                    )
+                yield Setting(f"{detector}.{setting.key}", value, place)
+
+    def _rules_for(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
+        """The rules that can match entries of *target*, of detectors that are enabled."""
+        for detector, section in RULES.items():
+            if not layers.tuning(detector, target).enabled:
+                continue
+            for n, rule in enumerate(getattr(self, section)):
+                metric = rule.metric if isinstance(rule, Threshold) else ""
+                of_metric = not target.metric or (metric and globs([metric])(target.metric))
+                of_sender = globs(rule.services)(target.service)
+                if of_metric and of_sender and globs(rule.device_id)(target.device_id):
+                    yield Setting(f"{section}.{rule.id}", _summary(rule), (section, n))
+
+
+def _summary(rule: Pattern | Recovery | Burst | Threshold) -> str:
+    """Name, severity and limit of a finding by *rule*."""
+    if isinstance(rule, Recovery):
+        return f"clears {', '.join(rule.clears)}"
+    words = [rule.anomaly_type, rule.severity.value]
+    for name in ("above", "below", "count"):
+        if (value := getattr(rule, name, None)) is not None:
+            words.append(f"{name} {value:g}")
+    return ", ".join(words)

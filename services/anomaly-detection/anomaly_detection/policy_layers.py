@@ -1,4 +1,4 @@
-"""The parts of ``policies/detect.yaml`` that say who is judged by which detector, and what is polled."""
+"""Sections ``polls`` and ``layers`` of ``policies/detect.yaml``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aiops_core.models import Domain, Text
 from aiops_core.policy.file import Section
-from anomaly_detection.judgement import Positive
+from anomaly_detection.policy_rules import EVERYTHING, Globs, Positive
 from anomaly_detection.sources.promql import mistake
-
-Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-EVERYTHING = ("*",)
 
 
 class DetectorName(StrEnum):
@@ -35,16 +32,17 @@ class DetectorName(StrEnum):
 
     @property
     def learns(self) -> bool:
-        """Whether it has a sensitivity and a warm-up; the others have rules that say it themselves."""
-        return self in _LEARN
+        """Whether it has a sensitivity and a warm-up; the rules of the others have their own."""
+        return self in WARM_UPS
 
 
-_LEARN = {
-    DetectorName.NEW_TEMPLATE,
-    DetectorName.RATE,
-    DetectorName.MIX,
-    DetectorName.SILENCE,
-    DetectorName.METRIC,
+# The warm-up of each detector that learns, where no layer sets it.
+WARM_UPS = {
+    DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
+    DetectorName.RATE: ("templates", "rate", "warm_up"),
+    DetectorName.MIX: ("templates", "mix", "warm_up"),
+    DetectorName.SILENCE: ("templates", "silence", "warm_up"),
+    DetectorName.METRIC: ("metrics", "known_for"),
 }
 
 
@@ -55,9 +53,10 @@ def _promql(query: str) -> str:
 
 
 class Poll(Section):
-    """A PromQL query that is asked every *interval*; each series of the answer is a reading of metric
-    *name*. *service* and *device* are the labels that tell whose it is; what has no device is about the
-    ship. Samples older than *freshness* are none. Of more than *most* series the others are left out.
+    """A PromQL query, evaluated every *interval*; its series are readings of the metric *name*.
+
+    *service* and *device_id* are the labels that name the sender; without a device the reading is
+    about the ship. Samples older than *freshness* are ignored, and so are series beyond *most*.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
@@ -67,13 +66,13 @@ class Poll(Section):
     domain: Domain | None = None
     detectors: tuple[DetectorName, ...] = ()
     service: Text = "job"
-    device: Text = "instance"
+    device_id: Text = "instance"
     unit: str = ""
     most: int = Field(500, ge=1, le=10_000)
 
 
 class Sensitivity(StrEnum):
-    """How unusual something must be before a detector that learns says so; rules say it themselves."""
+    """How unusual something must be for a detector that learns."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -81,7 +80,7 @@ class Sensitivity(StrEnum):
 
 
 class Tuned(Section):
-    """What a layer says of a detector; None: as before."""
+    """The settings of one detector in a layer; None leaves them unchanged."""
 
     enabled: bool | None = None
     sensitivity: Sensitivity | None = None
@@ -89,13 +88,13 @@ class Tuned(Section):
 
 
 class Layer(Section):
-    """How the senders of these globs (device id, else host) are judged; ``*`` is every detector."""
+    """Settings of detectors for the senders that match the globs; ``*`` is every detector."""
 
     id: Text
     ships: Globs = EVERYTHING
     domains: frozenset[Domain] | None = None
     services: Globs = EVERYTHING
-    hosts: Globs = EVERYTHING
+    device_id: Globs = EVERYTHING
     metrics: Globs = EVERYTHING
     detectors: Annotated[Mapping[Literal["*"] | DetectorName, Tuned], Field(min_length=1)]
 

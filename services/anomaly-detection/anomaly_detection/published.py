@@ -1,17 +1,15 @@
-"""Counts the anomalies that this service has published, so that the ledger can miss those that nobody read.
+"""Counts the anomalies that this service has published, whether or not anybody reads them.
 
-A kill loses at most what was counted since the last write; the next start counts that again, in the stream.
+A kill loses the counts since the last write; the next start counts them again in the stream.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import anomaly_detection
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Message
 from aiops_core.observability.tally import (
@@ -27,19 +25,14 @@ from aiops_core.observability.tally import (
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_stored
-from aiops_core.utils import StructuredLogger
-from anomaly_detection.snapshot_store import NAME
+from anomaly_detection.background import periodically
 
 WRITE_EVERY = 1.0  # seconds
-LAST_WITHIN = 1.0  # seconds for the last write of a service that stops
+LAST_WITHIN = 1.0  # seconds for the write at a stop
 STAGE = "detect"
 
-log = StructuredLogger.get_logger(
-    name="published", service=NAME, version=anomaly_detection.__version__
-)
 
-
-class Published:
+class PublishedCounts:
     def __init__(self, bus: Bus, clock: Callable[[], datetime] = utc_now) -> None:
         self._bus, self._clock = bus, clock
         self._tally: Tally = Counter()
@@ -54,7 +47,7 @@ class Published:
                 self._unwritten.add(key_of(minute))
 
     async def recover(self, bus: Bus) -> None:
-        """Know what was counted, and count again what may not have been written. Raises Unavailable."""
+        """Read the written counts, and count again what may be missing. Raises Unavailable."""
         written = decode(await bus.bucket(BUCKET).all())
         if not written:  # the first start
             return
@@ -64,27 +57,19 @@ class Published:
             message = read_stored(stored, "detection.published")
             if message and (at := message.stages.get(STAGE)) and minute_of(at) >= since:
                 again[minute_of(at)] += 1
-        self._tally = written | again  # the greater of both: the stream may have discarded some
+        self._tally = written | again  # the maximum: the stream may have discarded some
         self._unwritten = {key_of(minute) for minute in again if again[minute] > written[minute]}
 
-    async def keep(self) -> None:
-        """The background loop: write what has changed every second, and once more when the service stops."""
-        try:
-            while True:
-                await asyncio.sleep(WRITE_EVERY)
-                await self._try_write()
-        except asyncio.CancelledError:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WITHIN):
-                    await self._try_write()
-            raise
+    async def run(self) -> None:
+        """The background loop: write changes every second, and when the service stops."""
+        await periodically(WRITE_EVERY, self._try_write, LAST_WITHIN)
 
     async def _try_write(self) -> None:
-        with contextlib.suppress(Unavailable):  # /ready says so; the next write has it all
+        with contextlib.suppress(Unavailable):  # shown by /ready; the next write has all
             await self.write()
 
     async def write(self) -> None:
-        """Write the hours that have changed, and forget those that are too old. Raises Unavailable."""
+        """Write the hours that have changed, and delete old ones. Raises Unavailable."""
         bucket = self._bus.bucket(BUCKET)
         changed, self._unwritten = self._unwritten, set()
         try:

@@ -1,132 +1,148 @@
-"""What detectors remember, as values of a bucket: parts of one slot, and a manifest that makes them count.
+"""Snapshots of all detectors in the bucket ``detectors``: parts, and a manifest.
 
-Two slots take turns, so that a kill in the middle of a snapshot leaves the one before untouched. Pure.
+Two generations alternate: a kill while one is written leaves the one before untouched. The
+manifest is written last and names the generation in force.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from aiops_core.models import MESSAGES, Message, UtcDatetime
-from aiops_core.runtime.bus import Outgoing
-from anomaly_detection.detectors.base import Snapshot
+from aiops_core.errors import in_words
+from aiops_core.models import BY_SUBJECT, UtcDatetime
+from aiops_core.observability import metrics
+from aiops_core.runtime.bus import Bus, Outgoing
+from anomaly_detection import NAME
+from anomaly_detection.detectors.state import State
+from anomaly_detection.offsets import Offset
 
-Slot = Literal["a", "b"]
+BUCKET = "detectors"
 MANIFEST = "manifest"
-KEYS = 64  # of a piece, which is encoded in one go, in about 1 ms
-FULL = (
-    1_000_000  # characters of a part; compressed it is far below the megabyte that a value may have
-)
-LARGEST = 64 * FULL  # characters that a part may unpack to
+FULL = 1_000_000  # characters of a part; compressed far below the megabyte of a value
+LARGEST = 64 * FULL  # characters of an unpacked part
 
 
-class Broken(ValueError):
-    """This is no snapshot that can be read; the text says why, for a person."""
+class BrokenSnapshotError(ValueError):
+    """A snapshot that cannot be read; the text is for people."""
 
 
-def reason(exc: Exception) -> str:
-    """Why a snapshot cannot be read, in one line."""
-    if isinstance(exc, ValidationError):
-        first = exc.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{exc.title}.{where}: {first['msg']}"
-    return (str(exc).strip() or type(exc).__name__).splitlines()[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the stream: the broker's *sequence*, and *at* when it stored that message."""
-
-    sequence: int
-    at: UtcDatetime
-
-    def covers(self, other: Position) -> bool:
-        """Whether *other* came before. A stream that was made anew counts from 1 again, but later."""
-        return other.sequence <= self.sequence and other.at <= self.at
-
-
-class Told(BaseModel):
-    """A message that the passing of time caused, and its id; told again it is the same one."""
+class EmittedMessage(BaseModel):
+    """A message of a tick with its id: emitted again it is the same one."""
 
     id: str
     subject: str
     message: str
 
     @classmethod
-    def of(cls, outgoing: Outgoing) -> Told:
+    def of(cls, outgoing: Outgoing) -> EmittedMessage:
         message = outgoing.message
         return cls(id=outgoing.id, subject=message.subject, message=message.model_dump_json())
 
-    def read(self) -> Message:
-        """Raises Broken, or pydantic's ValidationError."""
-        kind = {kind.subject: kind for kind in MESSAGES}.get(self.subject)
+    def read(self) -> Outgoing:
+        """Raises ValueError."""
+        kind = BY_SUBJECT.get(self.subject)
         if kind is None:
-            raise Broken(f"a message on {self.subject}, which does not exist")
-        return kind.model_validate_json(self.message)
+            raise BrokenSnapshotError(f"a message on {self.subject}, which does not exist")
+        return Outgoing(kind.model_validate_json(self.message), self.id)
 
 
 class Manifest(BaseModel):
-    """The snapshot that counts: all entries up to *position* are in it. *parts*: how many, by detector.
+    """The snapshot in force: the state after all entries up to *offset*.
 
-    A snapshot of another *schema_version* is refused: raise it when the way of storing changes.
+    *parts* is their number by detector. A snapshot of another *schema_version* is refused: raise it
+    when the layout changes.
     """
 
     schema_version: Literal[1] = 1
-    slot: Slot
-    position: Position
-    latest: UtcDatetime | None = None  # time at which a message up to there was stored
+    generation: int
+    offset: Offset
+    latest: UtcDatetime | None = None  # the latest time of an entry up to there
     parts: dict[str, int]
-    told: tuple[Told, ...] = ()
+    emitted: tuple[EmittedMessage, ...] = ()
 
     def dump(self) -> bytes:
         return self.model_dump_json().encode()
 
     @classmethod
     def read(cls, data: bytes) -> Manifest:
-        """Raises Broken."""
+        """Raises BrokenSnapshotError."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as exc:
-            raise Broken(reason(exc)) from exc
+            raise BrokenSnapshotError(in_words(exc)) from exc
 
 
-def other(slot: Slot | None) -> Slot:
-    return "b" if slot == "a" else "a"
+def key(generation: int, detector: str, part: int) -> str:
+    return f"{'ab'[generation % 2]}/{detector}/{part}"
 
 
-def key(slot: Slot, detector: str, part: int) -> str:
-    return f"{slot}/{detector}/{part}"
-
-
-def pieces(snapshot: Snapshot) -> Iterator[Snapshot]:
-    """*snapshot*, in its order, in pieces of at most ``KEYS`` keys."""
-    items = list(snapshot.items())
-    for at in range(0, len(items), KEYS):
-        yield dict(items[at : at + KEYS])
-
-
-def line(piece: Snapshot) -> str:
-    return json.dumps(piece, separators=(",", ":"))
+def line(state: State) -> str:
+    return json.dumps(state, separators=(",", ":"))
 
 
 def pack(lines: Sequence[str]) -> bytes:
-    """One part. Compressing takes some milliseconds without the interpreter: do it in a thread."""
+    """One part. Compression takes milliseconds without the GIL: call it in a thread."""
     return zlib.compress("\n".join(lines).encode(), 1)
 
 
 def unpack(data: bytes) -> Mapping[str, JsonValue]:
-    """The keys of one part; raises Broken."""
+    """The state in one part; raises BrokenSnapshotError."""
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, LARGEST).decode()
         if not unpacker.eof:
-            raise Broken("a part that is cut off or too large")
+            raise BrokenSnapshotError("a part that is cut off or too large")
         return {key: value for one in text.splitlines() for key, value in json.loads(one).items()}
     except (zlib.error, ValueError, AttributeError) as exc:
-        raise Broken(f"a part that is damaged: {exc}") from exc
+        raise BrokenSnapshotError(f"a part that is damaged: {exc}") from exc
+
+
+class SnapshotStore:
+    """All methods raise Unavailable while the broker is away."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket = bus.bucket(BUCKET)
+
+    async def newest(self) -> Manifest | None:
+        """The manifest in force; raises BrokenSnapshotError."""
+        data = await self._bucket.get(MANIFEST)
+        return None if data is None else Manifest.read(data)
+
+    async def read(self, manifest: Manifest, detector: str) -> Mapping[str, JsonValue]:
+        """The state of *detector*; raises BrokenSnapshotError."""
+        state: State = {}
+        for part in range(manifest.parts.get(detector, 0)):
+            data = await self._bucket.get(key(manifest.generation, detector, part))
+            if data is None:
+                raise BrokenSnapshotError(f"part {part} is missing")
+            state |= unpack(data)
+        return state
+
+    async def write(self, generation: int, detector: str, parts: Iterator[State]) -> int:
+        """Write the state of *detector*, yielding to the event loop; the number of parts."""
+        part, keys, lines = 0, 0, list[str]()
+        for state in parts:
+            keys += len(state)
+            lines.append(line(state))
+            if sum(map(len, lines)) >= FULL:
+                await self._put(generation, detector, part, lines)
+                part, lines = part + 1, []
+            await asyncio.sleep(0)
+        if lines:
+            await self._put(generation, detector, part, lines)
+        metrics.STATE_SIZE.labels(NAME, detector).set(keys)
+        return part + bool(lines)
+
+    async def commit(self, manifest: Manifest) -> None:
+        """Put the generation of *manifest* in force."""
+        await self._bucket.put(MANIFEST, manifest.dump())
+
+    async def _put(self, generation: int, detector: str, part: int, lines: Sequence[str]) -> None:
+        data = await asyncio.to_thread(pack, lines)
+        await self._bucket.put(key(generation, detector, part), data)

@@ -9,7 +9,8 @@ from aiops_core.runtime.launch import Context, launch
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.service import LINGER, Service, Tuning
 from correlation_service.facts import SERVICE
-from correlation_service.handler import Correlation, merge
+from correlation_service.handler import Correlation
+from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
 
 
@@ -20,9 +21,9 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
     yield Service(
         SERVICE,
         {
-            EnrichedAnomaly: correlation.correlate,
-            AnomalyCleared: correlation.recovered,
-            IncidentTransitioned: correlation.transition,
+            EnrichedAnomaly: correlation.handle,
+            AnomalyCleared: correlation.handle,
+            IncidentTransitioned: correlation.handle,
         },
         Publishing(stage="correlate", merge=merge),
         tuning=Tuning(linger=LINGER),

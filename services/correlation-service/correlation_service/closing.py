@@ -1,6 +1,6 @@
 """When incidents are over, and why. Pure: the tick brings the time.
 
-What is due is kept in a heap, so that ten thousand open incidents cost a tick nothing.
+The incidents that are due are kept in a heap, so that ten thousand open ones cost a tick nothing.
 """
 
 from __future__ import annotations
@@ -10,85 +10,103 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from correlation_service.episodes import Episode, recovered_of
+from correlation_service.alerts import recovered_of
+from correlation_service.incident import OpenIncident
+from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.topology import root_cause
-from correlation_service.windowing import Windows
+from correlation_service.root_cause import root_cause
+from correlation_service.state import CorrelationState
 
 SENDER_LOST = "sender_lost"
 CLOCK = "%H:%M:%S UTC"
 LAST = datetime.max.replace(tzinfo=UTC)
-SPOTS_OPEN = 20_000  # problems of one device and type; they take some 8 KB each
+ALERTS_OPEN = 20_000  # they take some 8 KB each
 QUIETEST = "this was the longest without a new anomaly"
 
 
-class End(NamedTuple):
-    """*episode* is over: *why* in one word, *note* in a sentence."""
+class IncidentEnd(NamedTuple):
+    """*incident* is over: *why* in one word, *note* in a sentence."""
 
-    episode: Episode
+    incident: OpenIncident
     why: str
     note: str
 
 
 class Closing:
-    def __init__(self, policy: CorrelatePolicy, windows: Windows) -> None:
-        self._policy, self._windows = policy, windows
+    """Remembers when each incident is looked at next; the state does not depend on it."""
+
+    def __init__(self, policy: CorrelatePolicy, state: CorrelationState) -> None:
+        self._policy, self._state = policy, state
         self._due: list[tuple[datetime, str]] = []
-        self._looked_at: dict[str, datetime] = {}  # when each is looked at next
+        self._looked_at: dict[str, datetime] = {}
 
-    def watch(self, episode: Episode) -> None:
-        """Look at *episode* when it may be over; again when that became earlier."""
-        over_at = self._over_at(episode)
-        if over_at < self._looked_at.get(episode.id, LAST):
-            self._looked_at[episode.id] = over_at
-            heappush(self._due, (over_at, episode.id))
+    def over(self, now: datetime) -> Iterator[IncidentEnd]:
+        for incident_id in sorted(self._state.touched):
+            self._watch(incident_id)
+        self._state.touched.clear()
+        yield from self._due_at(now)
+        yield from self._too_many()
 
-    def over(self, now: datetime) -> Iterator[End]:
+    def _watch(self, incident_id: str) -> None:
+        """Look at the incident when it may be over; again when that became earlier."""
+        incident = self._state.open.incidents.get(incident_id)
+        if incident and incident.alerts:
+            over_at = self._over_at(incident)
+            if over_at < self._looked_at.get(incident_id, LAST):
+                self._looked_at[incident_id] = over_at
+                heappush(self._due, (over_at, incident_id))
+
+    def _due_at(self, now: datetime) -> Iterator[IncidentEnd]:
         while self._due and self._due[0][0] < now:
             at, incident_id = heappop(self._due)
             if self._looked_at.get(incident_id) == at:
                 del self._looked_at[incident_id]
-            episode = self._windows.get(incident_id)
-            if episode is None:
-                continue
-            if self._over_at(episode) < now:
-                yield self._end(episode)
+            incident = self._state.open.incidents.get(incident_id)
+            if incident and incident.alerts and self._over_at(incident) < now:
+                yield self._end(incident)
             else:
-                self.watch(episode)
-        yield from self._too_many()
+                self._watch(incident_id)
 
-    def _too_many(self) -> Iterator[End]:
-        """Those that are quiet for longest, when more is open than fits in memory."""
-        if self._windows.spots <= SPOTS_OPEN:
+    def _too_many(self) -> Iterator[IncidentEnd]:
+        """The incidents that are quiet for longest, when more is open than fits in memory."""
+        if len(self._state.open.alerts) <= ALERTS_OPEN:
             return
-        for episode in sorted(self._windows, key=lambda one: one.last_arrival):
-            yield End(episode, "expired", f"more than {SPOTS_OPEN} problems are open; {QUIETEST}")
-            if self._windows.spots <= SPOTS_OPEN:
+        for incident in sorted(
+            self._state.open.incidents.values(), key=lambda one: one.last_arrival
+        ):
+            note = f"more than {ALERTS_OPEN} alerts are open; {QUIETEST}"
+            yield IncidentEnd(incident, "expired", note)
+            if len(self._state.open.alerts) <= ALERTS_OPEN:
                 return
 
-    def _over_at(self, episode: Episode) -> datetime:
-        """The quiet after the last anomaly, or the calm after a recovery; and old lines must settle.
+    def _over_at(self, incident: OpenIncident) -> datetime:
+        """The quiet after the last anomaly, or the delay after a recovery; and old lines must settle.
 
         An anomaly of the future was seen when it arrived: it does not stay open until then.
         """
-        over = max(min(spot.last, spot.arrival) + spot.window for spot in episode.spots)
+        alerts = incident.alerts.values()
+        over = max(min(alert.last, alert.arrival) + alert.window for alert in alerts)
         over += self._policy.lateness
-        if recovered := episode.recovered_at:
-            over = min(over, recovered + self._calm(episode))
-        return max(over, episode.last_arrival + self._policy.settle)
+        if recovered := recovered_of(alerts):
+            over = min(over, recovered + self._resolve_delay(incident))
+        return max(over, incident.last_arrival + self._policy.settle)
 
-    def _calm(self, episode: Episode) -> timedelta:
-        return max(self._windows.calm_of(spot) for spot in episode.spots)
+    def _resolve_delay(self, incident: OpenIncident) -> timedelta:
+        stored = Overlay(self._state, self._policy)
+        return max(map(stored.resolve_delay, incident.alerts.values()))
 
-    def _end(self, episode: Episode) -> End:
-        if recovered := episode.recovered_at:
-            return End(episode, "recovered", f"all is well again since {recovered:{CLOCK}}")
-        quiet = max(spot.window for spot in episode.spots).total_seconds() / 60
+    def _end(self, incident: OpenIncident) -> IncidentEnd:
+        alerts = incident.alerts.values()
+        if recovered := recovered_of(alerts):
+            note = f"all has recovered since {recovered:{CLOCK}}"
+            return IncidentEnd(incident, "recovered", note)
+        quiet = max(alert.window for alert in alerts).total_seconds() / 60
         note = f"nothing more was seen for {quiet:g} minutes"
-        root = root_cause(episode.firsts()).device
-        if healed := recovered_of(spot for spot in episode.spots if spot.kind.device == root):
-            return End(episode, "recovered", f"{root} is well again since {healed:{CLOCK}}; {note}")
-        wrong = {spot.kind.anomaly_type for spot in episode.spots if spot.worst >= 0}
-        if wrong == {SENDER_LOST}:
-            return End(episode, SENDER_LOST, f"who fell silent has not returned; {note}")
-        return End(episode, "expired", note)
+        root = root_cause(incident.firsts()).device
+        if recovered := recovered_of(alert for alert in alerts if alert.key.device == root):
+            why = f"{root} is well again since {recovered:{CLOCK}}; {note}"
+            return IncidentEnd(incident, "recovered", why)
+        if {a.key.anomaly_type for a in alerts if a.worst >= 0} == {SENDER_LOST}:
+            why = f"the silent sender has not returned; {note}"
+            return IncidentEnd(incident, SENDER_LOST, why)
+        return IncidentEnd(incident, "expired", note)

@@ -1,9 +1,8 @@
-"""From episodes to the facts that are published about them. Pure."""
+"""From incidents, as a decision would have them, to the facts that are published about them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiops_core.fingerprints import compute_suppress_key
@@ -16,42 +15,44 @@ from aiops_core.models import (
     Message,
     TimelineEntry,
 )
-from correlation_service.episodes import Episode
-from correlation_service.policy import CorrelatePolicy
-from correlation_service.topology import root_cause
+from correlation_service.incident import OpenIncident
+from correlation_service.overlay import Overlay
+from correlation_service.root_cause import root_cause
 from correlation_service.wording import description, title
 
-JOINED = 100  # members of one fact: even of long lines it stays far below runtime.LARGEST
-DEPARTED = 2000  # ids of members that one fact says are gone
-RECOUNTED = 50  # anomalies of an incident from which on its count is told only now and then
-# What a fact says of its incident; None: as before.
-SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
+JOINED = 100  # members of one fact: even of long lines it stays far below bus.LARGEST
+DEPARTED = 2000  # ids of departed members of one fact
+RECOUNTED = 50  # anomalies of an incident from which on its count is published only now and then
+# The fields of a fact that describe its incident; None: as before.
+SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys", "inferred")
 SERVICE = "correlation-service"
-# A fact that says nothing new. Most facts are copies of it: to check parts that are known to be valid, once more and
-# all of them, takes three times as long.
+# A fact that says nothing new. Most facts are copies of it: to validate all fields once more takes
+# three times as long.
 REPETITION = IncidentUpdated(
     tracking_id="-", ship_id="-", ts=datetime.max.replace(tzinfo=UTC), incident_id="-", revision=2
 )
 
 
-@dataclass(frozen=True)
-class Teller:
-    """Tells what became of episodes; every fact counts their revision up."""
+class FactBuilder:
+    """The facts that *cause* has about incidents of *overlay*; each counts the revision up."""
 
-    policy: CorrelatePolicy
+    def __init__(self, overlay: Overlay, cause: Message) -> None:
+        self._overlay, self._policy, self._cause = overlay, overlay.policy, cause
 
-    def opened(self, episode: Episode, member: Evidence, cause: Message) -> Incident:
-        """The creation of *episode*, of which *member* is the first anomaly to be told."""
+    def opened(self, incident_id: str, member: Evidence) -> Incident:
+        """The creation of an incident, of which *member* is the first anomaly to be published."""
+        incident, cause = self._overlay.edit(incident_id), self._cause
         arrival = max(cause.stages.values(), default=cause.ts)
-        known = self._known(episode)
-        episode.revision = 1
+        known = self._known(incident)
+        del known["inferred"]
+        incident.revision = 1
         anomaly = cause if isinstance(cause, EnrichedAnomaly) else None
         return Incident(
             tracking_id=member.tracking_id,
-            ship_id=episode.ship_id,
+            ship_id=incident.ship_id,
             ts=member.ts,
             stages=member.stages,
-            id=episode.id,
+            id=incident.id,
             domain=member.domain,
             affected_services=(member.service,),
             affected_devices=(member.device,),
@@ -70,49 +71,50 @@ class Teller:
 
     def updated(
         self,
-        episode: Episode,
-        cause: Message,
+        incident_id: str,
         members: Sequence[Evidence] = (),
         reason: str = "",
         **changes: object,
     ) -> IncidentUpdated:
-        before = episode.severity
-        known = self._known(episode)
-        episode.revision += 1
-        if episode.severity < before:
-            reason += f"; severity down from {before} to {episode.severity}"
-        return cause.derive(
+        incident = self._overlay.edit(incident_id)
+        before = incident.severity
+        known = self._known(incident)
+        incident.revision += 1
+        if incident.severity < before:
+            reason += f"; severity down from {before} to {incident.severity}"
+        return self._cause.derive(
             IncidentUpdated,
-            incident_id=episode.id,
-            revision=episode.revision,
+            incident_id=incident.id,
+            revision=incident.revision,
             members=tuple(members),
             reason=reason,
             **known,
             **changes,
         )
 
-    def repeated(self, episode: Episode, cause: Message, member: Evidence) -> IncidentUpdated:
-        """*member* changes nothing that is known of *episode* but the count. Looking at all of a large
-        incident for each of its repetitions would take longer than they take to come: from a certain
-        number on the count is told anew only now and then."""
-        if episode.count <= RECOUNTED or episode.count % _step(episode.count) == 0:
-            return self.updated(episode, cause, [member], member.reason)
-        episode.revision += 1
+    def recounts(self, incident_id: str) -> bool:
+        """Whether a repetition publishes the count. To look at all of a large incident for each of them
+        would take longer than they take to come, so from a certain number on only some do."""
+        count = self._overlay.state.open.incidents[incident_id].count + 1
+        return count <= RECOUNTED or count % _step(count) == 0
+
+    def repeated(self, incident_id: str, member: Evidence) -> IncidentUpdated:
+        """*member* changes nothing of its incident but the count."""
+        cause = self._cause
         return REPETITION.but(
             tracking_id=cause.tracking_id,
             ship_id=cause.ship_id,
             ts=cause.ts,
             stages=cause.stages,
-            incident_id=episode.id,
-            revision=episode.revision,
+            incident_id=incident_id,
+            revision=self._overlay.state.open.incidents[incident_id].revision + 1,
             members=(member,),
             reason=member.reason,
         )
 
     def moved_in(
         self,
-        episode: Episode,
-        cause: Message,
+        incident_id: str,
         members: Sequence[Evidence],
         moved_from: Sequence[str],
         absorbed: Sequence[str],
@@ -123,57 +125,57 @@ class Teller:
         for start in range(0, len(members), JOINED):
             chunk = members[start : start + JOINED]
             gone = tuple(absorbed) if start + JOINED >= len(members) else ()
-            yield self.updated(episode, cause, chunk, reason, moved_from=origins, absorbed=gone)
+            yield self.updated(incident_id, chunk, reason, moved_from=origins, absorbed=gone)
 
     def moved_out(
-        self, episode: Episode, cause: Message, members: Sequence[Evidence], into: str
+        self, incident_id: str, members: Sequence[Evidence], into: str
     ) -> Iterator[IncidentUpdated]:
+        incident = self._overlay.incident(incident_id)
         reason = f"{len(members)} anomalies belong to incident {into} and have moved there"
         for start in range(0, len(members), DEPARTED):
             chunk = members[start : start + DEPARTED]
             yield self.updated(
-                episode,
-                cause,
+                incident_id,
                 reason=reason,
                 departed=tuple(member.anomaly_id for member in chunk),
-                affected_devices=episode.devices,
-                affected_services=episode.services,
+                affected_devices=incident.devices,
+                affected_services=incident.services,
             )
 
-    def merged(self, episode: Episode, into: str, cause: Message) -> IncidentCleared:
+    def merged(self, incident_id: str, into: str) -> IncidentCleared:
         note = f"its anomalies belong to incident {into}"
-        return self.closed(episode, "merged", note, cause, merged_into=into)
+        return self.closed(incident_id, "merged", note, merged_into=into)
 
-    def closed(
-        self, episode: Episode, why: str, note: str, cause: Message, **more: object
-    ) -> IncidentCleared:
-        episode.revision += 1
-        return cause.derive(
+    def closed(self, incident_id: str, why: str, note: str, **more: object) -> IncidentCleared:
+        incident = self._overlay.edit(incident_id)
+        incident.revision += 1
+        return self._cause.derive(
             IncidentCleared,
-            incident_id=episode.id,
-            revision=episode.revision,
+            incident_id=incident_id,
+            revision=incident.revision,
             resolve_reason=why,
             note=note,
             **more,
         )
 
-    def _known(self, episode: Episode) -> dict[str, object]:
-        """What is true of *episode* now."""
-        firsts = episode.firsts()
-        cause = root_cause(firsts, episode.blamed)
+    def _known(self, incident: OpenIncident) -> dict[str, object]:
+        """What is true of *incident* now."""
+        firsts = incident.firsts()
+        cause = root_cause(firsts, incident.inferred)
         root = firsts.get(cause.device or "") or next(iter(firsts.values()))
-        swings = episode.swings
-        if len(swings) < self.policy.flapping.times:
-            swings = ()
-        blamed = "" if cause.anomaly else episode.blamed
-        episode.severity = episode.worst(self.policy.escalate_devices)
+        flaps = max(map(self._overlay.flaps, incident.alerts.values()), key=len)
+        if len(flaps) < self._policy.flapping.times:
+            flaps = ()
+        silent = "" if cause.anomaly else incident.inferred
+        incident.severity = incident.worst(self._policy.escalate_devices)
         return {
-            "title": title(root, len(firsts), blamed, len(swings), episode.is_list),
-            "description": description(firsts, episode.count, root, swings),
-            "category": self.policy.wording_of(root.anomaly_type).category,
-            "severity": episode.severity,
+            "title": title(root, len(firsts), silent, len(flaps), incident.is_list),
+            "description": description(firsts, incident.count, root, flaps),
+            "category": self._policy.wording_of(root.anomaly_type).category,
+            "severity": incident.severity,
             "root_cause": cause,
-            "corr_keys": episode.keys,
+            "corr_keys": incident.keys,
+            "inferred": incident.inferred,
         }
 
 
@@ -189,5 +191,5 @@ def _context(anomaly: EnrichedAnomaly | None) -> dict[str, object]:
 
 
 def _step(count: int) -> int:
-    """Between the counts that are told: fine enough for two digits of each."""
+    """Between the counts that are published: fine enough for two digits of each."""
     return max(RECOUNTED, int(10 ** (len(str(count)) - 2)))

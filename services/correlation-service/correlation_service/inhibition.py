@@ -1,8 +1,7 @@
 """What an open incident explains so well that it need not be told again. Pure.
 
-Sources are anomalies that became members of incidents, never what was hidden itself: whatever is
-inhibited, there is an incident to look at. So the published facts say all that is needed, and the same
-``learn`` serves while the service runs and when it comes back.
+Sources are anomalies that became members of incidents, never suppressed ones: whatever is inhibited,
+there is an incident to look at. ``learn`` is the part of ``evolve`` that concerns them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Why a spot belongs to another: by a key that they share, or because its device depends on the other's.
+"""Why an alert belongs to another: by a key that they share, or because its device depends on the other's.
 
-Every spot follows at most one other, the best by a rule that looks only at what the two tell. So spots
-form trees, each tree is one incident, and the order in which anomalies arrive makes no difference. Two
-faults stay two even where something depends on both. Pure.
+Every alert follows at most one other, the best by a rule that looks only at these two. So alerts form
+trees, each tree is one incident, and the order in which anomalies arrive makes no difference. Two faults
+stay two even where something depends on both. Pure.
 """
 
 from __future__ import annotations
@@ -11,139 +11,142 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from correlation_service.episodes import Episode
-from correlation_service.policy import CorrelatePolicy, Grouping
-from correlation_service.spots import Spot, earliest
-from correlation_service.windowing import Windows
+from correlation_service.alerts import Alert, earliest
+from correlation_service.overlay import Overlay
+from correlation_service.policy import GroupingRule
+from correlation_service.wording import SHARED
 
 ZERO = timedelta(0)
-# It began shortly before its symptom, long before, or after; it is dead; it is a stray like this one.
+# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray like this.
 FRESH, OLDER, LATE, SILENT, STRAY = range(5)
 NOTHING = "it stands alone, and is kept with other single errors"
-KEYS_COMPARED = 64  # spots under one key; more of them are the same incident anyway
+ALERTS_COMPARED = 64  # under one key; more of them are the same incident anyway
 
 
 class Link(NamedTuple):
     """*cost* orders the candidates: class, then time or distance. *shared* is the key that both have,
-    *blamed* the silent device on which both depend; both are empty when *child* depends on its parent."""
+    *inferred* the silent device on which both depend; both are empty when *child* depends on its parent."""
 
     cost: tuple[int, timedelta]
-    parent: Spot
+    parent: Alert
     shared: str = ""
-    blamed: str = ""
+    inferred: str = ""
 
     @property
     def rank(self) -> tuple[object, ...]:
         return (*self.cost, *self.parent.place)
 
-    def reason(self, child: Spot) -> str:
+    def reason(self, child: Alert) -> str:
         if self.cost[0] == STRAY:
             return NOTHING
         if self.shared:
             _, word, value = self.shared.split("|", 2)
-            return f"same {WORDS[word]}: {value}"
-        if self.blamed:
-            return f"{child.kind.device} depends on {self.blamed}, which is probably down"
-        return f"{child.kind.device} depends on {self.parent.kind.device}"
-
-
-WORDS = {
-    "peer": "peer",
-    "service": "service",
-    "device": "device",
-    "attacked": "attacked device",
-    "type": "type of anomaly",
-}
+            return f"same {SHARED[word]}: {value}"
+        if self.inferred:
+            return f"{child.key.device} depends on {self.inferred}, which is probably down"
+        return f"{child.key.device} depends on {self.parent.key.device}"
 
 
 class Linker:
-    def __init__(self, policy: CorrelatePolicy, windows: Windows) -> None:
-        self._policy, self._windows = policy, windows
+    """Links between the alerts of *overlay*."""
 
-    def best(self, child: Spot, inside: Episode | None = None) -> Link | None:
-        """The spot that *child* follows; with *inside*, of those in that episode."""
+    def __init__(self, overlay: Overlay) -> None:
+        self.overlay, self._policy = overlay, overlay.policy
+        self._alone: dict[str, bool] = {}  # strays that nothing explains
+
+    def best(self, child: Alert, inside: str | None = None) -> Link | None:
+        """The link to the alert that *child* follows; with *inside*, of those in that incident."""
+        home_of = self.overlay.home_of
         links = (*self._explaining(child), *self._strays(child))
         return min(
-            (link for link in links if inside is None or link.parent.episode is inside),
+            (link for link in links if inside is None or home_of(link.parent) == inside),
             key=lambda link: link.rank,
             default=None,
         )
 
-    def _explaining(self, child: Spot) -> Iterator[Link]:
+    def subtree(self, top: Alert) -> list[Alert]:
+        """*top* and what follows it, directly or not, within its incident."""
+        incident = self.overlay.incident(self.overlay.home_of(top))
+        parents = {
+            alert.id: link.parent if (link := self.best(alert, incident.id)) else None
+            for alert in incident.alerts.values()
+            if alert is not top
+        }
+        return [alert for alert in incident.alerts.values() if _leads_to(alert, top, parents)]
+
+    def neighbours(self, alert: Alert) -> list[Alert]:
+        """Alerts that might follow *alert*, in their order."""
+        ship, device, _ = alert.key
+        near = {a.id: a for key in alert.keys for a in self.overlay.sharing(key)}
+        near |= {a.id: a for a in self.overlay.strays(ship)}
+        near |= {a.id: a for a in self.overlay.below(ship, device)}
+        near.pop(alert.id, None)
+        return sorted(near.values(), key=lambda a: a.place)
+
+    def _explaining(self, child: Alert) -> Iterator[Link]:
         yield from self._shared(child)
         yield from self._upstream(child)
-        yield from self._blamed(child)
+        yield from self._inferred(child)
 
-    def subtree(self, top: Spot) -> list[Spot]:
-        """*top* and what follows it, directly or not, within its episode."""
-        episode = top.episode
-        parents = {
-            spot: link.parent if (link := self.best(spot, episode)) else None
-            for spot in episode.spots
-            if spot is not top
-        }
-        return [spot for spot in episode.spots if _leads_to(spot, top, parents)]
-
-    def neighbours(self, spot: Spot) -> list[Spot]:
-        """Spots that might follow *spot*, in their order."""
-        ship, device, _ = spot.kind
-        near = {s for key in spot.keys for s in self._windows.sharing(key)}
-        near.update(self._windows.strays(ship))
-        near.update(self._windows.below(ship, device))
-        return sorted(near - {spot}, key=lambda s: s.place)
-
-    def _shared(self, child: Spot) -> Iterator[Link]:
+    def _shared(self, child: Alert) -> Iterator[Link]:
         for key in child.keys:
-            for parent in self._windows.sharing(key)[:KEYS_COMPARED]:
+            for parent in self.overlay.sharing(key, ALERTS_COMPARED):
                 if parent.leads(child) and self._in_time(parent, child):
                     yield Link(self._cost(parent, child, 0), parent, key)
 
-    def _upstream(self, child: Spot) -> Iterator[Link]:
+    def _upstream(self, child: Alert) -> Iterator[Link]:
         for distance, device in enumerate(child.upstream, start=1):
-            for parent in self._windows.on(child.kind.ship, device):
+            for parent in self.overlay.on(child.key.ship, device):
                 if not _explains(parent, child) or not self._in_time(parent, child):
                     continue
                 cost = self._cost(parent, child, distance)
                 if cost[0] == FRESH or (child.believed and not parent.doubtful):
                     yield Link(cost, parent)
 
-    def _blamed(self, child: Spot) -> Iterator[Link]:
-        """Silent devices above *child* that were blamed when it began, or shortly before."""
+    def _inferred(self, child: Alert) -> Iterator[Link]:
+        """Silent devices above *child* that were held responsible when it began, or shortly before."""
         if child.rule.follows != "any" or not child.believed:
             return
         for distance, device in enumerate(child.upstream, start=1):
-            for parent in self._complaining(child.kind.ship, device):
+            for parent in self._complaining(child.key.ship, device):
                 begins = child.first - parent.first >= -self._policy.lateness
                 if parent is not child and begins and self._in_time(parent, child):
                     cost = distance * self._policy.propagation.per_hop
-                    yield Link((SILENT, cost), parent, blamed=device)
+                    yield Link((SILENT, cost), parent, inferred=device)
 
-    def _complaining(self, ship: str, device: str) -> list[Spot]:
-        """The first to complain of those for which *device* is blamed."""
-        episode = self._windows.blaming(ship, device)
-        pointing = [spot for spot in episode.spots if spot.rule.points_up] if episode else []
+    def _complaining(self, ship: str, device: str) -> list[Alert]:
+        """The first to complain of the alerts for which *device* is held responsible."""
+        incident = self.overlay.inferring(ship, device)
+        alerts = incident.alerts.values() if incident else ()
+        pointing = [alert for alert in alerts if alert.rule.points_up]
         return [earliest(pointing)] if pointing else []
 
-    def _strays(self, child: Spot) -> Iterator[Link]:
+    def _strays(self, child: Alert) -> Iterator[Link]:
         """Single errors that nothing explains: one list of them instead of many incidents."""
         if child.believed:
             return
-        for parent in self._windows.strays(child.kind.ship):
+        for parent in self.overlay.strays(child.key.ship):
             if not parent.precedes(child) or not self._in_time(parent, child):
                 continue
-            if next(self._explaining(parent), None) is None:
+            if self._is_alone(parent):
                 yield Link((STRAY, child.first - parent.first), parent)
 
-    def _in_time(self, parent: Spot, child: Spot) -> bool:
+    def _is_alone(self, stray: Alert) -> bool:
+        """Remembered: only the alerts themselves decide it, not in which incidents they are."""
+        if stray.id not in self._alone:
+            self._alone[stray.id] = next(self._explaining(stray), None) is None
+        return self._alone[stray.id]
+
+    def _in_time(self, parent: Alert, child: Alert) -> bool:
         if parent.first - child.first > self._policy.propagation.cause_lag:
             return False
-        if child.first > parent.until(self._windows.calm_of(parent)):
+        if child.first > parent.until(self.overlay.resolve_delay(parent)):
             return False
         spread = max(parent.last, child.last) - min(parent.first, child.first)
         return spread <= self._policy.max_length
 
-    def _cost(self, parent: Spot, child: Spot, distance: int) -> tuple[int, timedelta]:
-        """The nearer in time and graph, the better; like rather follows like."""
+    def _cost(self, parent: Alert, child: Alert, distance: int) -> tuple[int, timedelta]:
+        """The nearer in time and graph, the better; alerts of one family are nearer."""
         rules, before = self._policy.propagation, child.first - parent.first
         far = distance * rules.per_hop
         if distance and parent.family == child.family:
@@ -155,21 +158,21 @@ class Linker:
         return LATE, -before
 
 
-def _leads_to(spot: Spot, top: Spot, parents: dict[Spot, Spot | None]) -> bool:
-    current: Spot | None = spot
+def _leads_to(alert: Alert, top: Alert, parents: dict[str, Alert | None]) -> bool:
+    current: Alert | None = alert
     for _ in range(len(parents) + 1):
         if current is None or current is top:
             break
-        current = parents[current]
+        current = parents[current.id]
     return current is top
 
 
-def _explains(parent: Spot, child: Spot) -> bool:
+def _explains(parent: Alert, child: Alert) -> bool:
     """Whether *child*, downstream, may be a symptom of *parent*."""
     if not parent.believed or "none" in (parent.rule.spreads, child.rule.follows):
         return False
     return parent.family == child.family or _both_any(parent.rule, child.rule)
 
 
-def _both_any(parent: Grouping, child: Grouping) -> bool:
+def _both_any(parent: GroupingRule, child: GroupingRule) -> bool:
     return parent.spreads == "any" and child.follows == "any"

@@ -6,7 +6,7 @@ worked out and checked once, and a member is a copy of that with what is its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
 from aiops_core.models import EnrichedAnomaly, Evidence
@@ -14,6 +14,7 @@ from correlation_service.policy import CorrelatePolicy
 from correlation_service.wording import label
 
 MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
+UPSTREAM_KEPT = 64  # devices that a member is known to depend on, nearest first
 SERIES_KEPT = 4096  # whose common part is remembered, 2 KB each; the oldest is forgotten
 
 
@@ -22,18 +23,19 @@ class Members:
         self._policy = policy
         self._commons: dict[tuple[object, ...], Evidence] = {}
 
-    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: tuple[str, ...]) -> Evidence:
-        """*anomaly* as a member of an incident; its role and reason are not known yet. All that is its own
-        was checked when it was read, or is made here."""
+    def of(self, anomaly: EnrichedAnomaly, upstream: Sequence[str]) -> Evidence:
+        """*anomaly* as a member of an incident, without role and reason. Its device depends on *upstream*,
+        as the inventory knows it, else on what enrichment says."""
+        upstream = upstream or [device.id for device in anomaly.context.upstream]
         return self._common(anomaly).but(
-            anomaly_id=anomaly_id,
+            anomaly_id=anomaly.anomaly_id,
             tracking_id=anomaly.tracking_id,
             ts=anomaly.ts,
             severity=anomaly.severity,
             score=anomaly.score,
             msg=anomaly.msg[:MSG_KEPT],
             fingerprint=compute_fingerprint(anomaly),
-            upstream=upstream,
+            upstream=tuple(upstream[:UPSTREAM_KEPT]),
             stages=anomaly.stages,
         )
 

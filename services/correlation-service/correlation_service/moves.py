@@ -1,70 +1,55 @@
-"""Members that another incident has from now on: what is told to both. Pure."""
+"""Members that belong to another incident from now on: the facts about both. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from aiops_core.models import Evidence, Message
-from correlation_service.episodes import Episode
-from correlation_service.facts import Teller
-from correlation_service.placement import Move
-from correlation_service.windowing import Windows
-
-Open = Callable[[Episode, Evidence, Message], Message]
+from correlation_service.alerts import unpacked
+from correlation_service.facts import FactBuilder
+from correlation_service.overlay import Move, Overlay
 
 
-def tell_moves(
-    moves: Sequence[Move], cause: Message, teller: Teller, open_: Open, windows: Windows
-) -> Iterator[Message]:
-    """Who has members now says so before who had them: each of them is always somewhere."""
-    left = [move for move in moves if move.spot.episode is not move.origin]
+def move_facts(overlay: Overlay, builder: FactBuilder) -> Iterator[Message]:
+    """The incident that has members now says so before the one that had them: each of them is always
+    somewhere."""
+    holders = {move.holder for move in overlay.moves}
+    homes = {holder: overlay.home_of(overlay.alert(holder)) for holder in holders}
+    left = [move for move in overlay.moves if homes[move.holder] != move.origin]
     origins = list(dict.fromkeys(move.origin for move in left))
-    into = {origin: _heir(origin, left) for origin in origins}
-    for home in dict.fromkeys(move.spot.episode for move in left):
-        coming = [move for move in left if move.spot.episode is home]
-        members = [_moved(member, move) for move in coming for member in move.members]
-        members.sort(key=_when)
-        if not home.revision:
-            yield open_(home, members.pop(0), cause)
-        came = list(dict.fromkeys(move.origin.id for move in coming))
-        gone = [origin.id for origin in origins if not origin.spots and into[origin] is home]
-        yield from teller.moved_in(home, cause, members, came, gone, coming[0].reason)
+    into = {origin: _merge_target(origin, left, homes) for origin in origins}
+    for home in dict.fromkeys(homes[move.holder] for move in left):
+        coming = [move for move in left if homes[move.holder] == home]
+        members = sorted((m for move in coming for m in _moved(move)), key=_when)
+        if not overlay.incident(home).revision:
+            yield builder.opened(home, members.pop(0))
+        came = list(dict.fromkeys(move.origin for move in coming))
+        gone = [o for o in origins if not overlay.incident(o).alerts and into[o] == home]
+        yield from builder.moved_in(home, members, came, gone, coming[0].reason)
     for origin in origins:
-        if origin.spots:
-            members = [m for move in left if move.origin is origin for m in move.members]
-            members.sort(key=_when)
-            yield from teller.moved_out(origin, cause, members, into[origin].id)
+        if overlay.incident(origin).alerts:
+            leaving = [m for move in left if move.origin == origin for m in unpacked(move.members)]
+            yield from builder.moved_out(origin, sorted(leaving, key=_when), into[origin])
         else:
-            windows.close(origin)
-            yield teller.merged(origin, into[origin].id, cause)
+            yield builder.merged(origin, into[origin])
 
 
-def pass_on(gone: Episode, home: Episode, reason: str, windows: Windows) -> list[Move]:
-    """Let *home* have all of *gone*, in which nothing is left: what there is to tell of it.
-
-    Nothing when *gone* has more members than are kept: they stay where they were told, and only what
-    comes later joins *home*.
-    """
-    moves = [Move(list(spot.members or ()), gone, spot, reason) for spot in gone.spots]
-    told = moves if gone.movable else []
+def _merge_target(origin: str, moves: list[Move], homes: dict[str, str]) -> str:
+    """The incident that has most of the members of *origin*."""
+    shares: Counter[str] = Counter()
     for move in moves:
-        windows.move(move.spot, home)
-    return told
+        if move.origin == origin:
+            shares[homes[move.holder]] += len(move.members)
+    return max(shares, key=lambda home: shares[home])
+
+
+def _moved(move: Move) -> Iterator[Evidence]:
+    alerts = tuple(dict.fromkeys((move.holder, move.alert)))
+    for member in unpacked(move.members):
+        yield member.but(reason=move.reason, moved_from=move.origin, alerts=alerts)
 
 
 def _when(member: Evidence) -> tuple[datetime, str]:
     return member.ts, member.anomaly_id
-
-
-def _heir(origin: Episode, moves: Sequence[Move]) -> Episode:
-    """The incident that has most of what *origin* had."""
-    shares: dict[Episode, int] = {}
-    for move in moves:
-        if move.origin is origin:
-            shares[move.spot.episode] = shares.get(move.spot.episode, 0) + len(move.members)
-    return max(shares, key=lambda episode: shares[episode])
-
-
-def _moved(member: Evidence, move: Move) -> Evidence:
-    return member.but(reason=move.reason, moved_from=move.origin.id, spots=(move.spot.id,))

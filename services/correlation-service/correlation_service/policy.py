@@ -23,7 +23,7 @@ T = TypeVar("T")
 TYPES_KEPT = 4096  # anomaly types whose rules are remembered; detectors invent no more
 
 
-class Grouping(Section):
+class GroupingRule(Section):
     """How anomalies of a type group: by which keys, the strongest first, and along the graph.
 
     *spreads*: what a device downstream may show because of it; *follows*: of what upstream it may be a
@@ -60,11 +60,12 @@ class SilentParent(Section):
 
 
 class Flapping(Section):
-    """From *times* recoveries *within* a time on, it is called flapping and must be calm for *calm*."""
+    """From *times* recoveries *within* a time on, it is called flapping and must stay recovered for
+    *resolve_delay*."""
 
     times: int = Field(ge=2)
     within: Positive
-    calm: Positive
+    resolve_delay: Positive
 
 
 class Wording(Section):
@@ -86,11 +87,11 @@ class CorrelatePolicy(SuppressPolicy):
     max_length: Positive
     lateness: Positive
     settle: Positive
-    calm: Positive
+    resolve_delay: Positive
     flapping: Flapping
     members_kept: int = Field(ge=1)
-    default_grouping: Grouping
-    grouping: dict[str, Grouping]
+    default_grouping: GroupingRule
+    grouping: dict[str, GroupingRule]
     families: dict[str, tuple[str, ...]]
     propagation: Propagation
     silent_parent: SilentParent
@@ -103,7 +104,7 @@ class CorrelatePolicy(SuppressPolicy):
         return _by_type(self.windows, lambda kind: self.window)
 
     @cached_property
-    def grouping_of(self) -> Callable[[str], Grouping]:
+    def grouping_of(self) -> Callable[[str], GroupingRule]:
         return _by_type(self.grouping, lambda kind: self.default_grouping)
 
     @cached_property
@@ -119,7 +120,9 @@ class CorrelatePolicy(SuppressPolicy):
     @property
     def longest_memory(self) -> timedelta:
         """How far back facts can matter for an incident that is still open."""
-        longest = max(self.window, *self.windows.values(), self.flapping.within, self.flapping.calm)
+        longest = max(
+            self.window, *self.windows.values(), self.flapping.within, self.flapping.resolve_delay
+        )
         return self.max_length + longest + self.settle
 
     def replays(self) -> Sequence[Replay]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiops_core.fingerprints import compute_fingerprint
-from aiops_core.models import AnomalySuppressed, EnrichedAnomaly, HiddenBy, Message
+from aiops_core.models import AnomalySuppressed, EnrichedAnomaly, HiddenBy
 from aiops_core.suppression.policy import SuppressRule
 from correlation_service.inhibition import Inhibitions
 from correlation_service.matching import Matching
@@ -20,7 +20,7 @@ from correlation_service.silences import Silences
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class Suppressor:
     """What hides an anomaly: its *kind*, its id, why, and the incident or window that is the ground."""
 
     kind: HiddenBy
@@ -44,14 +44,16 @@ class Hidden:
 
 
 class Suppression:
-    def __init__(self, policy: CorrelatePolicy) -> None:
+    """*silences* and *outages* are declared from outside; *inhibitions* are part of the state."""
+
+    def __init__(self, policy: CorrelatePolicy, inhibitions: Inhibitions) -> None:
         self.silences = Silences()
         self.outages = KnownOutages(policy.outages)
-        self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
+        self.inhibitions = inhibitions
         self._rules = [(rule, Matching.of(rule.match)) for rule in policy.suppress]
         self._never = policy.never_suppress
 
-    def decide(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+    def decide(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         """What hides *anomaly*, None when it may become an incident."""
         if anomaly.anomaly_type in self._never.anomaly_types:
             return None
@@ -64,49 +66,40 @@ class Suppression:
             or self._inhibition(anomaly)
         )
 
-    def learn(self, *facts: Message) -> None:
-        """Take note of what is open now, and what is over; the same facts restore it after a kill."""
-        for fact in facts:
-            self.inhibitions.learn(fact)
-
-    def forget(self, incident_id: str) -> None:
-        """The incident is over: it explains nothing any more."""
-        self.inhibitions.forget(incident_id)
-
-    def _rule(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+    def _rule(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         for rule, matching in self._rules:
             if matching.fits(anomaly):
                 return _hidden_by(rule, anomaly)
         return None
 
-    def _silence(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+    def _silence(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         silence = self.silences.hiding(anomaly)
         if silence is None:
             return None
-        return Hidden("silence", silence.id, f"{silence.comment} ({silence.created_by})")
+        return Suppressor("silence", silence.id, f"{silence.comment} ({silence.created_by})")
 
-    def _outage(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+    def _outage(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         outage = self.outages.hiding(anomaly)
         if outage is None:
             return None
         words = (
             f"{outage.device}: {outage.kind.replace('_', ' ')}, {outage.reason} ({outage.source})"
         )
-        return Hidden("outage", outage.id, words)
+        return Suppressor("outage", outage.id, words)
 
-    def _inhibition(self, anomaly: EnrichedAnomaly) -> Hidden | None:
+    def _inhibition(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
         found = self.inhibitions.hiding(anomaly)
         if found is None:
             return None
         rule, source = found
         kind = source.name.anomaly_type.replace("_", " ")
         words = f"{rule.reason}: {kind} on {source.name.device} since {source.first:%H:%M:%S} UTC"
-        return Hidden("inhibition", rule.id, words, source.incident_id)
+        return Suppressor("inhibition", rule.id, words, source.incident_id)
 
 
-def _hidden_by(rule: SuppressRule, anomaly: EnrichedAnomaly) -> Hidden:
+def _hidden_by(rule: SuppressRule, anomaly: EnrichedAnomaly) -> Suppressor:
     window = anomaly.context.maintenance
     if rule.match.maintenance and window:
         reason = f"{rule.reason}: {window.reason} ({window.owner})"
-        return Hidden("maintenance", rule.id, reason, window.id)
-    return Hidden("rule", rule.id, rule.reason)
+        return Suppressor("maintenance", rule.id, reason, window.id)
+    return Suppressor("rule", rule.id, rule.reason)

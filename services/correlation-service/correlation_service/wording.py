@@ -9,6 +9,13 @@ from aiops_core.models import EnrichedAnomaly, Evidence
 from correlation_service.policy import Wording
 
 NAMED_DEVICES = 5
+SHARED = {
+    "peer": "peer",
+    "service": "service",
+    "device": "device",
+    "attacked": "attacked device",
+    "type": "type of anomaly",
+}
 
 
 class _Known(dict[str, str]):
@@ -36,14 +43,14 @@ def words(anomaly_type: str) -> str:
     return anomaly_type.replace("_", " ")
 
 
-def title(root: Evidence, devices: int, blamed: str, swings: int, is_list: bool) -> str:
+def title(root: Evidence, devices: int, silent: str, flaps: int, is_list: bool) -> str:
     """The title of an incident that began with *root* and affects *devices* devices."""
     if is_list:
         where = root.device if devices == 1 else f"{devices} devices"
         return f"Single errors on {where} that nothing connects"
-    if blamed:
-        return f"{blamed} is probably down: {devices} devices that need it have lost it"
-    text = f"{root.label} (flapping)" if swings else root.label
+    if silent:
+        return f"{silent} is probably down: {devices} devices that need it have lost it"
+    text = f"{root.label} (flapping)" if flaps else root.label
     if devices == 1:
         return text
     others = "1 more device" if devices == 2 else f"{devices - 1} more devices"
@@ -51,18 +58,20 @@ def title(root: Evidence, devices: int, blamed: str, swings: int, is_list: bool)
 
 
 def description(
-    firsts: Mapping[str, Evidence], count: int, root: Evidence, swings: Sequence[datetime]
+    firsts: Mapping[str, Evidence], count: int, root: Evidence, flaps: Sequence[datetime]
 ) -> str:
     devices = ", ".join(list(firsts)[:NAMED_DEVICES])
     more = len(firsts) - NAMED_DEVICES
     where = devices + (f" and {more} more" if more > 0 else "")
     times = "1 anomaly" if count == 1 else f"{count} anomalies"
     since = min(first.ts for first in firsts.values())
-    flaps = f" {flapping(swings).capitalize()}." if swings else ""
-    return f"{times} on {where} since {since:%Y-%m-%d %H:%M:%S} UTC.{flaps} At the root: {root.msg}"
+    since_when = f"since {since:%Y-%m-%d %H:%M:%S} UTC."
+    return f"{times} on {where} {since_when}{_flapping(flaps)} At the root: {root.msg}"
 
 
-def flapping(swings: Sequence[datetime]) -> str:
+def _flapping(flaps: Sequence[datetime]) -> str:
     """How often it came and went, and in what time."""
-    minutes = max(1, round((swings[-1] - swings[0]).total_seconds() / 60))
-    return f"flapping, recovered {len(swings)} times in {minutes} min"
+    if not flaps:
+        return ""
+    minutes = max(1, round((flaps[-1] - flaps[0]).total_seconds() / 60))
+    return f" Flapping, recovered {len(flaps)} times in {minutes} min."

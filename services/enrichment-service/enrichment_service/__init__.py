@@ -1,4 +1,4 @@
-"""``anomaly.detected`` -> ``anomaly.enriched``: the anomaly with its context and a severity that knows it."""
+"""anomaly.detected -> anomaly.enriched: the anomaly with its context, and a new severity."""
 
 __version__ = "3.0.0"
 NAME = "enrichment-service"

@@ -13,7 +13,7 @@ from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.service import LINGER, Service, Tuning
 from aiops_core.runtime.watched import watched_inventory, watched_ship
 from enrichment_service import NAME
-from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
@@ -30,7 +30,9 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
     ship = watched_ship(context.bus, memory.set_ship)
     async with (
         ClickHouse.open(context.settings.clickhouse_url, threads=1) as store,
-        aclosing(Warmup(Queries(store), memory, context.readiness, (devices, ship))) as warmup,
+        aclosing(
+            Warmup(ContextQueries(store), memory, context.readiness, (devices, ship))
+        ) as warmup,
     ):
         yield Service(
             NAME,

@@ -1,7 +1,7 @@
-"""What ClickHouse knows of earlier anomalies and incidents. Times are bound in microseconds.
+"""Queries for earlier anomalies and incidents. Times are bound in microseconds.
 
-How far back goes by when a row arrived (``stored_at``), not by the time that the event claims, so that
-the replay of an old log file is remembered like everything else.
+Limits apply to the arrival of a row (``stored_at``) and not to the time of the event: an imported
+old log counts like everything else.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
 MINUTES_MOST = 500_000  # rows of history, newest first
 
 NEWEST = """
-SELECT max(stages['detect']) FROM aiops.anomalies WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
+SELECT max(stages['detect']) FROM aiops.anomalies
+WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
 """
 HISTORY = """
-SELECT ship_id, device_id, anomaly_type, service, toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute,
-       count() AS n
+SELECT ship_id, device_id, anomaly_type, service,
+       toUInt32(intDiv(toUnixTimestamp(ts), 60)) AS minute, count() AS n
 FROM aiops.anomalies FINAL
 WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s) AND mapContains(stages, 'detect')
   AND stages['detect'] < fromUnixTimestamp64Micro(%(cutoff)s)
@@ -50,8 +51,8 @@ ORDER BY last_seen DESC LIMIT %(most)s
 """
 
 
-class Store(Protocol):
-    """``aiops_core.adapters.clickhouse.ClickHouse``, as far as it is used here."""
+class RowSource(Protocol):
+    """The part of ``aiops_core.adapters.clickhouse.ClickHouse`` used here."""
 
     async def query(
         self, sql: str, parameters: Mapping[str, object] | None = None
@@ -76,20 +77,20 @@ class PastIncident(NamedTuple):
     incident: LastIncident
 
 
-class Queries:
-    """Each raises Unavailable when ClickHouse is away, QueryFailed when a table is not there yet."""
+class ContextQueries:
+    """All raise Unavailable without ClickHouse, QueryFailed while a table does not exist."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RowSource) -> None:
         self._store = store
 
     async def newest(self, since: datetime) -> datetime | None:
-        """When the last anomaly stored from *since* on was detected; None when there is none."""
+        """The stage time ``detect`` of the last anomaly stored from *since* on, if any."""
         rows = await self._store.query(NEWEST, {"since": _micros(since)})
         newest = _utc(rows[0][0])
         return newest if newest.timestamp() > 0 else None
 
     async def history(self, since: datetime, cutoff: datetime) -> list[Minute]:
-        """Anomalies stored from *since* on that were detected before *cutoff*, newest minute first."""
+        """Anomalies stored from *since* on and detected before *cutoff*, newest minute first."""
         bound = {"since": _micros(since), "cutoff": _micros(cutoff), "most": MINUTES_MOST}
         return [Minute(*row) for row in await self._store.query(HISTORY, bound)]
 
@@ -100,7 +101,7 @@ class Queries:
         return read_all(rows, "enrichment.similar", _similar, name=itemgetter(1))
 
     async def memberships(self, since: datetime) -> list[Row]:
-        """Fingerprint, anomaly id and incident id of what joined incidents from *since* on."""
+        """Fingerprint, anomaly id and incident id of members stored from *since* on."""
         return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
 
     async def incidents(self, since: datetime) -> list[PastIncident]:
@@ -139,6 +140,6 @@ def _micros(at: datetime) -> int:
 
 
 def _utc(at: Any) -> datetime:
-    """The driver gives aware times for columns with a zone; a naive one is UTC."""
+    """Naive times of the driver are UTC."""
     moment: datetime = at
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

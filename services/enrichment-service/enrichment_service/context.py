@@ -1,25 +1,24 @@
-"""What is known around an anomaly, in memory, so that no message waits for a query. No I/O, no clock.
+"""The context of anomalies, in memory, so that no message waits for a query. Pure.
 
-Two sources fill it: ClickHouse with the anomalies detected before ``cutoff``, the stream with those
-from it on. Which of the two counts an anomaly is thus written in the anomaly itself (its stage time
-``detect``), so nothing is counted twice, in whichever order the two arrive. An anomaly that comes again
-(redelivery) is recognised by its id. All counts are of *other* anomalies: itself excluded.
+Two sources fill it: ClickHouse with the anomalies detected before ``cutoff``, the stream with all
+later ones. The stage time ``detect`` of an anomaly selects its source, so each counts once, in any
+order of arrival. A redelivered anomaly is known by its id. Counts exclude the anomaly itself.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
+from aiops_core.bounded import BoundedDict
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
 from aiops_core.suppression.ship import MaintenanceWindow, Ship
 from enrichment_service.counts import DAY, WHOLE, Key, MinuteCounts, minute_of
 from enrichment_service.policy import Health
-from enrichment_service.similar import SimilarAnomalies, keep
+from enrichment_service.similar import SimilarAnomalies
 
 A = TypeVar("A", bound=Anomaly)
 ServiceHealth = Literal["healthy", "degraded", "failing", "unknown"]
@@ -28,7 +27,7 @@ DEVICES, SHIP = "devices", "ship"  # from buckets of the broker
 HISTORY, SIMILAR, INCIDENTS = "history", "similar", "incidents"  # from ClickHouse
 LOOKUPS = (DEVICES, SHIP, HISTORY, SIMILAR, INCIDENTS)
 
-SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times what can be in flight
+SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times the number in flight
 INCIDENTS_KEPT = 20_000
 WINDOWS_KEPT = 10_000  # devices and services
 EVER, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -36,7 +35,7 @@ UPSTREAM_SHOWN = 8  # devices, nearest first; they travel in every message
 
 
 class Case(NamedTuple):
-    """An anomaly with what it is looked up by, each computed once."""
+    """An anomaly with its keys."""
 
     anomaly: Anomaly
     id: str
@@ -59,7 +58,7 @@ class Case(NamedTuple):
 
 
 class Memory:
-    """The context of every anomaly to come. ``failed`` names the look-ups that are missing or stale."""
+    """The sources of the context. ``failed`` names the look-ups that are missing or stale."""
 
     def __init__(self, health: Health) -> None:
         self.inventory = Inventory()
@@ -70,29 +69,27 @@ class Memory:
         self._health = health
         self._types = MinuteCounts()  # by ship, device, anomaly type
         self._services = MinuteCounts()  # by ship, device, service
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._incidents: OrderedDict[Key, LastIncident] = OrderedDict()
-        # The windows that concern a device and service, whenever they hold: patterns match slowly.
-        self._windows: OrderedDict[Key, tuple[MaintenanceWindow, ...]] = OrderedDict()
-
-    # -- the stream -------------------------------------------------------------------------------
+        self._seen: BoundedDict[str, None] = BoundedDict(SEEN_KEPT)
+        self._incidents: BoundedDict[Key, LastIncident] = BoundedDict(INCIDENTS_KEPT)
+        # A cache of the windows of a device and service, as their patterns match slowly.
+        self._windows: BoundedDict[Key, tuple[MaintenanceWindow, ...]] = BoundedDict(WINDOWS_KEPT)
 
     def locate(self, anomaly: A) -> A:
-        """*anomaly* with the id that the inventory gives its device, if it knows the device."""
+        """*anomaly* with the ``device_id`` of the inventory, if it knows the device."""
         id = self.inventory.resolve(anomaly.device_id, anomaly.host)
         if id is None or id == anomaly.device_id:
             return anomaly
         return anomaly.but(device_id=id)
 
     def observe(self, anomaly: Anomaly) -> AnomalyContext:
-        """The context of a located *anomaly*, which from now on is part of the others' context."""
+        """The context of a located *anomaly*, which is then counted for later ones."""
         case = Case.of(anomaly)
         context = self._around(case, own=self._counted(case))
         self._record(case)
         return context
 
     def record(self, anomaly: Anomaly) -> None:
-        """Count a located *anomaly* once; what was detected before the cut-off is left to the store."""
+        """Count a located *anomaly* once; the store counts those before the cut-off."""
         self._record(Case.of(anomaly))
 
     def _record(self, case: Case) -> None:
@@ -103,8 +100,8 @@ class Memory:
             self._types.slot(case.type_key, case.minute),
             self._services.slot(case.service_key, case.minute),
         )
-        keep(self._seen, case.id, None, SEEN_KEPT)
-        for block, place in slots:  # nothing can go wrong between seen and counted
+        self._seen.put(case.id, None)
+        for block, place in slots:  # nothing can raise between seen and counted
             block[place] += 1
             block[WHOLE] += 1
 
@@ -113,7 +110,7 @@ class Memory:
         return detected is not None and self.cutoff is not None and detected < self.cutoff
 
     def _counted(self, case: Case) -> int:
-        """1 when the anomaly is already among the counts, else 0."""
+        """1 if the anomaly is already counted, else 0."""
         if self._is_old(case.anomaly):
             return int(HISTORY not in self.failed)
         return int(case.id in self._seen)
@@ -136,7 +133,7 @@ class Memory:
         )
 
     def _health_of(self, case: Case, own: int) -> ServiceHealth:
-        """Counts can only be too low while history is missing: then no service is called healthy."""
+        """Without the history counts may be too low: then no service is healthy."""
         rules = self._health
         others = self._services.within(case.service_key, case.minute, rules.window_minutes) - own
         if others + 1 >= rules.failing:
@@ -146,7 +143,7 @@ class Memory:
         return "unknown" if HISTORY in self.failed else "healthy"
 
     def _last_incident(self, anomaly: Anomaly) -> LastIncident | None:
-        """Of the device; when it never had one, of the service wherever it runs."""
+        """The one of the device, else of the service on any device."""
         ship = anomaly.ship_id
         return self._incidents.get((ship, "device", anomaly.device)) or self._incidents.get(
             (ship, "service", anomaly.service)
@@ -158,30 +155,28 @@ class Memory:
     def _maintenance_of(
         self, anomaly: Anomaly, upstream: tuple[str, ...]
     ) -> MaintenanceNote | None:
-        """By the anomaly's own time: one that comes late still falls into the window."""
+        """The window at the time of the anomaly, even if it arrives later."""
         key = (anomaly.device, anomaly.service)
         windows = self._windows.get(key)
         if windows is None:
             windows = tuple(w for w in self.ship.maintenance if w.concerns(*key, upstream))
-            keep(self._windows, key, windows, WINDOWS_KEPT)
+            self._windows.put(key, windows)
         holding = [window for window in windows if window.holds(anomaly.ts)]
         if not holding:
             return None
         last = max(holding, key=lambda window: window.end)
         return MaintenanceNote(id=last.id, owner=last.owner, reason=last.reason, end=last.end)
 
-    # -- what the store and the buckets bring --------------------------------------------------------------------------------
-
     def found(self, lookup: str) -> None:
         """*lookup* is complete and fresh."""
         self.failed = tuple(name for name in self.failed if name != lookup)
 
     def lost(self, lookup: str) -> None:
-        """*lookup* could not be made or refreshed; what is known of it may be old."""
+        """*lookup* is missing or stale."""
         self.failed = tuple(name for name in LOOKUPS if name == lookup or name in self.failed)
 
     def set_devices(self, inventory: Inventory) -> None:
-        """Replace the inventory; counts of what turns out to be a known device become that device's."""
+        """Replace the inventory, and move counts of host names to the devices they belong to."""
         self.inventory = inventory
         self._windows.clear()
         for counts in (self._types, self._services):
@@ -192,7 +187,7 @@ class Memory:
         self.found(DEVICES)
 
     def set_ship(self, ship: Ship) -> None:
-        """Replace what people declared about the ship."""
+        """Replace mode, maintenance and outages of the ship."""
         self.ship = ship
         self._windows.clear()
         self.found(SHIP)
@@ -213,8 +208,10 @@ class Memory:
         incident: LastIncident,
         now: datetime = NEVER,
     ) -> None:
-        """*incident* is the last one of *devices* and *services*, unless a newer one is known. One that
-        was seen after *now*, by a wrong clock, is not newer than any other."""
+        """Set the last incident of *devices* and *services*, unless a newer one is known.
+
+        One seen after *now*, by a wrong clock, counts as the oldest.
+        """
 
         def seen(one: LastIncident) -> datetime:
             return one.last_seen if one.last_seen <= now else EVER
@@ -223,10 +220,10 @@ class Memory:
         for key in keys:
             known = self._incidents.get(key)
             if known is None or known.id == incident.id or seen(known) <= seen(incident):
-                keep(self._incidents, key, incident, INCIDENTS_KEPT)
+                self._incidents.put(key, incident)
 
     def sizes(self) -> dict[str, int]:
-        """How much is kept of what, for the metrics."""
+        """Numbers of items, for the metrics."""
         return {
             "devices": len(self.inventory),
             "series": len(self._types),

@@ -1,4 +1,4 @@
-"""How often something happened, by the minute of the event. No clock: time comes with the events."""
+"""Counts by the minute of the event. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Key = tuple[str, ...]
 Blocks = dict[int, "array[int]"]
 
 DAY = 24 * 60  # minutes
-WHOLE = 60  # place of an hour's own sum, after its minutes
-BLOCKS_KEPT = 50  # hours of one key; 25 make a day, the rest is for late events and wrong clocks
-KEYS_KEPT = 10_000  # at most some 100 MB, some 4 MB for a ship of 40 devices
+WHOLE = 60  # index of the sum of an hour, after its minutes
+BLOCKS_KEPT = 50  # hours of one key; a day has 25, the others are for late events and wrong clocks
+KEYS_KEPT = 10_000  # up to 100 MB, 4 MB for a ship of 40 devices
 
 
 def minute_of(at: datetime) -> int:
@@ -23,8 +23,8 @@ def minute_of(at: datetime) -> int:
 class MinuteCounts:
     """Counts per key and minute, in blocks of one hour.
 
-    Bounded: of a key the hours that were begun first are forgotten first, of all keys the one that was
-    quiet for longest. That needs no notion of now, so an event with a wrong clock forgets nothing.
+    Of a key the oldest block is evicted, of all keys the least recently used one. No clock is
+    involved: an event with a wrong time evicts nothing else.
     """
 
     def __init__(self, keys_kept: int = KEYS_KEPT) -> None:
@@ -40,7 +40,7 @@ class MinuteCounts:
         block[WHOLE] += number
 
     def slot(self, key: Key, minute: int) -> tuple[array[int], int]:
-        """Where *minute* is counted: the block of its hour, and the place in it."""
+        """The block of the hour of *minute*, and the index in it."""
         hour, place = divmod(minute, 60)
         return self._block(key, hour), place
 
@@ -62,7 +62,7 @@ class MinuteCounts:
         return iter(list(self._series))
 
     def move(self, old: Key, new: Key) -> None:
-        """Count under *new* what was counted under *old*."""
+        """Add the counts of *old* to those of *new*."""
         for hour, block in self._series.pop(old, {}).items():
             mine = self._block(new, hour)
             for place, number in enumerate(block):  # the whole hour among them

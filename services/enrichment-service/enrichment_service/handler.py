@@ -1,4 +1,4 @@
-"""One anomaly in, the same anomaly with its context and severity out; nothing waits here."""
+"""One anomaly in, the same anomaly with context and severity out; no query, no waiting."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Enricher:
         self._rules = rules
 
     async def __call__(self, received: Received[AnomalyDetected]) -> Sequence[EnrichedAnomaly]:
-        anomaly = self._memory.locate(received.message)
-        context = self._memory.observe(anomaly)
+        anomaly = self._memory.locate(received.message)  # on which device of the inventory
+        context = self._memory.observe(anomaly)  # counts it, once for each anomaly_id
         severity, reason, tags = judge(anomaly, context, self._rules)
         return [
-            EnrichedAnomaly.of_valid(
+            EnrichedAnomaly.of_valid(  # all fields come from valid messages: no second check
                 anomaly, severity=severity, context=context, severity_reason=reason, tags=tags
             )
         ]

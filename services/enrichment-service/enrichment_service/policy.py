@@ -1,4 +1,4 @@
-"""``policies/enrich.yaml``: how severity and the health of a service are judged."""
+"""``policies/enrich.yaml``: severity of anomalies, health of services."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pydantic import Field, model_validator
 from aiops_core.models import Domain, Fraction, Severity, ShipMode
 from aiops_core.policy.file import Policy, Replay, Section
 
-BLIND_REPLAY = timedelta(hours=1)  # of the stream on start, while ClickHouse cannot say what it has
+BLIND_REPLAY = timedelta(hours=1)  # of the stream at a start without ClickHouse
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 Steps = Annotated[int, Field(ge=-3, le=3)]
 
 
 class Noise(Section):
-    """What repeats all day at a steady rate is known; it loses a step."""
+    """Anomalies at a steady rate all day lose a step."""
 
     count_24h: Count
     ceiling: Severity
 
 
 class Rising(Section):
-    """What comes much more often than in the hours before gains a step."""
+    """Anomalies that come much more often than in the hours before gain a step."""
 
     count_1h: Count
     times_usual: Annotated[float, Field(gt=1)]
@@ -33,12 +33,11 @@ class Rising(Section):
 
 
 class ShipRule(Section):
-    """What the ship's mode changes. Devices, services and types of anomaly are glob patterns; a
-    restriction that is not given restricts nothing."""
+    """Steps in some modes of the ship. Devices, services and types are optional globs."""
 
     id: Name
     modes: Annotated[tuple[ShipMode, ...], Field(min_length=1)]
-    devices: tuple[Name, ...] = ()
+    device_id: tuple[Name, ...] = ()
     device_types: tuple[Name, ...] = ()
     services: tuple[Name, ...] = ()
     anomaly_types: tuple[Name, ...] = ()
@@ -48,7 +47,7 @@ class ShipRule(Section):
 
 
 class Maintenance(Section):
-    """What falls into a maintenance window is expected."""
+    """Anomalies in a maintenance window are expected."""
 
     steps: Steps
 

@@ -1,4 +1,4 @@
-"""How severe an anomaly is, given what is known around it, and why. No I/O, no clock."""
+"""The severity of an anomaly in its context, with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ LEVELS = list(Severity)
 Trend = Literal["rising", "noise", "new", "known"]
 
 
-class Verdict(NamedTuple):
+class JudgedSeverity(NamedTuple):
     severity: Severity
     reason: str
     tags: tuple[str, ...]
 
 
 class Step(NamedTuple):
-    """One consideration: how many levels it moves the severity, and the words for it."""
+    """One consideration: by how many levels it moves the severity, and why."""
 
     by: int
     reason: str
 
 
-def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Verdict:
-    """The severity that the detector gave, moved by what the context says, at most ``most_steps``."""
+def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> JudgedSeverity:
+    """The severity of the detector, moved by the context by at most ``most_steps``."""
     trend = trend_of(context, rules)
     steps = list(_steps(anomaly, context, rules, trend))
     total = sum([step.by for step in steps])
@@ -36,7 +36,8 @@ def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Ve
         total = max(total, 0)
     total = max(-rules.most_steps, min(total, rules.most_steps))
     severity = _moved(anomaly.severity, total)
-    return Verdict(severity, _words(anomaly, severity, steps), tuple(_tags(context, rules, trend)))
+    reason = _words(anomaly, severity, steps)
+    return JudgedSeverity(severity, reason, tuple(_tags(context, rules, trend)))
 
 
 def _steps(
@@ -55,7 +56,7 @@ def _steps(
 
 
 def _declared(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> Iterator[Step]:
-    """What people said of the ship: it is in a mode that explains this, or somebody works on it."""
+    """What people declared: a mode of the ship that explains it, or maintenance."""
     mode = context.ship_mode
     for rule in rules.ship if mode else ():
         if mode in rule.modes and _applies(rule, anomaly, context):
@@ -69,7 +70,7 @@ def _applies(rule: ShipRule, anomaly: Anomaly, context: AnomalyContext) -> bool:
     kind = context.device.type if context.device else "unknown"
     return (
         (not rule.domains or anomaly.domain in rule.domains)
-        and _matches(rule.devices, anomaly.device)
+        and _matches(rule.device_id, anomaly.device)
         and _matches(rule.device_types, kind)
         and _matches(rule.services, anomaly.service)
         and _matches(rule.anomaly_types, anomaly.anomaly_type)
@@ -81,9 +82,9 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
 
 
 def trend_of(context: AnomalyContext, rules: SeverityRules) -> Trend | None:
-    """Without the hours before there is nothing to compare with, so nothing rises, is noise or new.
+    """Whether anomalies of this type on this device are rising, noise, new or known.
 
-    New is what has nothing of the type on the device in 24 h and nothing alike in 7 days.
+    Without the history only known. New: none in 24 h, and none similar in 7 days.
     """
     hour, day, failed = context.count_1h, context.count_24h, context.failed
     if HISTORY not in failed:
@@ -98,7 +99,7 @@ def trend_of(context: AnomalyContext, rules: SeverityRules) -> Trend | None:
 
 
 def _usual(context: AnomalyContext) -> float:
-    """So many an hour came in the 23 hours before the last."""
+    """The mean per hour of the 23 hours before the last."""
     return (context.count_24h - context.count_1h) / 23
 
 
@@ -123,7 +124,7 @@ def _moved(severity: Severity, steps: int) -> Severity:
 
 
 def _words(anomaly: Anomaly, severity: Severity, steps: list[Step]) -> str:
-    """Detector and result first, then all considerations: those that moved it before the others."""
+    """Detector and result, then all considerations, those that moved it first."""
     said = f"{anomaly.detector} says {anomaly.severity}"
     if severity != anomaly.severity:
         said += f", {'raised' if severity > anomaly.severity else 'lowered'} to {severity}"

@@ -1,28 +1,23 @@
-"""The newest anomalies of each fingerprint. No I/O, no clock."""
+"""The newest anomalies of each fingerprint. Pure."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
 from datetime import datetime, timedelta
-from typing import TypeVar
 
+from aiops_core.bounded import BoundedDict
 from aiops_core.models import Anomaly, SimilarAnomaly
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 FINGERPRINTS_KEPT = 10_000
 SHOWN = 5
-EACH_KEPT = SHOWN + 1  # one may be the anomaly in question itself
+EACH_KEPT = SHOWN + 1  # one may be the anomaly itself
 AGE = timedelta(days=7)
-AHEAD = timedelta(minutes=1)  # of what arrives now: an earlier anomaly cannot be later than that
+AHEAD = timedelta(minutes=1)  # tolerance for the time of an earlier anomaly
 MSG_KEPT = 200  # characters
 
 
 class SimilarAnomalies:
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[SimilarAnomaly, ...]] = OrderedDict()
+        self._kept: BoundedDict[str, tuple[SimilarAnomaly, ...]] = BoundedDict(FINGERPRINTS_KEPT)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -38,7 +33,7 @@ class SimilarAnomalies:
         return tuple(others[:SHOWN])
 
     def add(self, fingerprint: str, id: str, anomaly: Anomaly) -> None:
-        """Keep *anomaly* if it is among the newest; what a wrong clock dated later than today goes."""
+        """Keep *anomaly* if it is among the newest; drop those that a wrong clock dated ahead."""
         latest = max(anomaly.stages.values(), default=anomaly.ts) + AHEAD
         known = self._kept.get(fingerprint, ())
         while known and known[0].ts > latest:
@@ -55,7 +50,7 @@ class SimilarAnomalies:
             self._keep(fingerprint, similar, known)
 
     def put(self, fingerprint: str, similar: SimilarAnomaly) -> None:
-        """Keep *similar*, which may be known already, if it is among the newest."""
+        """Keep *similar* if it is new and among the newest."""
         known = self._kept.get(fingerprint, ())
         if not _has(known, similar.anomaly_id):
             self._keep(fingerprint, similar, known)
@@ -66,10 +61,10 @@ class SimilarAnomalies:
         newest = (similar, *known)
         if known and similar.ts < known[0].ts:
             newest = tuple(sorted(newest, key=lambda s: s.ts, reverse=True))
-        keep(self._kept, fingerprint, newest[:EACH_KEPT], FINGERPRINTS_KEPT)
+        self._kept.put(fingerprint, newest[:EACH_KEPT])
 
     def set_membership(self, fingerprint: str, anomaly_id: str, incident_id: str) -> None:
-        """Say of an earlier anomaly in which incident it ended."""
+        """Set the incident of an earlier anomaly."""
         known = self._kept.get(fingerprint, ())
         if _has(known, anomaly_id):
             self._kept[fingerprint] = tuple(
@@ -79,11 +74,3 @@ class SimilarAnomalies:
 
 def _has(known: tuple[SimilarAnomaly, ...], id: str) -> bool:
     return id in [s.anomaly_id for s in known]
-
-
-def keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
-    """Put *value* at the young end; the oldest entry leaves when there are more than *most*."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > most:
-        kept.popitem(last=False)

@@ -1,9 +1,9 @@
-"""Fills the memory at start and keeps it fresh, beside the messages and never before one.
+"""Fills the memory at start and refreshes it, without delaying a message.
 
-Start: the cut-off is 20 s before the newest anomaly that ClickHouse has (without ClickHouse, an
-hour ago). The stream is replayed from the cut-off on, ClickHouse brings what is older, now or whenever
-it answers. Later: incidents every 15 s; what failed is tried again after 2 s. Devices and the ship's
-state come from buckets of the broker, which are followed: a change is known at once.
+Start: the cut-off is 20 s before the newest anomaly in ClickHouse, or an hour ago without it.
+The stream is replayed from the cut-off on; ClickHouse gives older anomalies, whenever it answers.
+Later: incidents every 15 s; a failed look-up is repeated after 2 s. Devices and the state of the
+ship come from buckets of the broker, which are watched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aiops_core.runtime.unreadable import read_stored
 from aiops_core.runtime.watched import Watched
 from aiops_core.utils import StructuredLogger
 from enrichment_service import NAME, __version__
-from enrichment_service.clickhouse_queries import Queries
+from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory
 from enrichment_service.policy import BLIND_REPLAY
 from enrichment_service.similar import AGE as SIMILAR_AGE
@@ -38,15 +38,15 @@ INVENTORY = "inventory"  # as a dependency in /ready
 STORED = (HISTORY, SIMILAR, INCIDENTS)
 HISTORY_AGE = timedelta(hours=24)
 INCIDENT_AGE = timedelta(days=30)
-MARGIN = timedelta(seconds=20)  # the recorder writes in batches, so its newest row is not its last
-FIRST_LOAD = 5.0  # seconds that the first message may wait for a ClickHouse that answers slowly
+MARGIN = timedelta(seconds=20)  # rows are written in batches: later ones may have older times
+FIRST_LOAD = 5.0  # seconds that the first message may wait for a slow ClickHouse
 RETRY, ROUND = 2.0, 0.5  # seconds
-SLICE = 500  # rows merged at a time, about a millisecond; then messages have their turn
+SLICE = 500  # rows merged between yields to the event loop, about a millisecond
 
 
 @dataclass
 class Lookup:
-    """One thing to know, loaded once or again *every* so many seconds."""
+    """A query, made once or *every* so many seconds."""
 
     name: str
     load: Callable[[], Awaitable[None]]
@@ -57,7 +57,7 @@ class Lookup:
 class Warmup:
     def __init__(
         self,
-        queries: Queries,
+        queries: ContextQueries,
         memory: Memory,
         readiness: Readiness,
         shared: Sequence[Watched[Any]] = (),
@@ -81,12 +81,10 @@ class Warmup:
         )
 
     async def recover(self, bus: Bus) -> None:
-        """Before the first message: the buckets, what ClickHouse gives at once, and the stream since
-        the cut-off.
+        """Load the buckets, what ClickHouse gives in time, and the stream since the cut-off.
 
-        A load that takes longer goes on beside the messages; it is never cut off in the middle of a
-        merge, which would count its rows twice the next time. Called again after the broker was away, it goes
-        on with the same cut-off and the same load.
+        A longer load continues in the background. It is never interrupted in a merge, which would
+        count rows twice the next time. A repeated call continues with the same cut-off and load.
         """
         await asyncio.gather(*(watched.load(FIRST_LOAD) for watched in self._shared))
         cutoff = self._memory.cutoff or await self._choose_cutoff()
@@ -106,13 +104,13 @@ class Warmup:
         )
 
     async def aclose(self) -> None:
-        """A first load that still goes on ends with the service."""
+        """Cancel a first load that is still running."""
         if self._first:
             self._first.cancel()
             await asyncio.wait({self._first})
 
     async def keep_fresh(self) -> None:
-        """The background loop: every look-up in its rhythm."""
+        """The background loop: refresh every look-up when it is due."""
         if self._first:
             await self._first
         while True:
@@ -123,7 +121,7 @@ class Warmup:
             await self.refresh()
 
     def _watch_clock(self) -> None:
-        """What is detected after the clock was set back is not older than the cut-off."""
+        """Move the cut-off when the clock was set back: later anomalies are not older."""
         now, cutoff = self._clock(), self._memory.cutoff
         if cutoff is not None and now < cutoff:
             metrics.CLOCK_STEPS.labels("host").inc()
@@ -174,16 +172,16 @@ class Warmup:
     async def _load_history(self) -> None:
         cutoff = self._memory.cutoff or self._clock()
         rows = await self._queries.history(self._clock() - HISTORY_AGE, cutoff)
-        async for row in _politely(reversed(rows)):
+        async for row in _in_slices(reversed(rows)):
             self._memory.add_counts(*row)
 
     async def _load_similar(self) -> None:
         rows = await self._queries.similar(self._clock() - SIMILAR_AGE)
-        async for fingerprint, similar in _politely(rows):
+        async for fingerprint, similar in _in_slices(rows):
             self._memory.similar.put(fingerprint, similar)
 
     async def _load_incidents(self) -> None:
-        """All that is needed of the past once, afterwards what was stored since the time before."""
+        """The whole past once, later only changes."""
         now, since = self._clock(), self._incidents_since
         for row in await self._queries.incidents(since or now - INCIDENT_AGE):
             self._memory.set_incident(*row, now=now + MARGIN)
@@ -192,8 +190,8 @@ class Warmup:
         self._incidents_since = now - MARGIN
 
 
-async def _politely(rows: Iterable[T]) -> AsyncIterator[T]:
-    """*rows*, with a turn for the messages after each slice."""
+async def _in_slices(rows: Iterable[T]) -> AsyncIterator[T]:
+    """*rows*, with a yield to the event loop after each slice."""
     for n, row in enumerate(rows, start=1):
         yield row
         if n % SLICE == 0:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from aiops_core.errors import Unavailable
-from aiops_core.runtime.backoff import SAID_EVERY, Backoff
+from aiops_core.runtime.backoff import LOG_EVERY, Backoff
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 
@@ -36,46 +36,46 @@ class DependencyOutages:
         self._problems: dict[str, str] = {}
         self._outages: list[Outage] = []
         self._since = 0.0
-        self._said: dict[str, float] = {}  # when the log said it of whom
-        self._is_said = False  # of those there are now
+        self._logged: dict[str, float] = {}  # when, by name
+        self._is_logged = False  # whether the present outage is in the log
 
-    def of(self, who: str) -> Tell:
-        """A function for *who* to report a problem, repeatedly, and None when it is over."""
+    def of(self, name: str) -> Tell:
+        """A function with which *name* reports a problem, repeatedly, and None when it is over."""
 
         def tell(problem: str | None) -> None:
             is_new = not self._problems
             if problem:
-                self._problems[who] = problem
-            elif self._problems.pop(who, None):
+                self._problems[name] = problem
+            elif self._problems.pop(name, None):
                 for outage in self._outages:
                     outage.hurry()
             self._note(is_new)
 
         return tell
 
-    def outage(self, who: str) -> Outage:
-        """An outage that is reported as *who*."""
-        outage = Outage(self.of(who), self._clock)
+    def outage(self, name: str) -> Outage:
+        """An outage that is reported as *name*."""
+        outage = Outage(self.of(name), self._clock)
         self._outages.append(outage)
         return outage
 
     def _note(self, is_new: bool) -> None:
-        now = self._clock()
+        now, name = self._clock(), next(iter(self._problems), None)
         if is_new:
             self._since = now
-        first = next(iter(self._problems.items()), None)
-        self._report(": ".join(first) if first else None)
-        if first and now - self._said_last(first[0] if is_new else None) >= SAID_EVERY:
-            self._said[first[0]], self._is_said = now, True
-            log.warning("waiting", dependency=self._dependency, reason=": ".join(first))
-        elif not first and self._is_said:
-            self._is_said = False
-            log.info("going on", dependency=self._dependency, after_s=round(now - self._since))
-
-    def _said_last(self, who: str | None) -> float:
-        """When the log said it of *who*, or of anybody."""
-        said = self._said if who is None else {who: self._said.get(who, -SAID_EVERY)}
-        return max(said.values(), default=-SAID_EVERY)
+        if name is None:
+            self._report(None)
+            if self._is_logged:
+                self._is_logged = False
+                log.info("going on", dependency=self._dependency, after_s=round(now - self._since))
+            return
+        reason = f"{name}: {self._problems[name]}"
+        self._report(reason)
+        # A further problem of the same outage is no news.
+        times = self._logged.values() if not is_new else [self._logged.get(name, -LOG_EVERY)]
+        if now - max(times, default=-LOG_EVERY) >= LOG_EVERY:
+            self._logged[name], self._is_logged = now, True
+            log.warning("waiting", dependency=self._dependency, reason=reason)
 
 
 class Outage:

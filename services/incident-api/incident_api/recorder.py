@@ -36,14 +36,13 @@ from incident_api.outage import Outage, persistently
 from incident_api.registry import Registry
 from incident_api.rows import (
     IncidentRow,
-    MemberFact,
     event_row,
     fact_incident_id,
     members_of,
     micros,
 )
 from incident_api.store import IncidentStore
-from incident_api.waiting import Waiting
+from incident_api.waiting import MemberFact, Waiting
 
 SERVICE = "incident-api"
 STAGE = "store"

@@ -25,7 +25,6 @@ from aiops_core.models import (
     TimelineEntry,
     derived_id,
 )
-from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.timeline import describe
 
@@ -201,27 +200,20 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
     )
 
 
-class MemberFact(NamedTuple):
-    """A fact that says where anomalies ended: in an incident, or suppressed."""
-
-    fact: Message
-    version: int  # its sequence: of two rows about one place the one with the greater holds
-    shown_at: int = 0  # microseconds
-    cause: MessageKey | None = None
-
-    def rows(self) -> Iterator[MemberRow]:
-        """Where each anomaly is. For one that has moved also where it is no longer."""
-        if isinstance(self.fact, AnomalySuppressed):
-            yield _suppressed_row(self.fact, self)
-            return
-        incident_id = fact_incident_id(self.fact)
-        for one in members_of(self.fact):
-            row = _member_row(incident_id, one, self)
-            if before := one.moved_from:
-                row.stages.pop("ingest", None)  # a move is no latency of the fast path
-                why = f"moved to incident {incident_id}: {one.reason}"
-                yield row._replace(incident_id=before, place=before, role=MOVED, reason=why)
-            yield row
+def member_rows(fact: Message, version: int, shown_at: int = 0) -> Iterator[MemberRow]:
+    """Where each anomaly of *fact* is. For one that has moved also where it is no longer. Of two
+    rows about one place the one with the greater *version* holds."""
+    if isinstance(fact, AnomalySuppressed):
+        yield _suppressed_row(fact, version, shown_at)
+        return
+    incident_id = fact_incident_id(fact)
+    for one in members_of(fact):
+        row = _member_row(incident_id, fact.ship_id, one, version, shown_at)
+        if before := one.moved_from:
+            row.stages.pop("ingest", None)  # a move is no latency of the fast path
+            why = f"moved to incident {incident_id}: {one.reason}"
+            yield row._replace(incident_id=before, place=before, role=MOVED, reason=why)
+        yield row
 
 
 def members_of(fact: Message) -> Sequence[Evidence]:
@@ -231,12 +223,14 @@ def members_of(fact: Message) -> Sequence[Evidence]:
     return fact.evidence if isinstance(fact, Incident) else ()
 
 
-def _member_row(incident_id: str, one: Evidence, said: MemberFact) -> MemberRow:
+def _member_row(
+    incident_id: str, ship_id: str, one: Evidence, version: int, shown_at: int
+) -> MemberRow:
     return MemberRow(
         incident_id=incident_id,
         anomaly_id=one.anomaly_id,
         tracking_id=one.tracking_id,
-        ship_id=said.fact.ship_id,
+        ship_id=ship_id,
         ts=micros(one.ts),
         role=one.role.value,
         place=incident_id,
@@ -249,13 +243,13 @@ def _member_row(incident_id: str, one: Evidence, said: MemberFact) -> MemberRow:
         anomaly_type=one.anomaly_type,
         severity=one.severity.value,
         stages=_times(one.stages),
-        version=said.version,
+        version=version,
         body=one.model_dump_json(),
-        stored_at=said.shown_at,
+        stored_at=shown_at,
     )
 
 
-def _suppressed_row(anomaly: AnomalySuppressed, said: MemberFact) -> MemberRow:
+def _suppressed_row(anomaly: AnomalySuppressed, version: int, shown_at: int) -> MemberRow:
     return MemberRow(
         incident_id="",
         anomaly_id=anomaly.anomaly_id,
@@ -273,9 +267,9 @@ def _suppressed_row(anomaly: AnomalySuppressed, said: MemberFact) -> MemberRow:
         anomaly_type=anomaly.anomaly_type,
         severity="",
         stages=_times(anomaly.stages),
-        version=said.version,
+        version=version,
         body=anomaly.model_dump_json(),
-        stored_at=said.shown_at,
+        stored_at=shown_at,
     )
 
 

@@ -10,22 +10,31 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from aiops_core.models import Evidence
+from aiops_core.models import Evidence, Message
 from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     Batch,
     EventRow,
     IncidentRow,
-    MemberFact,
     MemberRow,
     TableRow,
     fact_incident_id,
     incident_row,
+    member_rows,
     members_of,
 )
 
 V = TypeVar("V")
+
+
+class MemberFact(NamedTuple):
+    """A fact that says where anomalies ended: in an incident, or suppressed."""
+
+    fact: Message
+    version: int  # its sequence
+    shown_at: int = 0  # microseconds
+    cause: MessageKey | None = None
 
 
 class WaitingEvent(NamedTuple):
@@ -115,7 +124,7 @@ class Waiting:
         """The rows. One takes up to a millisecond to make: it yields after each."""
         members: list[MemberRow] = []
         for fact in self.facts.values():
-            members += fact.rows()
+            members += member_rows(fact.fact, fact.version, fact.shown_at)
             await asyncio.sleep(0)
         incidents = []
         for changed in self.incidents.values():

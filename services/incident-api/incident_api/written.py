@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
-from aiops_core.adapters.clickhouse import Row
 from aiops_core.errors import Unavailable
+
+Row = tuple[Any, ...]
 
 
 class SqlQueries(Protocol):

@@ -1,7 +1,7 @@
 """One incident in, the same incident with its explanation out.
 
-Explainers are asked in order of their worth; the first that has an answer speaks, and the rule book,
-which always has one, comes last.
+Explainers are asked in order; the first answer is used. The rule book comes last and always has
+one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ CARRIED = tuple(Incident.model_fields)
 
 
 class Explainer(Protocol):
-    """Something that may explain an incident: a cache, similar incidents, a model."""
+    """A source of explanations: a cache, similar incidents, a model."""
 
     async def explain(self, incident: Incident) -> LlmInsights | None:
-        """The explanation, or None to leave it to the next."""
+        """The explanation, or None to ask the next one."""
 
 
 class Insight:
-    """*clock* counts seconds; it only measures how long the answer took."""
+    """*clock* measures the latency of answers, in seconds."""
 
     def __init__(
         self,

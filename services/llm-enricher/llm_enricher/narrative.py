@@ -1,4 +1,4 @@
-"""An incident told in a few sentences, from nothing but its own fields. No I/O, no clock."""
+"""A few sentences about an incident, from its own fields. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MSG_SHOWN = 160  # characters
 
 
 def narrative(incident: Incident, root_cause: str) -> str:
-    """When, where and how much; how it began; what else is affected; what is behind it."""
+    """Time and extent; the beginning; affected devices; the cause."""
     return " ".join(_sentences(incident, root_cause))
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from aiops_core.models import Domain, Fraction, Text
 from aiops_core.policy.file import Policy, Section
 
-# What a text may name in braces, and the words for it when the incident does not tell.
+# Placeholders in texts, and their words for an incident without a value.
 PLACEHOLDERS = {
     "device": "the affected device",
     "service": "the service",
@@ -40,7 +40,7 @@ def _known() -> str:
 
 
 class Explanation(Section):
-    """What is said; ``{placeholders}`` are filled from the incident."""
+    """Texts; ``{placeholders}`` are filled from the incident."""
 
     root_cause: Text
     impact: Text
@@ -59,7 +59,7 @@ def _placeholders(text: str) -> Iterator[str]:
     return (name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
 
-class Rule(Explanation):
+class ExplanationRule(Explanation):
     """Applies to an anomaly of one of the domains, types and senders whose text matches a pattern.
 
     ``types`` are globs, ``senders`` globs for device or service, ``patterns`` regular expressions
@@ -90,7 +90,7 @@ class LlmPolicy(Policy):
 
     file: ClassVar[str] = "llm.yaml"
 
-    rules: tuple[Rule, ...]
+    rules: tuple[ExplanationRule, ...]
     generic: dict[Domain, Explanation]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Messages that a service buried -> what ``aiops dead`` shows, and back to where they came from."""
+"""Dead letters -> the output of ``aiops dead``, and back on their subject."""
 
 import json
 
@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from aiops_cli import app
 from aiops_cli.dead import _replay
-from aiops_cli.dead_letters import DeadLetters, Letter, NoSuchLetter
+from aiops_cli.dead_letters import DeadLetter, DeadLetterStream, NoSuchDeadLetter
 from aiops_core.adapters.nats_publish import TRUNCATED
 from aiops_core.errors import Reject, Unavailable
 from aiops_core.runtime.bus import SUBJECT
@@ -28,9 +28,9 @@ async def bury(server: NatsServer, count: int = 1, service: str = "enrichment-se
                     await delivery.bury("not JSON")
 
 
-async def letters(server: NatsServer, service: str | None = None) -> list[Letter]:
-    async with DeadLetters.open(server.url) as dead:
-        return [letter async for letter in dead.all(service)]
+async def dead_letters(server: NatsServer, service: str | None = None) -> list[DeadLetter]:
+    async with DeadLetterStream.open(server.url) as dead:
+        return [found async for found in dead.all(service)]
 
 
 async def waiting(server: NatsServer) -> int:
@@ -43,47 +43,47 @@ async def waiting(server: NatsServer) -> int:
         await client.close()
 
 
-async def test_a_letter_says_why_where_and_what(own_nats: NatsServer) -> None:
+async def test_a_dead_letter_says_why_where_and_what(own_nats: NatsServer) -> None:
     await bury(own_nats)
-    [letter] = await letters(own_nats)
-    assert (letter.service, letter.subject) == ("enrichment-service", "anomaly.detected")
-    assert (letter.reason, letter.data) == ("not JSON", BROKEN)
-    assert letter.source == "ANOMALIES/1"
-    assert "\\xff" in letter.text()
+    [dead_letter] = await dead_letters(own_nats)
+    assert (dead_letter.service, dead_letter.subject) == ("enrichment-service", "anomaly.detected")
+    assert (dead_letter.reason, dead_letter.data) == ("not JSON", BROKEN)
+    assert dead_letter.source == "ANOMALIES/1"
+    assert "\\xff" in dead_letter.text()
 
 
 async def test_all_are_listed_and_one_service_can_be_chosen(own_nats: NatsServer) -> None:
     await bury(own_nats, 3)
-    assert [letter.source for letter in await letters(own_nats)] == [
+    assert [found.source for found in await dead_letters(own_nats)] == [
         f"ANOMALIES/{n}" for n in (1, 2, 3)
     ]
-    assert len(await letters(own_nats, "enrichment-service")) == 3
-    assert await letters(own_nats, "llm-enricher") == []
+    assert len(await dead_letters(own_nats, "enrichment-service")) == 3
+    assert await dead_letters(own_nats, "llm-enricher") == []
 
 
-async def test_a_replayed_letter_is_back_on_its_subject_and_gone(own_nats: NatsServer) -> None:
+async def test_a_replayed_dead_letter_is_back_on_its_subject_and_gone(own_nats: NatsServer) -> None:
     await bury(own_nats)
-    [letter] = await letters(own_nats)
-    async with DeadLetters.open(own_nats.url) as dead:
-        await dead.replay(letter)
-        with pytest.raises(NoSuchLetter, match="there is no dead letter 1"):
-            await dead.get(letter.id)
+    [dead_letter] = await dead_letters(own_nats)
+    async with DeadLetterStream.open(own_nats.url) as dead:
+        await dead.replay(dead_letter)
+        with pytest.raises(NoSuchDeadLetter, match="there is no dead letter 1"):
+            await dead.get(dead_letter.id)
     assert await waiting(own_nats) == 2
-    assert await letters(own_nats) == []
+    assert await dead_letters(own_nats) == []
 
 
-async def test_a_cut_letter_is_not_replayed(own_nats: NatsServer) -> None:
+async def test_a_cut_dead_letter_is_not_replayed(own_nats: NatsServer) -> None:
     await bury(own_nats)
-    [letter] = await letters(own_nats)
-    cut = Letter(**{**vars(letter), "truncated_from": 9_000_000})
-    async with DeadLetters.open(own_nats.url) as dead:
+    [dead_letter] = await dead_letters(own_nats)
+    cut = DeadLetter(**{**vars(dead_letter), "truncated_from": 9_000_000})
+    async with DeadLetterStream.open(own_nats.url) as dead:
         with pytest.raises(Reject, match="is cut"):
             await dead.replay(cut)
 
 
 async def test_a_broker_on_which_nothing_has_run_is_one_line(own_nats: NatsServer) -> None:
     with pytest.raises(Unavailable, match="has no stream OPS"):
-        await letters(own_nats)
+        await dead_letters(own_nats)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def run(server: NatsServer, *words: str) -> str:
     return done.output
 
 
-async def test_what_anybody_wrote_among_the_letters_keeps_none_from_its_way(
+async def test_malformed_dead_letters_do_not_keep_the_others_from_being_replayed(
     own_nats: NatsServer,
 ) -> None:
     await bury(own_nats)
@@ -113,14 +113,14 @@ async def test_what_anybody_wrote_among_the_letters_keeps_none_from_its_way(
         for headers in odd:
             await bus.js.publish("dead.enrichment-service", b"\xff\0", headers=headers or None)
     await bury(own_nats)
-    assert len(await letters(own_nats)) == len(odd) + 2
+    assert len(await dead_letters(own_nats)) == len(odd) + 2
     done, refused = await _replay(own_nats.url, (), None)
-    assert [letter.id for letter in done] == [1, 7]
+    assert [found.id for found in done] == [1, 7]
     assert [reason.partition(" is ")[0].partition(" does ")[0] for reason in refused] == [
         f"dead letter {n}" for n in range(2, 7)
     ]
     assert await waiting(own_nats) == 4
-    assert len(await letters(own_nats)) == len(odd)
+    assert len(await dead_letters(own_nats)) == len(odd)
 
 
 def test_the_commands_list_show_and_replay(buried: NatsServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aiops_cli import app
-from aiops_cli.api import Api, Where
+from aiops_cli.api import Api
 
 NOW = datetime.now(UTC)
 
@@ -75,9 +75,8 @@ class Shore:
 @pytest.fixture
 def shore(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shore]:
     shore = Shore()
-    where = Where("http://shore", {}, guessed=False)
-    with httpx.Client(base_url=where.url, transport=httpx.MockTransport(shore)) as client:
-        monkeypatch.setattr(Api, "open", lambda url: nullcontext(Api(client, where)))
+    with httpx.Client(base_url="http://shore", transport=httpx.MockTransport(shore)) as client:
+        monkeypatch.setattr(Api, "open", lambda url: nullcontext(Api(client)))
         yield shore
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aiops_cli.what_if.compare import Diff, compare
 from aiops_cli.what_if.recorded import PAGE, STEP, pages, read
-from aiops_cli.what_if.replay import Outcome, Replay, in_order
+from aiops_cli.what_if.replay import Outcome, PolicyReplay, in_order
 from aiops_cli.what_if.report import EXAMPLES, report
 from aiops_core.models import (
     AnomalyCleared,
@@ -59,7 +59,7 @@ def anomaly(n: float, device: str = "srv-1", kind: str = "service_error", **fiel
 
 
 def outcome(anomalies, policy) -> Outcome:
-    replay = Replay(Correlator(policy))
+    replay = PolicyReplay(Correlator(policy))
     for one in anomalies:
         replay.feed(one)
     return replay.outcome
@@ -131,7 +131,7 @@ def test_recoveries_take_part_where_they_came():
     fed = list(in_order(anomalies, waiting))
     assert fed == [anomalies[0], over[0], anomalies[1], over[1], anomalies[2]]
     assert list(waiting) == over[2:]
-    replay = Replay(Correlator(policy()))
+    replay = PolicyReplay(Correlator(policy()))
     for message in fed:
         replay.feed(message)
     assert len(replay.outcome.place) == 3

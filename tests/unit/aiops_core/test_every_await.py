@@ -180,7 +180,7 @@ async def lives(kind, faults):
 
     def settled():
         inbox = bus._inboxes.get("s")
-        done = inbox and inbox.reached().settled == MESSAGES
+        done = inbox and inbox.offset().ack_floor == MESSAGES
         return done and (faults.has_failed or time.monotonic() - began > 0.5)
 
     while len(ends) < 3:
@@ -235,9 +235,9 @@ async def test_putting_off_and_burying_fail_once(step, after, problem):
             return Service("s", {MetricSample: fails})
 
     ends = []
-    while not (bus.buried and not bus._inboxes["s"].unsettled) and len(ends) < 3:
+    while not (bus.buried and not bus._inboxes["s"].in_flight) and len(ends) < 3:
         try:
-            await Failing(bus, None).live(lambda: bus.buried and not bus._inboxes["s"].unsettled)
+            await Failing(bus, None).live(lambda: bus.buried and not bus._inboxes["s"].in_flight)
         except ExceptionGroup as exc:
             ends.append(first_of(exc))
     assert step in faults.steps

@@ -8,7 +8,8 @@ from aiops_core.errors import Premature, Reject, Unavailable
 from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Outgoing
-from aiops_core.runtime.runtime import TICK_FAILURES, Runtime
+from aiops_core.runtime.handling import TICK_FAILURES
+from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service, Tuning
 from aiops_core.runtime.storing import Storing
 from aiops_lab.memory_bus import MemoryBus

@@ -14,7 +14,7 @@ from aiops_core.models import MESSAGES
 from aiops_core.policy.retention import COSTS, RetentionPolicy, load_with_retention
 from aiops_core.runtime.service import utc_now
 from aiops_lab.bench.load import Load
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.correlator import Correlator
 from correlation_service.policy import CorrelatePolicy
@@ -126,7 +126,7 @@ async def test_a_line_and_an_anomaly_take_what_the_check_reckons_with():
     for n in range(load.total):
         line = load.message(n, utc_now())
         sizes["logs"] += stored(line)
-        for found in await detection.on_line(line.stamped("ingest", utc_now())):
+        for found in detection.on_line(line.stamped("ingest", utc_now())):
             anomalies += 1
             [enriched] = await enricher(received(found.stamped("detect", utc_now())))
             enriched = enriched.stamped("enrich", utc_now())

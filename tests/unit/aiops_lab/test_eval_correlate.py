@@ -10,8 +10,13 @@ from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_lab.evaluation.correlation import strangers
 from aiops_lab.evaluation.correlation.judged import judge
-from aiops_lab.evaluation.correlation.pipeline import Pipeline
-from aiops_lab.evaluation.correlation.scores import Labelled, adjusted_rand, main_incident, score
+from aiops_lab.evaluation.correlation.pipeline import ServicePipe
+from aiops_lab.evaluation.correlation.scores import (
+    LabelledAnomaly,
+    adjusted_rand,
+    main_incident,
+    score,
+)
 from aiops_lab.simulator import SimulatedShip
 from aiops_lab.simulator.other_ships import other_ship, other_voyage
 from tests.conftest import ROOT
@@ -20,7 +25,7 @@ from tests.correlation_cases import POLICY
 
 def labelled(*pairs):
     return [
-        Labelled(f"a{n}", fault, incident, float(n), f"d{n}")
+        LabelledAnomaly(f"a{n}", fault, incident, float(n), f"d{n}")
         for n, (fault, incident) in enumerate(pairs)
     ]
 
@@ -52,7 +57,7 @@ def test_what_a_rule_hid_is_alone():
 
 
 def test_adjusted_rand_is_the_published_one():
-    """Hubert and Arabie: (sum - expected) / (mean - expected), here of a table worked out by hand."""
+    """Hubert and Arabie: (sum - expected) / (mean - expected), of a table worked out by hand."""
     truth, found = [0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2]
     assert adjusted_rand(truth, found) == pytest.approx((2 - 1.2) / (4.5 - 1.2))
 
@@ -111,4 +116,4 @@ def test_a_scenario_that_nobody_knows_is_refused_in_one_line():
 
 def test_a_pipe_that_ended_is_told_in_one_line():
     with pytest.raises(Misconfigured, match="has ended"):
-        Pipeline(StringIO(), StringIO()).play(other_voyage(1))
+        ServicePipe(StringIO(), StringIO()).play(other_voyage(1))

@@ -1,4 +1,4 @@
-"""``aiops eval detect`` on a corpus of two small series: a spike that is labelled, and noise that is not."""
+"""``aiops eval detect`` on two small series: a labelled spike, and noise."""
 
 import json
 from datetime import timedelta
@@ -11,7 +11,14 @@ from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_lab.evaluation.detection.nab import load, load_profiles
 from aiops_lab.evaluation.detection.report import measures, scores
-from aiops_lab.evaluation.detection.run import FIXED, THRESHOLDS, Results, Told, told_from, watch
+from aiops_lab.evaluation.detection.run import (
+    FIXED,
+    THRESHOLDS,
+    DetectedSeries,
+    Results,
+    watch,
+    with_threshold,
+)
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT
 
@@ -82,17 +89,20 @@ def test_the_score_of_a_reading_is_the_one_that_production_tells_from(corpus):
 def test_a_threshold_above_the_score_of_an_alarm_hides_it(corpus):
     _, series = load(corpus)
     score = watch(POLICY, series).scores[SPIKE]
-    assert watch(told_from(POLICY, score - 0.01), series).alarms
-    assert not watch(told_from(POLICY, score + 0.01), series).alarms
+    assert watch(with_threshold(POLICY, score - 0.01), series).alarms
+    assert not watch(with_threshold(POLICY, score + 0.01), series).alarms
 
 
 def results(corpus, alarms):
     """Made up: the same *alarms* (rows of spike.csv), by threshold."""
     series = load(corpus)
-    silent = {each: Told([], [], []) for each in THRESHOLDS}
+    silent = {each: DetectedSeries([], [], []) for each in THRESHOLDS}
     return Results(
         series,
-        [silent, silent | {t: Told(rows, [""] * len(rows), []) for t, rows in alarms.items()}],
+        [
+            silent,
+            silent | {t: DetectedSeries(rows, [""] * len(rows), []) for t, rows in alarms.items()},
+        ],
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from aiops_core.errors import Misconfigured
 from aiops_lab.evaluation.detection.nab import (
+    NabSeries,
     Profile,
-    Series,
     load,
     load_profiles,
     penalty,
@@ -25,7 +25,7 @@ SHARED = ROOT.parent / "shared" / "data" / "nab"
 
 def series(rows=1000, windows=((400, 499), (700, 799))):
     times = [NOON + timedelta(minutes=5 * n) for n in range(rows)]
-    return Series("made/up.csv", times, [0.0] * rows, list(windows))
+    return NabSeries("made/up.csv", times, [0.0] * rows, list(windows))
 
 
 def score_of(alarms, profile=STANDARD, **fields):

@@ -1,17 +1,18 @@
-"""Strangers send under ever new names: what detection remembers stays bounded, and what it knew is still judged."""
+"""Senders with ever new names: the state stays bounded, and known senders are still judged."""
 
 import gc
 import types
 from datetime import timedelta
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from aiops_core.models import LogEntry, MetricSample
-from anomaly_detection.clocks import Clocks
-from anomaly_detection.detectors.base import LONGEST_KEY, Lru, short
+from anomaly_detection.clocks import SenderClocks
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import LONGEST_KEY, bounded_key
 from anomaly_detection.detectors.shares import OPEN, Shares
-from anomaly_detection.handler import Detection
+from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
 from tests.unit.anomaly_detection.test_detector_battery import hum
@@ -52,7 +53,7 @@ def strange_sample(n):
 
 async def flood(detection, clocks, start, count, make):
     for n in range(start, start + count):
-        await detection.on(clocks.believed(make(n), NOON + timedelta(hours=1)))
+        detection.observe(clocks.believed(make(n), NOON + timedelta(hours=1)))
 
 
 def sizes(*roots):
@@ -86,35 +87,35 @@ async def know(detection):
     for n in range(1000):
         ts = start + 10 * n * SECOND
         known = {"ts": ts, "stages": {"ingest": ts}}
-        await detection.on(sample(hum(n), metric="pressure", tracking_id=f"k{n}", **known))
-        await detection.on(line("all is well", tracking_id=f"a{n}", **known))
+        detection.observe(sample(hum(n), metric="pressure", tracking_id=f"k{n}", **known))
+        detection.observe(line("all is well", tracking_id=f"a{n}", **known))
 
 
 async def still_known(detection):
     """What is told when that device sends something else."""
     now = NOON + timedelta(minutes=2)
     known = {"ts": now, "stages": {"ingest": now}}
-    told = list(await detection.on(sample(1000, metric="pressure", tracking_id="k", **known)))
+    told = list(detection.observe(sample(1000, metric="pressure", tracking_id="k", **known)))
     for n in range(60):
-        told += await detection.on(line("all is well", tracking_id=f"b{n}", **known))
+        told += detection.observe(line("all is well", tracking_id=f"b{n}", **known))
     return [message.anomaly_type for message in told]
 
 
 class TestFlood:
     async def test_what_was_known_is_still_judged_and_the_rest_is_bounded(self):
-        detection, clocks = Detection(FEW), Clocks(lambda kind, text: None)
+        detection, clocks = Detection(FEW), SenderClocks(lambda kind, text: None)
         await know(detection)
         for make in (strange_line, strange_lines_of_one_device, strange_sample):
             await flood(detection, clocks, 0, 1500, make)
         assert await still_known(detection) == ["metric_outlier", "log_rate_spike"]
-        kept = {gate.name: len(gate.snapshot()) for gate in detection.detectors}
+        kept = {d.name: len(d.snapshot()) for d in detection.detectors}
         assert kept.pop("new_template") <= 400 + 100
         assert all(number <= 400 for number in kept.values())
         assert min(kept[name] for name in ("rate", "mix", "silence", "metric")) > 300
 
     @pytest.mark.slow
     async def test_fifty_thousand_of_everything_leave_memory_bounded_and_the_known_one_known(self):
-        detection, clocks = Detection(POLICY), Clocks(lambda kind, text: None)
+        detection, clocks = Detection(POLICY), SenderClocks(lambda kind, text: None)
         await know(detection)
         totals = []
         for start in (0, STRANGERS // 2):
@@ -129,7 +130,7 @@ class TestFlood:
 
 class TestLru:
     def test_who_comes_once_pushes_out_only_such(self):
-        lru = Lru(100)
+        lru = SegmentedLru(100, TypeAdapter(str))
         for _ in range(2):
             for n in range(60):
                 lru.get((f"known {n}",), lambda: "known")
@@ -139,7 +140,7 @@ class TestLru:
         assert sum(value == "known" for _, value in lru.items()) == 60
 
     def test_newcomers_have_a_quarter_and_become_known(self):
-        lru = Lru(100)
+        lru = SegmentedLru(100, TypeAdapter(str))
         for _ in range(2):
             for n in range(200):
                 lru.get((f"old {n}",), lambda: "old")
@@ -150,10 +151,10 @@ class TestLru:
         assert len(lru) == 100
 
     def test_long_names_make_a_short_key_and_different_ones_another(self):
-        long = [short("ship", "x" * 100_000 + end) for end in "ab"]
+        long = [bounded_key("ship", "x" * 100_000 + end) for end in "ab"]
         assert long[0] != long[1]
         assert all(sum(map(len, key)) < LONGEST_KEY + 100 for key in long)
-        assert short("ship", "device") == ("ship", "device")
+        assert bounded_key("ship", "device") == ("ship", "device")
 
 
 class TestWindow:
@@ -171,10 +172,10 @@ class TestShips:
     async def test_ids_of_other_ships_do_not_push_out_the_own_one(self):
         detection = Detection(POLICY)
         for n in range(300):
-            await detection.on(line("all is well", n=n, tracking_id=f"o{n}"))
+            detection.observe(line("all is well", n=n, tracking_id=f"o{n}"))
         for n in range(50):
-            await detection.on(line("x", n=300, tracking_id=f"f{n}", ship_id=f"ship-{n}"))
-        [new, *_, silence] = [gate.inner for gate in detection.of_lines[-4:]]
+            detection.observe(line("x", n=300, tracking_id=f"f{n}", ship_id=f"ship-{n}"))
+        [new, *_, silence] = detection._line_learners
         assert (len(new._lines._miners), len(silence._ships), len(silence._next)) <= (8, 8, 8)
         assert silence._ships["s1"].attended > 200
         assert new._lines._miners["s1"].lines == 300

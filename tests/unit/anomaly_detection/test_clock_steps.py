@@ -1,10 +1,10 @@
-"""Clocks that are set while detection runs: what is wrong is found a minute later, what is normal is not told.
+"""Steps of clocks while detection runs: a minute later anomalies are found, normal entries not.
 
 Time is in seconds after noon; a step moves the times of all that follows.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -13,21 +13,19 @@ from structlog.testing import capture_logs
 
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
-from aiops_core.runtime.bus import Stored
+from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import arrived
-from aiops_lab.memory_bus import MemoryBus
-from anomaly_detection.detectors.base import Verdict, span
+from anomaly_detection.detectors.base import Detected, span
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.line_rules import LevelDetector
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.handler import Detection
-from anomaly_detection.keeper import Keeper
-from anomaly_detection.noticed import Noticed
-from anomaly_detection.policy import Burst, DetectPolicy, Threshold
+from anomaly_detection.handler import DetectionHandler
+from anomaly_detection.notes import Notes
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_rules import Burst, Threshold
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line, sample
-from tests.runtime_cases import received
 from tests.unit.anomaly_detection.test_detector_battery import HOT, JUDGEMENT, KNOCKS
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -89,7 +87,7 @@ CASES = {
         every(10, lambda n: said("knock from 10.0.0.1", n)),
     ),
     "level": Case(
-        lambda: LevelDetector(POLICY),
+        lambda: LevelDetector(POLICY.levels, POLICY.harmless, lambda _: "app"),
         every(10, lambda n: said("fine", n)),
         every(10, lambda n: said("bad", n, level="error")),
     ),
@@ -146,7 +144,7 @@ def told(detector, entries):
     found = []
     for entry in entries:
         found += [*detector.elapse(entry.ts), *detector.observe(entry)]
-    return [finding for finding in found if isinstance(finding, Verdict)]
+    return [finding for finding in found if isinstance(finding, Detected)]
 
 
 def stretch(what, start, seconds, by=0):
@@ -204,23 +202,17 @@ class TestEveryDetector:
 
 
 class Host:
-    """A keeper whose host has a clock that can be set, and what it tells of the second *n*."""
+    """A handler whose host has a clock that can be set, and its messages."""
 
     def __init__(self):
         self.now, self.seconds = NOON, 0.0
         self.notes, self.told, self.sequence = {}, [], 0
-        self.bus = MemoryBus(clock=lambda: self.now)
-        noticed = Noticed(self.notes)
-        self.detection = Detection(POLICY, noticed.failure)
-        self.keeper = Keeper(
-            self.detection,
-            self.bus,
-            timedelta(seconds=30),
-            noticed,
+        self.handler = DetectionHandler(
+            POLICY,
+            Notes(self.notes),
             clock=lambda: self.now,
-            steady=lambda: self.seconds,
+            monotonic=lambda: self.seconds,
         )
-        self.handle = self.keeper.handler(self.detection.on)
 
     def set(self, by):
         self.now += timedelta(seconds=by)
@@ -228,10 +220,8 @@ class Host:
     async def arrive(self, entry):
         """*entry* is stored now; a client may say anything."""
         self.sequence += 1
-        data = entry.model_dump_json().encode()
-        stored = Stored(entry.subject, data, self.now, self.sequence)
-        place = {"sequence": stored.sequence, "at": stored.at}
-        self.told += await self.handle(received(arrived(entry, stored), **place))
+        received = Received(entry, entry.subject, self.sequence, 1, self.now, b"")
+        self.told += await self.handler(replace(received, message=arrived(entry, received)))
 
     async def live(self, seconds, *makers):
         for _ in range(seconds):
@@ -240,7 +230,7 @@ class Host:
             for make in makers:
                 if entry := make(self):
                     await self.arrive(entry)
-            self.told += [outgoing.message for outgoing in self.keeper.tick(self.now)]
+            self.told += [outgoing.message for outgoing in self.handler.tick(self.now)]
 
     def types(self):
         return [message.anomaly_type for message in self.told if hasattr(message, "anomaly_type")]
@@ -306,10 +296,10 @@ class TestHost:
     async def test_snapshots_go_on_after_the_clock_was_set_back(self):
         host = Host()
         await host.live(60, reading)
-        place = host.keeper._progress.position
+        place = host.handler.offsets.current
         host.set(-HOUR)
         await host.live(10, reading)
-        assert host.keeper._progress.position.sequence > place.sequence
+        assert host.handler.offsets.current.sequence > place.sequence
 
     @pytest.mark.parametrize("stamp", [True, False])
     @pytest.mark.parametrize("year", [1970, 2038])
@@ -349,13 +339,13 @@ class TestHost:
     async def test_of_many_steps_the_log_names_a_few_and_counts_all(self):
         notes = {}
         with capture_logs() as logged:
-            noticed = Noticed(notes)
+            counted = Notes(notes)
             for n in range(100):
-                noticed.step("back", f"step {n}")
+                counted.step("back", f"step {n}")
         assert len(logged) == 13
         assert notes["clock back"] == "100 times, the newest: step 99"
 
     def test_the_notes_are_in_ready(self):
         readiness = Readiness("anomaly-detection")
-        Noticed(readiness.notes).step("host", "the clock of this host was set back by 1 h 0 min")
+        Notes(readiness.notes).step("host", "the clock of this host was set back by 1 h 0 min")
         assert "set back by 1 h" in readiness.report()["notes"]["clock host"]

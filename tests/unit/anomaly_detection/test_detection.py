@@ -1,4 +1,4 @@
-"""Detection as a service: lines and readings in, at most one anomaly each out; the policy; a kill."""
+"""Lines and readings in, at most one anomaly each out; the policy."""
 
 import pytest
 
@@ -8,7 +8,8 @@ from aiops_core.models import (
     Level,
     Severity,
 )
-from anomaly_detection.handler import MSG_KEPT, Detection
+from anomaly_detection.detection import Detection
+from anomaly_detection.messages import MSG_KEPT
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT, line, sample
 
@@ -16,7 +17,7 @@ POLICY = DetectPolicy.load(ROOT / "policies")
 
 
 async def judged(msg, detection=None, **fields):
-    return await (detection or Detection(POLICY)).on_line(line(msg, **fields))
+    return (detection or Detection(POLICY)).on_line(line(msg, **fields))
 
 
 async def found(msg, **fields):
@@ -83,10 +84,12 @@ KNOWN = {
     "Invalid user webmaster from 173.234.31.186": "credential_attack",
     "Failed password for root from 5.36.59.76 port 42393 ssh2": "credential_attack",
     "Failed password for invalid user a from 103.99.0.122 port 1 ssh2": "credential_attack",
-    "maximum authentication attempts exceeded for root from 1.2.3.4 port 7 ssh2": "credential_attack",
+    "maximum authentication attempts exceeded for root from 1.2.3.4 "
+    "port 7 ssh2": "credential_attack",
     "reverse mapping checking getaddrinfo for ns.x.com [1.2.3.4] failed - "
     "POSSIBLE BREAK-IN ATTEMPT!": "credential_attack",
-    "authentication failure; logname= uid=0 tty=NODEVssh ruser= rhost=9.8.7.6  user=guest": "auth_failure",
+    "authentication failure; logname= uid=0 tty=NODEVssh ruser= "
+    "rhost=9.8.7.6  user=guest": "auth_failure",
     "Out of memory: Killed process 812 (java)": "memory_error",
     "Buffer I/O error on dev sdb1, logical block 0": "storage_error",
     "EXT4-fs error (device sda1): ext4_find_entry": "storage_error",
@@ -150,11 +153,11 @@ class TestReadings:
     async def test_a_limit_broken_for_a_moment_is_no_anomaly(self):
         detection = Detection(POLICY)
         for n, value in enumerate([95, 40, 95, 40]):
-            assert await detection.on_sample(sample(value, n=5 * n)) == []
+            assert detection.on_sample(sample(value, n=5 * n)) == []
 
     async def test_a_limit_broken_for_longer_is_one_that_says_since_when(self):
         detection = Detection(POLICY)
-        answers = [await detection.on_sample(sample(95.2, n=5 * n, unit="%")) for n in range(5)]
+        answers = [detection.on_sample(sample(95.2, n=5 * n, unit="%")) for n in range(5)]
         (anomaly,) = [a for answer in answers for a in answer]
         assert anomaly.anomaly_type == "resource_exhaustion"
         assert (anomaly.metric, anomaly.value, anomaly.threshold) == ("cpu_percent", 95.2, 90)

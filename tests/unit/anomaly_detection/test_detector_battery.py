@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops_core.models import MetricSample
-from anomaly_detection.detectors.base import Ended, Verdict
+from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.level import LevelDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector
 from anomaly_detection.detectors.metric import MetricDetector
-from anomaly_detection.detectors.pattern import PatternDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.policy import Burst, DetectPolicy, Threshold
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_rules import Burst, Threshold
 from tests.conftest import ROOT, line, sample
 from tests.log_cases import LOG_DETECTORS
 
@@ -51,7 +51,7 @@ def case(make, entries, **more):
 
 DETECTORS = {
     "level": case(
-        lambda: LevelDetector(POLICY),
+        lambda: LevelDetector(POLICY.levels, POLICY.harmless, lambda _: "app"),
         [line("a", n=n, level=("info", "error")[n % 2]) for n in range(20)],
     ),
     "pattern": case(
@@ -119,7 +119,7 @@ def watch(detector, entries):
 
 
 def verdicts(told):
-    return [[f for f in findings if isinstance(f, Verdict)] for findings in told]
+    return [[f for f in findings if isinstance(f, Detected)] for findings in told]
 
 
 def flat(told):
@@ -162,7 +162,7 @@ class TestEveryDetector:
     def test_names_whom_it_is_about_and_when(self, each):
         for entry, findings in zip(each.entries, watch(each.make(), each.entries), strict=True):
             for finding in findings:
-                about = finding.origin
+                about = finding.source
                 assert (about.ship_id, about.host) == (entry.ship_id, entry.host)
                 assert about.service == entry.service
                 assert finding.at <= entry.ts
@@ -171,7 +171,7 @@ class TestEveryDetector:
     def test_an_end_follows_a_beginning_and_tells_both(self, each):
         open_, told = 0, flat(watch(each.make(), each.entries))
         for finding in told:
-            if isinstance(finding, Ended):
+            if isinstance(finding, Cleared):
                 assert open_ > 0
                 assert finding.started < finding.at
                 open_ = 0
@@ -243,7 +243,7 @@ class TestEveryDetector:
         told = watch(both, mixed)
         alone = watch(each.make(), each.entries)
         by_ship = {
-            ship: [f for f in flat(told) if f.origin.ship_id == ship] for ship in ("s1", "s2")
+            ship: [f for f in flat(told) if f.source.ship_id == ship] for ship in ("s1", "s2")
         }
         assert by_ship["s1"] == flat(alone)
         assert [f.reason for f in by_ship["s2"]] == [f.reason for f in flat(alone)]

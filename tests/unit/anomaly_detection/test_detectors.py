@@ -1,4 +1,4 @@
-"""What the single detectors do; what all promise is in test_detector_battery.py. Seconds after noon."""
+"""Single detectors; the battery for all is in test_detector_battery.py. Seconds after noon."""
 
 import re
 from datetime import timedelta
@@ -7,13 +7,16 @@ from time import process_time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from anomaly_detection.detectors.base import Ended, Lru, Verdict, next_due
+from anomaly_detection.detectors.base import Cleared, Detected, next_due
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.literals import parts, required, stand_in
+from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.detectors.table import LOOKED_AT
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.policy import Burst, DetectPolicy, Threshold
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_rules import Burst, Threshold
 from tests.conftest import NOON, ROOT, line, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -49,14 +52,14 @@ def alarms(detector, entries):
     return [
         i
         for i, entry in enumerate(entries)
-        if any(isinstance(finding, Verdict) for finding in detector.observe(entry))
+        if any(isinstance(finding, Detected) for finding in detector.observe(entry))
     ]
 
 
 def ends(detector, entries):
-    """The places of the entries that tell the end of an episode, with that end."""
+    """The places of the entries that tell the end of an alarm, with that end."""
     found = [(i, f) for i, entry in enumerate(entries) for f in detector.observe(entry)]
-    return [(i, finding) for i, finding in found if isinstance(finding, Ended)]
+    return [(i, finding) for i, finding in found if isinstance(finding, Cleared)]
 
 
 class TestThreshold:
@@ -74,15 +77,15 @@ class TestThreshold:
             0
         ]
 
-    def test_one_good_sample_ends_the_episode(self):
+    def test_one_good_sample_ends_the_alarm(self):
         values = {0: 95, 20: 95, 25: 50, 30: 95, 50: 95, 60: 95}
         assert alarms(thresholds(), [sample(v, n=n) for n, v in values.items()]) == [5]
 
-    def test_an_episode_that_lasts_is_told_again_on_the_round_clock(self):
+    def test_an_alarm_that_lasts_is_told_again_on_the_round_clock(self):
         samples = [sample(95, n=n) for n in range(0, 1860, 60)]
         assert alarms(thresholds(), samples) == [1, 10, 20, 30]
 
-    def test_a_new_episode_is_told_at_once(self):
+    def test_a_new_alarm_is_told_at_once(self):
         values = [95] * 5 + [50] + [95] * 5
         samples = [sample(v, n=10 * n) for n, v in enumerate(values)]
         assert alarms(thresholds(), samples) == [3, 9]
@@ -121,7 +124,7 @@ class TestThreshold:
         assert alarms(thresholds(), [*samples, sample(95, n=45, **a)]) == [3]
 
     def test_a_rule_is_only_about_its_senders(self):
-        only = thresholds(threshold(hosts=["DB-*"], services=["postgres"], **{"for": "PT0S"}))
+        only = thresholds(threshold(device_id=["DB-*"], services=["postgres"], **{"for": "PT0S"}))
         fits = {"device_id": "db-01", "service": "postgres"}
         others = [sample(95), sample(95, **fits | {"service": "app"}), sample(95, **fits)]
         assert alarms(only, [*others, sample(95, metric="memory", **fits)]) == [2]
@@ -209,10 +212,10 @@ class TestHostileLines:
 
 class TestLru:
     def test_the_least_recently_asked_for_is_forgotten(self):
-        lru = Lru(2)
+        lru = SegmentedLru(2, TypeAdapter(str))
         for key in ("a", "b", "a", "c"):
-            lru.get(key, lambda key=key: [key])
-        assert lru.get("a", lambda: "forgotten") == ["a"]
+            lru.get(key, lambda key=key: key)
+        assert lru.get("a", lambda: "forgotten") == "a"
         assert lru.get("b", lambda: "forgotten") == "forgotten"
 
 

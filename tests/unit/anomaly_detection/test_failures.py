@@ -1,5 +1,8 @@
-"""Whatever raises once inside of detection, nothing is lost and nothing is told twice; what always raises
-costs nobody else anything. Failures are injected at every call of a Python function, one run for each place."""
+"""An exception anywhere in detection loses nothing and repeats nothing.
+
+A detector that always raises costs no other one anything. Failures are injected at every call of a
+Python function, one run for each place.
+"""
 
 from datetime import timedelta
 
@@ -7,10 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from aiops_core.observability import metrics
-from anomaly_detection.detectors.base import Verdict
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import Detected
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.handler import Detection
-from anomaly_detection.noticed import Noticed
+from anomaly_detection.notes import Notes
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
 from tests.failing import BrokenError, failing
@@ -18,10 +21,10 @@ from tests.log_cases import said
 from tests.unit.anomaly_detection.test_detector_battery import DETECTORS, passing
 
 POLICY = DetectPolicy.load(ROOT / "policies")
-# Who asks the detectors and joins what they say: it holds no state, and there is nothing in it to fail.
+# The functions that call the detectors and join their findings: they have no state.
 PACKAGE = "anomaly_detection"
 GLUE = frozenset(
-    {"on", "on_line", "on_sample", "tick", "findings", "asked", "_again", "_told", "_worst"}
+    {"observe", "on_line", "on_sample", "tick", "call_all", "_again", "_call", "_messages"}
 )
 
 
@@ -82,7 +85,7 @@ class TestEveryDetector:
             for entry in DETECTORS["silence"].entries:
                 found, _ = twice(at, detector.elapse, entry.ts)
                 told += [*found, *detector.observe(entry)]
-            assert sum(isinstance(finding, Verdict) for finding in told) == 1, at
+            assert sum(isinstance(finding, Detected) for finding in told) == 1, at
 
 
 def entries():
@@ -108,16 +111,16 @@ def eager():
 
 
 async def run(detection, at=None):
-    """What is told of each entry; an entry that raised comes again, decoded anew, as from the broker."""
+    """The messages of each entry; one that raised is delivered again, decoded anew."""
     told, hits = [], []
     for entry in entries():
         with failing(10**9 if at is None else at, PACKAGE, GLUE) as hit:
             try:
-                found = await detection.on(entry)
+                found = detection.observe(entry)
             except BrokenError:
                 found = None
         if found is None:
-            found = await detection.on(entry.model_copy())
+            found = detection.observe(entry.model_copy())
         told.append([(m.subject, m.tracking_id, m.reason) for m in found])
         hits += hit
     return told, hits
@@ -142,11 +145,11 @@ class TestDetection:
         notes = {}
         before = metrics.DETECTOR_FAILURES.labels("burst")._value.get()
         with capture_logs() as logged:
-            detection = Detection(POLICY, Noticed(notes).failure)
+            detection = Detection(POLICY, Notes(notes).failure)
             told = [
                 message
                 for n in range(40)
-                for message in await detection.on_line(line("Out of memory: Killed process 1", n=n))
+                for message in detection.on_line(line("Out of memory: Killed process 1", n=n))
             ]
         # the table of rules found the line, so all rules were asked
         assert {message.detector for message in told} == {"pattern"}
@@ -159,11 +162,11 @@ class TestDetection:
         def broken(finding, cause):
             raise BrokenError("no words")
 
-        monkeypatch.setattr("anomaly_detection.handler._anomaly", broken)
+        monkeypatch.setattr("anomaly_detection.messages._text", broken)
         failed = []
         detection = Detection(POLICY, lambda who, exc: failed.append(who))
         up = line("kernel panic cleared, Interface eth0, changed state to up")
-        told = await detection.on_line(up)
+        told = detection.on_line(up)
         assert failed
         assert {type(message).__name__ for message in told} == {"AnomalyCleared"}
 
@@ -171,7 +174,7 @@ class TestDetection:
         detection = Detection(POLICY, lambda who, exc: None)
         for n in range(60):
             at = NOON + timedelta(seconds=n)
-            await detection.on_sample(sample(40, n=n, stages={"ingest": at}))
+            detection.on_sample(sample(40, n=n, stages={"ingest": at}))
 
         def broken(self, now):
             raise BrokenError("no clock")

@@ -10,15 +10,15 @@ from typer.testing import CliRunner
 from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Domain
-from anomaly_detection.handler import Detection
-from anomaly_detection.layers import Layers, Sender, Tuning
+from anomaly_detection.detection import Detection
+from anomaly_detection.layers import DetectorTuning, LayerTarget
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import DetectorName, Sensitivity
 from tests.conftest import ROOT, line, sample
 
 TEXT = (ROOT / "policies" / DetectPolicy.file).read_text()
 FIELDS = yaml.safe_load(TEXT)
-SENDER = Sender("s1", "app", "srv-1")
+SENDER = LayerTarget("s1", "app", "srv-1")
 PANIC = "Kernel panic - not syncing"
 
 
@@ -28,7 +28,7 @@ def policy(*layers, polls=()):
 
 
 def rate_of(sender=SENDER, *layers):
-    return Layers(policy(*layers)).tuning(DetectorName.RATE, sender)
+    return policy(*layers).resolver().tuning(DetectorName.RATE, sender)
 
 
 def off(**scope):
@@ -37,12 +37,14 @@ def off(**scope):
 
 class TestLayers:
     def test_without_any_everything_is_as_built(self):
-        assert rate_of() == Tuning(enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None)
+        assert rate_of() == DetectorTuning(
+            enabled=True, sensitivity=Sensitivity.NORMAL, warm_up=None
+        )
 
     def test_the_later_layer_wins_key_by_key(self):
         first = {"detectors": {"*": {"sensitivity": "low", "warm_up": "PT1H"}}}
         later = {"detectors": {"rate": {"sensitivity": "high"}}}
-        assert rate_of(SENDER, first, later) == Tuning(
+        assert rate_of(SENDER, first, later) == DetectorTuning(
             sensitivity=Sensitivity.HIGH, warm_up=timedelta(hours=1)
         )
 
@@ -55,9 +57,9 @@ class TestLayers:
         [
             {"ships": ["s*"]},
             {"services": ["web", "app"]},
-            {"hosts": ["SRV-?"]},
+            {"device_id": ["SRV-?"]},
             {"domains": ["app"]},
-            {"ships": ["s1"], "hosts": ["srv-1"]},
+            {"ships": ["s1"], "device_id": ["srv-1"]},
         ],
     )
     def test_a_layer_fits_by_what_it_names(self, scope):
@@ -68,17 +70,17 @@ class TestLayers:
         [{"ships": ["t*"]}, {"services": ["web"]}, {"domains": ["net"]}, {"metrics": ["cpu*"]}],
     )
     def test_and_not_where_one_of_its_names_fails(self, scope):
-        assert rate_of(SENDER, off(**{"hosts": ["srv-1"]} | scope)).enabled
+        assert rate_of(SENDER, off(**{"device_id": ["srv-1"]} | scope)).enabled
 
     def test_the_more_eager_the_less_unusual_something_must_be(self):
-        low, normal, high = (Tuning(sensitivity=s).scale for s in Sensitivity)
+        low, normal, high = (DetectorTuning(sensitivity=s).scale for s in Sensitivity)
         assert low > normal == 1 > high
 
     def test_a_poll_names_its_domain_and_its_detectors(self):
         poll = {"name": "p", "query": "up", "interval": "PT1M", "domain": "net"}
-        layers = Layers(policy(polls=[poll | {"detectors": ["threshold"]}]))
-        sender = Sender("s1", "app", "srv-1", "p")
-        assert layers.domain(sender) is Domain.NET
+        layers = policy(polls=[poll | {"detectors": ["threshold"]}]).resolver()
+        sender = LayerTarget("s1", "app", "srv-1", "p")
+        assert layers.domain(sender) == (Domain.NET, ("polls", 0, "domain"))
         assert layers.tuning(DetectorName.THRESHOLD, sender).enabled
         assert not layers.tuning(DetectorName.BURST, sender).enabled
 
@@ -100,22 +102,22 @@ class TestLayers:
 
     def test_every_detector_of_production_can_be_named(self):
         detection = Detection(policy())
-        names = {detector.name for detector in (*detection.of_lines, *detection.of_samples)}
+        names = {detector.name for detector in detection.detectors}
         assert names | {"level"} == set(DetectorName)
 
 
 class TestDetection:
     async def test_who_is_switched_off_on_one_device_still_judges_the_others(self):
-        detection = Detection(policy(off(hosts=["lab-*"])))
-        assert await detection.on_line(line(PANIC, host="lab-1", level="critical")) == []
-        [anomaly] = await detection.on_line(line(PANIC, host="srv-1"))
+        detection = Detection(policy(off(device_id=["lab-*"])))
+        assert detection.on_line(line(PANIC, host="lab-1", level="critical")) == []
+        [anomaly] = detection.on_line(line(PANIC, host="srv-1"))
         assert anomaly.anomaly_type == "kernel_panic"
 
     async def test_one_ship_can_be_told_apart(self):
         only = {"ships": ["s2"], "detectors": {"threshold": {"enabled": False}}}
         detection = Detection(policy(only))
         told = [
-            len(await detection.on_sample(sample(99, n=5 * n, ship_id=ship)))
+            len(detection.on_sample(sample(99, n=5 * n, ship_id=ship)))
             for ship in ("s1", "s2")
             for n in range(6)
         ]
@@ -124,7 +126,7 @@ class TestDetection:
     async def test_the_anomalies_of_a_poll_belong_to_its_domain(self):
         poll = {"name": "cpu_percent", "query": "up", "interval": "PT1M", "domain": "comms"}
         detection = Detection(policy(polls=[poll]))
-        answers = [await detection.on_sample(sample(99, n=5 * n)) for n in range(4)]
+        answers = [detection.on_sample(sample(99, n=5 * n)) for n in range(4)]
         [anomaly] = [a for answer in answers for a in answer]
         assert anomaly.domain is Domain.COMMS
 
@@ -141,7 +143,7 @@ def line_of(text):
 
 class TestShow:
     def test_each_value_in_force_says_where_it_comes_from(self):
-        rows = show("detect", "--service", "sshd", "--device", "gw-1")
+        rows = show("detect", "--service", "sshd", "--device-id", "gw-1")
         assert rows["domain"]["value"] == "security"
         assert rows["domain"]["source"] == line_of("  - {domain: security")
         assert rows["pattern.enabled"]["source"] == line_of("  - {id: everybody")

@@ -1,17 +1,16 @@
-"""What the detectors that learn from log lines find, and where they keep quiet. Seconds after noon."""
+"""Findings of the detectors that learn from log lines. Time in seconds after noon."""
 
 from datetime import timedelta
 
 import pytest
 
-from anomaly_detection.detectors.base import Ended, Verdict
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import Cleared, Detected
+from anomaly_detection.detectors.line_rate import LONGEST
+from anomaly_detection.detectors.line_rules import PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.literals import required
-from anomaly_detection.detectors.pace import LONGEST
-from anomaly_detection.detectors.pattern import PatternDetector
-from anomaly_detection.detectors.recovery import RecoveryDetector
-from anomaly_detection.detectors.table import Table
-from anomaly_detection.handler import Detection
-from anomaly_detection.layers import Tuning
+from anomaly_detection.detectors.table import RuleTable
+from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Sensitivity
 from tests import log_cases as cases
@@ -31,11 +30,11 @@ def told(detector, entries):
 
 
 def begun(detector, entries):
-    return [at for at, finding in told(detector, entries) if isinstance(finding, Verdict)]
+    return [at for at, finding in told(detector, entries) if isinstance(finding, Detected)]
 
 
 def over(detector, entries):
-    return [at for at, finding in told(detector, entries) if isinstance(finding, Ended)]
+    return [at for at, finding in told(detector, entries) if isinstance(finding, Cleared)]
 
 
 class TestNewTemplate:
@@ -88,13 +87,13 @@ class TestRate:
     def test_a_service_without_a_name_can_be_told(self):
         """An anomaly needs a service: without one the line itself would have been refused."""
         nameless = [entry.model_copy(update={"service": ""}) for entry in cases.FLOOD]
-        services = [finding.origin.service for _, finding in told(cases.rate(), nameless)]
+        services = [finding.source.service for _, finding in told(cases.rate(), nameless)]
         assert services == ["unknown", "unknown"]
 
     @pytest.mark.parametrize(("sensitivity", "found"), [("low", 0), ("normal", 1), ("high", 1)])
     def test_the_layers_say_how_eagerly(self, sensitivity, found):
         detector = cases.rate()
-        detector._rates._tuning_of = lambda *_: Tuning(sensitivity=Sensitivity(sensitivity))
+        detector._rates._tuning_of = lambda *_: DetectorTuning(sensitivity=Sensitivity(sensitivity))
         modest = by_time(said(["tick"] * 160), said(["tick"] * 26, 100.5, 0.35))
         assert len(begun(detector, modest)) == found
 
@@ -137,7 +136,7 @@ class TestSilence:
 class TestDetection:
     async def anomalies(self, entries):
         detection = Detection(POLICY)
-        return [message for entry in entries for message in await detection.on_line(entry)]
+        return [message for entry in entries for message in detection.on_line(entry)]
 
     async def test_an_anomaly_of_a_line_names_its_template_and_parameters(self):
         (found,) = await self.anomalies(
@@ -173,9 +172,9 @@ class TestDetection:
 
 class TestTable:
     def test_the_index_of_words_hides_no_match(self):
-        """Whatever a regex finds in a line, the table finds; the lines contain all texts of all rules."""
+        """The table finds every match of a regex; the lines contain all texts of all rules."""
         rules = (*POLICY.patterns, *POLICY.harmless, *POLICY.bursts)
-        table = Table(rules)
+        table = RuleTable(rules)
         texts = [text for rule in rules for text in required(rule.regex) or ()]
         for n, text in enumerate(texts):
             for said_ in (f"x{text.upper()}y", f"{texts[n - 1]} {text}"):
@@ -189,7 +188,7 @@ class TestTable:
         return of_level and of_service and rule.regex.search(entry.msg)
 
     def test_words_that_come_and_go_are_forgotten(self):
-        table = Table(POLICY.patterns)
+        table = RuleTable(POLICY.patterns)
         for word in words(676):
             table.matches(line(f"zz{word}"))
         table._fragments.clear()
@@ -197,7 +196,7 @@ class TestTable:
 
     def test_who_shares_a_table_finds_what_it_finds_alone(self):
         """The same line twice, and lines that several kinds of rules fulfil."""
-        table = Table((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
+        table = RuleTable((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
         pairs = [
             (PatternDetector(POLICY.patterns, table), PatternDetector(POLICY.patterns)),
             (RecoveryDetector(POLICY.recoveries, table), RecoveryDetector(POLICY.recoveries)),

@@ -1,16 +1,15 @@
-"""Readings that nobody wrote a rule for: what is told of them, and what is not. A reading every 5 minutes."""
+"""Readings without a rule: findings of the metric detector. A reading every 5 minutes."""
 
 import math
 from random import Random
 
 import pytest
 
-from anomaly_detection.detectors.base import Ended, Verdict
+from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.metric import CALM, TOLD, MetricDetector, ratio_of, score
-from anomaly_detection.detectors.novelty import GROWTH, Record
+from anomaly_detection.detectors.metric import CALM, REPORT, MetricDetector, ratio_of, score
+from anomaly_detection.detectors.novelty import GROWTH, Extremes
 from anomaly_detection.detectors.season import Season
-from anomaly_detection.layers import Layers, tuned
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.policy_layers import Layer
 from tests.conftest import NOON, ROOT, sample
@@ -43,7 +42,7 @@ def told(values, of=None, every=EVERY, **fields):
 
 
 def kinds(found):
-    return [(n, f.anomaly_type if isinstance(f, Verdict) else "ended") for n, f in found]
+    return [(n, f.anomaly_type if isinstance(f, Detected) else "ended") for n, f in found]
 
 
 class TestWhatIsTold:
@@ -111,7 +110,7 @@ class TestWhatIsTold:
             assert told(other, of, **fields) == []
 
 
-class TestEpisodes:
+class TestAlarms:
     def test_one_alarm_however_long_it_lasts(self):
         found = kinds(told(hum(1000) + hum(60, seed=2, mean=90)))
         assert [kind for _, kind in found] == ["metric_outlier"]
@@ -122,9 +121,9 @@ class TestEpisodes:
         told(before, quiet)
         told([*before, *[90.0] * 60], loud)
         (one,), (other,) = quiet.state.items(), loud.state.items()
-        for record, after in zip(one[1].records, other[1].records, strict=True):
-            known = (record.n, record.centre, record.above.record, record.below.record)
-            assert known == (after.n, after.centre, after.above.record, after.below.record)
+        for extremes, after in zip(one[1].extremes, other[1].extremes, strict=True):
+            known = (extremes.n, extremes.centre, extremes.above.farthest, extremes.below.farthest)
+            assert known == (after.n, after.centre, after.above.farthest, after.below.farthest)
 
     def test_a_spike_that_came_before_is_told_again_when_it_is_long_ago(self):
         values = [50 + math.sin(n) for n in range(12_000)]
@@ -144,8 +143,8 @@ class TestEpisodes:
 
     def test_what_lasts_for_days_becomes_normal_and_nothing_became_well(self):
         found = told(hum(1000) + hum(4 * DAY, seed=2, mean=90))
-        assert sum(isinstance(f, Verdict) for _, f in found) == 1
-        assert not any(isinstance(f, Ended) for _, f in found)
+        assert sum(isinstance(f, Detected) for _, f in found) == 1
+        assert not any(isinstance(f, Cleared) for _, f in found)
 
 
 class TestWhatIsNotTold:
@@ -166,21 +165,21 @@ class TestWhatIsNotTold:
         of = detector()
         for n in [*range(2000), *range(2300, 4000)]:
             findings = of.observe(sample(values[n], n=EVERY * n))
-            assert all(f.meta["view"] != "jump" for f in findings if isinstance(f, Verdict))
+            assert all(f.meta["view"] != "jump" for f in findings if isinstance(f, Detected))
 
     def test_a_series_that_is_read_more_often_must_go_farther(self):
         slow, fast = detector(), detector()
         values = hum(3000)
         told([*values, max(values) + 1], slow, every=300)
         told([*values, max(values) + 1], fast, every=5)
-        assert fast.score < TOLD < slow.score
+        assert fast.score < REPORT < slow.score
 
 
 class TestSettings:
     def tuned(self, **how):
         layer = {"id": "x", "metrics": ["cpu_*"], "detectors": {"metric": how}}
         policy = POLICY.model_copy(update={"layers": (Layer.model_validate(layer),)})
-        return tuned(POLICY.metrics, Layers(policy))(sample(1))
+        return policy.resolver().metrics_of(POLICY.metrics)(sample(1))
 
     def test_a_layer_makes_a_series_more_or_less_sensitive(self):
         margins = [self.tuned(sensitivity=s).margin for s in ("high", "normal", "low")]
@@ -196,31 +195,31 @@ class TestSettings:
         assert score(ratio_of(wanted)) == pytest.approx(wanted)
 
 
-class TestRecord:
+class TestExtremes:
     def test_a_record_needs_less_the_more_was_seen(self):
         needed = []
         for count in (100, 500, 2000, 8000):
-            record = Record()
+            extremes = Extremes()
             for x in noise(count, mean=0, sigma=1):
-                record.learn(x)
-            needed.append(1 / record.ratio(record.centre + record.above.record))
+                extremes.learn(x)
+            needed.append(1 / extremes.ratio(extremes.centre + extremes.above.farthest))
         assert needed[:3] == sorted(needed[:3], reverse=True)
         assert needed[3] == pytest.approx(needed[2], abs=0.1)
 
     def test_a_number_that_is_bounded_needs_less_than_a_noisy_one(self):
-        bounded, noisy = Record(), Record()
+        bounded, noisy = Extremes(), Extremes()
         for n, x in enumerate(noise(3000, mean=0, sigma=1)):
             bounded.learn(math.sin(n))
             noisy.learn(x)
-        asked = [one.above.known(told=False) / one.above.record for one in (bounded, noisy)]
+        asked = [one.above.known(reported=False) / one.above.farthest for one in (bounded, noisy)]
         assert 1 <= asked[0] < 1.03
         assert asked[1] > 1.03 + GROWTH / 4
 
     def test_one_outlier_hardly_moves_the_centre(self):
-        record = Record()
+        extremes = Extremes()
         for x in [*noise(500, mean=0, sigma=1), 1e9]:
-            record.learn(x)
-        assert abs(record.centre) < 0.2
+            extremes.learn(x)
+        assert abs(extremes.centre) < 0.2
 
 
 class TestSeason:

@@ -14,8 +14,10 @@ from aiops_core.observability.tally import BUCKET, KEPT, decode
 from aiops_core.runtime.bus import Outgoing
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.__main__ import service as recipe_of
+from anomaly_detection.checkpoint import Checkpointer
+from anomaly_detection.handler import DetectionHandler
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.published import Published
+from anomaly_detection.published import PublishedCounts
 from tests.conftest import NOON, line
 from tests.incident_cases import detected
 from tests.runtime_cases import running, until
@@ -33,7 +35,7 @@ async def written(bus) -> dict:
 
 async def test_anomalies_are_counted_by_the_minute_in_which_they_were_detected():
     bus = MemoryBus()
-    published = Published(bus, lambda: NOON)
+    published = PublishedCounts(bus, lambda: NOON)
     published.count([found(1, NOON), found(2, NOON + 59 * timedelta(seconds=1))])
     published.count([found(3, NOON + MINUTE), found(4, NOON + timedelta(hours=1))])
     await published.write()
@@ -43,14 +45,14 @@ async def test_anomalies_are_counted_by_the_minute_in_which_they_were_detected()
 
 async def test_what_a_kill_kept_from_being_written_is_counted_again_in_the_stream():
     bus = MemoryBus()
-    published = Published(bus, lambda: NOON)
+    published = PublishedCounts(bus, lambda: NOON)
     anomalies = [found(n, NOON + n * timedelta(seconds=20)) for n in range(9)]
     for n, anomaly in enumerate(anomalies):
         await bus.publish([Outgoing(anomaly, f"a{n}")])
         published.count([anomaly])
         if n == 4:
             await published.write()  # and then it is killed
-    reborn = Published(bus, lambda: NOON)
+    reborn = PublishedCounts(bus, lambda: NOON)
     for _ in range(2):  # a recovery that is repeated counts nothing twice
         await reborn.recover(bus)
     await reborn.write()
@@ -59,10 +61,10 @@ async def test_what_a_kill_kept_from_being_written_is_counted_again_in_the_strea
 
 async def test_what_the_stream_has_discarded_meanwhile_stays_counted():
     bus = MemoryBus()
-    published = Published(bus, lambda: NOON)
+    published = PublishedCounts(bus, lambda: NOON)
     published.count([found(n, NOON) for n in range(5)])
     await published.write()
-    reborn = Published(bus, lambda: NOON)
+    reborn = PublishedCounts(bus, lambda: NOON)
     await reborn.recover(bus)
     reborn.count([found(9, NOON)])
     await reborn.write()
@@ -80,7 +82,7 @@ class Refusing(MemoryBus):
 
 async def test_a_write_that_fails_is_made_up_for():
     bus = Refusing()
-    published = Published(bus, lambda: NOON)
+    published = PublishedCounts(bus, lambda: NOON)
     published.count([found(1, NOON)])
     bus.refuses = True
     with pytest.raises(Unavailable):
@@ -93,8 +95,8 @@ async def test_a_write_that_fails_is_made_up_for():
 
 async def test_a_service_that_stops_writes_what_it_has_counted():
     bus = MemoryBus()
-    published = Published(bus, lambda: NOON)
-    keeping = asyncio.create_task(published.keep())
+    published = PublishedCounts(bus, lambda: NOON)
+    keeping = asyncio.create_task(published.run())
     await asyncio.sleep(0)
     published.count([found(1, NOON)])
     keeping.cancel()
@@ -106,7 +108,7 @@ async def test_a_service_that_stops_writes_what_it_has_counted():
 async def test_hours_that_are_too_old_are_forgotten():
     bus = MemoryBus()
     now = NOON
-    published = Published(bus, lambda: now)
+    published = PublishedCounts(bus, lambda: now)
     published.count([found(1, NOON)])
     await published.write()
     now = NOON + KEPT + timedelta(hours=1)
@@ -135,7 +137,10 @@ async def test_the_service_counts_what_it_publishes_once_whatever_comes_again(po
     for _ in range(
         2
     ):  # the second life gets all of it again, as after a kill before its acknowledgement
-        service = recipe_of(DetectPolicy.load(policies), bus)
+        policy = DetectPolicy.load(policies)
+        handler = DetectionHandler(policy)
+        checkpointer = Checkpointer(handler, bus, policy.snapshot_every)
+        service = recipe_of(checkpointer, bus)
         async with running(bus, service):
             for entry in wrong:
                 bus.put(entry.subject, entry.model_dump_json().encode())

@@ -5,9 +5,10 @@ import pytest
 from aiops_core.models import AnomalyCleared, AnomalyDetected
 from aiops_lab.simulator.fault_table import FAULTS
 from aiops_lab.simulator.normal_lines import NORMAL
-from anomaly_detection.detectors.recovery import RecoveryDetector
-from anomaly_detection.handler import Detection
-from anomaly_detection.policy import DetectPolicy, Recovery
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.line_rules import RecoveryDetector
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_rules import Recovery
 from tests.conftest import ROOT, line
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -55,7 +56,7 @@ def test_what_an_error_says_is_no_good_news():
 
 
 async def test_a_recovery_leaves_detection_as_a_message_about_the_device():
-    [told] = await Detection(POLICY).on_line(line("Uplink 1, changed state to up", n=7))
+    [told] = Detection(POLICY).on_line(line("Uplink 1, changed state to up", n=7))
     assert isinstance(told, AnomalyCleared)
     assert (told.device, told.service, told.detector) == ("srv-1", "unknown", "recovery")
     assert told.reason == "At 12:00:07 UTC app on srv-1 reported that the link is up."
@@ -64,7 +65,7 @@ async def test_a_recovery_leaves_detection_as_a_message_about_the_device():
 def test_of_the_same_service_only_where_the_rule_says_so():
     rule = {"id": "r", "regex": "fine", "clears": ["x"], "says": "it", "same_service": True}
     [end] = RecoveryDetector([Recovery.model_validate(rule)]).observe(line("fine"))
-    assert end.origin.service == "app"
+    assert end.source.service == "app"
 
 
 def test_a_peer_that_is_named_restricts_it():
@@ -90,5 +91,5 @@ def test_a_normal_day_is_not_full_of_good_news():
 
 
 async def test_a_line_that_is_wrong_is_not_taken_for_good_news():
-    told = await Detection(POLICY).on_line(line("Kernel panic - not syncing", level="critical"))
+    told = Detection(POLICY).on_line(line("Kernel panic - not syncing", level="critical"))
     assert [type(message) for message in told] == [AnomalyDetected]

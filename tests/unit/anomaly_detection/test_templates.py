@@ -20,7 +20,8 @@ KNOWN_IDS = {
     "filesystem /var at 91 percent": "4753b18f718f8f09",
     "session closed for user cyrus": "43f9cbfb2945312a",
     "Rx lock on beam ATL-07, Es/No 12.3 dB, MODCOD 8PSK 3/4": "d39b270889821f72",
-    "client @0x7f12ab34 10.20.1.7#53123 (pms.ship.lan): query: pms.ship.lan IN A + (10.20.1.42)": "84404666d3faf24d",
+    "client @0x7f12ab34 10.20.1.7#53123 (pms.ship.lan): query: pms.ship.lan "
+    "IN A + (10.20.1.42)": "84404666d3faf24d",
 }
 
 
@@ -36,7 +37,7 @@ def texts(lines, miner=None):
 def restored(miner):
     """Another miner that knows from JSON what this one knows."""
     other = Miner(1000)
-    for part in miner.image():
+    for part in miner.parts():
         other.restore(json.loads(json.dumps(part)))
     return other
 
@@ -188,7 +189,7 @@ class TestMemory:
         for n in range(100):
             miner.learn("always here")
             miner.learn(chr(ord("a") + n % 26) * (n // 26 + 1))
-        assert sum(map(len, miner.image())) <= 16
+        assert sum(map(len, miner.parts())) <= 16
         assert not miner.learn("always here").new
         assert miner.learn("a").new
 
@@ -216,12 +217,12 @@ class TestMemory:
             other.learn(line) for line in lines[cut:]
         ]
 
-    def test_an_image_is_that_of_the_moment_when_it_was_asked_for(self):
+    def test_parts_are_those_of_the_moment_of_the_call(self):
         miner = Miner(1000)
         texts([f"mail box of {user} is nearly full" for user in USERS[:3]], miner)
-        image, then = miner.image(), list(miner.image())
+        parts, then = miner.parts(), list(miner.parts())
         texts([f"mail box of {user} is nearly full" for user in USERS], miner)
-        assert list(image) == then != list(miner.image())
+        assert list(parts) == then != list(miner.parts())
 
 
 class TestParameters:

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 
 from aiops_core.models import AnomalyCleared, Incident, IncidentCleared, IncidentUpdated
 from aiops_core.runtime.bus import LARGEST
-from correlation_service import closing, endings, grouping, inhibition, spots, windowing
+from correlation_service import alerts, closing, grouping, inhibition, open_incidents, recoveries
+from correlation_service.alerts import unpacked
 from correlation_service.correlator import Correlator
-from correlation_service.episodes import KEYS_TOLD, NAMES_TOLD
-from correlation_service.facts import DEPARTED
+from correlation_service.facts import DEPARTED, FactBuilder
+from correlation_service.incident import KEYS_TOLD, NAMES_TOLD
+from correlation_service.overlay import Overlay
 from tests.conftest import NOON
 from tests.correlation_cases import POLICY, Book, anomaly, cleared, lived, told
 from tests.unit.correlation_service.test_correlation import with_policy
@@ -60,47 +62,53 @@ def test_an_incident_that_loses_many_members_says_so_in_facts_that_fit():
     correlator = Correlator(with_policy(members_kept=20_000).policy)
     for n in range(2 * DEPARTED + 10):
         correlator.handle(anomaly(n, LONG, "link_down", at=n / 100))
-    [gone] = correlator.windows
-    teller = correlator._teller
-    members = [m for spot in gone.spots for m in spot.members or ()]
+    [gone] = correlator.state.open.incidents.values()
+    builder = FactBuilder(Overlay(correlator.state, correlator.policy), anomaly(1))
+    members = [m for alert in gone.alerts.values() for m in unpacked(alert.members or ())]
     assert len(members) > DEPARTED
-    facts = list(teller.moved_out(gone, anomaly(1), members, "another"))
+    facts = list(builder.moved_out(gone.id, members, "another"))
     assert sum(len(fact.departed) for fact in facts) == len(members)
     assert max(map(size, facts)) < LARGEST
     assert all(len(fact.affected_devices or ()) <= NAMES_TOLD for fact in facts)
 
 
 def test_no_incident_holds_more_problems_than_can_be_told_quickly():
-    with patch.object(grouping, "SPOTS_TOGETHER", 20):
+    with patch.object(grouping, "ALERTS_TOGETHER", 20):
         correlator = Correlator(POLICY)
         book = told((anomaly(n, f"host-{n}", "log_error", at=n) for n in range(100)), correlator)
-    assert sorted(len(episode.spots) for episode in correlator.windows) == [20] * 5
+    assert (
+        sorted(len(incident.alerts) for incident in correlator.state.open.incidents.values())
+        == [20] * 5
+    )
     assert set(book.told.values()) == {1}
 
 
 def test_of_too_many_open_problems_the_quietest_are_closed_early():
     correlator, book = Correlator(POLICY), Book()
-    with patch.object(closing, "SPOTS_OPEN", 50):
+    with patch.object(closing, "ALERTS_OPEN", 50):
         for n in range(200):
             book.read(correlator.handle(anomaly(n, f"host-{n}", "link_down", at=n / 10)))
         over = list(correlator.expire(after(25)))
         book.read(over)
-    assert (len(over), correlator.windows.spots) == (150, 50)
+    assert (len(over), len(correlator.state.open.alerts)) == (150, 50)
     assert {end.resolve_reason for end in over} == {"expired"}
-    assert "more than 50 problems" in over[0].note
-    assert next(iter(correlator.windows)).first_seen == after(15)
+    assert "more than 50 alerts" in over[0].note
+    assert next(iter(correlator.state.open.incidents.values())).first_seen == after(15)
     assert set(book.told.values()) == {1}
 
 
-def test_the_number_of_open_problems_is_that_of_the_spots():
+def test_the_number_of_open_alerts_is_that_of_all_incidents():
     correlator = Correlator(POLICY)
     told(
         [anomaly(n, f"host-{n % 7}", ("link_down", "log_error")[n % 2]) for n in range(40)],
         correlator,
     )
-    assert correlator.windows.spots == sum(len(e.spots) for e in correlator.windows) > 0
+    open_ = correlator.state.open
+    assert (
+        len(open_.alerts) == sum(len(incident.alerts) for incident in open_.incidents.values()) > 0
+    )
     list(correlator.expire(after(86_400)))
-    assert correlator.windows.spots == 0
+    assert len(correlator.state.open.alerts) == 0
 
 
 def test_an_attacker_with_many_addresses_takes_no_more_memory():
@@ -108,29 +116,41 @@ def test_an_attacker_with_many_addresses_takes_no_more_memory():
     for n in range(3000):
         meta = {"peer": f"10.{n // 250}.0.{n % 250}"}
         correlator.handle(anomaly(n, "srv-1", "credential_attack", at=n / 20, meta=meta))
-    [episode] = correlator.windows
-    [spot] = episode.spots
-    assert len(spot.keys) <= spots.KEYS_KEPT
-    assert len(spot.parts) <= spots.PARTS_KEPT + 1
-    assert len(spot.fingerprints) <= spots.FINGERPRINTS_KEPT
-    assert len(episode.keys) <= KEYS_TOLD
-    assert len(correlator.windows._keyed._filed) <= spots.KEYS_KEPT
+    [incident] = correlator.state.open.incidents.values()
+    [alert] = incident.alerts.values()
+    assert len(alert.keys) <= alerts.KEYS_KEPT
+    assert len(alert.series) <= alerts.SERIES_KEPT + 1
+    assert len(alert.fingerprints) <= alerts.FINGERPRINTS_KEPT
+    assert len(incident.keys) <= KEYS_TOLD
+    assert len(correlator.state.open.sharing.filed) <= alerts.KEYS_KEPT
+
+
+def test_of_too_many_members_in_memory_alerts_can_move_no_more():
+    correlator = Correlator(POLICY)
+    with patch.object(open_incidents, "MEMBERS_KEPT", 10):
+        book = told((anomaly(n, f"host-{n % 8}", at=n) for n in range(40)), correlator)
+        told([anomaly(50, "host-0", "link_down", at=50)], correlator, book)
+    open_ = correlator.state.open
+    assert open_.members == sum(alert.kept for alert in open_.alerts.values()) <= 11
+    assert set(book.told.values()) == {1}
+    list(correlator.expire(after(86_400)))
+    assert open_.members == 0
 
 
 def test_flapping_does_not_fill_the_calendar():
     correlator = Correlator(POLICY)
     for n in range(500):
         correlator.handle(anomaly(n, "srv-1", at=n))
-        correlator.recover(cleared(n + 0.5, "srv-1"))
+        correlator.handle(cleared(n + 0.5, "srv-1"))
     assert len(correlator._closing._due) < 10
 
 
-def test_recoveries_of_nothing_do_not_pile_up_in_a_recovery():
+def test_recoveries_of_nothing_do_not_pile_up():
     correlator = Correlator(POLICY)
-    with patch.object(endings, "UNTOLD_KEPT", 10):
+    with patch.object(recoveries, "KEYS_KEPT", 10):
         for n in range(100):
-            correlator.restore(cleared(n, f"host-{n}"))
-    assert len(correlator._endings._untold) == 10
+            correlator.handle(cleared(n, f"host-{n}"))
+    assert len(correlator.state.recoveries) == 10
 
 
 def test_too_many_sources_of_inhibition_hide_nothing_more():
@@ -145,7 +165,7 @@ def test_too_many_sources_of_inhibition_hide_nothing_more():
     with patch.object(inhibition, "SOURCES_KEPT", 3):
         for n in range(10):
             correlator.handle(anomaly(n, f"host-{n}", "power_event"))
-    assert len(correlator.suppression.inhibitions) == 3
+    assert len(correlator.state.inhibitions) == 3
     [told] = correlator.handle(anomaly(20, "host-9", "device_unreachable"))
     assert isinstance(told, Incident | IncidentUpdated)
 
@@ -167,25 +187,16 @@ def test_a_clock_that_is_ahead_does_not_make_the_anomalies_of_others_late(ahead)
     correlator = Correlator(POLICY)
     correlator.handle(anomaly(0, "srv-9", "link_down", at=ahead, stages={"enrich": NOON}))
     correlator.handle(anomaly(1, "srv-1", at=1))
-    seen = []
-    extend = grouping.Grouper._extend
-
-    def watched(*arguments):
-        seen.append(extend(*arguments))
-        return seen[-1]
-
-    with patch.object(grouping.Grouper, "_extend", watched):
+    with patch.object(grouping.Placement, "_regroup") as choose_again:
         for n in range(2, 20):
             correlator.handle(anomaly(n, "srv-1", at=n))
-    assert set(seen) == {None}  # nobody had to choose again
+    choose_again.assert_not_called()
 
 
 def smallest(stack: ExitStack) -> None:
-    for module in (spots, windowing):
-        stack.enter_context(patch.object(module, "KEYS_KEPT", 1))
-    stack.enter_context(patch.object(spots, "FINGERPRINTS_KEPT", 1))
-    stack.enter_context(patch.object(grouping, "SPOTS_TOGETHER", 3))
-    stack.enter_context(patch.object(endings, "UNTOLD_KEPT", 1))
+    stack.enter_context(patch.object(alerts, "KEYS_KEPT", 1))
+    stack.enter_context(patch.object(alerts, "FINGERPRINTS_KEPT", 1))
+    stack.enter_context(patch.object(grouping, "ALERTS_TOGETHER", 3))
 
 
 @settings(max_examples=300)
@@ -198,6 +209,6 @@ def test_at_every_cap_each_anomaly_is_still_told_once_and_survives_a_kill(histor
         book = Book().read(fact for fact in stream if not isinstance(fact, AnomalyCleared))
         assert set(book.told.values()) <= {1}
         for fact in stream:
-            reborn.restore(fact)
+            reborn.evolve(fact)
         ids = {end.incident_id for end in ends(correlator)}
         assert {end.incident_id for end in ends(reborn)} == ids

@@ -18,9 +18,10 @@ from aiops_core.models import (
 )
 from aiops_core.runtime.bus import LARGEST, Outgoing
 from aiops_lab.memory_bus import MemoryBus
+from correlation_service.alerts import unpacked
 from correlation_service.correlator import Correlator
 from correlation_service.facts import RECOUNTED
-from correlation_service.handler import merge
+from correlation_service.joining import merge
 from correlation_service.policy import CorrelatePolicy
 from tests.conftest import NOON
 from tests.correlation_cases import POLICY, SHIP, anomaly, cleared, reborn, told
@@ -199,7 +200,7 @@ def test_old_lines_stay_open_while_their_replay_goes_on(correlator):
 
 def test_an_incident_that_an_operator_resolved_never_absorbs_again(correlator):
     incident = own(correlator, anomaly(1))
-    correlator.end(incident.id)
+    correlator.handle(resolved(incident.id))
     assert isinstance(own(correlator, anomaly(2)), Incident)
 
 
@@ -348,19 +349,23 @@ async def test_after_a_kill_the_published_facts_are_the_state(correlator):
     assert own(again, following) == expected
 
 
-async def test_what_was_closed_before_the_kill_stays_closed(correlator):
-    bus = MemoryBus()
-    opened = [own(correlator, anomaly(n, f"srv-{n}")) for n in range(2)]
-    resolved = IncidentTransitioned(
+def resolved(incident_id):
+    """An operator has resolved an incident."""
+    return IncidentTransitioned(
         tracking_id="x",
         ship_id="s1",
         ts=NOON,
-        incident_id=opened[0].id,
+        incident_id=incident_id,
         change=1,
         kind="resolve",
         from_status=Status.OPEN,
         to_status=Status.RESOLVED,
     )
+
+
+async def test_what_was_closed_before_the_kill_stays_closed(correlator):
+    bus = MemoryBus()
+    opened = [own(correlator, anomaly(n, f"srv-{n}")) for n in range(2)]
     cleared = IncidentCleared(
         tracking_id="x",
         ship_id="s1",
@@ -369,15 +374,15 @@ async def test_what_was_closed_before_the_kill_stays_closed(correlator):
         revision=2,
         resolve_reason="expired",
     )
-    for n, fact in enumerate([*opened, resolved, cleared]):
+    for n, fact in enumerate([*opened, resolved(opened[0].id), cleared]):
         await bus.publish([Outgoing(fact, f"e{n}")])
     again = await reborn(bus)
-    assert len(again.windows) == 0
+    assert len(again.state.open.incidents) == 0
     assert isinstance(own(again, anomaly(5, "srv-0")), Incident)
 
 
 async def test_an_empty_broker_is_no_obstacle():
-    assert len((await reborn(MemoryBus())).windows) == 0
+    assert len((await reborn(MemoryBus())).state.open.incidents) == 0
 
 
 # --- one problem or two
@@ -443,8 +448,8 @@ def test_symptoms_leave_for_a_nearer_cause_that_began_as_they_did(correlator):
 def _knows(correlator, incident):
     """A book that has read what *correlator* told before."""
     book = told([])
-    for episode in correlator.windows:
-        book.place |= {m.anomaly_id: episode.id for spot in episode.spots for m in spot.members}
+    for alert in correlator.state.open.alerts.values():
+        book.place |= {m.anomaly_id: alert.incident_id for m in unpacked(alert.members)}
     assert incident.id in book.place.values()
     return book
 
@@ -548,27 +553,27 @@ def test_a_fault_takes_its_own_first_error_out_of_the_list(correlator):
 def test_an_incident_is_recovered_when_everything_in_it_was_cleared(correlator):
     incident = own(correlator, anomaly(1, "srv-1", "link_down", severity="high"))
     own(correlator, anomaly(2, "srv-1", "service_error", severity="low"))
-    [half] = correlator.recover(cleared(30, "srv-1", "link_down"))
+    [half] = correlator.handle(cleared(30, "srv-1", "link_down"))
     assert (half.incident_id, half.severity) == (incident.id, Severity.LOW)
     assert "link down on srv-1 is over" in half.reason
     assert "severity down from high to low" in half.reason
     assert list(correlator.expire(NOON + timedelta(seconds=60))) == []
-    correlator.recover(cleared(40, "srv-1", "service_error"))
-    [over] = correlator.expire(NOON + timedelta(seconds=41) + POLICY.calm)
+    correlator.handle(cleared(40, "srv-1", "service_error"))
+    [over] = correlator.expire(NOON + timedelta(seconds=41) + POLICY.resolve_delay)
     assert (over.incident_id, over.resolve_reason) == (incident.id, "recovered")
     assert isinstance(own(correlator, anomaly(50)), Incident)
 
 
 def test_a_recovery_that_overtakes_its_anomaly_ends_it_all_the_same(correlator):
-    assert list(correlator.recover(cleared(10, "srv-1", "link_down"))) == []
+    assert list(correlator.handle(cleared(10, "srv-1", "link_down"))) == []
     own(correlator, anomaly(1, "srv-1", "link_down", at=9))
-    [over] = correlator.expire(NOON + timedelta(seconds=11) + POLICY.calm)
+    [over] = correlator.expire(NOON + timedelta(seconds=11) + POLICY.resolve_delay)
     assert over.resolve_reason == "recovered"
 
 
 def test_what_came_after_the_recovery_is_not_over(correlator):
     own(correlator, anomaly(1, "srv-1", "link_down", at=20))
-    assert list(correlator.recover(cleared(10, "srv-1", "link_down"))) == []
+    assert list(correlator.handle(cleared(10, "srv-1", "link_down"))) == []
     [over] = correlator.expire(NOON + timedelta(hours=1))
     assert over.resolve_reason == "expired"
 
@@ -578,21 +583,21 @@ def test_what_came_after_the_recovery_is_not_over(correlator):
 )
 def test_a_recovery_of_something_else_ends_nothing(correlator, about):
     own(correlator, anomaly(1, "srv-1", "link_down"))
-    assert list(correlator.recover(cleared(10, "srv-1", "link_down", **about))) == []
+    assert list(correlator.handle(cleared(10, "srv-1", "link_down", **about))) == []
 
 
 def test_a_recovery_of_one_service_leaves_the_other_open(correlator):
     for n, service in enumerate(["web", "mail"]):
         own(correlator, anomaly(n, "srv-1", "service_down", service=service, severity="high"))
-    [fact] = correlator.recover(cleared(10, "srv-1", "service_down", service="web"))
+    [fact] = correlator.handle(cleared(10, "srv-1", "service_down", service="web"))
     assert fact.severity is Severity.HIGH
-    assert list(correlator.expire(NOON + timedelta(seconds=11) + POLICY.calm)) == []
+    assert list(correlator.expire(NOON + timedelta(seconds=11) + POLICY.resolve_delay)) == []
 
 
 def test_when_the_cause_has_recovered_and_the_rest_is_quiet_it_is_recovered(correlator):
     own(correlator, anomaly(1, "sw-1", "link_down"))
     own(correlator, anomaly(2, "srv-1", "service_error"))
-    correlator.recover(cleared(30, "sw-1", "link_down"))
+    correlator.handle(cleared(30, "sw-1", "link_down"))
     [over] = correlator.expire(NOON + timedelta(minutes=6))
     assert over.resolve_reason == "recovered"
     assert "sw-1 is well again" in over.note and "nothing more was seen" in over.note
@@ -609,14 +614,14 @@ def test_what_comes_and_goes_is_one_incident_that_says_so(correlator):
     facts = []
     for n in range(6):
         facts.append(own(correlator, anomaly(n, "sw-1", "link_down", at=200 * n)))
-        facts += correlator.recover(cleared(200 * n + 100, "sw-1", "link_down"))
+        facts += correlator.handle(cleared(200 * n + 100, "sw-1", "link_down"))
         assert list(correlator.expire(NOON + timedelta(seconds=200 * n + 190))) == []
     last = facts[-1]
     assert {getattr(f, "incident_id", facts[0].id) for f in facts} == {facts[0].id}
     assert last.title == "Link down on sw-1 (flapping)"
     assert "Flapping, recovered 6 times in 17 min" in last.description
     ended = NOON + timedelta(seconds=1100)
-    assert list(correlator.expire(ended + POLICY.calm + timedelta(seconds=30))) == []
+    assert list(correlator.expire(ended + POLICY.resolve_delay + timedelta(seconds=30))) == []
     [over] = correlator.expire(ended + POLICY.window + POLICY.lateness + timedelta(minutes=20))
     assert over.resolve_reason == "recovered"
 
@@ -627,7 +632,7 @@ def test_a_kill_between_a_move_and_its_end_is_made_good(correlator):
     merged = book.facts.pop()
     reborn = Correlator(POLICY)
     for fact in book.facts:
-        reborn.restore(fact)
+        reborn.evolve(fact)
     [owed] = reborn.expire(NOON + timedelta(seconds=21))
     assert (owed.incident_id, owed.merged_into) == (merged.incident_id, merged.merged_into)
     assert owed.revision == merged.revision
@@ -639,9 +644,9 @@ def test_a_recovery_of_which_a_kill_let_nothing_tell_is_told_when_it_comes_again
     opened = correlator.handle(anomaly(0, "sw-1", "link_down"))
     reborn = Correlator(POLICY)
     for fact in (end, *opened):  # the recovery was stored first, what it ended was told later
-        reborn.restore(fact)
+        reborn.evolve(fact)
     assert reborn.handle(anomaly(0, "sw-1", "link_down")) == []
-    [told] = reborn.recover(end)
-    assert [told] == correlator.recover(end)
+    [told] = reborn.handle(end)
+    assert [told] == correlator.handle(end)
     assert told.reason.startswith(f"link down on sw-1 is over: {end.reason}")
-    assert list(reborn.recover(end)) == []
+    assert list(reborn.handle(end)) == []

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import correlation_service
 from aiops_core.errors import Unavailable
-from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned, Message
+from aiops_core.models import EnrichedAnomaly, Message
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Outgoing
@@ -75,19 +75,8 @@ def fresh() -> Correlator:
 def restored(stream: list[Message], size: int) -> Correlator:
     correlator = fresh()
     for fact in joined(stream, size):
-        correlator.restore(fact)
+        correlator.evolve(fact)
     return correlator
-
-
-def handled(correlator: Correlator, cause: Message) -> list[Message]:
-    match cause:
-        case AnomalyCleared():
-            return list(correlator.recover(cause))
-        case IncidentTransitioned():
-            return list(correlator.merge(cause))
-        case EnrichedAnomaly():
-            return list(correlator.handle(cause))
-    raise TypeError(cause)
 
 
 def run(history, fails: Callable[[int], int] = lambda n: 0, size: int = 1, correlator=None):
@@ -101,11 +90,11 @@ def run(history, fails: Callable[[int], int] = lambda n: 0, size: int = 1, corre
             if step := fails(n):
                 try:
                     with failing_at(step):
-                        facts = handled(correlator, cause)
+                        facts = list(correlator.handle(cause))
                 except Failed:
                     correlator = restored([*stream, *known], size)
             stream += known
-            stream += handled(correlator, cause) if facts is None else facts
+            stream += list(correlator.handle(cause)) if facts is None else facts
     return stream, correlator
 
 
@@ -181,7 +170,7 @@ async def test_until_a_recovery_is_complete_the_former_state_is_in_force():
     with pytest.raises(Unavailable):
         await correlation.recover(bus)
     assert correlation.correlator is before
-    assert len(before.windows) == 0
+    assert len(before.state.open.incidents) == 0
 
 
 async def test_what_people_declare_is_in_force_in_the_state_that_is_built_anew():
@@ -208,7 +197,7 @@ async def test_what_cannot_be_read_in_the_stream_is_skipped():
 
 async def served(failing: int) -> list[Message]:
     """What the service publishes of fifty anomalies; the *failing*th that is handled fails once, half-way."""
-    bus, handled, left = MemoryBus(retry_speed=0.001), Correlator._group, failing
+    bus, handled, left = MemoryBus(retry_speed=0.001), Correlator._correlate, failing
     settings_ = Settings(policies=ROOT / "policies")
 
     def fails(self, *arguments):
@@ -219,7 +208,7 @@ async def served(failing: int) -> list[Message]:
             raise Failed
         return facts
 
-    with patch.object(Correlator, "_group", fails):
+    with patch.object(Correlator, "_correlate", fails):
         context = Context(settings_, bus, Readiness("test"))
         async with recipe(context) as service, running(bus, service):
             for n in range(50):

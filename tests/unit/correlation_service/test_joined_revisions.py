@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiops_core.runtime.bus import Outgoing
-from correlation_service.handler import merge
+from correlation_service.joining import merge
 from incident_api.folding import evolve
 from tests.incident_cases import cleared, created, updated
 

@@ -9,48 +9,21 @@ from pathlib import Path
 import pytest
 
 from aiops_core.models import EnrichedAnomaly
-from correlation_service import members
+from correlation_service import members, state
 from correlation_service.correlator import Correlator
-from correlation_service.deduplication import Seen
-from correlation_service.kept import TOGETHER, Kept
 from correlation_service.members import Members
 from correlation_service.policy import CorrelatePolicy
 from tests import correlation_cases
 from tests.conftest import NOON, ROOT
-from tests.incident_cases import evidence
-
-SIZES = (0, 1, TOGETHER - 1, TOGETHER, 3 * TOGETHER + 1)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_what_is_kept_comes_back_equal_and_in_order(size):
-    members = [evidence(n, msg=f"line\n{n}", reason="ü") for n in range(size)]
-    kept = Kept(members)
-    assert (len(kept), list(kept)) == (size, members)
-
-
-@pytest.mark.parametrize("place", [0, TOGETHER, 2 * TOGETHER + 3])
-def test_newer_knowledge_of_a_member_takes_the_place_of_the_older(place):
-    members = [evidence(n) for n in range(2 * TOGETHER + 5)]
-    kept = Kept(members)
-    newer = members[place].model_copy(update={"moved_from": "i9"})
-    assert kept.replace(newer)
-    members[place] = newer
-    assert list(kept) == members
-
-
-def test_a_member_that_is_not_there_replaces_none_not_even_what_repeats_it():
-    first = evidence(0)
-    kept = Kept([evidence(1, duplicate_of=first.anomaly_id)])
-    assert not kept.replace(first)
-    assert len(kept) == 1
-
-
-def test_the_oldest_of_too_many_known_anomalies_is_new_again():
-    ids = [evidence(n).anomaly_id for n in range(3)]
-    seen = Seen(most=2)
-    assert [seen.add(id_) for id_ in (*ids, ids[2], ids[0])] == [True, True, True, False, True]
-    assert len(seen) == 2
+def test_the_oldest_of_too_many_known_anomalies_is_new_again(monkeypatch):
+    monkeypatch.setattr(state, "SEEN_KEPT", 2)
+    correlator = Correlator(correlation_cases.POLICY)
+    one, two, three = (correlation_cases.anomaly(n) for n in range(3))
+    told = [bool(correlator.handle(a)) for a in (one, two, three, three, one)]
+    assert told == [True, True, True, False, True]
+    assert len(correlator.state.seen) == 2
 
 
 OWN = {"msg": "line 2", "severity": "high", "score": 0.9, "tracking_id": "t7"}
@@ -71,10 +44,11 @@ OTHER_SERIES = (
 def test_what_was_worked_out_for_one_anomaly_changes_nothing_of_another(changes):
     first, other = correlation_cases.anomaly(1), correlation_cases.anomaly(2, **changes)
     used, unused = Members(correlation_cases.POLICY), Members(correlation_cases.POLICY)
-    used.of(first, first.anomaly_id, ("sw-1",))
-    member = used.of(other, other.anomaly_id, ())
-    assert member == unused.of(other, other.anomaly_id, ())
-    assert (member.msg, member.severity, member.upstream) == (other.msg, other.severity, ())
+    used.of(first, ("sw-1",))
+    member = used.of(other, ())
+    assert member == unused.of(other, ())
+    assert (member.msg, member.severity) == (other.msg, other.severity)
+    assert member.upstream == tuple(device.id for device in other.context.upstream)
 
 
 def test_of_more_series_than_are_kept_every_member_is_the_same(monkeypatch):
@@ -86,8 +60,8 @@ def test_of_more_series_than_are_kept_every_member_is_the_same(monkeypatch):
     few = Members(correlation_cases.POLICY)
     for attack in attacks:
         fresh = Members(correlation_cases.POLICY)
-        member = few.of(attack, attack.anomaly_id, ())
-        assert member == fresh.of(attack, attack.anomaly_id, ())
+        member = few.of(attack, ())
+        assert member == fresh.of(attack, ())
         assert member.peer in member.keys[0]
 
 
@@ -125,5 +99,5 @@ def test_ten_problems_each_in_many_windows_take_less_than_a_hundredth_of_a_megab
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(correlator.windows) == 250
+    assert len(correlator.state.open.incidents) == 250
     assert used / 250 < 25_000  # bytes a window with its ten problems, of 30,000 there are

@@ -28,7 +28,7 @@ def correlator():
 
 def test_the_members_move_and_the_other_goes_on(correlator):
     gone, home, _ = two(correlator)
-    moved, cleared = correlator.merge(order(gone, home))
+    moved, cleared = correlator.handle(order(gone, home))
     assert isinstance(moved, IncidentUpdated) and moved.incident_id == home
     assert [member.tracking_id for member in moved.members] == ["t0", "t2"]
     assert moved.reason == f"mate merged incident {gone} into it"
@@ -36,14 +36,14 @@ def test_the_members_move_and_the_other_goes_on(correlator):
     assert (cleared.incident_id, cleared.merged_into) == (gone, home)
     later = own(correlator, anomaly(5, "srv-0"))
     assert later.incident_id == home and later.members[0].role == "duplicate"
-    assert len(correlator.windows) == 1
+    assert len(correlator.state.open.incidents) == 1
 
 
 def test_the_api_shows_them_in_one_place(correlator):
     gone, home, facts = two(correlator)
     change = order(gone, home)
     shown = {}
-    for fact in [*facts, change, *correlator.merge(change)]:
+    for fact in [*facts, change, *correlator.handle(change)]:
         name = fact.id if isinstance(fact, Incident) else fact.incident_id
         shown[name] = evolve(shown.get(name), fact)
     assert shown[gone].incident.resolve_reason == f"merged into {home}"
@@ -53,14 +53,14 @@ def test_the_api_shows_them_in_one_place(correlator):
 
 def test_merged_into_one_that_is_not_open_it_only_ends(correlator):
     gone, _, _ = two(correlator)
-    assert correlator.merge(order(gone, "long-over")) == []
+    assert correlator.handle(order(gone, "long-over")) == []
     assert isinstance(own(correlator, anomaly(5, "srv-0")), Incident)
 
 
 def test_one_that_is_not_open_changes_nothing(correlator):
     _, home, _ = two(correlator)
-    assert correlator.merge(order("reported-by-hand", home)) == []
-    assert len(correlator.windows) == 2
+    assert correlator.handle(order("reported-by-hand", home)) == []
+    assert len(correlator.state.open.incidents) == 2
 
 
 def crowded():
@@ -70,7 +70,7 @@ def crowded():
 def test_of_too_many_members_only_what_comes_later_joins_the_other():
     correlator = crowded()
     gone, home, _ = two(correlator)
-    [told] = correlator.merge(order(gone, home))
+    [told] = correlator.handle(order(gone, home))
     assert (told.incident_id, told.members) == (home, ())
     assert own(correlator, anomaly(5, "srv-0")).incident_id == home
 
@@ -88,29 +88,29 @@ async def test_after_a_kill_the_other_still_goes_on(make):
     correlator = make()
     gone, home, facts = two(correlator)
     change = order(gone, home)
-    told = correlator.merge(change)
+    told = correlator.handle(change)
     again = await killed(correlator.policy, *facts, change, *told)
-    assert again.merge(change) == []  # delivered again
+    assert again.handle(change) == []  # delivered again
     for place in (correlator, again):
         assert own(place, anomaly(5, "srv-0")).incident_id == home
-        assert [episode.id for episode in place.windows] == [home]
+        assert [incident.id for incident in place.state.open.incidents.values()] == [home]
 
 
 async def test_a_kill_before_it_was_told_tells_it_when_the_order_comes_again(correlator):
     gone, home, facts = two(correlator)
     change = order(gone, home)
     again = await killed(POLICY, *facts, change)
-    assert again.merge(change) == correlator.merge(change)
+    assert again.handle(change) == correlator.handle(change)
 
 
 async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen(correlator):
     recoveries = [cleared(10, f"srv-{n}") for n in range(2)]
     for recovery in recoveries:
-        assert correlator.recover(recovery) == []
+        assert correlator.handle(recovery) == []
     gone, home, facts = two(correlator)
     change = order(gone, home)
     again = await killed(POLICY, *recoveries, *facts, change)
-    assert again.merge(change) == correlator.merge(change) != []
+    assert again.handle(change) == correlator.handle(change) != []
 
 
 def parting(correlator):
@@ -119,10 +119,10 @@ def parting(correlator):
         own(correlator, anomaly(0, "srv-1", "link_down")),
         cleared(1, "srv-1", "link_down"),
     )
-    facts = [first, over, *correlator.recover(over)]
+    facts = [first, over, *correlator.handle(over)]
     again = own(correlator, anomaly(1, "srv-1", "link_down", at=200))
     change = order(first.id, again.id)
-    facts += [again, change, *correlator.merge(change)]
+    facts += [again, change, *correlator.handle(change)]
     return [*facts, *correlator.handle(anomaly(2, "sw-1", "link_down", at=201))]
 
 

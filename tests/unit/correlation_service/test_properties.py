@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aiops_core.models import BY_SUBJECT, AnomalyCleared, Incident
 from correlation_service.correlator import Correlator
-from correlation_service.grouping import Change, Grouper
+from correlation_service.grouping import AlertChange, Placement
 from incident_api.folding import evolve
 from tests.conftest import NOON
 from tests.correlation_cases import (
@@ -23,6 +23,7 @@ from tests.correlation_cases import (
     cleared,
     joined,
     lived,
+    snapshot,
     told,
 )
 
@@ -111,12 +112,12 @@ def test_the_order_of_arrival_within_the_watermark_changes_nothing(pair):
 @settings(max_examples=150)
 @given(singles() | histories())
 def test_whom_a_change_does_not_concern_would_choose_as_before(history):
-    quick, extend = told(history), Grouper._extend
+    quick, extend = told(history), Placement._extend
 
     def concerns_all(*arguments):
-        return Change.OTHER if extend(*arguments) else None
+        return AlertChange.OTHER if extend(*arguments) else None
 
-    with patch.object(Grouper, "_extend", concerns_all):
+    with patch.object(Placement, "_extend", concerns_all):
         assert told(history).groups == quick.groups
 
 
@@ -136,8 +137,8 @@ def test_groups_fit_their_windows(history):
 def test_an_incident_counts_what_is_in_it_however_it_came_there(pair):
     correlator = Correlator(POLICY)
     told(pair[1], correlator)
-    for episode in correlator.windows:
-        assert episode.count == sum(spot.count for spot in episode.spots) > 0
+    for incident in correlator.state.open.incidents.values():
+        assert incident.count == sum(a.count for a in incident.alerts.values()) > 0
 
 
 @settings(max_examples=80)
@@ -158,7 +159,7 @@ def test_after_a_kill_at_any_moment_the_same_facts_follow(history, at):
     reborn = Correlator(POLICY)
     recoveries = [m for m in history[:at] if not hasattr(m, "anomaly_id")]
     for fact in (*recoveries, *book.facts):
-        reborn.restore(fact)
+        reborn.evolve(fact)
     again = deepcopy(book)
     assert told(history[at:], reborn, again).facts == told(history[at:], undisturbed, book).facts
 
@@ -171,9 +172,50 @@ def test_after_a_kill_merges_by_operators_and_joined_facts_make_no_difference(
     policy = POLICY.model_copy(update={"members_kept": members_kept})
     undisturbed, reborn = Correlator(policy), Correlator(policy)
     for fact in joined(lived(history[:at], undisturbed), size):
-        reborn.restore(BY_SUBJECT[fact.subject].model_validate_json(fact.model_dump_json()))
+        reborn.evolve(BY_SUBJECT[fact.subject].model_validate_json(fact.model_dump_json()))
     assert lived(history[at:], reborn) == lived(history[at:], undisturbed)
     assert ends(reborn) == ends(undisturbed)
+
+
+@settings(max_examples=150)
+@given(merged(), st.integers(1, 40))
+def test_the_state_is_that_of_the_joined_facts_whole(history, size):
+    undisturbed, reborn = Correlator(POLICY), Correlator(POLICY)
+    for fact in joined(lived(history, undisturbed), size):
+        reborn.evolve(fact.stamped("correlate", NOON + timedelta(days=2)))
+    state, again = snapshot(undisturbed.state), snapshot(reborn.state)
+    for one in (*state["alerts"].values(), *again["alerts"].values()):
+        del one["members"], one["head"]  # they carry the stamp
+    assert again == state
+
+
+@settings(max_examples=150)
+@given(merged())
+def test_deciding_changes_nothing(history):
+    correlator = Correlator(POLICY)
+    for event in history:
+        for cause in event.among(correlator) if isinstance(event, Merging) else [event]:
+            before = snapshot(correlator.state)
+            facts = correlator.decide(cause)
+            assert snapshot(correlator.state) == before
+            assert correlator.decide(cause) == facts
+            correlator.handle(cause)
+
+
+@settings(max_examples=150)
+@given(merged())
+def test_what_was_decided_is_what_evolves(history):
+    """The severity that a decision published is that of the incident in the state afterwards."""
+    correlator = Correlator(POLICY)
+    for event in history:
+        for cause in event.among(correlator) if isinstance(event, Merging) else [event]:
+            for fact in correlator.handle(cause):
+                name = getattr(fact, "incident_id", None) or getattr(fact, "id", None)
+                incident = correlator.state.open.incidents.get(name)
+                if incident and getattr(fact, "severity", None):
+                    assert fact.severity == incident.worst(POLICY.escalate_devices)
+                    assert fact.revision <= incident.revision
+                    assert fact.corr_keys == incident.keys
 
 
 @settings(max_examples=150)
@@ -190,7 +232,7 @@ def test_after_a_kill_a_repetition_repeats_the_same_member():
     repeated = anomaly(9, "dir-1", "log_error", at=0)
     undisturbed, reborn = Correlator(POLICY), Correlator(POLICY)
     for fact in told(parting, undisturbed).facts:
-        reborn.restore(fact)
+        reborn.evolve(fact)
     assert undisturbed.handle(repeated) == reborn.handle(repeated) != []
 
 
@@ -202,7 +244,7 @@ def test_what_is_closed_never_absorbs_again(history, at, seconds):
     book.read(correlator.expire(NOON + timedelta(seconds=seconds)))
     told(history[at:], correlator, book)  # the book refuses what joins a closed incident
     book.read(correlator.expire(NOON + timedelta(days=1)))
-    assert book.open == set() and len(correlator.windows) == 0
+    assert book.open == set() and len(correlator.state.open.incidents) == 0
 
 
 @settings(max_examples=60)

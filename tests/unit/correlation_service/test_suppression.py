@@ -285,7 +285,7 @@ def test_a_sign_of_recovery_ends_it_until_it_happens_again():
     ]
     for event, wanted in history:
         if isinstance(event, AnomalyCleared):
-            correlator.recover(event)
+            correlator.handle(event)
         else:
             assert hides(own(correlator, event)) is wanted, event.tracking_id
 
@@ -296,7 +296,7 @@ def test_a_sign_of_recovery_ends_it_until_it_happens_again():
 def test_a_recovery_of_something_else_ends_nothing(fields):
     correlator = inhibiting()
     own(correlator, anomaly(1, kind="power_event"))
-    correlator.recover(recovery(10, **fields))
+    correlator.handle(recovery(10, **fields))
     assert hides(own(correlator, anomaly(11, kind="device_unreachable")))
 
 
@@ -318,7 +318,7 @@ async def test_an_incident_that_is_over_explains_nothing():
     cause = own(correlator, anomaly(1, kind="power_event"))
     correlation = Correlation(POLICY, MemoryBus())
     correlation.correlator = correlator
-    await correlation.transition(received(resolved(cause.id)))
+    await correlation.handle(received(resolved(cause.id)))
     assert len(correlator.suppression.inhibitions) == 0
     assert isinstance(own(correlator, anomaly(2, kind="device_unreachable")), Incident)
 
@@ -383,7 +383,7 @@ def test_a_kill_at_any_moment_hides_the_same(history, kill):
         kind, device, second = history[n]
         if kind == "recovery":
             sign = recovery(second, host=device)
-            return [sign, *correlator.recover(sign)]
+            return [sign, *correlator.handle(sign)]
         return correlator.handle(anomaly(n, device, kind, at=second))
 
     def hidden(facts):
@@ -393,7 +393,7 @@ def test_a_kill_at_any_moment_hides_the_same(history, kill):
     expected = [fact for n in range(len(history)) for fact in told(undisturbed, n)]
     before = [fact for n in range(len(history[:kill])) for fact in told(killed, n)]
     for fact in before:
-        reborn.restore(fact)
+        reborn.evolve(fact)
     after = [fact for n in range(len(history[:kill]), len(history)) for fact in told(reborn, n)]
     assert hidden([*before, *after]) == hidden(expected)
 

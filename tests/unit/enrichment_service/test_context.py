@@ -27,7 +27,7 @@ from enrichment_service.context import LOOKUPS, Memory
 from enrichment_service.counts import BLOCKS_KEPT, DAY, MinuteCounts
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
-from enrichment_service.severity import Verdict, judge
+from enrichment_service.severity import JudgedSeverity, judge
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CUTOFF = NOON - timedelta(hours=2)
@@ -133,7 +133,7 @@ class TestMemory:
         assert (context.count_1h, context.count_24h) == (0, 1)
 
     def test_store_and_stream_share_the_history_at_the_cutoff(self):
-        """The store has all, the stream is replayed in full: each anomaly counts once, in any order."""
+        """Store and stream have all anomalies: each counts once, in any order."""
         old = anomaly(1, detected=CUTOFF - timedelta(seconds=1))
         new = anomaly(2, detected=CUTOFF)
         kept = memory()
@@ -246,7 +246,7 @@ UNSAID = Ship()
 
 def verdict(
     n_hour: int = 0, n_before: int = 0, *devices: Device, warm=True, ship=UNSAID, **fields
-) -> Verdict:
+) -> JudgedSeverity:
     """The judgement on an anomaly after *n_before* old ones and *n_hour* within the last hour."""
     kept = memory(*devices, warm=warm)
     kept.ship = ship

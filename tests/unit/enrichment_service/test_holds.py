@@ -1,4 +1,4 @@
-"""Enrichment when something raises once, when clocks are set, and when strangers send ever new names."""
+"""Enrichment with single exceptions, clock steps and ever new names."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def incident(id_, seen):
 
 class TestStrangers:
     async def test_memory_is_bounded(self):
-        """50,000 devices, services and kinds of anomalies; an attack that spreads over the years too."""
+        """50,000 devices, services and anomaly types, with times spread over years."""
         known = memory()
         for n in range(50_000):
             at = NOON + timedelta(hours=n % 500)

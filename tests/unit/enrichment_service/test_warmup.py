@@ -22,7 +22,7 @@ from aiops_core.runtime.watched import watched_inventory, watched_ship
 from aiops_core.suppression.ship import ModeChange, ModeLog
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service import warmup as module
-from enrichment_service.clickhouse_queries import Minute, Queries
+from enrichment_service.clickhouse_queries import ContextQueries, Minute
 from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
@@ -134,7 +134,7 @@ def hurry(monkeypatch):
 
 
 async def test_a_killed_service_knows_afterwards_what_it_knew(policies):
-    """Before: three anomalies, of which the store got two. After: the next one has three before it."""
+    """Before: three anomalies, two of them stored. After: the next one has three before it."""
     long_ago = utc_now() - timedelta(minutes=10)
     past = [anomaly(1, detected=long_ago), anomaly(2, detected=long_ago), anomaly(3)]
     bus, queries = MemoryBus(), FakeQueries(*past[:2])
@@ -210,7 +210,7 @@ async def test_a_store_that_goes_away_later_makes_only_what_it_refreshes_stale(p
 
 
 async def test_an_import_is_known_to_the_next_anomaly_without_a_restart(policies):
-    """Nobody published devices; then a first inventory; then one with another graph; then a kill."""
+    """No devices; a first inventory; one with another graph; a kill."""
     bus = MemoryBus()
     async with serving(bus, FakeQueries(), policies) as readiness:
         await send(bus, anomaly(1))
@@ -251,4 +251,4 @@ async def test_rows_that_no_vocabulary_knows_are_left_out():
             good = ("f", "a", utc_now(), "high", "down")
             return [good, ("f", "b", utc_now(), "enormous", "down")]
 
-    assert [s.anomaly_id for _, s in await Queries(Store()).similar(utc_now())] == ["a"]
+    assert [s.anomaly_id for _, s in await ContextQueries(Store()).similar(utc_now())] == ["a"]

@@ -69,35 +69,90 @@ def texts(insights: LlmInsights) -> list[str]:
 
 
 KNOWN = [
-    ("security", "credential_attack", "Failed password for invalid user admin from 5.36.59.76 port 4", "5.36.59.76 tries to guess the password of admin for daemon on box-1"),
-    ("security", "auth_failure", "authentication failure; uid=0 tty=ssh ruser= rhost=10.0.0.7  user=root", "daemon on box-1 refused a login as root from 10.0.0.7"),
-    ("comms", "signal_loss", "carrier blocked by mast at azimuth 210", "box-1 has lost sight of the satellite"),
-    ("comms", "signal_loss", "Rain fade, Es/N0 4.1 dB", "Rain or wet snow weakens the carrier at box-1"),
-    ("comms", "link_degraded", "ACU: heading input lost, searching satellite", "antenna control of box-1"),
+    (
+        "security",
+        "credential_attack",
+        "Failed password for invalid user admin from 5.36.59.76 port 4",
+        "5.36.59.76 tries to guess the password of admin for daemon on box-1",
+    ),
+    (
+        "security",
+        "auth_failure",
+        "authentication failure; uid=0 tty=ssh ruser= rhost=10.0.0.7  user=root",
+        "daemon on box-1 refused a login as root from 10.0.0.7",
+    ),
+    (
+        "comms",
+        "signal_loss",
+        "carrier blocked by mast at azimuth 210",
+        "box-1 has lost sight of the satellite",
+    ),
+    (
+        "comms",
+        "signal_loss",
+        "Rain fade, Es/N0 4.1 dB",
+        "Rain or wet snow weakens the carrier at box-1",
+    ),
+    (
+        "comms",
+        "link_degraded",
+        "ACU: heading input lost, searching satellite",
+        "antenna control of box-1",
+    ),
     ("comms", "device_reboot", "restarting", "box-1 restarted"),
     ("comms", "link_degraded", "packet_loss_percent 12", "link over box-1 is impaired"),
-    ("net", "link_down", "Interface GigabitEthernet1/0/24, changed state to down", "GigabitEthernet1/0/24 of box-1 went down"),
-    ("net", "dhcp_failure", "DHCPDISCOVER: network guest: no free leases", "address pool of daemon on box-1 is used up"),
+    (
+        "net",
+        "link_down",
+        "Interface GigabitEthernet1/0/24, changed state to down",
+        "GigabitEthernet1/0/24 of box-1 went down",
+    ),
+    (
+        "net",
+        "dhcp_failure",
+        "DHCPDISCOVER: network guest: no free leases",
+        "address pool of daemon on box-1 is used up",
+    ),
     ("net", "dns_failure", "SERVFAIL resolving example", "Names are not resolved at box-1"),
     ("net", "wifi_failure", "RADIUS server timeout", "clients at box-1 cannot log on"),
     ("net", "device_unreachable", "no answer", "box-1 does not answer"),
     ("system", "disk_full", "filesystem /var/lib 98% full", "/var/lib on box-1 is full"),
     ("system", "disk_full", "No space left on device", "A volume on box-1 is full"),
-    ("system", "storage_error", "ata1.00: exception Emask; I/O error", "disk or its controller in box-1 fails"),
+    (
+        "system",
+        "storage_error",
+        "ata1.00: exception Emask; I/O error",
+        "disk or its controller in box-1 fails",
+    ),
     ("system", "log_error", "Out of memory: Killed process 4312 (mysqld) total-vm", "ended mysqld"),
     ("system", "kernel_panic", "Kernel panic - not syncing", "kernel of box-1 crashed"),
-    ("system", "time_drift", "chronyd: System clock wrong by 3.2 seconds", "clock of box-1 is not synchronised"),
+    (
+        "system",
+        "time_drift",
+        "chronyd: System clock wrong by 3.2 seconds",
+        "clock of box-1 is not synchronised",
+    ),
     ("system", "position_loss", "fix lost", "box-1 has no valid position"),
     ("system", "position_loss", "GNSS jamming indicator high", "jammed or spoofed"),
     ("system", "power_event", "UPS on battery", "UPS box-1 is on battery"),
     ("system", "temperature", "cpu at 96 C", "box-1 gets too warm"),
-    ("system", "temperature", "exhaust sensor out of range", "sensor of box-1 reports values out of range"),
+    (
+        "system",
+        "temperature",
+        "exhaust sensor out of range",
+        "sensor of box-1 reports values out of range",
+    ),
     ("app", "database_overload", "FATAL: sorry, too many clients already", "no connection left"),
     ("app", "database_overload", "query queue 300", "more work than it can do"),
     ("app", "service_error", "certificate has expired", "certificate that daemon on box-1"),
-    ("app", "log_error", "nginx.service: Main process exited, code=exited", "nginx.service on box-1 crashed"),
+    (
+        "app",
+        "log_error",
+        "nginx.service: Main process exited, code=exited",
+        "nginx.service on box-1 crashed",
+    ),
     ("app", "service_down", "health check failed", "daemon on box-1 does not run"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("domain", "kind", "msg", "expected"), KNOWN)
@@ -251,7 +306,7 @@ def test_a_mistake_in_the_policy_is_named(tmp_path, change, complaint):
 
 
 async def test_what_raises_once_anywhere_changes_nothing():
-    """It remembers nothing from one incident to the next, so the second delivery is as good as the first."""
+    """The handler has no state: the second delivery gives the same as the first."""
     asked = incident(evidence(1, "net", "link_down", "eth0 down"))
     insight = Insight([], last=BOOK, clock=lambda: 0.0)
     expected, at = await insight(received(asked)), 0

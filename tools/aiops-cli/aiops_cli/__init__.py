@@ -1,7 +1,7 @@
-"""The command ``aiops``. Each subcommand is a module of its own, imported when it is used: ``aiops --help`` imports none.
+"""The command ``aiops``. Each subcommand is a module, imported only when it is used.
 
-Another distribution adds subcommands by an entry point in the group ``aiops.commands``: a mapping from the
-name of a module beside it to the first line of its help.
+Another distribution adds subcommands by an entry point in the group ``aiops.commands``: a mapping
+from the name of a module beside it to the first line of its help.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typer.core import TyperCommand, TyperGroup
 import aiops_core
 from aiops_core.errors import AiopsError, Misconfigured
 
-# Subcommand -> first line of its help, in the order of ``aiops --help``. The module of that name has it as ``app``.
+# Subcommand -> first line of its help, in the order of ``aiops --help``. The module of that name
+# has the command as ``app``.
 COMMANDS = {
     "replay": "Send log files to the platform; every line keeps the time that it states.",
     "nmea": "Listen to the ship's instruments: NMEA 0183 and AIS sentences become metrics.",
@@ -34,12 +35,12 @@ COMMANDS = {
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
 }
-INTERRUPTED = 130  # exit code of what Ctrl-C ended
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 @cache
 def known() -> dict[str, tuple[str, str]]:
-    """All subcommands: the module and the help of each."""
+    """Subcommand -> its module and the first line of its help."""
     found = {name: (f"{__name__}.{name}", text) for name, text in COMMANDS.items()}
     for point in entry_points(group="aiops.commands"):
         found |= {name: (f"{point.module}.{name}", text) for name, text in point.load().items()}
@@ -47,20 +48,20 @@ def known() -> dict[str, tuple[str, str]]:
 
 
 def load(name: str) -> Any:
-    """The subcommand *name*, imported."""
+    """Import the subcommand *name*."""
     command: Any = typer.main.get_command(import_module(known()[name][0]).app)
     command.name = name
     return command
 
 
 class Lazy(TyperGroup):
-    """Knows all commands by name and help, and loads the one that is to be run."""
+    """Lists all commands without importing them, and imports the one to run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(known())
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
-        """What the list of commands needs of one."""
+        """The command with its help only, for the list of commands."""
         if cmd_name not in known():
             return None
         return TyperCommand(cmd_name, help=known()[cmd_name][1])
@@ -95,10 +96,10 @@ def root(
 
 
 def main() -> None:
-    """Entry point: one line on an error, exit code 2 for what was asked wrongly, 1 for what failed."""
+    """Entry point. An error is one line; exit code 2 for a wrong call, 1 for a failure."""
     sys.excepthook = _unexpected
     try:
-        # Not ``app()``: that would put typer's own hook in the place of ours.
+        # Not ``app()``, which would replace our excepthook by typer's.
         typer.main.get_command(app)(prog_name="aiops")
     except Misconfigured as exc:
         _leave(str(exc), 2)
@@ -119,7 +120,7 @@ def _leave(line: str, code: int) -> None:
 def _unexpected(
     kind: type[BaseException], exc: BaseException, traceback: TracebackType | None
 ) -> None:
-    """A bug, in one line too; the traceback is for who asks for it."""
+    """A bug is one line too; AIOPS_LOG_LEVEL=debug shows the traceback."""
     if os.environ.get("AIOPS_LOG_LEVEL") == "debug":
         sys.__excepthook__(kind, exc, traceback)
         return

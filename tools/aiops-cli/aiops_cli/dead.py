@@ -1,16 +1,17 @@
-"""``aiops dead``: what services could not handle, why, and back to work with it."""
+"""``aiops dead``: list, show and replay dead letters."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from aiops_cli.dead_letters import DeadLetters, Letter
+from aiops_cli.dead_letters import DeadLetter, DeadLetterStream
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import age, console
 from aiops_core.errors import Misconfigured, Reject
@@ -23,7 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 NatsOption = Annotated[
     str | None, typer.Option("--nats", metavar="URL", help="The broker; default: AIOPS_NATS_URL.")
 ]
-ServiceOption = Annotated[str | None, typer.Option(help="Only those that this service buried.")]
+ServiceOption = Annotated[str | None, typer.Option(help="Dead letters of this service only.")]
 
 
 @app.callback()
@@ -36,11 +37,11 @@ def list_(
     service: ServiceOption = None, nats: NatsOption = None, as_json: JsonOption = False
 ) -> None:
     """List dead letters, oldest first."""
-    letters = asyncio.run(_all(_url(nats), service))
+    dead_letters = asyncio.run(_read(_url(nats), service))
     if as_json:
-        emit_json([_as_dict(letter) for letter in letters])
-    elif letters:
-        console().print(listing(letters))
+        emit_json([_as_dict(one) for one in dead_letters])
+    elif dead_letters:
+        console().print(listing(dead_letters))
     else:
         console().print("no dead letters")
 
@@ -52,20 +53,19 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter in full."""
-    letter = asyncio.run(_one(_url(nats), ident))
+    [dead_letter] = asyncio.run(_read(_url(nats), None, ident))
     if as_json:
-        emit_json(_as_dict(letter))
+        emit_json(_as_dict(dead_letter))
         return
-    screen = console()
-    for name, value in _as_dict(letter).items():
-        screen.print(Text(f"{name}: {value}"), soft_wrap=True)
+    for name, value in _as_dict(dead_letter).items():
+        console().print(Text(f"{name}: {value}"), soft_wrap=True)
 
 
 @app.command()
 def replay(
     idents: Annotated[list[int] | None, typer.Argument(metavar="[ID]…")] = None,
     service: ServiceOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all dead letters.")] = False,
     nats: NatsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,9 +74,9 @@ def replay(
         raise Misconfigured("dead replay: give ids, --service or --all")
     done, refused = asyncio.run(_replay(_url(nats), idents or (), service))
     if as_json:
-        emit_json([_as_dict(letter) for letter in done])
-    for letter in () if as_json else done:
-        console().print(f"dead letter {letter.id} -> {letter.subject}")
+        emit_json([_as_dict(one) for one in done])
+    for one in () if as_json else done:
+        console().print(f"dead letter {one.id} -> {one.subject}")
     if refused:
         raise Reject("; ".join(refused))
 
@@ -85,50 +85,35 @@ def _url(given: str | None) -> str:
     return given or Settings.read().nats_url
 
 
-async def _all(url: str, service: str | None) -> list[Letter]:
-    async with DeadLetters.open(url) as letters:
-        return [letter async for letter in letters.all(service)]
-
-
-async def _one(url: str, ident: int) -> Letter:
-    async with DeadLetters.open(url) as letters:
-        return await letters.get(ident)
+async def _read(url: str, service: str | None, *idents: int) -> list[DeadLetter]:
+    async with DeadLetterStream.open(url) as stream:
+        return await stream.chosen(idents, service)
 
 
 async def _replay(
     url: str, idents: Iterable[int], service: str | None
-) -> tuple[list[Letter], list[str]]:
-    """The letters that went back, and why the others cannot."""
-    done: list[Letter] = []
+) -> tuple[list[DeadLetter], list[str]]:
+    """The dead letters that were published again, and why the others cannot be."""
+    done: list[DeadLetter] = []
     refused: list[str] = []
-    async with DeadLetters.open(url) as letters:
-        chosen = [await letters.get(ident) for ident in idents]
-        chosen = chosen or [letter async for letter in letters.all(service)]
-        for letter in chosen:
+    async with DeadLetterStream.open(url) as stream:
+        for dead_letter in await stream.chosen(idents, service):
             try:
-                await letters.replay(letter)
-                done.append(letter)
+                await stream.replay(dead_letter)
+                done.append(dead_letter)
             except Reject as exc:
                 refused.append(str(exc))
     return done, refused
 
 
-def listing(letters: Iterable[Letter]) -> Table:
+def listing(dead_letters: Iterable[DeadLetter]) -> Table:
     table = Table("id", "age", "service", "subject", "source", "reason", "message", box=None)
-    for one in letters:
+    for one in dead_letters:
         where = (str(one.id), age(one.at), one.service, one.subject, one.source)
         table.add_row(*where, Text(one.reason), Text(one.text()[:DATA_SHOWN]))
     return table
 
 
-def _as_dict(letter: Letter) -> dict[str, object]:
-    return {
-        "id": letter.id,
-        "at": letter.at.isoformat(),
-        "service": letter.service,
-        "subject": letter.subject,
-        "source": letter.source,
-        "reason": letter.reason,
-        "truncated_from": letter.truncated_from,
-        "data": letter.text(),
-    }
+def _as_dict(dead_letter: DeadLetter) -> dict[str, object]:
+    readable = {"at": dead_letter.at.isoformat(), "data": dead_letter.text()}
+    return asdict(dead_letter) | readable

@@ -1,9 +1,9 @@
-"""Dead letters in the broker: read them, and put them back where they came from."""
+"""Dead letters in the broker: read them, and publish them to their original subject again."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
@@ -25,22 +25,22 @@ PAGE = 200
 TIMEOUT = 5.0  # seconds
 
 
-class NoSuchLetter(AiopsError):
+class NoSuchDeadLetter(AiopsError):
     """There is no such dead letter."""
 
 
 @dataclass(frozen=True)
-class Letter:
-    """One message that a service could not handle; *id* is its place in the stream ``OPS``."""
+class DeadLetter:
+    """A message that a service could not handle. *id* is its sequence in the stream ``OPS``."""
 
     id: int
     at: datetime
     service: str
-    subject: str  # where it was addressed
+    subject: str  # of the original
     source: str  # STREAM/sequence of the original
     reason: str
+    truncated_from: int | None  # bytes of the original, when it was cut
     data: bytes
-    truncated_from: int | None = None  # bytes of the original, when not all of it was kept
 
     @classmethod
     def of(cls, id_: int, at: datetime, subject: str, data: bytes, headers: dict[str, str]) -> Self:
@@ -52,24 +52,24 @@ class Letter:
             subject=headers.get(SUBJECT, ""),
             source=headers.get(SOURCE, ""),
             reason=headers.get(REASON, ""),
-            data=data,
             truncated_from=None if cut is None else int(cut) if cut.isdecimal() else 0,
+            data=data,
         )
 
     def text(self) -> str:
-        """The original bytes, as far as they are text."""
+        """The original bytes as text; a byte that is not text is escaped."""
         return self.data.decode(errors="backslashreplace")
 
 
-class DeadLetters:
-    """All dead letters of one broker. Raises Unavailable when it does not answer."""
+class DeadLetterStream:
+    """The dead letters of one broker. Raises Unavailable when the broker does not answer."""
 
     def __init__(self, js: JetStreamContext) -> None:
         self._js = js
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[DeadLetters]:
+    async def open(cls, url: str) -> AsyncIterator[DeadLetterStream]:
         with _one_line(url):
             client = await nats.connect(
                 url, connect_timeout=2, max_reconnect_attempts=1, error_cb=_ignore
@@ -79,8 +79,8 @@ class DeadLetters:
             finally:
                 await client.close()
 
-    async def all(self, service: str | None = None) -> AsyncIterator[Letter]:
-        """Oldest first, of one *service* or of all."""
+    async def all(self, service: str | None = None) -> AsyncIterator[DeadLetter]:
+        """Dead letters of *service* or of all services, oldest first."""
         info = await self._js.add_consumer(
             OPS,
             ConsumerConfig(
@@ -97,38 +97,50 @@ class DeadLetters:
             for msg in await reader.fetch(min(left, PAGE), timeout=TIMEOUT):
                 left -= 1
                 meta = msg.metadata
-                yield Letter.of(
+                yield DeadLetter.of(
                     meta.sequence.stream, meta.timestamp, msg.subject, msg.data, msg.headers or {}
                 )
         await self._js.delete_consumer(OPS, info.name)
 
-    async def get(self, id_: int) -> Letter:
+    async def get(self, id_: int) -> DeadLetter:
         try:
             raw: RawStreamMsg = await self._js.get_msg(OPS, id_)
         except NotFoundError:
-            raise NoSuchLetter(f"there is no dead letter {id_}") from None
+            raise NoSuchDeadLetter(f"there is no dead letter {id_}") from None
         if not (raw.subject or "").startswith("dead."):
-            raise NoSuchLetter(f"message {id_} of {OPS} is no dead letter")
+            raise NoSuchDeadLetter(f"message {id_} of {OPS} is no dead letter")
         at = raw.time or datetime.now(UTC)
-        return Letter.of(id_, at, raw.subject or "", raw.data or b"", raw.headers or {})
+        return DeadLetter.of(id_, at, raw.subject or "", raw.data or b"", raw.headers or {})
 
-    async def replay(self, letter: Letter) -> None:
-        """Publish it to its original subject, then remove the letter.
+    async def chosen(self, idents: Iterable[int], service: str | None) -> list[DeadLetter]:
+        """The dead letters *idents*; without any, those of *service* or of all services."""
+        found = [await self.get(ident) for ident in idents]
+        return found or [one async for one in self.all(service)]
 
-        In this order, so that a crash between the two repeats the message instead of losing it; the
-        broker drops the repetition by its id.
+    async def replay(self, dead_letter: DeadLetter) -> None:
+        """Publish the original, then remove the dead letter.
+
+        After a crash between the two the message is published again; the broker drops the second
+        one by its id.
         """
-        if letter.truncated_from is not None:
-            raise Reject(f"dead letter {letter.id} is cut, only a part of the message was kept")
-        if not letter.subject:
-            raise Reject(f"dead letter {letter.id} does not say where it came from")
-        headers = {MSG_ID: f"replay/{OPS}/{letter.id}"}
+        if dead_letter.truncated_from is not None:
+            raise Reject(
+                f"dead letter {dead_letter.id} is cut, only a part of the message was kept"
+            )
+        if not dead_letter.subject:
+            raise Reject(f"dead letter {dead_letter.id} does not say where it came from")
+        headers = {MSG_ID: f"replay/{OPS}/{dead_letter.id}"}
         try:
-            await self._js.publish(letter.subject, letter.data, headers=headers)
-        except (BadSubjectError, NoStreamResponseError) as exc:  # anybody may have written it
-            where = repr(letter.subject)
-            raise Reject(f"dead letter {letter.id} is of {where}, which no stream has") from exc
-        await self._js.delete_msg(OPS, letter.id)
+            await self._js.publish(dead_letter.subject, dead_letter.data, headers=headers)
+        except (
+            BadSubjectError,
+            NoStreamResponseError,
+        ) as exc:  # any client may publish dead letters
+            where = repr(dead_letter.subject)
+            raise Reject(
+                f"dead letter {dead_letter.id} is of {where}, which no stream has"
+            ) from exc
+        await self._js.delete_msg(OPS, dead_letter.id)
 
 
 @contextlib.contextmanager
@@ -143,4 +155,4 @@ def _one_line(url: str) -> Iterator[None]:
 
 
 async def _ignore(exc: Exception) -> None:
-    """nats-py would print it; the caller hears of it as an exception anyway."""
+    """Instead of nats-py's own handler, which prints; the caller gets the exception anyway."""

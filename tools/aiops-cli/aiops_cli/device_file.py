@@ -1,4 +1,4 @@
-"""Devices in files that people edit: CSV or YAML, read with the line of everything that is wrong.
+"""Devices in CSV or YAML files; every mistake is reported with its line.
 
 CSV has a header; several upstream ids are separated by ``;``, ``|`` or spaces, several labels
 (``key=value``) by ``;`` or ``|``. YAML is a list of devices, or has one as ``devices``.
@@ -27,7 +27,7 @@ SUFFIXES = (".csv", ".yaml", ".yml", ".json")
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake of a file, at *line* (from 1)."""
+    """One mistake in a file. *line* counts from 1."""
 
     file: str
     line: int
@@ -38,7 +38,7 @@ class Mistake:
 
 
 class BadFile(AiopsError):
-    """A file that cannot be imported, with all that is wrong in it."""
+    """A file that cannot be imported, with all its mistakes."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("; ".join(map(str, mistakes)))
@@ -47,7 +47,7 @@ class BadFile(AiopsError):
 
 @dataclass
 class DeviceFile:
-    """The devices of one file and, for each of its fields, the line that says it."""
+    """The devices of one file, and the line of each of their fields."""
 
     name: str
     devices: list[NewDevice] = field(default_factory=list)
@@ -59,7 +59,7 @@ class DeviceFile:
 
 
 def read_devices(path: Path) -> DeviceFile:
-    """Raises Misconfigured when there is no such file, BadFile with every mistake in it."""
+    """Raises Misconfigured when *path* cannot be read, BadFile with all mistakes in it."""
     if path.suffix.lower() not in SUFFIXES:
         raise Misconfigured(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
     try:
@@ -79,7 +79,7 @@ def read_devices(path: Path) -> DeviceFile:
 
 
 def write_devices(file: TextIO, devices: Iterable[Device]) -> None:
-    """The CSV that ``read_devices`` reads."""
+    """Write CSV that ``read_devices`` reads."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for device in devices:
@@ -91,7 +91,7 @@ def write_devices(file: TextIO, devices: Iterable[Device]) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """What one device says of itself, and where."""
+    """The fields of one device, and the line of each."""
 
     values: Mapping[str, Any]
     lines: Mapping[str, int]
@@ -101,7 +101,7 @@ _Problem = tuple[int, str]  # line, text
 
 
 def _take(found: DeviceFile, row: _Row) -> Iterator[Mistake]:
-    """Add the device of *row*, or say what is wrong with it."""
+    """Add the device of *row*, or yield its mistakes."""
     try:
         device = NewDevice.model_validate(row.values)
     except ValidationError as exc:
@@ -123,9 +123,8 @@ def _short(value: object) -> str:
 
 def _csv_rows(text: str) -> Iterator[_Row | _Problem]:
     head = text.partition("\n")[0]
-    delimiter = (
-        ";" if ";" in head and "," not in head else ","
-    )  # as spreadsheets of many languages do
+    # Spreadsheets write semicolons in languages with a decimal comma.
+    delimiter = ";" if ";" in head and "," not in head else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = [name.strip() for name in next(reader, [])]
     if problems := list(_wrong_columns(columns)):
@@ -199,7 +198,7 @@ def _yaml_row(node: yaml.Node, values: Any) -> _Row | _Problem:
 
 
 def _label(value: object) -> object:
-    """A number is as good as its text; a list of addresses as well."""
+    """A number as text, a list of addresses as one text."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

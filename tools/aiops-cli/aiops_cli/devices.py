@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from aiops_cli.api import Api, ApiOption, Refused
+from aiops_cli.api import Api, ApiOption, ApiRefused
 from aiops_cli.device_file import BadFile, DeviceFile, Mistake, read_devices, write_devices
 from aiops_cli.devices_view import detail, difference, listing, strangers
 from aiops_cli.output import JsonOption, create, emit_json
@@ -146,7 +146,7 @@ def _imported(calls: Api, given: DeviceFile, *, dry_run: bool, prune: bool) -> A
     body = [device.model_dump(mode="json") for device in given.devices]
     try:
         return calls.post("/devices/import", devices=body, dry_run=dry_run, prune=prune)
-    except Refused as exc:
+    except ApiRefused as exc:
         if not exc.errors:
             raise
         raise BadFile([_located(given, *error) for error in exc.errors]) from None

@@ -1,19 +1,25 @@
-"""``aiops incidents``: list them, show one, acknowledge and resolve."""
+"""``aiops incidents``: list them, show one, acknowledge, resolve and merge."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
 from aiops_cli.api import Api, ApiOption
-from aiops_cli.incidents_view import detail, listing
 from aiops_cli.output import JsonOption, emit_json
-from aiops_cli.screen import console
+from aiops_cli.screen import SEVERITY_STYLE, STATUS_STYLE, age, coloured, console, dig
+
+MEMBERS_SHOWN = 20
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="An incident's id.")]
+CommentOption = Annotated[str | None, typer.Option(help="Comment for the history.")]
 
 
 class _ShowById(TyperGroup):
@@ -39,8 +45,8 @@ def incidents(
     ctx: typer.Context,
     status: Annotated[str | None, typer.Option(help="open, ack, resolved, suppressed.")] = None,
     severity: Annotated[str | None, typer.Option(help="low, medium, high, critical.")] = None,
-    device: Annotated[str | None, typer.Option(help="An affected device.")] = None,
-    tracking_id: Annotated[str | None, typer.Option(help="Of a line that belongs to it.")] = None,
+    device_id: Annotated[str | None, typer.Option(help="An affected device.")] = None,
+    tracking_id: Annotated[str | None, typer.Option(help="A log line of the incident.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows at most.")] = 50,
     api: ApiOption = None,
     as_json: JsonOption = False,
@@ -53,7 +59,7 @@ def incidents(
             "/incidents",
             status=status,
             severity=severity,
-            device_id=device,
+            device_id=device_id,
             tracking_id=tracking_id,
             limit=limit,
         )
@@ -72,53 +78,124 @@ def incidents(
 def show(ident: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
     """Show one incident with its members and its history."""
     with Api.open(api) as calls:
-        incident = calls.get(f"/incidents/{ident}")
-    _answer(incident, as_json)
+        _print(calls.get(f"/incidents/{ident}"), as_json)
 
 
 @app.command()
 def ack(
     ident: IdArgument,
-    comment: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
+    comment: CommentOption = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Acknowledge an incident: somebody works on it."""
     with Api.open(api) as calls:
-        incident = calls.post(f"/incidents/{ident}/ack", comment=comment)
-    _answer(incident, as_json)
+        _print(calls.post(f"/incidents/{ident}/ack", comment=comment), as_json)
 
 
 @app.command()
 def resolve(
     ident: IdArgument,
-    reason: Annotated[str | None, typer.Option(help="How it ended.")] = None,
-    comment: Annotated[str | None, typer.Option(help="For the history.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason of the end.")] = None,
+    comment: CommentOption = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Resolve an incident."""
+    path = f"/incidents/{ident}/resolve"
     with Api.open(api) as calls:
-        incident = calls.post(f"/incidents/{ident}/resolve", resolve_reason=reason, comment=comment)
-    _answer(incident, as_json)
+        _print(calls.post(path, resolve_reason=reason, comment=comment), as_json)
 
 
 @app.command()
 def merge(
     ident: IdArgument,
     into: Annotated[str, typer.Argument(metavar="INTO", help="The incident that goes on.")],
-    comment: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
+    comment: CommentOption = None,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Merge an incident into another, which what belongs to it joins from now on."""
+    """Merge an incident into another; later members join the other one."""
     with Api.open(api) as calls:
-        incident = calls.post(f"/incidents/{ident}/merge", into=into, comment=comment)
-    _answer(incident, as_json)
+        _print(calls.post(f"/incidents/{ident}/merge", into=into, comment=comment), as_json)
 
 
-def _answer(incident: Mapping[str, Any], as_json: bool) -> None:
+def _print(incident: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(incident)
     else:
         console().print(detail(incident))
+
+
+def listing(items: Sequence[Mapping[str, Any]]) -> Table:
+    """One row an incident."""
+    table = Table(
+        "id", "severity", "status", "title", "root cause", "members", "last seen", box=None
+    )
+    for one in items:
+        table.add_row(
+            one["id"],
+            coloured(one["severity"], SEVERITY_STYLE),
+            coloured(one["status"], STATUS_STYLE),
+            Text(one["title"]),
+            Text(_root_cause(one)),
+            str(one.get("anomaly_count", "")),
+            f"{age(one['last_seen'])} ago",
+        )
+    return table
+
+
+def _root_cause(incident: Mapping[str, Any]) -> str:
+    """The device, otherwise the service, of the probable root cause."""
+    return dig(incident, "root_cause", "device") or dig(incident, "root_cause", "service") or "-"
+
+
+def detail(incident: Mapping[str, Any]) -> RenderableType:
+    """One incident in full: title, facts, newest members, history."""
+    cause = f"{_root_cause(incident)}: {dig(incident, 'root_cause', 'reason') or 'no reason given'}"
+    facts: dict[str, RenderableType] = {
+        "id": incident["id"],
+        "severity": coloured(incident["severity"], SEVERITY_STYLE),
+        "status": coloured(incident["status"], STATUS_STYLE),
+        "root cause": Text(cause),
+        "devices": Text(", ".join(incident.get("affected_devices", ()))),
+        "anomalies": str(incident.get("anomaly_count", "")),
+        "seen": f"{incident['first_seen']} - {incident['last_seen']}",
+    }
+    for key in ("description", "resolve_reason", "assignee"):
+        if value := incident.get(key):
+            facts[key.replace("_", " ")] = escape(str(value))
+    if narrative := dig(incident, "llm_insights", "narrative"):
+        facts["insight"] = Text(narrative)
+    head = Table.grid(padding=(0, 2))
+    for name, fact in facts.items():
+        head.add_row(Text(name, style="dim"), fact)
+    parts: list[RenderableType] = [Text(incident["title"], style="bold"), head]
+    if evidence := incident.get("evidence"):
+        parts.append(_members(evidence))
+    if timeline := incident.get("timeline"):
+        parts.append(_history(timeline))
+    return Group(*parts)
+
+
+def _members(evidence: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("time", "device", "service", "severity", "line", "why it belongs", box=None)
+    table.title = f"newest {min(len(evidence), MEMBERS_SHOWN)} members"
+    for one in evidence[-MEMBERS_SHOWN:]:
+        table.add_row(
+            one["ts"][11:23],
+            one.get("device_id") or one["host"],
+            one["service"],
+            coloured(one["severity"], SEVERITY_STYLE),
+            Text(one["msg"]),
+            Text(one.get("reason", "")),
+        )
+    return table
+
+
+def _history(timeline: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("time", "what", "by", "", box=None, title="history")
+    for entry in timeline:
+        words = (entry["kind"], entry.get("actor", ""), entry["text"])
+        table.add_row(entry["ts"][:19], *(Text(word) for word in words))
+    return table

@@ -1,4 +1,4 @@
-"""``aiops ledger``: does every anomaly end in exactly one place?"""
+"""``aiops ledger``: the end of every anomaly; each must have exactly one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiops_cli.api import Api, ApiOption
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import age, console
 
-WRONG = 1  # exit code: something is unaccounted for, or counted twice
+UNBALANCED = 1  # exit code
 ROWS = {
     "members": "members of incidents",
     "duplicates": "duplicates of members",
@@ -31,32 +31,33 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def ledger(
     since: Annotated[str, typer.Option(help="15m, 1h, 24h, 7d … or a time with its zone.")] = "1h",
     unaccounted: Annotated[
-        bool, typer.Option("--unaccounted", help="Only what ended nowhere, and its way so far.")
+        bool,
+        typer.Option("--unaccounted", help="Only anomalies that ended nowhere, and their way."),
     ] = False,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show where every anomaly ended; exit code 1 when one is lost or counted twice."""
     with Api.open(api) as calls:
-        books = calls.get("/ledger", since=since)
+        answer = calls.get("/ledger", since=since)
     if as_json:
-        emit_json(books["unaccounted"] if unaccounted else books)
+        emit_json(answer["unaccounted"] if unaccounted else answer)
     else:
-        console().print(Group(*(lost(books) if unaccounted else report(books, since))))
-    if not books["balanced"]:
-        raise typer.Exit(WRONG)
+        console().print(Group(*(lost(answer) if unaccounted else report(answer, since))))
+    if not answer["balanced"]:
+        raise typer.Exit(UNBALANCED)
 
 
-def report(books: Mapping[str, Any], since: str) -> Iterator[RenderableType]:
-    """The balance, what is wrong with it, and the verdict."""
-    yield balance(books["balance"], since, books["settled_after_s"])
-    if books["dead_letters"]:
-        yield _dead(books["dead_letters"])
-    if books["unaccounted"]:
-        yield from lost(books)
-    if books["doubled"]:
-        yield _doubled(books["doubled"])
-    yield _verdict(books["balance"])
+def report(answer: Mapping[str, Any], since: str) -> Iterator[RenderableType]:
+    """The balance, the details of what is wrong, and the verdict."""
+    yield balance(answer["balance"], since, answer["settled_after_s"])
+    if answer["dead_letters"]:
+        yield _dead(answer["dead_letters"])
+    if answer["unaccounted"]:
+        yield from lost(answer)
+    if answer["doubled"]:
+        yield _doubled(answer["doubled"])
+    yield _verdict(answer["balance"])
 
 
 def balance(numbers: Mapping[str, int], since: str, settle: float) -> Table:
@@ -74,28 +75,28 @@ def balance(numbers: Mapping[str, int], since: str, settle: float) -> Table:
     return table
 
 
-def lost(books: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """The anomalies that ended nowhere, with the way that they are known to have gone."""
-    found: Sequence[Mapping[str, Any]] = books["unaccounted"]
-    if not books["balance"]["unaccounted"]:
+def lost(answer: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The anomalies that ended nowhere, with the stages that they passed."""
+    found: Sequence[Mapping[str, Any]] = answer["unaccounted"]
+    if not answer["balance"]["unaccounted"]:
         yield Text("nothing is unaccounted for")
         return
     columns = ("seen", "device", "service", "type", "passed", "trace with `aiops trace`")
     table = Table(*columns, box=None, title="unaccounted for, oldest first", title_justify="left")
     for one in found:
-        where = (one["device_id"], one["service"], one["anomaly_type"])
-        seen = f"{age(one['seen_at'])} ago"
-        table.add_row(seen, *map(Text, where), " > ".join(_way(one)), Text(one["tracking_id"]))
+        passed = sorted(one["stages"], key=lambda stage: str(one["stages"][stage]))
+        table.add_row(
+            f"{age(one['seen_at'])} ago",
+            *(Text(one[key]) for key in ("device_id", "service", "anomaly_type")),
+            " > ".join(passed),
+            Text(one["tracking_id"]),
+        )
     yield table
-    unread = books["balance"]["unread"]
-    if (more := books["balance"]["unaccounted"] - unread - len(found)) > 0:
+    unread = answer["balance"]["unread"]
+    if (more := answer["balance"]["unaccounted"] - unread - len(found)) > 0:
         yield Text(f"and {more:,} more")
     if unread:
         yield Text(f"and {unread:,} that a stream discarded before anybody had read them")
-
-
-def _way(one: Mapping[str, Any]) -> list[str]:
-    return [stage for stage, _ in sorted(one["stages"].items(), key=lambda item: str(item[1]))]
 
 
 def _doubled(found: Sequence[Mapping[str, Any]]) -> Table:
@@ -107,11 +108,11 @@ def _doubled(found: Sequence[Mapping[str, Any]]) -> Table:
 
 def _dead(found: Sequence[Mapping[str, Any]]) -> Table:
     title = "dead letters (`aiops dead` shows all of them)"
-    table = Table("age", "service", "reason", "anomaly", box=None, title=title)
-    table.title_justify = "left"
+    columns = ("age", "service", "reason", "anomaly")
+    table = Table(*columns, box=None, title=title, title_justify="left")
     for one in found:
-        reason = Text(one["reason"])
-        table.add_row(age(one["at"]), Text(one["service"]), reason, Text(one["anomaly_id"]))
+        cells = (Text(one[key]) for key in ("service", "reason", "anomaly_id"))
+        table.add_row(age(one["at"]), *cells)
     return table
 
 

@@ -13,17 +13,18 @@ from typing import Annotated
 import typer
 import uvloop
 
-from aiops_cli.ingest.cli import DeviceOption, named
-from aiops_cli.ingest.nmea_live import Heard, Listener, TcpClient, running, udp
+from aiops_cli.ingest.flow import running
+from aiops_cli.ingest.lines import LineOrigin
+from aiops_cli.ingest.nmea.live import Listener, ListenerStats, tcp, udp
 from aiops_cli.ingest.sink import open_sink
-from aiops_cli.ingest.stamp import Origin
 from aiops_cli.output import JsonOption, emit_json
+from aiops_cli.replay import DeviceOption, named
 from aiops_cli.screen import console
 from aiops_core.policy.settings import Settings
 from aiops_core.utils import StructuredLogger
 
 PORT = 10110  # registered for NMEA 0183 over UDP and TCP
-LAST_WITHIN = 3.0  # seconds for what is under way when it ends
+FLUSH_TIMEOUT = 3.0  # seconds, after Ctrl-C
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,33 +32,43 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def nmea(
     udp_port: Annotated[
-        int | None, typer.Option("--udp", min=1, max=65535, help="Hear datagrams on this port.")
+        int | None, typer.Option("--udp", min=1, max=65535, help="Receive datagrams on this port.")
     ] = None,
-    bind: Annotated[str, typer.Option(help="Address on which datagrams are heard.")] = "0.0.0.0",
+    bind: Annotated[str, typer.Option(help="Address to receive datagrams on.")] = "0.0.0.0",
     tcp: Annotated[
-        list[str] | None, typer.Option(metavar="HOST[:PORT]", help="Read from this multiplexer.")
+        list[str] | None, typer.Option(metavar="HOST[:PORT]", help="Multiplexer to read from.")
     ] = None,
     ship_id: Annotated[str | None, typer.Option(help="Default: AIOPS_SHIP_ID.")] = None,
-    host: Annotated[str | None, typer.Option(help="Whose readings; default: this machine.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Host of the readings; default: this machine.")
+    ] = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Listen to the ship's instruments: NMEA 0183 and AIS sentences become metrics.
 
-    Without --udp and --tcp it hears datagrams on port 10110. It runs until Ctrl-C.
+    Without --udp and --tcp it receives datagrams on port 10110. It runs until Ctrl-C.
     """
     settings = Settings.read()
     StructuredLogger.configure(settings.log_level)
-    whose = host or socket.gethostname()
-    origin = Origin(ship_id or settings.ship_id, whose, "nmea", "nmea", named(device))
+    host = host or socket.gethostname()
+    origin = LineOrigin(ship_id or settings.ship_id, host, "nmea", "nmea", named(device))
     addresses = [address(text) for text in tcp or ()]
     port = udp_port or (None if addresses else PORT)
-    heard = uvloop.run(listen(settings, origin, (bind, port) if port else None, addresses))
-    _show(heard, as_json=as_json)
+    stats = uvloop.run(listen(settings, origin, (bind, port) if port else None, addresses))
+    if as_json:
+        return emit_json(asdict(stats))
+    screen = console()
+    screen.print(f"{stats.sentences:,} sentences, {stats.samples:,} readings sent")
+    for word, count in (("refused", stats.refused), ("lost", stats.lost)):
+        if count:
+            screen.print(f"{count:,} {word}", style="yellow")
+    if stats.newest_refusal:
+        screen.print(f"last refused: {stats.newest_refusal}", markup=False)
 
 
 def address(text: str) -> tuple[str, int]:
-    """``host`` or ``host:port``; raises BadParameter."""
+    """The parts of HOST or HOST:PORT; raises BadParameter."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(PORT))
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{text}: write HOST or HOST:PORT")
@@ -66,36 +77,24 @@ def address(text: str) -> tuple[str, int]:
 
 async def listen(
     settings: Settings,
-    origin: Origin,
+    origin: LineOrigin,
     datagrams: tuple[str, int] | None,
     servers: Sequence[tuple[str, int]],
-) -> Heard:
-    """Until Ctrl-C; what is under way is sent before."""
+) -> ListenerStats:
+    """Listen until Ctrl-C, then send what is queued."""
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         sink = await stack.enter_async_context(open_sink(settings))
         listener = Listener(origin, sink)
-        clients = [TcpClient(listener, host, port).run() for host, port in servers]
-        await stack.enter_async_context(running([listener.run(), listener.say(), *clients]))
+        clients = [tcp(listener, host, port) for host, port in servers]
+        await stack.enter_async_context(running([listener.run(), listener.report(), *clients]))
         if datagrams:
             await stack.enter_async_context(udp(listener, *datagrams))
         typer.echo("listening to instruments; Ctrl-C ends it", err=True)
         await stop.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WITHIN):
+            async with asyncio.timeout(FLUSH_TIMEOUT):
                 await listener.flush()
-    return listener.heard
-
-
-def _show(heard: Heard, *, as_json: bool) -> None:
-    if as_json:
-        return emit_json(asdict(heard))
-    screen = console()
-    screen.print(f"{heard.sentences:,} sentences, {heard.samples:,} readings sent")
-    for word, count in (("refused", heard.refused), ("lost", heard.lost)):
-        if count:
-            screen.print(f"{count:,} {word}", style="yellow")
-    if heard.newest_refusal:
-        screen.print(f"last refused: {heard.newest_refusal}", markup=False)
+    return listener.stats

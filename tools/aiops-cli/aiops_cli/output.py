@@ -1,4 +1,4 @@
-"""What every command offers: ``--json``, a console, and files of its own."""
+"""Output of commands: JSON and files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured, why
-
-__all__ = ["JsonOption", "console", "create", "emit_json"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -21,8 +18,10 @@ def emit_json(value: object) -> None:
 
 
 def create(path: Path) -> TextIO:
-    """*path*, empty and open for text; raises Misconfigured when it cannot be written. Before long work, that is:
-    nobody wants to hear of it afterwards."""
+    """*path*, empty and open for text; raises Misconfigured when it cannot be written.
+
+    To be called before long work, so that a wrong path is reported at once.
+    """
     try:
         return path.open("w", encoding="utf-8", newline="")
     except OSError as exc:

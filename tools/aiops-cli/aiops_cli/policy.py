@@ -1,4 +1,4 @@
-"""``aiops policy check``: is every policy file right, and is every one read by somebody?"""
+"""``aiops policy``: check the policy files, show values in force, try changes on the past."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
 
 MISTAKE = 2  # exit code
-EPOCH = datetime.fromtimestamp(0, UTC)  # there is no data then, so that an answer costs nothing
+EPOCH = datetime.fromtimestamp(0, UTC)  # without data, so that a query costs nothing
 
 app = typer.Typer(
     add_completion=False,
@@ -43,7 +43,7 @@ app.command()(diff)
 
 @dataclass(frozen=True)
 class Finding:
-    """What is to say about one policy file; *problem* is None when it is right."""
+    """The result for one policy file. *problem* is None when it is correct."""
 
     file: str
     model: str | None
@@ -52,9 +52,11 @@ class Finding:
 
 @app.command()
 def check(
-    policies: Annotated[Path | None, typer.Option(help="Folder of the policy files.")] = None,
+    policies: Annotated[
+        Path | None, typer.Option(help="Folder of the policy files; default: AIOPS_POLICIES.")
+    ] = None,
     victoriametrics: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask this server about each PromQL query.")
+        str | None, typer.Option(metavar="URL", help="Server that checks each PromQL query.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,9 +64,10 @@ def check(
     folder = policies or Settings.read().policies
     if not folder.is_dir():
         raise Misconfigured(f"{folder}: no such folder")
-    findings = examine(folder, announced())
+    readers = announced()
+    findings = examine(folder, readers)
     if victoriametrics:
-        findings = asyncio.run(asked(victoriametrics, folder, announced(), findings))
+        findings = asyncio.run(check_queries(victoriametrics, folder, readers, findings))
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:
@@ -75,73 +78,77 @@ def check(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Of the file, without .yaml: detect, correlate …")],
-    service: Annotated[str | None, typer.Option(help="Whose values: of this service,")] = None,
-    device: Annotated[str | None, typer.Option(help="this device (or host),")] = None,
-    metric: Annotated[str | None, typer.Option(help="this metric,")] = None,
-    ship: Annotated[str | None, typer.Option(help="this ship; default: AIOPS_SHIP_ID.")] = None,
-    key: Annotated[str, typer.Option(help="Only keys that begin so.")] = "",
-    policies: Annotated[Path | None, typer.Option(help="Folder of the policy files.")] = None,
+    name: Annotated[str, typer.Argument(help="The file without .yaml: detect, correlate …")],
+    service: Annotated[str | None, typer.Option(help="Values for this service.")] = None,
+    device_id: Annotated[str | None, typer.Option(help="Values for this device or host.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Values for this metric.")] = None,
+    ship: Annotated[
+        str | None, typer.Option(help="Values for this ship; default: AIOPS_SHIP_ID.")
+    ] = None,
+    key: Annotated[str, typer.Option(help="Only keys with this prefix.")] = "",
+    policies: Annotated[
+        Path | None, typer.Option(help="Folder of the policy files; default: AIOPS_POLICIES.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the values in force, each with the place that it comes from."""
+    """Show the values in force, each with its source."""
     settings = Settings.read()
     folder = policies or settings.policies
-    asked_for = {"service": service, "device": device, "metric": metric, "ship": ship}
+    asked_for = {"service": service, "device_id": device_id, "metric": metric, "ship": ship}
     about = {word: value for word, value in asked_for.items() if value is not None}
     if about:
         about.setdefault("ship", settings.ship_id)
-    rows = explained(folder, name, about, key)
+    values = effective(folder, name, about, key)
     if as_json:
-        emit_json([asdict(row) for row in rows])
-    else:
-        console().print(_table(rows))
+        emit_json([asdict(one) for one in values])
+        return
+    table = Table("key", "value", "source", box=None)
+    for one in values:
+        table.add_row(escape(one.key), escape(one.value), one.source)
+    console().print(table)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One value in force as it is shown."""
+class EffectiveValue:
+    """A value in force; *source* is ``file:line`` or ``built in``."""
 
     key: str
     value: str
     source: str
 
 
-def explained(folder: Path, name: str, about: Mapping[str, str], key: str = "") -> list[Row]:
-    """The values of policy *name* for whom *about* names; raises Misconfigured."""
+def effective(
+    folder: Path, name: str, about: Mapping[str, str], key: str = ""
+) -> list[EffectiveValue]:
+    """The values of the policy *name* for the sender *about*; raises Misconfigured."""
     file = f"{name.removesuffix('.yaml')}.yaml"
     readers = {model.file: model for model in announced()}
     if file not in readers:
         raise Misconfigured(f"{name}: no such policy; there are {', '.join(sorted(readers))}")
     model = readers[file]
     settings = model.load(folder).explain(about)
-    lines = model.lines(folder, [s.place for s in settings if s.place])
+    lines = model.lines(folder, [one.place for one in settings if one.place])
     return [
-        Row(s.key, _value(s.value), f"{file}:{lines[s.place]}" if s.place else "built in")
-        for s in settings
-        if s.key.startswith(key)
+        EffectiveValue(
+            one.key, _value(one.value), f"{file}:{lines[one.place]}" if one.place else "built in"
+        )
+        for one in settings
+        if one.key.startswith(key)
     ]
 
 
 def _value(value: object) -> str:
     if isinstance(value, re.Pattern):
         return str(value.pattern)
-    if isinstance(value, tuple | frozenset):
-        return ", ".join(
-            sorted(map(str, value)) if isinstance(value, frozenset) else map(str, value)
-        )
+    if isinstance(value, frozenset):
+        value = tuple(sorted(map(str, value)))
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return "-" if value is None else str(value)
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table("key", "value", "source", box=None)
-    for row in rows:
-        table.add_row(escape(row.key), escape(row.value), row.source)
-    return table
-
-
 def announced() -> Sequence[type[Policy]]:
-    """All models of installed distributions; raises Misconfigured for one that cannot be imported."""
+    """The models of all installed distributions; raises Misconfigured if one fails to load."""
     try:
         return models()
     except (ImportError, AttributeError) as exc:
@@ -149,62 +156,51 @@ def announced() -> Sequence[type[Policy]]:
 
 
 def examine(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
-    """One finding per file that a model reads, and one per YAML file that none reads."""
-    readers = list(readers)
-    read = {model.file for model in readers}
-    files = sorted(p.name for pattern in ("*.yaml", "*.yml") for p in folder.glob(pattern))
-    unread = [Finding(file, None, "no model reads this file") for file in files if file not in read]
-    checked = [_examined(folder, model) for model in readers]
-    return sorted(_retained(folder, readers, checked + unread), key=lambda finding: finding.file)
+    """One finding per file that a model reads, and one per YAML file that no model reads."""
+    findings: dict[str, Finding] = {}
+    loaded: list[Policy] = []
+    for model in readers:
+        name, problem = f"{model.__module__}.{model.__qualname__}", None
+        try:
+            loaded.append(model.load(folder))
+        except Misconfigured as exc:
+            problem = str(exc)
+        findings[model.file] = Finding(model.file, name, problem)
+    for retention in loaded:
+        if isinstance(retention, RetentionPolicy):
+            flaws = [flaw for policy in loaded for flaw in retention.flaws(policy, folder)]
+            problem = "; ".join(flaws) or None
+            findings[retention.file] = replace(findings[retention.file], problem=problem)
+    for path in (*folder.glob("*.yaml"), *folder.glob("*.yml")):
+        unread = Finding(path.name, None, "no model reads this file")
+        findings.setdefault(path.name, unread)
+    return [findings[file] for file in sorted(findings)]
 
 
-def _examined(folder: Path, model: type[Policy]) -> Finding:
-    name = f"{model.__module__}.{model.__qualname__}"
-    try:
-        model.load(folder)
-    except Misconfigured as exc:
-        return Finding(model.file, name, str(exc))
-    return Finding(model.file, name, None)
-
-
-def _retained(
-    folder: Path, readers: Iterable[type[Policy]], findings: Sequence[Finding]
-) -> list[Finding]:
-    """*findings*, with the limits of streams that are too tight for what files that are right need."""
-    right = {finding.file for finding in findings if finding.problem is None}
-    if RetentionPolicy.file not in right:
-        return list(findings)
-    retention = RetentionPolicy.load(folder)
-    needed = [model.load(folder) for model in readers if model.file in right]
-    flaws = "; ".join(flaw for policy in needed for flaw in retention.flaws(policy, folder))
-    tight = {RetentionPolicy.file: flaws} if flaws else {}
-    return [replace(f, problem=tight.get(f.file, f.problem)) for f in findings]
-
-
-async def asked(
+async def check_queries(
     url: str, folder: Path, readers: Iterable[type[Policy]], findings: Sequence[Finding]
 ) -> list[Finding]:
-    """*findings*, with what the server at *url* says of the queries in files that are right.
+    """*findings*, with what the server at *url* refuses of the queries in correct files.
 
-    Raises Unavailable when it does not answer.
+    Raises Unavailable when the server does not answer.
     """
-    right = {finding.file for finding in findings if finding.problem is None}
-    refused: dict[str, str] = {}
+    correct = {finding.file for finding in findings if finding.problem is None}
+    refused: dict[str, list[str]] = {}
     async with VictoriaMetrics.open(url) as server:
         for model in readers:
-            if model.file in right and (problem := await _refused(server, folder, model)):
-                refused[model.file] = problem
-    return [replace(f, problem=refused.get(f.file, f.problem)) for f in findings]
-
-
-async def _refused(server: VictoriaMetrics, folder: Path, model: type[Policy]) -> str:
-    problems = []
-    for place, query in model.load(folder).queries().items():
-        try:
-            await server.instant(query, at=EPOCH, freshness=timedelta(seconds=1))
-        except QueryRefused as exc:
-            problems.append(f"{model.where(folder, place)}: {exc}")
-    return "; ".join(problems)
+            queries = model.load(folder).queries() if model.file in correct else {}
+            for place, query in queries.items():
+                try:
+                    await server.instant(query, at=EPOCH, freshness=timedelta(seconds=1))
+                except QueryRefused as exc:
+                    problem = f"{model.where(folder, place)}: {exc}"
+                    refused.setdefault(model.file, []).append(problem)
+    return [
+        replace(finding, problem="; ".join(refused[finding.file]))
+        if finding.file in refused
+        else finding
+        for finding in findings
+    ]
 
 
 def _print(findings: Sequence[Finding]) -> None:

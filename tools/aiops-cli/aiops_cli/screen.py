@@ -1,4 +1,4 @@
-"""How severities, states, ages and latencies look on a terminal: the same in every command."""
+"""Severities, states, ages and latencies on a terminal, the same in every command."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from rich.text import Text
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATUS_STYLE = {"open": "bold", "ack": "blue", "resolved": "green", "suppressed": "dim"}
 
-
-WIDTH_OF_FILES = 140  # columns, where no terminal says how wide it is
+DEFAULT_WIDTH = 140  # columns, when the output is not a terminal
 
 
 def console() -> Console:
-    """A fresh one each time, so that it writes to the standard output of this moment."""
+    """A console on the current standard output, which tests replace."""
     screen = Console(highlight=False)
     if not screen.is_terminal and "COLUMNS" not in os.environ:
-        screen.width = WIDTH_OF_FILES
+        screen.width = DEFAULT_WIDTH
     return screen
 
 
@@ -44,7 +43,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def dig(value: Any, *keys: str) -> Any:
-    """A value deep in an answer, or None where a key is missing on the way."""
+    """The nested value at *keys*, or None where a key is missing."""
     for key in keys:
         if not isinstance(value, Mapping):
             return None

@@ -1,4 +1,4 @@
-"""``aiops stats``: how many incidents, how fast."""
+"""``aiops stats``: numbers of incidents and latencies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stats(
 
 
 def summary(numbers: Mapping[str, Any], time_range: str) -> RenderableType:
-    """Counts in one table, latencies in another."""
+    """A table of counts and a table of latencies."""
     counts = Table("incidents", "", box=None, title=f"{numbers['total']} incidents in {time_range}")
     for key in ("by_severity", "by_status", "by_category"):
         for name, count in (numbers.get(key) or {}).items():
@@ -43,10 +43,9 @@ def summary(numbers: Mapping[str, Any], time_range: str) -> RenderableType:
 
 
 def suppressions(hidden: Mapping[str, Any]) -> RenderableType:
-    """What was hidden by what; a rule that never matched may be a mistake, so it is shown as well."""
-    table = Table(
-        "hidden by", "kind", "hidden", "last matched", "reason", box=None, title=_hidden(hidden)
-    )
+    """Suppressed anomalies by rule, with rules that never matched: they may be a mistake."""
+    title = f"{hidden['total']} anomalies hidden in {hidden['time_range']}"
+    table = Table("hidden by", "kind", "hidden", "last matched", "reason", box=None, title=title)
     for rule in hidden["by_rule"]:
         last = rule["last_matched_at"]
         table.add_row(
@@ -57,10 +56,6 @@ def suppressions(hidden: Mapping[str, Any]) -> RenderableType:
             Text(rule["reason"]),
         )
     return table
-
-
-def _hidden(hidden: Mapping[str, Any]) -> str:
-    return f"{hidden['total']} anomalies hidden in {hidden['time_range']}"
 
 
 def _paths(numbers: Mapping[str, Any]) -> Table:

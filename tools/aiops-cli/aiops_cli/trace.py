@@ -33,7 +33,7 @@ def trace(
 
 
 def way(found: Mapping[str, Any]) -> RenderableType:
-    """The stages as a table, and around it the line and where it ended."""
+    """The line, its stages as a table, and its end."""
     total = milliseconds(found.get("total_latency_ms"))
     parts: list[RenderableType] = [
         Text(f"{found['tracking_id']}: {found['status']}, {total} in all", style="bold")
@@ -50,7 +50,7 @@ def way(found: Mapping[str, Any]) -> RenderableType:
 
 
 def suppression(hidden: Mapping[str, Any]) -> str:
-    """Who hid it and why; for an inhibition, the incident to look at instead."""
+    """The rule that hid the line, its reason, and the incident or window to look at."""
     source = {"inhibition": "see incident", "maintenance": "window"}.get(hidden["kind"], "")
     see = f"; {source} {hidden['source']}" if hidden.get("source") else ""
     name = "rule" if hidden["kind"] in ("maintenance", "inhibition") else hidden["kind"]

@@ -19,10 +19,10 @@ from aiops_core.runtime.bus import (
     SOURCE,
     SUBJECT,
     Bucket,
+    ConsumerOffset,
     Delivery,
     Inbox,
     Outgoing,
-    Reached,
     Stored,
     too_large,
 )
@@ -64,17 +64,17 @@ class MemoryDelivery:
         self.inbox.put_off(self, delay * self.inbox.bus.retry_speed)
 
     async def bury(self, reason: str) -> bool:
-        self.inbox.settle(self)
+        self.inbox.end(self)
         self.inbox.bus.buried.append((self.stored.data, reason))
         return self.inbox.bus.bury(self, self.inbox.owner, reason)
 
 
 @dataclass
 class MemoryInbox:
-    """What waits for one group; it outlives its subscribers, like a durable consumer.
+    """The messages of one group. It outlives its subscribers, like a durable consumer.
 
-    What a subscriber has in hand is not delivered again however long that takes: the real one sends
-    signs of life for it.
+    A message in flight is not delivered again while its subscriber lives: the real one sends signs
+    of life for it.
     """
 
     bus: MemoryBus
@@ -82,7 +82,7 @@ class MemoryInbox:
     owner: str
     most: int = MAX_ACK_PENDING
     waiting: list[MemoryDelivery] = field(default_factory=list)
-    unsettled: dict[str, MemoryDelivery] = field(default_factory=dict)
+    in_flight: dict[str, MemoryDelivery] = field(default_factory=dict)
     delivered: int = 0
     later: set[int] = field(default_factory=set)  # sequences that are put off
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,27 +92,27 @@ class MemoryInbox:
         self.arrived.set()
 
     def put_again(self, delivery: MemoryDelivery) -> None:
-        """What is due again comes before what is new."""
+        """Redeliveries come before new messages."""
         self.later.discard(delivery.sequence)
         before = sum(waiting.attempt > 1 for waiting in self.waiting)
         self.waiting.insert(before, delivery)
         self.arrived.set()
 
     def put_off(self, delivery: MemoryDelivery, delay: float) -> None:
-        """Deliver it again after *delay*; until then it counts as out, as for the real broker."""
-        self.settle(delivery)
+        """Deliver it again after *delay*. Until then it is in flight, as for the real broker."""
+        self.end(delivery)
         self.later.add(delivery.sequence)
         again = MemoryDelivery(self, delivery.stored, delivery.attempt + 1)
         asyncio.get_running_loop().call_later(delay, self.put_again, again)
 
-    def settle(self, delivery: Delivery) -> None:
-        self.unsettled.pop(delivery.id, None)
+    def end(self, delivery: Delivery) -> None:
+        self.in_flight.pop(delivery.id, None)
         self.arrived.set()
 
     @property
     def free(self) -> int:
-        """How many more may be out."""
-        return self.most - len(self.unsettled) - len(self.later)
+        """How many more may be in flight."""
+        return self.most - len(self.in_flight) - len(self.later)
 
     def wants(self, subject: str) -> bool:
         return any(fnmatch.fnmatch(subject, s.replace(">", "*")) for s in self.subjects)
@@ -123,33 +123,33 @@ class MemoryInbox:
             await self.arrived.wait()
         most = min(most, self.free)
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
-        self.unsettled |= {d.id: d for d in taken}
+        self.in_flight |= {d.id: d for d in taken}
         self.delivered = max(self.delivered, *(d.stored.sequence for d in taken))
         return taken
 
     async def ack(self, handled: Sequence[Delivery]) -> None:
         for delivery in handled:
-            self.settle(delivery)
+            self.end(delivery)
             self.bus.acked.append(delivery.data)
 
     async def lag(self) -> int:
-        return len(self.waiting) + len(self.unsettled) + len(self.later)
+        return len(self.waiting) + len(self.in_flight) + len(self.later)
 
-    def reached(self) -> Reached:
-        open_ = {d.stored.sequence for d in (*self.waiting, *self.unsettled.values())}
+    def offset(self) -> ConsumerOffset:
+        open_ = {d.stored.sequence for d in (*self.waiting, *self.in_flight.values())}
         first = min(open_ | self.later, default=len(self.bus.stored) + 1)
         wanted = (s.sequence for s in self.bus.stored if self.wants(s.subject))
-        return Reached(max((n for n in wanted if n < first), default=0), self.delivered)
+        return ConsumerOffset(max((n for n in wanted if n < first), default=0), self.delivered)
 
     def release(self) -> None:
-        """Its subscriber leaves: what it had not settled waits again."""
-        again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.unsettled.values()]
-        self.unsettled.clear()
+        """Its subscriber leaves: messages in flight wait again."""
+        again = [MemoryDelivery(self, d.stored, d.attempt + 1) for d in self.in_flight.values()]
+        self.in_flight.clear()
         self.waiting[:0] = again
 
     def abandon(self) -> None:
-        """Its subscriber is killed: what it had not settled waits again after the ack wait."""
-        for delivery in list(self.unsettled.values()):
+        """Its subscriber is killed: messages in flight wait again after the ack wait."""
+        for delivery in list(self.in_flight.values()):
             self.put_off(delivery, self.bus.ack_wait)
 
 
@@ -215,7 +215,7 @@ class MemoryBus:
         self._buckets: dict[str, MemoryBucket] = {}
 
     def of(self, kind: type[Message]) -> list[Message]:
-        """What was published of one kind, in order."""
+        """The published messages of one kind, in order."""
         return [m for m in self.published if isinstance(m, kind) and m.subject == kind.subject]
 
     def put(self, subject: str, data: bytes) -> None:
@@ -297,8 +297,8 @@ class MemoryBus:
     async def newest(self, subject: str) -> Stored | None:
         return next((s for s in reversed(self.stored) if s.subject == subject), None)
 
-    async def reached(self, subjects: Sequence[str], *, group: str) -> Reached:
-        return self._inboxes[group].reached() if group in self._inboxes else Reached()
+    async def offset(self, subjects: Sequence[str], *, group: str) -> ConsumerOffset:
+        return self._inboxes[group].offset() if group in self._inboxes else ConsumerOffset()
 
     def bucket(self, name: str) -> Bucket:
         return self._buckets.setdefault(name, MemoryBucket())

@@ -1,9 +1,9 @@
-"""Lines that are normal one by one and wrong in numbers: floods of connections, guessing of passwords."""
+"""Lines that are normal one by one and abnormal in numbers: floods of connections, of logins."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,28 +11,26 @@ from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
+    Detected,
+    Detector,
+    EntrySource,
     Finding,
-    Key,
-    Lru,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
+    bounded_key,
     clock,
     device_of,
     next_due,
-    short,
     span,
     worst,
 )
 from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.table import Table, details, listed
-from anomaly_detection.policy import Burst
+from anomaly_detection.detectors.state import Key, SegmentedLru
+from anomaly_detection.detectors.table import RuleTable, details, listed
+from anomaly_detection.policy_rules import Burst
 
 
 @dataclass(slots=True)
 class Recent:
-    """The newest lines of one key as (event time, tracking id), and when it was last called a burst."""
+    """The newest lines of one key as (event time, tracking id), and the time of its last alarm."""
 
     lines: deque[tuple[datetime, str]]
     alarmed: datetime | None = field(default=None)
@@ -62,7 +60,7 @@ class Recent:
         return min(times), max(times)
 
     def quiet(self, at: datetime, within: timedelta) -> bool:
-        """Whether somebody was told a short while ago."""
+        """Whether the last alarm is too recent to be repeated."""
         if self.alarmed is None:
             return False
         return self.alarmed - within <= at < next_due(self.alarmed, within)
@@ -71,48 +69,44 @@ class Recent:
 _RECENT = TypeAdapter(Recent)
 
 
-class BurstDetector(Memoryless):
-    """One verdict when a burst begins, and again every ``within`` while it goes on.
+class BurstDetector(Detector[LogEntry]):
+    """One Detected when a burst begins, and again every ``within`` while it goes on.
 
-    Who replays the last ``memory`` of lines gets the same future. Nothing tells that a burst is over:
-    that no more lines come is silence.
+    A replay of the last ``memory`` of lines gives the same future. A burst is never cleared: the
+    absence of lines proves nothing.
     """
 
     name = "burst"
 
-    def __init__(self, bursts: Sequence[Burst], keys_kept: int, table: Table | None = None) -> None:
-        self._table = table or Table(bursts)
+    def __init__(
+        self, bursts: Sequence[Burst], keys_kept: int, table: RuleTable | None = None
+    ) -> None:
+        self._table = table or RuleTable(bursts)
         self._counts = {rule.id: rule.count for rule in bursts}
-        self.state: Lru[Recent] = Lru(keys_kept)
+        self.state: SegmentedLru[Recent] = SegmentedLru(keys_kept, _RECENT)
         self.memory = max((rule.memory for rule in bursts), default=timedelta(0))
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         matches = self._table.of(Burst, entry)
         found = [self._count(rule, entry, details(match)) for rule, match in matches]
         counted = [one for one in found if one is not None]
-        told = worst(verdict for _, _, verdict in counted if verdict)
+        findings = worst(finding for _, _, finding in counted if finding)
         self.state.put_all((key, recent) for key, recent, _ in counted)
-        return told
-
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_RECENT)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_RECENT)
+        return findings
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self.state.load(_RECENT, state)
+        super().restore(state)
         for (rule, *_), recent in self.state.items():
             recent.lines = deque(recent.lines, self._counts.get(rule, 0))
 
     def _count(
         self, rule: Burst, line: LogEntry, found: dict[str, JsonValue]
-    ) -> tuple[Key, Recent, Verdict | None] | None:
-        """Where the line counts, what is known there with it, and what that proves."""
+    ) -> tuple[Key, Recent, Detected | None] | None:
+        """The key of the line, the state of the key with the line in it, and the finding."""
         by = {name: found.get(name) for name in rule.by}
         if not all(by.values()):
-            return None  # lines that do not say whose they are must not be counted together
-        key = short(rule.id, line.ship_id, device_of(line), *map(str, by.values()))
+            return None  # lines without the groups of ``by`` must not be counted together
+        key = bounded_key(rule.id, line.ship_id, device_of(line), *map(str, by.values()))
         known = self.state.get(key, lambda: Recent(deque(maxlen=rule.count)))
         if any(one == line.tracking_id for _, one in known.lines):
             return None
@@ -124,23 +118,16 @@ class BurstDetector(Memoryless):
         if not full or recent.quiet(until, rule.within):
             return key, recent, None
         recent.alarmed = until
-        return key, recent, _verdict(rule, line, by, since)
+        return key, recent, _detected(rule, line, by, since)
 
 
-def _verdict(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Verdict:
+def _detected(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: datetime) -> Detected:
     seen = span(max(line.ts - since, timedelta(seconds=1)))
-    return Verdict(
-        Origin.of(line),
-        line.ts,
-        anomaly_type=rule.anomaly_type,
-        domain=rule.domain,
-        severity=rule.severity,
-        score=rule.score,
-        detector=BurstDetector.name,
-        reason=(
-            f"{line.service} on {device_of(line)} reported {rule.says}"
-            f"{listed(by)}: {rule.count} lines in {seen} since {clock(since)}; "
-            f"expected are fewer than {rule.count} in {span(rule.within)}."
-        ),
-        meta=by | {"rule": rule.id, "lines": rule.count, "since": since.isoformat()},
+    reason = (
+        f"{line.service} on {device_of(line)} reported {rule.says}"
+        f"{listed(by)}: {rule.count} lines in {seen} since {clock(since)}; "
+        f"expected are fewer than {rule.count} in {span(rule.within)}."
     )
+    meta = by | {"rule": rule.id, "lines": rule.count, "since": since.isoformat()}
+    source = EntrySource.of(line)
+    return Detected.by(BurstDetector.name, rule, source, line.ts, rule.domain, reason, meta=meta)

@@ -1,148 +1,122 @@
-"""Readings that stop: a sender that always measured has nothing more to say."""
+"""Senders whose readings stop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
-    Ended,
+    Cleared,
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
     Finding,
-    Lru,
-    Origin,
-    Snapshot,
-    Verdict,
     clock,
     span,
 )
-from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.metric_policy import Gaps
+from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.policy_learned import Gaps
 
 ZERO = timedelta(0)
-LIVE = timedelta(
-    minutes=5
-)  # between a reading and its arrival; a later one is history, not a sender
+LIVE = timedelta(minutes=5)  # from a reading to its arrival; later ones are imported history
 
 
 @dataclass(slots=True)
-class Sender:
-    """The arrivals of all readings of one service of one device."""
+class GapSender:
+    """The arrivals of all readings of one service on one device."""
 
-    origin: Origin
+    source: EntrySource
     heard: datetime
     readings: int = 0
-    longest: timedelta = ZERO  # pause that was followed by readings
-    told: datetime | None = None
+    longest: timedelta = ZERO  # pause between two readings
+    reported: datetime | None = None
 
-    def due(self, settings: Gaps) -> datetime:
-        """From when on it is missing."""
-        return self.heard + max(settings.factor * self.longest, settings.least)
-
-
-_SENDER = TypeAdapter(Sender)
+    def due(self, rule: Gaps) -> datetime:
+        """When its silence becomes an anomaly."""
+        return self.heard + max(rule.factor * self.longest, rule.least)
 
 
-class GapDetector:
-    """One verdict for a sender that stops, one end with its next reading.
+_SENDER = TypeAdapter(GapSender)
 
-    All of a sender's series are one: if one device is gone, it is one thing that is wrong.
+
+class GapDetector(Detector[MetricSample]):
+    """One Detected for a sender that stops, one Cleared with its next reading.
+
+    All series of a sender count as one: a dead device is one anomaly.
     """
 
     name = "gap"
 
-    def __init__(self, settings: Gaps, domain: DomainOf, senders_kept: int) -> None:
-        self._settings = settings
-        self._domain = domain
-        self.state: Lru[Sender] = Lru(senders_kept)
+    def __init__(self, rule: Gaps, domain_of: DomainOf, senders_kept: int) -> None:
+        self._rule = rule
+        self._domain_of = domain_of
+        self.state: SegmentedLru[GapSender] = SegmentedLru(senders_kept, _SENDER)
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         arrived = entry.stages.get("ingest", entry.ts)
         if not ZERO <= abs(arrived - entry.ts) < LIVE:
             return ()
-        origin = Origin.of(entry)
-        key = (origin.ship_id, origin.device, origin.service)
-        sender = self.state.get(key, lambda: Sender(origin, arrived))
+        source = EntrySource.of(entry)
+        key = (source.ship_id, source.device, source.service)
+        sender = self.state.get(key, lambda: GapSender(source, arrived))
         pause = arrived - sender.heard
         if pause < -LIVE:
             sender.heard = arrived  # the clock was set back
         if pause <= ZERO:
             return ()
-        ended = self._end(sender, arrived)
-        # Of a judged sender, a pause that nobody was told of though it was too long was none: the
-        # clock of this host was set, or this service was away.
-        overlong = self._judged(sender) and arrived > sender.due(self._settings)
-        if not ended and sender.readings and not overlong:
-            sender.longest = max(sender.longest, min(pause, self._settings.least))
-        sender.heard, sender.told = arrived, None
+        cleared = self._cleared(sender, arrived)
+        # A pause that was too long and not reported is not learned: the clock of this host was
+        # set, or this service was down.
+        overlong = self._judged(sender) and arrived > sender.due(self._rule)
+        if not cleared and sender.readings and not overlong:
+            sender.longest = max(sender.longest, min(pause, self._rule.least))
+        sender.heard, sender.reported = arrived, None
         sender.readings += 1
-        return ended
+        return cleared
 
     def resume(self, now: datetime) -> None:
-        """The clock of this host was set to *now*: pauses count from here on."""
-        waiting = [sender for _, sender in self.state.items() if sender.told is None]
+        """Count pauses from *now* on: the clock of this host was set."""
+        waiting = [sender for _, sender in self.state.items() if sender.reported is None]
         for sender in waiting:
             sender.heard = now
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
-        settings = self._settings
         due = [
             sender
             for _, sender in self.state.items()
-            if sender.told is None and self._judged(sender) and sender.due(settings) <= now
+            if sender.reported is None and self._judged(sender) and sender.due(self._rule) <= now
         ]
-        verdicts = [self._verdict(sender) for sender in due]
+        findings = [self._detected(sender) for sender in due]
         for sender in due:
-            sender.told = sender.due(settings)
-        return verdicts
+            sender.reported = sender.due(self._rule)
+        return findings
 
-    def _judged(self, sender: Sender) -> bool:
-        return sender.readings > self._settings.readings
+    def _judged(self, sender: GapSender) -> bool:
+        return sender.readings > self._rule.readings
 
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_SENDER)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_SENDER)
-
-    def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self.state.load(_SENDER, state)
-
-    def _verdict(self, sender: Sender) -> Verdict:
-        at, origin = sender.due(self._settings), sender.origin
-        return Verdict(
-            origin,
-            at,
-            anomaly_type=self._settings.anomaly_type,
-            domain=self._domain(origin.service),
-            severity=self._settings.severity,
-            score=self._settings.score,
-            detector=self.name,
-            reason=(
-                f"{origin.service} on {origin.device} sends no readings any more: none for "
-                f"{span(at - sender.heard)} since {clock(sender.heard)}, expected is one in "
-                f"{span(max(sender.longest, timedelta(seconds=1)))} at most, as in {sender.readings:,} before."
-            ),
-            meta={"since": sender.heard.isoformat()},
+    def _detected(self, sender: GapSender) -> Detected:
+        at, source = sender.due(self._rule), sender.source
+        longest = max(sender.longest, timedelta(seconds=1))
+        reason = (
+            f"{source.service} on {source.device} sends no readings any more: none for "
+            f"{span(at - sender.heard)} since {clock(sender.heard)}, expected is one in "
+            f"{span(longest)} at most, as in {sender.readings:,} before."
         )
+        domain, meta = self._domain_of(source.service), {"since": sender.heard.isoformat()}
+        return Detected.by(self.name, self._rule, source, at, domain, reason, meta=meta)
 
-    def _end(self, sender: Sender, at: datetime) -> Sequence[Finding]:
-        if sender.told is None:
+    def _cleared(self, sender: GapSender, at: datetime) -> Sequence[Finding]:
+        if sender.reported is None:
             return ()
-        origin = sender.origin
-        return (
-            Ended(
-                origin,
-                at,
-                anomaly_types=(self._settings.anomaly_type,),
-                detector=self.name,
-                reason=(
-                    f"{origin.service} on {origin.device} sends readings again at {clock(at)}, as "
-                    f"expected; there were none for {span(at - sender.heard)}."
-                ),
-                started=sender.heard,
-            ),
+        source = sender.source
+        reason = (
+            f"{source.service} on {source.device} sends readings again at {clock(at)}, as "
+            f"expected; there were none for {span(at - sender.heard)}."
         )
+        types = (self._rule.anomaly_type,)
+        return (Cleared(source, at, types, self.name, reason, started=sender.heard),)

@@ -1,17 +1,17 @@
-"""Whether entries that are older than those before came late, or a clock was set back."""
+"""Tells late entries from a clock that was set back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-SURE = 20.0  # seconds over which late entries follow each other in order until a clock was surely set back
+SURE = 20.0  # seconds of late entries in order that prove a clock was set back
 
 
 @dataclass(slots=True)
 class Late:
-    """Entries that came late one after the other, in seconds since 1970; 0 means none.
+    """A run of late entries, in seconds since 1970; 0 means none.
 
-    A late entry comes alone or out of order, between others. After a step of its clock a sender goes
+    Late entries come alone or out of order, between others. After a step of its clock a sender goes
     on in order, with nothing newer in between.
     """
 
@@ -19,7 +19,7 @@ class Late:
     last: float = 0.0
 
     def proves(self, at: float) -> bool:
-        """Take a late entry; whether it shows that the clock was set back."""
+        """Add a late entry; True if the run proves that the clock was set back."""
         if not self.first or at < self.last:
             self.first = at
         self.last = at
@@ -29,5 +29,5 @@ class Late:
         return True
 
     def over(self) -> None:
-        """An entry that is not late ends the run."""
+        """End the run: an entry that is not late has come."""
         self.first = self.last = 0.0

@@ -1,8 +1,8 @@
-"""The template of each line, learned once whoever asks, and what detectors of lines share."""
+"""The template of each line, mined once for all detectors, and how long a device is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -10,52 +10,52 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.base import Key, Snapshot
 from anomaly_detection.detectors.late import Late
-from anomaly_detection.templates.mining import Miner, Template
+from anomaly_detection.detectors.state import Key, State
+from anomaly_detection.templates.mining import MinedTemplate, Miner
 
-SHIPS = 8  # of one host; the one that said least is forgotten, as strangers' ids come and go
-PAUSE = 600.0  # seconds of a device that is still listened to; longer pauses say nothing about it
+SHIPS = 8  # of one host; the one with the fewest lines is evicted, as foreign ids come and go
+PAUSE = 600.0  # seconds; of a longer pause no more than these count as time a device is known
 TEXT_SHOWN = 90  # characters of a template in a sentence
 
 
-class Heard(NamedTuple):
-    """A line as the learning detectors see it: of which device, when (seconds), and what."""
+class MinedLine(NamedTuple):
+    """Device, time in seconds and template of a line. *new*: its group was not known."""
 
     device: Key
     at: float
-    template: Template
+    template: MinedTemplate
     group: str
     new: bool
 
 
 class Lines:
-    """Templates are learned per ship, at most *kept* groups of each."""
+    """Mines templates per ship, at most *kept* groups of each."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._miners: dict[str, Miner] = {}
         self._entry: LogEntry | None = None
-        self._heard: Heard | None = None
+        self._mined: MinedLine | None = None
 
-    def of(self, entry: LogEntry) -> Heard:
-        """*entry* and its template; every detector that asks is told the same."""
-        if entry is not self._entry or self._heard is None:
+    def of(self, entry: LogEntry) -> MinedLine:
+        """*entry* with its template: the same answer for every detector."""
+        if entry is not self._entry or self._mined is None:
             ship_id = entry.ship_id
-            heard = Heard(
+            mined = MinedLine(
                 (ship_id, entry.device_id or entry.host),
                 entry.ts.timestamp(),
                 *self._miner(ship_id).learn(entry.msg),
             )
-            self._entry, self._heard = entry, heard
-        return self._heard
+            self._entry, self._mined = entry, mined
+        return self._mined
 
-    def image(self) -> Iterator[Snapshot]:
-        """What is known now, by ship and number of the group, in small parts."""
-        images = [(ship, miner.image()) for ship, miner in self._miners.items()]
+    def parts(self) -> Iterator[State]:
+        """The groups at this call, by ship and number, in small parts."""
+        of_ships = [(ship, miner.parts()) for ship, miner in self._miners.items()]
         return (
             {f"{ship}/{number}": group for number, group in part.items()}
-            for ship, parts in images
+            for ship, parts in of_ships
             for part in parts
         )
 
@@ -75,15 +75,15 @@ class Lines:
 
 @dataclass(slots=True)
 class Attention:
-    """For how many seconds somebody was listened to; pauses and clocks that jump do not count."""
+    """For how many seconds a device is known; long pauses and steps of its clock do not count."""
 
     at: float | None = None
     known: float = 0.0
-    last: str = ""  # set by the owner, when all that the entry changes is changed
+    last: str = ""  # tracking id; set by the owner last, when the entry is fully processed
     late: Late = field(default_factory=Late)
 
     def hear(self, at: float) -> None:
-        """An entry of *at* is in hand; the same one again changes nothing."""
+        """Advance to an entry of the time *at*. Idempotent."""
         passed = at - self.at if self.at is not None else 0.0
         if passed >= 0:
             self.known += min(PAUSE, passed)
@@ -98,10 +98,6 @@ class Attention:
 
     def span(self) -> timedelta:
         return timedelta(seconds=self.known)
-
-
-def joined(parts: Iterable[Snapshot]) -> Snapshot:
-    return {key: value for part in parts for key, value in part.items()}
 
 
 def quoted(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Texts that a line must contain for a regex to match, found in the regex itself.
+"""Texts that a line must contain for a regex to match, derived from the regex.
 
-Looking for a text is some fifty times cheaper than trying a regex, and nearly all lines contain none,
-so that a table of a hundred patterns costs microseconds a line.
+A search for a text is some fifty times cheaper than a regex, and nearly all lines contain none of
+the texts: a table of a hundred patterns costs microseconds a line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import import_module
 from string import ascii_lowercase
 from typing import Any
 
-# The parser of the standard library: private, but the only reading of a regex that is surely right.
+# The parser of the standard library: private, but the only one that surely agrees with ``re``.
 _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
 
@@ -23,7 +23,7 @@ Texts = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """Of one of these sequences all parts are in the line."""
+    """The line contains all parts of one of these sequences."""
 
     options: tuple[Parts, ...]
 
@@ -32,17 +32,17 @@ Parts = tuple[str | Either, ...]
 
 
 def parts(regex: re.Pattern[str]) -> Parts:
-    """What stands in lower case in every line that *regex* finds something in."""
+    """The lower-case texts in every line that *regex* matches."""
     return _of_sequence(_parser.parse(regex.pattern, regex.flags))
 
 
 def required(regex: re.Pattern[str]) -> Texts | None:
-    """Lower-case texts of which every match contains at least one; None when there are none."""
+    """Lower-case texts of which every match contains at least one; None without any."""
     return _most_telling(parts(regex))
 
 
 def stand_in(needed: Parts, lower: str) -> bool:
-    """Whether *lower* has all parts, in whatever order."""
+    """Whether *lower* has all parts, in any order."""
     for part in needed:
         if isinstance(part, str):
             if part not in lower:
@@ -77,7 +77,7 @@ def _of_part(op: Any, argument: Any) -> Parts:
 
 
 def _most_telling(needed: Parts) -> Texts | None:
-    """The texts of one part: all must be there, so any one will do."""
+    """The texts of the most selective part: all parts are required, so one is enough."""
     return max(filter(None, map(_texts, needed)), key=_telling, default=None)
 
 
@@ -89,32 +89,31 @@ def _texts(part: str | Either) -> Texts | None:
 
 
 def _telling(texts: Texts) -> float:
-    """Long texts tell more than short ones, few are cheaper than many."""
+    """How selective *texts* are: long ones more than short ones, few more than many."""
     return min(map(len, texts)) - 0.5 * len(texts)
 
 
-_LETTERS = re.compile("[a-z]+")
+_ALPHABETIC = re.compile("[a-z]+")
 _BLANKED = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
 
 
 class Fragments(dict[str, int]):
-    """Which of many texts a line can contain, by its words alone.
+    """An index from runs of letters in a line to the texts that it can contain.
 
-    The two longest runs of letters of a text must lie within runs of letters of the line. Runs repeat,
-    numbers do not: what each run allows is remembered, and looking at a line costs what its words cost,
-    however many texts there are.
+    The two longest runs of letters of a text must lie within runs of the line. Runs repeat, numbers
+    do not: the texts of each run are cached, and the cost does not depend on the number of texts.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__()
-        runs = [sorted(_LETTERS.findall(text), key=len) or [""] for text in texts]
+        runs = [sorted(_ALPHABETIC.findall(text), key=len) or [""] for text in texts]
         self._count = len(texts)
         self._sought = [of[-1] for of in runs] + [of[-2:][0] for of in runs]
         self._always = self[""]  # those without a letter
 
     def __missing__(self, run: str) -> int:
-        """Bit n stands for the longest run of the nth text, bit n of the second half for its second."""
+        """Bit n is the longest run of the nth text, bit n of the upper half its second."""
         if len(self) >= RUNS_KEPT:
             self.clear()
         bits = self[run] = sum(1 << n for n, sought in enumerate(self._sought) if sought in run)
@@ -129,5 +128,5 @@ class Fragments(dict[str, int]):
 
 
 def _runs(lower: str) -> Sequence[str]:
-    """The runs of letters; what ``_LETTERS`` finds, in half of the time."""
+    """As ``_ALPHABETIC.findall``, in half of the time."""
     return lower.encode("utf-8", "surrogatepass").translate(_BLANKED).decode("ascii").split()

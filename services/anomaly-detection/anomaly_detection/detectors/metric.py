@@ -1,221 +1,211 @@
-"""Readings unlike all that was seen of their series, whatever it measures: no limits, no labels."""
+"""Readings beyond the history of their series, whatever it measures: no limits, no labels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import JsonValue, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
-    Ended,
+    Cleared,
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
     Finding,
-    Key,
-    Lru,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
+    bounded_key,
     device_of,
     labels,
-    short,
 )
-from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.metric_words import Seen, over, why
-from anomaly_detection.detectors.series import Episode, Series, moment
+from anomaly_detection.detectors.metric_words import Novelty, over, why
+from anomaly_detection.detectors.series import Alarm, MetricSeries, moment
+from anomaly_detection.detectors.state import Key, SegmentedLru
 from anomaly_detection.detectors.views import View
-from anomaly_detection.metric_policy import Kind, Metrics, Named
+from anomaly_detection.policy_learned import Deviation, DeviationJudgement, Metrics
 
-CALM = 50  # readings of which none is farther than what was told, until an episode may end
-WELL = 5  # readings in a row that are as before it
-TOLD = 0.5  # score
-_SERIES: TypeAdapter[Series] = TypeAdapter(
-    Annotated[Any, PlainSerializer(Series.pack), PlainValidator(Series.unpack)]
+CALM = 50  # readings without a new extreme until an alarm may be cleared
+WELL = 5  # readings in a row within the known range until it is
+REPORT = 0.5  # score from which a number is reported
+_SERIES: TypeAdapter[MetricSeries] = TypeAdapter(
+    Annotated[Any, PlainSerializer(MetricSeries.pack), PlainValidator(MetricSeries.unpack)]
 )
-Settings = Callable[[MetricSample], Metrics]
+RulesOf = Callable[[MetricSample], Metrics]
 
 
-class MetricDetector(Memoryless):
-    """One verdict when an episode begins, one end when it is over.
+class MetricDetector(Detector[MetricSample]):
+    """One Detected when an alarm begins, one Cleared at its end.
 
-    What is new is not learnt, unless it lasts so long that it must be taken for normal: then the
-    episode is closed without a word, because nothing became well.
+    New values are not learned until they have lasted so long that they are normal: then the alarm
+    ends without a Cleared, because nothing has recovered.
     """
 
     name = "metric"
 
-    def __init__(self, settings: Settings, domain: DomainOf, series_kept: int) -> None:
-        """*settings* of the series of a reading; *domain* of a service."""
-        self._settings = settings
-        self._domain = domain
-        self.state: Lru[Series] = Lru(series_kept)
-        self.score = 0.0  # of the last reading, told or not
+    def __init__(self, rules_of: RulesOf, domain_of: DomainOf, series_kept: int) -> None:
+        self._rules_of = rules_of
+        self._domain_of = domain_of
+        self.state: SegmentedLru[MetricSeries] = SegmentedLru(series_kept, _SERIES)
+        self.score = 0.0  # of the last reading, reported or not
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         if not math.isfinite(entry.value):
             return ()
         key = _key(entry)
-        series = self.state.get(key, Series).copy()
+        series = self.state.get(key, MetricSeries).copy()
         findings = self._judge(entry, series)
         self.state.put(key, series)
         return findings
 
-    def _judge(self, entry: MetricSample, series: Series) -> Sequence[Finding]:
-        """What *entry* proves; *series*, a copy, takes it in."""
-        settings = self._settings(entry)
+    def _judge(self, entry: MetricSample, series: MetricSeries) -> Sequence[Finding]:
+        """The findings of *entry*, which is added to *series*, a copy."""
+        rules = self._rules_of(entry)
         before = series.now.last if series.first else entry.value
         if not series.advance(entry.ts.timestamp(), entry.value):
             return ()
         numbers = series.now.look(entry.value, entry.ts, series.season)
-        asked = 1 + settings.margin
-        seen = _newest(series, numbers, asked, told=True)
-        self.score = score(seen.ratio / asked)
-        new = self.score >= TOLD and series.known(settings.readings, settings.known_for)
-        strange = new or _still_strange(series, numbers, asked)
-        findings = self._tell(entry, settings, series, seen if new else None, strange)
+        required = 1 + rules.margin
+        found = _newest(series, numbers, required, reported=True)
+        self.score = score(found.ratio / required)
+        new = self.score >= REPORT and series.known(rules.readings, rules.known_for)
+        strange = new or _still_strange(series, numbers, required)
+        findings = self._report(entry, rules, series, found if new else None, strange)
         if not strange:
             _learn(entry, series, numbers, entry.value - before)
-        given_up = strange and not series.episode.started
+        accepted = strange and not series.alarm.started
         for view, number in numbers.items():
-            series.records[view].fade()
-            if new or given_up:
-                series.records[view].tell(number)
+            series.extremes[view].fade()
+            if new or accepted:
+                series.extremes[view].report(number)
         return findings
 
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_SERIES)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_SERIES)
-
-    def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        """Raises ValueError when *state* is of another kind."""
-        self.state.load(_SERIES, state)
-
-    def _tell(
+    def _report(
         self,
         sample: MetricSample,
-        settings: Metrics,
-        series: Series,
-        seen: Seen | None,
+        rules: Metrics,
+        series: MetricSeries,
+        found: Novelty | None,
         strange: bool,
     ) -> Sequence[Finding]:
-        """Begin, go on with or end the episode; *seen* is what is new, if anything is."""
-        episode = series.episode
+        """Begin, continue or end the alarm."""
+        alarm = series.alarm
         if strange:
-            _note(sample, series, new=seen is not None)
-        if not episode.started:
-            return (self._begin(sample, settings, series, seen),) if seen else ()
-        if series.now.readings - episode.new_at < CALM:
+            _note(sample, series, new=found is not None)
+        if not alarm.started:
+            return (self._detected(sample, rules, series, found),) if found else ()
+        if series.now.readings - alarm.new_at < CALM:
             return ()
         if strange:
-            if series.seen - episode.started > settings.accept_after.total_seconds():
-                series.episode = Episode()  # in silence: nothing became well
+            if series.seen - alarm.started > rules.accept_after.total_seconds():
+                series.alarm = Alarm()  # without a Cleared: nothing has recovered
             return ()
-        if series.now.readings - episode.strange_at < WELL:
+        if series.now.readings - alarm.strange_at < WELL:
             return ()
-        end = self._end(sample, settings, series)
-        series.episode = Episode()
-        return (end,)
+        cleared = self._cleared(sample, rules, series)
+        series.alarm = Alarm()
+        return (cleared,)
 
-    def _begin(
-        self, sample: MetricSample, settings: Metrics, series: Series, seen: Seen
-    ) -> Verdict:
-        episode = series.episode
-        episode.started, episode.view, episode.above = series.seen, seen.view, seen.above
-        kind = _judgement(settings, seen.view, seen.above)
-        return Verdict(
-            Origin.of(sample),
+    def _detected(
+        self, sample: MetricSample, rules: Metrics, series: MetricSeries, found: Novelty
+    ) -> Detected:
+        alarm = series.alarm
+        alarm.started, alarm.view, alarm.above = series.seen, found.view, found.above
+        rule = _judgement(rules, found.view, found.above)
+        view, since = found.view.name.lower(), sample.ts.isoformat()
+        return Detected(
+            EntrySource.of(sample),
             sample.ts,
-            anomaly_type=kind.anomaly_type,
-            domain=self._domain(sample.service),
-            severity=kind.severity,
+            anomaly_type=rule.anomaly_type,
+            domain=self._domain_of(sample.service),
+            severity=rule.severity,
             score=self.score,
             detector=self.name,
-            reason=why(_name(sample), _unit(sample), sample.value, seen, series),
-            meta={**sample.labels, "view": seen.view.name.lower(), "since": sample.ts.isoformat()},
+            reason=why(_name(sample), _unit(sample), sample.value, found, series),
+            meta={**sample.labels, "view": view, "since": since},
             metric=sample.metric,
             value=sample.value,
         )
 
-    def _end(self, sample: MetricSample, settings: Metrics, series: Series) -> Ended:
-        episode = series.episode
-        kind = _judgement(settings, View(episode.view), bool(episode.above))
-        return Ended(
-            Origin.of(sample),
+    def _cleared(self, sample: MetricSample, rules: Metrics, series: MetricSeries) -> Cleared:
+        alarm = series.alarm
+        rule = _judgement(rules, View(alarm.view), bool(alarm.above))
+        return Cleared(
+            EntrySource.of(sample),
             sample.ts,
-            anomaly_types=(kind.anomaly_type,),
+            anomaly_types=(rule.anomaly_type,),
             detector=self.name,
             reason=over(_name(sample), _unit(sample), sample.value, series),
-            started=moment(episode.started),
+            started=moment(alarm.started),
             metric=sample.metric,
-            peak=episode.peak,
+            peak=alarm.peak,
         )
 
 
 def score(ratio: float) -> float:
-    """0.5 at the edge of what is told (*ratio* 1), 1 far beyond it."""
-    return 1 - (1 - TOLD) / ratio if ratio > 1 else TOLD * ratio
+    """0.5 at the limit (*ratio* 1), 1 far beyond it."""
+    return 1 - (1 - REPORT) / ratio if ratio > 1 else REPORT * ratio
 
 
 def ratio_of(score: float) -> float:
-    """The ratio that has this *score*: the other way round."""
-    return (1 - TOLD) / (1 - score) if score > TOLD else score / TOLD
+    """The inverse of ``score``."""
+    return (1 - REPORT) / (1 - score) if score > REPORT else score / REPORT
 
 
 def _key(sample: MetricSample) -> Key:
     names = (sample.ship_id, device_of(sample), sample.service, sample.metric)
-    return short(*names, *labels(sample))
+    return bounded_key(*names, *labels(sample))
 
 
-def _newest(series: Series, numbers: Mapping[View, float], asked: float, *, told: bool) -> Seen:
-    """The view whose number is farthest beyond all that was seen (and *told*); the value itself, if
-    that is new, because it is what people see."""
+def _newest(
+    series: MetricSeries, numbers: Mapping[View, float], required: float, *, reported: bool
+) -> Novelty:
+    """The number farthest beyond its history; the value itself if it is new, as people see it."""
     haste = series.haste()
-    best = Seen(View.VALUE, 0.0, 0.0, True)
+    best = Novelty(View.VALUE, 0.0, 0.0, True)
     for view, number in numbers.items():
-        record = series.records[view]
-        ratio = record.ratio(number, told=told) / haste
-        above = number >= record.centre
+        extremes = series.extremes[view]
+        ratio = extremes.ratio(number, reported=reported) / haste
+        above = number >= extremes.centre
         if ratio > best.ratio and series.believes(view, above):
-            best = Seen(view, number, ratio, above)
-        if best.view is View.VALUE and best.ratio >= asked:
+            best = Novelty(view, number, ratio, above)
+        if best.view is View.VALUE and best.ratio >= required:
             break
     return best
 
 
-def _still_strange(series: Series, numbers: Mapping[View, float], asked: float) -> bool:
-    """Whether the episode goes on: what was told is still beyond what was learnt."""
-    going_on = series.episode.started > 0
-    return going_on and _newest(series, numbers, asked, told=False).ratio >= asked
+def _still_strange(series: MetricSeries, numbers: Mapping[View, float], required: float) -> bool:
+    """Whether an open alarm continues: the numbers are still beyond the learned range."""
+    if not series.alarm.started > 0:
+        return False
+    return _newest(series, numbers, required, reported=False).ratio >= required
 
 
 def _learn(
-    sample: MetricSample, series: Series, numbers: Mapping[View, float], step: float
+    sample: MetricSample, series: MetricSeries, numbers: Mapping[View, float], step: float
 ) -> None:
     series.now.learn(sample.value, step)
     series.season.learn(sample.ts, sample.value)
     for view, number in numbers.items():
-        series.records[view].learn(number)
+        series.extremes[view].learn(number)
 
 
-def _note(sample: MetricSample, series: Series, *, new: bool) -> None:
-    episode = series.episode
-    episode.strange_at = series.now.readings
+def _note(sample: MetricSample, series: MetricSeries, *, new: bool) -> None:
+    alarm = series.alarm
+    alarm.strange_at = series.now.readings
     if new:
-        episode.new_at = series.now.readings
-    away = abs(sample.value - series.records[View.VALUE].centre)
-    if away >= episode.away:
-        episode.away, episode.peak = away, sample.value
+        alarm.new_at = series.now.readings
+    away = abs(sample.value - series.extremes[View.VALUE].centre)
+    if away >= alarm.away:
+        alarm.away, alarm.peak = away, sample.value
 
 
-def _judgement(settings: Metrics, view: View, above: bool) -> Named:
-    kinds = {View.MEAN: Kind.SHIFT, View.SHIFT: Kind.SHIFT}
+def _judgement(rules: Metrics, view: View, above: bool) -> DeviationJudgement:
+    kinds = {View.MEAN: Deviation.SHIFT, View.SHIFT: Deviation.SHIFT}
     if view is View.NOISE:
-        return settings.kinds[Kind.UNSTEADY if above else Kind.STUCK]
-    return settings.kinds[kinds.get(view, Kind.OUTLIER)]
+        return rules.kinds[Deviation.UNSTEADY if above else Deviation.STUCK]
+    return rules.kinds[kinds.get(view, Deviation.OUTLIER)]
 
 
 def _name(sample: MetricSample) -> str:

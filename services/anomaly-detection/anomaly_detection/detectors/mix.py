@@ -1,96 +1,91 @@
-"""Lines that are known one by one, in shares that are not: a device that does something else."""
+"""Known lines in unusual shares: a device whose activity has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
-    Ended,
+    Cleared,
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
     Finding,
-    Lru,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
     clock,
     device_of,
 )
-from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Heard, Lines, quoted
-from anomaly_detection.detectors.pace import fading
+from anomaly_detection.detectors.line_rate import fading
+from anomaly_detection.detectors.lines import Lines, MinedLine, quoted
 from anomaly_detection.detectors.shares import Shares
-from anomaly_detection.layers import Tuning, TuningOf
-from anomaly_detection.template_policy import Mix
+from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.layers import DetectorTuning, TuningOf
+from anomaly_detection.policy_learned import MixRule
 
-LONGEST = 12  # windows; one with too few lines is given up then, and an unusual mix is usual
+LONGEST = 12  # windows until one with too few lines is dropped, and an unusual mix becomes usual
 
 _SHARES = TypeAdapter(Shares)
 
 
-class MixDetector(Memoryless):
-    """One verdict when a window becomes unusual, on a line that is more frequent than usual; its end."""
+class MixDetector(Detector[LogEntry]):
+    """One Detected when a window becomes unusual, on a line in excess; one Cleared at its end."""
 
     name = "mix"
 
     def __init__(
-        self, rule: Mix, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+        self,
+        rule: MixRule,
+        lines: Lines,
+        domain_of: DomainOf,
+        tuning_of: TuningOf,
+        devices_kept: int,
     ) -> None:
         self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
         self._seconds = rule.window.total_seconds()
         self._keep = fading(rule.window)
-        self.state: Lru[Shares] = Lru(devices_kept)
+        self.state: SegmentedLru[Shares] = SegmentedLru(devices_kept, _SHARES)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        heard = self._lines.of(entry)
-        shares = self.state.get(heard.device, Shares)
+        mined = self._lines.of(entry)
+        shares = self.state.get(mined.device, Shares)
         if shares.attention.last == entry.tracking_id:
             return ()
-        shares.attention.hear(heard.at)
-        due = shares.due(heard.at, self._seconds)
+        shares.attention.hear(mined.at)
+        due = shares.due(mined.at, self._seconds)
         if due or shares.lines + 1 >= shares.check:
-            return self._judge(shares.copy(), heard, entry, due=due)
-        shares.add(heard.group)
+            return self._judge(shares.copy(), mined, entry, due=due)
+        shares.add(mined.group)
         shares.attention.last = entry.tracking_id
         return ()
 
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_SHARES)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_SHARES)
-
-    def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self.state.load(_SHARES, state)
-
     def _judge(
-        self, shares: Shares, heard: Heard, line: LogEntry, *, due: bool
+        self, shares: Shares, mined: MinedLine, line: LogEntry, *, due: bool
     ) -> Sequence[Finding]:
-        """Close the window or look at it. *shares* is a copy that counts when all is done."""
-        told = [*self._close(shares, heard.at, line)] if due else []
-        shares.add(heard.group)
+        """Close the window or look at it, on a copy of the state that is stored at the end."""
+        findings = [*self._close(shares, mined.at, line)] if due else []
+        shares.add(mined.group)
         if shares.lines >= shares.check:
-            told += self._look(shares, heard, line)
+            findings += self._look(shares, mined, line)
         shares.attention.last = line.tracking_id
-        self.state.put(heard.device, shares)
-        return told
+        self.state.put(mined.device, shares)
+        return findings
 
     def _close(self, shares: Shares, at: float, line: LogEntry) -> Sequence[Finding]:
-        """Learn from the window when it is over; an unusual one teaches nothing."""
+        """Learn from the window when it is over, unless it is unusual."""
         if shares.since is not None and shares.since > line.ts:
             shares.since = line.ts  # the clock was set back
         age = at - (shares.opened or at)
         full, stale = shares.lines >= self._rule.least, not 0 <= age <= LONGEST * self._seconds
         if shares.opened is not None and not full and not stale:
             return ()
-        told = self._learn(shares, line) if full and not stale else ()
+        findings = self._learn(shares, line) if full and not stale else ()
         shares.open(at, self._rule.least)
-        return told
+        return findings
 
     def _learn(self, shares: Shares, line: LogEntry) -> Sequence[Finding]:
         distance, since = shares.distance(), shares.since
@@ -100,16 +95,16 @@ class MixDetector(Memoryless):
         shares.since = None
         shares.highest = max(shares.highest * self._keep, distance if shares.windows else 0.0)
         shares.learn()
-        return [self._ended(since, line)] if since is not None and lasts else ()
+        return [self._cleared(since, line)] if since is not None and lasts else ()
 
     def _limit(self, shares: Shares, line: LogEntry) -> float:
         limit = max(self._rule.share, self._rule.factor * shares.highest)
         return self._tuning(line).scale * limit
 
-    def _tuning(self, line: LogEntry) -> Tuning:
+    def _tuning(self, line: LogEntry) -> DetectorTuning:
         return self._tuning_of(line.ship_id, line.service, device_of(line))
 
-    def _look(self, shares: Shares, heard: Heard, line: LogEntry) -> Sequence[Finding]:
+    def _look(self, shares: Shares, mined: MinedLine, line: LogEntry) -> Sequence[Finding]:
         """At *least* lines of a window and at every doubling, if this line is one of the excess."""
         distance = shares.distance()
         if not self._judged(shares, line) or distance < self._limit(shares, line):
@@ -117,48 +112,35 @@ class MixDetector(Memoryless):
             if shares.windows > 1 and shares.since is None:
                 shares.highest = max(shares.highest, distance)
             return ()
-        if shares.excess(heard.group) <= 0:
-            return ()  # the next line may be a better witness
+        if shares.excess(mined.group) <= 0:
+            return ()  # report it on a line that is in excess
         shares.since = line.ts
-        return [self._verdict(shares, distance, heard, line)]
+        return [self._detected(shares, distance, mined, line)]
 
     def _judged(self, shares: Shares, line: LogEntry) -> bool:
         warm_up = self._tuning(line).warm_up or self._rule.warm_up
         return shares.since is None and shares.windows > 0 and shares.attention.span() >= warm_up
 
-    def _verdict(self, shares: Shares, distance: float, heard: Heard, line: LogEntry) -> Verdict:
-        seen, usual = shares.share(heard.group), shares.usual.get(heard.group, 0.0)
-        since = datetime.fromtimestamp(shares.opened or heard.at, UTC)
-        return Verdict(
-            Origin.of(line),
-            line.ts,
-            anomaly_type=self._rule.anomaly_type,
-            domain=self._domain_of(line.service),
-            severity=self._rule.severity,
-            score=self._rule.score,
-            detector=self.name,
-            reason=(
-                f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
-                f"{distance:.0%} are other ones than usual, expected are at most "
-                f"{self._limit(shares, line):.0%}; {quoted(heard.template.text)} makes {seen:.0%} of them, "
-                f"usually {usual:.1%}."
-            ),
-            meta={"share": round(distance, 3), "since": line.ts.isoformat()},
+    def _detected(
+        self, shares: Shares, distance: float, mined: MinedLine, line: LogEntry
+    ) -> Detected:
+        seen, usual = shares.share(mined.group), shares.usual.get(mined.group, 0.0)
+        since = datetime.fromtimestamp(shares.opened or mined.at, UTC)
+        reason = (
+            f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
+            f"{distance:.0%} are other ones than usual, expected are at most "
+            f"{self._limit(shares, line):.0%}; {quoted(mined.template.text)} makes {seen:.0%} of "
+            f"them, usually {usual:.1%}."
         )
+        domain, source = self._domain_of(line.service), EntrySource.of(line)
+        meta = {"share": round(distance, 3), "since": line.ts.isoformat()}
+        return Detected.by(self.name, self._rule, source, line.ts, domain, reason, meta=meta)
 
-    def _ended(self, since: datetime, line: LogEntry) -> Ended:
-        return Ended(
-            Origin.of(line),
-            line.ts,
-            anomaly_types=(self._rule.anomaly_type,),
-            detector=self.name,
-            started=since,
-            reason=(
-                f"The lines of {device_of(line)} are as expected again at {clock(line.ts)}, after "
-                f"{_minutes(line.ts - since)} in another mix since {clock(since)}."
-            ),
+    def _cleared(self, since: datetime, line: LogEntry) -> Cleared:
+        minutes = (line.ts - since) / timedelta(minutes=1)
+        reason = (
+            f"The lines of {device_of(line)} are as expected again at {clock(line.ts)}, after "
+            f"{minutes:.0f} min in another mix since {clock(since)}."
         )
-
-
-def _minutes(time: timedelta) -> str:
-    return f"{time / timedelta(minutes=1):.0f} min"
+        types = (self._rule.anomaly_type,)
+        return Cleared(EntrySource.of(line), line.ts, types, self.name, reason, started=since)

@@ -1,4 +1,4 @@
-"""A line like no other before: what nobody wrote a rule for, and nobody has seen on this ship."""
+"""Lines with a template that was never seen on this ship."""
 
 from __future__ import annotations
 
@@ -11,111 +11,110 @@ from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
     Finding,
-    Lru,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
     clock,
     device_of,
     span,
 )
-from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Attention, Heard, Lines, joined, quoted
+from anomaly_detection.detectors.lines import Attention, Lines, MinedLine, quoted
+from anomaly_detection.detectors.state import SegmentedLru, State
 from anomaly_detection.layers import TuningOf
-from anomaly_detection.template_policy import New
-from anomaly_detection.templates.mining import Template
+from anomaly_detection.policy_learned import NewTemplateRule
+from anomaly_detection.templates.mining import MinedTemplate
 
 DAY = timedelta(days=1)
-GROUP, DEVICE = "group ", "device "  # what a key of the snapshot is about
+GROUP, DEVICE = "group ", "device "  # prefixes of keys in a snapshot
 
 
 @dataclass(slots=True)
-class Newcomers:
-    """How long a device is known, and when somebody was told about new lines of it, of late."""
+class NewTemplates:
+    """How long a device is known, and the times of its findings within a day."""
 
     attention: Attention = field(default_factory=Attention)
-    told: list[datetime] = field(default_factory=list)
+    reported: list[datetime] = field(default_factory=list)
 
-    def may_tell(self, most_per_day: int, now: datetime) -> bool:
-        self.told = [at for at in self.told if abs(now - at) < DAY]
-        return len(self.told) < most_per_day
-
-
-_NEWCOMERS = TypeAdapter(Newcomers)
+    def may_report(self, most_per_day: int, now: datetime) -> bool:
+        self.reported = [at for at in self.reported if abs(now - at) < DAY]
+        return len(self.reported) < most_per_day
 
 
-class NewTemplateDetector(Memoryless):
-    """One verdict for the first line of a template. It also remembers the templates, for all."""
+_NEW_TEMPLATES = TypeAdapter(NewTemplates)
+
+
+class NewTemplateDetector(Detector[LogEntry]):
+    """One Detected for the first line of a template. The snapshot includes all templates."""
 
     name = "new_template"
 
     def __init__(
-        self, rule: New, lines: Lines, domain_of: DomainOf, tuning_of: TuningOf, devices_kept: int
+        self,
+        rule: NewTemplateRule,
+        lines: Lines,
+        domain_of: DomainOf,
+        tuning_of: TuningOf,
+        devices_kept: int,
     ) -> None:
         self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
         self._domain_of = domain_of
-        self.state: Lru[Newcomers] = Lru(devices_kept)
+        self.state: SegmentedLru[NewTemplates] = SegmentedLru(devices_kept, _NEW_TEMPLATES)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        heard = self._lines.of(entry)
-        of_device = self.state.get(heard.device, Newcomers)
+        mined = self._lines.of(entry)
+        of_device = self.state.get(mined.device, NewTemplates)
         attention = of_device.attention
         if attention.last == entry.tracking_id:
             return ()
-        attention.hear(heard.at)
-        found = self._judge(entry, heard, of_device) if heard.new else None
+        attention.hear(mined.at)
+        found = self._judge(entry, mined, of_device) if mined.new else None
         attention.last = entry.tracking_id
         if found is None:
             return ()
-        of_device.told.append(entry.ts)
+        of_device.reported.append(entry.ts)
         return (found,)
 
-    def snapshot(self) -> Snapshot:
-        return joined(self.image())
-
-    def image(self) -> Iterator[Snapshot]:
-        groups = (_under(GROUP, part) for part in self._lines.image())
-        return chain(groups, (_under(DEVICE, part) for part in self.state.image(_NEWCOMERS)))
+    def parts(self) -> Iterator[State]:
+        groups = (_with_prefix(GROUP, part) for part in self._lines.parts())
+        return chain(groups, (_with_prefix(DEVICE, part) for part in super().parts()))
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        of = {what: _starting(state, what) for what in (GROUP, DEVICE)}
-        self._lines.restore(of[GROUP])
-        self.state.load(_NEWCOMERS, of[DEVICE])
+        self._lines.restore(_of_prefix(GROUP, state))
+        super().restore(_of_prefix(DEVICE, state))
 
-    def _judge(self, line: LogEntry, heard: Heard, of_device: Newcomers) -> Verdict | None:
-        tuning = self._tuning_of(line.ship_id, line.service, heard.device[1])
+    def _judge(self, line: LogEntry, mined: MinedLine, of_device: NewTemplates) -> Detected | None:
+        tuning = self._tuning_of(line.ship_id, line.service, mined.device[1])
         known = of_device.attention.span()
         if known < (tuning.warm_up or self._rule.warm_up):
             return None
-        if not of_device.may_tell(round(self._rule.most_per_day / tuning.scale), line.ts):
+        if not of_device.may_report(round(self._rule.most_per_day / tuning.scale), line.ts):
             return None
-        return self._verdict(line, heard.template, known)
+        return self._detected(line, mined.template, known)
 
-    def _verdict(self, line: LogEntry, template: Template, known: timedelta) -> Verdict:
-        return Verdict(
-            Origin.of(line),
+    def _detected(self, line: LogEntry, template: MinedTemplate, known: timedelta) -> Detected:
+        reason = (
+            f"At {clock(line.ts)} {line.service} on {device_of(line)} said 1 line like no other "
+            f"before, {quoted(template.text)}; expected are only lines that were heard while it "
+            f"has been listened to, for {span(known)}."
+        )
+        return Detected.by(
+            self.name,
+            self._rule,
+            EntrySource.of(line),
             line.ts,
-            anomaly_type=self._rule.anomaly_type,
-            domain=self._domain_of(line.service),
-            severity=self._rule.severity,
-            score=self._rule.score,
-            detector=self.name,
+            self._domain_of(line.service),
+            reason,
             template_id=template.id,
             template=template.text,
-            reason=(
-                f"At {clock(line.ts)} {line.service} on {device_of(line)} said 1 line like no other before, "
-                f"{quoted(template.text)}; expected are only lines that were heard while it has been "
-                f"listened to, for {span(known)}."
-            ),
         )
 
 
-def _under(prefix: str, part: Snapshot) -> Snapshot:
+def _with_prefix(prefix: str, part: State) -> State:
     return {prefix + key: value for key, value in part.items()}
 
 
-def _starting(state: Mapping[str, JsonValue], prefix: str) -> dict[str, JsonValue]:
+def _of_prefix(prefix: str, state: Mapping[str, JsonValue]) -> State:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,40 +1,41 @@
-"""Templates that come far more often than they did, or not at all any more; bursts of error lines."""
+"""Templates that come far more often than before, or not any more; bursts of error lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from pydantic import JsonValue
 
-from aiops_core.models import Domain, Level, LogEntry
+from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import (
-    Ended,
+    Cleared,
+    Detected,
+    Detector,
+    DomainOf,
+    EntrySource,
     Finding,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
     clock,
     device_of,
     shown,
     span,
 )
-from anomaly_detection.detectors.domains import DomainOf
-from anomaly_detection.detectors.lines import Lines, joined, quoted
-from anomaly_detection.detectors.pace import Change, What
+from anomaly_detection.detectors.line_rate import RateChange, What
+from anomaly_detection.detectors.lines import Lines, quoted
 from anomaly_detection.detectors.rates import ERRORS, Rates
-from anomaly_detection.judgement import Judgement
+from anomaly_detection.detectors.state import State
 from anomaly_detection.layers import TuningOf
-from anomaly_detection.template_policy import Excess, Templates
+from anomaly_detection.policy_learned import ExcessRule, Templates
+from anomaly_detection.policy_rules import Judgement
 
 BAD = frozenset((Level.ERROR, Level.CRITICAL))
 
 
-class RateDetector(Memoryless):
-    """One verdict when a template, or the errors of a device, begin to come too often, or when a
-    template has stopped to come; and its end."""
+class RateDetector(Detector[LogEntry]):
+    """One Detected when a template, or the errors of a device, come too often, or a template stops.
+
+    One Cleared at its end.
+    """
 
     name = "rate"
 
@@ -57,83 +58,73 @@ class RateDetector(Memoryless):
         bad = entry.level in BAD and not self._harmless(entry)
         return self._rates.hear(entry, self._lines.of(entry), bad)
 
-    def snapshot(self) -> Snapshot:
-        return joined(self.image())
-
-    def image(self) -> Iterator[Snapshot]:
-        return self._rates.image()
+    def parts(self) -> Iterator[State]:
+        return self._rates.parts()
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         self._rates.restore(state)
 
-    def _finding(self, change: Change, line: LogEntry) -> Finding:
-        if change.what in (What.SPIKE_OVER, What.DROP_OVER):
-            return _ended(self._judgement(change), change, line)
-        domain, window = self._domain_of(change.pace.service), self._rules.rate.window
-        if change.what is What.DROP:
-            reason = _drop(change, line, window)
-            return replace(_verdict(self._rules.drop, change, line, domain, reason), msg=reason)
-        rule = self._excess(change)
-        return _verdict(rule, change, line, domain, _spike(change, line, rule, window))
-
-    def _judgement(self, change: Change) -> Judgement:
+    def _finding(self, change: RateChange, line: LogEntry) -> Finding:
         dropped = change.what in (What.DROP, What.DROP_OVER)
-        return self._rules.drop if dropped else self._excess(change)
+        rule = self._rules.drop if dropped else self._rules.excess(change.kind == ERRORS)
+        if change.what in (What.SPIKE_OVER, What.DROP_OVER):
+            return self._cleared(rule, change, line)
+        if isinstance(rule, ExcessRule):
+            return self._detected(rule, change, line, self._spike(change, line, rule))
+        reason = self._drop(change, line)
+        return self._detected(rule, change, line, reason, msg=reason)
 
-    def _excess(self, change: Change) -> Excess:
-        return self._rules.errors if change.kind == ERRORS else self._rules.rate
+    def _spike(self, change: RateChange, line: LogEntry, rule: ExcessRule) -> str:
+        rate = change.rate
+        return (
+            f"At {clock(line.ts)} {device_of(line)} logged {_what(change)} for the {rate.count}th "
+            f"time within {span(self._rules.rate.window)}; expected are {shown(rate.mean)}, and "
+            f"at most {shown(rate.limit(rule))}."
+        )
+
+    def _drop(self, change: RateChange, line: LogEntry) -> str:
+        rate, window = change.rate, self._rules.rate.window
+        return (
+            f"Up to {clock(line.ts)} {device_of(line)} has not logged {_what(change)} for "
+            f"{span(rate.missing * window)}, though it logs other lines; expected are "
+            f"{shown(rate.mean)} in {span(window)}."
+        )
+
+    def _detected(
+        self,
+        rule: Judgement,
+        change: RateChange,
+        line: LogEntry,
+        reason: str,
+        msg: str | None = None,
+    ) -> Detected:
+        rate, errors = change.rate, change.kind == ERRORS
+        return Detected.by(
+            self.name,
+            rule,
+            _source(change, line),
+            line.ts,
+            self._domain_of(rate.service),
+            reason,
+            meta={"since": change.since.isoformat(), "usual_per_window": round(rate.mean, 3)},
+            template_id=None if errors else change.kind,
+            template=None if errors else rate.text,
+            msg=msg,
+        )
+
+    def _cleared(self, rule: Judgement, change: RateChange, line: LogEntry) -> Cleared:
+        reason = (
+            f"{device_of(line)} logs {_what(change)} as often as expected again: "
+            f"{change.rate.count} times in the last window, at {clock(line.ts)}; it was not so "
+            f"since {clock(change.since)}."
+        )
+        source, types = _source(change, line), (rule.anomaly_type,)
+        return Cleared(source, line.ts, types, self.name, reason, started=change.since)
 
 
-def _spike(change: Change, line: LogEntry, rule: Excess, window: timedelta) -> str:
-    pace = change.pace
-    return (
-        f"At {clock(line.ts)} {device_of(line)} logged {_what(change)} for the {pace.count}th time within "
-        f"{span(window)}; expected are {shown(pace.mean)}, and at most {shown(pace.limit(rule))}."
-    )
+def _what(change: RateChange) -> str:
+    return change.rate.text if change.kind == ERRORS else quoted(change.rate.text)
 
 
-def _drop(change: Change, line: LogEntry, window: timedelta) -> str:
-    pace = change.pace
-    return (
-        f"Up to {clock(line.ts)} {device_of(line)} has not logged {_what(change)} for "
-        f"{span(pace.missing * window)}, though it logs other lines; expected are {shown(pace.mean)} in "
-        f"{span(window)}."
-    )
-
-
-def _what(change: Change) -> str:
-    return change.pace.text if change.kind == ERRORS else quoted(change.pace.text)
-
-
-def _verdict(of: Judgement, change: Change, line: LogEntry, domain: Domain, reason: str) -> Verdict:
-    return Verdict(
-        _origin(change, line),
-        line.ts,
-        anomaly_type=of.anomaly_type,
-        domain=domain,
-        severity=of.severity,
-        score=of.score,
-        detector=RateDetector.name,
-        reason=reason,
-        meta={"since": change.since.isoformat(), "usual_per_window": round(change.pace.mean, 3)},
-        template_id=None if change.kind == ERRORS else change.kind,
-        template=None if change.kind == ERRORS else change.pace.text,
-    )
-
-
-def _ended(of: Judgement, change: Change, line: LogEntry) -> Ended:
-    return Ended(
-        _origin(change, line),
-        line.ts,
-        anomaly_types=(of.anomaly_type,),
-        detector=RateDetector.name,
-        started=change.since,
-        reason=(
-            f"{device_of(line)} logs {_what(change)} as often as expected again: {change.pace.count} times "
-            f"in the last window, at {clock(line.ts)}; it was not so since {clock(change.since)}."
-        ),
-    )
-
-
-def _origin(change: Change, line: LogEntry) -> Origin:
-    return replace(Origin.of(line), service=change.pace.service or "unknown")
+def _source(change: RateChange, line: LogEntry) -> EntrySource:
+    return replace(EntrySource.of(line), service=change.rate.service or "unknown")

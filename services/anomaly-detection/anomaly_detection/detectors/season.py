@@ -1,4 +1,4 @@
-"""What is usual at an hour of the day, on working days and at weekends."""
+"""The usual value at an hour of the day, on working days and at weekends."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 HOURS = 48  # 24 of a working day, 24 of a day of the weekend
-DAYS = 8  # of which an hour's mean is made, the newest counting most
+DAYS = 8  # in the mean of an hour, the newest with the largest weight
 
 
 @dataclass(slots=True)
 class Season:
-    """The mean of every hour; an hour that goes on is not part of it yet."""
+    """The mean of every hour; the current hour is added at its end."""
 
     means: array[float] = field(default_factory=lambda: array("f", [0.0] * HOURS))
     days: array[int] = field(default_factory=lambda: array("B", [0] * HOURS))
-    hour: int = -1  # that goes on
+    hour: int = -1  # the current one
     total: float = 0.0  # of its samples
     samples: int = 0
 
@@ -24,7 +24,7 @@ class Season:
         return replace(self, means=self.means[:], days=self.days[:])
 
     def usual(self, at: datetime) -> float | None:
-        """What is expected at *at*, between the two hours around it; None before a whole day."""
+        """The expected value at *at*, interpolated between hours; None before a whole day."""
         place = at.hour + at.minute / 60 - 0.5
         first, share = int(place // 1) % 24, place % 1
         kind = 24 if at.weekday() >= 5 else 0

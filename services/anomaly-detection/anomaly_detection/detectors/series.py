@@ -1,56 +1,58 @@
-"""All that is remembered of one series of readings, within 2 KB, and its episode if there is one."""
+"""The state of one series of readings, within 2 KB, and its alarm if there is one."""
 
 from __future__ import annotations
 
 import base64
 import struct
-import zlib
 from array import array
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Self
 
 from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.novelty import TAIL, Record
+from anomaly_detection.detectors.novelty import TAIL, Extremes
 from anomaly_detection.detectors.season import HOURS, Season
 from anomaly_detection.detectors.views import Now, View
 
-RARE = 300.0  # s between two readings: who asks more often asks for chance more often
-BREAK = 20  # usual intervals without a reading; after a longer one nothing is known of the last
+VERSION = 1  # of ``pack``; raise it when a field is added, removed or moved
+
+RARE = 300.0  # s between two readings; more readings in the same time mean more chance outliers
+BREAK = 20  # usual intervals; a longer one without a reading resets the short-term state
 LEAST_BREAK = 60.0  # s
-BACK = 3600.0  # s that a reading may be late; one that is later shows at once that the clock was set back
-STUCK = 0.1  # of the usual roughness; less calm than that is nothing to tell
-OWN_TIME = 3 * 86400.0  # s that what is usual at an hour is compared before it is believed
+BACK = 3600.0  # s that a reading may be late; a later one proves that the clock was set back
+STUCK = 0.1  # of the usual roughness: only a series smoother than that is stuck
+OWN_TIME = 3 * 86400.0  # s of comparison with the usual value of an hour before it is used
 
 
 @dataclass(slots=True)
-class Episode:
-    """What was told and is not over. Times are seconds of the epoch, 0 means never."""
+class Alarm:
+    """A finding that is not cleared. Times are seconds of the epoch, 0 means never."""
 
     started: float = 0.0
     view: int = 0
     above: int = 0
-    peak: float = 0.0  # the reading that was farthest from the centre
-    away: float = 0.0  # how far that was
-    new_at: int = 0  # the reading that was farther than ever and than what was told
-    strange_at: int = 0  # the last one that was farther than what was learnt
+    peak: float = 0.0  # the reading farthest from the centre
+    away: float = 0.0  # its distance from the centre
+    new_at: int = 0  # number of the last reading farther than any before
+    strange_at: int = 0  # number of the last reading outside of the learned range
 
 
 @dataclass(slots=True)
-class Series:
+class MetricSeries:
     """Readings of one metric of one sender with one set of labels."""
 
     first: float = 0.0
     seen: float = 0.0
     interval: float = 0.0  # s, usual
     now: Now = field(default_factory=Now)
-    episode: Episode = field(default_factory=Episode)
+    alarm: Alarm = field(default_factory=Alarm)
     season: Season = field(default_factory=Season)
-    records: tuple[Record, ...] = field(default_factory=lambda: tuple(Record() for _ in View))
+    extremes: tuple[Extremes, ...] = field(default_factory=lambda: tuple(Extremes() for _ in View))
     late: Late = field(default_factory=Late)
 
     def advance(self, at: float, x: float) -> bool:
-        """Move to a reading at *at*; False for a duplicate or one that is late."""
+        """Move to a reading at *at*; False for a duplicate or a late one."""
         passed = at - self.seen
         if self.first == 0.0:
             self.first = at
@@ -70,25 +72,25 @@ class Series:
         return True
 
     def _break(self, passed: float, x: float) -> None:
-        """Nothing is known of the time just before *x*."""
+        """Reset the short-term state: the time just before *x* is unknown."""
         self.now.begin(x)
-        for record in self.records:
-            record.fade(passed / self.interval if self.interval else 1.0)
+        for extremes in self.extremes:
+            extremes.fade(passed / self.interval if self.interval else 1.0)
 
     def _set_back(self, passed: float) -> None:
-        """The clock was set back: the series goes on, and is known for as long as before."""
+        """Shift the times: the clock was set back, and the series is known as long as before."""
         self.first += passed
-        self.episode.started = min(self.episode.started, self.seen + passed)
+        self.alarm.started = min(self.alarm.started, self.seen + passed)
 
-    def copy(self) -> Series:
-        return Series(
+    def copy(self) -> MetricSeries:
+        return MetricSeries(
             self.first,
             self.seen,
             self.interval,
             replace(self.now),
-            replace(self.episode),
+            replace(self.alarm),
             self.season.copy(),
-            tuple(record.copy() for record in self.records),
+            tuple(extremes.copy() for extremes in self.extremes),
             Late(self.late.first, self.late.last),
         )
 
@@ -97,48 +99,43 @@ class Series:
         return self.now.readings > readings and self.seen - self.first >= time.total_seconds()
 
     def haste(self) -> float:
-        """How much farther a reading must lie that is one of many in the same time."""
+        """The factor on the limit for a series with many readings in the same time."""
         return max(RARE / self.interval, 1.0) ** TAIL if self.interval else 1.0
 
     def believes(self, view: View, above: bool) -> bool:
-        """Whether a new number of *view* may be told at all."""
+        """Whether a new number of *view* may be reported."""
         if view is View.SEASON:
-            return self.records[view].n * self.interval >= OWN_TIME
+            return self.extremes[view].n * self.interval >= OWN_TIME
         return view is not View.NOISE or above or self.now.rough <= STUCK * self.now.usual_rough
 
     def pack(self) -> str:
-        """All of it as text, exactly; it begins with the mark of the layout."""
-        numbers = [self.first, self.seen, self.interval, self.season.total]
-        numbers += [getattr(part, name) for part in self._parts() for name in _numbers(part)]
-        head = struct.pack(
-            f"<Ibi{len(numbers)}d", LAYOUT, self.season.hour, self.season.samples, *numbers
-        )
-        data = head + self.season.days.tobytes() + self.season.means.tobytes()
+        """The exact state as text: version, numbers, then the season, in base64."""
+        season = self.season
+        numbers = [getattr(part, name) for part in self._parts() for name in _numbers(part)]
+        data = _LAYOUT.pack(VERSION, *numbers, *season.days, *season.means)
         return base64.b64encode(data).decode("ascii")
 
     @classmethod
     def unpack(cls, text: str) -> Self:
-        """What ``pack`` wrote; raises ValueError when it is something else."""
-        series = cls()
-        count = 4 + sum(len(_numbers(part)) for part in series._parts())
-        layout = struct.Struct(f"<Ibi{count}d{HOURS}s{4 * HOURS}s")
+        """The inverse of ``pack``; raises ValueError for anything else."""
         try:
-            mark, hour, samples, *numbers, days, means = layout.unpack(base64.b64decode(text))
+            version, *values = _LAYOUT.unpack(base64.b64decode(text))
         except struct.error as exc:
             raise ValueError(f"not the state of a series: {exc}") from exc
-        if mark != LAYOUT:
+        if version != VERSION:
             raise ValueError("the state of a series of another version")
-        series.first, series.seen, series.interval, total = numbers[:4]
-        series.season = Season(array("f", means), array("B", days), hour, total, samples)
-        rest = iter(numbers[4:])
+        series, rest = cls(), iter(values)
         for part in series._parts():
             for name in _numbers(part):
                 setattr(part, name, type(getattr(part, name))(next(rest)))
+        series.season.days = array("B", islice(rest, HOURS))
+        series.season.means = array("f", rest)
         return series
 
     def _parts(self) -> tuple[Any, ...]:
-        sides = [side for record in self.records for side in (record.above, record.below)]
-        return (self.now, self.episode, *self.records, *sides, self.late)
+        """The objects with numbers, in the order of ``pack``."""
+        sides = [side for one in self.extremes for side in (one.above, one.below)]
+        return (self, self.season, self.now, self.alarm, *self.extremes, *sides, self.late)
 
 
 def _numbers(part: Any) -> list[str]:
@@ -146,15 +143,8 @@ def _numbers(part: Any) -> list[str]:
     return [each.name for each in fields(part) if each.type in ("int", "float")]
 
 
-def _layout() -> int:
-    """A checksum of the names in their order: another order is another one."""
-    series = Series()
-    parts = (series, series.season, *series._parts())
-    names = [f"{type(part).__name__}.{each.name}" for part in parts for each in fields(part)]
-    return zlib.crc32(" ".join(names).encode())
-
-
-LAYOUT = _layout()
+_COUNT = sum(len(_numbers(part)) for part in MetricSeries()._parts())
+_LAYOUT = struct.Struct(f"<I{_COUNT}d{HOURS}B{HOURS}f")
 
 
 def moment(seconds: float) -> datetime:

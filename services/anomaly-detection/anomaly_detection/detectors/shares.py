@@ -1,8 +1,7 @@
-"""Which share each template has of the lines of a device, now and usually. Pure numbers.
+"""The shares of templates in the lines of a device, now and usually. Pure numbers.
 
-The count vector of a window against the usual one, which is an exponentially weighted mean of the
-vectors of past windows. Their distance is the total variation: the share of lines that would have to be
-others for the window to be usual.
+The count vector of a window is compared with the exponentially weighted mean of past windows. Their
+distance is the total variation: the share of lines that would have to change to make it usual.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from datetime import datetime
 
 from anomaly_detection.detectors.lines import Attention
 
-KINDS = 24  # templates whose usual share is remembered; the others count as unusual, always
-OPEN = 1000  # templates that are counted apart in a window; whatever comes then is one more
+KINDS = 24  # templates whose usual share is kept; all others count as unusual
+OPEN = 1000  # templates counted separately in a window; the others are counted together
 OTHERS = ""
-MEMORY = 24  # windows that the usual shares remember
+MEMORY = 24  # windows that count in the usual shares
 
 
 @dataclass(slots=True)
 class Shares:
-    """The open window of a device, and what is usual of it.
+    """The open window of a device, and its usual shares.
 
-    *check* is the number of lines at which the window is looked at next; *distance* the last result,
-    *highest* the highest one of late.
+    *check* is the number of lines at which the window is judged next, *highest* the recent maximum
+    of the distance.
     """
 
     attention: Attention = field(default_factory=Attention)
@@ -37,14 +36,14 @@ class Shares:
     since: datetime | None = None
 
     def due(self, at: float, seconds: float) -> bool:
-        """Whether the window may be over: by time, or because the clock was set back."""
+        """Whether the window may close: by time, or because the clock was set back."""
         return self.opened is None or not -seconds < at - self.opened < seconds
 
     def open(self, at: float, least: int) -> None:
         self.opened, self.counts, self.lines, self.check = at, {}, 0, least
 
     def copy(self) -> Shares:
-        """One that may be changed; nobody changes what is usual in place."""
+        """A copy that may be changed; *usual* is never changed in place."""
         return replace(self, attention=self.attention.copy(), counts=self.counts.copy())
 
     def add(self, id_: str) -> None:
@@ -58,7 +57,7 @@ class Shares:
         return self.counts.get(id_, self.counts.get(OTHERS, 0)) / self.lines
 
     def distance(self) -> float:
-        """The total variation between the window and what is usual, 0..1."""
+        """The total variation between the window and the usual shares, 0..1."""
         more = (n / self.lines - self.usual.get(id_, 0.0) for id_, n in self.counts.items())
         return sum(share for share in more if share > 0)
 
@@ -66,7 +65,7 @@ class Shares:
         return self.share(id_) - self.usual.get(id_, 0.0)
 
     def learn(self) -> None:
-        """Move what is usual towards this window."""
+        """Move the usual shares towards this window."""
         weight = 1 / (min(self.windows, MEMORY) + 1)
         self.windows += 1
         mean = {id_: (1 - weight) * share for id_, share in self.usual.items()}

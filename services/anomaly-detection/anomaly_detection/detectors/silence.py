@@ -1,14 +1,13 @@
-"""A device that always spoke says nothing any more: ``sender_lost``, which is never a recovery.
+"""Devices that stop logging: ``sender_lost``, which is never a recovery.
 
-Pauses are measured where lines arrive (``stages.ingest``), not by the clocks of devices: a log that is
-read in afterwards tells nothing about who speaks now. And only time counts in which somebody on the
-ship was heard: when all are silent, the way of the lines is broken, or this service has still to read
-what came while it was away.
+Pauses are measured by arrival (``stages.ingest``), not by the clocks of devices: an imported log
+says nothing about who is alive now. Only time in which some device of the ship was heard counts:
+when all are silent, the transport is broken, or this service has a backlog to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,26 +15,26 @@ from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.models import Domain, LogEntry
 from anomaly_detection.detectors.base import (
-    Ended,
+    Cleared,
+    Detected,
+    Detector,
+    EntrySource,
     Finding,
-    Lru,
-    Origin,
-    Snapshot,
-    Verdict,
     clock,
     device_of,
     span,
 )
 from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.lines import SHIPS
-from anomaly_detection.layers import Tuning, TuningOf
-from anomaly_detection.template_policy import Silence
+from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.layers import DetectorTuning, TuningOf
+from anomaly_detection.policy_learned import SilenceRule
 
 ATTENDED = 0.25  # of ``least``: the longest pause of a whole ship that counts as time
 
 
 @dataclass(slots=True)
-class Sender:
+class DeviceActivity:
     """When a device was heard last, how often, its longest pause, and since when it is lost.
 
     *first*, *now* and *longest* are seconds of attended time.
@@ -51,15 +50,15 @@ class Sender:
     longest: float = 0.0
     lost: datetime | None = None
 
-    def allowed(self, rule: Silence, tuning: Tuning) -> float | None:
-        """Seconds of silence that prove something after more; None while it is not known well."""
+    def allowed(self, rule: SilenceRule, tuning: DetectorTuning) -> float | None:
+        """Seconds of silence after which it is lost; None in its warm-up."""
         warm_up = (tuning.warm_up or rule.warm_up).total_seconds()
         if self.lost or self.lines < rule.lines or self.now - self.first < warm_up:
             return None
         return max(rule.least.total_seconds(), tuning.scale * rule.factor * self.longest)
 
-    def hear(self, at: datetime, ship: Ship, tracking_id: str) -> None:
-        """A line arrived; the pause that was called a loss is not learned."""
+    def hear(self, at: datetime, ship: ShipActivity, tracking_id: str) -> None:
+        """Add a line. A pause that was reported as a loss is not learned."""
         now = ship.attended
         if self.lost is None and now - self.now > self.longest:
             self.longest = now - self.now
@@ -71,15 +70,15 @@ class Sender:
 
 
 @dataclass(slots=True)
-class Ship:
-    """When anybody on it was heard last, and for how many seconds somebody was."""
+class ShipActivity:
+    """When any device of a ship was heard last, and its attended time in seconds."""
 
     heard: datetime
     attended: float = 0.0
     late: Late = field(default_factory=Late)
 
     def hear(self, at: datetime, longest: float) -> None:
-        """Something arrived at *at*; the same again changes nothing."""
+        """Advance to an arrival at *at*. Idempotent."""
         passed = (at - self.heard).total_seconds()
         if passed >= 0:
             self.attended += min(passed, longest)
@@ -89,110 +88,102 @@ class Ship:
             self.heard = at
 
 
-_SENDER = TypeAdapter(Sender)
+_DEVICE = TypeAdapter(DeviceActivity)
 
 
-class SilenceDetector:
+class SilenceDetector(Detector[LogEntry]):
     name = "silence"
 
-    def __init__(self, rule: Silence, tuning_of: TuningOf, devices_kept: int) -> None:
+    def __init__(self, rule: SilenceRule, tuning_of: TuningOf, devices_kept: int) -> None:
         self._rule, self._tuning_of = rule, tuning_of
-        self.state: Lru[Sender] = Lru(devices_kept)
-        self._ships: dict[str, Ship] = {}
+        self.state: SegmentedLru[DeviceActivity] = SegmentedLru(devices_kept, _DEVICE)
+        self._ships: dict[str, ShipActivity] = {}
         self._longest = ATTENDED * rule.least.total_seconds()
-        self._next: dict[str, float] = {}  # attended time of a ship before which nobody is lost
+        self._next: dict[str, float] = {}  # attended time of a ship before which none is lost
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         at = entry.stages.get("ingest", entry.ts)
-        ship = self._ships.get(entry.ship_id) or self._arrive(entry.ship_id, at)
-        sender = self.state.get(
+        ship = self._ships.get(entry.ship_id) or self._add_ship(entry.ship_id, at)
+        device = self.state.get(
             (entry.ship_id, device_of(entry)),
-            lambda: Sender(entry.host, entry.device_id, at, ship.attended, ship.attended),
+            lambda: DeviceActivity(entry.host, entry.device_id, at, ship.attended, ship.attended),
         )
-        if sender.last == entry.tracking_id:
+        if device.last == entry.tracking_id:
             return ()
-        told = [_ended(entry, sender.lost, self._rule)] if sender.lost else ()
+        findings = [_cleared(entry, device.lost, self._rule)] if device.lost else ()
         ship.hear(at, self._longest)
-        sender.hear(at, ship, entry.tracking_id)
-        return told
+        device.hear(at, ship, entry.tracking_id)
+        return findings
 
-    def _arrive(self, ship_id: str, at: datetime) -> Ship:
-        """A ship that is new; too many of them push out the one that was attended least."""
+    def _add_ship(self, ship_id: str, at: datetime) -> ShipActivity:
+        """Of too many ships the one with the least attended time is evicted."""
         if len(self._ships) >= SHIPS:
             least = min(self._ships, key=lambda id_: self._ships[id_].attended)
             del self._ships[least]
             self._next.pop(least, None)
-        return self._ships.setdefault(ship_id, Ship(at))
+        return self._ships.setdefault(ship_id, ShipActivity(at))
 
     def elapse(self, now: datetime, /) -> Sequence[Finding]:
         due = {id_ for id_, ship in self._ships.items() if ship.attended >= self._next.get(id_, 0)}
         if not due:
             return ()
-        told = self._look(due)
-        return sorted(told, key=lambda finding: finding.at)
+        return sorted(self._look(due), key=lambda finding: finding.at)
 
     def _look(self, due: set[str]) -> list[Finding]:
-        """Who is lost on the ships that are *due*, and when to look again."""
-        lost: list[tuple[Sender, Verdict]] = []
+        """Report lost devices of the ships in *due*, and schedule the next look."""
+        lost: list[tuple[DeviceActivity, Detected]] = []
         least = self._rule.least.total_seconds()
         next_ = {ship_id: self._ships[ship_id].attended + least for ship_id in due}
-        for (ship_id, device), sender in self.state.items():
-            tuning = self._tuning_of(ship_id, "unknown", device)
-            allowed = sender.allowed(self._rule, tuning) if ship_id in due else None
+        for (ship_id, device_id), device in self.state.items():
+            tuning = self._tuning_of(ship_id, "unknown", device_id)
+            allowed = device.allowed(self._rule, tuning) if ship_id in due else None
             if allowed is None:
                 continue
             ship = self._ships[ship_id]
-            if ship.attended - sender.now >= allowed:
-                found = _lost(ship_id, sender, ship, timedelta(seconds=allowed), self._rule)
-                lost.append((sender, found))
+            if ship.attended - device.now >= allowed:
+                found = _lost(ship_id, device, ship, timedelta(seconds=allowed), self._rule)
+                lost.append((device, found))
             else:
-                next_[ship_id] = min(next_[ship_id], sender.now + allowed)
+                next_[ship_id] = min(next_[ship_id], device.now + allowed)
         self._next |= next_
-        for sender, found in lost:
-            sender.lost = found.at
+        for device, found in lost:
+            device.lost = found.at
         return [found for _, found in lost]
 
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_SENDER)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_SENDER)
-
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self.state.load(_SENDER, state)
+        super().restore(state)
         self._next.clear()
-        for (ship_id, _), sender in self.state.items():
-            ship = self._ships.setdefault(ship_id, Ship(sender.heard))
-            ship.heard = max(ship.heard, sender.heard)
-            ship.attended = max(ship.attended, sender.now)
+        for (ship_id, _), device in self.state.items():
+            ship = self._ships.setdefault(ship_id, ShipActivity(device.heard))
+            ship.heard = max(ship.heard, device.heard)
+            ship.attended = max(ship.attended, device.now)
 
 
-def _lost(ship_id: str, sender: Sender, ship: Ship, allowed: timedelta, rule: Silence) -> Verdict:
-    heard = min(sender.heard, ship.heard)
-    device, longest = sender.device_id or sender.host, timedelta(seconds=max(sender.longest, 1.0))
-    return Verdict(
-        Origin(ship_id, sender.host, sender.device_id),
-        heard + allowed,
-        anomaly_type=rule.anomaly_type,
-        domain=Domain.SYSTEM,
-        severity=rule.severity,
-        score=rule.score,
-        detector=SilenceDetector.name,
-        reason=(
-            f"{device} has said nothing since {clock(heard)}, for {span(allowed)}, while other "
-            f"devices did; expected is a line at least every {span(longest)}, as in the {sender.lines} "
-            "lines before."
-        ),
-        meta={"since": heard.isoformat(), "longest_pause_s": round(sender.longest, 3)},
+def _lost(
+    ship_id: str, device: DeviceActivity, ship: ShipActivity, allowed: timedelta, rule: SilenceRule
+) -> Detected:
+    heard = min(device.heard, ship.heard)
+    source = EntrySource(ship_id, device.host, device.device_id)
+    longest = timedelta(seconds=max(device.longest, 1.0))
+    reason = (
+        f"{source.device} has said nothing since {clock(heard)}, for {span(allowed)}, while other "
+        f"devices did; expected is a line at least every {span(longest)}, as in the "
+        f"{device.lines} lines before."
     )
+    meta = {"since": heard.isoformat(), "longest_pause_s": round(device.longest, 3)}
+    at = heard + allowed
+    return Detected.by(SilenceDetector.name, rule, source, at, Domain.SYSTEM, reason, meta=meta)
 
 
-def _ended(line: LogEntry, lost: datetime, rule: Silence) -> Ended:
-    return Ended(
-        Origin(line.ship_id, line.host, line.device_id),
+def _cleared(line: LogEntry, lost: datetime, rule: SilenceRule) -> Cleared:
+    return Cleared(
+        EntrySource(line.ship_id, line.host, line.device_id),
         line.ts,
         anomaly_types=(rule.anomaly_type,),
         detector=SilenceDetector.name,
         started=lost if lost < line.ts else None,  # its clock may be slow
-        reason=f"{device_of(line)} speaks again at {clock(line.ts)}, as expected; lost since {clock(lost)}.",
+        reason=(
+            f"{device_of(line)} speaks again at {clock(line.ts)}, as expected; lost since "
+            f"{clock(lost)}."
+        ),
     )

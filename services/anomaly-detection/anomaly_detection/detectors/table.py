@@ -1,4 +1,4 @@
-"""Rules about lines, arranged so that a line which matches none costs next to nothing."""
+"""Rules about lines, indexed so that a line without a match costs next to nothing."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
-from anomaly_detection.detectors.base import device_of, globs
+from anomaly_detection.detectors.base import SENDERS, device_of, globs
 from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
-from anomaly_detection.policy import LineRule
+from anomaly_detection.policy_rules import LineRule
 
 R = TypeVar("R", bound=LineRule)
-Match = tuple[LineRule, re.Match[str]]
+LineMatch = tuple[LineRule, re.Match[str]]
 
-SENDERS = 16_384  # whose applicable rules are remembered
-# Characters of a line that are looked at. What is wrong stands at its beginning, and a regex may take
-# time in the square of what a stranger sends.
+# Characters of a line that are searched. The message stands at its beginning, and the time of a
+# regex may grow with the square of the length.
 LOOKED_AT = 2048
 
 
-class Table:
-    """Finds the rules that a line fulfils: sender first, then a text it must contain, then the regex.
+class RuleTable:
+    """Finds the rules that match a line: by sender, then by a text it must contain, then by regex.
 
-    Detectors that share a table ask about the same line in turn, and it is looked at once. Sets of texts
-    and of rules are numbers, bit n standing for the nth: one ``&`` is enough for most lines.
+    Detectors that share a table ask for the same line in turn; it is searched once. Sets of texts
+    and of rules are bit sets in integers: for most lines one ``&`` is enough.
     """
 
     def __init__(self, rules: Sequence[LineRule]) -> None:
         needed = [required(rule.regex) or frozenset(("",)) for rule in rules]
         self._rules = rules
         self._parts = [parts(rule.regex) for rule in rules]
-        self._fits = [(globs(rule.services), globs(rule.hosts)) for rule in rules]
+        self._fits = [(globs(rule.services), globs(rule.device_id)) for rule in rules]
         self._texts = sorted(frozenset[str]().union(*needed))
         self._texts_of = [_set(n for n, t in enumerate(self._texts) if t in of) for of in needed]
         self._rules_of = [_set(n for n, of in enumerate(needed) if t in of) for t in self._texts]
         self._fragments = Fragments(self._texts)
         self._of_sender = lru_cache(SENDERS)(self._applicable)
         self._line: LogEntry | None = None
-        self._matches: Sequence[Match] = ()
+        self._matches: Sequence[LineMatch] = ()
 
-    def matches(self, line: LogEntry) -> Sequence[Match]:
-        """Every rule that finds something in *line*, in the order of the file."""
+    def matches(self, line: LogEntry) -> Sequence[LineMatch]:
+        """The rules that match *line*, in the order of the file."""
         if line is not self._line:
             self._line, self._matches = line, self._found(line)
         return self._matches
@@ -53,7 +52,7 @@ class Table:
         """The matches of one *kind* of rules."""
         return [(rule, match) for rule, match in self.matches(line) if isinstance(rule, kind)]
 
-    def _found(self, line: LogEntry) -> Sequence[Match]:
+    def _found(self, line: LogEntry) -> Sequence[LineMatch]:
         texts, rules = self._of_sender(line.service, device_of(line), line.level)
         looked_at = line.msg[:LOOKED_AT]
         lower = looked_at.lower()
@@ -71,20 +70,21 @@ class Table:
         return [(rule, match) for rule in likely if (match := rule.regex.search(looked_at))]
 
     def _may(self, n: int, lower: str) -> bool:
-        """Without the other texts that the nth rule needs it is not worth trying.
+        """Whether the line has the other texts that the nth rule needs.
 
-        A regex takes some letters of other alphabets for ours, such as the long s: a text does not.
+        A regex without regard to case equates some non-ASCII letters, such as the long s, with
+        ASCII ones; a search for a text does not.
         """
         return stand_in(self._parts[n], lower) or not lower.isascii()
 
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
         texts = rules = 0
-        for n, (rule, (of_service, of_host)) in enumerate(
+        for n, (rule, (of_service, of_device)) in enumerate(
             zip(self._rules, self._fits, strict=True)
         ):
             of_level = rule.levels is None or level in rule.levels
-            if of_level and of_service(service) and of_host(device):
+            if of_level and of_service(service) and of_device(device):
                 texts |= self._texts_of[n]
                 rules |= 1 << n
         return texts, rules

@@ -1,49 +1,45 @@
-"""Static limits of readings, to be exceeded for a time before anybody is told."""
+"""Static limits of readings, reported when they are exceeded for a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
-    Ended,
+    SENDERS,
+    Cleared,
+    Detected,
+    Detector,
+    EntrySource,
     Finding,
-    Key,
-    Lru,
-    Memoryless,
-    Origin,
-    Snapshot,
-    Verdict,
+    bounded_key,
     clock,
     device_of,
     globs,
     labels,
     next_due,
-    short,
     shown,
     span,
     worst,
 )
 from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.table import SENDERS
-from anomaly_detection.policy import Threshold
+from anomaly_detection.detectors.state import Key, SegmentedLru
+from anomaly_detection.policy_rules import Threshold
 
-SHORTEST_GAP = timedelta(
-    minutes=5
-)  # without a sample; after a longer one nothing is known any more
+SHORTEST_GAP = timedelta(minutes=5)  # without a sample; a longer one resets the state
 ZERO = timedelta(0)
 
 
 @dataclass(slots=True)
-class Series:
-    """One limit of one metric of one device: last sample, since when beyond, last alarm.
+class LimitState:
+    """One limit of one series: last sample, since when beyond the limit, last alarm.
 
-    *started* and *peak* are of the episode that was told and whose end was not.
+    *started* and *peak* belong to the alarm that was reported and not cleared.
     """
 
     seen: datetime | None = None
@@ -53,7 +49,7 @@ class Series:
     peak: float = 0.0
     late: Late = field(default_factory=Late)
 
-    def copy(self) -> Series:
+    def copy(self) -> LimitState:
         return replace(self, late=replace(self.late))
 
     def advance(self, at: datetime, gap: timedelta) -> bool:
@@ -71,91 +67,84 @@ class Series:
         return True
 
 
-_SERIES = TypeAdapter(Series)
+_STATE = TypeAdapter(LimitState)
 
 
-class ThresholdDetector(Memoryless):
-    """One verdict when an episode has lasted ``for``, and again every ``repeat_every`` while it does.
-    It is over with the first sample within the limit.
+class ThresholdDetector(Detector[MetricSample]):
+    """One Detected when a limit was exceeded for ``for``, then every ``repeat_every``.
 
-    Who replays the last ``memory`` of samples gets the same future, see ``next_due``.
+    The first sample within the limit clears it. A replay of the last ``memory`` of samples gives
+    the same future, see ``next_due``.
     """
 
     name = "threshold"
 
     def __init__(self, thresholds: Sequence[Threshold], series_kept: int) -> None:
         self._rules = [
-            (rule, globs([rule.metric]), globs(rule.services), globs(rule.hosts))
+            (rule, globs([rule.metric]), globs(rule.services), globs(rule.device_id))
             for rule in thresholds
         ]
         self._of_sender = lru_cache(SENDERS)(self._applicable)
-        self.state: Lru[Series] = Lru(series_kept)
+        self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, _STATE)
         self.memory = max((rule.memory for rule in thresholds), default=timedelta(0))
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
         rules = self._of_sender(entry.metric, entry.service, device)
         judged = [self._judge(rule, entry, device) for rule in rules]
-        told = worst(finding for _, _, finding in judged if finding)
-        self.state.put_all((key, series) for key, series, _ in judged)
-        return told
-
-    def snapshot(self) -> Snapshot:
-        return self.state.dump(_SERIES)
-
-    def image(self) -> Iterator[Snapshot]:
-        return self.state.image(_SERIES)
-
-    def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        self.state.load(_SERIES, state)
+        findings = worst(finding for _, _, finding in judged if finding)
+        self.state.put_all((key, state) for key, state, _ in judged)
+        return findings
 
     def _applicable(self, metric: str, service: str, device: str) -> tuple[Threshold, ...]:
         return tuple(
             rule
-            for rule, of_metric, of_service, of_host in self._rules
-            if of_metric(metric) and of_service(service) and of_host(device)
+            for rule, of_metric, of_service, of_device in self._rules
+            if of_metric(metric) and of_service(service) and of_device(device)
         )
 
     def _judge(
         self, rule: Threshold, sample: MetricSample, device: str
-    ) -> tuple[Key, Series, Finding | None]:
-        key = short(rule.id, sample.ship_id, device, sample.service, sample.metric, *labels(sample))
-        series = self.state.get(key, Series).copy()
-        if not series.advance(sample.ts, max(3 * rule.hold, SHORTEST_GAP)):
-            return key, series, None
-        return key, series, _judge(rule, sample, series)
+    ) -> tuple[Key, LimitState, Finding | None]:
+        names = (rule.id, sample.ship_id, device, sample.service, sample.metric)
+        key = bounded_key(*names, *labels(sample))
+        state = self.state.get(key, LimitState).copy()
+        if not state.advance(sample.ts, max(3 * rule.hold, SHORTEST_GAP)):
+            return key, state, None
+        return key, state, _judge(rule, sample, state)
 
 
-def _judge(rule: Threshold, sample: MetricSample, series: Series) -> Finding | None:
+def _judge(rule: Threshold, sample: MetricSample, state: LimitState) -> Finding | None:
     if not rule.broken_by(sample.value):
-        return _end(rule, sample, series)
-    since = series.since = series.since or sample.ts
-    if series.started:
-        series.peak = rule.worse_of(series.peak, sample.value)
-    due = next_due(series.alarmed, rule.repeat_every) if series.alarmed else since + rule.hold
+        return _clear(rule, sample, state)
+    since = state.since = state.since or sample.ts
+    if state.started:
+        state.peak = rule.worse_of(state.peak, sample.value)
+    due = next_due(state.alarmed, rule.repeat_every) if state.alarmed else since + rule.hold
     if sample.ts < due:
         return None
-    if series.started is None:
-        series.started, series.peak = since, sample.value
-    series.alarmed = sample.ts
-    return _verdict(rule, sample, since)
+    if state.started is None:
+        state.started, state.peak = since, sample.value
+    state.alarmed = sample.ts
+    return _detected(rule, sample, since)
 
 
-def _end(rule: Threshold, sample: MetricSample, series: Series) -> Ended | None:
-    started, peak = series.started, series.peak
-    series.since = series.alarmed = series.started = None
+def _clear(rule: Threshold, sample: MetricSample, state: LimitState) -> Cleared | None:
+    started, peak = state.started, state.peak
+    state.since = state.alarmed = state.started = None
     if started is None:
         return None
-    return Ended(
-        Origin.of(sample),
+    unit = _unit(rule, sample)
+    return Cleared(
+        EntrySource.of(sample),
         sample.ts,
         anomaly_types=(rule.anomaly_type,),
         detector=ThresholdDetector.name,
         reason=(
-            f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{_unit(rule, sample)} "
-            f"again, expected is at {_expected(rule)}{_unit(rule, sample)}; it was beyond that from "
+            f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{unit} "
+            f"again, expected is at {_expected(rule)}{unit}; it was beyond that from "
             f"{clock(started)} to {clock(sample.ts)}, for {span(sample.ts - started)}, at worst "
-            f"{shown(peak)}{_unit(rule, sample)}."
+            f"{shown(peak)}{unit}."
         ),
         started=started,
         metric=sample.metric,
@@ -171,21 +160,20 @@ def _expected(rule: Threshold) -> str:
     return f"{'most' if rule.above is not None else 'least'} {shown(rule.limit)}"
 
 
-def _verdict(rule: Threshold, sample: MetricSample, since: datetime) -> Verdict:
+def _detected(rule: Threshold, sample: MetricSample, since: datetime) -> Detected:
     unit, side = _unit(rule, sample), "above" if rule.above is not None else "below"
-    return Verdict(
-        Origin.of(sample),
+    reason = (
+        f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{unit}, expected is at "
+        f"{_expected(rule)}{unit}; it has been {side} that since {clock(since)}, for "
+        f"{span(sample.ts - since)} (tolerated: {span(rule.hold)})."
+    )
+    return Detected.by(
+        ThresholdDetector.name,
+        rule,
+        EntrySource.of(sample),
         sample.ts,
-        anomaly_type=rule.anomaly_type,
-        domain=rule.domain,
-        severity=rule.severity,
-        score=rule.score,
-        detector=ThresholdDetector.name,
-        reason=(
-            f"{sample.metric} on {device_of(sample)} is {shown(sample.value)}{unit}, expected is at "
-            f"{_expected(rule)}{unit}; it has been {side} that since {clock(since)}, for "
-            f"{span(sample.ts - since)} (tolerated: {span(rule.hold)})."
-        ),
+        rule.domain,
+        reason,
         meta={**sample.labels, "rule": rule.id, "since": since.isoformat()},
         metric=sample.metric,
         value=sample.value,

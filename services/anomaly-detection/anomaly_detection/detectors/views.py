@@ -1,7 +1,7 @@
-"""Six ways to look at one series, each a single number that ``novelty.Record`` can judge.
+"""Six views of one series, each a single number that ``novelty.Extremes`` can judge.
 
-What is going on now (short means, roughness) follows every reading; what is normal (the slow mean, the
-usual roughness, the season) is learnt from normal readings only.
+The short-term state (short means, roughness) follows every reading; the normal state (slow mean,
+usual roughness, season) is learned from normal readings only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEAN = 0.1  # of about the last 20
 SLOW = 0.02  # of about the last 100
 USUAL = 0.001  # of about the last 2,000
 SETTLED = 10  # readings after a gap until a mean is one
-SMOOTH = 0.02  # of the usual roughness: what is smoother than that is all the same
+SMOOTH = 0.02  # of the usual roughness, added before the logarithm
 ONE_WAY = 0.01  # of the steps against the others: a counter, whose value is always new
 
 
@@ -33,7 +33,7 @@ class View(IntEnum):
 
 @dataclass(slots=True)
 class Now:
-    """A series of late, in its own unit."""
+    """The short-term state of a series, in its own unit."""
 
     readings: int = 0
     unbroken: int = 0  # readings since the last gap
@@ -47,14 +47,14 @@ class Now:
     downs: int = 0
 
     def begin(self, x: float) -> None:
-        """The first reading, or the first after a gap: what was just before is not known."""
+        """Start with the first reading, or the first after a gap."""
         if self.readings == 0:
             self.slow = x
         self.last = self.short = self.mean = x
         self.unbroken = 0
 
     def look(self, x: float, at: datetime, season: Season) -> dict[View, float]:
-        """Every number that there is, and move on to *x*."""
+        """Move on to *x*; the number of every view that has one."""
         step, before = x - self.last, self.short
         self.readings += 1
         self.unbroken += 1
@@ -83,7 +83,7 @@ class Now:
         return seen
 
     def learn(self, x: float, step: float) -> None:
-        """Take *x* as normal."""
+        """Add *x* as a normal value."""
         self.slow += SLOW * (x - self.slow)
         rate = max(1 / self.readings, USUAL)
         self.usual_rough += rate * (abs(step) - self.usual_rough)

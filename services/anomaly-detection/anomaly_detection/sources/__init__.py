@@ -1,1 +1,1 @@
-"""Where readings come from besides the bus: polls of VictoriaMetrics."""
+"""Readings from polls of VictoriaMetrics."""

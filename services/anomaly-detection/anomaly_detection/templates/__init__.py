@@ -1,1 +1,1 @@
-"""Log lines without what varies in them: masks, templates that are learned, parameters. Pure."""
+"""Templates of log lines: masking, mining, parameters. Pure."""

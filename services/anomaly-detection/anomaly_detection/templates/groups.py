@@ -1,8 +1,8 @@
-"""A group of lines alike, and which of their words are values.
+"""A group of similar lines, and the places of their values.
 
-A line is cut into pieces: a word, the blank before it and the punctuation behind it. Drain takes words
-apart by blanks: so a blank of the line travels as a mark at the head of the next piece, and the sign of
-a place with several words is a blank, which no piece contains.
+A line is cut into pieces: a word with the blank before it and the punctuation after it. Drain
+splits at blanks: so a blank of the line becomes a mark at the head of the next piece, and the sign
+of a place with several words is a blank, which no piece contains.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from anomaly_detection.templates.masking import WILD
 
-ENOUGH = 5  # different words at one place of otherwise equal lines are values, not a choice
-NAMES_KEPT = 20_000  # pieces of which it is remembered whether they look like names
+ENOUGH = 5  # different words at one place of otherwise equal lines: values, not alternatives
+NAMES_KEPT = 20_000  # pieces in the cache of ``is_name``
 
 BLANK, OPEN = "\x01", " "
 _PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
@@ -28,20 +28,20 @@ def cut(line: str) -> list[str]:
 
 
 @dataclass(slots=True)
-class Group:
-    """Lines alike: the pieces of the first one, and at which places others differ from it.
+class LineGroup:
+    """Similar lines: the pieces of the first one, and the words at places where others differ.
 
-    ``words`` of a place are those seen there; none when they are values.
+    ``words`` of a place is empty when the place holds values.
     """
 
     pieces: list[str]
     id: str
     words: dict[int, list[str]] = field(default_factory=dict)
-    used: int = 0  # the number of the last line; 0 until the first one was told
-    born: int = 0  # the number of the first one
+    used: int = 0  # number of the last line; 0 until the first one is reported
+    born: int = 0  # number of the first line
 
     def note(self, place: int, piece: str) -> bool:
-        """Learn that *piece* stands at *place*; whether that shows that the place holds values."""
+        """Add *piece* at *place*; True if this proves that the place holds values."""
         words = self.words.setdefault(place, [self.pieces[place]])
         if not words or piece in words:
             return False
@@ -57,9 +57,9 @@ class Group:
         shown = (_wild(self.pieces[n]) if n in values else piece for n, piece in enumerate(pieces))
         return "".join(shown).replace(BLANK, " ").strip()
 
-    def copy(self) -> Group:
+    def copy(self) -> LineGroup:
         words = {place: list(words) for place, words in self.words.items()}
-        return Group(self.pieces, self.id, words, self.used, self.born)
+        return LineGroup(self.pieces, self.id, words, self.used, self.born)
 
     def tokens(self) -> list[str]:
         """The group as Drain sees it."""
@@ -72,7 +72,7 @@ def _core(piece: str) -> str:
 
 @lru_cache(NAMES_KEPT)
 def is_name(piece: str) -> bool:
-    """Whether *piece* looks like the name of something: parts joined by dots, dashes or underscores."""
+    """Whether *piece* looks like a name: parts joined by dots, dashes or underscores."""
     return _COMPOUND.search(piece) is not None
 
 

@@ -1,14 +1,12 @@
-"""What surely varies in a line, and is masked before anything is learned from it.
+"""Masks for the variable parts of a line: numbers, addresses, identifiers, paths, times.
 
-One set of masks for all systems. They know what numbers, addresses, identifiers, paths and times look
-like, not who writes them. They work in two steps, because a ship says the same words all day long:
+One set of masks for all systems, in two steps, because the same words come all day long:
 
-1. ``Words``: word by word, remembered, since a word looks the same wherever it stands, and nearly always
-   the same with other digits: addresses and times need not be looked at anew;
-2. ``phrases``: what needs its neighbours (dates, units, lists, names after "user").
+1. ``Words``: word by word, with a cache. All digits are replaced by one first, so that addresses
+   and times that differ in digits only share an entry;
+2. ``phrases``: masks that need the neighbours of a word (dates, units, lists, names after "user").
 
-A change of a mask changes the ids of the templates it touches: ``tests/unit/anomaly_detection/test_templates.py`` holds
-some of them fast.
+A change of a mask changes the ids of templates: ``test_templates.py`` pins some of them.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from __future__ import annotations
 import re
 
 WILD = "<*>"
-LOOKED_AT = 1000  # characters of a line; two statements differ before that
+LOOKED_AT = 1000  # characters of a line; statements differ before that
 WORDS_KEPT = 50_000  # about 10 MB
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -24,8 +22,8 @@ _DAY = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 _SOURCE = "c|cc|cpp|h|hpp|go|java|js|kt|php|pl|py|rb|rs|scala|sh|ts"
 _TOP = "arpa|asia|biz|com|edu|example|gov|info|int|lan|local|mil|net|org"
 _UNIT = (
-    r"bytes?|bits?|B|[kKMGTP]i?[Bb]?(?:ps|/s)?|ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?|days?"
-    r"|dBm?|[kMG]?Hz|percent|%"
+    r"bytes?|bits?|B|[kKMGTP]i?[Bb]?(?:ps|/s)?|ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?"
+    r"|days?|dBm?|[kMG]?Hz|percent|%"
 )
 
 # The specific come first: of alternatives that fit, a regex takes the first.
@@ -42,8 +40,10 @@ _VARIABLE = re.compile(
 | \b [\w-]+ (?:\.[\w-]+)+ \. (?!(?:{_SOURCE}|so|gz|md)\b) [a-z]{{2}} \b (?!\.?[\w(])  # host.name.hk
 | (?<![\w\]>)*]) (?:[a-z]:)? (?:[/\\][\w.@%+~$&=-]*){{2,}}                   # path
 | (?<![\w/]) / [\w.@%+~$-]{{2,}}                                             # path of one part
-| \b 0x [0-9a-f]+ \b | (?<![a-z0-9]) (?: (?=[a-f]*\d) [0-9a-f]{{6,}} | [0-9a-f]{{8,}} ) (?![a-z0-9]) | (?<=@) [0-9a-f]{{5,}} \b
-| (?<![a-z0-9]) [-+]? \d+ (?:[.,:]\d+)* [a-z%°]{{0,3}} (?![a-z0-9])          # number, time, IPv4:port
+| \b 0x [0-9a-f]+ \b
+| (?<![a-z0-9]) (?: (?=[a-f]*\d) [0-9a-f]{{6,}} | [0-9a-f]{{8,}} ) (?![a-z0-9])
+| (?<=@) [0-9a-f]{{5,}} \b
+| (?<![a-z0-9]) [-+]? \d+ (?:[.,:]\d+)* [a-z%°]{{0,3}} (?![a-z0-9])          # number, IPv4:port
 | (?P<name> (?P<stem> [a-z_$-]* (?<![a-z0-9]) ) (?P<head> [a-z]* ) \d+ (?P<tail> [a-z]? ) [\w$-]* )
 """,
     re.VERBOSE | re.IGNORECASE,
@@ -85,9 +85,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def _masked(match: re.Match[str]) -> str:
-    """Of a name with a number in it (eth0, blk_-12, node-D7) the letters before it remain.
+    """A name with a number (eth0, blk_-12, node-D7) keeps the letters before the number.
 
-    Letters on both sides of a digit (x9f2, a0b1) are an identifier, of which nothing remains.
+    An identifier, with letters on both sides of a digit (x9f2, a0b1), is masked completely.
     """
     if match["name"] is None:
         return WILD
@@ -96,7 +96,7 @@ def _masked(match: re.Match[str]) -> str:
 
 
 class Words(dict[str, str]):
-    """Word -> word without what varies; remembers so many, then begins anew."""
+    """A cache from a word to its masked form; cleared when it is full."""
 
     def __missing__(self, word: str) -> str:
         masked = self._mask(word)
@@ -117,7 +117,7 @@ class Words(dict[str, str]):
         line = line[:LOOKED_AT]
         if _digits_are_alike(line):
             words = self._each(line.encode().translate(_ONES).decode())
-            if "1" not in words:  # all digits are masked, so that nobody sees which they were
+            if "1" not in words:  # all digits are masked: the replacement made no difference
                 return words
         return self._each(line)
 
@@ -126,13 +126,12 @@ class Words(dict[str, str]):
 
 
 def _digits_are_alike(line: str) -> bool:
-    """Whether the masks take any digit for any other. That of ``0x`` does not, not even when a control
-    character that is left out stands between."""
+    """Whether the masks treat all digits alike. The one for ``0x`` does not."""
     return line.isascii() and line.isprintable() and "0x" not in line and "0X" not in line
 
 
 def phrases(words: str) -> str:
-    """The line without what only its neighbours show to be variable."""
+    """Mask the parts that only their neighbours show to be variable."""
     if WILD in words or " user" in words or "=" in words or " for " in words:
         for regex, mark in _PHRASES:
             words = regex.sub(mark, words)

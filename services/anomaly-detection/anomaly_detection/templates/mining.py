@@ -1,12 +1,13 @@
-"""Templates of log lines, learned while they come.
+"""Online mining of log templates.
 
-Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017; the package
-drain3) finds the lines that may come from one statement: as many words, most of them equal. Where
-such lines differ, Drain alone takes the word for a variable at once; that joins "link up" with "link
-down". Here a place keeps its words until ``groups.ENOUGH`` different ones have been seen: fewer are a choice of
-the program (up, down, unknown), more are values (names of users). The id of a template is the hash of
-its text, and no text ever changes: an id is never given to something else, on no ship, after no
-restart. A line gets another id when one of its words is found to be a value, once per such place.
+Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017; the
+package drain3) groups lines of one statement: equal length, most words equal. Where such lines
+differ, Drain alone takes the word for a variable at once; that joins "link up" with "link down".
+Here a place keeps its words until ``groups.ENOUGH`` different ones are known: fewer are choices
+(up, down, unknown), more are values (names of users).
+
+The id of a template is the hash of its text. So an id means the same on every ship and after every
+restart. A line gets another id once for each of its words that proves to be a value.
 """
 
 from __future__ import annotations
@@ -17,29 +18,31 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, Group, cut
+from anomaly_detection.templates.groups import OPEN, LineGroup, cut
 from anomaly_detection.templates.masking import Words, phrases
 from anomaly_detection.templates.tree import Tree
 
-PART = 100  # groups that are written out at once
-MEMO = 20_000  # lines without their numbers, of which the template is remembered
+PART = 100  # groups that are written in one go
+MEMO = 20_000  # masked lines in the cache
 
 
-class Template(NamedTuple):
+class MinedTemplate(NamedTuple):
     id: str
     text: str
 
 
 class Sighting(NamedTuple):
-    """*group* is the id of all lines alike, and stays when one of their words proves to be a value:
-    what counts lines counts by it. *new*: no line like it was known."""
+    """The template of a line. *group* is the stable id of its group; *new*: the group is new.
 
-    template: Template
+    Counts are kept by group: it stays when a word proves to be a value.
+    """
+
+    template: MinedTemplate
     group: str
     new: bool
 
 
-_GROUP = TypeAdapter(Group)
+_GROUP = TypeAdapter(LineGroup)
 
 
 def template_id(text: str) -> str:
@@ -48,23 +51,23 @@ def template_id(text: str) -> str:
 
 
 class Miner:
-    """Learns at most *most* groups; the longest unused are forgotten, an eighth of them at once.
+    """At most *most* groups; an eighth of them, least recently used, is evicted at once.
 
-    Groups of a single line go first while they are more than a quarter: who makes up ever new lines pushes out
-    only such.
+    Groups of a single line go first while they are more than a quarter: ever new lines evict each
+    other.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._words = Words()
-        self._memo: dict[str, tuple[Sighting, Group]] = {}
+        self._memo: dict[str, tuple[Sighting, LineGroup]] = {}
         self._of_length: dict[int, list[str]] = {}  # keys of the memo, by number of pieces
-        self._groups: dict[int, Group] = {}
-        self._tree: Tree | None = None  # made of the groups when it is needed
+        self._groups: dict[int, LineGroup] = {}
+        self._tree: Tree | None = None  # rebuilt from the groups on demand
         self.lines = 0
 
     def learn(self, line: str) -> Sighting:
-        """The template of *line*, and what is new about it."""
+        """Add *line*."""
         self.lines += 1
         words = self._words.of(line)
         known = self._memo.get(words)
@@ -74,39 +77,38 @@ class Miner:
         group.used = self.lines
         return sighting
 
-    def image(self) -> Iterator[dict[str, JsonValue]]:
-        """What is known now by number of the group, the longest unused first, in small parts: copied
-        at once, written out when it is taken."""
+    def parts(self) -> Iterator[dict[str, JsonValue]]:
+        """The groups at this call, least recently used first: copied now, written when taken."""
         by_use = sorted(self._groups.items(), key=lambda item: item[1].used)
-        held = [(number, group.copy()) for number, group in by_use]
-        return (_written(held[at : at + PART]) for at in range(0, len(held), PART))
+        copies = [(number, group.copy()) for number, group in by_use]
+        return (_written(copies[at : at + PART]) for at in range(0, len(copies), PART))
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
-        """Raises pydantic's ValidationError when *state* is of another kind."""
+        """Raises pydantic's ValidationError for another kind of state."""
         for number, known in state.items():
             group = self._groups[int(number)] = _GROUP.validate_python(known)
             self.lines = max(self.lines, group.used)
         self._tree = None
-        self._recall_nothing()
+        self._clear_cache()
 
     def _study(self, words: str) -> Sighting:
         pieces = cut(phrases(words))
         try:
             group = self._place(pieces)
-        except BaseException:  # the tree may know what the groups do not: it is made anew of them
+        except BaseException:  # tree and groups may differ: the tree is rebuilt
             self._tree = None
-            self._recall_nothing()
+            self._clear_cache()
             raise
         text = group.text(pieces)
-        known = Sighting(Template(template_id(text), text), group.id, new=False)
-        told = known if group.used else known._replace(new=True)
+        known = Sighting(MinedTemplate(template_id(text), text), group.id, new=False)
+        sighting = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
-        # Last: a group that nobody was told of is new.
+        # Last: until then the group is new.
         group.born, group.used = group.born or self.lines, self.lines
-        return told
+        return sighting
 
-    def _place(self, pieces: list[str]) -> Group:
-        """The group of a line. A change of groups voids what is remembered of lines as long."""
+    def _place(self, pieces: list[str]) -> LineGroup:
+        """The group of a line. A change of a group invalidates the cache of lines as long."""
         tree = self._tree = self._tree or _tree(self._groups)
         cluster, change = tree.add_log_message(" ".join(pieces))
         if change == "cluster_created":
@@ -115,47 +117,47 @@ class Miner:
         tokens = enumerate(cluster.log_template_tokens)
         proved = [group.note(place, pieces[place]) for place, token in tokens if token == OPEN]
         if change != "none" or any(proved):
-            self._recall_none_of(len(pieces))
+            self._invalidate(len(pieces))
         return group
 
-    def _begin(self, tree: Tree, number: int, pieces: list[str]) -> Group:
+    def _begin(self, tree: Tree, number: int, pieces: list[str]) -> LineGroup:
         id_ = template_id("".join(pieces))
-        group = self._groups[number] = Group(pieces, id_)
-        self._recall_none_of(len(pieces))
+        group = self._groups[number] = LineGroup(pieces, id_)
+        self._invalidate(len(pieces))
         if len(self._groups) > self._most:
-            self._forget(tree)
+            self._evict(tree)
         return group
 
-    def _remember(self, words: str, length: int, known: tuple[Sighting, Group]) -> None:
+    def _remember(self, words: str, length: int, known: tuple[Sighting, LineGroup]) -> None:
         if len(self._memo) >= MEMO:
-            self._recall_nothing()
+            self._clear_cache()
         self._memo[words] = known
         self._of_length.setdefault(length, []).append(words)
 
-    def _recall_none_of(self, length: int) -> None:
+    def _invalidate(self, length: int) -> None:
         for words in self._of_length.pop(length, ()):
             del self._memo[words]
 
-    def _recall_nothing(self) -> None:
+    def _clear_cache(self) -> None:
         self._memo.clear()
         self._of_length.clear()
 
-    def _forget(self, tree: Tree) -> None:
+    def _evict(self, tree: Tree) -> None:
         oldest = sorted(self._groups, key=lambda number: self._groups[number].used or self.lines)
         single = [n for n in oldest if self._groups[n].used == self._groups[n].born]
-        forgotten = single if len(single) > self._most // 4 else oldest
-        for number in forgotten[: max(1, self._most // 8)]:
+        evicted = single if len(single) > self._most // 4 else oldest
+        for number in evicted[: max(1, self._most // 8)]:
             pieces = self._groups.pop(number).pieces
             tree.forget(number, pieces)
-        self._recall_nothing()
+        self._clear_cache()
 
 
-def _written(held: Sequence[tuple[int, Group]]) -> dict[str, JsonValue]:
-    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in held}
+def _written(copies: Sequence[tuple[int, LineGroup]]) -> dict[str, JsonValue]:
+    return {str(number): _GROUP.dump_python(group, mode="json") for number, group in copies}
 
 
-def _tree(groups: Mapping[int, Group]) -> Tree:
-    """Drain as if it had seen the lines of *groups*; it prefers older groups to younger ones."""
+def _tree(groups: Mapping[int, LineGroup]) -> Tree:
+    """Drain with *groups*, in the order of their creation: it prefers older ones."""
     tree = Tree()
     for number in sorted(groups):
         tree.restore(number, groups[number].tokens())

@@ -1,4 +1,4 @@
-"""Drain (He et al., ICWS 2017, by the package drain3) with another measure of likeness, and an index."""
+"""Drain (He et al., ICWS 2017; the package drain3) with another similarity, and an index."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" j
 OWN = 0.5  # of the words must be equal in any case
 CROWD = 25  # groups that fit by half: one statement, of which more than a fifth are values
 
-Place = tuple[int, int, str]  # how many pieces a line has, the number of one of them, and the piece
+Place = tuple[int, int, str]  # number of pieces in a line, index of a piece, the piece
 
 
 class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
-    """Drain, for which a place that others have opened already is no difference, within bounds.
+    """Drain, for which an open place is no difference, within bounds.
 
-    Only groups that can fit are compared: at least half of their own pieces must be those of the line, so
-    that of the first half of the places, and one more, at least one is equal. Lines of random words
-    would otherwise be compared with everything that is as long.
+    An index selects the groups to compare. A group can match only if half of its own pieces are
+    those of the line, so at least one of the first half of the places, and one more, is equal.
+    Without the index, random lines would be compared with all groups of their length.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
             self._having.setdefault(place, set()).add(cluster.cluster_id)
 
     def restore(self, number: int, tokens: Sequence[str]) -> None:
-        """Know the group *number* again; to be called in their order."""
+        """Add the group *number*; call it in their order."""
         cluster = LogCluster(tokens, number)
         self.id_to_cluster[number] = cluster
         self.add_seq_to_prefix_tree(self.root_node, cluster)
@@ -52,7 +52,7 @@ class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
     def fast_match(
         self, cluster_ids: Sequence[int], tokens: list[str], sim_th: float, include_params: bool
     ) -> LogCluster | None:
-        """The group that fits best, the eldest of equals; a crowd of half-fitting ones lowers the bar."""
+        """The best match, the oldest of equals; many half-matching groups lower the threshold."""
         near: set[int] = set()
         for place in _places(tokens):
             near |= self._having.get(place, _NONE)
@@ -68,11 +68,11 @@ class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
     def get_seq_distance(
         self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool
     ) -> tuple[float, int]:
-        """The share of places where a line fits the group, and how many are open, as a handicap.
+        """The share of matching places, and minus the number of open ones.
 
-        At least half of the words must be the group's own, so that it cannot open place by place until
-        everything fits. Of groups that fit equally well Drain takes the one with the higher second
-        number: here the one with fewer open places, so that a line stays where it was.
+        At least half of the words must be the group's own: otherwise a group could open place by
+        place until every line matches. Of equal matches Drain takes the one with the higher second
+        number, here that with fewer open places, so that a line stays in its group.
         """
         equal = sum(map(eq, seq1, seq2))
         open_ = seq1.count(OPEN)

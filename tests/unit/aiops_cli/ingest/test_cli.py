@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from aiops_cli.ingest import cli
-from aiops_cli.ingest.sink import Sink
+from aiops_cli import replay
+from aiops_cli.ingest.sink import IngestSink
 from aiops_core.models import LogEntry
 from aiops_lab.memory_bus import MemoryBus
 
@@ -25,17 +24,15 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> MemoryBus:
 
     @contextlib.asynccontextmanager
     async def sink(settings):
-        async with Sink(bus, Store()) as own:
+        async with IngestSink.open(bus, Store(), linger=0) as own:
             yield own
 
-    monkeypatch.setattr(cli, "open_sink", sink)
+    monkeypatch.setattr(replay, "open_sink", sink)
     return bus
 
 
 def run(*words: object):
-    app = typer.Typer()
-    app.command()(cli.replay)
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(replay.app, [str(word) for word in words])
 
 
 def log(tmp_path: Path, data: bytes = b"Jun  1 11:00:00 h sshd[1]: Failed password\nx\n") -> Path:

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from aiops_cli.ingest import times
 from aiops_cli.ingest.formats import Format, reader_for
-from aiops_cli.ingest.parsed import Parsed, Unreadable
+from aiops_cli.ingest.parsed import ParsedLine, Unreadable
 from aiops_core.models import Level, LogEntry, MetricSample
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-def read(line: str, wanted: Format = Format.AUTO, name: str = "x.log") -> Parsed:
+def read(line: str, wanted: Format = Format.AUTO, name: str = "x.log") -> ParsedLine:
     content = reader_for(name, [line], NOW, wanted).read(line, NOW)
-    assert isinstance(content, Parsed)
+    assert isinstance(content, ParsedLine)
     return content
 
 
@@ -183,7 +183,7 @@ class TestPlain:
         assert (p.ts, p.host, p.service, p.level, p.msg) == (at(ts), host, service, level, msg)
 
     def test_anything_else_is_its_own_message(self):
-        assert read("  bilge pump 2 failed ") == Parsed("bilge pump 2 failed", Level.ERROR)
+        assert read("  bilge pump 2 failed ") == ParsedLine("bilge pump 2 failed", Level.ERROR)
 
     def test_forced_plain_does_not_look_for_syslog_or_json(self):
         assert read("Jun  1 11:00:00 h a: x", Format.PLAIN).host is None
@@ -269,7 +269,7 @@ def test_a_mixed_file_is_read_line_by_line():
     lines = ["Jun  1 11:00:00 h a: x", '{"msg": "m"}', "{ no json", "[10.30 16:49:06] b - c"]
     reader = reader_for("x.log", lines, NOW)
     assert [reader.read(line, NOW).msg for line in lines] == ["x", "m", "{ no json", "c"]
-    assert reader.shapes[0].name == "rfc3164"
+    assert reader.formats[0].name == "rfc3164"
 
 
 @given(st.text(max_size=300), st.sampled_from(Format))

@@ -101,4 +101,4 @@ def test_unknown_words_and_numbers_are_no_level():
 
 
 def test_a_long_message_is_judged_by_its_beginning():
-    assert levels.from_message("x" * levels.LOOKED_AT + " fatal error") is Level.INFO
+    assert levels.from_message("x" * levels.MESSAGE_SEARCHED + " fatal error") is Level.INFO

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiops_cli.ingest.files import BlankLine, RefusedLine
 from aiops_cli.ingest.formats import Format, reader_for
-from aiops_cli.ingest.lines import Accepted, outcomes
+from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, outcomes
 from aiops_cli.ingest.nmea.instruments import INSTRUMENTS
 from aiops_cli.ingest.nmea.reader import NmeaReader
 from aiops_cli.ingest.parsed import Unreadable
-from aiops_cli.ingest.reader import Blank, Refusal
-from aiops_cli.ingest.stamp import Origin
 from aiops_core.models import AnomalyDetected, MetricSample
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
 
@@ -46,7 +45,7 @@ def gga(second: float, latitude: str = "5222.3215", quality: int = 1, satellites
 def become(folder: Path, *lines: str) -> list:
     path = folder / "bridge.log"
     path.write_text("\r\n".join(lines) + "\r\n")
-    return list(outcomes(path, Origin.of(path, "s1", "mux"), lambda: NOW))
+    return list(outcomes(path, LineOrigin.of(path, "s1", "mux"), lambda: NOW))
 
 
 def samples(folder: Path, *bodies: str) -> list[MetricSample]:
@@ -166,7 +165,7 @@ class TestTimes:
     def test_a_tag_block_tells_source_and_time(self):
         line = "\\s:gps-bridge,c:1767225600*00\\" + signed(gga(0))
         content = NmeaReader().read(line, NOW)
-        assert (content.device, content.ts) == ("gps-bridge", datetime(2026, 1, 1, tzinfo=UTC))
+        assert (content.instrument, content.ts) == ("gps-bridge", datetime(2026, 1, 1, tzinfo=UTC))
 
     def test_a_logger_may_put_the_time_before_the_sentence(self):
         line = "2026-05-31T08:00:00Z " + signed("HEHDT,274.1,T")
@@ -234,7 +233,12 @@ class TestAis:
 class TestFiles:
     def test_a_wrong_checksum_is_named_with_its_line_and_the_rest_is_sent(self, tmp_path):
         seen = become(tmp_path, signed(RMC), "$GPGLL,1,2*00", "", signed("PGRME,1,M,2,M,3,M"))
-        assert [type(outcome) for outcome in seen] == [Accepted, Refusal, Blank, Blank]
+        assert [type(outcome) for outcome in seen] == [
+            AcceptedLine,
+            RefusedLine,
+            BlankLine,
+            BlankLine,
+        ]
         assert str(seen[1]).startswith(f"{tmp_path / 'bridge.log'}:2: wrong checksum")
 
     def test_samples_say_whose_they_are(self, tmp_path):
@@ -261,9 +265,9 @@ class TestFiles:
     )
     def test_recordings_of_real_boats(self, name, readings):
         path = NMEA / name
-        seen = list(outcomes(path, Origin.of(path, "s1", "mux"), lambda: NOW))
-        assert not [o for o in seen if isinstance(o, Refusal)]
-        found = [e for o in seen if isinstance(o, Accepted) for e in o.entries]
+        seen = list(outcomes(path, LineOrigin.of(path, "s1", "mux"), lambda: NOW))
+        assert not [o for o in seen if isinstance(o, RefusedLine)]
+        found = [e for o in seen if isinstance(o, AcceptedLine) for e in o.entries]
         assert len(found) == readings
         implied = [e.value for e in found if e.metric == "implied_speed_knots"]
         assert max(implied, default=0) < 20  # the noise of a fix is no jump
@@ -272,7 +276,7 @@ class TestFiles:
 async def told(folder: Path, *bodies: str) -> set[str]:
     """The rules that find something in what *bodies* measure."""
     detection = Detection(DetectPolicy.load(ROOT / "policies"))
-    told = [m for s in samples(folder, *bodies) for m in await detection.on_sample(s)]
+    told = [m for s in samples(folder, *bodies) for m in detection.on_sample(s)]
     anomalies = [m for m in told if isinstance(m, AnomalyDetected)]
     assert {a.anomaly_type for a in anomalies} <= {"position_loss"}
     return {a.meta["rule"] for a in anomalies}

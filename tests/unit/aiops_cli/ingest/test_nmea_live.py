@@ -1,4 +1,4 @@
-"""Sentences over the network → samples: datagrams, streams that break off, what is damaged or too much."""
+"""Sentences over the network → samples: datagrams, broken streams, damage, overload."""
 
 import asyncio
 import socket
@@ -9,15 +9,16 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from aiops_cli import app
-from aiops_cli.ingest import nmea_live
-from aiops_cli.ingest.nmea_live import Listener, TcpClient, running, udp
-from aiops_cli.ingest.stamp import Origin
+from aiops_cli.ingest.flow import running
+from aiops_cli.ingest.lines import LineOrigin
+from aiops_cli.ingest.nmea import live
+from aiops_cli.ingest.nmea.live import Listener, tcp, udp
 from aiops_cli.nmea import address
 from aiops_core.errors import Misconfigured, Unavailable
 from tests.unit.aiops_cli.ingest.test_nmea import RMC, signed
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-ORIGIN = Origin("s1", "mux", "nmea", "nmea", {"gps-gp": "gps-01"})
+ORIGIN = LineOrigin("s1", "mux", "nmea", "nmea", {"gps-gp": "gps-01"})
 SENTENCE = (signed(RMC) + "\r\n").encode()
 
 
@@ -52,7 +53,7 @@ async def test_what_a_datagram_says_is_sent_as_of_its_arrival(listener):
             await until(lambda: "heading_true_deg" in metrics(listener))
     [valid] = [s for s in listener._sink.got if s.metric == "gps_valid"]
     assert (valid.ts, valid.host, valid.device_id) == (NOW, "mux", "gps-01")
-    assert listener.heard.sentences == 2
+    assert listener.stats.sentences == 2
 
 
 async def test_a_multiplexer_that_goes_away_is_called_again(listener):
@@ -66,9 +67,9 @@ async def test_a_multiplexer_that_goes_away_is_called_again(listener):
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        client = TcpClient(listener, "127.0.0.1", port, sleep=lambda _: asyncio.sleep(0.01))
+        client = tcp(listener, "127.0.0.1", port, sleep=lambda _: asyncio.sleep(0.01))
         with capture_logs() as said:
-            async with running([listener.run(), client.run()]):
+            async with running([listener.run(), client]):
                 await until(lambda: len(told) >= 3 and listener._sink.got)
     assert {entry["event"] for entry in said} == {"not connected", "hears again"}
 
@@ -81,7 +82,7 @@ async def test_nobody_there_is_told_once(listener):
         await asyncio.sleep(0)
 
     with capture_logs() as said:
-        async with running([TcpClient(listener, "127.0.0.1", 1, sleep=sleep).run()]):
+        async with running([tcp(listener, "127.0.0.1", 1, sleep=sleep)]):
             await until(lambda: len(tries) > 5)
     assert [entry["event"] for entry in said] == ["not connected"]
     assert tries[:5] == [1, 2, 5, 10, 10]
@@ -90,17 +91,17 @@ async def test_nobody_there_is_told_once(listener):
 async def test_what_is_damaged_is_counted_and_quoted(listener):
     listener.take("10.0.0.9", b"$GPGLL,1,2*00\r\n\xff\r\n\r\n" + SENTENCE)
     await listener.flush()
-    assert (listener.heard.sentences, listener.heard.refused) == (3, 2)
-    assert listener.heard.newest_refusal.startswith("10.0.0.9: not an NMEA sentence")
+    assert (listener.stats.sentences, listener.stats.refused) == (3, 2)
+    assert listener.stats.newest_refusal.startswith("10.0.0.9: not an NMEA sentence")
     assert "gps_valid" in metrics(listener)
 
 
 async def test_of_more_than_fits_the_oldest_are_lost_and_counted(listener, monkeypatch):
-    for n in range(nmea_live.WAITING + 5):
+    for n in range(live.QUEUE + 5):
         listener.take("a", f"${n}".encode())
     await listener.flush()
-    assert listener.heard.lost == 5
-    assert listener.heard.sentences == nmea_live.WAITING
+    assert listener.stats.lost == 5
+    assert listener.stats.sentences == live.QUEUE
 
 
 async def test_senders_do_not_share_a_track(listener):

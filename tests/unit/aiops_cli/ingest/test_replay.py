@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from aiops_cli.ingest import raw
 from aiops_cli.ingest import replay as replaying
-from aiops_cli.ingest.pace import BACKLOG, TICK, Pacer
-from aiops_cli.ingest.replay import REFUSALS_KEPT, Summary, replay
-from aiops_cli.ingest.sink import Sink
-from aiops_cli.ingest.window import Window
+from aiops_cli.ingest import sink as sinking
+from aiops_cli.ingest.replay import REFUSED_KEPT, ReplaySummary, replay
+from aiops_cli.ingest.sink import IngestSink
 from aiops_core.adapters.clickhouse import QueryFailed
 from aiops_core.errors import Misconfigured, Reject, Unavailable
 from aiops_core.models import LogEntry, MetricSample
+from aiops_core.runtime.backoff import Backoff
 from aiops_lab.memory_bus import MemoryBus
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -33,7 +31,7 @@ class Store:
         self.seen: set[str | None] = set()
 
     async def insert(self, table, columns, rows, *, token=None) -> None:
-        assert (table, columns) == (raw.TABLE, raw.COLUMNS)
+        assert (table, columns) == (sinking.TABLE, sinking.COLUMNS)
         assert all(len(row) == len(columns) for row in rows)
         await asyncio.sleep(0)
         fault = self.plan.pop(0) if self.plan else ""
@@ -61,13 +59,12 @@ def file_of(tmp_path: Path, lines: int, name: str = "a.log") -> Path:
     return path
 
 
-async def no_wait(seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
 @contextlib.asynccontextmanager
-async def sink_of(bus: MemoryBus, store: Store) -> AsyncIterator[Sink]:
-    async with asyncio.timeout(10), Sink(bus, store, sleep=no_wait) as sink:
+async def sink_of(bus: MemoryBus, store: Store) -> AsyncIterator[IngestSink]:
+    async with (
+        asyncio.timeout(10),
+        IngestSink.open(bus, store, linger=0, retry=Backoff(0, 0)) as sink,
+    ):
         yield sink
 
 
@@ -88,7 +85,7 @@ class TestSink:
             await asyncio.gather(*(sink.send([entry(n)]) for n in range(50)))
             assert store.inserts == [50]
             await sink.send([entry(n) for n in range(50, 2550)])
-            assert max(store.inserts) == raw.ROWS
+            assert max(store.inserts) == sinking.MAX_ROWS
 
     async def test_publishing_goes_on_while_the_store_is_away(self):
         bus, store = MemoryBus(), Store(*["before"] * 1_000_000)
@@ -125,7 +122,7 @@ class TestSink:
 
     async def test_an_error_of_the_body_comes_out_as_it_is(self):
         with pytest.raises(Misconfigured):
-            async with Sink(MemoryBus(), Store()):
+            async with IngestSink.open(MemoryBus(), Store()):
                 raise Misconfigured("x")
 
     async def test_a_cancelled_sender_disturbs_nobody(self):
@@ -138,7 +135,9 @@ class TestSink:
 
 
 class TestReplay:
-    async def run(self, *files: Path, sink: object = None, **options) -> tuple[Summary, MemoryBus]:
+    async def run(
+        self, *files: Path, sink: object = None, **options
+    ) -> tuple[ReplaySummary, MemoryBus]:
         async with sink_of(bus := MemoryBus(), Store()) as own:
             summary = await replay(
                 files, sink or own, ship_id="s1", host="here", now=lambda: NOW, **options
@@ -158,7 +157,7 @@ class TestReplay:
         path.write_bytes(b"good\n\n" + b"\xff\n" * 250 + b"good")
         summary, bus = await self.run(path)
         assert (summary.read, summary.sent, summary.skipped) == (253, 2, 1)
-        assert (summary.refused_total, len(summary.refused)) == (250, REFUSALS_KEPT)
+        assert (summary.refused_total, len(summary.refused)) == (250, REFUSED_KEPT)
         assert str(summary.refused[0]) == f"{path}:3: not UTF-8: byte 1 is 0xff"
         assert len(bus.published) == 2
 
@@ -173,7 +172,7 @@ class TestReplay:
         assert sink.sent == []
 
     async def test_what_is_under_way_is_bounded(self, tmp_path: Path, monkeypatch):
-        monkeypatch.setattr(replaying, "UNDER_WAY", 1500)
+        monkeypatch.setattr(replaying, "IN_FLIGHT", 1500)
         sink = Recorder(hold=True)
         running = asyncio.create_task(self.run(file_of(tmp_path, 10_000), sink=sink))
         async with asyncio.timeout(5):
@@ -225,90 +224,3 @@ class Recorder:
             raise self.problem
         if self.hold_after is not None and len(self.sent) > self.hold_after:
             await self.go.wait()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-class TestPacer:
-    @pytest.mark.parametrize("rate", [0.5, 1, 7, 49, 50, 333, 1000, 20_000])
-    async def test_the_rate_is_met_in_small_steps(self, rate: float):
-        clock = Clock()
-        pacer = Pacer(rate, clock, clock.sleep)
-        given = [await pacer.allowance() for _ in range(200)]
-        assert sum(given) == pytest.approx((clock.now - 100) * rate, abs=1.01)
-        assert max(given) <= rate * TICK + 1
-
-    async def test_a_stall_is_no_reason_for_a_burst(self):
-        clock = Clock()
-        pacer = Pacer(1000, clock, clock.sleep)
-        await pacer.allowance()
-        clock.now += 60
-        assert await pacer.allowance() <= 1000 * BACKLOG
-        steady = [await pacer.allowance() for _ in range(5)]
-        assert steady == [20] * 5
-
-    async def test_a_short_delay_is_made_up_for(self):
-        clock = Clock()
-        pacer = Pacer(1000, clock, clock.sleep)
-        given = 0
-        for delay in itertools.islice(itertools.cycle((0, 0.03)), 100):
-            clock.now += delay
-            given += await pacer.allowance()
-        assert given == pytest.approx((clock.now - 100) * 1000, abs=1.01)
-
-
-class TestWindow:
-    async def test_first_come_first_served(self):
-        window, order = Window(10), []
-
-        async def one(name: str, units: int) -> None:
-            await window.take(units)
-            order.append(name)
-
-        tasks = [asyncio.create_task(one(n, u)) for n, u in (("a", 8), ("b", 5), ("c", 1))]
-        await asyncio.sleep(0)
-        assert order == ["a"]
-        window.give_back(8)
-        await asyncio.gather(*tasks)
-        assert (order, window.used) == (["a", "b", "c"], 6)
-
-    async def test_more_than_the_window_waits_for_an_empty_one(self):
-        window = Window(10)
-        await window.take(25)
-        waiting = asyncio.create_task(window.take(1))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        window.give_back(25)
-        await waiting
-
-    async def test_who_gives_up_leaves_no_trace(self):
-        window = Window(10)
-        await window.take(10)
-        first, second = (asyncio.create_task(window.take(n)) for n in (10, 3))
-        await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.sleep(0)
-        window.give_back(10)
-        await second
-        assert window.used == 3
-
-    async def test_who_gives_up_when_let_in_gives_back(self):
-        window = Window(10)
-        await window.take(10)
-        waiting = asyncio.create_task(window.take(10))
-        await asyncio.sleep(0)
-        window.give_back(10)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        assert window.used == 0

@@ -7,7 +7,7 @@ import pytest
 from aiops_core.models import AnomalyDetected
 from aiops_lab.simulator import LIMITS, TruthRole, Voyage, named
 from aiops_lab.simulator.fault_table import FAULTS
-from anomaly_detection.handler import Detection
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
 
@@ -20,7 +20,7 @@ async def watched(scenario):
     detection, run = Detection(POLICY), Voyage(START)
     for event in scenario:
         message = run.message(event)
-        told = await detection.on(message)
+        told = detection.observe(message)
         yield event, [one for one in told if isinstance(one, AnomalyDetected)]
 
 

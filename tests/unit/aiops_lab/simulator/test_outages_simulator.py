@@ -49,7 +49,7 @@ async def ends(scenario):
     async for event, found in watched(run):
         for message in found:
             if isinstance(message, AnomalyCleared):
-                correlator.recover(message)
+                correlator.handle(message)
                 continue
             [fact, *_] = correlator.handle(enriched(message, event.device))
             fault = faults.get(event.truth.episode or "") if event.truth else None

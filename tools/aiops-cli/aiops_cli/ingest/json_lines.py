@@ -1,21 +1,24 @@
-"""Lines that are JSON objects: a message of ours as it is, or what any logger writes.
+"""Lines that are JSON objects: a message of the platform, or the output of any logger.
 
-Keys are found by their usual names; what no name claims becomes a label. A value that does not fit
-(a time that is none) stays as a label too, because the rest of such a line is still worth having.
+Fields are found by their usual names; other keys become labels. A value that does not fit its field
+(an unreadable time) becomes a label too, because the rest of the line is still worth having.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from aiops_cli.ingest import levels, times
-from aiops_cli.ingest.parsed import Parsed, Unreadable
+from aiops_cli.ingest.parsed import ParsedLine, Unreadable
 from aiops_core.models import Level, LogEntry, MetricSample
 
 Object = dict[str, object]
+T = TypeVar("T")
 
 # The first name that is present wins.
 TIME = ("ts", "time", "timestamp", "@timestamp", "datetime", "date", "t")
@@ -30,12 +33,26 @@ _ENTRY = {"tracking_id", "ship_id", "ts", "host", "msg"}
 _SAMPLE = {"tracking_id", "ship_id", "ts", "host", "metric", "value"}
 
 
-def read(line: str, now: datetime) -> Parsed | LogEntry | MetricSample:
-    """What the JSON object *line* says; raises Unreadable."""
+def read(line: str, now: datetime) -> ParsedLine | LogEntry | MetricSample:
+    """The content of the JSON object *line*; raises Unreadable."""
     fields = _object(line)
-    if kind := complete(fields):
-        return _message(kind, fields)
-    return _parsed(fields, line, now)
+    if fields.keys() >= _SAMPLE:
+        return _message(MetricSample, fields)
+    if fields.keys() >= _ENTRY:
+        return _message(LogEntry, fields)
+    msg = _take_text(fields, MESSAGE) or line
+    ts = _take(fields, TIME, lambda value: _time(value, now))
+    level = _take(fields, LEVEL, _level)
+    return ParsedLine(
+        msg=msg,
+        level=level or levels.from_message(msg),
+        ts=ts,
+        host=_take_text(fields, HOST),
+        device_id=_take_text(fields, DEVICE),
+        service=_take_text(fields, SERVICE),
+        source=_take_text(fields, SOURCE),
+        labels={key: _text(value) for key, value in fields.items() if value is not None},
+    )
 
 
 def _object(line: str) -> Object:
@@ -47,24 +64,12 @@ def _object(line: str) -> Object:
         raise Unreadable("broken JSON: a number too long or nested too deeply") from exc
     if not isinstance(fields, dict):
         raise Unreadable(f"JSON, but not an object: {type(fields).__name__}")
-    if "\\u" in line:
-        _check_text(fields)
+    if "\\u" in line:  # only an escape can spell half a surrogate pair, which has no UTF-8
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+        except UnicodeEncodeError as exc:
+            raise Unreadable("half a surrogate pair, which is no text") from exc
     return fields
-
-
-def _check_text(fields: Object) -> None:
-    """Only JSON can spell half a surrogate pair, which no store or bus could take."""
-    try:
-        json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError as exc:
-        raise Unreadable("half a surrogate pair, which is no text") from exc
-
-
-def complete(fields: Object) -> type[LogEntry | MetricSample] | None:
-    """The message class that *fields* already are, if any."""
-    if fields.keys() >= _SAMPLE:
-        return MetricSample
-    return LogEntry if fields.keys() >= _ENTRY else None
 
 
 def _message(kind: type[LogEntry | MetricSample], fields: Object) -> LogEntry | MetricSample:
@@ -81,41 +86,26 @@ def _message(kind: type[LogEntry | MetricSample], fields: Object) -> LogEntry | 
     return message
 
 
-def _parsed(fields: Object, line: str, now: datetime) -> Parsed:
-    left = dict(fields)
-    msg = _take_text(left, MESSAGE) or line
-    ts, level = _take_time(left, now), _take_level(left)
-    return Parsed(
-        msg=msg,
-        level=levels.from_message(msg) if level is None else level,
-        ts=ts,
-        host=_take_text(left, HOST),
-        device_id=_take_text(left, DEVICE),
-        service=_take_text(left, SERVICE),
-        source=_take_text(left, SOURCE),
-        labels={key: _text(value) for key, value in left.items() if value is not None},
-    )
+def _take(
+    fields: Object, names: tuple[str, ...], convert: Callable[[object], T | None]
+) -> T | None:
+    """The field of the first of *names* that has a value; removed, unless *convert* gives None."""
+    for name in names:
+        if fields.get(name) not in (None, ""):
+            value = convert(fields[name])
+            if value is not None:
+                del fields[name]
+            return value
+    return None
+
+
+def _take_text(fields: Object, names: tuple[str, ...]) -> str | None:
+    text = _take(fields, names, _text)
+    return text.strip() or None if text else None
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _first(fields: Object, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if fields.get(name) not in (None, "")), None)
-
-
-def _take_text(left: Object, names: tuple[str, ...]) -> str | None:
-    name = _first(left, names)
-    return _text(left.pop(name)).strip() or None if name else None
-
-
-def _take_time(left: Object, now: datetime) -> datetime | None:
-    name = _first(left, TIME)
-    when = _time(left[name], now) if name else None
-    if name and when:
-        del left[name]
-    return when
 
 
 def _time(value: object, now: datetime) -> datetime | None:
@@ -124,14 +114,6 @@ def _time(value: object, now: datetime) -> datetime | None:
     if isinstance(value, int | float):
         return times.from_number(value)
     return (times.epoch(value, now) or times.iso(value, now)) if isinstance(value, str) else None
-
-
-def _take_level(left: Object) -> Level | None:
-    name = _first(left, LEVEL)
-    level = _level(left[name]) if name else None
-    if name and level:
-        del left[name]
-    return level
 
 
 def _level(value: object) -> Level | None:

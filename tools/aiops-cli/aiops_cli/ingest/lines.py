@@ -1,60 +1,126 @@
-"""One file as a stream of what became of each line; pure but for reading the file."""
+"""The lines of one file → messages, refused lines or blank lines, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
 
-from aiops_cli.ingest.formats import Format, Reader, is_nmea, reader_for
-from aiops_cli.ingest.parsed import Unreadable
-from aiops_cli.ingest.reader import Blank, Line, Read, Refusal, read
-from aiops_cli.ingest.stamp import Origin, Stamper
+from aiops_cli.ingest.files import BlankLine, RefusedLine, TextLine, read
+from aiops_cli.ingest.formats import Content, Format, is_nmea, reader_for
+from aiops_cli.ingest.parsed import SensorReadings, Unreadable
 from aiops_core.models import LogEntry, MetricSample
+from aiops_core.utils import generate_tracking_id
 
-Entry = LogEntry | MetricSample
+IngestMessage = LogEntry | MetricSample
 Now = Callable[[], datetime]
 
-LOOKED_AT = 50  # lines from which the format of a file is detected
-DATE_WITHIN = 1000  # sentences of instruments in which the first date is looked for
+STAGE = "ingest"
+DETECT_WITHIN = 50  # lines from which the format of a file is detected
+DATE_WITHIN = 1000  # NMEA sentences in which the first date is looked for
+
+
+@dataclass(frozen=True)
+class LineOrigin:
+    """Stands in for what a line does not say.
+
+    *devices* maps names of instruments to ids of the inventory (``gps-gp``: a GPS receiver that
+    signs its sentences with GP).
+    """
+
+    ship_id: str
+    host: str
+    service: str
+    source: str
+    devices: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, path: Path, ship_id: str, host: str, devices: Mapping[str, str] | None = None
+    ) -> LineOrigin:
+        return cls(ship_id, host, service_of(path), path.name, devices or {})
+
+
+def service_of(path: Path) -> str:
+    """The service that a log file's name suggests: ``nginx-error.log.1.gz`` is of nginx."""
+    word = re.match(r"[A-Za-z]+", path.name)
+    return word[0].lower() if word else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A line that became messages, usually one; *raw* is the line as it was."""
+class AcceptedLine:
+    """A line that became messages, usually one. *raw* is the original line."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[IngestMessage, ...]
     raw: str
 
 
-Outcome = Accepted | Refusal | Blank
+Outcome = AcceptedLine | RefusedLine | BlankLine
 
 
 def outcomes(
-    path: Path, origin: Origin, now: Now, wanted: Format = Format.AUTO
+    path: Path, origin: LineOrigin, now: Now, wanted: Format = Format.AUTO
 ) -> Iterator[Outcome]:
-    """What becomes of each line of *path*, in order: a message, a refusal or nothing."""
-    items = read(path)
-    head = list(islice(items, LOOKED_AT))
-    if is_nmea(_texts(head), wanted):
-        head += islice(items, DATE_WITHIN)
-    reader, stamper = reader_for(path.name, _texts(head), now(), wanted), Stamper(origin)
-    for item in chain(head, items):
-        yield _outcome(item, path, reader, stamper, now)
+    """What becomes of each line of *path*."""
+    lines = read(path)
+    head = list(islice(lines, DETECT_WITHIN))
+    texts = [line.text for line in head if isinstance(line, TextLine)]
+    if is_nmea(texts, wanted):
+        more = list(islice(lines, DATE_WITHIN))
+        texts += [line.text for line in more if isinstance(line, TextLine)]
+        head += more
+    reader = reader_for(path.name, texts, now(), wanted)
+    for line in chain(head, lines):
+        if not isinstance(line, TextLine):
+            yield line
+            continue
+        at = now()
+        try:
+            entries = messages_of(reader.read(line.text, at), origin, at)
+        except Unreadable as exc:
+            yield RefusedLine(str(path), line.number, str(exc))
+            continue
+        yield AcceptedLine(entries, line.text) if entries else BlankLine(line.number)
 
 
-def _texts(items: Sequence[Read]) -> list[str]:
-    return [item.text for item in items if isinstance(item, Line)]
+def messages_of(content: Content, origin: LineOrigin, now: datetime) -> tuple[IngestMessage, ...]:
+    """*content* as messages that reached the platform at *now*.
 
-
-def _outcome(item: Read, path: Path, reader: Reader, stamper: Stamper, now: Now) -> Outcome:
-    if not isinstance(item, Line):
-        return item
-    at = now()
-    try:
-        entries = stamper.stamp(reader.read(item.text, at), at)
-    except Unreadable as exc:
-        return Refusal(str(path), item.number, str(exc))
-    return Accepted(entries, item.text) if entries else Blank(item.number)
+    A message of the platform itself keeps its tracking id, its time and its ship.
+    """
+    if isinstance(content, LogEntry | MetricSample):
+        return (content.stamped(STAGE, now),)
+    if isinstance(content, SensorReadings):
+        return tuple(
+            MetricSample(
+                tracking_id=generate_tracking_id(),
+                ship_id=origin.ship_id,
+                ts=content.ts or now,
+                stages={STAGE: now},
+                host=origin.host,
+                device_id=origin.devices.get(content.instrument, content.instrument),
+                service=reading.service,
+                metric=reading.metric,
+                value=reading.value,
+                unit=reading.unit,
+            )
+            for reading in content.readings
+        )
+    host = content.host or origin.host
+    entry = LogEntry(
+        tracking_id=generate_tracking_id(),
+        ship_id=origin.ship_id,
+        ts=content.ts or now,
+        stages={STAGE: now},
+        host=host,
+        device_id=content.device_id or host,
+        service=content.service or origin.service,
+        labels=dict(content.labels),
+        level=content.level,
+        msg=content.msg,
+        source=content.source or origin.source,
+    )
+    return (entry,)

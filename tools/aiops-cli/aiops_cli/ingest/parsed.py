@@ -1,4 +1,4 @@
-"""What a line says of itself, before anybody knows whose line it is."""
+"""What a line says by itself, before it is known which ship, host and file it comes from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aiops_core.models import Level
 
 
 class Unreadable(ValueError):
-    """This line is not what its file promises; the text says why, for a person."""
+    """The line is not of the format of its file; the text is the reason, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """None means: the line does not say."""
+class ParsedLine:
+    """A log line. None: the line does not say."""
 
     msg: str
     level: Level
@@ -28,8 +28,8 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One value of one instrument; *service* is the kind of instrument."""
+class SensorReading:
+    """One value of an instrument. *service* is the kind of instrument."""
 
     service: str
     metric: str
@@ -38,9 +38,9 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
-    """What one line measured, perhaps nothing; *device* is the instrument that took it."""
+class SensorReadings:
+    """The values in one sentence of *instrument*, perhaps none."""
 
-    device: str
+    instrument: str
     ts: datetime | None = None
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[SensorReading, ...] = ()

@@ -1,4 +1,4 @@
-"""What ``aiops replay`` shows: progress, summary, refusals, and the exit code they come to."""
+"""The output of ``aiops replay``: progress, summary, refused lines and the exit code."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aiops_cli.ingest.lines import Entry
-from aiops_cli.ingest.reader import size
+from aiops_cli.ingest.files import size
+from aiops_cli.ingest.lines import IngestMessage
 from aiops_cli.ingest.replay import Progress as OnProgress
-from aiops_cli.ingest.replay import Summary
+from aiops_cli.ingest.replay import ReplaySummary
 from aiops_core.models import LogEntry
 
 OK, SOME_REFUSED, NOTHING_READ, INTERRUPTED = 0, 1, 2, 130
-PLAIN_EVERY = 2.0  # seconds between progress lines where there is no terminal
+PLAIN_EVERY = 2.0  # seconds between progress lines without a terminal
 
 
-def exit_code(summary: Summary) -> int:
+def exit_code(summary: ReplaySummary) -> int:
     if summary.problem or (summary.sent == 0 and not summary.interrupted):
         return NOTHING_READ
     if summary.interrupted:
@@ -31,7 +31,7 @@ def exit_code(summary: Summary) -> int:
     return SOME_REFUSED if summary.refused_total else OK
 
 
-def as_json(summary: Summary) -> str:
+def as_json(summary: ReplaySummary) -> str:
     fields = {
         "read": summary.read,
         "sent": summary.sent,
@@ -47,7 +47,7 @@ def as_json(summary: Summary) -> str:
     return json.dumps(fields)
 
 
-def table(summary: Summary) -> Table:
+def table(summary: ReplaySummary) -> Table:
     rows = {
         "read": summary.read,
         "sent": summary.sent,
@@ -66,71 +66,68 @@ def table(summary: Summary) -> Table:
     return shown
 
 
-def refusals(summary: Summary, err: Console) -> None:
+def refusals(summary: ReplaySummary, err: Console) -> None:
     """``file:line: reason``, which editors understand."""
     for refusal in summary.refused:
-        _plain(err, str(refusal))
+        plain(err, str(refusal))
     if more := summary.refused_total - len(summary.refused):
-        _plain(err, f"... and {more:,} more refused lines")
+        plain(err, f"... and {more:,} more refused lines")
     if summary.problem:
-        _plain(err, f"replay: stopped: {summary.problem}")
+        plain(err, f"replay: stopped: {summary.problem}")
 
 
-def entry_line(entry: Entry) -> str:
-    """One line for a person: what would be sent."""
-    said = entry.msg if isinstance(entry, LogEntry) else f"{entry.metric}={entry.value:.7g}"
+def entry_line(entry: IngestMessage) -> str:
+    """A message as one line for a person."""
+    text = entry.msg if isinstance(entry, LogEntry) else f"{entry.metric}={entry.value:.7g}"
     level = entry.level.value if isinstance(entry, LogEntry) else "metric"
-    return f"{entry.ts:%Y-%m-%d %H:%M:%S} {level:8} {entry.host} {entry.service}: {said}"
+    return f"{entry.ts:%Y-%m-%d %H:%M:%S} {level:8} {entry.host} {entry.service}: {text}"
 
 
 @dataclass
 class DryRun:
-    """A sink that shows what it is sent: a line for a person, or the message itself."""
+    """A sink that shows messages instead of sending them: as lines for a person, or as JSON."""
 
     out: Console
     as_json: bool = False
 
-    async def send(self, entries: Sequence[Entry], raw: Sequence[str] | None = None) -> None:
+    async def send(
+        self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
+    ) -> None:
         shown = (e.model_dump_json() if self.as_json else entry_line(e) for e in entries)
-        _plain(self.out, "\n".join(shown))
+        plain(self.out, "\n".join(shown))
 
 
 @contextlib.contextmanager
 def progress(files: Sequence[Path], err: Console, *, quiet: bool) -> Iterator[OnProgress]:
-    """Progress on *err*: a bar on a terminal, else a line now and then."""
+    """Progress on *err*: a bar on a terminal, otherwise a line every PLAIN_EVERY."""
     if quiet:
         yield lambda summary: None
     elif err.is_terminal:
-        with _bar(err) as bar:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[sent]:,} lines"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=err, transient=True) as bar:
             task = bar.add_task("replay", total=size(files), sent=0)
             yield lambda s: bar.update(task, completed=s.characters, sent=s.sent)
     else:
-        yield _Plain(err)
-
-
-def _bar(err: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[sent]:,} lines"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-    )
+        yield _PlainProgress(err)
 
 
 @dataclass
-class _Plain:
+class _PlainProgress:
     err: Console
-    said: float = field(default_factory=time.monotonic)
+    shown: float = field(default_factory=time.monotonic)
 
-    def __call__(self, summary: Summary) -> None:
-        if time.monotonic() - self.said >= PLAIN_EVERY:
-            self.said = time.monotonic()
-            _plain(self.err, f"replay: {summary.sent:,} lines sent, {summary.read:,} read")
+    def __call__(self, summary: ReplaySummary) -> None:
+        if time.monotonic() - self.shown >= PLAIN_EVERY:
+            self.shown = time.monotonic()
+            plain(self.err, f"replay: {summary.sent:,} lines sent, {summary.read:,} read")
 
 
-def _plain(console: Console, text: str) -> None:
-    """Text of others' must not be taken for markup, wrapped or coloured."""
+def plain(console: Console, text: str) -> None:
+    """Print text from elsewhere: not taken for markup, not wrapped, not coloured."""
     console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)

@@ -1,8 +1,11 @@
-"""Where messages enter the platform: the bus, durably and in order, and every line in ``logs.raw``.
+"""Messages → the bus, durably and in order, and log lines also → ClickHouse's ``logs.raw``.
 
 The bus comes first, because the fast path must not wait for the history: while ClickHouse is away,
-publishing goes on and the rows wait in memory. How many may wait is up to the callers of ``send``,
-who hold what is not done yet (``replay`` has a ``Window``).
+publishing goes on and rows wait in memory. Callers of ``send`` bound how many wait, because a call
+returns when its rows are stored (``replay`` uses an ``InFlightLimit``).
+
+An insert whose answer is lost is sent again with the same token, and ClickHouse drops the second
+one (``non_replicated_deduplication_window`` of the table).
 """
 
 from __future__ import annotations
@@ -10,137 +13,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+from uuid import uuid4
 
-from aiops_cli.ingest.raw import WRITERS, LogStore, RawWriter, Sleep, row_of
+from aiops_cli.ingest.flow import Batcher, running
+from aiops_cli.ingest.lines import STAGE, IngestMessage
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.adapters.nats import NatsBus
-from aiops_core.errors import AiopsError, Misconfigured, Unavailable
-from aiops_core.models import LogEntry, MetricSample
+from aiops_core.errors import Misconfigured, Unavailable
+from aiops_core.models import LogEntry
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
+from aiops_core.runtime.backoff import Backoff, until_available
 from aiops_core.runtime.bus import Bus, Outgoing
 
-TOGETHER = 256  # messages of one publication at most
-LINGER = 0.01  # seconds that messages wait for company, for which the broker syncs its disk once
-SWITCH = 0.001  # seconds that a thread which encodes rows may keep the event loop waiting
-CONNECT_WITHIN = 10.0  # seconds; a command that waits for ever looks like one that works
+MAX_PUBLISH = 256  # messages of one publication
+PUBLISH_LINGER = 0.01  # seconds; the broker syncs its disk once for a publication
+
+TABLE = "logs.raw"
+COLUMNS = (
+    *("tracking_id", "ship_id", "ts", "ingestion_timestamp", "host", "device_id", "service"),
+    *("level", "msg", "source", "labels", "raw"),
+)
+MAX_ROWS = 1000  # of one insert; many small inserts make ClickHouse merge for ever
+ROWS_LINGER = 1.0  # seconds; the history is not on the fast path
+WRITERS = 2  # concurrent inserts
+RETRY = Backoff(first=0.1, most=2.0)  # while ClickHouse is away
 _NOT_MIGRATED = {60, 81}  # ClickHouse's codes for a table or a database that does not exist
 
+SWITCH_INTERVAL = 0.001  # seconds that a thread which encodes rows may hold up the event loop
+CONNECT_TIMEOUT = 10.0  # seconds
 
-class Sender(Protocol):
-    """What ``replay`` needs of a sink."""
-
-    async def send(
-        self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
-    ) -> None: ...
+RawRow = tuple[object, ...]
 
 
-class Publisher:
-    """Publishes in the order of the calls, and what is called for meanwhile in one go afterwards:
-    a batch of two hundred takes the broker hardly longer than one of twenty."""
-
-    def __init__(self, bus: Bus, stamped: Callable[[Outgoing], Outgoing] | None = None) -> None:
-        """*stamped* is applied to each message when its publication begins."""
-        self._bus, self._stamped = bus, stamped
-        self._queue: deque[tuple[Sequence[Outgoing], asyncio.Future[None]]] = deque()
-        self._arrived = asyncio.Event()
-
-    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
-        """Return when all of *outgoing* is stored."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((outgoing, stored))
-        self._arrived.set()
-        await stored
-
-    async def run(self) -> None:
-        """Ends by cancellation."""
-        while True:
-            await self._arrived.wait()
-            if sum(len(outgoing) for outgoing, _ in self._queue) < TOGETHER:
-                await asyncio.sleep(LINGER)
-            self._arrived.clear()
-            while self._queue:
-                await self._publish(self._take())
-
-    def _take(self) -> list[tuple[Sequence[Outgoing], asyncio.Future[None]]]:
-        taken = [self._queue.popleft()]
-        room = TOGETHER - len(taken[0][0])
-        while self._queue and len(self._queue[0][0]) <= room:
-            taken.append(self._queue.popleft())
-            room -= len(taken[-1][0])
-        return taken
-
-    async def _publish(
-        self, parts: Sequence[tuple[Sequence[Outgoing], asyncio.Future[None]]]
-    ) -> None:
-        try:
-            items = [item for outgoing, _ in parts for item in outgoing]
-            await self._bus.publish([self._stamped(i) for i in items] if self._stamped else items)
-        except AiopsError as exc:  # raised where the messages came from
-            for _, stored in parts:
-                if not stored.done():
-                    stored.set_exception(exc)
-        else:
-            for _, stored in parts:
-                if not stored.done():
-                    stored.set_result(None)
-
-
-class Sink:
-    """``async with Sink(bus, store) as sink: await sink.send(entries, lines)``, also concurrently."""
-
-    def __init__(self, bus: Bus, store: LogStore, *, sleep: Sleep = asyncio.sleep) -> None:
-        self._publisher = Publisher(bus)
-        self._writer = RawWriter(store, sleep)
-        self._tasks = asyncio.TaskGroup()
-        self._loops: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
-        works = [self._publisher.run(), *(self._writer.run() for _ in range(WRITERS))]
-        self._loops = [self._tasks.create_task(work) for work in works]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for loop in self._loops:
-            loop.cancel()
-        if isinstance(exc, asyncio.CancelledError):
-            await self._tasks.__aexit__(kind, exc, trace)
-        else:  # an error of the caller's must not come out wrapped in a group
-            await self._tasks.__aexit__(None, None, None)
-
-    async def send(
-        self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
-    ) -> None:
-        """Return when all *entries* are on the bus and the log lines among them in ``logs.raw``.
-
-        *raw* are the lines as they were, by default the messages' own ``msg``. Cancelled, it leaves
-        rows that already wait to be written; nobody then knows of it.
-        """
-        rows = [
-            row_of(entry, raw[n] if raw else entry.msg)
-            for n, entry in enumerate(entries)
-            if isinstance(entry, LogEntry)
-        ]
-        await self._publisher.publish([Outgoing(entry, id=entry.tracking_id) for entry in entries])
-        await self._writer.write(rows)
-
-
-class _Migrated:
-    """ClickHouse, for which a table that does not exist yet is one to wait for."""
-
-    def __init__(self, store: LogStore) -> None:
-        self._store = store
+class LogStore(Protocol):
+    """The port to ClickHouse. Raises Unavailable while it is away."""
 
     async def insert(
         self,
@@ -149,38 +59,106 @@ class _Migrated:
         rows: Sequence[Sequence[object]],
         *,
         token: str | None = None,
+    ) -> None: ...
+
+
+class MessageSink(Protocol):
+    """Takes messages. ``send`` returns when they are stored."""
+
+    async def send(
+        self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
+    ) -> None: ...
+
+
+def publishing(publish: Callable[[list[Outgoing]], Awaitable[object]]) -> Batcher[Outgoing]:
+    """Joins concurrent publications: 200 messages take the broker hardly longer than 20."""
+    return Batcher(publish, largest=MAX_PUBLISH, linger=PUBLISH_LINGER, eager=True)
+
+
+class IngestSink:
+    """Bus and ``logs.raw``; ``send`` may be called concurrently."""
+
+    def __init__(self, messages: Batcher[Outgoing], rows: Batcher[RawRow]) -> None:
+        self._messages, self._rows = messages, rows
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, bus: Bus, store: LogStore, *, linger: float = ROWS_LINGER, retry: Backoff = RETRY
+    ) -> AsyncIterator[IngestSink]:
+        async def insert(rows: list[RawRow]) -> None:
+            token = str(uuid4())
+            await until_available(_insert, store, rows, token, backoff=retry)
+
+        messages = publishing(bus.publish)
+        rows = Batcher(insert, largest=MAX_ROWS, linger=linger)
+        async with running([messages.run(), *(rows.run() for _ in range(WRITERS))]):
+            yield cls(messages, rows)
+
+    async def send(
+        self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
     ) -> None:
-        try:
-            await self._store.insert(table, columns, rows, token=token)
-        except QueryFailed as exc:
-            if exc.code in _NOT_MIGRATED:
-                raise Unavailable(f"{table} does not exist until incident-api has started") from exc
-            raise
+        """Return when all *entries* are on the bus and the log lines among them in ``logs.raw``.
+
+        *raw* are the original lines, by default each message's ``msg``. When the call is cancelled,
+        rows that wait already are still written.
+        """
+        rows = [
+            row_of(entry, raw[n] if raw else entry.msg)
+            for n, entry in enumerate(entries)
+            if isinstance(entry, LogEntry)
+        ]
+        await self._messages.add([Outgoing(entry, id=entry.tracking_id) for entry in entries])
+        parts = [rows[start : start + MAX_ROWS] for start in range(0, len(rows), MAX_ROWS)]
+        await asyncio.gather(*(self._rows.add(part) for part in parts))
+
+
+def row_of(entry: LogEntry, raw: str) -> RawRow:
+    """*entry* as a row of ``logs.raw``, in the order of COLUMNS."""
+    return (
+        entry.tracking_id,
+        entry.ship_id,
+        entry.ts,
+        entry.stages.get(STAGE, entry.ts),
+        entry.host,
+        entry.device_id or entry.host,
+        entry.service,
+        entry.level.value,
+        entry.msg,
+        entry.source,
+        entry.labels,
+        raw,
+    )
+
+
+async def _insert(store: LogStore, rows: Sequence[RawRow], token: str) -> None:
+    try:
+        await store.insert(TABLE, COLUMNS, rows, token=token)
+    except QueryFailed as exc:
+        if exc.code in _NOT_MIGRATED:
+            raise Unavailable(f"{TABLE} does not exist until incident-api has started") from exc
+        raise
 
 
 @contextlib.asynccontextmanager
-async def open_sink(settings: Settings) -> AsyncIterator[Sink]:
-    """The sink of this deployment: NATS and ClickHouse as *settings* say; the one composition."""
+async def open_sink(settings: Settings) -> AsyncIterator[IngestSink]:
+    """The sink of this deployment: NATS and ClickHouse as *settings* say."""
     limits = RetentionPolicy.load(settings.policies).streams
     bus = NatsBus(settings.nats_url, limits, Readiness("ingest"), "ingest")
-    sys.setswitchinterval(SWITCH)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        await _connect(bus)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await bus.connect()
+        except TimeoutError as exc:
+            raise Misconfigured(
+                f"no NATS answers within {CONNECT_TIMEOUT:.0f} s; start one with `aiops up`, "
+                "or say where it is in AIOPS_NATS_URL"
+            ) from exc
         async with (
             ClickHouse.open(settings.clickhouse_url, threads=WRITERS) as store,
-            Sink(bus, _Migrated(store)) as sink,
+            IngestSink.open(bus, store) as sink,
         ):
             yield sink
     finally:
         await bus.close()
-
-
-async def _connect(bus: NatsBus) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_WITHIN):
-            await bus.connect()
-    except TimeoutError as exc:
-        raise Misconfigured(
-            f"no NATS answers within {CONNECT_WITHIN:.0f} s; start one with `aiops up`, "
-            "or say where it is in AIOPS_NATS_URL"
-        ) from exc

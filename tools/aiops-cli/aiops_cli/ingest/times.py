@@ -1,6 +1,6 @@
-"""The ways in which log lines write a time. A time without a zone is UTC: ships keep their clocks so.
+"""Readers of the times in log lines. A time without a zone is UTC, as ships keep their clocks.
 
-Each reader takes the text and *now*, and gives an aware UTC time, or None for what is no time.
+Each reader takes the text and *now*, and returns an aware UTC time, or None when it cannot read it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,14 @@ from functools import lru_cache
 
 TimeReader = Callable[[str, datetime], datetime | None]
 
-AHEAD = timedelta(days=1)  # how far a sender's clock may be ahead before we take last year's date
+AHEAD = timedelta(days=1)  # a date further ahead is of last year; less is a clock that is ahead
 LEAP_CYCLE = 8  # years within which 29 February comes again, also around 1900 and 2100
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # before it: a clock that was never set, or no time
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 _ABBREVIATIONS = (
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
 )
 _MONTHS = {name: number for number, name in enumerate(_ABBREVIATIONS, 1)}
 _FRACTION = re.compile(r"[.,](\d{1,9})")
@@ -38,7 +28,7 @@ _NUMBER = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
 
 
 def in_range(when: datetime) -> datetime | None:
-    """*when* in UTC, or None when no log of ours can be that old or that new."""
+    """*when* in UTC, or None when it is before EARLIEST or after LATEST."""
     try:
         utc = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except OverflowError:
@@ -57,12 +47,12 @@ def _iso(text: str) -> datetime | None:
 
 
 def iso(text: str, now: datetime) -> datetime | None:
-    """RFC 3339 and its relatives: a blank for the T, a comma or slashes, no zone."""
+    """RFC 3339 and its variants: a blank for the T, a comma, slashes, no zone."""
     return _iso(text)
 
 
 def epoch(text: str, now: datetime) -> datetime | None:
-    """Seconds, milli-, micro- or nanoseconds since 1970, told apart by their size."""
+    """Seconds, milli-, micro- or nanoseconds since 1970, distinguished by their size."""
     return from_number(float(text)) if _NUMBER.fullmatch(text) else None
 
 
@@ -76,7 +66,7 @@ def from_number(number: float) -> datetime | None:
 def latest_year(
     month: int, day: int, clock: tuple[int, int, int, int], now: datetime
 ) -> datetime | None:
-    """That date in the latest year in which it is not later than *now* and a day."""
+    """The date in the latest year in which it is at most a day after *now*."""
     for year in range(now.year + 1, now.year - LEAP_CYCLE, -1):
         try:
             when = datetime(year, month, day, *clock, tzinfo=UTC)
@@ -95,33 +85,30 @@ def _clock(text: str) -> tuple[int, int, int, int]:
 
 
 def rfc3164(text: str, now: datetime) -> datetime | None:
-    """``Jun  4 15:16:01``: no year."""
+    """``Jun  4 15:16:01``, without a year."""
     month, day, clock = text.split()
     number = _MONTHS.get(month.lower())
     return latest_year(number, int(day), _clock(clock), now) if number else None
 
 
 def dotted(text: str, now: datetime) -> datetime | None:
-    """``10.30 16:49:06``: month and day, no year."""
+    """``10.30 16:49:06``: month and day, without a year."""
     return latest_year(int(text[0:2]), int(text[3:5]), _clock(text[6:]), now)
 
 
 def apache(text: str, now: datetime) -> datetime | None:
     """``Thu Jun 09 06:07:04 2005``, in newer releases with microseconds."""
     _, month, day, clock, year = text.split()
-    return _dated(int(year), month, int(day), clock)
+    try:
+        number = _MONTHS.get(month.lower(), 0)
+        return in_range(datetime(int(year), number, int(day), *_clock(clock), tzinfo=UTC))
+    except ValueError:
+        return None
 
 
 def access(text: str, now: datetime) -> datetime | None:
     """``10/Oct/2000:13:55:36 -0700`` of web servers' access logs."""
     try:
         return in_range(datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z"))
-    except ValueError:
-        return None
-
-
-def _dated(year: int, month: str, day: int, clock: str) -> datetime | None:
-    try:
-        return in_range(datetime(year, _MONTHS.get(month.lower(), 0), day, *_clock(clock)))  # noqa: DTZ001 in_range sets UTC
     except ValueError:
         return None

@@ -13,11 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from aiops_cli.output import JsonOption, console, emit_json
+from aiops_cli.output import JsonOption, emit_json
+from aiops_cli.screen import console
 from aiops_cli.what_if import recorded
 from aiops_cli.what_if.compare import Diff, compare
 from aiops_cli.what_if.known import known
-from aiops_cli.what_if.replay import Replay, in_order
+from aiops_cli.what_if.replay import PolicyReplay, in_order
 from aiops_cli.what_if.report import report
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Misconfigured
@@ -69,7 +70,7 @@ async def _difference(
     or NATS."""
     since = utc_now() - span
     facts = await known(settings, since)
-    before, after = Replay(facts.correlator(now)), Replay(facts.correlator(new))
+    before, after = PolicyReplay(facts.correlator(now)), PolicyReplay(facts.correlator(new))
     recoveries = deque(facts.recoveries)
     async with ClickHouse.open(settings.clickhouse_url, threads=1) as store:
         found = await recorded.pages(store, since)

@@ -22,15 +22,11 @@ from aiops_core.models import (
 
 TICK = timedelta(seconds=1)  # of arrival, between two looks at what has expired
 
-Facts = Message | Iterable[Message] | None
-
 
 class Decider(Protocol):
     """The public surface of ``Correlator``."""
 
-    def handle(self, anomaly: EnrichedAnomaly, /) -> Facts: ...
-
-    def recover(self, cleared: AnomalyCleared, /) -> Facts: ...
+    def handle(self, message: Message, /) -> Iterable[Message]: ...
 
     def expire(self, now: datetime, /) -> Iterable[Message]: ...
 
@@ -94,7 +90,7 @@ class Outcome:
             group.first_seen = min(group.first_seen, member.ts)
 
 
-class Replay:
+class PolicyReplay:
     """Time passes with the arrival of the anomalies, as it did when they were recorded."""
 
     def __init__(self, decider: Decider) -> None:
@@ -107,13 +103,10 @@ class Replay:
         if self._ticked is None or now - self._ticked >= TICK:
             self._learn(self._decider.expire(now))
             self._ticked = now
-        if isinstance(message, AnomalyCleared):
-            self._learn(self._decider.recover(message))
-        else:
-            self._learn(self._decider.handle(message))
+        self._learn(self._decider.handle(message))
 
-    def _learn(self, facts: Facts) -> None:
-        for fact in facts_of(facts):
+    def _learn(self, facts: Iterable[Message]) -> None:
+        for fact in facts:
             self.outcome.learn(fact)
 
 
@@ -130,10 +123,3 @@ def in_order(
         while recoveries and arrival(recoveries[0]) <= arrival(anomaly):
             yield recoveries.popleft()
         yield anomaly
-
-
-def facts_of(facts: Facts) -> Iterable[Message]:
-    """What a correlator answered, as a sequence."""
-    if facts is None:
-        return ()
-    return (facts,) if isinstance(facts, Message) else facts

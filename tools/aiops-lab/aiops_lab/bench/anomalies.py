@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiops_cli.ingest.sink import Publisher
+from aiops_cli.ingest.flow import Batcher
+from aiops_cli.ingest.sink import publishing
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, Domain, Severity
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
+from aiops_lab.bench.load import MessageLoad
 from aiops_lab.bench.relay import open_bus
 
 SWITCHES = 4
@@ -43,13 +45,10 @@ KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
 
 
 @dataclass(frozen=True)
-class AnomalyLoad:
+class AnomalyLoad(MessageLoad):
     """The common kinds of trouble, each again and again, on the *devices* of one ``graph``."""
 
-    total: int
-    rate: float | None
     devices: int = 44
-    ship_id: str = "bench"
 
     def message(self, n: int, now: datetime) -> AnomalyDetected:
         """The *n*-th anomaly, found at *now*."""
@@ -74,9 +73,6 @@ class AnomalyLoad:
             msg=text.format(n=n % 250),
             reason=f"{service} says so",
         )
-
-    def is_anomalous(self, n: int) -> bool:
-        return True
 
 
 @dataclass(frozen=True)
@@ -107,22 +103,22 @@ def graph(devices: int) -> Inventory:
 class AnomalySink:
     """Publishes anomalies durably and in order, what comes together in one go."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, messages: Batcher[Outgoing]) -> None:
+        self._messages = messages
 
     async def send(self, anomalies: Sequence[AnomalyDetected], /) -> None:
-        await self._publisher.publish([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
+        await self._messages.add([Outgoing(a, f"bench/{a.anomaly_id}") for a in anomalies])
 
 
 @contextlib.asynccontextmanager
 async def open_sink(settings: Settings) -> AsyncIterator[AnomalySink]:
     async with open_bus(settings.nats_url, settings.policies) as bus:
-        publisher = Publisher(bus, _detected)
-        publishing = asyncio.create_task(publisher.run())
+        messages = publishing(lambda batch: bus.publish([_detected(one) for one in batch]))
+        task = asyncio.create_task(messages.run())
         try:
-            yield AnomalySink(publisher)
+            yield AnomalySink(messages)
         finally:
-            publishing.cancel()
+            task.cancel()
 
 
 def _detected(outgoing: Outgoing) -> Outgoing:

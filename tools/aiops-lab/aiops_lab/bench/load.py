@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from aiops_cli.ingest.pace import Pacer
+from aiops_cli.ingest.flow import RateLimiter
 from aiops_core.models import Level, LogEntry, Message
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
@@ -38,33 +39,28 @@ class LoadSink(Protocol):
     async def send(self, entries: Sequence[Any], /) -> None: ...
 
 
-class MessageLoad(Protocol):
-    """*total* messages at *rate* a second (None: as fast as accepted)."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def rate(self) -> float | None: ...
-
-    @property
-    def ship_id(self) -> str: ...
-
-    def message(self, n: int, now: datetime) -> Message:
-        """The *n*-th message, made at *now*."""
-
-    def is_anomalous(self, n: int) -> bool: ...
-
-
 @dataclass(frozen=True)
-class Load:
-    """Log lines, every ``1/share``-th of them anomalous."""
+class MessageLoad(ABC):
+    """*total* messages at *rate* a second (None: as fast as accepted)."""
 
     total: int
     rate: float | None
+    ship_id: str = field(default="bench", kw_only=True)
+
+    @abstractmethod
+    def message(self, n: int, now: datetime) -> Message:
+        """The *n*-th message, made at *now*."""
+
+    def is_anomalous(self, n: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Load(MessageLoad):
+    """Log lines, every ``1/share``-th of them anomalous."""
+
     share: float = 0.1
     devices: int = 40
-    ship_id: str = "bench"
 
     def message(self, n: int, now: datetime) -> LogEntry:
         """The *n*-th line, made at *now*."""
@@ -100,10 +96,10 @@ async def send(load: MessageLoad, sink: LoadSink) -> SentLoad:
     """Send *load* through *sink*, some batches at a time in flight; a slow sink slows it down."""
     sent, started = SentLoad(utc_now()), time.monotonic()
     slots = asyncio.Semaphore(IN_FLIGHT)
-    pacer = Pacer(load.rate, tick=TICK) if load.rate else None
+    limiter = RateLimiter(load.rate, tick=TICK) if load.rate else None
     async with asyncio.TaskGroup() as tasks:
         while sent.lines < load.total:
-            due = await pacer.allowance() if pacer else LARGEST_BATCH
+            due = await limiter.allowance() if limiter else LARGEST_BATCH
             await slots.acquire()  # a line is ingested when it is accepted, not while it queues
             batch = _next(load, sent, min(due, LARGEST_BATCH, load.total - sent.lines))
             tasks.create_task(sink.send(batch)).add_done_callback(lambda _: slots.release())

@@ -14,7 +14,8 @@ import typer
 import uvloop
 from rich.console import Console
 
-from aiops_cli.output import JsonOption, console, emit_json
+from aiops_cli.output import JsonOption, emit_json
+from aiops_cli.screen import console
 from aiops_core.utils import StructuredLogger
 from aiops_lab.bench.bench import bench_anomalies, bench_lines, bench_storm
 from aiops_lab.bench.report import report

@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from aiops_cli.screen import console
+from aiops_core.utils import StructuredLogger
 from aiops_lab.commands.up import DataOption, PoliciesOption, PortsOption, ShipOption, plan_of
+from aiops_lab.demo.demo import Demo
+from aiops_lab.demo.setup import fresh_folder
+from aiops_lab.simulator import named
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,10 +32,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same voyage.")] = 1,
 ) -> None:
     """Run the fleet, a simulated ship with faults on it, and watch the incidents."""
-    from aiops_core.utils import StructuredLogger
-    from aiops_lab.demo.demo import Demo
-    from aiops_lab.demo.setup import fresh_folder
-    from aiops_lab.simulator import named
 
     StructuredLogger.configure("error")  # the view says what matters
     try:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from aiops_cli.device_file import write_devices
-from aiops_cli.ingest.sink import Sender, open_sink
+from aiops_cli.ingest.sink import MessageSink, open_sink
 from aiops_cli.output import create
 from aiops_core.errors import AiopsError, Unavailable
 from aiops_core.models import Device
@@ -93,7 +93,7 @@ def simulate(
         console.print(_report(summary, planned))
 
 
-def publishing() -> AbstractAsyncContextManager[Sender]:
+def publishing() -> AbstractAsyncContextManager[MessageSink]:
     """The sink into this ship's broker and ClickHouse."""
     StructuredLogger.configure(Settings.read().log_level)
     return flowing(open_sink(Settings.read()))
@@ -113,7 +113,7 @@ async def _perform(
     events: Iterable[Event],
     voyage: Voyage,
     speed: float,
-    opening: AbstractAsyncContextManager[Sender | JsonLines],
+    opening: AbstractAsyncContextManager[MessageSink | JsonLines],
     devices: Sequence[Device],
     show: Show,
 ) -> PlaySummary:

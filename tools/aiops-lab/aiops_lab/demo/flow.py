@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from aiops_cli.ingest.sink import Sender
-from aiops_cli.ingest.window import Window
+from aiops_cli.ingest.flow import InFlightLimit
+from aiops_cli.ingest.sink import MessageSink
 from aiops_core.errors import AiopsError, first_of
 from aiops_core.models import LogEntry, MetricSample
 
@@ -21,14 +21,14 @@ UNDER_WAY = 4000  # messages; beyond that the sender waits
 class Flow:
     """A sink whose ``send`` returns as soon as there is room; the order of the batches stays."""
 
-    def __init__(self, sink: Sender, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, sink: MessageSink, tasks: asyncio.TaskGroup) -> None:
         self._sink, self._tasks = sink, tasks
-        self._window = Window(UNDER_WAY)
+        self._in_flight = InFlightLimit(UNDER_WAY)
 
     async def send(
         self, entries: Sequence[LogEntry | MetricSample], raw: Sequence[str] | None = None
     ) -> None:
-        await self._window.take(len(entries))
+        await self._in_flight.acquire(len(entries))
         self._tasks.create_task(self._send(entries, raw))
 
     async def _send(
@@ -37,11 +37,11 @@ class Flow:
         try:
             await self._sink.send(entries, raw)
         finally:
-            self._window.give_back(len(entries))
+            self._in_flight.release(len(entries))
 
 
 @contextlib.asynccontextmanager
-async def flowing(opening: AbstractAsyncContextManager[Sender]) -> AsyncIterator[Flow]:
+async def flowing(opening: AbstractAsyncContextManager[MessageSink]) -> AsyncIterator[Flow]:
     """The sink of *opening* as a Flow; leaving waits until all that was sent is stored."""
     try:
         async with opening as sink, asyncio.TaskGroup() as tasks:

@@ -116,11 +116,11 @@ class EngineConnection:
         for name in settings:
             if not _NAME.fullmatch(name):
                 raise EngineError(UNKNOWN_SETTING, f"Unknown setting '{name}'")
-        former, self._settings = self._settings, settings
-        defaults = [f"{name} = DEFAULT" for name in former]
+        defaults = [f"{name} = DEFAULT" for name in self._settings]
         values = [f"{name} = {literal(value)}" for name, value in settings.items()]
         with _errors():
             self._chdb.query("SET " + ", ".join(defaults + values), "Native")
+        self._settings = settings
 
     def columns_of(self, target: InsertTarget) -> list[Column]:
         """The columns of an insert, remembered until a statement may have changed a table."""

@@ -1,5 +1,7 @@
-"""Sentences of ship instruments (NMEA 0183, AIS) → readings: line → ``sentence`` (checked and parsed) →
-``instruments`` and ``ais`` (what it measures) → ``reader`` (when, and how often). Pure.
+"""Sentences of ship instruments (NMEA 0183, AIS) → readings.
 
-The grammar of sentences is pynmeagps', that of AIS payloads pyais'.
+``sentence`` checks and parses a line, ``instruments`` and ``ais`` say what it measures, ``reader``
+adds the time and limits the rate. ``live`` receives sentences from the network.
+
+The grammar of sentences is in pynmeagps, that of AIS payloads in pyais.
 """

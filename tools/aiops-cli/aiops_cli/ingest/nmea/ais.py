@@ -1,7 +1,6 @@
-"""AIS: how the own ship describes itself, and how many others are heard.
+"""AIS: position and speed of the own ship, and the number of other ships in sight.
 
-A receiver that goes deaf is seen in the number of ships in sight; their positions are not the
-business of this platform.
+A receiver that goes deaf shows in the number of ships; their positions do not matter here.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta
 import pyais
 from pyais.exceptions import AISBaseException
 
-from aiops_cli.ingest.nmea.reading import Collected, Measured, Position
+from aiops_cli.ingest.nmea.measured import GeoPosition, Measured
 from aiops_cli.ingest.parsed import Unreadable
 
 AIS = "ais"
@@ -22,29 +21,22 @@ SHIPS_KEPT = 5000
 NO_LATITUDE, NO_LONGITUDE, NO_SPEED, NO_COURSE = 91, 181, 102.3, 360  # "not available"
 
 
-class Traffic:
-    """The ships that were heard of late."""
+class ShipsInSight:
+    """The ships from which a message came within SEEN_WITHIN."""
 
     def __init__(self) -> None:
-        self._heard: OrderedDict[int, datetime] = OrderedDict()
+        self._seen: OrderedDict[int, datetime] = OrderedDict()
 
-    def hear(self, mmsi: int, at: datetime) -> Measured:
-        self._heard[mmsi] = at
-        self._heard.move_to_end(mmsi)
-        self._forget(at)
-        ais = Collected(AIS)
-        ais.add("ais_targets", len(self._heard), "ships")
-        return ais.measured()
-
-    def _forget(self, at: datetime) -> None:
-        while len(self._heard) > SHIPS_KEPT or self._oldest() < at - SEEN_WITHIN:
-            self._heard.popitem(last=False)
-
-    def _oldest(self) -> datetime:
-        return next(iter(self._heard.values()))
+    def seen(self, mmsi: int, at: datetime) -> Measured:
+        """Count the ship *mmsi*; return how many ships are in sight."""
+        self._seen[mmsi] = at
+        self._seen.move_to_end(mmsi)
+        while len(self._seen) > SHIPS_KEPT or next(iter(self._seen.values())) < at - SEEN_WITHIN:
+            self._seen.popitem(last=False)
+        return Measured(AIS).add("ais_targets", len(self._seen), "ships")
 
 
-def whole(text: str) -> bool:
+def is_whole(text: str) -> bool:
     """Whether the message is in one sentence; positions always are."""
     return text.split(",", 2)[1:2] == ["1"]
 
@@ -60,16 +52,15 @@ def decode(text: str) -> Mapping[str, object]:
 
 def own_ship(fields: Mapping[str, object]) -> Measured:
     """Position, speed and course that the ship's own transponder (VDO) sends."""
-    ais = Collected(AIS)
-    ais.add("speed_over_ground_knots", _below(fields.get("speed"), NO_SPEED), "kn")
-    ais.add("course_over_ground_deg", _below(fields.get("course"), NO_COURSE), "deg")
+    found = Measured(AIS)
+    found.add("speed_over_ground_knots", _below(fields.get("speed"), NO_SPEED), "kn")
+    found.add("course_over_ground_deg", _below(fields.get("course"), NO_COURSE), "deg")
     latitude = _below(fields.get("lat"), NO_LATITUDE)
     longitude = _below(fields.get("lon"), NO_LONGITUDE)
     if latitude is None or longitude is None:
-        return ais.measured()
-    return ais.measured(Position(latitude, longitude))
+        return found
+    return found.at(GeoPosition(latitude, longitude))
 
 
 def _below(value: object, unknown: float) -> float | None:
-    known = isinstance(value, int | float) and value < unknown
-    return float(value) if known and isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and value < unknown else None

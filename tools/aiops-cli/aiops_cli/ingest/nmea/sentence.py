@@ -1,4 +1,4 @@
-"""One line → one sentence whose checksum is right, parsed; or the reason why it is none."""
+"""A line → a checked and parsed sentence, or the reason why it is not one."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _CENTURY = 2000  # of years that are written with two digits
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A checked sentence. *talker* ``GP`` and *kind* ``RMC``, or both empty for a maker's own sentence.
+    """*talker* ``GP`` and *kind* ``RMC``; both are empty for a proprietary sentence.
 
-    *source* and *at* are what a logger or a tag block says of it. *text* begins at ``$`` or ``!``.
+    *source* and *at* come from a logger or a tag block. *text* begins at ``$`` or ``!``.
     """
 
     text: str
@@ -80,40 +80,36 @@ def looks_like(line: str) -> bool:
 
 
 def read(line: str) -> Sentence:
-    """Raises Unreadable for what is no sentence or arrived damaged."""
+    """The sentence in *line*; raises Unreadable when there is none or its checksum is wrong."""
     found = _LINE.match(line)
     if found is None:
         raise Unreadable("not an NMEA sentence")
-    _check(found["body"], found["sum"])
-    name = _NAME.match(found["body"])
+    body, claimed = found["body"], found["sum"]
+    if claimed is None:
+        raise Unreadable("sentence without a checksum, perhaps cut off")
+    if not body.isascii():
+        raise Unreadable("a sentence has only ASCII characters")
+    if (right := calc_checksum(body)) != claimed.upper():
+        raise Unreadable(f"wrong checksum: it says {claimed.upper()}, its characters make {right}")
+    name = _NAME.match(body)
     tags = dict(tag.split(":", 1) for tag in (found["tags"] or "").split(",") if ":" in tag)
     return Sentence(
         text=line[found.start("start") :].strip(),
         talker=name["talker"] if name else "",
         kind=name["kind"] if name else "",
         source=tags.get("s"),
-        at=_told(found["time"] or tags.get("c")),
+        at=_time(found["time"] or tags.get("c")),
     )
 
 
-def _check(body: str, claimed: str | None) -> None:
-    if claimed is None:
-        raise Unreadable("sentence without a checksum, perhaps cut off")
-    if not body.isascii():
-        raise Unreadable("a sentence has only ASCII characters")
-    right = calc_checksum(body)
-    if right != claimed.upper():
-        raise Unreadable(f"wrong checksum: it says {claimed.upper()}, its characters make {right}")
-
-
-def _told(text: str | None) -> datetime | None:
-    """A time that stands before a sentence: seconds or milliseconds since 1970, or a date."""
+def _time(text: str | None) -> datetime | None:
+    """The time before a sentence: seconds or milliseconds since 1970, or a date."""
     now = datetime.min.replace(tzinfo=UTC)  # neither of the two needs it
     return (times.epoch(text, now) or times.iso(text, now)) if text else None
 
 
 def fields(sentence: Sentence) -> Fields:
-    """What *sentence* says; raises Unreadable when its fields are not what its kind has."""
+    """The fields of *sentence*; raises Unreadable when they do not fit its kind."""
     try:
         message = NMEAReader.parse(sentence.text, validate=0, userdefined=_ADDED)
     except (

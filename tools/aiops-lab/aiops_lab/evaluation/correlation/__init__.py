@@ -1,5 +1,6 @@
-"""How good the grouping is, against known truth: ``aiops eval correlate``.
+"""Scores of the grouping against known truth: ``aiops eval correlate``.
 
-``strangers`` invents ships and faults in words of its own, ``pipeline`` plays the simulator's through the
-real detection and enrichment; both end in the correlator that production runs. ``scores`` compares.
+``strangers`` invents ships, faults and anomalies; ``pipeline`` plays the simulator's voyages
+through the real detection and enrichment. Both make a LabelledRun. ``judged`` passes it through the
+correlator of production, ``scores`` compares the incidents with the truth.
 """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +14,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from aiops_cli.output import console, create
+from aiops_cli.output import create
+from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_lab.evaluation.correlation import strangers
-from aiops_lab.evaluation.correlation.judged import Judged, Run, judge
-from aiops_lab.evaluation.correlation.picture import draw
+from aiops_lab.evaluation.correlation.judged import JudgedRun, LabelledRun, judge
 from aiops_lab.evaluation.correlation.pipeline import pipeline
-from aiops_lab.evaluation.correlation.scores import Scores, mean
-from aiops_lab.simulator import SCENARIOS, Scenario, named
+from aiops_lab.evaluation.correlation.plots import plot
+from aiops_lab.evaluation.correlation.scores import GroupingScores, mean
+from aiops_lab.simulator import SCENARIOS, named
 from aiops_lab.simulator.other_ships import other_voyage
 from correlation_service.policy import CorrelatePolicy
 
@@ -35,7 +37,9 @@ def correlate(
         list[str] | None,
         typer.Option(help=f"{', '.join(SCENARIOS)}, {OTHERS} or {STRANGERS}; repeatable"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with other random numbers")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Runs of each scenario, with different random numbers")
+    ] = 3,
     plots: Annotated[Path | None, typer.Option(help="Folder for a picture of each run")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write all numbers here")
@@ -46,48 +50,40 @@ def correlate(
 ) -> None:
     """Score the grouping of anomalies into incidents against known faults.
 
-    The simulator's voyages, on its own ship and on random others, pass through the real detection and
-    enrichment; strange ships send anomalies of made-up types directly.
+    Voyages of the simulator, on its own ship and on random others, pass through the real detection
+    and enrichment; strange ships send anomalies of made-up types directly.
     """
     policy = CorrelatePolicy.load(policies or Settings.read().policies)
-    names = _known(scenario or [*OWN, OTHERS, STRANGERS])
+    names = scenario or [*OWN, OTHERS, STRANGERS]
+    choice = [*SCENARIOS, OTHERS, STRANGERS]
+    for name in names:
+        if name not in choice:
+            raise Misconfigured(f"--scenario {name}: there are {', '.join(choice)}")
     with create(json_file) if json_file else nullcontext() as file:
         found = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in names}
         _show(console(), found)
         if plots:
-            _draw(plots, found)
+            plots.mkdir(parents=True, exist_ok=True)
+            for one in chain.from_iterable(found.values()):
+                plot(one, plots)
         if file:
             file.write(json.dumps(_as_json(found), indent=2) + "\n")
 
 
-def _known(names: Sequence[str]) -> Sequence[str]:
-    for name in names:
-        if name not in SCENARIOS and name not in (OTHERS, STRANGERS):
-            choice = ", ".join([*SCENARIOS, OTHERS, STRANGERS])
-            raise Misconfigured(f"--scenario {name}: there are {choice}")
-    return names
-
-
-def _runs(name: str, seeds: int) -> Iterator[Run]:
+def _runs(name: str, seeds: int) -> Iterator[LabelledRun]:
     numbers = range(1, seeds + 1)
     if name == STRANGERS:
-        yield from (_stranger(seed) for seed in numbers)
+        for seed in numbers:
+            devices, faults, noise = 40 + 10 * (seed % 6), 3 + seed % 4, seed % 9
+            yield strangers.run(seed, devices=devices, faults=faults, noise=noise)
         return
     with pipeline() as real:
         for seed in track(numbers, description=name, console=Console(stderr=True), transient=True):
-            yield real.play(_voyage(name, seed))
+            voyage = other_voyage(seed) if name == OTHERS else named(name, seed=seed)
+            yield real.play(voyage)
 
 
-def _stranger(seed: int) -> Run:
-    """Sizes differ as well."""
-    return strangers.run(seed, devices=40 + 10 * (seed % 6), faults=3 + seed % 4, noise=seed % 9)
-
-
-def _voyage(name: str, seed: int) -> Scenario:
-    return other_voyage(seed) if name == OTHERS else named(name, seed=seed)
-
-
-def _show(screen: Console, found: dict[str, list[Judged]]) -> None:
+def _show(screen: Console, found: dict[str, list[JudgedRun]]) -> None:
     table = Table(title="aiops eval correlate", caption=TARGETS)
     for column in ("scenario", "runs", "anomalies", "incidents", "faults"):
         table.add_column(column, justify="left" if column == "scenario" else "right")
@@ -98,7 +94,7 @@ def _show(screen: Console, found: dict[str, list[Judged]]) -> None:
     screen.print(table)
 
 
-def _cells(scores: Scores) -> Iterator[str]:
+def _cells(scores: GroupingScores) -> Iterator[str]:
     yield from map(str, (scores.anomalies, scores.incidents, scores.faults, scores.missed))
     yield f"{scores.top1:.0%}"
     for share in (scores.precision, scores.recall, scores.f1, scores.ari):
@@ -106,14 +102,7 @@ def _cells(scores: Scores) -> Iterator[str]:
     yield f"{scores.reduction:.1%}"
 
 
-def _draw(folder: Path, found: dict[str, list[Judged]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for judged in found.values():
-        for one in judged:
-            draw(one, folder)
-
-
-def _as_json(found: dict[str, list[Judged]]) -> dict[str, object]:
+def _as_json(found: dict[str, list[JudgedRun]]) -> dict[str, object]:
     return {
         name: {
             "mean": mean([one.scores for one in judged]).as_json(),

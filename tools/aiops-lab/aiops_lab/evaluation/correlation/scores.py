@@ -1,24 +1,24 @@
-"""Incidents against truth. Pure.
+"""Incidents compared with the truth. Pure.
 
-Pairwise precision and recall: of two anomalies in one incident, how often do they have the same fault; of
-two that have the same fault, how often are they in one incident. Adjusted Rand index: Hubert and Arabie,
-Comparing partitions, Journal of Classification 2 (1985), equation 5. An anomaly that belongs to no fault
-is a group of its own in the truth.
+Pairwise precision: the share of pairs of anomalies in one incident that have the same fault.
+Recall: the share of pairs with the same fault that are in one incident. Adjusted Rand index: Hubert
+and Arabie, Comparing partitions, Journal of Classification 2 (1985), equation 5. In the truth an
+anomaly without a fault is a group of its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from aiops_core.models import derived_id
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One anomaly: the fault that caused it (None: noise), and the incident that has it (None: none,
-    a rule hid it)."""
+class LabelledAnomaly:
+    """*fault* caused it (None: noise), *incident* contains it (None: a rule suppressed it)."""
 
     anomaly_id: str
     fault: str | None
@@ -28,8 +28,8 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Of one run, or summed up over several. *roots* and *missed* are counts of *faults*."""
+class GroupingScores:
+    """Of one run or of several. *roots* (found) and *missed* are counts of *faults*."""
 
     anomalies: int
     incidents: int
@@ -43,12 +43,12 @@ class Scores:
 
     @property
     def reduction(self) -> float:
-        """The share of anomalies that nobody must look at one by one: 1 - incidents / anomalies."""
+        """1 - incidents / anomalies: the share of anomalies that need no look of their own."""
         return 1 - self.incidents / self.anomalies if self.anomalies else 1.0
 
     @property
     def top1(self) -> float:
-        """How often the incident of a fault blames the device that failed."""
+        """The share of faults whose incident names the failed device as root cause."""
         return self.roots / self.faults if self.faults else 1.0
 
     def as_json(self) -> dict[str, float]:
@@ -56,18 +56,20 @@ class Scores:
 
 
 def score(
-    anomalies: Sequence[Labelled], roots: Mapping[str, str], blamed: Mapping[str, str | None]
-) -> Scores:
-    """*roots*: fault -> device that failed; *blamed*: incident -> device that it names as its root."""
+    anomalies: Sequence[LabelledAnomaly],
+    roots: Mapping[str, str],
+    inferred: Mapping[str, str | None],
+) -> GroupingScores:
+    """*roots*: fault -> failed device; *inferred*: incident -> device named as root cause."""
     truth = [one.fault or derived_id("alone", one.anomaly_id) for one in anomalies]
     found = [one.incident or derived_id("hidden", one.anomaly_id) for one in anomalies]
     precision, recall = _pairwise(truth, found)
     mains = {fault: main_incident(fault, anomalies) for fault in roots}
-    return Scores(
+    return GroupingScores(
         anomalies=len(anomalies),
         incidents=len({one.incident for one in anomalies if one.incident}),
         faults=len(roots),
-        roots=sum(blamed.get(main or "") == roots[fault] for fault, main in mains.items()),
+        roots=sum(inferred.get(main or "") == roots[fault] for fault, main in mains.items()),
         missed=sum(main is None for main in mains.values()),
         precision=precision,
         recall=recall,
@@ -76,9 +78,11 @@ def score(
     )
 
 
-def main_incident(fault: str, anomalies: Iterable[Labelled]) -> str | None:
-    """The incident with most anomalies of *fault*, of those that are mostly about it: an operator who
-    opens it must find this fault."""
+def main_incident(fault: str, anomalies: Iterable[LabelledAnomaly]) -> str | None:
+    """The incident with most anomalies of *fault*, among those in which no other fault has more.
+
+    An operator who opens it finds this fault.
+    """
     inside: Counter[str] = Counter()
     others: dict[str, Counter[str | None]] = {}
     for one in anomalies:
@@ -96,7 +100,7 @@ def _pairwise(truth: Sequence[Hashable], found: Sequence[Hashable]) -> tuple[flo
 
 
 def adjusted_rand(truth: Sequence[Hashable], found: Sequence[Hashable]) -> float:
-    """1 for the same partition, about 0 for one by chance."""
+    """1 for the same partition, about 0 for a random one."""
     together = _pairs(Counter(zip(truth, found, strict=True)).values())
     in_truth, in_found = _pairs(Counter(truth).values()), _pairs(Counter(found).values())
     every = _pairs([len(truth)])
@@ -109,17 +113,11 @@ def _pairs(sizes: Iterable[int]) -> float:
     return sum(n * (n - 1) / 2 for n in sizes)
 
 
-def mean(scores: Sequence[Scores]) -> Scores:
+def mean(scores: Sequence[GroupingScores]) -> GroupingScores:
     """Counts are summed, shares are averaged over the runs."""
-    n = len(scores)
-    return Scores(
-        anomalies=sum(s.anomalies for s in scores),
-        incidents=sum(s.incidents for s in scores),
-        faults=sum(s.faults for s in scores),
-        roots=sum(s.roots for s in scores),
-        missed=sum(s.missed for s in scores),
-        precision=sum(s.precision for s in scores) / n,
-        recall=sum(s.recall for s in scores) / n,
-        f1=sum(s.f1 for s in scores) / n,
-        ari=sum(s.ari for s in scores) / n,
-    )
+    total: dict[str, Any] = {
+        field.name: sum(getattr(one, field.name) for one in scores)
+        for field in fields(GroupingScores)
+    }
+    shares = {name: total[name] / len(scores) for name in ("precision", "recall", "f1", "ari")}
+    return GroupingScores(**(total | shares))

@@ -1,8 +1,8 @@
-"""Ships, faults and words that nobody tuned anything for. Pure: the same seed, the same run.
+"""Random ships, faults and anomaly types, for which nothing was tuned. Pure: a seed gives one run.
 
-A random graph of devices; faults on several of them, overlapping in time and often in what depends on
-them; each shows on the device that failed and on some of what needs it, a second or two later per hop, in
-anomaly types that are made up. Some devices that fail say nothing, some say it late; there is noise.
+A random graph of devices has faults on several of them, which overlap in time and often in the
+devices below. A fault shows on the device that failed and on some below it, a second or two later
+per hop. Some failed devices are silent, some report late; there is noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import Random
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyContext, Device, Domain, EnrichedAnomaly, Severity
-from aiops_lab.evaluation.correlation.judged import Run, Span
+from aiops_lab.evaluation.correlation.judged import FaultSpan, LabelledRun
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 SYLLABLES = ("ka", "ro", "mi", "tel", "zan", "ux", "pel", "dor", "ven", "qi")
@@ -23,16 +23,18 @@ POINTING_UP = ("device_unreachable", "link_down", "uplink_connection_lost")
 
 
 @dataclass(frozen=True)
-class Fault:
+class StrangerFault:
     id: str
     root: str
     start: float  # s
     length: float
-    silent: bool = False  # the device that failed cannot say so
+    silent: bool = False  # the failed device reports nothing
 
 
-def run(seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: float = 0.15) -> Run:
-    """*noise* is a number of anomalies, *silent* the share of failed devices that say nothing."""
+def run(
+    seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: float = 0.15
+) -> LabelledRun:
+    """*noise* is a number of anomalies, *silent* a share of the faults."""
     rng = Random(f"stranger:{seed}")
     inventory = graph(rng, devices)
     chosen = list(_faults(rng, inventory, faults, silent))
@@ -40,18 +42,18 @@ def run(seed: int, devices: int = 40, faults: int = 5, noise: int = 6, silent: f
     found += [(_noise(rng, inventory, n), None) for n in range(noise)]
     late = {id(a): a.ts + timedelta(seconds=rng.uniform(0, 3)) for a, _ in found}
     found.sort(key=lambda pair: late[id(pair[0])])
-    return Run(
+    return LabelledRun(
         name=f"strange ship, seed {seed}",
         began=T0,
         inventory=inventory,
         messages=[anomaly for anomaly, _ in found],
         fault_of={anomaly.anomaly_id: fault for anomaly, fault in found},
-        faults=[Span(f.id, f.root, f.start, f.start + f.length) for f in chosen],
+        faults=[FaultSpan(f.id, f.root, f.start, f.start + f.length) for f in chosen],
     )
 
 
 def graph(rng: Random, devices: int) -> Inventory:
-    """A few sources of supply; every other device needs one or two that came before it."""
+    """A few sources of supply; every other device needs one or two earlier devices."""
     names = _names(rng, devices)
     sources = max(2, devices // 12)
     found = []
@@ -70,8 +72,10 @@ def _names(rng: Random, count: int) -> list[str]:
     return list(names)
 
 
-def _faults(rng: Random, inventory: Inventory, count: int, silent: float) -> Iterator[Fault]:
-    """On devices of which none needs the other: what failed below a failed device is nobody's truth."""
+def _faults(
+    rng: Random, inventory: Inventory, count: int, silent: float
+) -> Iterator[StrangerFault]:
+    """Faults on devices that do not need each other: below a fault the truth is ambiguous."""
     free = [d.id for d in inventory.devices if d.upstream or inventory.children_of(d.id)]
     rng.shuffle(free)
     for n in range(count):
@@ -81,16 +85,16 @@ def _faults(rng: Random, inventory: Inventory, count: int, silent: float) -> Ite
         related = {*inventory.upstream_of(root), *inventory.downstream_of(root)}
         free = [other for other in free if other not in related]
         mute = rng.random() < silent and len(inventory.children_of(root)) >= 2
-        yield Fault(f"f{n}", root, rng.uniform(0, 60), rng.uniform(30, 120), mute)
+        yield StrangerFault(f"f{n}", root, rng.uniform(0, 60), rng.uniform(30, 120), mute)
 
 
 @dataclass
 class _Story:
-    """What one fault shows, where and when."""
+    """The anomalies of one fault."""
 
     rng: Random
     inventory: Inventory
-    fault: Fault
+    fault: StrangerFault
 
     def anomalies(self) -> Iterator[tuple[EnrichedAnomaly, str | None]]:
         root = self.fault.root
@@ -104,7 +108,7 @@ class _Story:
                 yield from self._on(device, delay, POINTING_UP if direct else self._types())
 
     def _types(self) -> Sequence[str]:
-        """Made up, as those are that other people's detectors send."""
+        """Made up, like types of third-party detectors."""
         count = self.rng.randint(1, 3)
         return [f"{self.rng.choice(SYLLABLES)}_{self.rng.choice(WORDS)}" for _ in range(count)]
 

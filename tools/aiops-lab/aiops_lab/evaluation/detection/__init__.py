@@ -1,1 +1,1 @@
-"""``aiops eval detect``: what production runs, with its defaults, against known truth."""
+"""Scores of the detectors against known truth: ``aiops eval detect``."""

@@ -1,4 +1,4 @@
-"""``aiops eval detect``: production's detectors, with production's defaults, on public references."""
+"""``aiops eval detect``: the detectors of production, with its policy, on public data sets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from aiops_cli.output import console, create
+from aiops_cli.output import create
+from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
-from aiops_lab.evaluation.detection import nab, report
+from aiops_lab.evaluation.detection import loghub, nab, report
+from aiops_lab.evaluation.detection.plots import plot
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
 from anomaly_detection.policy import DetectPolicy
 
-SHARED = Path("../shared/data")  # where the references lie beside a checkout
+SHARED = Path("../shared/data")  # data sets beside a checkout
 
 
 def detect(
@@ -42,7 +44,7 @@ def detect(
 ) -> None:
     """Score the detectors of readings and of lines against labelled references.
 
-    With no folder given, both references are taken from ../shared/data if they are there.
+    Without --nab and --loghub, both data sets are taken from ../shared/data if they exist.
     """
     policy = DetectPolicy.load(policies or Settings.read().policies)
     chosen = nab_folder is not None or loghub_folder is not None
@@ -69,19 +71,15 @@ def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | N
     corpus, profiles = nab.load(folder), nab.load_profiles(folder)
     with Progress(console=screen, transient=True) as progress:
         task = progress.add_task("readings", total=len(corpus))
-        told = watch_corpus(policy, corpus, lambda: progress.advance(task))
-    results = Results(corpus, told)
-    screen.print(report.table(results, profiles))
+        detected = watch_corpus(policy, corpus, lambda: progress.advance(task))
+    results = Results(corpus, detected)
+    screen.print(report.tables(results, profiles))
     if plots is not None:
-        from aiops_lab.evaluation.detection.plots import plot
-
         screen.print(f"{plot(results, plots)} pictures in {plots}")
     return report.as_json(results, profiles)
 
 
 def _logs(folder: Path, policy: DetectPolicy, screen: Console) -> object:
-    from aiops_lab.evaluation.detection import loghub
-
     systems = loghub.score(folder, policy)
     screen.print(loghub.table(systems))
     return loghub.as_json(systems)

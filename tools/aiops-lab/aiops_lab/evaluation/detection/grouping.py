@@ -1,10 +1,10 @@
-"""How well lines are grouped into templates, by the two measures of the field. Pure.
+"""The two usual measures of lines that are grouped into templates. Pure.
 
-*GA*, grouping accuracy (Zhu et al., "Tools and Benchmarks for Automated Log Parsing", ICSE-SEIP 2019):
-the share of lines that lie in a group which holds exactly the lines of one true template.
+*GA*, grouping accuracy (Zhu et al., "Tools and Benchmarks for Automated Log Parsing", ICSE-SEIP
+2019): the share of lines in groups that hold exactly the lines of one true template.
 *FGA*, F1 of group accuracy (Jiang et al., "A Large-Scale Evaluation for Log Parsing Techniques",
 ISSTA 2024, after Khan et al., ICSE 2022): the harmonic mean of the share of found groups that are
-exactly right and of the share of true templates that are found so; rare templates count as much as
+exactly right and the share of true templates that are found; rare templates count as much as
 frequent ones.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Grouping:
-    """*found* groups against *true* ones, of which *right* are the same."""
+class GroupingAccuracy:
+    """Numbers of *found* and of *true* groups; *right* groups are in both."""
 
     lines: int
     ga: float
@@ -27,13 +27,13 @@ class Grouping:
     right: int
 
 
-def compare(found: Sequence[Hashable], true: Sequence[Hashable]) -> Grouping:
-    """Score the groups of lines, given as one label per line; raises ValueError without lines."""
+def compare(found: Sequence[Hashable], true: Sequence[Hashable]) -> GroupingAccuracy:
+    """Compare groupings, each given as one label per line; raises ValueError without lines."""
     if not true or len(found) != len(true):
         raise ValueError(f"{len(found)} found labels for {len(true)} lines")
     groups, truth = set(_groups(found)), set(_groups(true))
     right = groups & truth
-    return Grouping(
+    return GroupingAccuracy(
         lines=len(true),
         ga=sum(map(len, right)) / len(true),
         fga=2 * len(right) / (len(groups) + len(truth)),  # = harmonic mean of precision and recall

@@ -1,13 +1,12 @@
-"""Template mining, and alarms where lines are labelled, on folders laid out like loghub.
+"""Template mining and alarms on folders laid out like loghub.
 
-``SYSTEM_*_structured.csv`` has one line of a log per row: ``Content``, ``EventId`` (the true template)
-and, in some systems, ``Label`` (``-`` for what is normal). Every system is read with the same
-configuration, the one of production.
+``SYSTEM_*_structured.csv`` has a log line per row: ``Content``, ``EventId`` (the true template)
+and, in some systems, ``Label`` (``-`` for normal lines). Every system is read with the
+configuration of production.
 """
 
 from __future__ import annotations
 
-import asyncio
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,19 +19,19 @@ from rich.table import Table
 from aiops_cli.ingest.levels import from_message, from_word
 from aiops_core.errors import Misconfigured, why
 from aiops_core.models import AnomalyDetected, LogEntry
-from aiops_lab.evaluation.detection.grouping import Grouping, compare
-from anomaly_detection.handler import Detection
+from aiops_lab.evaluation.detection.grouping import GroupingAccuracy, compare
+from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.mining import Miner
 
 Row = Mapping[str, str]
-START = datetime(2026, 1, 1, tzinfo=UTC)  # of logs whose rows do not tell their time
-NORMAL = "-"  # the label of a line that is none of an alarm
+START = datetime(2026, 1, 1, tzinfo=UTC)  # of logs whose rows have no time
+NORMAL = "-"  # label
 
 
 @dataclass(frozen=True)
 class Alarms:
-    """Lines that were called anomalous against lines that are labelled so."""
+    """Numbers of lines *labelled* as anomalous, *alarmed* by detection, and both (*right*)."""
 
     labelled: int
     alarmed: int
@@ -54,11 +53,11 @@ class Alarms:
 
 @dataclass(frozen=True)
 class System:
-    """One log: its templates after all lines were learned, and as told while they came."""
+    """One log: its templates after all lines were *learned*, and *online*, when each line came."""
 
     name: str
-    learned: Grouping
-    online: Grouping
+    learned: GroupingAccuracy
+    online: GroupingAccuracy
     alarms: Alarms | None
 
 
@@ -83,7 +82,7 @@ def _score(file: Path, policy: DetectPolicy) -> System:
         name=file.name.split("_")[0],
         learned=compare(learned, true),
         online=compare(online, true),
-        alarms=asyncio.run(_alarms(rows, labels, policy)) if labels else None,
+        alarms=_alarms(rows, labels, policy) if labels else None,
     )
 
 
@@ -98,19 +97,19 @@ def _rows(file: Path) -> list[dict[str, str]]:
     return rows
 
 
-async def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) -> Alarms:
+def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) -> Alarms:
     detection = Detection(policy)
     alarmed = right = 0
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        told = await detection.on_line(_entry(number, row))
-        if any(isinstance(message, AnomalyDetected) for message in told):
+        found = detection.on_line(_entry(number, row))
+        if any(isinstance(message, AnomalyDetected) for message in found):
             alarmed += 1
             right += label != NORMAL
     return Alarms(sum(label != NORMAL for label in labels), alarmed, right)
 
 
 def _entry(number: int, row: Row) -> LogEntry:
-    """The line as it would arrive; rows without a time in seconds come one second apart."""
+    """The row as a message; rows without a time in seconds are one second apart."""
     seconds = row.get("Timestamp", "")
     at = float(seconds) if seconds.isdecimal() else START.timestamp() + number
     return LogEntry(
@@ -125,7 +124,7 @@ def _entry(number: int, row: Row) -> LogEntry:
 
 
 def means(systems: Sequence[System]) -> tuple[float, float]:
-    """Mean GA and mean FGA, every system counting once."""
+    """Mean GA and mean FGA of the systems."""
     return fmean(s.learned.ga for s in systems), fmean(s.learned.fga for s in systems)
 
 
@@ -157,5 +156,5 @@ def table(systems: Sequence[System]) -> Table:
 def _cells(system: System) -> tuple[str, ...]:
     after, online, alarms = system.learned, system.online, system.alarms
     numbers = (f"{value:.3f}" for value in (after.ga, after.fga, online.ga, online.fga))
-    told = f"P {alarms.precision:.2f} R {alarms.recall:.2f} F1 {alarms.f1:.2f}" if alarms else "-"
-    return system.name, str(after.lines), f"{after.found} of {after.true}", *numbers, told
+    scores = f"P {alarms.precision:.2f} R {alarms.recall:.2f} F1 {alarms.f1:.2f}" if alarms else "-"
+    return system.name, str(after.lines), f"{after.found} of {after.true}", *numbers, scores

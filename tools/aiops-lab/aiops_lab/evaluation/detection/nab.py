@@ -1,10 +1,10 @@
 """The NAB score, written from its definition (Lavin and Ahmad 2015, and the rules of its scorer).
 
-Each series has labelled windows around what was anomalous. The earlier in a window the first alarm
-comes, the nearer to 1 it scores; further alarms in the same window count nothing; a window without an
-alarm costs. An alarm outside costs the more, the further it is behind the last window. The first 15 %
-of a series (750 rows at most) are for learning: what is said there counts nothing. The sum over the
-corpus is scaled so that silence is 0 and an alarm at the first row of every window is 100.
+Each series has labelled windows around its anomalies. The first alarm in a window scores up to 1,
+the earlier the more; further alarms in it do not count; a window without an alarm costs. An alarm
+outside costs the more, the further it is behind the last window. The first 15 % of a series (750
+rows at most) are for learning: alarms there do not count. The sum over the corpus is scaled so that
+silence is 0 and an alarm at the first row of every window is 100.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 from aiops_core.errors import Misconfigured, why
 
 PROBATION = 0.15  # of the rows of a series
-LONGEST = 5000  # rows of which the probation is taken at most
-FAR = 3.0  # widths of the last window behind its end: from there an alarm costs all it can
+LONGEST = 5000  # rows of a series from which the probation is counted, at most
+FAR = 3.0  # widths behind the end of the last window, from which an alarm costs the most
 STEEPNESS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What an application pays for: *tp* for a window found, *fp* for a false alarm, *fn* for a miss."""
+    """The weights of an application: *tp* found window, *fp* false alarm, *fn* missed window."""
 
     name: str
     tp: float
@@ -38,8 +38,8 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Series:
-    """One file: *windows* are (first, last) row, both inside."""
+class NabSeries:
+    """One file. *windows* are the first and last row of each, inclusive."""
 
     name: str
     times: Sequence[datetime]
@@ -48,7 +48,7 @@ class Series:
 
     @cached_property
     def probation(self) -> int:
-        """Rows at the beginning that are for learning."""
+        """Number of rows at the beginning that are for learning."""
         return math.floor(PROBATION * min(len(self.values), LONGEST))
 
     @property
@@ -56,7 +56,7 @@ class Series:
         return self.name.split("/")[0]
 
     def window_at(self, row: int) -> int | None:
-        """The place of the window that *row* lies in."""
+        """The index of the window with *row*."""
         places = (n for n, (first, last) in enumerate(self.windows) if first <= row <= last)
         return next(places, None)
 
@@ -66,15 +66,15 @@ def scaled_sigmoid(position: float) -> float:
     return -1.0 if position > FAR else 2 / (1 + math.exp(STEEPNESS * position)) - 1
 
 
-def reward(series: Series, window: int, row: int) -> float:
-    """What an alarm at *row* of *window* is worth: 1 at its first row, near 0 at its last."""
+def reward(series: NabSeries, window: int, row: int) -> float:
+    """The score of an alarm at *row* of *window*: 1 at its first row, near 0 at its last."""
     first, last = series.windows[window]
     position = -(last - row + 1) / (last - first + 1)
     return scaled_sigmoid(position) / scaled_sigmoid(-1.0)
 
 
-def penalty(series: Series, row: int) -> float:
-    """What a false alarm at *row* costs, -1 at most: less shortly behind a window."""
+def penalty(series: NabSeries, row: int) -> float:
+    """The score of a false alarm at *row*: -1, or less shortly behind a window."""
     before = [window for window in series.windows if window[1] < row]
     if not before:
         return -1.0
@@ -84,13 +84,13 @@ def penalty(series: Series, row: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the alarms of one series were: rows found first per window, false ones, what they cost."""
+    """*found* is window -> row of its first alarm; *false* are the rows of false alarms."""
 
     found: Mapping[int, int]
     false: Sequence[int]
     scored_rows: int
 
-    def plain(self, series: Series, profile: Profile) -> float:
+    def plain(self, series: NabSeries, profile: Profile) -> float:
         """The score before scaling."""
         hits = sum(reward(series, window, row) for window, row in self.found.items())
         costs = sum(penalty(series, row) for row in self.false)
@@ -98,7 +98,7 @@ class Tally:
         return profile.tp * hits + profile.fp * costs - profile.fn * missed
 
 
-def tally(series: Series, alarms: Iterable[int]) -> Tally:
+def tally(series: NabSeries, alarms: Iterable[int]) -> Tally:
     """Sort the *alarms* (rows) of one series."""
     found: dict[int, int] = {}
     false = []
@@ -113,8 +113,8 @@ def tally(series: Series, alarms: Iterable[int]) -> Tally:
     return Tally(found, false, len(series.values) - series.probation)
 
 
-def score(corpus: Sequence[Series], tallies: Sequence[Tally], profile: Profile) -> float:
-    """0 for silence, 100 for perfection, below 0 for worse than silence."""
+def score(corpus: Sequence[NabSeries], tallies: Sequence[Tally], profile: Profile) -> float:
+    """0 for silence, 100 for perfection; can be below 0."""
     windows = sum(len(series.windows) for series in corpus)
     if windows == 0:
         return 0.0
@@ -123,8 +123,8 @@ def score(corpus: Sequence[Series], tallies: Sequence[Tally], profile: Profile) 
     return 100 * (plain - null) / (perfect - null)
 
 
-def load(folder: Path) -> list[Series]:
-    """Every ``category/name.csv`` of *folder* with its windows; raises Misconfigured on a mistake."""
+def load(folder: Path) -> list[NabSeries]:
+    """Every ``category/name.csv`` in *folder* with its windows; raises Misconfigured."""
     labels = _json(folder / "windows.json")
     files = sorted(folder.glob("*/*.csv"))
     if not files:
@@ -149,7 +149,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _series(path: Path, name: str, labels: Mapping[str, Sequence[tuple[str, str]]]) -> Series:
+def _series(path: Path, name: str, labels: Mapping[str, Sequence[tuple[str, str]]]) -> NabSeries:
     if name not in labels:
         raise Misconfigured(f"{path.parent.parent / 'windows.json'}: has no entry {name}")
     with path.open(encoding="utf-8", newline="") as file:
@@ -160,7 +160,7 @@ def _series(path: Path, name: str, labels: Mapping[str, Sequence[tuple[str, str]
     except (KeyError, TypeError, ValueError) as exc:
         raise Misconfigured(f"{path}: expected are columns timestamp and value: {exc!r}") from exc
     windows = [_rows(path, times, first, last) for first, last in labels[name]]
-    return Series(name, times, values, windows)
+    return NabSeries(name, times, values, windows)
 
 
 def _rows(path: Path, times: Sequence[datetime], first: str, last: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The detectors of production, with production's policy, on the series of a corpus."""
+"""The detectors of production on the series of a corpus."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from itertools import repeat
 from multiprocessing import get_context
 
 from aiops_core.models import MetricSample
-from aiops_lab.evaluation.detection.nab import Profile, Series, Tally, score, tally
-from anomaly_detection.detectors.base import Verdict
+from aiops_lab.evaluation.detection.nab import NabSeries, Profile, Tally, score, tally
+from anomaly_detection.detection import Detection
+from anomaly_detection.detectors.base import Detected
 from anomaly_detection.detectors.metric import ratio_of
-from anomaly_detection.handler import Detection
 from anomaly_detection.policy import DetectPolicy
 
-FIXED = 0.5  # the score from which production tells, the same for every series
+FIXED = 0.5  # production's threshold of the score, the same for every series
 THRESHOLDS = (0.46, 0.47, 0.48, 0.49, FIXED, 0.51, 0.52, 0.54, 0.56)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What production says about one series: the rows of its alarms, and why; the score of each row."""
+class DetectedSeries:
+    """The output for one series: rows and reasons of alarms, and the score of every row."""
 
     alarms: Sequence[int]
     reasons: Sequence[str]
     scores: Sequence[float]
 
 
-def samples(series: Series) -> Iterator[MetricSample]:
+def samples(series: NabSeries) -> Iterator[MetricSample]:
     """The readings as they come over the bus."""
     for row, (at, value) in enumerate(zip(series.times, series.values, strict=True)):
         yield MetricSample.model_construct(
@@ -42,43 +42,43 @@ def samples(series: Series) -> Iterator[MetricSample]:
         )
 
 
-def told_from(policy: DetectPolicy, threshold: float) -> DetectPolicy:
-    """The same policy, with another *threshold* of the score that is told."""
+def with_threshold(policy: DetectPolicy, threshold: float) -> DetectPolicy:
+    """*policy* with another *threshold* of the score."""
     margin = (1 + policy.metrics.margin) * ratio_of(threshold) - 1
     metrics = policy.metrics.model_copy(update={"margin": margin})
     return policy.model_copy(update={"metrics": metrics})
 
 
-def watch(policy: DetectPolicy, series: Series) -> Told:
-    """One series through all detectors of readings, one reading after the other."""
+def watch(policy: DetectPolicy, series: NabSeries) -> DetectedSeries:
+    """*series* through all detectors of readings, one reading after the other."""
     detection = Detection(policy)
     alarms, reasons, scores = [], [], []
     for row, sample in enumerate(samples(series)):
         found = [
             finding for detector in detection.of_samples for finding in detector.observe(sample)
         ]
-        verdicts = [finding for finding in found if isinstance(finding, Verdict)]
+        verdicts = [finding for finding in found if isinstance(finding, Detected)]
         scores.append(detection.metric.score)
         if verdicts:
             alarms.append(row)
             reasons.append(verdicts[0].reason)
-    return Told(alarms, reasons, scores)
+    return DetectedSeries(alarms, reasons, scores)
 
 
-def watch_all(policy: DetectPolicy, series: Series) -> Mapping[float, Told]:
-    """One series with every threshold."""
-    return {each: watch(told_from(policy, each), series) for each in THRESHOLDS}
+def watch_all(policy: DetectPolicy, series: NabSeries) -> Mapping[float, DetectedSeries]:
+    """*series* with every threshold."""
+    return {each: watch(with_threshold(policy, each), series) for each in THRESHOLDS}
 
 
 def watch_corpus(
-    policy: DetectPolicy, corpus: Sequence[Series], done: Callable[[], None]
-) -> Sequence[Mapping[float, Told]]:
-    """Every series, on all cores; *done* is called after each."""
-    found: list[Mapping[float, Told]] = []
-    # Not forked: a child of a process with threads waits for ever for a lock that one of them held.
+    policy: DetectPolicy, corpus: Sequence[NabSeries], done: Callable[[], None]
+) -> Sequence[Mapping[float, DetectedSeries]]:
+    """Every series, on all cores. *done* is called after each."""
+    found: list[Mapping[float, DetectedSeries]] = []
+    # Spawned, because a forked child may wait for ever for a lock that a thread of the parent held.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for told in pool.map(watch_all, repeat(policy), corpus):
-            found.append(told)
+        for detected in pool.map(watch_all, repeat(policy), corpus):
+            found.append(detected)
             done()
     return found
 
@@ -87,15 +87,15 @@ def watch_corpus(
 class Results:
     """Every threshold on every series of a corpus."""
 
-    corpus: Sequence[Series]
-    told: Sequence[Mapping[float, Told]]
+    corpus: Sequence[NabSeries]
+    detected: Sequence[Mapping[float, DetectedSeries]]
 
     @cached_property
     def tallies(self) -> Mapping[float, Sequence[Tally]]:
-        """What the alarms were, by threshold."""
-        pairs = list(zip(self.corpus, self.told, strict=True))
+        """Threshold -> the tally of each series."""
+        pairs = list(zip(self.corpus, self.detected, strict=True))
         return {
-            each: [tally(series, told[each].alarms) for series, told in pairs]
+            each: [tally(series, found[each].alarms) for series, found in pairs]
             for each in THRESHOLDS
         }
 
@@ -103,7 +103,7 @@ class Results:
         return score(self.corpus, self.tallies[FIXED], profile)
 
     def best(self, profile: Profile, without: str = "") -> float:
-        """The threshold that is best on all series but those of one category (or file)."""
+        """The best threshold on all series except those of the category (or file) *without*."""
         kept = [
             n
             for n, series in enumerate(self.corpus)
@@ -119,7 +119,7 @@ class Results:
         return max(THRESHOLDS, key=value)
 
     def cross_validated(self, profile: Profile, *, by_category: bool) -> float:
-        """Each series (or category) with the threshold that is best on all others."""
+        """The score when each series (or category) has the best threshold of all others."""
         tallies = []
         for n, series in enumerate(self.corpus):
             threshold = self.best(profile, series.category if by_category else series.name)

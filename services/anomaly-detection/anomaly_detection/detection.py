@@ -1,0 +1,181 @@
+"""All detectors: which of them judge an entry, and which of their findings become messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeVar
+
+from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.runtime.bus import Outgoing
+from anomaly_detection.detectors.base import (
+    SENDERS,
+    Detected,
+    Detector,
+    Finding,
+    device_of,
+    worst,
+)
+from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.gap import GapDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
+from anomaly_detection.detectors.lines import Lines
+from anomaly_detection.detectors.metric import MetricDetector
+from anomaly_detection.detectors.mix import MixDetector
+from anomaly_detection.detectors.new_template import NewTemplateDetector
+from anomaly_detection.detectors.rate import RateDetector
+from anomaly_detection.detectors.silence import SilenceDetector
+from anomaly_detection.detectors.table import RuleTable
+from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.failures import OnFailure, call_all, raising
+from anomaly_detection.layers import LayerTarget
+from anomaly_detection.messages import message_of, message_without_cause
+from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.policy_layers import DetectorName
+from anomaly_detection.templates.parameters import parameters
+
+E = TypeVar("E", LogEntry, MetricSample)
+Call = tuple[str, Callable[[E], Sequence[Finding]]]  # the name of a detector, and its observe()
+
+
+class LineDetectors(NamedTuple):
+    """The enabled detectors of one sender of lines."""
+
+    rules: tuple[Call[LogEntry], ...]
+    level: tuple[Call[LogEntry], ...]
+    learning: tuple[Call[LogEntry], ...]
+
+
+class Detection:
+    """Exceptions of detectors go to *on_failure*; the findings of the others are kept."""
+
+    def __init__(self, policy: DetectPolicy, on_failure: OnFailure = raising) -> None:
+        self._on_failure = on_failure
+        self._layers = layers = policy.resolver()
+        domain_of, kept = layers.domain_of_service, policy.series_kept
+        tuning, templates = layers.tuning_of, policy.templates
+
+        self._lines = lines = Lines(templates.kept)
+        self._rules = RuleTable((*policy.bursts, *policy.patterns, *policy.recoveries))
+        burst = BurstDetector(policy.bursts, kept, self._rules)
+        pattern = PatternDetector(policy.patterns, self._rules)
+        recovery = RecoveryDetector(policy.recoveries, self._rules)
+        self._level = LevelDetector(policy.levels, policy.harmless, domain_of)
+        self._line_rules = (burst, pattern, recovery)
+        self._line_learners = (
+            NewTemplateDetector(
+                templates.new, lines, domain_of, tuning(DetectorName.NEW_TEMPLATE), kept
+            ),
+            RateDetector(
+                templates,
+                lines,
+                self._level.harmless,
+                domain_of,
+                tuning(DetectorName.RATE),
+                kept,
+            ),
+            MixDetector(templates.mix, lines, domain_of, tuning(DetectorName.MIX), kept),
+            SilenceDetector(templates.silence, tuning(DetectorName.SILENCE), kept),
+        )
+
+        threshold = ThresholdDetector(policy.thresholds, kept)
+        self.metric = MetricDetector(layers.metrics_of(policy.metrics), domain_of, kept)
+        self._gap = GapDetector(policy.gaps, domain_of, kept)
+        self.of_samples = (threshold, self.metric, self._gap)
+
+        self.detectors: Sequence[Detector[Any]] = (
+            *self._line_rules,
+            *self._line_learners,
+            *self.of_samples,
+        )
+        self.memory = max(burst.memory, threshold.memory)  # of rules, without a snapshot
+        self._elapse = [(detector.name, detector.elapse) for detector in self.detectors]
+        self._for_lines_of = lru_cache(SENDERS)(self._line_detectors)
+        self._for_samples_of = lru_cache(SENDERS)(self._sample_detectors)
+
+    def observe(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
+        return self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry)
+
+    def on_line(self, line: LogEntry) -> Sequence[Message]:
+        """Rules win over the bare level. Detectors that learn always get the line."""
+        enabled = self._for_lines_of(line.ship_id, line.service, device_of(line))
+        found: list[Finding] = []
+        if self._call((("pattern", self._rules.matches),), line):
+            found = self._call(enabled.rules, line)
+        if not any(isinstance(finding, Detected) for finding in found):
+            found += self._call(enabled.level, line)
+        found += self._call(enabled.learning, line)
+        return self._messages(found, line, self._of_line) if found else []
+
+    def on_sample(self, sample: MetricSample) -> Sequence[Message]:
+        target = (sample.ship_id, sample.service, device_of(sample), sample.metric)
+        found = self._call(self._for_samples_of(*target), sample)
+        return self._messages(found, sample, self._of_sample) if found else []
+
+    def tick(self, now: datetime) -> Sequence[Outgoing]:
+        """The findings of time without entries, for example of a sender that has stopped."""
+        found = self._call(self._elapse, now)
+        return self._call([(f.detector, partial(self._of_tick, f)) for f in found], now)
+
+    def resume(self, now: datetime) -> None:
+        """The clock of this host was set to *now*."""
+        self._gap.resume(now)
+
+    def _line_detectors(self, ship_id: str, service: str, device_id: str) -> LineDetectors:
+        target = LayerTarget(ship_id, service, device_id)
+        groups = (self._line_rules, (self._level,), self._line_learners)
+        return LineDetectors(*(self._enabled(group, target) for group in groups))
+
+    def _sample_detectors(
+        self, ship_id: str, service: str, device_id: str, metric: str
+    ) -> tuple[Call[MetricSample], ...]:
+        return self._enabled(self.of_samples, LayerTarget(ship_id, service, device_id, metric))
+
+    def _enabled(
+        self, detectors: Sequence[Detector[E]], target: LayerTarget
+    ) -> tuple[Call[E], ...]:
+        return tuple(
+            (detector.name, detector.observe)
+            for detector in detectors
+            if self._is_enabled(detector.name, target)
+        )
+
+    def _is_enabled(self, detector: str, target: LayerTarget) -> bool:
+        return self._layers.tuning(DetectorName(detector), target).enabled
+
+    def _call(self, calls: Any, argument: Any) -> list[Any]:
+        return call_all(calls, argument, self._on_failure)
+
+    def _messages(
+        self, found: Sequence[Finding], cause: E, message: Callable[[Finding, E], Sequence[Message]]
+    ) -> Sequence[Message]:
+        """The messages about the worst of *found*; one that cannot be made keeps back no other."""
+        chosen = self._call((("detection", worst),), found)
+        return self._call([(f.detector, partial(message, f)) for f in chosen], cause)
+
+    def _of_line(self, finding: Finding, line: LogEntry) -> Sequence[Message]:
+        """With template and parameters of the line, if the finding is about its text."""
+        if isinstance(finding, Detected) and finding.msg is None:
+            template = self._lines.of(line).template
+            meta = {**parameters(line.msg), **finding.meta}
+            finding = replace(finding, template_id=template.id, template=template.text, meta=meta)
+        return [message_of(finding, line)]
+
+    def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
+        return [message_of(self._with_domain(finding), sample)]
+
+    def _of_tick(self, finding: Finding, now: datetime) -> Sequence[Outgoing]:
+        source = finding.source
+        target = LayerTarget(source.ship_id, source.service, source.device, finding.metric or "")
+        if not self._is_enabled(finding.detector, target):
+            return []
+        return [message_without_cause(self._with_domain(finding), now)]
+
+    def _with_domain(self, finding: Finding) -> Finding:
+        """A poll may set the domain of its anomalies."""
+        domain = self._layers.domain_of_poll(finding.metric)
+        if domain and isinstance(finding, Detected):
+            return replace(finding, domain=domain)
+        return finding

@@ -1,0 +1,147 @@
+"""Rules in ``policies/detect.yaml``: patterns, bursts, recoveries, thresholds."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from aiops_core.models import Domain, Fraction, Level, Severity, Text
+from aiops_core.policy.file import Section
+
+SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
+LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
+
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
+EVERYTHING = ("*",)
+
+
+def _compile(source: object) -> object:
+    """Compile without regard to case; an error gets the place in the file from pydantic."""
+    if not isinstance(source, str):
+        return source
+    try:
+        compiled = re.compile(source, re.IGNORECASE)
+    except re.error as exc:
+        raise ValueError(f"wrong regular expression: {exc}") from exc
+    if compiled.search(""):
+        raise ValueError("wrong regular expression: it matches every line, even an empty one")
+    return compiled
+
+
+Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+
+
+class Judgement(Section):
+    """Name and severity of a finding; *score* is its certainty, 0..1."""
+
+    anomaly_type: Text
+    severity: Severity
+    score: Fraction
+
+
+class ServiceDomain(Section):
+    """The domain of the services that match one of the globs."""
+
+    services: Globs
+    domain: Domain
+
+
+class ScopedRule(Section):
+    """A rule with shell globs for its senders; ``device_id`` falls back to the host."""
+
+    id: Text
+    services: Globs = EVERYTHING
+    device_id: Globs = EVERYTHING
+
+
+class LineRule(ScopedRule):
+    """Lines in which *regex* matches somewhere; without *levels* any level."""
+
+    regex: Regex
+    levels: frozenset[Level] | None = None
+
+
+class Pattern(LineRule, Judgement):
+    """One line is enough. Named groups of the regex go to ``meta``; *says* ends a sentence."""
+
+    domain: Domain
+    says: Text
+
+
+class Burst(LineRule, Judgement):
+    """Single lines are normal; *count* of them *within* a time with the same *by* are not."""
+
+    domain: Domain
+    says: Text
+    count: int = Field(ge=2, le=1000)
+    within: Annotated[timedelta, Field(gt=timedelta(0), le=LONGEST_BURST)]
+    by: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        if missing := set(self.by) - set(self.regex.groupindex):
+            raise ValueError(f"the regex has no group {', '.join(sorted(missing))} to count by")
+        return self
+
+    @property
+    def memory(self) -> timedelta:
+        """The span of lines that a restart needs: half a repeat period, ``within``, one pause."""
+        return self.within * (1.5 + 1 / (self.count - 1))
+
+
+class Recovery(LineRule):
+    """Lines that clear anomalies of the types *clears* on their device.
+
+    With *same_service* only those of the service that logged the line. A group ``peer`` in the
+    regex restricts it to anomalies of that peer.
+    """
+
+    levels: frozenset[Level] | None = frozenset({Level.DEBUG, Level.INFO, Level.WARNING})
+    clears: Annotated[tuple[Text, ...], Field(min_length=1)]
+    same_service: bool = False
+    says: Text
+
+
+class Harmless(LineRule):
+    """Lines that are no anomaly in spite of their level. Patterns still apply to them."""
+
+    why: Text
+
+
+class Threshold(ScopedRule, Judgement):
+    """A reading beyond a limit for longer than *hold*; repeated every *repeat_every*."""
+
+    metric: Text
+    above: float | None = None
+    below: float | None = None
+    hold: timedelta = Field(alias="for", ge=timedelta(0))
+    repeat_every: Positive
+    unit: str = ""
+    domain: Domain
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give either above or below")
+        return self
+
+    @property
+    def limit(self) -> float:
+        limit = self.above if self.above is not None else self.below
+        assert limit is not None  # by _one_limit
+        return limit
+
+    @property
+    def memory(self) -> timedelta:
+        """The span of samples that a restart needs: half a repeat period, ``for``, two samples."""
+        return self.hold + self.repeat_every / 2 + 2 * SPARSE
+
+    def broken_by(self, value: float) -> bool:
+        return value > self.limit if self.above is not None else value < self.limit
+
+    def worse_of(self, one: float, other: float) -> float:
+        return max(one, other) if self.above is not None else min(one, other)

@@ -1,0 +1,131 @@
+"""An open incident, as far as correlation needs to know it: its alerts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from itertools import islice
+
+from aiops_core.models import Evidence, Severity
+from correlation_service.alerts import Alert
+
+# Anybody who can send a line can invent hosts and peers, so what a fact says is bounded.
+KEYS_TOLD = 50
+NAMES_TOLD = 500  # devices, and services
+RANKED = tuple(Severity)
+
+
+@dataclass(slots=True, eq=False)
+class OpenIncident:
+    """*revision* is 0 until its creation is published, *severity* as it was published last.
+
+    *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
+    may be too wide after an alert has moved away.
+    """
+
+    id: str
+    ship_id: str
+    revision: int = 0
+    severity: Severity = Severity.LOW
+    inferred: str = ""
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    count: int = 0  # anomalies in all alerts
+    bounds: tuple[datetime, datetime] | None = None
+
+    def copy(self) -> OpenIncident:
+        told = self.id, self.ship_id, self.revision, self.severity, self.inferred
+        return OpenIncident(*told, self.alerts.copy(), self.count, self.bounds)
+
+    @property
+    def first_seen(self) -> datetime:
+        return min(alert.first for alert in self.alerts.values())
+
+    @property
+    def last_seen(self) -> datetime:
+        return max(alert.last for alert in self.alerts.values())
+
+    @property
+    def last_arrival(self) -> datetime:
+        return max(alert.arrival for alert in self.alerts.values())
+
+    @property
+    def movable(self) -> bool:
+        return not any(alert.members is None for alert in self.alerts.values())
+
+    @property
+    def weight(self) -> tuple[bool, int]:
+        """Of two incidents that become one the heavier remains."""
+        return self.revision > 0, self.count
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it only keeps single errors together that nothing connects."""
+        return len(self.alerts) > 1 and not any(a.believed for a in self.alerts.values())
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The affected devices, in the order in which they were affected."""
+        return _first(alert.key.device for alert in self._in_order())
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return _first(key.service for alert in self._in_order() for key in alert.series)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Correlation keys of the earliest alerts."""
+        first = nsmallest(KEYS_TOLD, self.alerts.values(), key=lambda alert: alert.place)
+        return tuple(dict.fromkeys(key for alert in first for key in alert.keys))[:KEYS_TOLD]
+
+    def _in_order(self) -> list[Alert]:
+        return sorted(self.alerts.values(), key=lambda alert: alert.place)
+
+    def take(self, alert: Alert) -> None:
+        self.alerts[alert.id] = alert
+        self.count += alert.count
+        self.widen(alert.first, alert.last)
+
+    def give(self, alert: Alert) -> None:
+        self.count -= self.alerts.pop(alert.id).count
+
+    def widen(self, first: datetime, last: datetime) -> None:
+        low, high = self.bounds or (first, last)
+        self.bounds = (min(low, first), max(high, last))
+
+    def fits(self, at: datetime, longest: timedelta) -> bool:
+        """Whether it is no longer than *longest* with an anomaly at that time; looks at every alert
+        only when the bounds leave it open."""
+        if self.bounds and max(at, self.bounds[1]) - min(at, self.bounds[0]) <= longest:
+            return True
+        return max(at, self.last_seen) - min(at, self.first_seen) <= longest
+
+    def worst(self, escalate_devices: int) -> Severity:
+        """The worst open severity, one step more when many devices are affected; low when all has
+        recovered, and of a mere list of single errors."""
+        if self.is_list:
+            return Severity.LOW
+        bad = [(rank, alert) for alert in self.alerts.values() if (rank := alert.worst) >= 0]
+        if not bad:
+            return Severity.LOW
+        rank = max(rank for rank, _ in bad)
+        devices = {alert.key.device for _, alert in bad if alert.believed}
+        return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
+
+    def firsts(self) -> dict[str, Evidence]:
+        """The first anomaly of each affected device, preferably of a type that means something."""
+        firsts: dict[str, Alert] = {}
+        for alert in self.alerts.values():
+            known = firsts.setdefault(alert.key.device, alert)
+            if _standing(alert) < _standing(known):
+                firsts[alert.key.device] = alert
+        return {a.key.device: a.head for a in sorted(firsts.values(), key=_standing)}
+
+
+def _standing(alert: Alert) -> tuple[bool, object]:
+    return alert.doubtful, alert.place
+
+
+def _first(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(names), NAMES_TOLD))

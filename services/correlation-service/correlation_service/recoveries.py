@@ -1,0 +1,94 @@
+"""The newest recoveries, and how often an alert has come and gone. Pure.
+
+A recovery skips enrichment and may overtake the anomaly that it ends. So it is remembered, and both
+are compared by their own times: anomalies up to the recovery are cleared, later ones are not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from aiops_core.models import AlertsCleared, AnomalyCleared
+from correlation_service.alerts import Alert, AlertKey, SeriesKey
+
+V = TypeVar("V")
+Times = tuple[datetime, ...]
+
+KEYS_KEPT = 10_000  # alert keys with recoveries that are remembered
+SCOPES_KEPT = 8  # of each key; the newest
+FLAPS_KEPT = 50
+
+
+class RecoveryScope(NamedTuple):
+    """The series that a recovery is about; an empty field restricts nothing."""
+
+    service: str
+    metric: str
+    peer: str
+
+    @classmethod
+    def of(cls, cleared: AnomalyCleared | AlertsCleared) -> RecoveryScope:
+        service = "" if cleared.service == "unknown" else cleared.service
+        return cls(service, cleared.metric or "", cleared.peer or "")
+
+    def covers(self, series: SeriesKey) -> bool:
+        wanted = zip(self, series, strict=True)
+        return all(name in ("", is_) for name, is_ in wanted)
+
+    def covered(self, alert: Alert) -> Iterator[SeriesKey]:
+        return (series for series in alert.series if self.covers(series))
+
+    def ends(self, alert: Alert, at: datetime) -> bool:
+        """Whether a recovery at that time clears a series of *alert* that is open."""
+        series = (alert.series[key] for key in self.covered(alert))
+        return any(one.is_open and one.last <= at for one in series)
+
+
+class Recoveries:
+    """The newest recoveries of each alert key, and the newest times at which its alerts recovered."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[AlertKey, dict[RecoveryScope, datetime]] = OrderedDict()
+        self._flaps: OrderedDict[AlertKey, Times] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def before(self, key: AlertKey, series: SeriesKey) -> datetime | None:
+        """The newest recovery of *series*."""
+        known = self._known.get(key)
+        if not known:
+            return None
+        return max((at for scope, at in known.items() if scope.covers(series)), default=None)
+
+    def flaps(self, key: AlertKey) -> Times:
+        return self._flaps.get(key, ())
+
+    def flaps_with(self, key: AlertKey, at: datetime, within: timedelta) -> Times:
+        """The flaps of *key* with another recovery at that time."""
+        times = sorted({*self.flaps(key), at})
+        return tuple(time for time in times if at - within <= time)[-FLAPS_KEPT:]
+
+    # -- changing ---------------------------------------------------------------------------------
+
+    def remember(self, key: AlertKey, cleared: AnomalyCleared) -> None:
+        scopes, scope = self._known.setdefault(key, {}), RecoveryScope.of(cleared)
+        scopes[scope] = max(cleared.ts, scopes.pop(scope, cleared.ts))
+        if len(scopes) > SCOPES_KEPT:
+            del scopes[next(iter(scopes))]
+        _touch(self._known, key)
+
+    def flap(self, key: AlertKey, at: datetime, within: timedelta) -> None:
+        """An alert of *key* has recovered once more."""
+        self._flaps[key] = self.flaps_with(key, at, within)
+        _touch(self._flaps, key)
+
+
+def _touch(table: OrderedDict[AlertKey, V], key: AlertKey) -> None:
+    """*key* is the last to be forgotten; the longest unused is forgotten."""
+    table.move_to_end(key)
+    if len(table) > KEYS_KEPT:
+        table.popitem(last=False)

@@ -1,0 +1,168 @@
+"""The state of correlation, and ``evolve``: the only thing that changes it. Pure.
+
+The published facts are the state. ``evolve`` reads them one by one, as they are decided and, after a
+kill, as they come from the stream. It never decides: what it needs is in the fact.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.models import (
+    AlertsCleared,
+    AnomalyCleared,
+    AnomalySuppressed,
+    Evidence,
+    Incident,
+    IncidentCleared,
+    IncidentTransitioned,
+    IncidentUpdated,
+    Message,
+    Status,
+)
+from correlation_service.alerts import Alert, AlertKey, arrival_of
+from correlation_service.incident import OpenIncident
+from correlation_service.inhibition import Inhibitions
+from correlation_service.open_incidents import OpenIncidents
+from correlation_service.policy import CorrelatePolicy
+from correlation_service.recoveries import Recoveries, RecoveryScope
+
+SEEN_KEPT = 200_000  # anomaly ids, newest, so that a redelivery changes nothing; 150 bytes each
+SHIPS_KEPT = 1000  # whose newest event time is remembered; a shore hub has some hundred
+
+
+class CorrelationState:
+    """*emptied* are incidents whose alerts have all moved, and where to; they are not cleared yet.
+
+    *touched* incidents may be over earlier than was known (``closing`` reads and clears it). The
+    *inventory* is declared from outside.
+    """
+
+    def __init__(self, policy: CorrelatePolicy) -> None:
+        self._policy = policy
+        self.inventory = Inventory()
+        self.open = OpenIncidents(policy.members_kept)
+        self.recoveries = Recoveries()
+        self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
+        self.seen: OrderedDict[str, None] = OrderedDict()
+        self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
+        self.emptied: dict[str, str] = {}
+        self.touched: set[str] = set()
+
+    def keys_of(self, cleared: AnomalyCleared) -> list[AlertKey]:
+        """The alerts that *cleared* may be about."""
+        known = self.inventory.resolve(cleared.device_id, cleared.host)
+        device = known or cleared.device
+        return [AlertKey(cleared.ship_id, device, kind) for kind in cleared.anomaly_types]
+
+    def evolve(self, fact: Message) -> None:
+        """Facts come in the order in which they were published. The facts of others (recoveries,
+        transitions) may stand before facts that were decided without knowing them."""
+        match fact:
+            case IncidentUpdated():
+                self._update(fact)
+            case Incident():
+                self._open(fact)
+            case IncidentCleared():
+                self._close(fact.incident_id)
+            case AnomalyCleared():
+                for key in self.keys_of(fact):
+                    self.recoveries.remember(key, fact)
+            case IncidentTransitioned():
+                self._transition(fact)
+            case AnomalySuppressed():
+                self._see(fact.anomaly_id)
+        self.inhibitions.learn(fact)
+
+    def _open(self, fact: Incident) -> None:
+        """Incidents that were made by hand have no evidence, and absorb nothing."""
+        if not fact.evidence or fact.id in self.open.incidents:
+            return
+        incident = OpenIncident(fact.id, fact.ship_id, fact.revision, fact.severity)
+        self.open.incidents[fact.id] = incident
+        if (root := fact.root_cause) and root.device and root.anomaly is None:
+            self.open.infer(incident, root.device)
+        self._join(incident, fact.evidence)
+        self.touched.add(incident.id)
+
+    def _update(self, fact: IncidentUpdated) -> None:
+        incident = self.open.incidents.get(fact.incident_id)
+        if incident is None or fact.revision <= incident.revision:
+            for member in fact.members:
+                self._see(member.anomaly_id)
+            return
+        incident.revision = fact.revision
+        incident.severity = fact.severity or incident.severity
+        if fact.inferred not in (None, incident.inferred):
+            self.open.infer(incident, fact.inferred or "")
+        self._join(incident, fact.members)
+        if fact.cleared:
+            self._clear(fact.cleared, fact.ts)
+        if fact.continues:
+            self._continue(incident, fact.continues)
+        if fact.cleared or fact.continues or fact.moved_from:
+            self.touched.add(incident.id)
+
+    def _join(self, incident: OpenIncident, members: Sequence[Evidence]) -> None:
+        for member in members:
+            alert = self._alert_of(member)
+            is_new = self._see(member.anomaly_id)
+            if alert is None:
+                alert = Alert.opened(incident.id, incident.ship_id, member, self._policy)
+                self.open.file(alert)
+                is_new = True  # it may have been a member of an incident that is over
+            elif alert.incident_id != incident.id:
+                self.open.move(alert, incident)
+            for other in filter(None, map(self.open.alerts.get, member.alerts[1:])):
+                self.open.unite(alert, other)
+            if is_new:
+                self.open.absorb(alert, member)
+                self._pass(incident.ship_id, min(member.ts, arrival_of(member)))
+        for origin in {member.moved_from for member in members if member.moved_from}:
+            if (gone := self.open.incidents.get(origin)) and not gone.alerts:
+                self.emptied[origin] = incident.id
+
+    def _alert_of(self, member: Evidence) -> Alert | None:
+        return self.open.alerts.get(member.alerts[0]) if member.alerts else None
+
+    def _clear(self, cleared: AlertsCleared, at: datetime) -> None:
+        scope = RecoveryScope.of(cleared)
+        for alert in filter(None, map(self.open.alerts.get, cleared.alerts)):
+            alert.clear(list(scope.covered(alert)), at)
+            self.recoveries.flap(alert.key, at, self._policy.flapping.within)
+
+    def _continue(self, incident: OpenIncident, gone: str) -> None:
+        """*incident* has the alerts of *gone*, whose members stay where they were published."""
+        if origin := self.open.incidents.get(gone):
+            for alert in list(origin.alerts.values()):
+                self.open.move(alert, incident)
+            self._close(gone)
+
+    def _transition(self, fact: IncidentTransitioned) -> None:
+        """What a merge moves is said by the facts that follow, or the order itself comes again."""
+        moves = {fact.incident_id, fact.merged_into} <= self.open.incidents.keys()
+        if fact.to_status == Status.RESOLVED and not (fact.kind == "merge" and moves):
+            self._close(fact.incident_id)
+
+    def _close(self, incident_id: str) -> None:
+        self.emptied.pop(incident_id, None)
+        self.open.close(incident_id)
+
+    def _see(self, anomaly_id: str) -> bool:
+        """Whether the anomaly was not known."""
+        if anomaly_id in self.seen:
+            return False
+        self.seen[anomaly_id] = None
+        if len(self.seen) > SEEN_KEPT:
+            self.seen.popitem(last=False)
+        return True
+
+    def _pass(self, ship: str, at: datetime) -> None:
+        """Time on *ship* has come to *at*. A clock that is ahead does not make all others late."""
+        self.latest[ship] = max(at, self.latest.get(ship, at))
+        self.latest.move_to_end(ship)
+        if len(self.latest) > SHIPS_KEPT:
+            self.latest.popitem(last=False)
