@@ -1,4 +1,4 @@
-"""The past of correlation: its anomalies in the order of arrival, and what it knew beside them."""
+"""The recorded anomalies in the order of arrival, and the facts beside them."""
 
 from __future__ import annotations
 
