@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -30,6 +32,7 @@ __all__ = [
     "compute_suppress_key",
     "extract_error_message",
     "generate_tracking_id",
+    "span_of",
 ]
 
 LEVELS = {
@@ -38,6 +41,8 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+SPAN = re.compile(r"([1-9]\d{0,5})(s|m|min|h|d)")
+UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 
 
 # Without the values of local variables: among them are users' names and passwords, out of log lines.
@@ -91,3 +96,9 @@ class StructuredLogger:
 def generate_tracking_id() -> str:
     """A fresh UUIDv4; only where a cause enters the platform, everything later derives its ids."""
     return str(uuid4())
+
+
+def span_of(text: str) -> timedelta | None:
+    """The span of time that people write as ``15m``, ``24h`` or ``7d``; None for other texts."""
+    found = SPAN.fullmatch(text)
+    return timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None

@@ -10,6 +10,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aiops_core.errors import Misconfigured
 
+PORTS = {  # of our five services: on each it answers HTTP unless told otherwise
+    "anomaly-detection": 8080,
+    "incident-api": 8081,
+    "correlation-service": 8082,
+    "llm-enricher": 8083,
+    "enrichment-service": 8084,
+}
+
 
 class Settings(BaseSettings):
     """All deployment settings; field descriptions are what ``.env.example`` explains."""

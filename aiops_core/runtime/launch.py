@@ -19,10 +19,9 @@ from structlog.contextvars import bind_contextvars
 import aiops_core
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.errors import Misconfigured, first_of
-from aiops_core.observability.ports import PORTS
 from aiops_core.observability.probe import Readiness, probe
 from aiops_core.policy.retention import RetentionPolicy
-from aiops_core.policy.settings import Settings
+from aiops_core.policy.settings import PORTS, Settings
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
