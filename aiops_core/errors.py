@@ -15,6 +15,10 @@ class AiopsError(Exception):
 class Reject(AiopsError):
     """This message can never be handled; bury it."""
 
+    def __init__(self, message: str | None = None, outcome: str = "rejected") -> None:
+        super().__init__(message)
+        self.outcome = outcome  # as ``aiops_messages_handled_total`` counts it
+
 
 class Unavailable(AiopsError):
     """Something this message needs is away; try again until it is back."""

@@ -16,6 +16,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict
 
+from aiops_core import __version__
 from aiops_core.fingerprints import (
     compute_correlation_keys,
     compute_fingerprint,
@@ -30,6 +31,7 @@ __all__ = [
     "compute_correlation_keys",
     "compute_fingerprint",
     "compute_suppress_key",
+    "core_logger",
     "extract_error_message",
     "generate_tracking_id",
     "span_of",
@@ -91,6 +93,11 @@ class StructuredLogger:
         # No bind() here: it would freeze the configuration of the moment in which a module is imported.
         logger: Any = structlog.get_logger(module=name, service=service, version=version)
         return cast(structlog.stdlib.BoundLogger, logger)
+
+
+def core_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module of the core, which speaks for the service that it runs in."""
+    return StructuredLogger.get_logger(name=name, service="aiops_core", version=__version__)
 
 
 def generate_tracking_id() -> str:

@@ -16,10 +16,9 @@ from nats.js.errors import NotFoundError
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_connection import NatsConnection, unavailable
 from aiops_core.adapters.nats_consumer import DurableConsumer
-from aiops_core.adapters.nats_history import history, in_order
 from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_publish import PreparedMessage, prepared, store
-from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
+from aiops_core.adapters.nats_streams import by_stream, ensure_streams, history, in_order, stream_of
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import Streams
 from aiops_core.runtime.bus import (

@@ -15,7 +15,6 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-import aiops_core
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_connection import NatsConnection
 from aiops_core.adapters.nats_offsets import ACK_FLOORS, AckFloor, Look, Overtaken
@@ -24,11 +23,9 @@ from aiops_core.observability import metrics
 from aiops_core.observability.probe import DISCARDED
 from aiops_core.runtime.backoff import Reminder
 from aiops_core.runtime.unreadable import skip
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import core_logger
 
-log = StructuredLogger.get_logger(
-    name="consumer", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("consumer")
 
 ACK_WAIT = 5.0  # seconds after which the broker delivers an unacknowledged message again
 STORE_EVERY = 5.0  # seconds between two writes of the ack floor

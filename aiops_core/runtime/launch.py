@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import uvloop
 from structlog.contextvars import bind_contextvars
 
-import aiops_core
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.errors import Misconfigured, first_of
 from aiops_core.observability.probe import Readiness, probe
@@ -26,11 +25,9 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
 from aiops_core.runtime.stopping import CLOSE, END, Stop
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import StructuredLogger, core_logger
 
-log = StructuredLogger.get_logger(
-    name="launch", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("launch")
 
 Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 
