@@ -124,10 +124,6 @@ class ClickHouse:
         sql = f"INSERT INTO {table} ({', '.join(columns)}) {settings}VALUES"
         await self._run(lambda client: client.execute(sql, list(rows)))
 
-    async def ping(self) -> None:
-        """Raises Unavailable when the server does not answer."""
-        await self.query("SELECT 1")
-
     async def _run(self, work: Callable[[Client], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
