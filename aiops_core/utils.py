@@ -47,7 +47,7 @@ SPAN = re.compile(r"([1-9]\d{0,5})(s|m|min|h|d)")
 UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 
 
-# Without the values of local variables: among them are users' names and passwords, out of log lines.
+# Without local variables: their values include users' names and passwords out of log lines.
 _TRACEBACKS = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 IN_HAND: ContextVar[Message | None] = ContextVar("message in hand", default=None)
@@ -90,7 +90,7 @@ class StructuredLogger:
     @staticmethod
     def get_logger(*, name: str, service: str, version: str) -> structlog.stdlib.BoundLogger:
         """A logger whose every line says which module of which service in which version speaks."""
-        # No bind() here: it would freeze the configuration of the moment in which a module is imported.
+        # No bind() here: it would freeze the configuration at the import of a module.
         logger: Any = structlog.get_logger(module=name, service=service, version=version)
         return cast(structlog.stdlib.BoundLogger, logger)
 

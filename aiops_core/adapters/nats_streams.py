@@ -123,7 +123,7 @@ def _covers(pattern: str, subject: str) -> bool:
 async def read(
     js: JetStreamContext, stream: str, wanted: ConsumerConfig
 ) -> AsyncGenerator[Msg, None]:
-    """The messages that *wanted* selects, in the order of the stream, by a consumer that exists only
+    """The messages that *wanted* selects, in the order of the stream. Its consumer exists only
     meanwhile."""
     config = replace(
         wanted, ack_policy=AckPolicy.NONE, inactive_threshold=ABANDONED, mem_storage=True

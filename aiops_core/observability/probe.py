@@ -36,7 +36,7 @@ class Readiness:
     notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
-        """The readiness of *name*, a further consumer of this process, which must be ready as well."""
+        """The readiness of *name*, a further consumer that must be ready as well."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:

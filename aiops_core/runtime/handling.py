@@ -49,8 +49,8 @@ class Handling:
         return batch
 
     async def tick(self, now: datetime) -> HandledBatch:
-        """What the passing of time causes. A tick that fails is logged and left out; several in a row
-        end the process."""
+        """What the passing of time causes. A tick that fails is logged and left out; several in a
+        row end the process."""
         assert self._service.tick
         try:
             effects = self._service.tick(now)

@@ -108,7 +108,7 @@ def _stop_by_signal(stop: Stop) -> None:
 
 
 def _leave() -> None:
-    """For something that no cancellation ends, like a thread. Unacknowledged messages come again."""
+    """Something hangs that no cancellation ends, like a thread. Messages in flight come again."""
     log.error("left without an end", after=END)
     os._exit(0)
 

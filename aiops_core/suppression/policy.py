@@ -76,8 +76,8 @@ class Inhibition(Section):
 class Outages(Section):
     """Anomalies that a declared outage of a link explains.
 
-    *downstream*: on the link and on the devices that need it. *unknown_devices*: on devices that the
-    inventory lacks. *margin* extends the declared time at both ends.
+    *downstream*: on the link and on the devices that need it. *unknown_devices*: on devices that
+    the inventory lacks. *margin* extends the declared time at both ends.
     """
 
     margin: timedelta = Field(ge=ZERO, le=timedelta(minutes=30))
