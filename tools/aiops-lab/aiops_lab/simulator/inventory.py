@@ -12,9 +12,9 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aiops_core.inventory.flaws import find_flaws
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Device
+from incident_api.devices.flaws import find_flaws
 
 
 class SimulatedShip(Inventory):
