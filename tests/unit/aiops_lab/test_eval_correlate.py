@@ -61,7 +61,7 @@ def test_adjusted_rand_is_the_published_one():
 def test_strange_ships_are_grouped_well_enough(seed):
     run = strangers.run(seed)
     assert run.messages == strangers.run(seed).messages
-    scores = judge(run, POLICY)
+    scores = judge(run, POLICY).scores
     assert scores.missed == 0
     assert scores.f1 >= 0.8 and scores.top1 >= 0.8
 
@@ -77,15 +77,15 @@ def test_other_ships_are_ships_and_their_faults_are_independent(seed):
     )
 
 
-def test_the_command_writes_numbers(tmp_path):
+def test_the_command_writes_numbers_and_pictures(tmp_path):
     target = tmp_path / "scores.json"
     options = ["--scenario", "strange-ships", "--seeds", "1", "--policies", str(ROOT / "policies")]
-    result = CliRunner().invoke(
-        app, ["eval", "correlate", *options, "--json", str(target)], catch_exceptions=False
-    )
+    more = ["--json", str(target), "--plots", str(tmp_path)]
+    result = CliRunner().invoke(app, ["eval", "correlate", *options, *more], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     numbers = json.loads(target.read_text())["strange-ships"]["mean"]
     assert numbers["missed"] == 0 and numbers["root_top1"] >= 0.8
+    assert [path.stat().st_size > 10_000 for path in tmp_path.glob("*.png")] == [True]
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):

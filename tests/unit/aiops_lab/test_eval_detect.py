@@ -54,9 +54,10 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["eval", "detect", *map(str, arguments)])
 
 
-def test_scores_measures_and_reasons(corpus, tmp_path):
-    out = tmp_path / "out.json"
-    done = evaluate("--nab", corpus, "--policies", ROOT / "policies", "--json", out)
+def test_scores_measures_reasons_and_pictures(corpus, tmp_path):
+    out, plots = tmp_path / "out.json", tmp_path / "plots"
+    policies = ROOT / "policies"
+    done = evaluate("--nab", corpus, "--policies", policies, "--json", out, "--plots", plots)
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text())["nab"]
     (standard,) = found["scores"]
@@ -67,6 +68,8 @@ def test_scores_measures_and_reasons(corpus, tmp_path):
     assert "500" in spike["alarms"][0]["reason"]
     assert found["measures"][-1]["recall"] == 1
     assert "standard" in done.output
+    for name in ("calm", "spike"):
+        assert (plots / "made" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_folder_that_is_none_is_refused_in_one_line(tmp_path):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,10 @@ from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_core.utils import StructuredLogger
 from aiops_lab.evaluation.correlation import pipeline, strangers
+from aiops_lab.evaluation.correlation import plots as grouping_plots
 from aiops_lab.evaluation.correlation.scores import GroupingScores, LabelledRun, judge, mean
 from aiops_lab.evaluation.detection import loghub, nab, report
+from aiops_lab.evaluation.detection import plots as series_plots
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
 from aiops_lab.simulator.other_ships import other_voyage
 from aiops_lab.simulator.scenario import SCENARIOS, named
@@ -37,6 +40,9 @@ PoliciesOption = Annotated[
     Path | None, typer.Option("--policies", help="Folder of the policies; default: AIOPS_POLICIES.")
 ]
 FileOption = Annotated[Path | None, typer.Option("--json", help="Also write all numbers here.")]
+PlotsOption = Annotated[
+    Path | None, typer.Option("--plots", help="Folder for a picture of each series or run.")
+]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -58,6 +64,7 @@ def detect(
     ] = None,
     policies: PoliciesOption = None,
     json_file: FileOption = None,
+    plots: PlotsOption = None,
 ) -> None:
     """Score the detectors of readings and of lines against labelled references.
 
@@ -72,7 +79,7 @@ def detect(
     screen, found = console(), dict[str, object]()
     with create(json_file) if json_file else nullcontext() as file:
         if series is not None:
-            found["nab"] = _series(series, policy, screen)
+            found["nab"] = _series(series, policy, screen, plots)
         if logs is not None:
             systems = loghub.score(logs, policy)
             screen.print(loghub.table(systems))
@@ -86,13 +93,15 @@ def _shared(name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _series(folder: Path, policy: DetectPolicy, screen: Console) -> object:
+def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | None) -> object:
     corpus, profiles = nab.load(folder), nab.load_profiles(folder)
     with Progress(console=screen, transient=True) as progress:
         task = progress.add_task("readings", total=len(corpus))
         detected = watch_corpus(policy, corpus, lambda: progress.advance(task))
     results = Results(corpus, detected)
     screen.print(report.tables(results, profiles))
+    if plots is not None:
+        screen.print(f"{series_plots.plot(results, plots)} pictures in {plots}")
     return report.as_json(results, profiles)
 
 
@@ -106,6 +115,7 @@ def correlate(
         int, typer.Option(min=1, help="Runs of each scenario, with different random numbers")
     ] = 3,
     json_file: FileOption = None,
+    plots: PlotsOption = None,
     policies: PoliciesOption = None,
 ) -> None:
     """Score the grouping of anomalies into incidents against known faults.
@@ -121,10 +131,13 @@ def correlate(
         if name not in choice:
             raise Misconfigured(f"--scenario {name}: there are {', '.join(choice)}")
     with create(json_file) if json_file else nullcontext() as file:
-        found = {
-            name: {run.name: judge(run, policy) for run in _runs(name, seeds)} for name in names
-        }
+        judged = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in names}
+        found = {name: {one.run.name: one.scores for one in runs} for name, runs in judged.items()}
         console().print(_table(found))
+        if plots:
+            plots.mkdir(parents=True, exist_ok=True)
+            for one in chain.from_iterable(judged.values()):
+                grouping_plots.plot(one, plots)
         if file:
             file.write(json.dumps(_as_json(found), indent=2) + "\n")
 

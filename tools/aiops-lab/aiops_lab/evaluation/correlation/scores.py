@@ -30,6 +30,10 @@ class LabelledRun:
     fault_of: Mapping[str, str | None]  # by anomaly id
     roots: Mapping[str, str]  # fault -> failed device
 
+    @property
+    def anomalies(self) -> list[EnrichedAnomaly]:
+        return [one for one in self.messages if isinstance(one, EnrichedAnomaly)]
+
 
 @dataclass(frozen=True)
 class LabelledAnomaly:
@@ -68,7 +72,16 @@ class GroupingScores:
         return asdict(self) | {"reduction": self.reduction, "root_top1": self.top1}
 
 
-def judge(run: LabelledRun, policy: CorrelatePolicy) -> GroupingScores:
+@dataclass(frozen=True)
+class JudgedRun:
+    """A run, the incidents that came of it, and their scores."""
+
+    run: LabelledRun
+    outcome: Outcome
+    scores: GroupingScores
+
+
+def judge(run: LabelledRun, policy: CorrelatePolicy) -> JudgedRun:
     """Correlate *run* and score the incidents, as a reader of the published facts knows them."""
     correlator, outcome = Correlator(policy), Outcome()
     correlator.use(run.inventory)
@@ -79,10 +92,10 @@ def judge(run: LabelledRun, policy: CorrelatePolicy) -> GroupingScores:
         LabelledAnomaly(
             one.anomaly_id, run.fault_of[one.anomaly_id], outcome.place.get(one.anomaly_id)
         )
-        for one in run.messages
-        if isinstance(one, EnrichedAnomaly)
+        for one in run.anomalies
     ]
-    return score(anomalies, run.roots, {id_: one.root for id_, one in outcome.incidents.items()})
+    inferred = {id_: one.root for id_, one in outcome.incidents.items()}
+    return JudgedRun(run, outcome, score(anomalies, run.roots, inferred))
 
 
 def score(
