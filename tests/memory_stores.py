@@ -11,7 +11,7 @@ from aiops_core.models import Device, Evidence, Status
 from incident_api.devices.models import UnknownHost
 from incident_api.devices.store import InventoryEdition, StoredInventory
 from incident_api.folding import StoredIncident
-from incident_api.incidents import matching
+from incident_api.pages import PagePosition
 from incident_api.rows import (
     MOVED,
     AnomalyRow,
@@ -21,7 +21,7 @@ from incident_api.rows import (
     MemberRow,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
+from incident_api.store import IncidentFilter, IncidentSummary
 
 
 class MemoryStore:
@@ -66,7 +66,7 @@ class MemoryStore:
         if where.tracking_id:
             lines = {(row.incident_id, row.tracking_id) for row in self.present()}
             incidents = [one for one in incidents if (one.id, where.tracking_id) in lines]
-        found = matching.page(incidents, replace(where, tracking_id=""), after, most)
+        found = replace(where, tracking_id="").page(incidents, after, most)
         return [IncidentSummary.model_validate(one) for one in found]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:

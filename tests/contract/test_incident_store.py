@@ -15,9 +15,10 @@ from aiops_core.policy.retention import RetentionPolicy, Tables
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.migrate import migrate
+from incident_api.pages import PagePosition
 from incident_api.recorder import Recorder
 from incident_api.rows import Batch, anomaly_row, micros
-from incident_api.store import IncidentFilter, IncidentStore, PagePosition
+from incident_api.store import IncidentFilter, IncidentStore
 from tests.api_parts import Platform, empty_tables, platform, platform_on
 from tests.conftest import ROOT
 from tests.incident_cases import (

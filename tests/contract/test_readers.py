@@ -709,14 +709,13 @@ NO_READER = {
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,
-    "incident_api/parameters.py": "a request's, refused with 422",
+    "incident_api/pages.py": "a request's, refused with 422",
     "incident_api/stats/queries.py:StatsQueries._latency": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.anomalies": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.duplicates": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.hidden_by": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.incidents": COLUMNS_ALONE,
     "incident_api/wiring.py": "a part called history",
-    "incident_api/written.py": "passes rows on to the readers",
 }
 
 

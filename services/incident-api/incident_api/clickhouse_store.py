@@ -17,6 +17,8 @@ from aiops_core.models import Evidence, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
+from incident_api.pages import PagePosition
+from incident_api.reads import SqlQueries
 from incident_api.rows import (
     AnomalyRow,
     Batch,
@@ -27,8 +29,7 @@ from incident_api.rows import (
     moment,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
-from incident_api.written import SqlQueries
+from incident_api.store import IncidentFilter, IncidentSummary
 
 T = TypeVar("T")
 

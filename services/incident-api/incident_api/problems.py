@@ -1,4 +1,4 @@
-"""RFC 9457 problem documents, and the exception of a refused request. Pure."""
+"""Refused requests: the exception, and its RFC 9457 problem document. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel, Field
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.errors import AiopsError
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class RequestBody(BaseModel):
+    """A field that is not known is a mistake of the request."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class FieldError(BaseModel):
@@ -43,6 +50,19 @@ class Problem(AiopsError):
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers, self.errors = status, detail, headers, errors
+
+
+def problem_response(path: str, problem: Problem) -> JSONResponse:
+    document = ProblemDocument(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        instance=path,
+        errors=list(problem.errors) or None,
+    )
+    content = document.model_dump(exclude_none=True)
+    headers = dict(problem.headers or {})
+    return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
@@ -11,6 +13,13 @@ from aiops_core.errors import Unavailable
 from incident_api.outage import DependencyOutages
 
 SLACK = 2.0  # seconds after the limit, in which ClickHouse notices it itself
+
+
+class SqlQueries(Protocol):
+    """What a reader needs of ClickHouse."""
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Raises Unavailable while ClickHouse is away."""
 
 
 class Reads:
@@ -32,3 +41,15 @@ class Reads:
         except QueryFailed as exc:
             self._refused(str(exc))
             raise Unavailable(str(exc)) from exc
+
+
+class WrittenFirst:
+    """``SqlQueries`` that see everything that has arrived: *write* is called before each query."""
+
+    def __init__(self, clickhouse: SqlQueries, write: Callable[[], Awaitable[None]]) -> None:
+        self._clickhouse, self._write = clickhouse, write
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        with suppress(Unavailable):  # the query itself says whether ClickHouse is there
+            await self._write()
+        return await self._clickhouse.query(sql, parameters)

@@ -17,11 +17,10 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, Web
 from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.app import build
-from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.components import Components
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor, LossWatch
@@ -29,15 +28,15 @@ from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate, read
 from incident_api.outage import DependencyOutages, keep_doing
+from incident_api.parameters import Components
 from incident_api.policy import ShipPolicy, SloPolicy
-from incident_api.reads import SLACK, Reads
+from incident_api.reads import SLACK, Reads, WrittenFirst
 from incident_api.recorder import Recorder
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.trace.queries import TraceQueries
 from incident_api.web import web
-from incident_api.written import WrittenFirst
 
 WRITERS = 6  # threads: four tables at once, and anomalies and look-ups beside them
 READERS = 4  # threads of their own: a long read delays other reads, and no write

@@ -19,10 +19,10 @@ from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import LINGER
 from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
+from incident_api.reads import WrittenFirst
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
 from incident_api.rows import Batch, moment
-from incident_api.written import WrittenFirst
 from tests.incident_cases import (
     at,
     cleared,

@@ -12,8 +12,8 @@ from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Device
 from aiops_core.runtime.unreadable import read_all
 from incident_api.devices.models import UnknownHost
+from incident_api.reads import SqlQueries
 from incident_api.rows import micros
-from incident_api.written import SqlQueries
 
 FIELDS = tuple(Device.model_fields)
 TABLE = "aiops.devices"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from aiops_core.models import (
     Domain,
-    Evidence,
     Incident,
     LlmInsights,
     Severity,
     SimilarIncident,
-    TimelineEntry,
 )
 from incident_api.folding import StoredIncident
-from incident_api.store import IncidentSummary
+from incident_api.problems import RequestBody
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
@@ -57,29 +55,7 @@ class IncidentView(Incident):
         )
 
 
-class IncidentPage(BaseModel):
-    items: list[IncidentSummary]
-    next_cursor: str | None = Field(description="Where the next page starts; null on the last.")
-    partial: Partial = None
-
-
-class EvidencePage(BaseModel):
-    items: list[Evidence]
-    next_cursor: str | None
-    partial: Partial = None
-
-
-class TimelinePage(BaseModel):
-    items: list[TimelineEntry]
-    next_cursor: str | None
-    partial: Partial = None
-
-
-class _IncidentRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewIncident(_IncidentRequest):
+class NewIncident(RequestBody):
     """An incident that a person reports."""
 
     model_config = ConfigDict(
@@ -105,7 +81,7 @@ class NewIncident(_IncidentRequest):
     affected_devices: tuple[Name, ...] = Field((), max_length=100)
 
 
-class Edit(_IncidentRequest):
+class Edit(RequestBody):
     """Fields that are left out stay. No update overwrites a field that a person has set."""
 
     model_config = ConfigDict(
@@ -123,26 +99,26 @@ class Edit(_IncidentRequest):
         return self
 
 
-class Acknowledge(_IncidentRequest):
+class Acknowledge(RequestBody):
     comment: Prose = ""
     assignee: Name | None = None
 
 
-class Resolve(_IncidentRequest):
+class Resolve(RequestBody):
     resolve_reason: Name = Field("resolved by operator", min_length=1, examples=["modem replaced"])
     comment: Prose = ""
 
 
-class Reopen(_IncidentRequest):
+class Reopen(RequestBody):
     comment: Prose = ""
 
 
-class Merge(_IncidentRequest):
+class Merge(RequestBody):
     """*into* is the incident that continues both."""
 
     into: Annotated[Name, Field(min_length=1, examples=["5b0c1f8e-0f3a-5c11-8a55-1d1f6f0a7f99"])]
     comment: Prose = ""
 
 
-class Comment(_IncidentRequest):
+class Comment(RequestBody):
     comment: Annotated[Prose, Field(min_length=1, examples=["called the shipyard"])]

@@ -4,61 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel
 
-from aiops_core.models import Severity, Status, UtcDatetime
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
+from aiops_core.models import Evidence, TimelineEntry
+from incident_api.guard import Actor
 from incident_api.incidents.models import (
     Acknowledge,
     Comment,
     Edit,
-    EvidencePage,
-    IncidentPage,
     IncidentView,
     Merge,
     NewIncident,
     Reopen,
     Resolve,
-    TimelinePage,
 )
-from incident_api.incidents.reader import IncidentReader
+from incident_api.incidents.reader import IncidentReader, event_place, member_place
 from incident_api.incidents.transitions import TransitionKind
-from incident_api.parameters import PAGE, CursorText, Limit, decode_cursor, next_cursor
+from incident_api.pages import PAGE, Cursor, Limit, PartialPage
+from incident_api.parameters import Api
 from incident_api.problems import responses
-from incident_api.rows import micros, timeline_entry
-from incident_api.store import IncidentFilter, PagePosition
+from incident_api.rows import timeline_entry
+from incident_api.store import IncidentFilter, IncidentSummary, place
 
 router = APIRouter(
     prefix="/api/v3/incidents", tags=["incidents"], responses=responses(422, 503, 504)
 )
-
-
-Word = Annotated[str, Query(max_length=200)]
-
-
-def _filter(
-    status: Annotated[tuple[Status, ...], Query(description="Any of these.")] = (),
-    severity: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
-    category: Word = "",
-    ship_id: Word = "",
-    service: Word = "",
-    device_id: Word = "",
-    tracking_id: Word = "",
-    since: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or after this time.")
-    ] = None,
-    until: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or before this time.")
-    ] = None,
-    q: Annotated[
-        str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
-    ] = "",
-) -> IncidentFilter:
-    return IncidentFilter(
-        status, severity, category, ship_id, service, device_id, tracking_id, since, until, q
-    )
 
 
 def _reader(api: Api) -> IncidentReader:
@@ -74,17 +45,12 @@ Id = Annotated[
 @router.get("", summary="List incidents, newest first")
 async def list_incidents(
     reader: Reader,
-    where: Annotated[IncidentFilter, Depends(_filter)],
+    where: Annotated[IncidentFilter, Depends()],
+    after: Cursor,
     limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> IncidentPage:
-    found, partial = await reader.page(where, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(micros(incident.created_at), incident.id) for incident in found[:limit]]
-    return IncidentPage(
-        items=list(found[:limit]),
-        next_cursor=next_cursor(ends, more=len(found) > limit),
-        partial=partial,
-    )
+) -> PartialPage[IncidentSummary]:
+    found, partial = await reader.page(where, after, limit + 1)
+    return PartialPage[IncidentSummary].of(found, limit, place, partial=partial)
 
 
 @router.post("", summary="Report an incident by hand", status_code=201)
@@ -150,36 +116,20 @@ async def comment(
 
 @router.get("/{incident_id}/timeline", summary="All that happened", responses=responses(404))
 async def timeline(
-    incident_id: Id,
-    reader: Reader,
-    limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> TimelinePage:
+    incident_id: Id, reader: Reader, after: Cursor, limit: Limit = PAGE
+) -> PartialPage[TimelineEntry]:
     """Every fact about the incident, oldest first."""
-    rows, partial = await reader.timeline(incident_id, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(row.ts, row.event_id) for row in rows[:limit]]
-    return TimelinePage(
-        items=[timeline_entry(row) for row in rows[:limit]],
-        next_cursor=next_cursor(ends, more=len(rows) > limit),
-        partial=partial,
-    )
+    rows, partial = await reader.timeline(incident_id, after, limit + 1)
+    return PartialPage[TimelineEntry].of(rows, limit, event_place, timeline_entry, partial=partial)
 
 
 @router.get("/{incident_id}/evidence", summary="All members", responses=responses(404))
 async def evidence(
-    incident_id: Id,
-    reader: Reader,
-    limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> EvidencePage:
+    incident_id: Id, reader: Reader, after: Cursor, limit: Limit = PAGE
+) -> PartialPage[Evidence]:
     """Every anomaly that belongs to the incident, with the reason why, newest first."""
-    members, partial = await reader.evidence(incident_id, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(micros(one.ts), one.anomaly_id) for one in members[:limit]]
-    return EvidencePage(
-        items=list(members[:limit]),
-        next_cursor=next_cursor(ends, more=len(members) > limit),
-        partial=partial,
-    )
+    members, partial = await reader.evidence(incident_id, after, limit + 1)
+    return PartialPage[Evidence].of(members, limit, member_place, partial=partial)
 
 
 async def _changed(

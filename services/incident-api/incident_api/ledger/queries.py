@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.adapters.clickhouse import Row
-from incident_api.ledger.balance import Place, Totals
-from incident_api.ledger.models import OpenAnomaly
+from incident_api.ledger.models import OpenAnomaly, Place, Totals
+from incident_api.reads import SqlQueries
 from incident_api.rows import micros, moment
-from incident_api.written import SqlQueries
 
 BEFORE = timedelta(minutes=5)  # an end may be stored so much earlier than the anomaly itself
 CHUNK = 2000  # ids in one query, whose text may have 256 KiB

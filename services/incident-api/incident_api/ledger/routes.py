@@ -8,9 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from aiops_core.policy.spans import span_of
-from incident_api.components import Api
 from incident_api.ledger.models import LedgerView
-from incident_api.parameters import LONGEST, parse_span
+from incident_api.parameters import LONGEST, Api, parse_span
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
 

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiops_core.models import UtcDatetime
 from aiops_core.suppression.silences import Line, Matchers, Silence, State
+from incident_api.problems import RequestBody
 
 
-class NewSilence(BaseModel):
+class NewSilence(RequestBody):
     """All matchers must fit: LABEL=VALUE, with =, !=, =~ or !~; expressions match whole values."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -34,11 +34,10 @@ class NewSilence(BaseModel):
     comment: Line = Field(description="Why.")
 
 
-class EditSilence(BaseModel):
+class EditSilence(RequestBody):
     """Fields that are left out stay. Other matchers are another silence."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"ends_at": "2026-06-01T16:00:00Z"}]},
     )
 
@@ -67,10 +66,6 @@ class SilenceView(Silence):
         description="Anomalies that match and stay visible, by never_suppress of the policy.",
         examples=[["severity=critical"]],
     )
-
-
-class SilenceList(BaseModel):
-    items: list[SilenceView] = Field(description="The next to end first, expired ones last.")
 
 
 class PreviewCount(BaseModel):

@@ -11,20 +11,18 @@ from fastapi import APIRouter, Path, Query, Response
 
 from aiops_core.errors import Unavailable
 from aiops_core.suppression.silences import Matcher, Silence, State
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
-from incident_api.parameters import parse_span
+from incident_api.guard import Actor
+from incident_api.pages import ItemList
+from incident_api.parameters import Api, parse_span
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
 from incident_api.silences.models import (
     EditSilence,
     NewSilence,
     Preview,
-    SilenceList,
     SilenceView,
 )
-from incident_api.silences.preview import preview
-from incident_api.silences.validation import never_hides
+from incident_api.silences.validation import never_hides, preview
 from incident_api.stats.models import HiddenByRule
 
 router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
@@ -33,14 +31,14 @@ Id = Annotated[str, Path(min_length=1, max_length=100, examples=["silence-5f3a9c
 Hidden = Mapping[str, HiddenByRule] | None
 
 
-@router.get("", summary="List silences, the next to end first")
+@router.get("", summary="List silences, the next to end first, expired ones last")
 async def list_silences(
     api: Api,
     state: Annotated[tuple[State, ...], Query(description="Any of these.")] = (),
     expiring_within: Annotated[
         str | None, Query(description="Active ones that end within this span.", examples=["1h"])
     ] = None,
-) -> SilenceList:
+) -> ItemList[SilenceView]:
     now = api.clock()
     found = [one for one in await api.silences.all() if not state or one.state_at(now) in state]
     if expiring_within is not None:
@@ -48,7 +46,7 @@ async def list_silences(
         found = [one for one in found if one.holds(now) and one.ends_at <= until]
     hidden = await _hidden(api)
     ordered = sorted(found, key=lambda one: (one.state_at(now) == "expired", one.ends_at, one.id))
-    return SilenceList(items=[_view(one, hidden, api, now) for one in ordered])
+    return ItemList(items=[_view(one, hidden, api, now) for one in ordered])
 
 
 @router.post("", summary="Silence something until a time", status_code=201)

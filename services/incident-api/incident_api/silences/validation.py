@@ -1,14 +1,17 @@
-"""Which silences operators may set: not too broad, not too long, not in vain. Pure."""
+"""Which silences operators may set, and what they would have hidden. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from aiops_core.models import Severity
 from aiops_core.suppression.policy import NeverSuppress, SuppressPolicy
 from aiops_core.suppression.silences import Matcher, Silence, too_broad
 from incident_api.problems import Problem
-from incident_api.silences.models import EditSilence, NewSilence
+from incident_api.silences.models import EditSilence, NewSilence, Preview, PreviewCount
+from incident_api.stats.models import LabelCount
 
 
 def refusal(matchers: Sequence[Matcher], policy: SuppressPolicy) -> str | None:
@@ -79,3 +82,38 @@ def _check_end(
         raise Problem(
             422, f"body.ends_at: a silence lasts at most {days:g} days; it can be extended later"
         )
+
+
+SHOWN = ("anomaly_type", "device_id", "service", "severity")
+TOP = 20
+
+
+def preview(
+    time_range: str,
+    matchers: tuple[Matcher, ...],
+    counts: Iterable[LabelCount],
+    policy: SuppressPolicy,
+) -> Preview:
+    anomalies = never = 0
+    hidden: Counter[tuple[str, ...]] = Counter()
+    for labels, number in counts:
+        anomalies += number
+        if not all(matcher.matches(labels) for matcher in matchers):
+            continue
+        shown = tuple(labels[name][0] for name in SHOWN)
+        if policy.never_suppress.covers(shown[0], Severity(shown[3])):
+            never += number
+        else:
+            hidden[shown] += number
+    return Preview(
+        time_range=time_range,
+        matchers=matchers,
+        anomalies=anomalies,
+        hidden=hidden.total(),
+        never_hidden=never,
+        refused=refusal(matchers, policy),
+        top=[
+            PreviewCount(**dict(zip(SHOWN, shown, strict=True)), number=number)
+            for shown, number in hidden.most_common(TOP)
+        ],
+    )

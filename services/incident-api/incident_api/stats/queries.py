@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from aiops_core.models import Device, Severity
 from aiops_core.runtime.unreadable import read_all
 from aiops_core.suppression.labels import OWN, labels
+from incident_api.reads import SqlQueries
 from incident_api.rows import micros, moment
 from incident_api.stats.models import (
     Counts,
@@ -28,7 +29,6 @@ from incident_api.stats.models import (
     LabelCount,
     Latency,
 )
-from incident_api.written import SqlQueries
 
 TOP = 50  # members that are listed with their duplicates
 LABELS_READ = 100_000  # distinct sets of labels, the most frequent; a ship has some thousand

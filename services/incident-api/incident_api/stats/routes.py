@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from incident_api.components import Api
 from incident_api.ledger.models import Balance
-from incident_api.parameters import parse_span
+from incident_api.parameters import Api, parse_span
 from incident_api.problems import responses
 from incident_api.recorder import ensure_recovered
 from incident_api.stats import report

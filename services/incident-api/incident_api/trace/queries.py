@@ -11,9 +11,9 @@ from pydantic import JsonValue, TypeAdapter
 from aiops_core.adapters.clickhouse import Row
 from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
+from incident_api.reads import SqlQueries
 from incident_api.rows import AnomalyRow, moment
 from incident_api.trace.models import Traced, TracedAnomaly, TracedLogLine, TracedMember
-from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from incident_api.components import Api
+from incident_api.parameters import Api
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
-from incident_api.trace.assembly import assemble, principal
-from incident_api.trace.models import Trace
+from incident_api.trace.models import Trace, assemble, principal
 
 router = APIRouter(prefix="/api/v3/trace", tags=["trace"])
 
