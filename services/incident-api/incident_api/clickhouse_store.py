@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
@@ -20,13 +19,13 @@ from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.reads import SqlQueries
 from incident_api.rows import (
-    AnomalyRow,
     Batch,
     EventRow,
-    IncidentRow,
     MemberRow,
+    TableRow,
     micros,
     moment,
+    sql_time,
     stored_incident,
 )
 from incident_api.store import IncidentFilter, IncidentSummary
@@ -45,15 +44,15 @@ CONDITIONS = {
         " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC"
         " LIMIT 1 BY anomaly_id, place) WHERE role != 'moved')"
     ),
-    "since": "last_seen >= fromUnixTimestamp64Micro(toInt64(%(since)s))",
-    "until": "first_seen <= fromUnixTimestamp64Micro(toInt64(%(until)s))",
+    "since": f"last_seen >= {sql_time('since')}",
+    "until": f"first_seen <= {sql_time('until')}",
     "q": (
         "positionCaseInsensitiveUTF8(concat(title, '\\n',"
         " arrayStringConcat(affected_devices, '\\n'), '\\n',"
         " arrayStringConcat(affected_services, '\\n'), '\\n', id), %(q)s) > 0"
     ),
 }
-AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
+AFTER = f"{sql_time('at')}, %(id)s"
 
 INCIDENT = (
     "SELECT id, body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
@@ -69,6 +68,8 @@ TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
 COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
     name: f"toUnixTimestamp64Micro({name})" for name in TIMES
 }
+BY_CREATION = itemgetter(*map(list(COLUMNS).index, ("created_at", "id")))
+EVENT = TypeAdapter(EventRow)
 SELECTED = ", ".join(COLUMNS.values())
 PAGE = (
     "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
@@ -117,16 +118,15 @@ class ClickHouseStore:
 
     async def write(self, batch: Batch) -> None:
         """All tables at once: writing is idempotent, so it needs no order."""
-        inserts = (
-            ("aiops.anomalies", AnomalyRow._fields, batch.anomalies),
-            ("aiops.incident_members", MemberRow._fields, _dated(batch.members)),
-            ("aiops.incidents", IncidentRow._fields, batch.incidents),
-            ("aiops.incident_events", EventRow._fields, batch.events),
-        )
         outcomes = await asyncio.gather(
             *(
-                self._clickhouse.insert(table, columns, rows, token=f"{batch.token}-{table}")
-                for table, columns, rows in inserts
+                self._clickhouse.insert(
+                    f"aiops.{name}",
+                    table.rows[0]._fields,
+                    _dated(table.rows),
+                    token=f"{batch.token}-{name}",
+                )
+                for name, table in batch.tables().items()
             ),
             return_exceptions=True,
         )
@@ -148,7 +148,7 @@ class ClickHouseStore:
         async def fetch(after: PagePosition | None, most: int) -> list[Row]:
             return await self._page_rows(where, after, most)
 
-        return await _filled(INCIDENTS, fetch, after, most)
+        return await _filled(fetch, after, most, "incident_list", _summary, BY_CREATION)
 
     async def _page_rows(
         self, where: IncidentFilter, after: PagePosition | None, most: int
@@ -173,7 +173,7 @@ class ClickHouseStore:
             sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
             return await self._whole.query(sql, _paged(incident_id, after, most))
 
-        return await _filled(MEMBERS_SHOWN, fetch, after, most)
+        return await _filled(fetch, after, most, "evidence", _evidence, itemgetter(0, 1))
 
     async def timeline(
         self, incident_id: str, after: PagePosition | None, most: int
@@ -182,16 +182,7 @@ class ClickHouseStore:
             sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
             return await self._whole.query(sql, _paged(incident_id, after, most))
 
-        return await _filled(EVENTS, fetch, after, most)
-
-
-@dataclass(frozen=True)
-class PageReader(Generic[T]):
-    """How rows of a page are read; *place* is the position of a row in the list."""
-
-    where: str
-    read: Callable[[Row], T]
-    place: Callable[[Row], tuple[int, str]]
+        return await _filled(fetch, after, most, "timeline", _event, itemgetter(2, 0))
 
 
 def _summary(row: Row) -> IncidentSummary:
@@ -203,36 +194,31 @@ def _summary(row: Row) -> IncidentSummary:
     return IncidentSummary.model_validate(columns)
 
 
+def _event(row: Row) -> EventRow:
+    return EVENT.validate_python(row)
+
+
 def _evidence(row: Row) -> Evidence:
     return Evidence.model_validate_json(row[-1])
 
 
-INCIDENTS = PageReader(
-    "incident-api.incident_list",
-    _summary,
-    itemgetter(*map(list(COLUMNS).index, ("created_at", "id"))),
-)
-MEMBERS_SHOWN = PageReader("incident-api.evidence", _evidence, itemgetter(0, 1))
-EVENTS = PageReader(
-    "incident-api.timeline", TypeAdapter(EventRow).validate_python, itemgetter(2, 0)
-)
-
-
 async def _filled(
-    reader: PageReader[T],
     fetch: Callable[[PagePosition | None, int], Awaitable[list[Row]]],
     after: PagePosition | None,
     most: int,
+    where: str,
+    read: Callable[[Row], T],
+    place: Callable[[Row], tuple[int, str]],
 ) -> list[T]:
-    """*most* entries from *after* on. More rows are fetched in place of unreadable ones, because a
-    page that is not full is the last."""
+    """*most* entries from *after* on; *place* is the position of a row. More rows are fetched in
+    place of unreadable ones, because a page that is not full is the last."""
     found: list[T] = []
     while (wanted := most - len(found)) > 0:
         rows = await fetch(after, wanted)
-        found += read_all(rows, reader.where, reader.read, name=lambda row: reader.place(row)[1])
+        found += read_all(rows, f"incident-api.{where}", read, name=lambda row: place(row)[1])
         if len(rows) < wanted:
             break
-        after = PagePosition(*reader.place(rows[-1]))
+        after = PagePosition(*place(rows[-1]))
     return found
 
 
@@ -243,10 +229,13 @@ def _incidents(rows: Sequence[Row]) -> list[StoredIncident]:
     return read_all(rows, "incident-api.incidents", read, name=itemgetter(0))
 
 
-def _dated(members: Sequence[MemberRow]) -> Sequence[MemberRow]:
+def _dated(rows: Sequence[TableRow]) -> Sequence[TableRow]:
     """Members that were not shown before are shown from now on."""
     now = micros(utc_now())
-    return [row if row.stored_at else row._replace(stored_at=now) for row in members]
+    return [
+        row._replace(stored_at=now) if isinstance(row, MemberRow) and not row.stored_at else row
+        for row in rows
+    ]
 
 
 def _parameters(where: IncidentFilter) -> dict[str, object]:

@@ -26,6 +26,11 @@ CursorText = Annotated[
 ]
 
 
+Partial = Annotated[
+    str | None, Field(description="Why the answer may lack something; null when it is whole.")
+]
+
+
 class PagePosition(NamedTuple):
     """Where a page ended: the sort time in microseconds, and the id to order equal times."""
 
@@ -78,6 +83,4 @@ class Page(ItemList[T], Generic[T]):
 
 
 class PartialPage(Page[T], Generic[T]):
-    partial: str | None = Field(
-        None, description="Why the answer may lack something; null when it is whole."
-    )
+    partial: Partial = None

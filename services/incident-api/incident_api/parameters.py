@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.spans import span_of
@@ -61,3 +61,34 @@ def parse_span(text: str, name: str = "query.time_range") -> timedelta:
     if span is None or span > LONGEST:
         raise Problem(422, f"{name}: expected a span like 15m, 1h, 24h or 7d, up to 366d")
     return span
+
+
+Since = Annotated[
+    str,
+    Query(
+        description="A span up to now (15m, 1h, 24h, 7d), or a time with its zone.",
+        examples=["1h", "2026-06-01T12:00:00Z"],
+    ),
+]
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """The beginning of the ledger; Problem 422 for neither a span nor a past time."""
+    if span_of(text):
+        return now - parse_span(text)
+    moment = _moment(text)
+    if moment is None or not now - LONGEST <= moment <= now:
+        raise Problem(
+            422,
+            "query.since: expected a span like 1h or 7d, or a past time with its zone"
+            " like 2026-06-01T12:00:00Z, at most 366 days back",
+        )
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

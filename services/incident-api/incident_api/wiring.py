@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -118,9 +117,7 @@ class Wiring:
 
     async def watch(self) -> None:
         """The background loop that notices an outage while nothing is stored."""
-        await keep_doing(
-            lambda: self._looks.query(LOOK), lambda: asyncio.sleep(WATCH_EVERY), self._sight
-        )
+        await keep_doing(lambda: self._looks.query(LOOK), WATCH_EVERY, self._sight)
 
 
 def _report(readiness: Readiness, problem: str | None) -> None:

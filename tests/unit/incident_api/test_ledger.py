@@ -22,7 +22,7 @@ from incident_api.ledger.auditor import Auditor, LossWatch
 from incident_api.ledger.broker import BrokerRecords, anomalies_of
 from incident_api.ledger.models import Balance, Books, OpenAnomaly, Place, Totals
 from incident_api.ledger.queries import LedgerQueries
-from incident_api.ledger.routes import parse_since
+from incident_api.parameters import parse_since
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder
 from tests.api_parts import empty_tables

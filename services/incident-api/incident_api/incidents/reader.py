@@ -12,8 +12,8 @@ from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.models import Evidence, Incident
 from incident_api.folding import StoredIncident
-from incident_api.incidents.models import IncidentView, Partial
-from incident_api.pages import PagePosition
+from incident_api.incidents.models import IncidentView
+from incident_api.pages import PagePosition, Partial
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros

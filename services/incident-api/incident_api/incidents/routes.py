@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import BaseModel
 
 from aiops_core.models import Evidence, TimelineEntry
 from incident_api.guard import Actor
@@ -18,12 +18,12 @@ from incident_api.incidents.models import (
     NewIncident,
     Reopen,
     Resolve,
+    TransitionKind,
 )
 from incident_api.incidents.reader import IncidentReader, event_place, member_place
-from incident_api.incidents.transitions import TransitionKind
 from incident_api.pages import PAGE, Cursor, Limit, PartialPage
 from incident_api.parameters import Api
-from incident_api.problems import responses
+from incident_api.problems import RequestBody, responses
 from incident_api.rows import timeline_entry
 from incident_api.store import IncidentFilter, IncidentSummary, place
 
@@ -40,6 +40,20 @@ Reader = Annotated[IncidentReader, Depends(_reader)]
 Id = Annotated[
     str, Path(min_length=1, max_length=200, examples=["0b7c2d1e-5f3a-5c89-9d55-3f1f6f0a7f10"])
 ]
+
+
+Changing = Callable[[TransitionKind, RequestBody], Awaitable[IncidentView]]
+
+
+def _change(incident_id: Id, api: Api, reader: Reader, actor: Actor) -> Changing:
+    async def change(kind: TransitionKind, body: RequestBody) -> IncidentView:
+        details = body.model_dump(exclude_none=True)
+        return await reader.viewed(await api.incidents.change(incident_id, kind, actor, details))
+
+    return change
+
+
+Change = Annotated[Changing, Depends(_change)]
 
 
 @router.get("", summary="List incidents, newest first")
@@ -68,31 +82,23 @@ async def show_incident(incident_id: Id, reader: Reader) -> IncidentView:
 
 
 @router.patch("/{incident_id}", summary="Set assignee, severity or title", responses=responses(404))
-async def edit_incident(
-    incident_id: Id, edit: Edit, api: Api, reader: Reader, actor: Actor
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "edit", actor, edit)
+async def edit_incident(change: Change, edit: Edit) -> IncidentView:
+    return await change("edit", edit)
 
 
 @router.post("/{incident_id}/ack", summary="Acknowledge", responses=responses(404, 409))
-async def acknowledge(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Acknowledge | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "ack", actor, body or Acknowledge())
+async def acknowledge(change: Change, body: Acknowledge | None = None) -> IncidentView:
+    return await change("ack", body or Acknowledge())
 
 
 @router.post("/{incident_id}/resolve", summary="Resolve", responses=responses(404, 409))
-async def resolve(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Resolve | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "resolve", actor, body or Resolve())
+async def resolve(change: Change, body: Resolve | None = None) -> IncidentView:
+    return await change("resolve", body or Resolve())
 
 
 @router.post("/{incident_id}/reopen", summary="Reopen", responses=responses(404, 409))
-async def reopen(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Reopen | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "reopen", actor, body or Reopen())
+async def reopen(change: Change, body: Reopen | None = None) -> IncidentView:
+    return await change("reopen", body or Reopen())
 
 
 @router.post("/{incident_id}/merge", summary="Merge into another", responses=responses(404, 409))
@@ -108,10 +114,8 @@ async def merge(
 @router.post(
     "/{incident_id}/comments", summary="Comment", status_code=201, responses=responses(404)
 )
-async def comment(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Comment
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "comment", actor, body)
+async def comment(change: Change, body: Comment) -> IncidentView:
+    return await change("comment", body)
 
 
 @router.get("/{incident_id}/timeline", summary="All that happened", responses=responses(404))
@@ -130,15 +134,3 @@ async def evidence(
     """Every anomaly that belongs to the incident, with the reason why, newest first."""
     members, partial = await reader.evidence(incident_id, after, limit + 1)
     return PartialPage[Evidence].of(members, limit, member_place, partial=partial)
-
-
-async def _changed(
-    api: Api,
-    reader: IncidentReader,
-    incident_id: str,
-    kind: TransitionKind,
-    actor: str,
-    body: BaseModel,
-) -> IncidentView:
-    details = body.model_dump(exclude_none=True)
-    return await reader.viewed(await api.incidents.change(incident_id, kind, actor, details))

@@ -86,7 +86,7 @@ class LossWatch:
         await asyncio.sleep(WATCH_EVERY)
         await keep_doing(
             lambda: self.look(PAUSE),
-            lambda: asyncio.sleep(WATCH_EVERY),
+            WATCH_EVERY,
             DependencyOutages("clickhouse or nats").outage("anomalies are not accounted for"),
         )
 

@@ -34,6 +34,7 @@ from aiops_core.suppression.ship import (
 )
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
+from incident_api.outage import ensure_connected
 from incident_api.policy import DeclarationLimits, ShipPolicy
 from incident_api.problems import Problem
 from incident_api.ship.models import (
@@ -159,8 +160,7 @@ class ShipCommands:
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
         """Exclude other requests, and read the bucket: the loop that follows it may be behind."""
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
+        ensure_connected(self._bus)
         async with self._writing:
             await self._watched.load(READ_WITHIN)
             yield

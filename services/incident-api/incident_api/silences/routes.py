@@ -21,8 +21,9 @@ from incident_api.silences.models import (
     NewSilence,
     Preview,
     SilenceView,
+    never_hides,
+    preview,
 )
-from incident_api.silences.validation import never_hides, preview
 from incident_api.stats.models import HiddenByRule
 
 router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
