@@ -29,7 +29,7 @@ from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate
 from incident_api.parameters import Components
 from incident_api.policy import PathSlo, ShipPolicy, SloPolicy
-from incident_api.reads import SqlQueries, WrittenFirst
+from incident_api.reads import Reads, SqlQueries
 from incident_api.recorder import Recorder
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
@@ -118,7 +118,7 @@ async def recovered(platform: Platform) -> Platform:
 def platform_on(clickhouse: ClickHouse, clock: Callable[[], datetime] = utc_now) -> Platform:
     """With the parts on ClickHouse, as the service has them."""
     recorder = Recorder(ClickHouseStore(clickhouse))
-    written = WrittenFirst(clickhouse, recorder.write_shown)
+    written = Reads(clickhouse, write=recorder.write_shown)
     store = ClickHouseStore(clickhouse, whole=written)
     return platform(store, written, recorder, clock=clock)
 

@@ -15,6 +15,7 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.devices.commands import DeviceCommands
 from incident_api.incidents.commands import IncidentCommands
+from incident_api.incidents.reader import IncidentReader
 from incident_api.ledger.auditor import Auditor
 from incident_api.policy import SloPolicy
 from incident_api.problems import Problem
@@ -42,6 +43,10 @@ class Components:
     readiness: Readiness
     tokens: dict[str, str]
     clock: Callable[[], datetime] = utc_now
+
+    @property
+    def reader(self) -> IncidentReader:
+        return IncidentReader(self.store, self.recorder)
 
 
 def _components(request: Request) -> Components:

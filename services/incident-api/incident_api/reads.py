@@ -23,13 +23,22 @@ class SqlQueries(Protocol):
 
 
 class Reads:
-    """``SqlQueries`` that take at most *within* seconds; None: no limit."""
+    """``SqlQueries`` that take at most *within* seconds; None: no limit. With *write*, which is
+    called before each query, they see everything that has arrived."""
 
-    def __init__(self, clickhouse: ClickHouse, within: float | None = None) -> None:
-        self._clickhouse, self._within = clickhouse, within
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        within: float | None = None,
+        write: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._clickhouse, self._within, self._write = clickhouse, within, write
         self._refused = DependencyOutages("clickhouse").of("a query is refused")
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        if self._write:
+            with suppress(Unavailable):  # the query itself says whether ClickHouse is there
+                await self._write()
         patience = None if self._within is None else self._within + SLACK
         try:
             async with asyncio.timeout(patience):
@@ -41,15 +50,3 @@ class Reads:
         except QueryFailed as exc:
             self._refused(str(exc))
             raise Unavailable(str(exc)) from exc
-
-
-class WrittenFirst:
-    """``SqlQueries`` that see everything that has arrived: *write* is called before each query."""
-
-    def __init__(self, clickhouse: SqlQueries, write: Callable[[], Awaitable[None]]) -> None:
-        self._clickhouse, self._write = clickhouse, write
-
-    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
-        with suppress(Unavailable):  # the query itself says whether ClickHouse is there
-            await self._write()
-        return await self._clickhouse.query(sql, parameters)

@@ -29,7 +29,7 @@ from incident_api.migrate import migrate, read
 from incident_api.outage import DependencyOutages, keep_doing
 from incident_api.parameters import Components
 from incident_api.policy import ShipPolicy, SloPolicy
-from incident_api.reads import SLACK, Reads, WrittenFirst
+from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
@@ -62,8 +62,8 @@ class Wiring:
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
         reads = Reads(readers, settings.read_timeout)
-        written = WrittenFirst(reads, self.recorder.write_shown)
-        unlimited = WrittenFirst(Reads(readers), self.recorder.write_shown)
+        written = Reads(readers, settings.read_timeout, self.recorder.write_shown)
+        unlimited = Reads(readers, write=self.recorder.write_shown)
         slo, suppress = SloPolicy.load(settings.policies), SuppressPolicy.load(settings.policies)
         auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
         self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking

@@ -104,9 +104,12 @@ class IncidentReader:
             await self._incident(incident_id)
         return found, partial
 
-    async def _incident(self, incident_id: str) -> StoredIncident:
+    async def find(self, incident_id: str) -> StoredIncident | None:
         known = self._recorder.registry.known(incident_id)
-        stored = known or await self._store.incident(incident_id)
+        return known or await self._store.incident(incident_id)
+
+    async def _incident(self, incident_id: str) -> StoredIncident:
+        stored = await self.find(incident_id)
         if stored is None:
             raise Problem(404, f"there is no incident {incident_id}")
         return stored

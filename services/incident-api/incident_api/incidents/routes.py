@@ -20,7 +20,7 @@ from incident_api.incidents.models import (
     Resolve,
     TransitionKind,
 )
-from incident_api.incidents.reader import IncidentReader, event_place, member_place
+from incident_api.incidents.reader import event_place, member_place
 from incident_api.pages import PAGE, Cursor, Limit, PartialPage
 from incident_api.parameters import Api
 from incident_api.problems import RequestBody, responses
@@ -32,23 +32,18 @@ router = APIRouter(
 )
 
 
-def _reader(api: Api) -> IncidentReader:
-    return IncidentReader(api.store, api.recorder)
-
-
-Reader = Annotated[IncidentReader, Depends(_reader)]
 Id = Annotated[
     str, Path(min_length=1, max_length=200, examples=["0b7c2d1e-5f3a-5c89-9d55-3f1f6f0a7f10"])
 ]
-
-
 Changing = Callable[[TransitionKind, RequestBody], Awaitable[IncidentView]]
 
 
-def _change(incident_id: Id, api: Api, reader: Reader, actor: Actor) -> Changing:
+def _change(incident_id: Id, api: Api, actor: Actor) -> Changing:
     async def change(kind: TransitionKind, body: RequestBody) -> IncidentView:
         details = body.model_dump(exclude_none=True)
-        return await reader.viewed(await api.incidents.change(incident_id, kind, actor, details))
+        return await api.reader.viewed(
+            await api.incidents.change(incident_id, kind, actor, details)
+        )
 
     return change
 
@@ -58,12 +53,12 @@ Change = Annotated[Changing, Depends(_change)]
 
 @router.get("", summary="List incidents, newest first")
 async def list_incidents(
-    reader: Reader,
+    api: Api,
     where: Annotated[IncidentFilter, Depends()],
     after: Cursor,
     limit: Limit = PAGE,
 ) -> PartialPage[IncidentSummary]:
-    found, partial = await reader.page(where, after, limit + 1)
+    found, partial = await api.reader.page(where, after, limit + 1)
     return PartialPage[IncidentSummary].of(found, limit, place, partial=partial)
 
 
@@ -77,8 +72,8 @@ async def create_incident(
 
 
 @router.get("/{incident_id}", summary="Show one incident", responses=responses(404))
-async def show_incident(incident_id: Id, reader: Reader) -> IncidentView:
-    return await reader.view(incident_id)
+async def show_incident(incident_id: Id, api: Api) -> IncidentView:
+    return await api.reader.view(incident_id)
 
 
 @router.patch("/{incident_id}", summary="Set assignee, severity or title", responses=responses(404))
@@ -102,11 +97,9 @@ async def reopen(change: Change, body: Reopen | None = None) -> IncidentView:
 
 
 @router.post("/{incident_id}/merge", summary="Merge into another", responses=responses(404, 409))
-async def merge(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Merge
-) -> IncidentView:
+async def merge(incident_id: Id, api: Api, actor: Actor, body: Merge) -> IncidentView:
     """The incident is resolved. Its members, and anomalies that would join it, go to the other."""
-    return await reader.viewed(
+    return await api.reader.viewed(
         await api.incidents.merge(incident_id, body.into, actor, body.comment)
     )
 
@@ -120,17 +113,17 @@ async def comment(change: Change, body: Comment) -> IncidentView:
 
 @router.get("/{incident_id}/timeline", summary="All that happened", responses=responses(404))
 async def timeline(
-    incident_id: Id, reader: Reader, after: Cursor, limit: Limit = PAGE
+    incident_id: Id, api: Api, after: Cursor, limit: Limit = PAGE
 ) -> PartialPage[TimelineEntry]:
     """Every fact about the incident, oldest first."""
-    rows, partial = await reader.timeline(incident_id, after, limit + 1)
+    rows, partial = await api.reader.timeline(incident_id, after, limit + 1)
     return PartialPage[TimelineEntry].of(rows, limit, event_place, timeline_entry, partial=partial)
 
 
 @router.get("/{incident_id}/evidence", summary="All members", responses=responses(404))
 async def evidence(
-    incident_id: Id, reader: Reader, after: Cursor, limit: Limit = PAGE
+    incident_id: Id, api: Api, after: Cursor, limit: Limit = PAGE
 ) -> PartialPage[Evidence]:
     """Every anomaly that belongs to the incident, with the reason why, newest first."""
-    members, partial = await reader.evidence(incident_id, after, limit + 1)
+    members, partial = await api.reader.evidence(incident_id, after, limit + 1)
     return PartialPage[Evidence].of(members, limit, member_place, partial=partial)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from aiops_core.errors import Unavailable
+from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.silences import Matcher, Silence, State
 from incident_api.guard import Actor
 from incident_api.pages import ItemList
@@ -29,7 +30,6 @@ from incident_api.stats.models import HiddenByRule
 router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
 
 Id = Annotated[str, Path(min_length=1, max_length=100, examples=["silence-5f3a9c01d2"])]
-Hidden = Mapping[str, HiddenByRule] | None
 
 
 @router.get("", summary="List silences, the next to end first, expired ones last")
@@ -45,9 +45,8 @@ async def list_silences(
     if expiring_within is not None:
         until = now + parse_span(expiring_within, "query.expiring_within")
         found = [one for one in found if one.holds(now) and one.ends_at <= until]
-    hidden = await _hidden(api)
     ordered = sorted(found, key=lambda one: (one.state_at(now) == "expired", one.ends_at, one.id))
-    return ItemList(items=[_view(one, hidden, api, now) for one in ordered])
+    return ItemList(items=await _views(ordered, api))
 
 
 @router.post("", summary="Silence something until a time", status_code=201)
@@ -90,23 +89,30 @@ async def end_silence(silence_id: Id, api: Api, actor: Actor) -> SilenceView:
 
 
 async def _viewed(silence: Silence, api: Api) -> SilenceView:
-    return _view(silence, await _hidden(api), api, api.clock())
+    [view] = await _views([silence], api)
+    return view
 
 
-async def _hidden(api: Api) -> Hidden:
-    """None while ClickHouse is away: silences can be set without the count."""
+async def _views(silences: Iterable[Silence], api: Api) -> list[SilenceView]:
+    """Without counts while ClickHouse is away: silences can be set all the same."""
+    counts, now = None, api.clock()
     with suppress(Unavailable):
         ensure_recovered(api.recorder)
-        return await api.stats.hidden_by_rule()
-    return None
+        counts = await api.stats.hidden_by_rule()
+    return [_view(silence, counts, api.suppress, now) for silence in silences]
 
 
-def _view(silence: Silence, hidden: Hidden, api: Api, now: datetime) -> SilenceView:
-    counted = (hidden or {}).get(silence.id)
+def _view(
+    silence: Silence,
+    counts: Mapping[str, HiddenByRule] | None,
+    policy: SuppressPolicy,
+    now: datetime,
+) -> SilenceView:
+    counted = (counts or {}).get(silence.id)
     return SilenceView(
         **dict(silence),
         state=silence.state_at(now),
-        hidden=None if hidden is None else counted.number if counted else 0,
+        hidden=None if counts is None else counted.number if counted else 0,
         last_matched_at=counted.last_matched_at if counted else None,
-        never_hides=list(never_hides(silence.matchers, api.suppress.never_suppress)),
+        never_hides=list(never_hides(silence.matchers, policy.never_suppress)),
     )
