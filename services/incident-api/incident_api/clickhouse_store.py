@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import TypeVar
 
@@ -145,9 +146,7 @@ class ClickHouseStore:
     async def page(
         self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> Sequence[IncidentSummary]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            return await self._page_rows(where, after, most)
-
+        fetch = partial(self._page_rows, where)
         return await _filled(fetch, after, most, "incident_list", _summary, BY_CREATION)
 
     async def _page_rows(
@@ -169,20 +168,24 @@ class ClickHouseStore:
     async def evidence(
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[Evidence]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
-            return await self._whole.query(sql, _paged(incident_id, after, most))
-
+        fetch = partial(self._rows_of, EVIDENCE, "(ts, anomaly_id) <", incident_id)
         return await _filled(fetch, after, most, "evidence", _evidence, itemgetter(0, 1))
 
     async def timeline(
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[EventRow]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
-            return await self._whole.query(sql, _paged(incident_id, after, most))
-
+        fetch = partial(self._rows_of, TIMELINE, "(ts, event_id) >", incident_id)
         return await _filled(fetch, after, most, "timeline", _event, itemgetter(2, 0))
+
+    async def _rows_of(
+        self, sql: str, beyond: str, incident_id: str, after: PagePosition | None, most: int
+    ) -> list[Row]:
+        """*beyond* is the comparison that leaves out the rows up to *after*."""
+        place = after._asdict() if after else {}
+        return await self._whole.query(
+            sql.format(after=f"{beyond} ({AFTER})" if after else "1"),
+            {"incident_id": incident_id, "most": most} | place,
+        )
 
 
 def _summary(row: Row) -> IncidentSummary:
@@ -249,8 +252,3 @@ def _parameters(where: IncidentFilter) -> dict[str, object]:
         if at := getattr(where, name):
             wanted[name] = micros(at)
     return wanted
-
-
-def _paged(incident_id: str, after: PagePosition | None, most: int) -> dict[str, object]:
-    place = after._asdict() if after else {}
-    return {"incident_id": incident_id, "most": most} | place
