@@ -656,7 +656,7 @@ BELONGS_TO = {
     "enrichment_service/clickhouse_queries.py:ContextQueries.similar": "enrichment.similar",
     "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",
     "incident_api/clickhouse_store.py:ClickHouseStore._page_rows": "incident-api.incident_list",
-    "incident_api/clickhouse_store.py:ClickHouseStore._rows_of": "incident-api.evidence",
+    "incident_api/clickhouse_store.py:ClickHouseStore._rows_of": "incident-api.timeline",
     "incident_api/clickhouse_store.py:ClickHouseStore.incident": "incident-api.incidents",
     "incident_api/clickhouse_store.py:ClickHouseStore.newest_open": "incident-api.incidents",
     "incident_api/clickhouse_store.py:_evidence": "incident-api.evidence",
