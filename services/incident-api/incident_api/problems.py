@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiops_core.errors import AiopsError
 
@@ -18,6 +18,16 @@ class RequestBody(BaseModel):
     """A field that is not known is a mistake of the request."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class EditBody(RequestBody):
+    """Fields that are left out stay."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if all(value is None for _, value in self):
+            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class FieldError(BaseModel):

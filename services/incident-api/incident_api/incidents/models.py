@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints
 
 from aiops_core.models import (
     Domain,
@@ -19,7 +19,7 @@ from aiops_core.models import (
 )
 from incident_api.folding import StoredIncident
 from incident_api.pages import Partial
-from incident_api.problems import Problem, RequestBody
+from incident_api.problems import EditBody, Problem, RequestBody
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
@@ -83,7 +83,7 @@ class NewIncident(RequestBody):
     affected_devices: tuple[Name, ...] = Field((), max_length=100)
 
 
-class Edit(RequestBody):
+class Edit(EditBody):
     """Fields that are left out stay. No update overwrites a field that a person has set."""
 
     model_config = ConfigDict(
@@ -93,12 +93,6 @@ class Edit(RequestBody):
     assignee: Name | None = None
     severity: Severity | None = None
     title: Line | None = None
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if all(value is None for value in (self.assignee, self.severity, self.title)):
-            raise ValueError("give at least one of assignee, severity, title")
-        return self
 
 
 class Acknowledge(RequestBody):

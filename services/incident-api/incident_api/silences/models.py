@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.models import Severity, UtcDatetime
 from aiops_core.suppression.labels import Labels
 from aiops_core.suppression.policy import NeverSuppress, SuppressPolicy
 from aiops_core.suppression.silences import Line, Matcher, Matchers, Silence, State, too_broad
-from incident_api.problems import Problem, RequestBody
+from incident_api.problems import EditBody, Problem, RequestBody
 
 
 class NewSilence(RequestBody):
@@ -39,7 +38,7 @@ class NewSilence(RequestBody):
     comment: Line = Field(description="Why.")
 
 
-class EditSilence(RequestBody):
+class EditSilence(EditBody):
     """Fields that are left out stay. Other matchers are another silence."""
 
     model_config = ConfigDict(
@@ -49,12 +48,6 @@ class EditSilence(RequestBody):
     ends_at: UtcDatetime | None = None
     created_by: Line | None = None
     comment: Line | None = None
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if all(value is None for value in (self.ends_at, self.created_by, self.comment)):
-            raise ValueError("give at least one of ends_at, created_by, comment")
-        return self
 
 
 class SilenceView(Silence):
