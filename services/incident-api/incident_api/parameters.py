@@ -10,9 +10,9 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from aiops_core.observability.probe import Readiness
-from aiops_core.policy.spans import span_of
 from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
+from aiops_core.utils import span_of
 from incident_api.devices.commands import DeviceCommands
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.incidents.reader import IncidentReader
