@@ -17,8 +17,7 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.devices.flaws import Flaw
-from incident_api.devices.import_rules import BYTES_MOST, flaws_of, merged, plan
+from incident_api.devices.import_rules import BYTES_MOST, Flaw, flaws_of, merged, plan
 from incident_api.devices.models import DeviceImport, ImportReport, UnknownHost
 from incident_api.devices.store import DeviceStore
 from incident_api.outage import DependencyOutages, ensure_connected, keep_doing
