@@ -10,7 +10,7 @@ from aiops_core.inventory.inventory import Inventory
 from aiops_core.inventory.names import shared_aliases
 from aiops_core.models import Device
 from aiops_lab.simulator.inventory import SHIP
-from incident_api.devices.flaws import find_flaws
+from incident_api.devices.import_rules import find_flaws
 
 NAMED = (
     Device(
