@@ -9,7 +9,7 @@ from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.layers import DetectorTuning
-from anomaly_detection.policy_learned import (
+from anomaly_detection.rules import (
     DropRule,
     ExcessRule,
     MixRule,

@@ -13,8 +13,8 @@ from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import Poll
-from anomaly_detection.sources.poller import Poller, slot
+from anomaly_detection.poller import Poller, slot
+from anomaly_detection.polls import Poll
 from tests.conftest import ROOT
 from tests.fleet import wait_until
 from tests.unit.anomaly_detection.test_checkpoint import Ship

@@ -693,7 +693,7 @@ NO_READER = {
     "anomaly_detection/checkpoint.py": "has its own battery: a damaged part costs one detector",
     "anomaly_detection/policy.py": "a query of the policy, not to a store",
     "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
-    "anomaly_detection/sources/": "a query of the policy, not to a store",
+    "anomaly_detection/poller.py": "a query of the policy, not to a store",
     "aiops_lab/evaluation/correlation/": "a pipe between our own processes",
     "correlation_service/alerts.py:unpacked": "memory of this process",
     "incident_api/reads.py": "passes rows on to the readers of the tables",

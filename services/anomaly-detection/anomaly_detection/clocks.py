@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 
 from aiops_core.models import LogEntry, MetricSample
 from anomaly_detection.detectors.base import bounded_key, device_of, span
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.detectors.state import Late, SegmentedLru
 
 AHEAD = timedelta(seconds=5)  # tolerated difference between the clocks of one ship
 STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from aiops_core.models import LogEntry, Message, MetricSample
 from aiops_core.runtime.bus import Outgoing
@@ -29,27 +30,25 @@ from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.failures import OnFailure, call_all, raising
 from anomaly_detection.layers import LayerTarget
 from anomaly_detection.messages import message_of, message_without_cause
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import DetectorName
-from anomaly_detection.templates.parameters import parameters
+from anomaly_detection.rules import DetectorName
+from anomaly_detection.templates.masking import parameters
 
 E = TypeVar("E", LogEntry, MetricSample)
 Call = tuple[str, Callable[[E], Sequence[Finding]]]  # the name of a detector, and its observe()
+Calls = tuple[Call[E], ...]
+OnFailure = Callable[[str, Exception], None]  # gets the name of the detector
 
 
-class LineDetectors(NamedTuple):
-    """The enabled detectors of one sender of lines."""
-
-    rules: tuple[Call[LogEntry], ...]
-    level: tuple[Call[LogEntry], ...]
-    learning: tuple[Call[LogEntry], ...]
+def raising(detector: str, exc: Exception) -> None:
+    """For evaluations and tests, which must not hide a failure."""
+    raise exc
 
 
 class Detection:
-    """Exceptions of detectors go to *on_failure*; the findings of the others are kept."""
+    """A failing detector costs no finding of another one, and its own only if it fails twice."""
 
     def __init__(self, policy: DetectPolicy, on_failure: OnFailure = raising) -> None:
         self._on_failure = on_failure
@@ -100,13 +99,13 @@ class Detection:
 
     def on_line(self, line: LogEntry) -> Sequence[Message]:
         """Rules win over the bare level. Detectors that learn always get the line."""
-        enabled = self._for_lines_of(line.ship_id, line.service, device_of(line))
+        rules, level, learners = self._for_lines_of(line.ship_id, line.service, device_of(line))
         found: list[Finding] = []
         if self._call((("pattern", self._rules.matches),), line):
-            found = self._call(enabled.rules, line)
+            found = self._call(rules, line)
         if not any(isinstance(finding, Detected) for finding in found):
-            found += self._call(enabled.level, line)
-        found += self._call(enabled.learning, line)
+            found += self._call(level, line)
+        found += self._call(learners, line)
         return self._messages(found, line, self._of_line) if found else []
 
     def on_sample(self, sample: MetricSample) -> Sequence[Message]:
@@ -123,19 +122,24 @@ class Detection:
         """The clock of this host was set to *now*."""
         self._gap.resume(now)
 
-    def _line_detectors(self, ship_id: str, service: str, device_id: str) -> LineDetectors:
+    def _line_detectors(
+        self, ship_id: str, service: str, device_id: str
+    ) -> tuple[Calls[LogEntry], Calls[LogEntry], Calls[LogEntry]]:
+        """The enabled rules, the level, and the enabled learners for one sender of lines."""
         target = LayerTarget(ship_id, service, device_id)
-        groups = (self._line_rules, (self._level,), self._line_learners)
-        return LineDetectors(*(self._enabled(group, target) for group in groups))
+        rules, level = self._line_rules, (self._level,)
+        return (
+            self._enabled(rules, target),
+            self._enabled(level, target),
+            self._enabled(self._line_learners, target),
+        )
 
     def _sample_detectors(
         self, ship_id: str, service: str, device_id: str, metric: str
-    ) -> tuple[Call[MetricSample], ...]:
+    ) -> Calls[MetricSample]:
         return self._enabled(self.of_samples, LayerTarget(ship_id, service, device_id, metric))
 
-    def _enabled(
-        self, detectors: Sequence[Detector[E]], target: LayerTarget
-    ) -> tuple[Call[E], ...]:
+    def _enabled(self, detectors: Sequence[Detector[E]], target: LayerTarget) -> Calls[E]:
         return tuple(
             (detector.name, detector.observe)
             for detector in detectors
@@ -146,7 +150,21 @@ class Detection:
         return self._layers.tuning(DetectorName(detector), target).enabled
 
     def _call(self, calls: Any, argument: Any) -> list[Any]:
-        return call_all(calls, argument, self._on_failure)
+        """The joined results of *calls*, each with the name of its detector.
+
+        An exception in a detector is a bug, usually about one kind of entry. A retry of the whole
+        entry would be a duplicate for the detectors that have seen it. So only the failing one is
+        called again, at once: a detector that raises has changed nothing.
+        """
+        results: list[Any] = []
+        for name, call in calls:
+            try:
+                results += call(argument)
+            except Exception as exc:  # noqa: BLE001 - it is counted, logged and shown
+                self._on_failure(name, exc)
+                with contextlib.suppress(Exception):  # reported already
+                    results += call(argument)
+        return results
 
     def _messages(
         self, found: Sequence[Finding], cause: E, message: Callable[[Finding, E], Sequence[Message]]

@@ -12,19 +12,56 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import anomaly_detection
 from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
 from aiops_core.runtime.bus import Outgoing, Stored
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import arrived, utc_now
+from aiops_core.utils import StructuredLogger
 from anomaly_detection.clocks import STEP, HostClock, SenderClocks
 from anomaly_detection.detection import Detection
-from anomaly_detection.notes import Notes
 from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
+
+LOGGED = 10  # of one topic that are logged each; then only when their number doubles
+SHOWN = 300  # characters
+
+log = StructuredLogger.get_logger(
+    name="notes", service=anomaly_detection.NAME, version=anomaly_detection.__version__
+)
+
+
+@dataclass
+class Notes:
+    """*texts* by topic are those of the readiness of the process."""
+
+    texts: MutableMapping[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def step(self, kind: str, text: str) -> None:
+        """A clock was set."""
+        metrics.CLOCK_STEPS.labels(kind).inc()
+        if self._counted(f"clock {kind}", text):
+            log.warning("clock step", kind=kind, step=text)
+
+    def failure(self, detector: str, exc: Exception) -> None:
+        """A detector raised. If it raises twice, its findings on the entry are missing."""
+        metrics.DETECTOR_FAILURES.labels(detector).inc()
+        if self._counted(f"detector {detector}", f"raised {exc!r}"):
+            log.error("a detector failed", detector=detector, exc_info=exc)
+
+    def _counted(self, topic: str, text: str) -> bool:
+        """Count it; True if it is to be logged."""
+        count = self._counts[topic] = self._counts.get(topic, 0) + 1
+        self.texts[topic] = f"{count} times, the newest: {text[:SHOWN]}"
+        return count <= LOGGED or count.bit_count() == 1
+
 
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 TICK = timedelta(seconds=1)  # between ticks of a replay, as in the runtime

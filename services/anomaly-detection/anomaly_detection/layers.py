@@ -1,21 +1,61 @@
-"""Which detectors judge a sender, and with which settings: ``layers`` of detect.yaml. Pure."""
+"""``layers`` of detect.yaml: which detectors judge a sender, with which settings. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
+from typing import Annotated, Literal, Self
 
-from aiops_core.models import Domain, MetricSample
-from aiops_core.policy.file import Place, Setting
+from pydantic import Field, model_validator
+
+from aiops_core.models import Domain, MetricSample, Text
+from aiops_core.policy.file import Place, Section, Setting
 from anomaly_detection.detectors.base import SENDERS, device_of, globs
-from anomaly_detection.policy_layers import DetectorName, Layer, Poll, Sensitivity, Tuned
-from anomaly_detection.policy_learned import Metrics
-from anomaly_detection.policy_rules import ServiceDomain
+from anomaly_detection.polls import Poll
+from anomaly_detection.rules import (
+    EVERYTHING,
+    DetectorName,
+    Globs,
+    Metrics,
+    Positive,
+    ServiceDomain,
+)
 
 # How much more unusual than normally something must be for a detector that learns.
-SCALE = {Sensitivity.LOW: 1.5, Sensitivity.NORMAL: 1.0, Sensitivity.HIGH: 0.75}
+SCALE = {"low": 1.5, "normal": 1.0, "high": 0.75}
+
+
+class DetectorTuning(Section):
+    """The settings of one detector for a sender; a layer gives some. No *warm_up*: its own."""
+
+    enabled: bool = True
+    sensitivity: Literal["low", "normal", "high"] = "normal"
+    warm_up: Positive | None = None
+
+    @property
+    def scale(self) -> float:
+        return SCALE[self.sensitivity]
+
+
+class Layer(Section):
+    """Settings of detectors for the senders that match the globs; ``*`` is every detector."""
+
+    id: Text
+    ships: Globs = EVERYTHING
+    domains: frozenset[Domain] | None = None
+    services: Globs = EVERYTHING
+    device_id: Globs = EVERYTHING
+    metrics: Globs = EVERYTHING
+    detectors: Annotated[Mapping[Literal["*"] | DetectorName, DetectorTuning], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _have_an_effect(self) -> Self:
+        for name, tuned in self.detectors.items():
+            learns = name == "*" or DetectorName(name).learns
+            if not learns and tuned.model_fields_set - {"enabled"}:
+                raise ValueError(f"{name} does not learn: it can only be enabled or not")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +68,8 @@ class LayerTarget:
     metric: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorTuning:
-    """The settings of one detector for one sender. Without *warm_up* the detector's own."""
-
-    enabled: bool = True
-    sensitivity: Sensitivity = Sensitivity.NORMAL
-    warm_up: timedelta | None = None
-
-    @property
-    def scale(self) -> float:
-        return SCALE[self.sensitivity]
-
-
+_DEFAULTS = DetectorTuning()
 TuningOf = Callable[[str, str, str], DetectorTuning]  # of one detector, by ship, service and device
-_DEFAULTS = {
-    name: getattr(DetectorTuning(), name) for name in ("enabled", "sensitivity", "warm_up")
-}
 
 
 class Layers:
@@ -65,17 +90,16 @@ class Layers:
 
     def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
         """Every setting of *detector* for *target*, with its place in the file."""
-        defaults = _DEFAULTS if detector.learns else {"enabled": True}
-        found = {key: Setting(key, value, None) for key, value in defaults.items()}
+        keys = DetectorTuning.model_fields if detector.learns else ("enabled",)
+        found = {key: Setting(key, getattr(_DEFAULTS, key), None) for key in keys}
         for place, tuned in self._matching(detector, target):
-            for key, value in tuned:
-                if value is not None and key in defaults:
-                    found[key] = Setting(key, value, place)
+            for key in tuned.model_fields_set & found.keys():
+                found[key] = Setting(key, getattr(tuned, key), place)
         return list(found.values())
 
     def tuning(self, detector: DetectorName, target: LayerTarget) -> DetectorTuning:
         values = {setting.key: setting.value for setting in self.settings(detector, target)}
-        return DetectorTuning(**values)  # type: ignore[arg-type]  # keys and types are those of Tuned
+        return DetectorTuning.model_validate(values)
 
     def tuning_of(self, detector: DetectorName) -> TuningOf:
         """The same for senders of lines, cached."""
@@ -117,12 +141,12 @@ class Layers:
 
     def _matching(
         self, detector: DetectorName, target: LayerTarget
-    ) -> Iterator[tuple[Place, Tuned]]:
+    ) -> Iterator[tuple[Place, DetectorTuning]]:
         """The settings that apply to *detector*; within a layer its name beats ``*``."""
         domain, _ = self.domain(target)
         n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.detectors:
-            yield ("polls", n, "detectors"), Tuned(enabled=detector in poll.detectors)
+            yield ("polls", n, "detectors"), DetectorTuning(enabled=detector in poll.detectors)
         for place, layer, matches in self._layers:
             if matches(target, domain):
                 for name in ("*", detector):

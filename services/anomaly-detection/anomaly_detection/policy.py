@@ -12,17 +12,21 @@ from pydantic import Field, model_validator
 from aiops_core.models import Domain, Level
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.detectors.base import globs
-from anomaly_detection.layers import Layers, LayerTarget
-from anomaly_detection.policy_layers import WARM_UPS, DetectorName, Layer, Poll
-from anomaly_detection.policy_learned import Gaps, Metrics, Templates
-from anomaly_detection.policy_rules import (
+from anomaly_detection.layers import Layer, Layers, LayerTarget
+from anomaly_detection.polls import Poll
+from anomaly_detection.rules import (
+    WARM_UPS,
     Burst,
+    DetectorName,
+    Gaps,
     Harmless,
     Judgement,
+    Metrics,
     Pattern,
     Positive,
     Recovery,
     ServiceDomain,
+    Templates,
     Threshold,
 )
 

@@ -11,7 +11,7 @@ from aiops_core.models import LogEntry, MetricSample
 from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import LONGEST_KEY, bounded_key
-from anomaly_detection.detectors.shares import OPEN, Shares
+from anomaly_detection.detectors.mix import OPEN, Shares
 from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample

@@ -439,7 +439,7 @@ class FlakyBucket:
 def state_of(handler):
     known = {d.name: d.snapshot() for d in handler.detection.detectors}
     replayed = {n: [m.tracking_id for m in told] for n, told in handler.replayed.items()}
-    rates = next(d for d in handler.detection.detectors if d.name == "rate")._rates
+    rates = next(d for d in handler.detection.detectors if d.name == "rate")
     sizes = rates._size, sum(device.size for device in rates._devices.values())
     return known, replayed, handler.offsets.current, [o.id for o in handler.pending], sizes
 

@@ -20,10 +20,9 @@ from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.line_rules import LevelDetector
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.handler import DetectionHandler
-from anomaly_detection.notes import Notes
+from anomaly_detection.handler import DetectionHandler, Notes
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line, sample
 from tests.unit.anomaly_detection.test_detector_battery import HOT, JUDGEMENT, KNOCKS

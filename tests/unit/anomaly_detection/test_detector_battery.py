@@ -18,7 +18,7 @@ from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetecto
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests.conftest import ROOT, line, sample
 from tests.log_cases import LOG_DETECTORS
 

@@ -16,7 +16,7 @@ from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.detectors.table import LOOKED_AT
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests.conftest import NOON, ROOT, line, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")

@@ -9,9 +9,9 @@ from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.metric import CALM, REPORT, MetricDetector, ratio_of, score
 from anomaly_detection.detectors.novelty import GROWTH, Extremes
-from anomaly_detection.detectors.season import Season
+from anomaly_detection.detectors.views import Season
+from anomaly_detection.layers import Layer
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import Layer
 from tests.conftest import NOON, ROOT, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")

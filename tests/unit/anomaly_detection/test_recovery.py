@@ -8,7 +8,7 @@ from aiops_lab.simulator.normal_lines import NORMAL
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.line_rules import RecoveryDetector
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Recovery
+from anomaly_detection.rules import Recovery
 from tests.conftest import ROOT, line
 
 POLICY = DetectPolicy.load(ROOT / "policies")

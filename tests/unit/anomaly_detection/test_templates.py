@@ -8,9 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anomaly_detection.templates.groups import ENOUGH
-from anomaly_detection.templates.masking import LOOKED_AT, Words, phrases
+from anomaly_detection.templates.masking import LOOKED_AT, Words, parameters, phrases
 from anomaly_detection.templates.mining import Miner, template_id
-from anomaly_detection.templates.parameters import parameters
 
 USERS = ["anna", "bela", "carla", "dora", "eva", "frida"]
 KNOWN_IDS = {

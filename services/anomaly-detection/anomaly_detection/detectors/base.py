@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from aiops_core.models import Domain, LogEntry, MetricSample, Severity
 from anomaly_detection.detectors.state import Key, SegmentedLru, State
-from anomaly_detection.policy_rules import Judgement
+from anomaly_detection.rules import Judgement
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
 DomainOf = Callable[[str], Domain]  # of a service

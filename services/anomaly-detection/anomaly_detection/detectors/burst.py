@@ -22,10 +22,9 @@ from anomaly_detection.detectors.base import (
     span,
     worst,
 )
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, SegmentedLru
+from anomaly_detection.detectors.state import Key, Late, SegmentedLru
 from anomaly_detection.detectors.table import RuleTable, details, listed
-from anomaly_detection.policy_rules import Burst
+from anomaly_detection.rules import Burst
 
 
 @dataclass(slots=True)

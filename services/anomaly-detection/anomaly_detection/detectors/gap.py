@@ -20,7 +20,7 @@ from anomaly_detection.detectors.base import (
     span,
 )
 from anomaly_detection.detectors.state import SegmentedLru
-from anomaly_detection.policy_learned import Gaps
+from anomaly_detection.rules import Gaps
 
 ZERO = timedelta(0)
 LIVE = timedelta(minutes=5)  # from a reading to its arrival; later ones are imported history

@@ -17,7 +17,7 @@ from anomaly_detection.detectors.base import (
     worst,
 )
 from anomaly_detection.detectors.table import RuleTable, details, listed
-from anomaly_detection.policy_rules import Harmless, Judgement, Pattern, Recovery
+from anomaly_detection.rules import Harmless, Judgement, Pattern, Recovery
 
 
 class PatternDetector(Detector[LogEntry]):

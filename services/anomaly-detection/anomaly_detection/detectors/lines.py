@@ -10,8 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, State
+from anomaly_detection.detectors.state import Key, Late, State
 from anomaly_detection.templates.mining import MinedTemplate, Miner
 
 SHIPS = 8  # of one host; the one with the fewest lines is evicted, as foreign ids come and go

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
@@ -17,14 +18,16 @@ from anomaly_detection.detectors.base import (
     EntrySource,
     Finding,
     bounded_key,
+    clock,
     device_of,
     labels,
+    shown,
+    span,
 )
-from anomaly_detection.detectors.metric_words import Novelty, over, why
-from anomaly_detection.detectors.series import Alarm, MetricSeries, moment
+from anomaly_detection.detectors.series import Alarm, MetricSeries, length, moment
 from anomaly_detection.detectors.state import Key, SegmentedLru
 from anomaly_detection.detectors.views import View
-from anomaly_detection.policy_learned import Deviation, DeviationJudgement, Metrics
+from anomaly_detection.rules import DeviationJudgement, Metrics
 
 CALM = 50  # readings without a new extreme until an alarm may be cleared
 WELL = 5  # readings in a row within the known range until it is
@@ -202,10 +205,9 @@ def _note(sample: MetricSample, series: MetricSeries, *, new: bool) -> None:
 
 
 def _judgement(rules: Metrics, view: View, above: bool) -> DeviationJudgement:
-    kinds = {View.MEAN: Deviation.SHIFT, View.SHIFT: Deviation.SHIFT}
     if view is View.NOISE:
-        return rules.kinds[Deviation.UNSTEADY if above else Deviation.STUCK]
-    return rules.kinds[kinds.get(view, Deviation.OUTLIER)]
+        return rules.kinds["unsteady" if above else "stuck"]
+    return rules.kinds["shift" if view in (View.MEAN, View.SHIFT) else "outlier"]
 
 
 def _name(sample: MetricSample) -> str:
@@ -214,3 +216,63 @@ def _name(sample: MetricSample) -> str:
 
 def _unit(sample: MetricSample) -> str:
     return f" {sample.unit}" if sample.unit else ""
+
+
+SENTENCES = {
+    View.VALUE: "is {number}, expected is {low} to {high}",
+    View.JUMP: (
+        "went to {reading} at once, {distance} {side} its mean of the moment before; "
+        "expected are moves of {low} to {high}"
+    ),
+    View.MEAN: "is {number} on average of late, expected is {low} to {high}",
+    View.SHIFT: (
+        "is {mean} on average of late and was {slow} before; expected are shifts of {low} to {high}"
+    ),
+    View.SEASON: (
+        "is {mean} on average of late, {distance} {side} what is usual at this hour; "
+        "expected is a distance of {low} to {high}"
+    ),
+}
+UNSTEADY = "is unsteady: it moves by {number} from reading to reading, expected is {high} at most"
+STUCK = "is stuck: it moves by {number} from reading to reading, expected is {low} at least"
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """A new number of one view, *ratio* times farther than any before."""
+
+    view: View
+    number: float
+    ratio: float
+    above: bool
+
+    @property
+    def sentence(self) -> str:
+        if self.view is View.NOISE:
+            return UNSTEADY if self.above else STUCK
+        return SENTENCES[self.view]
+
+
+def why(name: str, unit: str, x: float, found: Novelty, series: MetricSeries) -> str:
+    """``cpu_percent on srv-1 is 97 %, expected is 12 % to 61 % ...``."""
+    number, (low, high) = found.number, series.extremes[found.view].range()
+    if found.view is View.NOISE:
+        number, low, high = math.exp(number), math.exp(low), math.exp(high)
+    numbers = {"reading": x, "number": number, "low": low, "high": high}
+    numbers |= {"mean": series.now.mean, "slow": series.now.slow}
+    texts = {key: f"{shown(value)}{unit}" for key, value in numbers.items()}
+    side, distance = "above" if found.above else "below", texts["number"].lstrip("-")
+    said = found.sentence.format(**texts, side=side, distance=distance)
+    known, at = span(length(series.seen - series.first)), clock(moment(series.seen))
+    return f"{name} {said}, as in the last {known}; seen at {at}."
+
+
+def over(name: str, unit: str, x: float, series: MetricSeries) -> str:
+    """The end of the alarm of *series*."""
+    alarm = series.alarm
+    low, high = (f"{shown(edge)}{unit}" for edge in series.extremes[View.VALUE].range())
+    return (
+        f"{name} is {shown(x)}{unit}, as expected again ({low} to {high}); it was unusual from "
+        f"{clock(moment(alarm.started))} on, for {span(length(series.seen - alarm.started))}, "
+        f"at worst {shown(alarm.peak)}{unit}."
+    )

@@ -23,7 +23,7 @@ from anomaly_detection.detectors.base import (
 from anomaly_detection.detectors.lines import Attention, Lines, MinedLine, quoted
 from anomaly_detection.detectors.state import SegmentedLru, State
 from anomaly_detection.layers import TuningOf
-from anomaly_detection.policy_learned import NewTemplateRule
+from anomaly_detection.rules import NewTemplateRule
 from anomaly_detection.templates.mining import MinedTemplate
 
 DAY = timedelta(days=1)

@@ -24,11 +24,10 @@ from anomaly_detection.detectors.base import (
     device_of,
     span,
 )
-from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.lines import SHIPS
-from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.detectors.state import Late, SegmentedLru
 from anomaly_detection.layers import DetectorTuning, TuningOf
-from anomaly_detection.policy_learned import SilenceRule
+from anomaly_detection.rules import SilenceRule
 
 ATTENDED = 0.25  # of ``least``: the longest pause of a whole ship that counts as time
 

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from aiops_core.models import Level, LogEntry
 from anomaly_detection.detectors.base import SENDERS, device_of, globs
 from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
-from anomaly_detection.policy_rules import LineRule
+from anomaly_detection.rules import LineRule
 
 R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]

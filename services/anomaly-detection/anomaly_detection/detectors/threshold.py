@@ -27,9 +27,8 @@ from anomaly_detection.detectors.base import (
     span,
     worst,
 )
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, SegmentedLru
-from anomaly_detection.policy_rules import Threshold
+from anomaly_detection.detectors.state import Key, Late, SegmentedLru
+from anomaly_detection.rules import Threshold
 
 SHORTEST_GAP = timedelta(minutes=5)  # without a sample; a longer one resets the state
 ZERO = timedelta(0)

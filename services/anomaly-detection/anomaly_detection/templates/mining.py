@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, LineGroup, cut
+from anomaly_detection.templates.groups import OPEN, LineGroup, Tree, cut
 from anomaly_detection.templates.masking import Words, phrases
-from anomaly_detection.templates.tree import Tree
 
 PART = 100  # groups that are written in one go
 MEMO = 20_000  # masked lines in the cache

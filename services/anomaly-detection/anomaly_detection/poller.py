@@ -23,7 +23,7 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Bus, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
-from anomaly_detection.policy_layers import Poll
+from anomaly_detection.polls import Poll
 
 _PORT = re.compile(r":\d{1,5}$")
 
