@@ -25,7 +25,6 @@ from anomaly_detection import NAME
 from anomaly_detection.handler import ENTRIES, DetectionHandler
 from anomaly_detection.offsets import Offset
 from anomaly_detection.snapshots import (
-    BrokenSnapshotError,
     EmittedMessage,
     Manifest,
     SnapshotStore,
@@ -77,7 +76,7 @@ class Checkpointer:
         """A part that cannot be read costs its detector a warm-up, and no other one anything."""
         try:
             manifest = await self._store.newest()
-        except BrokenSnapshotError as exc:
+        except ValueError as exc:
             _refuse("all detectors", exc)
             return
         if manifest is None:

@@ -53,35 +53,25 @@ class Detection:
     def __init__(self, policy: DetectPolicy, on_failure: OnFailure = raising) -> None:
         self._on_failure = on_failure
         self._layers = layers = policy.resolver()
-        domain_of, kept = layers.domain_of_service, policy.series_kept
-        tuning, templates = layers.tuning_of, policy.templates
+        kept, tuning, templates = policy.series_kept, layers.tuning_of, policy.templates
 
         self._lines = lines = Lines(templates.kept)
         self._rules = RuleTable((*policy.bursts, *policy.patterns, *policy.recoveries))
         burst = BurstDetector(policy.bursts, kept, self._rules)
-        pattern = PatternDetector(policy.patterns, self._rules)
-        recovery = RecoveryDetector(policy.recoveries, self._rules)
-        self._level = LevelDetector(policy.levels, policy.harmless, domain_of)
+        pattern = PatternDetector(self._rules)
+        recovery = RecoveryDetector(self._rules)
+        self._level = LevelDetector(policy.levels, policy.harmless)
         self._line_rules = (burst, pattern, recovery)
         self._line_learners = (
-            NewTemplateDetector(
-                templates.new, lines, domain_of, tuning(DetectorName.NEW_TEMPLATE), kept
-            ),
-            RateDetector(
-                templates,
-                lines,
-                self._level.harmless,
-                domain_of,
-                tuning(DetectorName.RATE),
-                kept,
-            ),
-            MixDetector(templates.mix, lines, domain_of, tuning(DetectorName.MIX), kept),
+            NewTemplateDetector(templates.new, lines, tuning(DetectorName.NEW_TEMPLATE), kept),
+            RateDetector(templates, lines, self._level.harmless, tuning(DetectorName.RATE), kept),
+            MixDetector(templates.mix, lines, tuning(DetectorName.MIX), kept),
             SilenceDetector(templates.silence, tuning(DetectorName.SILENCE), kept),
         )
 
         threshold = ThresholdDetector(policy.thresholds, kept)
-        self.metric = MetricDetector(layers.metrics_of(policy.metrics), domain_of, kept)
-        self._gap = GapDetector(policy.gaps, domain_of, kept)
+        self.metric = MetricDetector(layers.metrics_of(policy.metrics), kept)
+        self._gap = GapDetector(policy.gaps, kept)
         self.of_samples = (threshold, self.metric, self._gap)
 
         self.detectors: Sequence[Detector[Any]] = (
@@ -89,7 +79,7 @@ class Detection:
             *self._line_learners,
             *self.of_samples,
         )
-        self.memory = max(burst.memory, threshold.memory)  # of rules, without a snapshot
+        self.memory = policy.memory
         self._elapse = [(detector.name, detector.elapse) for detector in self.detectors]
         self._for_lines_of = lru_cache(SENDERS)(self._line_detectors)
         self._for_samples_of = lru_cache(SENDERS)(self._sample_detectors)
@@ -176,24 +166,30 @@ class Detection:
     def _of_line(self, finding: Finding, line: LogEntry) -> Sequence[Message]:
         """With template and parameters of the line, if the finding is about its text."""
         if isinstance(finding, Detected) and finding.msg is None:
-            template = self._lines.of(line).template
+            mined = self._lines.of(line)
             meta = {**parameters(line.msg), **finding.meta}
-            finding = replace(finding, template_id=template.id, template=template.text, meta=meta)
-        return [message_of(finding, line)]
+            finding = replace(
+                finding, template_id=mined.template_id, template=mined.template, meta=meta
+            )
+        return [message_of(self._with_domain(finding), line)]
 
     def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
         return [message_of(self._with_domain(finding), sample)]
 
     def _of_tick(self, finding: Finding, now: datetime) -> Sequence[Outgoing]:
-        source = finding.source
-        target = LayerTarget(source.ship_id, source.service, source.device, finding.metric or "")
-        if not self._is_enabled(finding.detector, target):
+        if not self._is_enabled(finding.detector, _target(finding)):
             return []
         return [message_without_cause(self._with_domain(finding), now)]
 
     def _with_domain(self, finding: Finding) -> Finding:
-        """A poll may set the domain of its anomalies."""
-        domain = self._layers.domain_of_poll(finding.metric)
-        if domain and isinstance(finding, Detected):
-            return replace(finding, domain=domain)
-        return finding
+        """The domain of an anomaly is that of its poll, else of its rule, else of its service."""
+        if not isinstance(finding, Detected):
+            return finding
+        domain, place = self._layers.domain(_target(finding))
+        of_rule = finding.domain and place[0] != "polls"
+        return finding if of_rule else replace(finding, domain=domain)
+
+
+def _target(finding: Finding) -> LayerTarget:
+    source = finding.source
+    return LayerTarget(source.ship_id, source.service, source.device, finding.metric or "")

@@ -86,7 +86,6 @@ class Layers:
         self._polls = {poll.name: (n, poll) for n, poll in enumerate(polls)}
         self._domains = [(globs(rule.services), rule.domain) for rule in domains]
         self._default = default_domain
-        self.domain_of_service = lru_cache(SENDERS)(self._domain_of_service)
 
     def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
         """Every setting of *detector* for *target*, with its place in the file."""
@@ -122,10 +121,6 @@ class Layers:
             LayerTarget(sample.ship_id, sample.service, device_of(sample), sample.metric)
         )
 
-    def domain_of_poll(self, metric: str | None) -> Domain | None:
-        _, poll = self._polls.get(metric or "", (0, None))
-        return poll.domain if poll else None
-
     def domain(self, target: LayerTarget) -> tuple[Domain, Place]:
         """The domain of *target*, and where the file says so."""
         n, poll = self._polls.get(target.metric, (0, None))
@@ -135,9 +130,6 @@ class Layers:
             if matches(target.service):
                 return domain, ("domains", place)
         return self._default, ("default_domain",)
-
-    def _domain_of_service(self, service: str) -> Domain:
-        return self.domain(LayerTarget("", service, ""))[0]
 
     def _matching(
         self, detector: DetectorName, target: LayerTarget

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from operator import attrgetter
 from typing import ClassVar, Self
 
@@ -73,14 +74,18 @@ class DetectPolicy(Policy):
     def resolver(self) -> Layers:
         return Layers(self.layers, self.polls, self.domains, self.default_domain)
 
+    @property
+    def memory(self) -> timedelta:
+        """The span of entries that the rules need after a restart without a snapshot."""
+        rules: Sequence[Burst | Threshold] = (*self.bursts, *self.thresholds)
+        return max((rule.memory for rule in rules), default=timedelta(0))
+
     def queries(self) -> Mapping[Place, str]:
         return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
 
     def replays(self) -> Sequence[Replay]:
         """The entries after the last snapshot; without a snapshot, the memory of the rules."""
-        bursts = (rule.memory for rule in self.bursts)
-        thresholds = (rule.memory for rule in self.thresholds)
-        span = max(self.snapshot_every, *bursts, *thresholds)
+        span = max(self.snapshot_every, self.memory)
         return [Replay("logs", span, "snapshot_every, bursts and thresholds")]
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
@@ -106,10 +111,8 @@ class DetectPolicy(Policy):
             for setting in layers.settings(detector, target):
                 value, place = setting.value, setting.place
                 if setting.key == "warm_up" and value is None:
-                    value, place = (
-                        attrgetter(".".join(WARM_UPS[detector]))(self),
-                        WARM_UPS[detector],
-                    )
+                    place = WARM_UPS[detector]
+                    value = attrgetter(".".join(place))(self)
                 yield Setting(f"{detector}.{setting.key}", value, place)
 
     def _rules_for(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:

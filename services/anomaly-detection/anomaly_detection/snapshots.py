@@ -28,10 +28,6 @@ FULL = 1_000_000  # characters of a part; compressed far below the megabyte of a
 LARGEST = 64 * FULL  # characters of an unpacked part
 
 
-class BrokenSnapshotError(ValueError):
-    """A snapshot that cannot be read; the text is for people."""
-
-
 class EmittedMessage(BaseModel):
     """A message of a tick with its id: emitted again it is the same one."""
 
@@ -48,7 +44,7 @@ class EmittedMessage(BaseModel):
         """Raises ValueError."""
         kind = BY_SUBJECT.get(self.subject)
         if kind is None:
-            raise BrokenSnapshotError(f"a message on {self.subject}, which does not exist")
+            raise ValueError(f"a message on {self.subject}, which does not exist")
         return Outgoing(kind.model_validate_json(self.message), self.id)
 
 
@@ -71,11 +67,11 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, data: bytes) -> Manifest:
-        """Raises BrokenSnapshotError."""
+        """Raises ValueError."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as exc:
-            raise BrokenSnapshotError(in_words(exc)) from exc
+            raise ValueError(in_words(exc)) from exc
 
 
 def key(generation: int, detector: str, part: int) -> str:
@@ -92,15 +88,15 @@ def pack(lines: Sequence[str]) -> bytes:
 
 
 def unpack(data: bytes) -> Mapping[str, JsonValue]:
-    """The state in one part; raises BrokenSnapshotError."""
+    """The state in one part; raises ValueError."""
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, LARGEST).decode()
         if not unpacker.eof:
-            raise BrokenSnapshotError("a part that is cut off or too large")
+            raise ValueError("a part that is cut off or too large")
         return {key: value for one in text.splitlines() for key, value in json.loads(one).items()}
     except (zlib.error, ValueError, AttributeError) as exc:
-        raise BrokenSnapshotError(f"a part that is damaged: {exc}") from exc
+        raise ValueError(f"a part that is damaged: {exc}") from exc
 
 
 class SnapshotStore:
@@ -110,17 +106,17 @@ class SnapshotStore:
         self._bucket = bus.bucket(BUCKET)
 
     async def newest(self) -> Manifest | None:
-        """The manifest in force; raises BrokenSnapshotError."""
+        """The manifest in force; raises ValueError."""
         data = await self._bucket.get(MANIFEST)
         return None if data is None else Manifest.read(data)
 
     async def read(self, manifest: Manifest, detector: str) -> Mapping[str, JsonValue]:
-        """The state of *detector*; raises BrokenSnapshotError."""
+        """The state of *detector*; raises ValueError."""
         state: State = {}
         for part in range(manifest.parts.get(detector, 0)):
             data = await self._bucket.get(key(manifest.generation, detector, part))
             if data is None:
-                raise BrokenSnapshotError(f"part {part} is missing")
+                raise ValueError(f"part {part} is missing")
             state |= unpack(data)
         return state
 

@@ -69,12 +69,12 @@ CASES = {
         every(10, lambda n: read(95, n)),
     ),
     "metric": Case(
-        lambda: MetricDetector(lambda _: METRICS, lambda _: "system", KEPT),
+        lambda: MetricDetector(lambda _: METRICS, KEPT),
         every(10, lambda n: read(noise(n), n)),
         every(10, lambda n: read(500, n)),
     ),
     "metric, one reading a minute": Case(
-        lambda: MetricDetector(lambda _: METRICS, lambda _: "system", KEPT),
+        lambda: MetricDetector(lambda _: METRICS, KEPT),
         every(15, lambda n: read(noise(n), n)),
         every(60, lambda n: read(500, n)),
     ),
@@ -86,7 +86,7 @@ CASES = {
         every(10, lambda n: said("knock from 10.0.0.1", n)),
     ),
     "level": Case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless, lambda _: "app"),
+        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
         every(10, lambda n: said("fine", n)),
         every(10, lambda n: said("bad", n, level="error")),
     ),

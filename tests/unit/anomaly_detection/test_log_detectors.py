@@ -197,8 +197,8 @@ class TestTable:
         """The same line twice, and lines that several kinds of rules fulfil."""
         table = RuleTable((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
         pairs = [
-            (PatternDetector(POLICY.patterns, table), PatternDetector(POLICY.patterns)),
-            (RecoveryDetector(POLICY.recoveries, table), RecoveryDetector(POLICY.recoveries)),
+            (PatternDetector(table), PatternDetector(RuleTable(POLICY.patterns))),
+            (RecoveryDetector(table), RecoveryDetector(RuleTable(POLICY.recoveries))),
         ]
         up = line("kernel panic cleared, link is up")
         for entry in (up, line("kernel panic"), up, up, line("fine"), line("link is up")):

@@ -23,7 +23,6 @@ from anomaly_detection.detectors.state import Key, SegmentedLru, State
 from anomaly_detection.rules import Judgement
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
-DomainOf = Callable[[str], Domain]  # of a service
 
 SENDERS = 16_384  # senders whose rules and settings are cached
 LONGEST_KEY = 1000  # characters
@@ -57,11 +56,11 @@ class Detected:
     source: EntrySource
     at: datetime
     anomaly_type: str
-    domain: Domain
     severity: Severity
     score: float
     detector: str
     reason: str
+    domain: Domain | None = None  # without one, that of its service
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
@@ -77,14 +76,12 @@ class Detected:
         rule: Judgement,
         source: EntrySource,
         at: datetime,
-        domain: Domain,
         reason: str,
         **more: Any,
     ) -> Self:
         """With name, severity and score of *rule*."""
         return cls(
-            *(source, at, rule.anomaly_type, domain, rule.severity, rule.score, detector, reason),
-            **more,
+            source, at, rule.anomaly_type, rule.severity, rule.score, detector, reason, **more
         )
 
 

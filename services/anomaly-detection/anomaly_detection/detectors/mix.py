@@ -1,4 +1,8 @@
-"""Known lines in unusual shares: a device whose activity has changed."""
+"""Known lines in unusual shares: a device whose activity has changed.
+
+The count vector of a window is compared with the exponentially weighted mean of past windows. Their
+distance is the total variation: the share of lines that would have to change to make it usual.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from pydantic import TypeAdapter
-
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     clock,
@@ -29,6 +30,7 @@ KINDS = 24  # templates whose usual share is kept; all others count as unusual
 OPEN = 1000  # templates counted separately in a window; the others are counted together
 OTHERS = ""
 MEMORY = 24  # windows that count in the usual shares
+LONGEST = 12  # windows until one with too few lines is dropped, and an unusual mix becomes usual
 
 
 @dataclass(slots=True)
@@ -89,11 +91,6 @@ class Shares:
         self.usual = {id_: mean[id_] for id_ in kept}
 
 
-LONGEST = 12  # windows until one with too few lines is dropped, and an unusual mix becomes usual
-
-_SHARES = TypeAdapter(Shares)
-
-
 class MixDetector(Detector[LogEntry]):
     """One Detected when a window becomes unusual, on a line in excess; one Cleared at its end."""
 
@@ -103,16 +100,14 @@ class MixDetector(Detector[LogEntry]):
         self,
         rule: MixRule,
         lines: Lines,
-        domain_of: DomainOf,
         tuning_of: TuningOf,
         devices_kept: int,
     ) -> None:
         self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
-        self._domain_of = domain_of
         self._seconds = rule.window.total_seconds()
         self._keep = fading(rule.window)
-        self.state: SegmentedLru[Shares] = SegmentedLru(devices_kept, _SHARES)
+        self.state: SegmentedLru[Shares] = SegmentedLru(devices_kept, Shares)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         mined = self._lines.of(entry)
@@ -193,12 +188,12 @@ class MixDetector(Detector[LogEntry]):
         reason = (
             f"Of {shares.lines} lines of {device_of(line)} since {clock(since)}, "
             f"{distance:.0%} are other ones than usual, expected are at most "
-            f"{self._limit(shares, line):.0%}; {quoted(mined.template.text)} makes {seen:.0%} of "
+            f"{self._limit(shares, line):.0%}; {quoted(mined.template)} makes {seen:.0%} of "
             f"them, usually {usual:.1%}."
         )
-        domain, source = self._domain_of(line.service), EntrySource.of(line)
+        source = EntrySource.of(line)
         meta = {"share": round(distance, 3), "since": line.ts.isoformat()}
-        return Detected.by(self.name, self._rule, source, line.ts, domain, reason, meta=meta)
+        return Detected.by(self.name, self._rule, source, line.ts, reason, meta=meta)
 
     def _cleared(self, since: datetime, line: LogEntry) -> Cleared:
         minutes = (line.ts - since) / timedelta(minutes=1)

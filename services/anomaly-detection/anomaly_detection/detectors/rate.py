@@ -19,7 +19,6 @@ from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     clock,
@@ -54,12 +53,11 @@ class RateDetector(Detector[LogEntry]):
         rules: Templates,
         lines: Lines,
         harmless: Callable[[LogEntry], bool],
-        domain_of: DomainOf,
         tuning_of: TuningOf,
         kept: int,
     ) -> None:
         self._rules, self._tuning_of, self._kept = rules, tuning_of, kept
-        self._lines, self._harmless, self._domain_of = lines, harmless, domain_of
+        self._lines, self._harmless = lines, harmless
         window = rules.rate.window
         self._seconds = window.total_seconds()
         self._longest = LONGEST * window
@@ -132,7 +130,7 @@ class RateDetector(Detector[LogEntry]):
         self, device: DeviceRates, line: LogEntry, mined: MinedLine, bad: bool
     ) -> Sequence[Finding]:
         """Count the line and report what exceeds its limit with it."""
-        kinds = [(mined.group, self._rate(device, mined.group, mined.template.text, line.service))]
+        kinds = [(mined.group, self._rate(device, mined.group, mined.template, line.service))]
         if bad:
             kinds.append((ERRORS, self._rate(device, ERRORS, ERRORS_TEXT, line.service)))
         for _, rate in kinds:
@@ -277,7 +275,6 @@ class RateDetector(Detector[LogEntry]):
             rule,
             _source(rate, line),
             line.ts,
-            self._domain_of(rate.service),
             reason,
             meta={"since": line.ts.isoformat(), "usual_per_window": round(rate.mean, 3)},
             template_id=None if kind == ERRORS else kind,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from aiops_core.models import Domain, LogEntry
 from anomaly_detection.detectors.base import (
@@ -87,15 +87,12 @@ class ShipActivity:
             self.heard = at
 
 
-_DEVICE = TypeAdapter(DeviceActivity)
-
-
 class SilenceDetector(Detector[LogEntry]):
     name = "silence"
 
     def __init__(self, rule: SilenceRule, tuning_of: TuningOf, devices_kept: int) -> None:
         self._rule, self._tuning_of = rule, tuning_of
-        self.state: SegmentedLru[DeviceActivity] = SegmentedLru(devices_kept, _DEVICE)
+        self.state: SegmentedLru[DeviceActivity] = SegmentedLru(devices_kept, DeviceActivity)
         self._ships: dict[str, ShipActivity] = {}
         self._longest = ATTENDED * rule.least.total_seconds()
         self._next: dict[str, float] = {}  # attended time of a ship before which none is lost
@@ -171,7 +168,9 @@ def _lost(
     )
     meta = {"since": heard.isoformat(), "longest_pause_s": round(device.longest, 3)}
     at = heard + allowed
-    return Detected.by(SilenceDetector.name, rule, source, at, Domain.SYSTEM, reason, meta=meta)
+    return Detected.by(
+        SilenceDetector.name, rule, source, at, reason, domain=Domain.SYSTEM, meta=meta
+    )
 
 
 def _cleared(line: LogEntry, lost: datetime, rule: SilenceRule) -> Cleared:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from pydantic import TypeAdapter
-
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
     SENDERS,
@@ -66,9 +64,6 @@ class LimitState:
         return True
 
 
-_STATE = TypeAdapter(LimitState)
-
-
 class ThresholdDetector(Detector[MetricSample]):
     """One Detected when a limit was exceeded for ``for``, then every ``repeat_every``.
 
@@ -84,8 +79,7 @@ class ThresholdDetector(Detector[MetricSample]):
             for rule in thresholds
         ]
         self._of_sender = lru_cache(SENDERS)(self._applicable)
-        self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, _STATE)
-        self.memory = max((rule.memory for rule in thresholds), default=timedelta(0))
+        self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, LimitState)
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
@@ -171,8 +165,8 @@ def _detected(rule: Threshold, sample: MetricSample, since: datetime) -> Detecte
         rule,
         EntrySource.of(sample),
         sample.ts,
-        rule.domain,
         reason,
+        domain=rule.domain,
         meta={**sample.labels, "rule": rule.id, "since": since.isoformat()},
         metric=sample.metric,
         value=sample.value,

@@ -1,4 +1,4 @@
-"""A group of similar lines, and the places of their values.
+"""Groups of similar lines and the places of their values; Drain, which finds the group of a line.
 
 A line is cut into pieces: a word with the blank before it and the punctuation after it. Drain
 splits at blanks: so a blank of the line becomes a mark at the head of the next piece, and the sign
@@ -18,7 +18,11 @@ from drain3.drain import Drain, LogCluster
 from anomaly_detection.templates.masking import WILD
 
 ENOUGH = 5  # different words at one place of otherwise equal lines: values, not alternatives
-NAMES_KEPT = 20_000  # pieces in the cache of ``is_name``
+NAMES_KEPT = 20_000  # pieces in the cache of ``_is_name``
+ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
+OWN = 0.5  # of the words must be equal in any case
+CROWD = 25  # groups that fit by half: one statement, of which more than a fifth are values
+Place = tuple[int, int, str]  # number of pieces in a line, index of a piece, the piece
 
 BLANK, OPEN = "\x01", " "
 _PIECE = re.compile(r"\x01?[^\x01=:,;()\[\]{}\"'|]*[=:,;()\[\]{}\"'|]*")
@@ -75,7 +79,7 @@ def _core(piece: str) -> str:
 
 
 @lru_cache(NAMES_KEPT)
-def is_name(piece: str) -> bool:
+def _is_name(piece: str) -> bool:
     """Whether *piece* looks like a name: parts joined by dots, dashes or underscores."""
     return _COMPOUND.search(piece) is not None
 
@@ -84,14 +88,6 @@ def _wild(piece: str) -> str:
     """*piece* with its word replaced, and the punctuation around it kept."""
     core = _core(piece)
     return piece.replace(core, WILD, 1) if core else piece
-
-
-ALIKE = 0.8  # of the words of two lines must be equal; with less, "x started" joins "y stopped"
-
-OWN = 0.5  # of the words must be equal in any case
-CROWD = 25  # groups that fit by half: one statement, of which more than a fifth are values
-
-Place = tuple[int, int, str]  # number of pieces in a line, index of a piece, the piece
 
 
 class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
@@ -132,7 +128,7 @@ class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
         """The best match, the oldest of equals; many half-matching groups lower the threshold."""
         near: set[int] = set()
         for place in _places(tokens):
-            near |= self._having.get(place, _NONE)
+            near.update(self._having.get(place, ()))
         best, fits, crowd = None, (0.0, 0), 0
         for number in sorted(near):
             cluster = self.id_to_cluster[number]
@@ -155,11 +151,8 @@ class Tree(Drain):  # type: ignore[misc]  # drain3 has no types
         open_ = seq1.count(OPEN)
         if equal < OWN * len(seq1):
             return 0.0, -open_
-        named = sum(a != b and is_name(a) and is_name(b) for a, b in zip(seq1, seq2, strict=True))
+        named = sum(a != b and _is_name(a) and _is_name(b) for a, b in zip(seq1, seq2, strict=True))
         return (equal + open_ + named) / len(seq1), -open_
-
-
-_NONE: frozenset[int] = frozenset()
 
 
 def _places(pieces: Sequence[str]) -> Iterable[Place]:

@@ -25,18 +25,14 @@ PART = 100  # groups that are written in one go
 MEMO = 20_000  # masked lines in the cache
 
 
-class MinedTemplate(NamedTuple):
-    id: str
-    text: str
-
-
 class Sighting(NamedTuple):
     """The template of a line. *group* is the stable id of its group; *new*: the group is new.
 
     Counts are kept by group: it stays when a word proves to be a value.
     """
 
-    template: MinedTemplate
+    template_id: str
+    template: str
     group: str
     new: bool
 
@@ -99,7 +95,7 @@ class Miner:
             self._clear_cache()
             raise
         text = group.text(pieces)
-        known = Sighting(MinedTemplate(template_id(text), text), group.id, new=False)
+        known = Sighting(template_id(text), text, group.id, new=False)
         sighting = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
         # Last: until then the group is new.
