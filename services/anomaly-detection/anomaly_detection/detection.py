@@ -63,10 +63,10 @@ class Detection:
         self._level = LevelDetector(policy.levels, policy.harmless)
         self._line_rules = (burst, pattern, recovery)
         self._line_learners = (
-            NewTemplateDetector(templates.new, lines, tuning(DetectorName.NEW_TEMPLATE), kept),
-            RateDetector(templates, lines, self._level.harmless, tuning(DetectorName.RATE), kept),
-            MixDetector(templates.mix, lines, tuning(DetectorName.MIX), kept),
-            SilenceDetector(templates.silence, tuning(DetectorName.SILENCE), kept),
+            NewTemplateDetector(templates.new, lines, tuning("new_template"), kept),
+            RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
+            MixDetector(templates.mix, lines, tuning("mix"), kept),
+            SilenceDetector(templates.silence, tuning("silence"), kept),
         )
 
         threshold = ThresholdDetector(policy.thresholds, kept)
@@ -136,8 +136,8 @@ class Detection:
             if self._is_enabled(detector.name, target)
         )
 
-    def _is_enabled(self, detector: str, target: LayerTarget) -> bool:
-        return self._layers.tuning(DetectorName(detector), target).enabled
+    def _is_enabled(self, detector: DetectorName, target: LayerTarget) -> bool:
+        return self._layers.tuning(detector, target).enabled
 
     def _call(self, calls: Any, argument: Any) -> list[Any]:
         """The joined results of *calls*, each with the name of its detector.

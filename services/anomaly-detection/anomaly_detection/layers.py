@@ -15,6 +15,7 @@ from anomaly_detection.detectors.base import SENDERS, device_of, globs
 from anomaly_detection.polls import Poll
 from anomaly_detection.rules import (
     EVERYTHING,
+    WARM_UPS,
     DetectorName,
     Globs,
     Metrics,
@@ -52,7 +53,7 @@ class Layer(Section):
     @model_validator(mode="after")
     def _have_an_effect(self) -> Self:
         for name, tuned in self.detectors.items():
-            learns = name == "*" or DetectorName(name).learns
+            learns = name == "*" or name in WARM_UPS
             if not learns and tuned.model_fields_set - {"enabled"}:
                 raise ValueError(f"{name} does not learn: it can only be enabled or not")
         return self
@@ -89,7 +90,7 @@ class Layers:
 
     def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
         """Every setting of *detector* for *target*, with its place in the file."""
-        keys = DetectorTuning.model_fields if detector.learns else ("enabled",)
+        keys = DetectorTuning.model_fields if detector in WARM_UPS else ("enabled",)
         found = {key: Setting(key, getattr(_DEFAULTS, key), None) for key in keys}
         for place, tuned in self._matching(detector, target):
             for key in tuned.model_fields_set & found.keys():
@@ -114,7 +115,7 @@ class Layers:
 
         @lru_cache(SENDERS)
         def tuned(target: LayerTarget) -> Metrics:
-            tuning = self.tuning(DetectorName.METRIC, target)
+            tuning = self.tuning("metric", target)
             return metrics.tuned(tuning.scale, tuning.warm_up)
 
         return lambda sample: tuned(

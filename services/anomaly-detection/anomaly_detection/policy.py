@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
-from typing import ClassVar, Self
+from typing import ClassVar, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -32,11 +32,11 @@ from anomaly_detection.rules import (
 )
 
 # The section of rules of each detector that has some.
-RULES = {
-    DetectorName.PATTERN: "patterns",
-    DetectorName.RECOVERY: "recoveries",
-    DetectorName.BURST: "bursts",
-    DetectorName.THRESHOLD: "thresholds",
+RULES: Mapping[DetectorName, str] = {
+    "pattern": "patterns",
+    "recovery": "recoveries",
+    "burst": "bursts",
+    "threshold": "thresholds",
 }
 
 
@@ -107,12 +107,12 @@ class DetectPolicy(Policy):
         ]
 
     def _detector_settings(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
-        for detector in DetectorName:
+        for detector in get_args(DetectorName):
             for setting in layers.settings(detector, target):
                 value, place = setting.value, setting.place
                 if setting.key == "warm_up" and value is None:
+                    value = attrgetter(".".join(WARM_UPS[detector]))(self)
                     place = WARM_UPS[detector]
-                    value = attrgetter(".".join(place))(self)
                 yield Setting(f"{detector}.{setting.key}", value, place)
 
     def _rules_for(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:

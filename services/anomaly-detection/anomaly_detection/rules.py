@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -37,34 +36,27 @@ def _compile(source: object) -> object:
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
 
 
-class DetectorName(StrEnum):
-    """All detectors, as layers and polls name them."""
-
-    LEVEL = "level"
-    PATTERN = "pattern"
-    RECOVERY = "recovery"
-    BURST = "burst"
-    NEW_TEMPLATE = "new_template"
-    RATE = "rate"
-    MIX = "mix"
-    SILENCE = "silence"
-    THRESHOLD = "threshold"
-    METRIC = "metric"
-    GAP = "gap"
-
-    @property
-    def learns(self) -> bool:
-        """Whether it has a sensitivity and a warm-up; the rules of the others have their own."""
-        return self in WARM_UPS
-
-
-# The warm-up of each detector that learns, where no layer sets it.
-WARM_UPS = {
-    DetectorName.NEW_TEMPLATE: ("templates", "new", "warm_up"),
-    DetectorName.RATE: ("templates", "rate", "warm_up"),
-    DetectorName.MIX: ("templates", "mix", "warm_up"),
-    DetectorName.SILENCE: ("templates", "silence", "warm_up"),
-    DetectorName.METRIC: ("metrics", "known_for"),
+# All detectors, as layers and polls name them.
+DetectorName = Literal[
+    "level",
+    "pattern",
+    "recovery",
+    "burst",
+    "new_template",
+    "rate",
+    "mix",
+    "silence",
+    "threshold",
+    "metric",
+    "gap",
+]
+# The warm-up of each detector that learns, where no layer sets it; only these have a sensitivity.
+WARM_UPS: Mapping[str, tuple[str, ...]] = {
+    "new_template": ("templates", "new", "warm_up"),
+    "rate": ("templates", "rate", "warm_up"),
+    "mix": ("templates", "mix", "warm_up"),
+    "silence": ("templates", "silence", "warm_up"),
+    "metric": ("metrics", "known_for"),
 }
 
 

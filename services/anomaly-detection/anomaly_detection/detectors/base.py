@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from aiops_core.models import Domain, LogEntry, MetricSample, Severity
 from anomaly_detection.detectors.state import Key, SegmentedLru, State
-from anomaly_detection.rules import Judgement
+from anomaly_detection.rules import DetectorName, Judgement
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
 
@@ -58,7 +58,7 @@ class Detected:
     anomaly_type: str
     severity: Severity
     score: float
-    detector: str
+    detector: DetectorName
     reason: str
     domain: Domain | None = None  # without one, that of its service
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Detected:
     @classmethod
     def by(
         cls,
-        detector: str,
+        detector: DetectorName,
         rule: Judgement,
         source: EntrySource,
         at: datetime,
@@ -92,7 +92,7 @@ class Cleared:
     source: EntrySource
     at: datetime
     anomaly_types: tuple[str, ...]
-    detector: str
+    detector: DetectorName
     reason: str
     started: datetime | None = None
     metric: str | None = None
@@ -106,7 +106,7 @@ Finding = Detected | Cleared
 class Detector(ABC, Generic[Entry]):
     """Checked by ``tests/unit/anomaly_detection/test_detector_battery.py``."""
 
-    name: str
+    name: DetectorName
     state: SegmentedLru[Any] | None = None  # of detectors that remember something per key
 
     @abstractmethod
