@@ -34,11 +34,6 @@ from tests.conftest import NOON, ROOT
 
 POLICY = CorrelatePolicy.load(ROOT / "policies")
 
-#            core-1       dir-1
-#           /      \        |
-#        sw-1      sw-2     |
-#       /    \    /    \    |
-#    srv-1   srv-2    srv-3 -
 UPSTREAM = {
     "core-1": (),
     "dir-1": (),
@@ -106,7 +101,8 @@ def order(gone, into, change=1):
 
 
 class Merging(NamedTuple):
-    """An operator merges incidents, whichever are open then: the one of these places into the other."""
+    """An operator merges incidents, whichever are open then: the one of these places into the
+    other."""
 
     gone: int
     into: int

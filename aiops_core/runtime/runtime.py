@@ -1,26 +1,26 @@
 """The runtime of every service: recover, subscribe, consume, tick, drain.
 
 A handler takes a message in its envelope and returns its effects, the messages that it causes. The
-service's sink ends the path. It queues what ``put`` gives it; ``sink.run`` works the queue off:
+sink of the service ends the path. It queues what ``put`` gives it, and ``run`` works the queue off:
 
 * ``Publishing`` publishes the effects of a message, waits until the broker has stored all of them
-  (PubAck), then acknowledges the message. One without effects is acknowledged in its turn.
+  (PubAck), then acknowledges the message. A message without effects is acknowledged in its turn.
 * ``Storing`` flushes the rows that the handlers have queued, then acknowledges their messages.
 
-Delivery is at least once. What a killed process had not acknowledged is delivered again after
-``ack_wait`` (5 s, set in ``adapters/nats_consumer.py``); ``max_deliver`` is unlimited. Effects happen
-once. The ``Nats-Msg-Id`` of an effect is service/stream/sequence/n of its cause, and the broker drops an
-id that it has stored in the last two minutes. Later copies meet readers that know them: correlation
-by ``anomaly_id``, incident-api by ``revision``; rows replace themselves by their key.
+Delivery is at least once: messages that a killed process had not acknowledged come again after
+``ack_wait`` (5 s). Effects happen once: the ``Nats-Msg-Id`` of an effect is
+service/stream/sequence/n of its cause, and the broker drops an id that it has stored within two
+minutes. Readers know later copies: correlation by ``anomaly_id``, incident-api by ``revision``.
+Rows replace themselves by their key.
 
-State comes back by ``recover``, before the first message: detection reads its snapshot and replays the
-stream from there; enrichment reads its tables and the newest anomalies; correlation evolves over its own
-facts; incident-api reads its tables. docs/architecture.md says how each knows a message again.
+``recover`` brings state back before the first message: detection from its snapshot and the stream
+behind it, enrichment from tables and the newest anomalies, correlation from its own facts,
+incident-api from its tables. ``docs/architecture.md`` has a page about it.
 
-Failures: a message that cannot be read becomes a dead letter at once. One whose handler raises is
-tried again (after 1, 5, 25 and 120 s) and then becomes a dead letter. ``Unavailable`` (a broker or store
-that is away) is waited for, as long as it lasts. With ``rebuild``, state that a raising handler may have
-left half changed, or that counts an effect which the broker refuses for good (too large), is made anew.
+A message that cannot be read becomes a dead letter at once; one whose handler raises is tried again
+after 1, 5, 25 and 120 s first. ``Unavailable`` (the broker or store is away) is waited for. With
+``rebuild``, state is made anew that a raising handler may have left half changed, or that counts an
+effect which the broker refuses for good (too large).
 """
 
 from __future__ import annotations

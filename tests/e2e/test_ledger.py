@@ -115,7 +115,7 @@ def test_duplicates_name_the_member_that_they_repeat(loaded):
 def test_what_other_policies_would_have_made_of_it_is_shown_and_nothing_changes(loaded, tmp_path):
     before = counts(loaded)
     rules = yaml.safe_load((ROOT / "policies/correlate.yaml").read_text())
-    rules["suppress"] = [{"id": "quiet", "reason": "a test", "match": {"device": "load-00"}}]
+    rules["suppress"] = [{"id": "quiet", "reason": "a test", "match": {"device_id": "load-00"}}]
     (tmp_path / "correlate.yaml").write_text(yaml.safe_dump(rules))
     same = json.loads(aiops(loaded, "policy", "diff", str(ROOT / "policies"), "--json").stdout)
     assert same["anomalies"] == ANOMALOUS

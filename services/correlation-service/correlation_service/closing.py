@@ -48,7 +48,7 @@ class Closing:
         yield from self._too_many()
 
     def _watch(self, incident_id: str) -> None:
-        """Look at the incident when it may be over; again when that became earlier."""
+        """Plan to look at the incident when it may be over, or earlier than planned."""
         incident = self._state.open.incidents.get(incident_id)
         if incident and incident.alerts:
             over_at = self._over_at(incident)
@@ -68,7 +68,7 @@ class Closing:
                 self._watch(incident_id)
 
     def _too_many(self) -> Iterator[IncidentEnd]:
-        """The incidents that are quiet for longest, when more is open than fits in memory."""
+        """The incidents that are quiet for longest, when more alerts are open than fit in memory."""
         if len(self._state.open.alerts) <= ALERTS_OPEN:
             return
         for incident in sorted(
@@ -80,7 +80,8 @@ class Closing:
                 return
 
     def _over_at(self, incident: OpenIncident) -> datetime:
-        """The quiet after the last anomaly, or the delay after a recovery; and old lines must settle.
+        """The quiet after the last anomaly, or the delay after a recovery; and old lines must
+        settle.
 
         An anomaly of the future was seen when it arrived: it does not stay open until then.
         """

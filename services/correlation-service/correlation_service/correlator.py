@@ -1,11 +1,11 @@
 """From a message to the facts that it causes. Pure, and the heart of the service.
 
-``decide`` reads the state and changes nothing; ``evolve`` alone changes it, with the facts: while the
-service runs, and after a kill with the same facts out of the stream.
+``decide`` reads the state and changes nothing; ``evolve`` alone changes it, with the facts: while
+the service runs, and after a kill with the same facts out of the stream.
 
-Every anomaly causes one fact of its own: it opens an incident, joins one, or is suppressed by a rule
-that is named. It causes more when it connects two incidents: their members move. An anomaly that is
-delivered again causes none.
+Every anomaly causes one fact of its own: it opens an incident, joins one, or is suppressed by a
+rule that is named. It causes more when it connects two incidents: their members move. An anomaly
+that is delivered again causes none.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class Correlator:
         return []
 
     def _correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
-        if anomaly.anomaly_id in self.state.seen:
+        anomaly_id = anomaly.anomaly_id  # it is derived at each reading
+        if anomaly_id in self.state.seen:
             return []
         if suppressor := self.suppression.decide(anomaly):
             return [suppressor.fact(anomaly)]
-        placement = self._grouper.place(self.state, anomaly)
+        placement = self._grouper.place(self.state, anomaly, anomaly_id)
         return placement_facts(placement, FactBuilder(placement.overlay, anomaly))
 
     def _clear(self, cleared: AnomalyCleared) -> Iterator[Message]:
@@ -140,8 +141,8 @@ class Correlator:
 def placement_facts(placement: Placement, builder: FactBuilder) -> list[Message]:
     """The anomaly's own fact and those about moves.
 
-    Where its alert itself has moved, the own fact comes last: after a kill in between the anomaly comes
-    again, and the rest is decided anew.
+    Where its alert itself has moved, the own fact comes last: after a kill in between the anomaly
+    comes again, and the rest is decided anew.
     """
     overlay, member, incident_id = placement.overlay, placement.member, placement.incident_id
     if placement.repeats and not builder.recounts(incident_id):

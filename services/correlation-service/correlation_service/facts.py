@@ -1,4 +1,4 @@
-"""From incidents, as a decision would have them, to the facts that are published about them. Pure."""
+"""Builds the facts about incidents, as they are in an overlay. Pure."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class FactBuilder:
         )
 
     def recounts(self, incident_id: str) -> bool:
-        """Whether a repetition publishes the count. To look at all of a large incident for each of them
-        would take longer than they take to come, so from a certain number on only some do."""
+        """Whether a repetition publishes the count. To look at all of a large incident for each of
+        them would take longer than they take to come, so from a certain number on only some do."""
         count = self._overlay.state.open.incidents[incident_id].count + 1
         return count <= RECOUNTED or count % _step(count) == 0
 

@@ -1,4 +1,5 @@
-"""Where an anomaly belongs, and what its arrival changes for the alerts that are there already. Pure."""
+"""Where an anomaly belongs, and what its arrival changes for the alerts that are there already.
+Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +9,13 @@ from enum import Enum, auto
 from functools import cached_property
 
 from aiops_core.models import EnrichedAnomaly, Evidence, Role
-from correlation_service.alerts import Alert, AlertKey, SeriesKey
+from correlation_service.alerts import Alert, AlertKey
 from correlation_service.incident import OpenIncident
 from correlation_service.linking import Linker
 from correlation_service.members import Members
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.series import SeriesKey
 from correlation_service.silent_parent import SilentDevice, SilentParents
 from correlation_service.state import CorrelationState
 from correlation_service.wording import SHARED
@@ -25,11 +27,11 @@ PARTED = "it is a problem of its own"
 
 
 class AlertChange(Enum):
-    """A new alert; one that leads more than it did, by another key or because it is believed now; or
-    any other change.
+    """A new alert; one that leads more than it did, by another key or because it is believed now;
+    or any other change.
 
-    The first two can only be a better choice than before for those that may follow, so alerts that are
-    in one incident with it already need not choose again.
+    The first two can only be a better choice than before for those that may follow, so alerts that
+    are in one incident with it already need not choose again.
     """
 
     NEW = auto()
@@ -42,10 +44,12 @@ class Grouper:
         self._policy = policy
         self._members = Members(policy)
 
-    def place(self, state: CorrelationState, anomaly: EnrichedAnomaly) -> Placement:
+    def place(
+        self, state: CorrelationState, anomaly: EnrichedAnomaly, anomaly_id: str
+    ) -> Placement:
         """*anomaly* put where it belongs, over *state*."""
         upstream = state.inventory.upstream_of(anomaly.device)
-        member = self._members.of(anomaly, upstream)
+        member = self._members.of(anomaly, anomaly_id, upstream)
         return Placement(Overlay(state, self._policy), anomaly.ship_id, member)
 
 
@@ -131,8 +135,8 @@ class Placement:
     def _extend(
         self, alert: Alert, member: Evidence, others: Sequence[Alert]
     ) -> AlertChange | None:
-        """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change that
-        this means to alerts that may follow it."""
+        """Let *alert* grow by the member, which closes the gaps to *others* of its key; the change
+        that this means to alerts that may follow it."""
         place, believed, late = alert.place, alert.believed, self._is_late(alert, member)
         for other in others:
             self.overlay.note(alert, AGAIN)

@@ -40,8 +40,8 @@ LOAD_WITHIN = 5.0  # seconds, for one bucket
 class Correlation:
     """The correlator that is in force, and its sources.
 
-    ``recover`` builds another one of all published facts, and puts it in force when it is complete. So
-    it can be interrupted and repeated.
+    ``recover`` builds another one of all published facts, and puts it in force when it is complete.
+    So it can be interrupted and repeated.
     """
 
     def __init__(self, policy: CorrelatePolicy, bus: Bus) -> None:
@@ -78,8 +78,8 @@ class Correlation:
         return [Outgoing(c, f"{SERVICE}/{c.incident_id}/{c.revision}") for c in cleared]
 
     async def recover(self, bus: Bus) -> None:
-        """Read the declarations, then the facts of the longest time that can still matter before the
-        newest of them."""
+        """Read the declarations, then the facts of the longest time that can still matter before
+        the newest of them."""
         await self._inventory.load(LOAD_WITHIN)
         for declared in (self._silences, self._ship):
             await declared.load(LOAD_WITHIN)

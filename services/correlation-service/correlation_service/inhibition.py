@@ -1,7 +1,7 @@
-"""What an open incident explains so well that it need not be told again. Pure.
+"""Inhibition: an open incident explains an anomaly, which is suppressed. Pure.
 
-Sources are anomalies that became members of incidents, never suppressed ones: whatever is inhibited,
-there is an incident to look at. ``learn`` is the part of ``evolve`` that concerns them.
+Sources are members of open incidents, never suppressed anomalies: whenever something is inhibited,
+there is an incident to look at.
 """
 
 from __future__ import annotations
@@ -11,33 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import product
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from aiops_core.models import (
-    AnomalyCleared,
-    EnrichedAnomaly,
-    Evidence,
-    Incident,
-    IncidentCleared,
-    IncidentTransitioned,
-    IncidentUpdated,
-    Message,
-    Status,
-)
+from aiops_core.models import AnomalyCleared, EnrichedAnomaly, Evidence
 from aiops_core.suppression.policy import Inhibition
 from correlation_service.matching import Matching
 
 SOURCES_KEPT = 10_000  # of all open incidents; what comes beyond hides nothing
-CLEARED_KEPT = 10_000  # signs of recovery that are remembered, newest
-OVER_KEPT = 10_000  # likewise of incidents that are over
+CLEARED_KEPT = 10_000  # newest recoveries
 
-K = TypeVar("K")
-V = TypeVar("V")
 Key = tuple[str, ...]  # rule, ship and the values of its equal labels
 
 
-class Name(NamedTuple):
-    """What tells the sources of one incident apart."""
+class SourceName(NamedTuple):
+    """Distinguishes the sources of one incident."""
 
     device: str
     host: str
@@ -48,10 +35,10 @@ class Name(NamedTuple):
 
 
 @dataclass
-class Source:
+class InhibitionSource:
     """A problem that explains others, in the incident that shows it."""
 
-    name: Name
+    name: SourceName
     incident_id: str
     first: datetime
     last: datetime
@@ -63,8 +50,8 @@ class Source:
 
 
 class Inhibitions:
-    """*window_of* says how long a type of anomaly lasts without a sign; *early*: how much earlier than
-    its source a consequence may have been noticed."""
+    """*window_of* says how long a type of anomaly lasts without a sign; *early*: how much earlier
+    than its source a consequence may have been noticed."""
 
     def __init__(
         self,
@@ -74,15 +61,16 @@ class Inhibitions:
     ) -> None:
         self._rules = [(r, Matching.of(r.source), Matching.of(r.target)) for r in rules]
         self._window_of, self._early = window_of, early
-        self._sources: defaultdict[Key, dict[tuple[str, Name], Source]] = defaultdict(dict)
+        self._sources: defaultdict[Key, dict[tuple[str, SourceName], InhibitionSource]] = (
+            defaultdict(dict)
+        )
         self._of_incident: defaultdict[str, set[Key]] = defaultdict(set)
         self._cleared: OrderedDict[tuple[str, ...], datetime] = OrderedDict()
-        self._over: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(map(len, self._sources.values()))
 
-    def hiding(self, anomaly: EnrichedAnomaly) -> tuple[Inhibition, Source] | None:
+    def hiding(self, anomaly: EnrichedAnomaly) -> tuple[Inhibition, InhibitionSource] | None:
         """The first rule that says that *anomaly* is a consequence, and of what."""
         for rule, source, target in self._rules:
             if target.fits(anomaly) and not source.fits(anomaly):
@@ -93,40 +81,40 @@ class Inhibitions:
                     return rule, max(active, key=lambda s: (s.last, s.incident_id))
         return None
 
-    def _is_active(self, source: Source, anomaly: EnrichedAnomaly) -> bool:
+    def _is_active(self, source: InhibitionSource, anomaly: EnrichedAnomaly) -> bool:
         keys = _clearing(anomaly.ship_id, source.name)
         cleared = max((self._cleared[key] for key in keys if key in self._cleared), default=None)
         return source.first - self._early <= anomaly.ts <= source.end(cleared)
 
-    def learn(self, fact: Message) -> None:
-        """Take note of a fact. Their order does not matter: an operator's resolving may overtake the
-        last members, and a sign of recovery the fact about what it clears."""
-        match fact:
-            case IncidentUpdated():
-                self._note(fact.incident_id, fact.ship_id, fact.members)
-                if fact.moved_from:
-                    self._leave(fact.moved_from, fact.members)
-            case Incident():
-                self._note(fact.id, fact.ship_id, fact.evidence)
-            case AnomalyCleared():
-                self._clear(fact)
-            case IncidentCleared():
-                self.forget(fact.incident_id)
-            case IncidentTransitioned(to_status=Status.RESOLVED):
-                self.forget(fact.incident_id)
+    # -- changing ---------------------------------------------------------------------------------
 
-    def forget(self, incident_id: str) -> None:
-        """The incident is over: it explains nothing any more."""
-        _remember(self._over, incident_id, None, OVER_KEPT)
-        self._drop(incident_id, lambda name: True)
-        self._of_incident.pop(incident_id, None)
-
-    def _note(self, incident_id: str, ship: str, members: Sequence[Evidence]) -> None:
-        for member in members if incident_id not in self._over else ():
+    def note(self, incident_id: str, ship: str, members: Sequence[Evidence]) -> None:
+        """*members* are in the incident."""
+        for member in members:
             for rule, source, _ in self._rules:
                 key = _key(rule, ship, member) if source.fits(member) else None
                 if key:
                     self._see(key, incident_id, member)
+
+    def leave(self, incident_id: str, members: Sequence[Evidence]) -> None:
+        """*members* are in another incident from now on."""
+        names = {_name(member) for member in members}
+        self._drop(incident_id, lambda name: name in names)
+
+    def forget(self, incident_id: str) -> None:
+        """The incident is over: it explains nothing any more."""
+        self._drop(incident_id, lambda name: True)
+
+    def clear(self, sign: AnomalyCleared) -> None:
+        """Remember a recovery: it may overtake the fact about the anomaly that it ends."""
+        for place in {sign.device, sign.host}:
+            for kind in sign.anomaly_types:
+                service = "" if sign.service == "unknown" else sign.service
+                key = (sign.ship_id, place, kind, service, sign.metric or "", sign.peer or "")
+                self._cleared[key] = max(sign.ts, self._cleared.get(key, sign.ts))
+                self._cleared.move_to_end(key)
+                if len(self._cleared) > CLEARED_KEPT:
+                    self._cleared.popitem(last=False)
 
     def _see(self, key: Key, incident_id: str, member: Evidence) -> None:
         name = _name(member)
@@ -135,18 +123,12 @@ class Inhibitions:
             if len(self) >= SOURCES_KEPT:
                 return
             window = self._window_of(member.anomaly_type)
-            source = Source(name, incident_id, member.ts, member.ts, window)
+            source = InhibitionSource(name, incident_id, member.ts, member.ts, window)
             self._sources[key][incident_id, name] = source
             self._of_incident[incident_id].add(key)
         source.first, source.last = min(source.first, member.ts), max(source.last, member.ts)
 
-    def _leave(self, origins: Sequence[str], members: Sequence[Evidence]) -> None:
-        """*members* are in another incident than *origins* now, which is the one to look at."""
-        names = {_name(member) for member in members}
-        for origin in origins:
-            self._drop(origin, lambda name: name in names)
-
-    def _drop(self, incident_id: str, gone: Callable[[Name], bool]) -> None:
+    def _drop(self, incident_id: str, gone: Callable[[SourceName], bool]) -> None:
         """Forget the sources of an incident whose names are *gone*."""
         for key in list(self._of_incident.get(incident_id, ())):
             sources = self._sources[key]
@@ -156,33 +138,16 @@ class Inhibitions:
                 self._of_incident[incident_id].discard(key)
             if not sources:
                 del self._sources[key]
-
-    def _clear(self, sign: AnomalyCleared) -> None:
-        for place in {sign.device, sign.host}:
-            for kind in sign.anomaly_types:
-                about = _any_if_unknown(sign.service), sign.metric or "", sign.peer or ""
-                key = (sign.ship_id, place, kind, *about)
-                newest = max(sign.ts, self._cleared.get(key, sign.ts))
-                _remember(self._cleared, key, newest, CLEARED_KEPT)
+        if not self._of_incident.get(incident_id):
+            self._of_incident.pop(incident_id, None)
 
 
-def _remember(newest: OrderedDict[K, V], key: K, value: V, most: int) -> None:
-    newest[key] = value
-    newest.move_to_end(key)
-    if len(newest) > most:
-        newest.popitem(last=False)
-
-
-def _name(member: Evidence) -> Name:
+def _name(member: Evidence) -> SourceName:
     kind = (member.service, member.anomaly_type, member.metric, member.peer)
-    return Name(member.device, member.host, *kind)
+    return SourceName(member.device, member.host, *kind)
 
 
-def _any_if_unknown(service: str) -> str:
-    return "" if service == "unknown" else service
-
-
-def _clearing(ship: str, name: Name) -> Iterator[tuple[str, ...]]:
+def _clearing(ship: str, name: SourceName) -> Iterator[tuple[str, ...]]:
     """Under which keys a sign of recovery of *name* may be remembered; empty stands for any."""
     abouts = product(*({"", part} for part in (name.service, name.metric, name.peer)))
     for place, about in product({name.device, name.host}, list(abouts)):

@@ -11,10 +11,11 @@ from correlation_service.facts import JOINED, SCALARS
 
 
 def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
-    """The joined fact stands where the first of its updates stood, so it still comes after the creation.
+    """The joined fact stands where the first of its updates stood, so it still comes after the
+    creation.
 
-    A fact that moves members keeps its place: it must come after the fact that named them first. So does
-    one that ends something: it was true of the members before it, not of later ones.
+    A fact that moves members keeps its place: it must come after the fact that named them first. So
+    does one that ends something: it was true of the members before it, not of later ones.
     """
     joined: list[Outgoing | JoinedUpdate] = []
     newest: dict[str, JoinedUpdate] = {}
@@ -32,7 +33,8 @@ def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
 
 @dataclass(slots=True)
 class JoinedUpdate:
-    """Updates of one incident that become one fact with the *id* of the first; *size* counts members."""
+    """Updates of one incident that become one fact with the *id* of the first; *size* counts
+    members."""
 
     id: str
     updates: list[IncidentUpdated]

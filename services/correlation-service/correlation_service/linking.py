@@ -1,8 +1,9 @@
-"""Why an alert belongs to another: by a key that they share, or because its device depends on the other's.
+"""Why an alert belongs to another: by a key that they share, or because its device depends on the
+other's.
 
-Every alert follows at most one other, the best by a rule that looks only at these two. So alerts form
-trees, each tree is one incident, and the order in which anomalies arrive makes no difference. Two faults
-stay two even where something depends on both. Pure.
+Every alert follows at most one other, the best by a rule that looks only at these two. So alerts
+form trees, each tree is one incident, and the order in which anomalies arrive makes no difference.
+Two faults stay two even where something depends on both. Pure.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from correlation_service.policy import GroupingRule
 from correlation_service.wording import SHARED
 
 ZERO = timedelta(0)
-# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray like this.
+# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray
+# like this.
 FRESH, OLDER, LATE, SILENT, STRAY = range(5)
 NOTHING = "it stands alone, and is kept with other single errors"
 ALERTS_COMPARED = 64  # under one key; more of them are the same incident anyway
 
 
 class Link(NamedTuple):
-    """*cost* orders the candidates: class, then time or distance. *shared* is the key that both have,
-    *inferred* the silent device on which both depend; both are empty when *child* depends on its parent."""
+    """*cost* orders the candidates: class, then time or distance. *shared* is the key that both
+    have, *inferred* the silent device on which both depend; both are empty when *child* depends on
+    its parent."""
 
     cost: tuple[int, timedelta]
     parent: Alert
@@ -104,21 +107,21 @@ class Linker:
                     yield Link(cost, parent)
 
     def _inferred(self, child: Alert) -> Iterator[Link]:
-        """Silent devices above *child* that were held responsible when it began, or shortly before."""
-        if child.rule.follows != "any" or not child.believed:
+        """Silent devices above *child* that were inferred when it began, or shortly before."""
+        if child.rule.causes != "any" or not child.believed:
             return
         for distance, device in enumerate(child.upstream, start=1):
             for parent in self._complaining(child.key.ship, device):
                 begins = child.first - parent.first >= -self._policy.lateness
                 if parent is not child and begins and self._in_time(parent, child):
-                    cost = distance * self._policy.propagation.per_hop
+                    cost = distance * self._policy.propagation.hop_cost
                     yield Link((SILENT, cost), parent, inferred=device)
 
     def _complaining(self, ship: str, device: str) -> list[Alert]:
         """The first to complain of the alerts for which *device* is held responsible."""
         incident = self.overlay.inferring(ship, device)
         alerts = incident.alerts.values() if incident else ()
-        pointing = [alert for alert in alerts if alert.rule.points_up]
+        pointing = [alert for alert in alerts if alert.rule.suspect_upstream]
         return [earliest(pointing)] if pointing else []
 
     def _strays(self, child: Alert) -> Iterator[Link]:
@@ -138,7 +141,7 @@ class Linker:
         return self._alone[stray.id]
 
     def _in_time(self, parent: Alert, child: Alert) -> bool:
-        if parent.first - child.first > self._policy.propagation.cause_lag:
+        if parent.first - child.first > self._policy.propagation.max_cause_delay:
             return False
         if child.first > parent.until(self.overlay.resolve_delay(parent)):
             return False
@@ -148,12 +151,12 @@ class Linker:
     def _cost(self, parent: Alert, child: Alert, distance: int) -> tuple[int, timedelta]:
         """The nearer in time and graph, the better; alerts of one family are nearer."""
         rules, before = self._policy.propagation, child.first - parent.first
-        far = distance * rules.per_hop
+        far = distance * rules.hop_cost
         if distance and parent.family == child.family:
-            far -= rules.like
-        if -self._policy.lateness <= before <= rules.usual:
+            far -= rules.same_family_bonus
+        if -self._policy.lateness <= before <= rules.expected_delay:
             return FRESH, abs(before) + far
-        if before > rules.usual:
+        if before > rules.expected_delay:
             return OLDER, far
         return LATE, -before
 
@@ -169,10 +172,10 @@ def _leads_to(alert: Alert, top: Alert, parents: dict[str, Alert | None]) -> boo
 
 def _explains(parent: Alert, child: Alert) -> bool:
     """Whether *child*, downstream, may be a symptom of *parent*."""
-    if not parent.believed or "none" in (parent.rule.spreads, child.rule.follows):
+    if not parent.believed or "none" in (parent.rule.effects, child.rule.causes):
         return False
     return parent.family == child.family or _both_any(parent.rule, child.rule)
 
 
 def _both_any(parent: GroupingRule, child: GroupingRule) -> bool:
-    return parent.spreads == "any" and child.follows == "any"
+    return parent.effects == "any" and child.causes == "any"

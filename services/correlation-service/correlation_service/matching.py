@@ -1,4 +1,4 @@
-"""Whether an anomaly has the traits that a rule of the policy names. Pure."""
+"""Compares an anomaly with the traits of a policy rule. Pure."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def compiled(glob: str) -> re.Pattern[str]:
 
 
 def is_maintained(anomaly: Anomaly | Evidence) -> bool:
-    """Whether somebody works on its device, as enrichment knows it."""
+    """Whether its device was under maintenance, according to enrichment."""
     return isinstance(anomaly, EnrichedAnomaly) and anomaly.context.maintenance is not None

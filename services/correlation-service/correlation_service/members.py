@@ -1,7 +1,7 @@
 """Anomalies as members of incidents. Pure.
 
-Nearly every anomaly of a storm repeats an earlier one of its series. So what a series has in common is
-worked out and checked once, and a member is a copy of that with what is its own.
+Nearly every anomaly of a storm repeats an earlier one of its series. So the common part of a series
+is built and validated once, and a member is a copy of it with its own fields.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ class Members:
         self._policy = policy
         self._commons: dict[tuple[object, ...], Evidence] = {}
 
-    def of(self, anomaly: EnrichedAnomaly, upstream: Sequence[str]) -> Evidence:
-        """*anomaly* as a member of an incident, without role and reason. Its device depends on *upstream*,
-        as the inventory knows it, else on what enrichment says."""
+    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: Sequence[str]) -> Evidence:
+        """*anomaly* as a member of an incident, without role and reason.
+
+        *upstream*: the devices that it depends on by the inventory; if empty, enrichment's count.
+        """
         upstream = upstream or [device.id for device in anomaly.context.upstream]
         return self._common(anomaly).but(
-            anomaly_id=anomaly.anomaly_id,
+            anomaly_id=anomaly_id,
             tracking_id=anomaly.tracking_id,
             ts=anomaly.ts,
             severity=anomaly.severity,
@@ -40,7 +42,7 @@ class Members:
         )
 
     def _common(self, anomaly: EnrichedAnomaly) -> Evidence:
-        """What *anomaly* shares with all of its series."""
+        """The part that all anomalies of a series share."""
         series = (
             anomaly.ship_id,
             anomaly.domain,
@@ -54,12 +56,12 @@ class Members:
         )
         common = self._commons.get(series)
         if common is None:
-            common = self._commons[series] = self._worked_out(anomaly)
+            common = self._commons[series] = self._built(anomaly)
             if len(self._commons) > SERIES_KEPT:
                 del self._commons[next(iter(self._commons))]
         return common
 
-    def _worked_out(self, anomaly: EnrichedAnomaly) -> Evidence:
+    def _built(self, anomaly: EnrichedAnomaly) -> Evidence:
         return Evidence(
             anomaly_id=anomaly.anomaly_id,
             tracking_id=anomaly.tracking_id,
@@ -80,7 +82,7 @@ class Members:
         )
 
     def _keys(self, anomaly: EnrichedAnomaly) -> Iterator[str]:
-        """Those of its keys by which anomalies of its type group, the strongest first."""
+        """Its correlation keys by which its type groups, the strongest first."""
         known = {key.split("|")[1]: key for key in compute_correlation_keys(anomaly)}
         for word in self._policy.grouping_of(anomaly.anomaly_type).by:
             if word in known:
@@ -88,5 +90,5 @@ class Members:
 
 
 def peer_of(anomaly: EnrichedAnomaly) -> str:
-    """The other side, of an attack for instance."""
+    """The other side, for example of an attack."""
     return str(anomaly.meta.get("peer") or "")

@@ -13,8 +13,8 @@ from correlation_service.overlay import Move, Overlay
 
 
 def move_facts(overlay: Overlay, builder: FactBuilder) -> Iterator[Message]:
-    """The incident that has members now says so before the one that had them: each of them is always
-    somewhere."""
+    """The incident that has members now says so before the one that had them: each of them is
+    always somewhere."""
     holders = {move.holder for move in overlay.moves}
     homes = {holder: overlay.home_of(overlay.alert(holder)) for holder in holders}
     left = [move for move in overlay.moves if homes[move.holder] != move.origin]

@@ -1,8 +1,8 @@
 """The open incidents, and indexes of their alerts. Pure.
 
-Two clocks matter. *Event time* (``ts`` of the line) decides what belongs together, so that a replay of
-old logs gives the incidents that they would have given then. *Arrival* (the newest stage time) decides
-when an incident of old lines has been quiet long enough to be closed.
+Two clocks matter. *Event time* (``ts`` of the line) decides what belongs together, so that a replay
+of old logs gives the incidents that they would have given then. *Arrival* (the newest stage time)
+decides when an incident of old lines has been quiet long enough to be closed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What a known outage of a link to the shore explains. Pure.
+"""Known outages of links to the shore suppress the anomalies that they explain. Pure.
 
-Only outages that somebody foretold or declared count (bucket ``ship``); a link that fails for a reason
-that nobody knows makes an incident as anything else does. Event time decides: what happened during the
-outage, whenever its line arrives.
+Only foretold or declared outages count (bucket ``ship``); any other failure of a link makes an
+incident. The event time of an anomaly decides, not its arrival.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from correlation_service.matching import Matching
 
 
 class KnownOutages:
-    """*upstream_of* a device is all that it needs, nearest first, as the inventory knows it."""
+    """*upstream_of* gives all devices that one needs, nearest first, from the inventory."""
 
     def __init__(self, policy: Outages) -> None:
         self.upstream_of: Callable[[str], Sequence[str]] = lambda device: ()
@@ -32,7 +31,7 @@ class KnownOutages:
         self._known = tuple(sorted(outages, key=lambda outage: (outage.start, outage.id)))
 
     def hiding(self, anomaly: EnrichedAnomaly) -> LinkOutage | None:
-        """The outage that explains *anomaly*: of its own device, or of the nearest that it needs."""
+        """The outage of its own device or the nearest that it needs, which explains *anomaly*."""
         if not self._known or anomaly.severity > self._policy.severity_at_most:
             return None
         now = [outage for outage in self._known if self._holds(outage, anomaly)]
@@ -49,6 +48,6 @@ class KnownOutages:
         return outage.start - margin <= anomaly.ts < outage.end + margin
 
     def _needs(self, anomaly: EnrichedAnomaly) -> list[str]:
-        """The device and all that it needs; enrichment tells of the nearest only."""
+        """The device and all that it needs; enrichment knows the nearest only."""
         upstream = self.upstream_of(anomaly.device) or [d.id for d in anomaly.context.upstream]
         return [anomaly.device, *upstream]

@@ -1,4 +1,4 @@
-"""State as a decision would have it: what it changes lies over the state, which stays as it is. Pure."""
+"""An overlay: the changes of a decision lie over the state, which stays as it is. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ STRAYS_COMPARED = 64
 
 
 class Move(NamedTuple):
-    """*members* were published as part of *origin* (incident) and *alert*; *holder* is the alert that
-    has them now, wherever that is."""
+    """*members* were published as part of *origin* (incident) and *alert*; *holder* is the alert
+    that has them now, wherever that is."""
 
     members: list[bytes]
     origin: str
@@ -173,8 +173,8 @@ class Overlay:
         self._homes[alert.id] = to
 
     def note(self, alert: Alert, reason: str, holder: Alert | None = None) -> None:
-        """*alert* may leave the incident that it was published in, and *holder* have its members; only
-        the first time counts."""
+        """*alert* may leave the incident that it was published in, and *holder* have its members;
+        only the first time counts."""
         if self.incident(self.home_of(alert)).revision and alert.id not in self._noted:
             stored = self.state.open.alerts[alert.id]
             move = Move(

@@ -1,4 +1,4 @@
-"""``policies/correlate.yaml``: what belongs together, for how long, and what makes no incident."""
+"""``policies/correlate.yaml``: how anomalies group into incidents, and which are suppressed."""
 
 from __future__ import annotations
 
@@ -24,43 +24,47 @@ TYPES_KEPT = 4096  # anomaly types whose rules are remembered; detectors invent 
 
 
 class GroupingRule(Section):
-    """How anomalies of a type group: by which keys, the strongest first, and along the graph.
+    """How anomalies of a type group: by which keys, the strongest first, and along the dependency
+    graph.
 
-    *spreads*: what a device downstream may show because of it; *follows*: of what upstream it may be a
-    symptom. ``family``: only anomalies of the same family, by default its own type alone. Fewer than
-    *min_evidence* of the type on a device explain nothing and follow only a cause that has just begun.
-    *points_up*: it may mean that what the device hangs on is dead and cannot say so.
+    *effects*: which anomalies on devices downstream it may explain; *causes*: which ones upstream
+    may explain it (``family``: only of the same family, by default its own type alone). Fewer than
+    *min_evidence* of the type on a device explain nothing and follow only a cause that has just
+    begun. *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
     """
 
     by: tuple[KeyKind, ...]
-    spreads: Reach = "any"
-    follows: Reach = "any"
+    effects: Reach = "any"
+    causes: Reach = "any"
     min_evidence: int = Field(1, ge=1)
-    points_up: bool = False
+    suspect_upstream: bool = False
 
 
 class Propagation(Section):
-    """How trouble travels down the dependency graph, and how late its cause may be noticed."""
+    """How trouble travels down the dependency graph.
 
-    usual: Positive  # a cause that began so shortly before is preferred to an older one
-    per_hop: timedelta = Field(
-        ge=timedelta(0)
-    )  # what a dependency between them costs in comparison
-    like: timedelta = Field(ge=timedelta(0))  # what it is worth that both are of one family
-    cause_lag: Positive  # a cause may be noticed so long after its symptoms
+    A cause is preferred when it began at most *expected_delay* before its symptom, of several the
+    nearest: *hop_cost* is the distance of one dependency, and *same_family_bonus* shortens it. A
+    cause may be noticed *max_cause_delay* after its symptoms.
+    """
+
+    expected_delay: Positive
+    hop_cost: timedelta = Field(ge=timedelta(0))
+    same_family_bonus: timedelta = Field(ge=timedelta(0))
+    max_cause_delay: Positive
 
 
 class SilentParent(Section):
-    """When the common parent of devices is blamed although it says nothing: at least *devices*, and
-    *share* of all that need it directly, point up *within* this time."""
+    """When the common parent of devices is inferred to be down although it says nothing:
+    *min_devices*, and *min_share* of all that need it directly, complain *within* this time."""
 
-    devices: int = Field(ge=2)
-    share: Fraction
+    min_devices: int = Field(ge=2)
+    min_share: Fraction
     within: Positive
 
 
 class Flapping(Section):
-    """From *times* recoveries *within* a time on, it is called flapping and must stay recovered for
+    """After *times* recoveries *within* a time an alert is flapping, and must stay recovered for
     *resolve_delay*."""
 
     times: int = Field(ge=2)
@@ -69,7 +73,7 @@ class Flapping(Section):
 
 
 class Wording(Section):
-    """How incidents that begin with a type are called; ``{device}``, ``{service}``, ``{peer}``,
+    """The title of incidents that begin with a type; ``{device}``, ``{service}``, ``{peer}``,
     ``{metric}`` stand for values of its anomalies."""
 
     category: str
@@ -77,8 +81,8 @@ class Wording(Section):
 
 
 class CorrelatePolicy(SuppressPolicy):
-    """Times are ISO 8601 durations. Tables by anomaly type take globs as well; an exact name goes first,
-    then the first glob that fits."""
+    """Times are ISO 8601 durations. Tables by anomaly type take globs as well; an exact name goes
+    first, then the first glob that fits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -131,7 +135,7 @@ class CorrelatePolicy(SuppressPolicy):
 
 
 def _by_type(table: Mapping[str, T], default: Callable[[str], T]) -> Callable[[str], T]:
-    """The entry of *table* for an anomaly type: of its own name, else of the first glob that fits."""
+    """Looks up an anomaly type: by its own name, else by the first glob that fits."""
 
     @lru_cache(TYPES_KEPT)
     def find(kind: str) -> T:

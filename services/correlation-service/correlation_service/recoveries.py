@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from aiops_core.models import AlertsCleared, AnomalyCleared
-from correlation_service.alerts import Alert, AlertKey, SeriesKey
+from correlation_service.alerts import Alert, AlertKey
+from correlation_service.series import SeriesKey
 
 V = TypeVar("V")
 Times = tuple[datetime, ...]
@@ -48,7 +49,7 @@ class RecoveryScope(NamedTuple):
 
 
 class Recoveries:
-    """The newest recoveries of each alert key, and the newest times at which its alerts recovered."""
+    """The newest recoveries of each alert key, and the times at which its alerts recovered."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[AlertKey, dict[RecoveryScope, datetime]] = OrderedDict()

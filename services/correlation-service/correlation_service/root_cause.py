@@ -1,4 +1,4 @@
-"""Where a problem began: the most upstream affected device, then the earliest. Pure."""
+"""The root of an incident: the most upstream affected device, then the earliest. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ SILENT = 0.7  # confidence in a device of which only its dependants tell
 def root_cause(firsts: Mapping[str, Evidence], silent: str = "") -> RootCause:
     """The root among the affected devices, given the first anomaly of each.
 
-    A device explains another when it lies upstream of it. The root is explained by none and explains
-    most; of equals the one that was seen first. Confidence grows with the share of devices that it
-    explains and is higher when it was also the first to be seen. *silent* is a device that says nothing
-    while devices that depend on it complain; it is the root unless something above it speaks for itself.
+    A device explains another when it lies upstream of it. The root is explained by none and
+    explains most; of equals the one that was seen first. Confidence grows with the share of devices
+    that it explains and is higher when it was also the first to be seen. *silent* is a device that
+    says nothing while devices that depend on it complain; it is the root unless something above it
+    speaks for itself.
     """
     explains = _explains(firsts)
     explained = {device for devices in explains.values() for device in devices}
@@ -36,7 +37,7 @@ def root_cause(firsts: Mapping[str, Evidence], silent: str = "") -> RootCause:
 
 
 def _explains(firsts: Mapping[str, Evidence]) -> dict[str, list[str]]:
-    """Affected devices and the affected ones that depend on them."""
+    """Each affected device, and the affected devices that depend on it."""
     explains: dict[str, list[str]] = {device: [] for device in firsts}
     for device, first in firsts.items():
         for upper in first.upstream:

@@ -1,7 +1,8 @@
-"""Which silence of an operator hides an anomaly. Pure.
+"""Silences of operators. Pure.
 
-A silence hides what happens *or* arrives while it is active: a line that a device had kept back belongs
-to the work during which it was written, and a device whose clock is wrong is silenced all the same.
+A silence suppresses anomalies that happen *or* arrive while it is active: a line that a device held
+back belongs to the work during which it was written, and a device with a wrong clock is silenced
+too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from aiops_core.suppression.silences import Op, Silence
 
 
 class Silences:
-    """All silences, filed by a value that they ask for, so that most of them need not be looked at."""
+    """All silences, indexed by a value that they ask for, so that few need to be compared."""
 
     def __init__(self, silences: Sequence[Silence] = ()) -> None:
         self.replace(silences)

@@ -1,5 +1,5 @@
-"""A dead switch cannot log: the common parent of devices that complain is inferred to be the root without
-evidence of its own. Pure."""
+"""A dead switch cannot log: the common parent of devices that complain is inferred to be the root
+without evidence of its own. Pure."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class SilentParents:
         return any(self._is_enough(device, self._beside(root, device)) for root in roots)
 
     def _complains(self, alert: Alert) -> bool:
-        """Whether *alert* points up and nothing that speaks explains it."""
-        if not alert.rule.points_up or not alert.believed:
+        """Whether *alert* suspects a device upstream and nothing that speaks explains it."""
+        if not alert.rule.suspect_upstream or not alert.believed:
             return False
         link = self._linker.best(alert)
         return link is None or bool(link.inferred)
@@ -61,13 +61,14 @@ class SilentParents:
         """Enough devices complain, from enough of the branches below *device*."""
         devices = {root.key.device for root in roots}
         if not self._children_of(device):  # nobody knows how many should complain: one more must
-            return len(devices) > self._rules.devices
-        return len(devices) >= self._rules.devices and self._is_lost(device, devices)
+            return len(devices) > self._rules.min_devices
+        return len(devices) >= self._rules.min_devices and self._is_lost(device, devices)
 
     def _is_lost(self, device: str, complaining: set[str]) -> bool:
-        """Whether *device* complains, or enough of what needs it is lost; one branch alone is its own."""
+        """Whether *device* complains, or enough of what needs it is lost; one branch alone is its
+        own."""
         if device in complaining:
             return True
         children = self._children_of(device)
         lost = sum(self._is_lost(child, complaining) for child in children)
-        return lost >= max(2, self._rules.share * len(children))
+        return lost >= max(2, self._rules.min_share * len(children))

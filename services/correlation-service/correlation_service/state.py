@@ -1,7 +1,7 @@
 """The state of correlation, and ``evolve``: the only thing that changes it. Pure.
 
-The published facts are the state. ``evolve`` reads them one by one, as they are decided and, after a
-kill, as they come from the stream. It never decides: what it needs is in the fact.
+The published facts are the state. ``evolve`` reads them one by one, as they are decided and, after
+a kill, as they come from the stream. It never decides: what it needs is in the fact.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
@@ -30,15 +31,19 @@ from correlation_service.open_incidents import OpenIncidents
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recoveries import Recoveries, RecoveryScope
 
+V = TypeVar("V")
+
 SEEN_KEPT = 200_000  # anomaly ids, newest, so that a redelivery changes nothing; 150 bytes each
+CLOSED_KEPT = 10_000  # incidents; a fact that was overtaken by their end does not open them again
 SHIPS_KEPT = 1000  # whose newest event time is remembered; a shore hub has some hundred
 
 
 class CorrelationState:
-    """*emptied* are incidents whose alerts have all moved, and where to; they are not cleared yet.
+    """*emptied*: incidents whose alerts have all moved, and where to; they are not cleared yet.
 
-    *touched* incidents may be over earlier than was known (``closing`` reads and clears it). The
-    *inventory* is declared from outside.
+    *merging*: incidents that an operator merged, and into which, until the facts say so. *touched*
+    incidents may be over earlier than was known (``closing`` reads and clears it). The *inventory*
+    is declared from outside.
     """
 
     def __init__(self, policy: CorrelatePolicy) -> None:
@@ -48,8 +53,10 @@ class CorrelationState:
         self.recoveries = Recoveries()
         self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
         self.seen: OrderedDict[str, None] = OrderedDict()
+        self.closed: OrderedDict[str, None] = OrderedDict()  # newest incidents that are over
         self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
         self.emptied: dict[str, str] = {}
+        self.merging: dict[str, str] = {}
         self.touched: set[str] = set()
 
     def keys_of(self, cleared: AnomalyCleared) -> list[AlertKey]:
@@ -69,17 +76,17 @@ class CorrelationState:
             case IncidentCleared():
                 self._close(fact.incident_id)
             case AnomalyCleared():
+                self.inhibitions.clear(fact)
                 for key in self.keys_of(fact):
                     self.recoveries.remember(key, fact)
             case IncidentTransitioned():
                 self._transition(fact)
             case AnomalySuppressed():
                 self._see(fact.anomaly_id)
-        self.inhibitions.learn(fact)
 
     def _open(self, fact: Incident) -> None:
         """Incidents that were made by hand have no evidence, and absorb nothing."""
-        if not fact.evidence or fact.id in self.open.incidents:
+        if not fact.evidence or fact.id in self.open.incidents or fact.id in self.closed:
             return
         incident = OpenIncident(fact.id, fact.ship_id, fact.revision, fact.severity)
         self.open.incidents[fact.id] = incident
@@ -121,7 +128,9 @@ class CorrelationState:
             if is_new:
                 self.open.absorb(alert, member)
                 self._pass(incident.ship_id, min(member.ts, arrival_of(member)))
+        self.inhibitions.note(incident.id, incident.ship_id, members)
         for origin in {member.moved_from for member in members if member.moved_from}:
+            self.inhibitions.leave(origin, members)
             if (gone := self.open.incidents.get(origin)) and not gone.alerts:
                 self.emptied[origin] = incident.id
 
@@ -142,27 +151,40 @@ class CorrelationState:
             self._close(gone)
 
     def _transition(self, fact: IncidentTransitioned) -> None:
-        """What a merge moves is said by the facts that follow, or the order itself comes again."""
-        moves = {fact.incident_id, fact.merged_into} <= self.open.incidents.keys()
-        if fact.to_status == Status.RESOLVED and not (fact.kind == "merge" and moves):
+        """The facts of a merge follow, or the order itself comes again."""
+        if fact.to_status != Status.RESOLVED:
+            return
+        if fact.kind == "merge" and fact.merged_into in self.open.incidents:
+            self.merging[fact.incident_id] = fact.merged_into
+        else:
             self._close(fact.incident_id)
 
     def _close(self, incident_id: str) -> None:
+        """Incidents that were to be merged into it end with it: nothing is left that has their
+        members."""
         self.emptied.pop(incident_id, None)
+        self.merging.pop(incident_id, None)
+        self.inhibitions.forget(incident_id)
+        _remember(self.closed, incident_id, None, CLOSED_KEPT)
         self.open.close(incident_id)
+        for gone in [gone for gone, into in self.merging.items() if into == incident_id]:
+            self._close(gone)
 
     def _see(self, anomaly_id: str) -> bool:
         """Whether the anomaly was not known."""
         if anomaly_id in self.seen:
             return False
-        self.seen[anomaly_id] = None
-        if len(self.seen) > SEEN_KEPT:
-            self.seen.popitem(last=False)
+        _remember(self.seen, anomaly_id, None, SEEN_KEPT)
         return True
 
     def _pass(self, ship: str, at: datetime) -> None:
         """Time on *ship* has come to *at*. A clock that is ahead does not make all others late."""
-        self.latest[ship] = max(at, self.latest.get(ship, at))
-        self.latest.move_to_end(ship)
-        if len(self.latest) > SHIPS_KEPT:
-            self.latest.popitem(last=False)
+        _remember(self.latest, ship, max(at, self.latest.get(ship, at)), SHIPS_KEPT)
+
+
+def _remember(table: OrderedDict[str, V], key: str, value: V, most: int) -> None:
+    """*key* is the last to be forgotten; the longest unused is forgotten."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > most:
+        table.popitem(last=False)

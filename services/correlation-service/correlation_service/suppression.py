@@ -1,8 +1,7 @@
-"""What, if anything, keeps an anomaly from becoming an incident. Pure.
+"""Suppression: rules of the policy, silences, known outages, inhibition, in this order. Pure.
 
-Asked in this order: rules of the policy, silences of operators, known outages of links, inhibition. What
-``never_suppress`` names is not asked about at all, except that a known outage may hide a severity that it
-names, as far as the policy of outages allows.
+Anomalies that ``never_suppress`` names are not suppressed, except that a known outage may hide a
+severity that it names, as far as the policy of outages allows.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from correlation_service.silences import Silences
 
 @dataclass(frozen=True, slots=True)
 class Suppressor:
-    """What hides an anomaly: its *kind*, its id, why, and the incident or window that is the ground."""
+    """The reason to suppress an anomaly: *by* is its id, *source* an incident or window."""
 
     kind: HiddenBy
     by: str
@@ -54,7 +53,7 @@ class Suppression:
         self._never = policy.never_suppress
 
     def decide(self, anomaly: EnrichedAnomaly) -> Suppressor | None:
-        """What hides *anomaly*, None when it may become an incident."""
+        """The first that hides *anomaly*, None when it may become an incident."""
         if anomaly.anomaly_type in self._never.anomaly_types:
             return None
         if anomaly.severity in self._never.severities:

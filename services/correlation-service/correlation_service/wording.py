@@ -1,4 +1,4 @@
-"""What an incident is called and how it is described, as a person would. Pure."""
+"""Titles and descriptions of incidents, in words of a person. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Known(dict[str, str]):
 
 
 def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
-    """What an incident of *anomaly* alone is called."""
+    """The title of an incident of *anomaly* alone."""
     values = {
         "device": anomaly.device,
         "service": anomaly.service if anomaly.service != "unknown" else "",
@@ -70,7 +70,7 @@ def description(
 
 
 def _flapping(flaps: Sequence[datetime]) -> str:
-    """How often it came and went, and in what time."""
+    """How often it recovered, and in how many minutes."""
     if not flaps:
         return ""
     minutes = max(1, round((flaps[-1] - flaps[0]).total_seconds() / 60))

@@ -1,7 +1,7 @@
 """A correlation that fails once, anywhere, and is retried: the incidents of an undisturbed run.
 
-What the runtime does after a failure is done here by hand: the state is built anew from what is published,
-and the message comes again (``Service.rebuild``).
+What the runtime does after a failure is done here by hand: the state is built anew from what is
+published, and the message comes again (``Service.rebuild``).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def restored(stream: list[Message], size: int) -> Correlator:
 
 
 def run(history, fails: Callable[[int], int] = lambda n: 0, size: int = 1, correlator=None):
-    """What is in the stream after *history*, and the correlator; the *n*th message fails once at the step
-    that *fails* says (0: not at all)."""
+    """What is in the stream after *history*, and the correlator; the *n*th message fails once at
+    the step that *fails* says (0: not at all)."""
     correlator, stream = correlator or fresh(), []
     for n, event in enumerate(history):
         for cause in event.among(correlator) if isinstance(event, Merging) else [event]:
@@ -196,7 +196,8 @@ async def test_what_cannot_be_read_in_the_stream_is_skipped():
 
 
 async def served(failing: int) -> list[Message]:
-    """What the service publishes of fifty anomalies; the *failing*th that is handled fails once, half-way."""
+    """What the service publishes of fifty anomalies; the *failing*th that is handled fails once,
+    half-way."""
     bus, handled, left = MemoryBus(retry_speed=0.001), Correlator._correlate, failing
     settings_ = Settings(policies=ROOT / "policies")
 

@@ -1,4 +1,4 @@
-"""A joined update names the revisions that it contains: who folds the facts need not wait for them."""
+"""A joined update names the revisions that it contains: readers need not wait for them."""
 
 from __future__ import annotations
 

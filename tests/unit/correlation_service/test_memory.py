@@ -44,9 +44,9 @@ OTHER_SERIES = (
 def test_what_was_worked_out_for_one_anomaly_changes_nothing_of_another(changes):
     first, other = correlation_cases.anomaly(1), correlation_cases.anomaly(2, **changes)
     used, unused = Members(correlation_cases.POLICY), Members(correlation_cases.POLICY)
-    used.of(first, ("sw-1",))
-    member = used.of(other, ())
-    assert member == unused.of(other, ())
+    used.of(first, first.anomaly_id, ("sw-1",))
+    member = used.of(other, other.anomaly_id, ())
+    assert member == unused.of(other, other.anomaly_id, ())
     assert (member.msg, member.severity) == (other.msg, other.severity)
     assert member.upstream == tuple(device.id for device in other.context.upstream)
 
@@ -60,8 +60,8 @@ def test_of_more_series_than_are_kept_every_member_is_the_same(monkeypatch):
     few = Members(correlation_cases.POLICY)
     for attack in attacks:
         fresh = Members(correlation_cases.POLICY)
-        member = few.of(attack, ())
-        assert member == fresh.of(attack, ())
+        member = few.of(attack, attack.anomaly_id, ())
+        assert member == fresh.of(attack, attack.anomaly_id, ())
         assert member.peer in member.keys[0]
 
 

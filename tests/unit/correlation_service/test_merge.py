@@ -114,7 +114,8 @@ async def test_after_a_kill_a_merge_knows_what_was_well_again_before_it_was_seen
 
 
 def parting(correlator):
-    """A problem that was over and came again, made one incident by an operator; the second has a cause."""
+    """A problem that was over and came again, made one incident by an operator; the second has a
+    cause."""
     first, over = (
         own(correlator, anomaly(0, "srv-1", "link_down")),
         cleared(1, "srv-1", "link_down"),
@@ -135,3 +136,23 @@ async def test_after_a_kill_two_problems_that_a_merge_brought_together_are_still
         sorted(c.expire(NOON + DAY), key=lambda end: end.incident_id) for c in (correlator, again)
     ]
     assert ends[0] == ends[1] and len(ends[0]) == 2
+
+
+async def test_a_merge_into_an_incident_that_ended_before_it_was_handled_ends_the_other(correlator):
+    gone, home, facts = two(correlator)
+    change, end = (
+        order(gone, home),
+        IncidentCleared(
+            tracking_id="e",
+            ship_id="s1",
+            ts=NOON,
+            incident_id=home,
+            revision=9,
+            resolve_reason="expired",
+        ),
+    )
+    correlator.evolve(end)
+    assert correlator.handle(change) == []
+    again = await killed(POLICY, *facts, change, end)  # the order was stored first
+    for place in (correlator, again):
+        assert len(place.state.open.incidents) == 0 and not place.state.merging

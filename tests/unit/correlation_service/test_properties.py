@@ -18,6 +18,7 @@ from tests.correlation_cases import (
     POLICY,
     SHIP,
     UPSTREAM,
+    Book,
     Merging,
     anomaly,
     cleared,
@@ -218,6 +219,27 @@ def test_what_was_decided_is_what_evolves(history):
                     assert fact.corr_keys == incident.keys
 
 
+@settings(max_examples=300)
+@given(histories(), st.integers(0, 120))
+def test_a_kill_between_the_facts_of_one_anomaly_leaves_each_in_one_place(history, left):
+    """Facts are published in their order, so a kill cuts their sequence anywhere."""
+    undisturbed, reborn, stream = Correlator(POLICY), Correlator(POLICY), []
+    rest = list(history)
+    while rest and len(stream) <= left:
+        known = [] if hasattr(rest[0], "anomaly_id") else [rest[0]]
+        stream += [*known, *undisturbed.handle(rest.pop(0))]
+    published = stream[:left]
+    for fact in published:
+        reborn.evolve(fact)
+    book = Book().read(fact for fact in published if not isinstance(fact, AnomalyCleared))
+    told(
+        history, reborn, book
+    )  # what was not acknowledged comes again, and the rest; the book checks
+    book.read(reborn.expire(NOON + timedelta(days=1)))
+    assert set(book.place) == {m.anomaly_id for m in history if hasattr(m, "anomaly_id")}
+    assert set(book.told.values()) <= {1} and book.open == set()
+
+
 @settings(max_examples=150)
 @given(merged(), st.integers(2, 40))
 def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
@@ -226,7 +248,8 @@ def test_joined_facts_fold_to_the_incidents_of_single_ones(history, size):
 
 
 def test_after_a_kill_a_repetition_repeats_the_same_member():
-    """Of two members of one kind that parted from their incident together, each came first somewhere."""
+    """Of two members of one kind that parted from their incident together, each came first
+    somewhere."""
     happened = ((61, "service_error"), (1, "log_error"), (0, "log_error"))
     parting = [anomaly(n, "dir-1", kind, at=at) for n, (at, kind) in enumerate(happened)]
     repeated = anomaly(9, "dir-1", "log_error", at=0)

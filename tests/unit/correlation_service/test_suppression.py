@@ -56,7 +56,8 @@ def silenced(*silences):
     return correlator
 
 
-# -- silences -----------------------------------------------------------------------------------------
+# -- silences
+# -----------------------------------------------------------------------------------------
 
 
 def test_a_silence_hides_and_says_by_whom_and_why():
@@ -164,7 +165,8 @@ def test_filing_silences_by_their_values_changes_nothing(orders, device, tags):
     assert Silences(orders).hiding(one) == first
 
 
-# -- rules and maintenance ------------------------------------------------------------------------------
+# -- rules and maintenance
+# ------------------------------------------------------------------------------
 
 
 def test_a_rule_of_the_policy_goes_before_a_silence():
@@ -200,7 +202,8 @@ def test_a_rule_can_be_about_severe_ones_only():
     assert [hides(fact) for fact in facts] == [False, False, True, False]
 
 
-# -- inhibition -----------------------------------------------------------------------------------------
+# -- inhibition
+# -----------------------------------------------------------------------------------------
 
 
 def inhibiting(**changes):
@@ -398,7 +401,8 @@ def test_a_kill_at_any_moment_hides_the_same(history, kill):
     assert hidden([*before, *after]) == hidden(expected)
 
 
-# -- known outages --------------------------------------------------------------------------------------
+# -- known outages
+# --------------------------------------------------------------------------------------
 
 
 def outage(id="o1", device="modem-1", start=0, end=600, **fields):

@@ -1,4 +1,5 @@
-"""The way of one anomaly through the files of the service, as a reader follows it from call to call."""
+"""The way of one anomaly through the files of the service, as a reader follows it from call to
+call."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ LEVELS = 4  # of calls: handle, decide or evolve, its steps, and what those call
 
 
 def way(act: Callable[[], object]) -> list[str]:
-    """The files between which calls lead, one after the other; a caller counts when it calls again."""
+    """The files that calls lead through, in order; a caller counts again when it calls again."""
     files: list[str] = []
     depth = 0
 

@@ -1,4 +1,4 @@
-"""``aiops policy diff NEW_DIR``: what another correlate.yaml would have made of what was recorded."""
+"""``aiops policy diff NEW_DIR``: the recorded anomalies with another correlate.yaml."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ def _span(text: str) -> timedelta:
 async def _difference(
     settings: Settings, span: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
 ) -> Diff:
-    """Both policies' incidents of the same anomalies, compared. Raises Unavailable without ClickHouse
-    or NATS."""
+    """The incidents of both policies for the same anomalies, compared.
+
+    Raises Unavailable without ClickHouse or NATS.
+    """
     since = utc_now() - span
     facts = await known(settings, since)
     before, after = PolicyReplay(facts.correlator(now)), PolicyReplay(facts.correlator(new))

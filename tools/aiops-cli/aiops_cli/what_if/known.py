@@ -1,4 +1,4 @@
-"""What correlation knew beside the anomalies: devices, silences, outages, and what was over when."""
+"""The facts beside the anomalies: devices, silences, outages, and the times of clears."""
 
 from __future__ import annotations
 

@@ -14,10 +14,12 @@ from aiops_core.runtime.unreadable import read_all
 
 PAGE = 5_000  # anomalies that are in memory at once, more when so many came within STEP
 STEP = 10  # seconds
-OPEN = 4_102_444_800  # 2100: the last span has no end, as a row that is written again has a later time from then on
+# The year 2100: the last span has no end, because a row that is written again gets a later time.
+OPEN = 4_102_444_800
 
 COUNTS = (
-    "SELECT toUnixTimestamp(toStartOfInterval(stored_at, toIntervalSecond(%(step)s))) AS at, count()"
+    "SELECT toUnixTimestamp(toStartOfInterval(stored_at, toIntervalSecond(%(step)s))) AS at,"
+    " count()"
     " FROM aiops.anomalies FINAL"
     " WHERE version = 2 AND stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
     " GROUP BY at ORDER BY at"
