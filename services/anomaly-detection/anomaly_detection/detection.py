@@ -57,11 +57,12 @@ class Detection:
 
         self._lines = lines = Lines(templates.kept)
         self._rules = RuleTable((*policy.bursts, *policy.patterns, *policy.recoveries))
-        burst = BurstDetector(policy.bursts, kept, self._rules)
-        pattern = PatternDetector(self._rules)
-        recovery = RecoveryDetector(self._rules)
         self._level = LevelDetector(policy.levels, policy.harmless)
-        self._line_rules = (burst, pattern, recovery)
+        self._line_rules = (
+            BurstDetector(policy.bursts, kept, self._rules),
+            PatternDetector(self._rules),
+            RecoveryDetector(self._rules),
+        )
         self._line_learners = (
             NewTemplateDetector(templates.new, lines, tuning("new_template"), kept),
             RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
@@ -69,10 +70,9 @@ class Detection:
             SilenceDetector(templates.silence, tuning("silence"), kept),
         )
 
-        threshold = ThresholdDetector(policy.thresholds, kept)
         self.metric = MetricDetector(layers.metrics_of(policy.metrics), kept)
         self._gap = GapDetector(policy.gaps, kept)
-        self.of_samples = (threshold, self.metric, self._gap)
+        self.of_samples = (ThresholdDetector(policy.thresholds, kept), self.metric, self._gap)
 
         self.detectors: Sequence[Detector[Any]] = (
             *self._line_rules,
@@ -117,10 +117,9 @@ class Detection:
     ) -> tuple[Calls[LogEntry], Calls[LogEntry], Calls[LogEntry]]:
         """The enabled rules, the level, and the enabled learners for one sender of lines."""
         target = LayerTarget(ship_id, service, device_id)
-        rules, level = self._line_rules, (self._level,)
         return (
-            self._enabled(rules, target),
-            self._enabled(level, target),
+            self._enabled(self._line_rules, target),
+            self._enabled((self._level,), target),
             self._enabled(self._line_learners, target),
         )
 

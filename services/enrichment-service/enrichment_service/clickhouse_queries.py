@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import LastIncident, SimilarAnomaly
@@ -51,9 +51,11 @@ ORDER BY last_seen DESC LIMIT %(most)s
 """
 
 
-PastIncident = tuple[
-    str, Sequence[str], Sequence[str], LastIncident
-]  # with ship, devices, services
+class PastIncident(NamedTuple):
+    ship: str
+    devices: Sequence[str]
+    services: Sequence[str]
+    incident: LastIncident
 
 
 class ContextQueries:
@@ -109,7 +111,7 @@ def _incident(row: Row) -> PastIncident:
         last_seen=_utc(last_seen),
         resolve_reason=resolved or None,
     )
-    return ship, devices, services, incident
+    return PastIncident(ship, devices, services, incident)
 
 
 def _newest_of_each(since: datetime) -> dict[str, object]:
