@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, MetricSample, Text
 from aiops_core.policy.file import Place, Section, Setting
-from anomaly_detection.detectors.base import SENDERS, device_of, globs
+from anomaly_detection.detectors.base import SENDERS, device_of
 from anomaly_detection.polls import Poll
 from anomaly_detection.rules import (
     EVERYTHING,
@@ -21,6 +21,7 @@ from anomaly_detection.rules import (
     Metrics,
     Positive,
     ServiceDomain,
+    globs,
 )
 
 # How much more unusual than normally something must be for a detector that learns.
@@ -37,6 +38,16 @@ class DetectorTuning(Section):
     @property
     def scale(self) -> float:
         return SCALE[self.sensitivity]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTarget:
+    """A sender, as layers match it. *device_id* may be a host; *metric* is empty for lines."""
+
+    ship_id: str
+    service: str
+    device_id: str
+    metric: str = ""
 
 
 class Layer(Section):
@@ -58,15 +69,14 @@ class Layer(Section):
                 raise ValueError(f"{name} does not learn: it can only be enabled or not")
         return self
 
-
-@dataclass(frozen=True, slots=True)
-class LayerTarget:
-    """A sender, as layers match it. *device_id* may be a host; *metric* is empty for lines."""
-
-    ship_id: str
-    service: str
-    device_id: str
-    metric: str = ""
+    def matches(self, target: LayerTarget, domain: Domain) -> bool:
+        return (
+            (self.domains is None or domain in self.domains)
+            and globs(self.ships)(target.ship_id)
+            and globs(self.services)(target.service)
+            and globs(self.device_id)(target.device_id)
+            and globs(self.metrics)(target.metric)
+        )
 
 
 _DEFAULTS = DetectorTuning()
@@ -83,10 +93,8 @@ class Layers:
         domains: Sequence[ServiceDomain],
         default_domain: Domain,
     ) -> None:
-        self._layers = [(n, layer, _matcher(layer)) for n, layer in enumerate(layers)]
+        self._layers, self._domains, self._default = layers, domains, default_domain
         self._polls = {poll.name: (n, poll) for n, poll in enumerate(polls)}
-        self._domains = [(globs(rule.services), rule.domain) for rule in domains]
-        self._default = default_domain
 
     def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
         """Every setting of *detector* for *target*, with its place in the file."""
@@ -127,9 +135,9 @@ class Layers:
         n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.domain:
             return poll.domain, ("polls", n, "domain")
-        for place, (matches, domain) in enumerate(self._domains):
-            if matches(target.service):
-                return domain, ("domains", place)
+        for place, rule in enumerate(self._domains):
+            if globs(rule.services)(target.service):
+                return rule.domain, ("domains", place)
         return self._default, ("default_domain",)
 
     def _matching(
@@ -140,24 +148,8 @@ class Layers:
         n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.detectors:
             yield ("polls", n, "detectors"), DetectorTuning(enabled=detector in poll.detectors)
-        for place, layer, matches in self._layers:
-            if matches(target, domain):
+        for place, layer in enumerate(self._layers):
+            if layer.matches(target, domain):
                 for name in ("*", detector):
                     if tuned := layer.detectors.get(name):
                         yield ("layers", place, "detectors", name), tuned
-
-
-def _matcher(layer: Layer) -> Callable[[LayerTarget, Domain], bool]:
-    of_ship, of_service = globs(layer.ships), globs(layer.services)
-    of_device, of_metric = globs(layer.device_id), globs(layer.metrics)
-
-    def matches(target: LayerTarget, domain: Domain) -> bool:
-        return (
-            (layer.domains is None or domain in layer.domains)
-            and of_ship(target.ship_id)
-            and of_service(target.service)
-            and of_device(target.device_id)
-            and of_metric(target.metric)
-        )
-
-    return matches

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, Level
 from aiops_core.policy.file import Place, Policy, Replay, Setting
-from anomaly_detection.detectors.base import globs
 from anomaly_detection.layers import Layer, Layers, LayerTarget
 from anomaly_detection.polls import Poll
 from anomaly_detection.rules import (
@@ -29,6 +28,7 @@ from anomaly_detection.rules import (
     ServiceDomain,
     Templates,
     Threshold,
+    globs,
 )
 
 # The section of rules of each detector that has some.
@@ -122,9 +122,8 @@ class DetectPolicy(Policy):
                 continue
             for n, rule in enumerate(getattr(self, section)):
                 metric = rule.metric if isinstance(rule, Threshold) else ""
-                of_metric = not target.metric or (metric and globs([metric])(target.metric))
-                of_sender = globs(rule.services)(target.service)
-                if of_metric and of_sender and globs(rule.device_id)(target.device_id):
+                of_metric = not target.metric or (metric and globs((metric,))(target.metric))
+                if of_metric and rule.concerns(target.service, target.device_id):
                     yield Setting(f"{section}.{rule.id}", _summary(rule), (section, n))
 
 

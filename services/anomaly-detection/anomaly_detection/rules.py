@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from fnmatch import translate
+from functools import lru_cache
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,6 +20,16 @@ LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 EVERYTHING = ("*",)
+GLOBS_KEPT = 1024  # compiled ones
+
+
+@lru_cache(GLOBS_KEPT)
+def globs(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """A test whether a text matches one of the shell globs, without regard to case."""
+    if "*" in patterns:
+        return lambda text: True
+    matches = re.compile("|".join(map(translate, patterns)), re.IGNORECASE).match
+    return lambda text: matches(text) is not None
 
 
 def _compile(source: object) -> object:
@@ -81,6 +93,9 @@ class ScopedRule(Section):
     id: Text
     services: Globs = EVERYTHING
     device_id: Globs = EVERYTHING
+
+    def concerns(self, service: str, device_id: str) -> bool:
+        return globs(self.services)(service) and globs(self.device_id)(device_id)
 
 
 class LineRule(ScopedRule):

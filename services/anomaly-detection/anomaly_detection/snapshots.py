@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
-from aiops_core.errors import in_words
 from aiops_core.models import BY_SUBJECT, UtcDatetime
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing
@@ -62,17 +61,6 @@ class Manifest(BaseModel):
     parts: dict[str, int]
     emitted: tuple[EmittedMessage, ...] = ()
 
-    def dump(self) -> bytes:
-        return self.model_dump_json().encode()
-
-    @classmethod
-    def read(cls, data: bytes) -> Manifest:
-        """Raises ValueError."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as exc:
-            raise ValueError(in_words(exc)) from exc
-
 
 def key(generation: int, detector: str, part: int) -> str:
     return f"{'ab'[generation % 2]}/{detector}/{part}"
@@ -108,7 +96,7 @@ class SnapshotStore:
     async def newest(self) -> Manifest | None:
         """The manifest in force; raises ValueError."""
         data = await self._bucket.get(MANIFEST)
-        return None if data is None else Manifest.read(data)
+        return None if data is None else Manifest.model_validate_json(data)
 
     async def read(self, manifest: Manifest, detector: str) -> Mapping[str, JsonValue]:
         """The state of *detector*; raises ValueError."""
@@ -137,7 +125,7 @@ class SnapshotStore:
 
     async def commit(self, manifest: Manifest) -> None:
         """Put the generation of *manifest* in force."""
-        await self._bucket.put(MANIFEST, manifest.dump())
+        await self._bucket.put(MANIFEST, manifest.model_dump_json().encode())
 
     async def _put(self, generation: int, detector: str, part: int, lines: Sequence[str]) -> None:
         data = await asyncio.to_thread(pack, lines)

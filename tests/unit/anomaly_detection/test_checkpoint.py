@@ -168,7 +168,7 @@ class TestKills:
         await ship.idle()
         engine.stop.set()
         await running
-        manifest = Manifest.read(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
+        manifest = Manifest.model_validate_json(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
         assert manifest.offset.sequence == len(ship.messages)
         assert manifest.parts["threshold"] == 1
 
@@ -355,7 +355,7 @@ class TestBroken:
             bucket = ship.bus.bucket(BUCKET)
             await bucket.put(snapshots.key(1, name, 0), part)
             manifest = Manifest(generation=1, offset=Offset(0, START), parts={name: 1})
-            await bucket.put(snapshots.MANIFEST, manifest.dump())
+            await bucket.put(snapshots.MANIFEST, manifest.model_dump_json().encode())
             async with ship.living():
                 await ship.idle()
 

@@ -7,12 +7,10 @@ I/O, has no clock and never looks ahead. Its state is bounded and can be written
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import translate
 from hashlib import sha256
 from typing import Any, Generic, Self, TypeVar
 
@@ -160,14 +158,6 @@ def bounded_key(*parts: str) -> Key:
         return parts
     rest = sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
     return (parts[0][:LONGEST_KEY], rest)
-
-
-def globs(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """A test whether a text matches one of the shell globs, without regard to case."""
-    if "*" in patterns:
-        return lambda text: True
-    matches = re.compile("|".join(map(translate, patterns)), re.IGNORECASE).match
-    return lambda text: matches(text) is not None
 
 
 def next_due(last: datetime, every: timedelta) -> datetime:

@@ -18,7 +18,6 @@ from anomaly_detection.detectors.base import (
     bounded_key,
     clock,
     device_of,
-    globs,
     labels,
     next_due,
     shown,
@@ -26,7 +25,7 @@ from anomaly_detection.detectors.base import (
     worst,
 )
 from anomaly_detection.detectors.state import Key, Late, SegmentedLru
-from anomaly_detection.rules import Threshold
+from anomaly_detection.rules import Threshold, globs
 
 SHORTEST_GAP = timedelta(minutes=5)  # without a sample; a longer one resets the state
 ZERO = timedelta(0)
@@ -74,10 +73,7 @@ class ThresholdDetector(Detector[MetricSample]):
     name = "threshold"
 
     def __init__(self, thresholds: Sequence[Threshold], series_kept: int) -> None:
-        self._rules = [
-            (rule, globs([rule.metric]), globs(rule.services), globs(rule.device_id))
-            for rule in thresholds
-        ]
+        self._rules = thresholds
         self._of_sender = lru_cache(SENDERS)(self._applicable)
         self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, LimitState)
 
@@ -92,8 +88,8 @@ class ThresholdDetector(Detector[MetricSample]):
     def _applicable(self, metric: str, service: str, device: str) -> tuple[Threshold, ...]:
         return tuple(
             rule
-            for rule, of_metric, of_service, of_device in self._rules
-            if of_metric(metric) and of_service(service) and of_device(device)
+            for rule in self._rules
+            if globs((rule.metric,))(metric) and rule.concerns(service, device)
         )
 
     def _judge(
