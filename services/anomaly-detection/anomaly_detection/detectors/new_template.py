@@ -93,15 +93,7 @@ class NewTemplateDetector(Detector[LogEntry]):
             f"before, {quoted(mined.template)}; expected are only lines that were heard while it "
             f"has been listened to, for {span(known)}."
         )
-        return Detected.by(
-            self.name,
-            self._rule,
-            EntrySource.of(line),
-            line.ts,
-            reason,
-            template_id=mined.template_id,
-            template=mined.template,
-        )
+        return Detected.by(self.name, self._rule, EntrySource.of(line), line.ts, reason)
 
 
 def _with_prefix(prefix: str, part: State) -> State:
