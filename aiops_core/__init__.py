@@ -1,3 +1,3 @@
-"""The platform's shared vocabulary and its runtime; services build on it and never import each other."""
+"""The shared vocabulary and the runtime of the platform; services never import each other."""
 
 __version__ = "3.0.0"

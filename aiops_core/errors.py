@@ -1,4 +1,4 @@
-"""Why something was not done, and what the system should do about it. Handlers raise; the runtime acts."""
+"""Errors that say what the system should do. Handlers raise them, the runtime acts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class AiopsError(Exception):
 class Reject(AiopsError):
     """This message can never be handled; bury it."""
 
+    def __init__(self, message: str | None = None, outcome: str = "rejected") -> None:
+        super().__init__(message)
+        self.outcome = outcome  # as ``aiops_messages_handled_total`` counts it
+
 
 class Unavailable(AiopsError):
     """Something this message needs is away; try again until it is back."""
@@ -29,8 +33,10 @@ class Misconfigured(AiopsError):
 
 
 def first_of(problem: BaseException) -> BaseException:
-    """What went wrong first, out of the groups that task groups wrap it into. To be raised after ``except*``:
-    what is raised in it comes out wrapped again, before Python 3.11.4."""
+    """The first error in the groups that task groups wrap it into.
+
+    Raise it after ``except*``: before Python 3.11.4, an error raised inside is wrapped again.
+    """
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     return problem

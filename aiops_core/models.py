@@ -403,7 +403,7 @@ class Incident(Message):
 
 
 class _LaterFact(Message):
-    """A fact is what correlation-service says of an incident: ``Incident`` creates it with revision 1,
+    """A fact of correlation-service about an incident. ``Incident`` creates it with revision 1,
     each later fact counts ``revision`` up."""
 
     incident_id: Text
@@ -411,7 +411,8 @@ class _LaterFact(Message):
 
 
 class AlertsCleared(Record):
-    """Alerts (by id) that a recovery ended: only their series of that service, metric and peer. Empty: any."""
+    """Alerts (by id) that a recovery ended: only their series of that service, metric and peer.
+    Empty: any."""
 
     alerts: tuple[str, ...]
     service: str = ""

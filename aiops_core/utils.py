@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict
 
+from aiops_core import __version__
 from aiops_core.fingerprints import (
     compute_correlation_keys,
     compute_fingerprint,
@@ -28,8 +31,10 @@ __all__ = [
     "compute_correlation_keys",
     "compute_fingerprint",
     "compute_suppress_key",
+    "core_logger",
     "extract_error_message",
     "generate_tracking_id",
+    "span_of",
 ]
 
 LEVELS = {
@@ -38,9 +43,11 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+SPAN = re.compile(r"([1-9]\d{0,5})(s|m|min|h|d)")
+UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 
 
-# Without the values of local variables: among them are users' names and passwords, out of log lines.
+# Without local variables: their values include users' names and passwords out of log lines.
 _TRACEBACKS = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 IN_HAND: ContextVar[Message | None] = ContextVar("message in hand", default=None)
@@ -83,11 +90,22 @@ class StructuredLogger:
     @staticmethod
     def get_logger(*, name: str, service: str, version: str) -> structlog.stdlib.BoundLogger:
         """A logger whose every line says which module of which service in which version speaks."""
-        # No bind() here: it would freeze the configuration of the moment in which a module is imported.
+        # No bind() here: it would freeze the configuration at the import of a module.
         logger: Any = structlog.get_logger(module=name, service=service, version=version)
         return cast(structlog.stdlib.BoundLogger, logger)
+
+
+def core_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module of the core, which speaks for the service that it runs in."""
+    return StructuredLogger.get_logger(name=name, service="aiops_core", version=__version__)
 
 
 def generate_tracking_id() -> str:
     """A fresh UUIDv4; only where a cause enters the platform, everything later derives its ids."""
     return str(uuid4())
+
+
+def span_of(text: str) -> timedelta | None:
+    """The span of time that people write as ``15m``, ``24h`` or ``7d``; None for other texts."""
+    found = SPAN.fullmatch(text)
+    return timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None

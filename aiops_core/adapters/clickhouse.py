@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ from typing import Any, TypeVar
 
 from clickhouse_driver import Client, errors
 
-from aiops_core.adapters.clickhouse_client import EagerClient
 from aiops_core.adapters.clickhouse_errors import (
     UNWRITABLE,
     NotReached,
@@ -124,10 +124,6 @@ class ClickHouse:
         sql = f"INSERT INTO {table} ({', '.join(columns)}) {settings}VALUES"
         await self._run(lambda client: client.execute(sql, list(rows)))
 
-    async def ping(self) -> None:
-        """Raises Unavailable when the server does not answer."""
-        await self.query("SELECT 1")
-
     async def _run(self, work: Callable[[Client], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
@@ -153,10 +149,18 @@ class ClickHouse:
     def _client(self) -> Client:
         client = getattr(self._local, "client", None)
         if client is None:
-            client = EagerClient.from_url(self._url)
+            client = Client.from_url(self._url)
+            # Before every query the driver pings, which takes as long as a small query.
+            connection = client.connection
+            connection.ping = lambda: _is_open(connection.socket)
             self._local.client = client
             self._clients.append(client)
         return client
+
+
+def _is_open(connected: socket.socket | None) -> bool:
+    """Whether the server has not closed the connection: a closed one is readable."""
+    return connected is not None and not select.select([connected], [], [], 0)[0]
 
 
 def _quoted(text: str) -> str:

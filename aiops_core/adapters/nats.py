@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from itertools import groupby
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_connection import NatsConnection, unavailable
 from aiops_core.adapters.nats_consumer import DurableConsumer
-from aiops_core.adapters.nats_inbox import NatsInbox
-from aiops_core.adapters.nats_merged import MergedInbox, in_order
+from aiops_core.adapters.nats_inbox import NatsDelivery, NatsInbox
 from aiops_core.adapters.nats_publish import PreparedMessage, prepared, store
-from aiops_core.adapters.nats_reader import read
-from aiops_core.adapters.nats_streams import by_stream, ensure_streams, stream_of
+from aiops_core.adapters.nats_streams import by_stream, ensure_streams, history, in_order, stream_of
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import Streams
-from aiops_core.runtime.bus import MAX_ACK_PENDING, Bucket, ConsumerOffset, Inbox, Outgoing, Stored
+from aiops_core.runtime.bus import (
+    MAX_ACK_PENDING,
+    Bucket,
+    ConsumerOffset,
+    Delivery,
+    Inbox,
+    Outgoing,
+    Stored,
+)
+
+WAIT_FOR_EARLIER = 1.0  # seconds that messages of one stream wait for earlier ones of another
 
 
 class NatsBus:
@@ -93,23 +100,8 @@ class NatsBus:
     ) -> AsyncIterator[Stored]:
         """Raises Unavailable when the broker goes away meanwhile: the reader starts again."""
         parts = by_stream(subjects).items()
-        async for stored in in_order([self._history(*part, since) for part in parts]):
+        async for stored in in_order([history(self.js, *part, since) for part in parts]):
             yield stored
-
-    async def _history(
-        self, stream: str, subjects: Sequence[str], since: datetime | None
-    ) -> AsyncGenerator[Stored, None]:
-        config = ConsumerConfig(
-            filter_subjects=list(subjects),
-            deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.ALL,
-            opt_start_time=since,
-        )
-        with unavailable(f"the history of {stream} broke off"):
-            async with aclosing(read(self.js, stream, config)) as messages:
-                async for message in messages:
-                    meta = message.metadata
-                    headers, sequence = message.headers or {}, meta.sequence.stream
-                    yield Stored(message.subject, message.data, meta.timestamp, sequence, headers)
 
     async def newest(self, subject: str) -> Stored | None:
         with unavailable(f"the newest {subject} is out of reach"):
@@ -133,3 +125,53 @@ class NatsBus:
 
     def bucket(self, name: str) -> Bucket:
         return NatsBucket(self._connection, name)
+
+
+class MergedInbox:
+    """One inbox over *inboxes*, of one stream each, which share *arrived*.
+
+    Deliveries come in the order in which the broker stored them, across the streams too, as Kafka
+    Streams merges its partitions. While one stream has more that has not arrived, later messages
+    of another wait for it, a second at most. So a backlog is read as it happened.
+    """
+
+    def __init__(self, inboxes: Sequence[NatsInbox], arrived: asyncio.Event) -> None:
+        self._inboxes, self._arrived = inboxes, arrived
+
+    async def take(self, most: int) -> Sequence[Delivery]:
+        for inbox in self._inboxes:
+            await inbox.request()
+        while not any(inbox.first for inbox in self._inboxes):
+            await self._arrival()
+        try:
+            async with asyncio.timeout(WAIT_FOR_EARLIER):
+                while not (taken := self._next(most)):
+                    await self._arrival()
+                return taken
+        except TimeoutError:
+            for inbox in self._inboxes:
+                inbox.more = inbox.more and inbox.first is not None
+            return self._next(most)
+
+    async def ack(self, handled: Sequence[Delivery]) -> None:
+        for inbox in self._inboxes:
+            await inbox.ack([one for one in handled if one.id.startswith(f"{inbox.stream}/")])
+
+    async def lag(self) -> int:
+        return sum([await inbox.lag() for inbox in self._inboxes])
+
+    async def _arrival(self) -> None:
+        self._arrived.clear()
+        for inbox in self._inboxes:
+            await inbox.request()
+        await self._arrived.wait()
+
+    def _next(self, most: int) -> list[NatsDelivery]:
+        """The earliest that have arrived, while no stream has an earlier one to come."""
+        taken: list[NatsDelivery] = []
+        while len(taken) < most and not any(i.more and not i.first for i in self._inboxes):
+            here = [(first.at, inbox) for inbox in self._inboxes if (first := inbox.first)]
+            if not here:
+                break
+            taken.append(min(here, key=lambda one: one[0])[1].pop())
+        return taken

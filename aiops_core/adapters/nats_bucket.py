@@ -20,7 +20,7 @@ from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
 from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, unavailable
-from aiops_core.adapters.nats_reader import read
+from aiops_core.adapters.nats_streams import read
 from aiops_core.errors import Unavailable
 
 BUCKET_BYTES = 64 * 1024 * 1024  # at most on disk

@@ -15,12 +15,17 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from aiops_core.adapters.nats_ack_floor import ACK_FLOORS, AckFloor
 from aiops_core.adapters.nats_bucket import NatsBucket
 from aiops_core.adapters.nats_connection import NatsConnection
-from aiops_core.adapters.nats_overtaken import Look, Overtaken
+from aiops_core.adapters.nats_offsets import ACK_FLOORS, AckFloor, Look, Overtaken
 from aiops_core.errors import Unavailable
-from aiops_core.observability import discarded
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import DISCARDED
+from aiops_core.runtime.backoff import Reminder
+from aiops_core.runtime.unreadable import skip
+from aiops_core.utils import core_logger
+
+log = core_logger("consumer")
 
 ACK_WAIT = 5.0  # seconds after which the broker delivers an unacknowledged message again
 STORE_EVERY = 5.0  # seconds between two writes of the ack floor
@@ -38,27 +43,29 @@ class DurableConsumer:
         max_ack_pending: int,
     ) -> None:
         self.stream, self.group = stream, group
-        self.ack_floor = AckFloor(f"{stream}.{group}")
+        self.ack_floor = AckFloor()
+        self._key = f"{stream}.{group}"  # in the bucket
         self._connection, self._subjects = connection, subjects
         self._max_ack_pending = max_ack_pending
         self._bucket = NatsBucket(connection, ACK_FLOORS)
         self._retried: set[int] = set()  # sequences that the broker will deliver again later
         self._overtaken = Overtaken()
-        discarded.count(stream, group, 0)
+        self._losses = metrics.DISCARDED.labels(stream, group)
+        self._reminder = Reminder()
 
     async def ensure(self) -> bool:
         """Create the consumer at the group's ack floor, or update it. Creates the streams if this
         one is gone. True when the stream is not the former one."""
         js, generation = self._connection.js, self.ack_floor.generation
         stream = await self._stream_info()
-        self.ack_floor.in_stream(stream)
+        last = stream.state.last_seq
+        self.ack_floor.in_stream(stream.created, last)
         try:
             found = await js.consumer_info(self.stream, self.group)
             config = found.config
             self._raise_floor(found)
         except NotFoundError:
-            last = stream.state.last_seq
-            self.ack_floor.load(await self._bucket.get(self.ack_floor.key) if last else None, last)
+            await self._load_floor(last)
             config = _from(self.ack_floor.next).evolve(durable_name=self.group)
         await js.add_consumer(
             self.stream,
@@ -81,6 +88,15 @@ class DurableConsumer:
             await self._connection.ensure_streams()
             return await self._connection.js.stream_info(self.stream)
 
+    async def _load_floor(self, last: int) -> None:
+        """From the bucket, for a stream that ends at *last*."""
+        if last:
+            value = await self._bucket.get(self._key)
+            try:
+                self.ack_floor.load(value, last)
+            except (ValueError, KeyError, TypeError) as exc:
+                skip("nats.ack_floors", self._key, exc)
+
     def _raise_floor(self, info: ConsumerInfo) -> None:
         self.ack_floor.raise_to(info.ack_floor.stream_seq if info.ack_floor else 0)
 
@@ -95,8 +111,20 @@ class DurableConsumer:
         never_again = {sequence for sequence in self._retried if sequence < state.first_seq}
         self._retried -= never_again
         if lost := self._overtaken.look(now) + len(never_again):
-            discarded.count(self.stream, self.group, lost)
+            self.discarded(lost)
         return info
+
+    def discarded(self, messages: int) -> None:
+        """The stream has discarded so many unread *messages*: count, log once a minute."""
+        self._losses.inc(messages)
+        DISCARDED[self.stream, self.group] += messages
+        if self._reminder.due():
+            log.error(
+                "unread messages discarded",
+                stream=self.stream,
+                consumer=self.group,
+                count=DISCARDED[self.stream, self.group],
+            )
 
     def delivered(self, sequence: int) -> None:
         self._retried.discard(sequence)
@@ -111,7 +139,7 @@ class DurableConsumer:
             await asyncio.sleep(STORE_EVERY)
             if value := self.ack_floor.to_store:
                 with contextlib.suppress(Unavailable):
-                    await self._bucket.put(self.ack_floor.key, value)
+                    await self._bucket.put(self._key, value)
                     self.ack_floor.stored(value)
 
 

@@ -6,12 +6,11 @@ import time
 
 from nats.js.errors import APIError
 
-import aiops_core
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.backoff import LOG_EVERY
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import core_logger
 
-log = StructuredLogger.get_logger(name="nats", service="aiops_core", version=aiops_core.__version__)
+log = core_logger("nats")
 
 DEPENDENCY = "nats"
 CONNECTION, NOT_YET = "connection", "not reached yet"  # while it is open, no other problem is shown

@@ -1,7 +1,7 @@
 """The devices of the ship as a graph of dependencies. Pure.
 
 An ``Inventory`` never changes. It takes devices as they are: a walk along a cycle ends where it
-began, unknown parents are ignored. Imports refuse both (``flaws.py``).
+began, unknown parents are ignored. Imports refuse both (incident-api's ``devices/flaws.py``).
 """
 
 from __future__ import annotations

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from aiops_core.models import Device
 
 HOST_LABELS = ("hostname", "alias")  # several are separated by commas or spaces
 ADDRESS_LABELS = ("ip", "mac")
+Ids = defaultdict[str, set[str]]  # by lower-case alias
 
 
 def ids_by_alias(devices: Iterable[Device]) -> Mapping[str, str]:
     """Lower-case alias -> id, without aliases of several devices."""
-    ids, labels, short, names = _Aliases(), _Aliases(), _Aliases(), _Aliases()
+    ids, labels, short, names = (Ids(set) for _ in range(4))
     for device in devices:
-        ids.add(device.id, device.id)
-        names.add(device.name, device.id)
+        _add(ids, device.id, device.id)
+        _add(names, device.name, device.id)
         for address in _labels(device, ADDRESS_LABELS):
-            labels.add(_address(address) or address, device.id)
+            _add(labels, _address(address) or address, device.id)
         for host in _labels(device, HOST_LABELS):
-            labels.add(host, device.id)
-            short.add(_short(host), device.id)
-    return names.certain() | short.certain() | labels.certain() | ids.certain()
+            _add(labels, host, device.id)
+            _add(short, _short(host), device.id)
+    return _certain(names) | _certain(short) | _certain(labels) | _certain(ids)
 
 
 def shared_aliases(devices: Iterable[Device]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Host names and addresses of several devices, with their ids; they resolve to none."""
-    labels = _Aliases()
+    labels = Ids(set)
     for device in devices:
         for alias in _labels(device, HOST_LABELS + ADDRESS_LABELS):
-            labels.add(_address(alias) or alias, device.id)
-    return labels.doubtful()
+            _add(labels, _address(alias) or alias, device.id)
+    return ((alias, tuple(sorted(ids))) for alias, ids in labels.items() if len(ids) > 1)
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -47,19 +49,13 @@ def spellings(name: str) -> Iterator[str]:
         yield short
 
 
-class _Aliases:
-    def __init__(self) -> None:
-        self._ids: dict[str, set[str]] = {}
+def _add(ids: Ids, alias: str, id: str) -> None:
+    if alias:
+        ids[alias.casefold()].add(id)
 
-    def add(self, alias: str, id: str) -> None:
-        if alias:
-            self._ids.setdefault(alias.casefold(), set()).add(id)
 
-    def certain(self) -> dict[str, str]:
-        return {alias: next(iter(ids)) for alias, ids in self._ids.items() if len(ids) == 1}
-
-    def doubtful(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        return ((alias, tuple(sorted(ids))) for alias, ids in self._ids.items() if len(ids) > 1)
+def _certain(ids: Ids) -> dict[str, str]:
+    return {alias: next(iter(found)) for alias, found in ids.items() if len(found) == 1}
 
 
 def _labels(device: Device, keys: Iterable[str]) -> Iterator[str]:

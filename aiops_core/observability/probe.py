@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,18 +18,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from aiops_core.errors import Misconfigured
 from aiops_core.observability import metrics
-from aiops_core.observability.discarded import DISCARDED
 from aiops_core.runtime.unreadable import SKIPPED
 
 REQUEST_TIMEOUT = 5.0  # seconds a client may take to send its request
-
-
-@dataclass
-class Dependency:
-    """Something outside of the process. Without a *required* one the service is not ready."""
-
-    required: bool
-    problem: str | None = "not reached yet"
+DISCARDED: Counter[tuple[str, str]] = Counter()  # unread messages, by stream and consumer
 
 
 @dataclass
@@ -37,29 +30,33 @@ class Readiness:
 
     service: str
     state: str = "starting"
-    dependencies: dict[str, Dependency] = field(default_factory=dict)
+    dependencies: dict[str, str | None] = field(default_factory=dict)  # why it is down
+    required: set[str] = field(default_factory=set)  # dependencies that readiness needs
     parts: dict[str, Readiness] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)  # that make nobody unready
 
     def part(self, name: str) -> Readiness:
-        """The readiness of *name*, a further consumer of this process, which must be ready as well."""
+        """The readiness of *name*, a further consumer that must be ready as well."""
         return self.parts.setdefault(name, Readiness(name))
 
     def needs(self, dependency: str, *, required: bool) -> None:
-        self.dependencies[dependency] = Dependency(required)
+        """It is outside of the process. The service is not ready without a *required* one."""
+        self.dependencies[dependency] = "not reached yet"
+        if required:
+            self.required.add(dependency)
         metrics.DEPENDENCY_UP.labels(dependency).set(0)
 
     def up(self, dependency: str) -> None:
-        self.dependencies[dependency].problem = None
+        self.dependencies[dependency] = None
         metrics.DEPENDENCY_UP.labels(dependency).set(1)
 
     def down(self, dependency: str, problem: str) -> None:
-        self.dependencies[dependency].problem = problem
+        self.dependencies[dependency] = problem
         metrics.DEPENDENCY_UP.labels(dependency).set(0)
 
     @property
     def ready(self) -> bool:
-        missing = any(d.required and d.problem for d in self.dependencies.values())
+        missing = any(self.dependencies[name] for name in self.required)
         serving = self.state == "serving" and all(part.ready for part in self.parts.values())
         return serving and not missing
 
@@ -71,8 +68,8 @@ class Readiness:
             "state": self.state,
             "parts": {name: part.state for name, part in self.parts.items()},
             "dependencies": {
-                name: f"down: {d.problem}" if d.problem else "up"
-                for name, d in self.dependencies.items()
+                name: f"down: {problem}" if problem else "up"
+                for name, problem in self.dependencies.items()
             },
             "notes": dict(self.notes),
             "unreadable": {
@@ -80,35 +77,28 @@ class Readiness:
                 for where, skipped in SKIPPED.items()
             },
             "discarded": {
-                f"{stream} {consumer}": f"{lost.count} discarded before they were read"
-                for (stream, consumer), lost in DISCARDED.items()
+                f"{stream} {consumer}": f"{count} discarded before they were read"
+                for (stream, consumer), count in DISCARDED.items()
             },
         }
 
 
-@dataclass(frozen=True)
-class ProbeAnswer:
-    status: int
-    content_type: str
-    body: bytes
-
-
-def answer(path: str, readiness: Readiness) -> ProbeAnswer:
-    """The answer to a GET of *path*."""
+def answer(path: str, readiness: Readiness) -> tuple[int, str, bytes]:
+    """The answer to a GET of *path*: its status, content type and body."""
     if path == "/health":
         body = json.dumps({"service": readiness.service, "status": "ok"}).encode()
-        return ProbeAnswer(200, "application/json", body)
+        return 200, "application/json", body
     if path == "/ready":
         status = 200 if readiness.ready else 503
-        return ProbeAnswer(status, "application/json", json.dumps(readiness.report()).encode())
+        return status, "application/json", json.dumps(readiness.report()).encode()
     if path == "/metrics":
-        return ProbeAnswer(200, CONTENT_TYPE_LATEST, generate_latest())
-    return ProbeAnswer(404, "text/plain", b"try /health, /ready or /metrics\n")
+        return 200, CONTENT_TYPE_LATEST, generate_latest()
+    return 404, "text/plain", b"try /health, /ready or /metrics\n"
 
 
 @contextlib.asynccontextmanager
 async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int]:
-    """ProbeAnswer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
+    """Answer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError), contextlib.closing(writer):
@@ -117,7 +107,7 @@ async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int
                 while (await reader.readline()).strip():
                     pass
             path = words[1].split(b"?")[0].decode(errors="replace") if len(words) > 1 else ""
-            writer.write(_http(answer(path, readiness)))
+            writer.write(_http(*answer(path, readiness)))
             await writer.drain()
 
     try:
@@ -128,10 +118,10 @@ async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int
         yield server.sockets[0].getsockname()[1]
 
 
-def _http(reply: ProbeAnswer) -> bytes:
+def _http(status: int, content_type: str, body: bytes) -> bytes:
     head = (
-        f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
     )
-    return head.encode() + reply.body
+    return head.encode() + body

@@ -1,4 +1,4 @@
-"""Typed policies: one frozen model per file of ``policies/``, declared beside the code that obeys it.
+"""Typed policies: one frozen model per file of ``policies/``, beside the code that obeys it.
 
 A distribution announces its models in the entry-point group ``aiops.policies``, so that
 ``aiops policy check`` finds all of them without the core knowing any service.
@@ -39,7 +39,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How far back a service reads a stream when it starts; *why* names the keys from which that follows."""
+    """How far back a service reads a stream when it starts; *why* names the keys behind it."""
 
     stream: str  # as in retention.yaml
     span: timedelta
@@ -53,7 +53,7 @@ class Policy(Section):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read ``folder/file``; raises Misconfigured with file, line and key of the first mistake."""
+        """Read ``folder/file``; raises Misconfigured with file, line and key of each mistake."""
         path = folder / cls.file
         node, data = _parse(path)
         try:
@@ -66,7 +66,7 @@ class Policy(Section):
         return {}
 
     def replays(self) -> Sequence[Replay]:
-        """What the service that obeys this policy reads again when it starts; retention must not be shorter."""
+        """What the service reads again when it starts; retention must not be shorter."""
         return ()
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:

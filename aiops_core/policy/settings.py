@@ -10,6 +10,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aiops_core.errors import Misconfigured
 
+PORTS = {  # of our five services: on each it answers HTTP unless told otherwise
+    "anomaly-detection": 8080,
+    "incident-api": 8081,
+    "correlation-service": 8082,
+    "llm-enricher": 8083,
+    "enrichment-service": 8084,
+}
+
 
 class Settings(BaseSettings):
     """All deployment settings; field descriptions are what ``.env.example`` explains."""
@@ -34,12 +42,14 @@ class Settings(BaseSettings):
         "",
         pattern=r"^[\x21-\x7e]*$",  # what a header can carry
         repr=False,
-        description="Token that the CLI shows to incident-api; one of its AIOPS_API_TOKENS, without the role.",
+        description="Token that the CLI shows to incident-api; one of its AIOPS_API_TOKENS, "
+        "without the role.",
     )
     api_tokens: str = Field(
         "",
         repr=False,
-        description="role:token,... with roles viewer, operator, admin; empty: the API is loopback only.",
+        description="role:token,... with roles viewer, operator, admin; empty: the API is loopback "
+        "only.",
     )
     read_timeout: float = Field(
         10.0,
@@ -63,7 +73,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls) -> Settings:
-        """The settings of this process; raises Misconfigured naming the variable and the mistake."""
+        """The settings of this process; raises Misconfigured with the variable and the mistake."""
         try:
             return cls()
         except ValidationError as exc:

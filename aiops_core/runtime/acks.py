@@ -1,4 +1,8 @@
-"""The three ends of a delivery: acknowledged, put off for a while, or buried as a dead letter."""
+"""The three ends of a delivery: acknowledged, put off for a while, or buried as a dead letter.
+
+Failures are counted here, by message: the broker counts deliveries, and restarts, messages handed
+back and late acknowledgements raise that number too. A new process counts anew.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,51 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-import aiops_core
-from aiops_core.errors import Premature, Unavailable
+from aiops_core.bounded import BoundedDict
+from aiops_core.errors import Premature, Reject, Unavailable
 from aiops_core.observability import metrics
-from aiops_core.runtime.backoff import Reminder, until_available
+from aiops_core.runtime.backoff import Backoff, Reminder, until_available
 from aiops_core.runtime.bus import Delivery, Inbox
-from aiops_core.runtime.failures import Bury, Failures, Retry
-from aiops_core.runtime.outbox import HandledBatch
-from aiops_core.utils import StructuredLogger
+from aiops_core.runtime.received import HandledBatch
+from aiops_core.utils import core_logger
 
-log = StructuredLogger.get_logger(name="acks", service="aiops_core", version=aiops_core.__version__)
+log = core_logger("acks")
 
 Path = Literal["fast", "insight"]
+
+FAILURES = 5  # of one message, after which it is buried
+AFTER_FAILURE = Backoff(first=1.0, most=120.0, factor=5.0)
+AFTER_ABSENCE = Backoff(first=1.0, most=30.0)  # of something that the message needs
+KEPT = 16_384  # messages that are counted; fewer are out at any time
+
+
+class Failures:
+    """The failures of messages that will be delivered again. Those that something was away lead
+    only to longer delays. Beyond ``KEPT`` the oldest is forgotten: its message gets more tries,
+    never fewer."""
+
+    def __init__(self) -> None:
+        self._counts = BoundedDict[tuple[str, bool], int](KEPT)  # by message, and whether away
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def verdict(self, message: str, exc: Exception) -> Reject | float:
+        """Why the message of that id, which has just failed with *exc*, is to be buried; otherwise
+        after how many seconds to try it again."""
+        if isinstance(exc, Reject):
+            return exc
+        away = isinstance(exc, Unavailable)
+        count = self._counts.get((message, away), 0) + 1
+        if count >= FAILURES and not away:
+            return Reject(repr(exc), "abandoned")
+        self._counts.put((message, away), count)
+        return (AFTER_ABSENCE if away else AFTER_FAILURE).after(count)
+
+    def forget(self, message: str) -> None:
+        """It was acknowledged or buried."""
+        for away in (True, False):
+            self._counts.pop((message, away), None)
 
 
 class Acks:
@@ -40,12 +77,12 @@ class Acks:
     async def fail(self, delivery: Delivery, exc: Exception) -> None:
         """Put *delivery* off or bury it, as *exc* and its failures so far demand."""
         verdict = self._failures.verdict(delivery.id, exc)
-        if isinstance(verdict, Bury):
+        if isinstance(verdict, Reject):
             if verdict.outcome == "abandoned":
                 log.error("giving up", message=delivery.id, exc_info=exc)
-            return await self.bury(delivery, verdict.outcome, verdict.reason)
+            return await self.bury(delivery, verdict.outcome, str(verdict))
         self._log_retry(delivery, exc, verdict)
-        await until_available(delivery.retry, verdict.delay)
+        await until_available(delivery.retry, verdict)
         metrics.HANDLED.labels(self.service, "failed").inc()
 
     async def bury(self, delivery: Delivery, outcome: str, reason: str) -> None:
@@ -67,7 +104,7 @@ class Acks:
             seconds = time.perf_counter() - batch.started
             metrics.HANDLE_SECONDS.labels(self.service).observe(seconds)
 
-    def _log_retry(self, delivery: Delivery, exc: Exception, verdict: Retry) -> None:
+    def _log_retry(self, delivery: Delivery, exc: Exception, delay: float) -> None:
         """An absence is logged once a minute: it puts off every message."""
         if isinstance(exc, Unavailable) and not self._absences.due():
             return
@@ -76,6 +113,6 @@ class Acks:
             "will retry",
             message=delivery.id,
             reason=str(exc),
-            delay=verdict.delay,
+            delay=delay,
             exc_info=None if expected else exc,
         )

@@ -9,14 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import aiops_core
 from aiops_core.errors import Unavailable
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import core_logger
 
 T = TypeVar("T")
-log = StructuredLogger.get_logger(
-    name="backoff", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("backoff")
 
 JITTER = 0.2  # share of a delay that chance takes away
 LOG_EVERY = 60.0  # seconds between two log lines about a failure that goes on

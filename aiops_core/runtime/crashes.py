@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator
 
 from pydantic import TypeAdapter
 
-from aiops_core.errors import Unavailable
+from aiops_core.errors import Reject, Unavailable
 from aiops_core.runtime.bus import Bucket, Delivery
-from aiops_core.runtime.failures import Deadly
 from aiops_core.runtime.unreadable import skip
 
 BUCKET = "in-hand"
@@ -39,7 +38,7 @@ class Crashes:
 
     @contextlib.asynccontextmanager
     async def noted(self, delivery: Delivery) -> AsyncIterator[None]:
-        """Handle *delivery* in the body. Raises Deadly when that has ended too many lives."""
+        """Handle *delivery* in the body. Raises Reject when that has ended too many lives."""
         await self._begin(delivery.id)
         try:
             yield
@@ -52,7 +51,9 @@ class Crashes:
         earlier = await self._lives()
         if (lives := earlier.get(message, 0)) >= DEADLY:
             await self._end(message)
-            raise Deadly(f"the process ended {lives} times while it handled this message")
+            raise Reject(
+                f"the process ended {lives} times while it handled this message", "abandoned"
+            )
         self._in_hand.add(message)
         try:
             await self._write()

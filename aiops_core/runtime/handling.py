@@ -6,24 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-import aiops_core
-from aiops_core.errors import in_words
+from aiops_core.errors import Premature, Reject, Unavailable, in_words
 from aiops_core.models import Message
 from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.bus import LARGEST, Bus, Delivery, Outgoing
 from aiops_core.runtime.crashes import BUCKET, Crashes
-from aiops_core.runtime.failures import Malformed, changed_nothing
-from aiops_core.runtime.outbox import Handled, HandledBatch
-from aiops_core.runtime.received import Received
+from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Service, arrived
-from aiops_core.utils import IN_HAND, StructuredLogger
+from aiops_core.utils import IN_HAND, core_logger
 
-log = StructuredLogger.get_logger(
-    name="handling", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("handling")
 
 TICK_FAILURES = 5  # in a row, after which the process ends
 YIELD_EVERY = 4  # messages handled between two yields to the event loop
+MALFORMED = "malformed"  # the outcome of a message that cannot be read
+CHANGED_NOTHING = (Reject, Unavailable, Premature)  # a handler raises them before it changes state
 
 
 class Handling:
@@ -52,8 +49,8 @@ class Handling:
         return batch
 
     async def tick(self, now: datetime) -> HandledBatch:
-        """What the passing of time causes. A tick that fails is logged and left out; several in a row
-        end the process."""
+        """What the passing of time causes. A tick that fails is logged and left out; several in a
+        row end the process."""
         assert self._service.tick
         try:
             effects = self._service.tick(now)
@@ -72,7 +69,7 @@ class Handling:
         self, delivery: Delivery, exc: Exception, batch: HandledBatch
     ) -> HandledBatch:
         """With ``rebuild``, make the state anew and handle *delivery* once more in its place."""
-        if self._service.rebuild and not changed_nothing(exc):
+        if self._service.rebuild and not isinstance(exc, CHANGED_NOTHING):
             log.error("handler failed", message=delivery.id, exc_info=exc)
             await self._service.sink.put(batch)
             await self._rebuild()
@@ -82,13 +79,13 @@ class Handling:
                 return batch
             except Exception as again:  # noqa: BLE001 - as above
                 exc = again
-            if not changed_nothing(exc):
+            if not isinstance(exc, CHANGED_NOTHING):
                 await self._rebuild()
         await self._acks.fail(delivery, exc)
         return batch
 
     async def _handle_one(self, delivery: Delivery) -> Handled:
-        """Raises what the handler does, Malformed or Deadly."""
+        """Raises what the handler does, or Reject."""
         received = self._read(delivery)
         IN_HAND.set(received.message)
         handler = self._service.handlers[type(received.message)]
@@ -104,12 +101,12 @@ class Handling:
     def _read(self, delivery: Delivery) -> Received[Message]:
         data, subject = delivery.data, delivery.subject
         if len(data) > LARGEST:
-            raise Malformed(f"message has {len(data)} bytes, the limit is {LARGEST}")
+            raise Reject(f"message has {len(data)} bytes, the limit is {LARGEST}", MALFORMED)
         kind = self._service.by_subject.get(subject)
         if kind is None:
-            raise Malformed(f"{self._service.name} does not take {subject}")
+            raise Reject(f"{self._service.name} does not take {subject}", MALFORMED)
         try:
             message = arrived(kind.model_validate_json(data), delivery)
         except ValueError as exc:  # ValidationError is one
-            raise Malformed(in_words(exc)) from exc
+            raise Reject(in_words(exc), MALFORMED) from exc
         return Received(message, subject, delivery.sequence, delivery.attempt, delivery.at, data)

@@ -16,22 +16,18 @@ from dataclasses import dataclass, field
 import uvloop
 from structlog.contextvars import bind_contextvars
 
-import aiops_core
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.errors import Misconfigured, first_of
-from aiops_core.observability.ports import PORTS
 from aiops_core.observability.probe import Readiness, probe
 from aiops_core.policy.retention import RetentionPolicy
-from aiops_core.policy.settings import Settings
+from aiops_core.policy.settings import PORTS, Settings
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service
 from aiops_core.runtime.stopping import CLOSE, END, Stop
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import StructuredLogger, core_logger
 
-log = StructuredLogger.get_logger(
-    name="launch", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("launch")
 
 Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 
@@ -112,7 +108,7 @@ def _stop_by_signal(stop: Stop) -> None:
 
 
 def _leave() -> None:
-    """For something that no cancellation ends, like a thread. Unacknowledged messages come again."""
+    """Something hangs that no cancellation ends, like a thread. Messages in flight come again."""
     log.error("left without an end", after=END)
     os._exit(0)
 

@@ -1,25 +1,30 @@
-"""The sink of services that cause messages: effects are published, then their causes acked."""
+"""The sink of services that cause messages: effects are published, then their causes acked.
+
+While some effects are being published the next gather, and then go together: the broker syncs its
+disk once for many, and handling never waits for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import aiops_core
 from aiops_core.errors import Reject
 from aiops_core.models import Message
 from aiops_core.observability import metrics
 from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Outgoing
-from aiops_core.runtime.outbox import Handled, HandledBatch, Outbox
-from aiops_core.utils import StructuredLogger
+from aiops_core.runtime.received import Handled, HandledBatch
+from aiops_core.utils import core_logger
 
-log = StructuredLogger.get_logger(
-    name="publishing", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("publishing")
 
+WAITING = 2048  # messages and ticks whose effects may wait; then handling waits as well
+
+Send = Callable[[Sequence[HandledBatch]], Awaitable[None]]
 Merge = Callable[[Sequence[Outgoing]], Sequence[Outgoing]]
 
 
@@ -104,3 +109,44 @@ class Publishing:
             return
         self.refused = True
         await self._acks.bury(one.delivery, "refused", reason)
+
+
+class Outbox:
+    """A queue in order; *send* gets everything that waits."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._waiting: list[HandledBatch] = []
+        self._changed = asyncio.Condition()
+        self._sending = False
+
+    async def put(self, batch: HandledBatch) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._load < WAITING)
+            self._waiting.append(batch)
+            self._changed.notify_all()
+
+    async def run(self) -> None:
+        """Ends by cancellation, or with what *send* raises."""
+        while True:
+            await self._send(await self._take())
+            async with self._changed:
+                self._sending = False
+                self._changed.notify_all()
+
+    async def empty(self) -> None:
+        """Return when everything has been sent."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting and not self._sending)
+
+    @property
+    def _load(self) -> int:
+        return sum(len(batch.handled) for batch in self._waiting)
+
+    async def _take(self) -> Sequence[HandledBatch]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting)
+            taken, self._waiting = self._waiting, []
+            self._sending = True
+            self._changed.notify_all()
+            return taken

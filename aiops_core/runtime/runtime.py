@@ -32,7 +32,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import aiops_core
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.acks import Acks
@@ -41,11 +40,9 @@ from aiops_core.runtime.bus import Bus, Delivery, Inbox
 from aiops_core.runtime.handling import Handling
 from aiops_core.runtime.service import Service, utc_now
 from aiops_core.runtime.stopping import LAST, Stop
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import core_logger
 
-log = StructuredLogger.get_logger(
-    name="runtime", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("runtime")
 
 LAG_EVERY = 5.0  # seconds
 

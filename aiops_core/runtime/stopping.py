@@ -1,4 +1,4 @@
-"""A stop is heard in every phase, and the timeouts of all phases together stay under ten seconds."""
+"""A stop is heard in every phase; the timeouts of all phases together are under ten seconds."""
 
 from __future__ import annotations
 

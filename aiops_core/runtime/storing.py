@@ -10,8 +10,7 @@ from datetime import datetime
 from aiops_core.runtime.acks import Acks
 from aiops_core.runtime.backoff import until_available
 from aiops_core.runtime.bus import Bus, Delivery
-from aiops_core.runtime.outbox import HandledBatch
-from aiops_core.runtime.received import MessageKey
+from aiops_core.runtime.received import HandledBatch, MessageKey
 
 Flush = Callable[[], Awaitable[Mapping[MessageKey, str]]]
 

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import aiops_core
+from aiops_core.bounded import BoundedDict
 from aiops_core.errors import in_words
 from aiops_core.models import BY_SUBJECT, Message
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import LARGEST, Stored
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import core_logger
 
 E = TypeVar("E")
 T = TypeVar("T")
-log = StructuredLogger.get_logger(
-    name="unreadable", service="aiops_core", version=aiops_core.__version__
-)
+log = core_logger("unreadable")
 
 REASON_KEPT, ENTRY_KEPT = 300, 200  # characters
 KNOWN = 1000  # entries of one place; reading one of them again counts and says nothing more
@@ -34,7 +32,7 @@ class Skipped:
 
     count: int = 0
     newest: str = ""
-    known: dict[str, None] = field(default_factory=dict)
+    known: BoundedDict[str, None] = field(default_factory=lambda: BoundedDict(KNOWN))
 
 
 SKIPPED: dict[str, Skipped] = {}  # by place; what /ready tells of it
@@ -46,13 +44,9 @@ def skip(where: str, entry: str, problem: object) -> None:
     reason = in_words(problem)[:REASON_KEPT]
     skipped = SKIPPED.setdefault(where, Skipped())
     skipped.newest = f"{entry}: {reason}"
-    if (
-        skipped.newest in skipped.known
-    ):  # a bucket is read at every change, a table at every request
-        return
-    skipped.known[skipped.newest] = None
-    if len(skipped.known) > KNOWN:
-        del skipped.known[next(iter(skipped.known))]
+    if skipped.newest in skipped.known:
+        return  # a bucket is read at every change, a table at every request
+    skipped.known.put(skipped.newest, None)
     skipped.count += 1
     metrics.UNREADABLE.labels(where).inc()
     if skipped.count <= LOGGED or skipped.count.bit_count() == 1:

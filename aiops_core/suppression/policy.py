@@ -14,7 +14,6 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from aiops_core.models import Domain, Severity
 from aiops_core.policy.file import Policy, Section
 from aiops_core.suppression.labels import NAMES, is_label
-from aiops_core.suppression.silences import Matcher
 
 
 def _known_label(name: str) -> str:
@@ -77,8 +76,8 @@ class Inhibition(Section):
 class Outages(Section):
     """Anomalies that a declared outage of a link explains.
 
-    *downstream*: on the link and on the devices that need it. *unknown_devices*: on devices that the
-    inventory lacks. *margin* extends the declared time at both ends.
+    *downstream*: on the link and on the devices that need it. *unknown_devices*: on devices that
+    the inventory lacks. *margin* extends the declared time at both ends.
     """
 
     margin: timedelta = Field(ge=ZERO, le=timedelta(minutes=30))
@@ -104,19 +103,6 @@ class NeverSuppress(Section):
 
     def covers(self, anomaly_type: str, severity: Severity) -> bool:
         return severity in self.severities or anomaly_type in self.anomaly_types
-
-    def refusal(self, matchers: tuple[Matcher, ...]) -> str | None:
-        """Why a silence with *matchers* could never hide anything; None when it could."""
-        never: dict[str, set[str]] = {
-            "severity": {str(severity) for severity in self.severities},
-            "anomaly_type": set(self.anomaly_types),
-        }
-        for matcher in matchers:
-            if matcher.words and set(matcher.words) <= never.get(matcher.name, set()):
-                return (
-                    f"{matcher} is never hidden: never_suppress of policies/correlate.yaml names it"
-                )
-        return None
 
 
 class SuppressPolicy(Policy):

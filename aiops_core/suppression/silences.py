@@ -8,7 +8,7 @@ of a silence must hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -183,23 +183,6 @@ def decode(stored: Mapping[str, bytes]) -> tuple[list[Silence], dict[str, str]]:
         except ValueError as exc:
             wrong[key] = in_words(exc)
     return sorted(silences, key=lambda s: (s.starts_at, s.id)), wrong
-
-
-def too_broad(matchers: Sequence[Matcher], not_alone: Collection[str]) -> str | None:
-    """Why *matchers* hide more than a silence may; None when they may.
-
-    At least one must be positive, specific, and about a label that is not in *not_alone*.
-    """
-    naming = {matcher.name for matcher in matchers if matcher.names_something}
-    if not naming:
-        return (
-            "it would hide nearly everything: at least one matcher must name what is meant, with ="
-            " or =~ and a value that is neither empty nor matched by anything"
-        )
-    if naming <= set(not_alone):
-        broad = ", ".join(sorted(naming))
-        return f"{broad} alone is too broad; add a device_id or an anomaly_type, for example"
-    return None
 
 
 @lru_cache(maxsize=16_384)

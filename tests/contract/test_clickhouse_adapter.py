@@ -45,7 +45,7 @@ async def test_a_refused_query_says_the_code_and_the_reason(url):
         with pytest.raises(QueryFailed, match=r"code 60: .*nothing_here") as refusal:
             await store.query("SELECT * FROM nothing_here")
         assert refusal.value.code == 60
-        await store.ping()
+        await store.query("SELECT 1")
 
 
 async def test_many_at_once_share_a_bounded_pool(url):
@@ -59,15 +59,15 @@ async def test_a_server_that_is_away_is_unavailable_and_used_again_when_back(tmp
     url = f"clickhouse://default@127.0.0.1:{port}/"
     async with ClickHouse.open(url, on_state=states.append) as store:
         with pytest.raises(Unavailable, match="clickhouse does not answer"):
-            await store.ping()
+            await store.query("SELECT 1")
         child = server.start(tmp_path / "data", port)
         try:
-            await store.ping()
+            await store.query("SELECT 1")
             child.kill()
             with pytest.raises(Unavailable):
-                await store.ping()
+                await store.query("SELECT 1")
             child = server.start(tmp_path / "data", port)
-            await store.ping()
+            await store.query("SELECT 1")
         finally:
             child.stop()
     assert [bool(problem) for problem in states] == [True, False, True, False]

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from nats.js.errors import NotFoundError
 
-from aiops_core.adapters.nats_ack_floor import ACK_FLOORS, AckFloor
+from aiops_core.adapters.nats_offsets import ACK_FLOORS, AckFloor
 from aiops_core.models import MetricSample
 from aiops_core.runtime.bus import Outgoing
 from tests.conftest import nats_bus, sample
@@ -132,8 +132,8 @@ async def test_a_floor_that_cannot_be_read_means_the_beginning(own_nats, quick, 
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch):
-    monkeypatch.setattr("aiops_core.adapters.nats_ack_floor.MOST_ACKED", 10)
-    floor = AckFloor("S.g")
+    monkeypatch.setattr("aiops_core.adapters.nats_offsets.MOST_ACKED", 10)
+    floor = AckFloor()
     for sequence in range(1, 101):
         floor.acked(sequence)
     assert sum(map(floor.is_acked, range(1, 101))) <= 10

@@ -8,9 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from aiops_core.adapters.nats import NatsBus
+from aiops_core.adapters.nats_consumer import DurableConsumer
 from aiops_core.models import LogEntry, MetricSample
-from aiops_core.observability import discarded, metrics
-from aiops_core.observability.probe import Readiness
+from aiops_core.observability import metrics
+from aiops_core.observability.probe import DISCARDED, Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Outgoing
 from tests.conftest import ROOT, line, sample
@@ -24,7 +25,7 @@ BOTH = [LogEntry.subject, MetricSample.subject]
 
 @pytest.fixture(autouse=True)
 def nothing_yet():
-    discarded.DISCARDED.clear()
+    DISCARDED.clear()
 
 
 @asynccontextmanager
@@ -138,9 +139,9 @@ async def test_what_was_put_off_and_is_gone_will_not_come_again(own_nats):
 
 
 def test_one_consumer_is_logged_once_a_minute():
+    somebody = DurableConsumer(None, "somebody", "LOGS", (), 1)
     with capture_logs() as logs:
         for _ in range(3):
-            discarded.count("LOGS", "somebody", 5)
-        discarded.count("LOGS", "nobody", 0)
+            somebody.discarded(5)
     assert [(one["event"], one["count"]) for one in logs] == [("unread messages discarded", 5)]
-    assert discarded.DISCARDED["LOGS", "somebody"].count == 15
+    assert DISCARDED["LOGS", "somebody"] == 15

@@ -7,7 +7,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from aiops_cli.policy import check_queries, examine
-from aiops_core.adapters.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.observability.probe import Readiness
@@ -15,6 +14,7 @@ from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.poller import Poller, slot
 from anomaly_detection.polls import Poll
+from anomaly_detection.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
 from tests.conftest import ROOT
 from tests.fleet import wait_until
 from tests.unit.anomaly_detection.test_checkpoint import Ship
@@ -168,7 +168,7 @@ async def test_away_it_degrades_and_comes_back_by_itself(tmp_path):
             running.cancel()
     told = [entry["event"] for entry in said if entry["dependency"] == DEPENDENCY]
     assert told == ["does not work", "works again"]
-    assert not poller.readiness.dependencies[DEPENDENCY].required
+    assert DEPENDENCY not in poller.readiness.required
 
 
 async def test_something_else_on_that_address_is_away():

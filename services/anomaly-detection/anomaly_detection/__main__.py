@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from aiops_core.adapters.victoriametrics import VictoriaMetrics
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.bus import Bus
@@ -18,6 +17,7 @@ from anomaly_detection.handler import DetectionHandler, Notes
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.poller import Poller
 from anomaly_detection.published import STAGE, PublishedCounts
+from anomaly_detection.victoriametrics import VictoriaMetrics
 
 
 @contextlib.asynccontextmanager

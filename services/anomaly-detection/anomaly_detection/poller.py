@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import anomaly_detection
-from aiops_core.adapters.victoriametrics import DEPENDENCY, Point, QueryRefused, VictoriaMetrics
 from aiops_core.errors import Unavailable
 from aiops_core.models import MetricSample, derived_id
 from aiops_core.observability import metrics
@@ -24,6 +23,12 @@ from aiops_core.runtime.bus import Bus, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.polls import Poll
+from anomaly_detection.victoriametrics import (
+    DEPENDENCY,
+    Point,
+    QueryRefused,
+    VictoriaMetrics,
+)
 
 _PORT = re.compile(r":\d{1,5}$")
 

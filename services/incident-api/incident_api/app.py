@@ -49,8 +49,8 @@ def build(components: Components) -> FastAPI:
 def _probe(app: FastAPI, readiness: Readiness) -> None:
     def add(path: str, summary: str, media: str, statuses: tuple[int, ...]) -> None:
         async def endpoint() -> Response:
-            said = answer(path, readiness)
-            return Response(said.body, said.status, media_type=said.content_type)
+            status, content_type, body = answer(path, readiness)
+            return Response(body, status, media_type=content_type)
 
         app.add_api_route(
             path,

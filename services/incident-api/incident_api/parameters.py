@@ -14,7 +14,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from aiops_core.policy.spans import span_of
+from aiops_core.utils import span_of
 from incident_api.problems import Problem
 from incident_api.store import PagePosition
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from aiops_cli.device_file import BadFile, DeviceFile, read_devices, write_devices
 from aiops_core.errors import Misconfigured
-from aiops_core.inventory.rules import NewDevice
 from aiops_core.models import Severity
 from aiops_lab.simulator.inventory import SHIP
+from incident_api.devices.import_rules import NewDevice
 
 
 def read(folder: Path, text: str, name: str = "ship.csv") -> DeviceFile:

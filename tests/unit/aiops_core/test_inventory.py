@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops_core.inventory.flaws import find_flaws
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.inventory.names import shared_aliases
 from aiops_core.models import Device
 from aiops_lab.simulator.inventory import SHIP
+from incident_api.devices.flaws import find_flaws
 
 NAMED = (
     Device(

@@ -8,7 +8,6 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 from pydantic import ValidationError
 
-from aiops_core.inventory.rules import NewDevice
 from aiops_core.models import (
     BY_SUBJECT,
     MESSAGES,
@@ -24,6 +23,7 @@ from aiops_core.models import (
 )
 from aiops_core.suppression.ship import LinkOutage
 from aiops_core.suppression.silences import Silence
+from incident_api.devices.import_rules import NewDevice
 from incident_api.folding import StoredIncident
 from tests.conftest import NOON, line, sample
 from tests.incident_cases import enriched

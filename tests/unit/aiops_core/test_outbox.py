@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from aiops_core.runtime.outbox import MOST, Handled, HandledBatch, Outbox
+from aiops_core.runtime.publishing import WAITING, Outbox
+from aiops_core.runtime.received import Handled, HandledBatch
 
 
 class Broker:
@@ -60,7 +61,7 @@ async def test_a_full_outbox_holds_back_who_puts(box):
     outbox, broker = box
     await outbox.put(batch("first"))
     await asyncio.sleep(0)
-    await outbox.put(batch("full", handled=MOST))
+    await outbox.put(batch("full", handled=WAITING))
     waiting = asyncio.create_task(outbox.put(batch("more")))
     await asyncio.sleep(0.02)
     assert not waiting.done()

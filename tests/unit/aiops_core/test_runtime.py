@@ -9,9 +9,9 @@ from aiops_core.errors import Reject, Unavailable
 from aiops_core.models import AnomalyDetected, LogEntry, MetricSample
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.acks import FAILURES
 from aiops_core.runtime.backoff import Backoff
 from aiops_core.runtime.bus import LARGEST
-from aiops_core.runtime.failures import FAILURES
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import Service, Tuning

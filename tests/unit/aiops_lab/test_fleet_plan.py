@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from aiops_core.observability.ports import PORTS
-from aiops_core.policy.settings import Settings
+from aiops_core.policy.settings import PORTS, Settings
 from aiops_lab.fleet.plan import (
     INFRASTRUCTURE,
     SERVICES,

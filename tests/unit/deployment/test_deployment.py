@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from aiops_core.errors import Misconfigured
-from aiops_core.observability.ports import PORTS
+from aiops_core.policy.settings import PORTS
 from aiops_lab.fleet.plan import MAX_PAYLOAD
 from incident_api.auth.guard import parse_tokens
 

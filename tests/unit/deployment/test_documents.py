@@ -25,7 +25,7 @@ LINES = {
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-# A file by its path, or a part of it: `models.py`, `runtime/outbox.py`, `clickhouse/0001_init.sql`.
+# A file by its path, or a part of it: `models.py`, `runtime/bus.py`, `clickhouse/0001_init.sql`.
 FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|yaml|yml|sql|sh|toml|conf|xml))`")
 FOLDERS = ("aiops_core", "services", "tools", "tests", "clickhouse", "docs", "nats", "policies")
 FILES = [

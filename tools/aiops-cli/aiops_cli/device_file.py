@@ -18,8 +18,8 @@ import yaml
 from pydantic import ValidationError
 
 from aiops_core.errors import AiopsError, Misconfigured, why
-from aiops_core.inventory.rules import NewDevice
 from aiops_core.models import Device
+from incident_api.devices.import_rules import NewDevice
 
 COLUMNS = tuple(Device.model_fields)
 SUFFIXES = (".csv", ".yaml", ".yml", ".json")

@@ -17,11 +17,11 @@ from rich.table import Table
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_cli.what_if.cli import diff
-from aiops_core.adapters.victoriametrics import QueryRefused, VictoriaMetrics
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.file import Policy, models
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
+from anomaly_detection.victoriametrics import QueryRefused, VictoriaMetrics
 
 MISTAKE = 2  # exit code
 EPOCH = datetime.fromtimestamp(0, UTC)  # without data, so that a query costs nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aiops_core.errors import Misconfigured
-from aiops_core.policy.spans import span_of
+from aiops_core.utils import span_of
 
 
 def moment(text: str, option: str) -> datetime:

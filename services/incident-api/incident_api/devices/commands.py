@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.errors import Unavailable
-from aiops_core.inventory.flaws import Flaw
 from aiops_core.inventory.inventory import BUCKET, KEY, Inventory
-from aiops_core.inventory.rules import BYTES_MOST, flaws_of, merged, plan
 from aiops_core.models import Device
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
+from incident_api.devices.flaws import Flaw
+from incident_api.devices.import_rules import BYTES_MOST, flaws_of, merged, plan
 from incident_api.devices.models import DeviceImport, ImportReport, UnknownHost
 from incident_api.devices.store import DeviceStore, InventoryEdition
 from incident_api.outage import DependencyOutages, keep_doing

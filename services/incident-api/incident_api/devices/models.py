@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.inventory.inventory import Inventory
-from aiops_core.inventory.rules import MOST, ImportPlan, NewDevice
 from aiops_core.models import Device, Severity, UtcDatetime
+from incident_api.devices.import_rules import MOST, ImportPlan, NewDevice
 
 EXAMPLE = [
     {"id": "sw-core-01", "type": "core_switch", "criticality": "critical"},

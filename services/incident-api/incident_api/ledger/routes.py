@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from aiops_core.policy.spans import span_of
+from aiops_core.utils import span_of
 from incident_api.components import Api
 from incident_api.ledger.models import LedgerView
 from incident_api.parameters import LONGEST, parse_span

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from aiops_core.suppression.policy import NeverSuppress, SuppressPolicy
-from aiops_core.suppression.silences import Matcher, Silence, too_broad
+from aiops_core.suppression.silences import Matcher, Silence
 from incident_api.problems import Problem
 from incident_api.silences.models import EditSilence, NewSilence
 
@@ -14,7 +14,36 @@ from incident_api.silences.models import EditSilence, NewSilence
 def refusal(matchers: Sequence[Matcher], policy: SuppressPolicy) -> str | None:
     """Why there may be no silence with *matchers*; None when there may."""
     broad = too_broad(matchers, policy.silences.not_alone)
-    return broad or policy.never_suppress.refusal(tuple(matchers))
+    return broad or in_vain(matchers, policy.never_suppress)
+
+
+def too_broad(matchers: Sequence[Matcher], not_alone: Collection[str]) -> str | None:
+    """Why *matchers* hide more than a silence may; None when they may.
+
+    At least one must be positive, specific, and about a label that is not in *not_alone*.
+    """
+    naming = {matcher.name for matcher in matchers if matcher.names_something}
+    if not naming:
+        return (
+            "it would hide nearly everything: at least one matcher must name what is meant, with ="
+            " or =~ and a value that is neither empty nor matched by anything"
+        )
+    if naming <= set(not_alone):
+        broad = ", ".join(sorted(naming))
+        return f"{broad} alone is too broad; add a device_id or an anomaly_type, for example"
+    return None
+
+
+def in_vain(matchers: Sequence[Matcher], never: NeverSuppress) -> str | None:
+    """Why a silence with *matchers* could never hide anything; None when it could."""
+    visible: dict[str, set[str]] = {
+        "severity": {str(severity) for severity in never.severities},
+        "anomaly_type": set(never.anomaly_types),
+    }
+    for matcher in matchers:
+        if matcher.words and set(matcher.words) <= visible.get(matcher.name, set()):
+            return f"{matcher} is never hidden: never_suppress of policies/correlate.yaml names it"
+    return None
 
 
 def created(

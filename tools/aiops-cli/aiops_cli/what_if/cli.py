@@ -23,9 +23,8 @@ from aiops_cli.what_if.report import report
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
-from aiops_core.policy.spans import span_of
 from aiops_core.runtime.service import utc_now
-from aiops_core.utils import StructuredLogger
+from aiops_core.utils import StructuredLogger, span_of
 from correlation_service.policy import CorrelatePolicy
 
 

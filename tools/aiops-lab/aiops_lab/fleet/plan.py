@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from aiops_core.errors import Misconfigured
-from aiops_core.observability.ports import PORTS
+from aiops_core.policy.settings import PORTS
 from aiops_lab.fleet.ports import LOOPBACK, free_ports
 
 NATS = "nats"

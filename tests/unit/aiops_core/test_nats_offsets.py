@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops_core.adapters.nats_overtaken import Look, Overtaken
+from aiops_core.adapters.nats_offsets import Look, Overtaken
 
 SHARES = {"all": 1, "every third": 3}
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from aiops_core.inventory.flaws import Flaw, find_flaws
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.inventory.names import shared_aliases
 from aiops_core.models import Device, Record, Severity
+from incident_api.devices.flaws import Flaw, find_flaws
 
 MOST = 10_000  # devices
 BYTES_MOST = 4 * 1024 * 1024  # of all devices as JSON; they must fit into one message of the broker
