@@ -54,7 +54,7 @@ async def ask(poller, poll, at):
     """What one poll publishes."""
     poller.readiness.needs(f"poll {poll.name}", required=False)
     before = len(poller.bus.of(MetricSample))
-    await poller.ask(poll, at)
+    await poller.evaluate(poll, at)
     return poller.bus.of(MetricSample)[before:]
 
 
