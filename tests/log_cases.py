@@ -9,7 +9,7 @@ from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.layers import DetectorTuning
-from anomaly_detection.policy_learned import (
+from anomaly_detection.rules import (
     DropRule,
     ExcessRule,
     MixRule,
@@ -32,10 +32,6 @@ ERROR = ExcessRule(least=5, factor=2, **TOLD)
 RULES = Templates(kept=KEPT, new=NEW, rate=RATE, drop=DROP, errors=ERROR, mix=MIX, silence=SILENCE)
 
 
-def app(_service):
-    return "app"
-
-
 def tuning(_ship, _service, _device):
     return DetectorTuning()
 
@@ -54,17 +50,15 @@ def by_time(*streams):
 
 
 def new_template():
-    return NewTemplateDetector(NEW, Lines(4), app, tuning, KEPT // 2)
+    return NewTemplateDetector(NEW, Lines(4), tuning, KEPT // 2)
 
 
 def rate():
-    return RateDetector(
-        RULES, Lines(KEPT), lambda entry: entry.msg == "harmless", app, tuning, KEPT
-    )
+    return RateDetector(RULES, Lines(KEPT), lambda entry: entry.msg == "harmless", tuning, KEPT)
 
 
 def mix():
-    return MixDetector(MIX, Lines(KEPT), app, tuning, KEPT)
+    return MixDetector(MIX, Lines(KEPT), tuning, KEPT)
 
 
 def silence():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 # Seconds after the stop that each phase gets, one after the other.
 DRAIN = 5.0  # for messages in flight: handled, published or flushed, acknowledged
@@ -46,3 +46,18 @@ class Stop(asyncio.Event):
 
 def _expire(limit: asyncio.Timeout, grace: float) -> None:
     limit.reschedule(asyncio.get_running_loop().time() + grace)
+
+
+async def periodically(
+    seconds: float, work: Callable[[], Awaitable[None]], last_within: float
+) -> None:
+    """Do *work* every *seconds*, and when cancelled once more for *last_within* at most."""
+    try:
+        while True:
+            await asyncio.sleep(seconds)
+            await work()
+    except asyncio.CancelledError:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(last_within):
+                await work()
+        raise

@@ -12,9 +12,9 @@ from aiops_core.models import AnomalyDetected, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_lab.memory_bus import MemoryBus
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import Poll
-from anomaly_detection.sources.poller import Poller, slot
-from anomaly_detection.sources.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
+from anomaly_detection.poller import Poller, slot
+from anomaly_detection.polls import Poll
+from anomaly_detection.victoriametrics import DEPENDENCY, QueryRefused, VictoriaMetrics
 from tests.conftest import ROOT
 from tests.fleet import wait_until
 from tests.unit.anomaly_detection.test_checkpoint import Ship
@@ -54,7 +54,7 @@ async def ask(poller, poll, at):
     """What one poll publishes."""
     poller.readiness.needs(f"poll {poll.name}", required=False)
     before = len(poller.bus.of(MetricSample))
-    await poller.ask(poll, at)
+    await poller.evaluate(poll, at)
     return poller.bus.of(MetricSample)[before:]
 
 

@@ -166,16 +166,17 @@ def _manifests() -> list[bytes]:
         for n, one in enumerate(examples(AnomalyCleared))
     )
     parts = {"metric": 2, "pattern": 0}
-    return [
-        Manifest(generation=1, offset=Offset(7, START), parts=parts, emitted=emitted).dump(),
-        Manifest(generation=2, offset=Offset(7, START), parts={}).dump(),
-    ]
+    manifests = (
+        Manifest(generation=1, offset=Offset(7, START), parts=parts, emitted=emitted),
+        Manifest(generation=2, offset=Offset(7, START), parts={}),
+    )
+    return [one.model_dump_json().encode() for one in manifests]
 
 
 def _manifest_again(line: bytes) -> bytes:
-    manifest = Manifest.read(line)
+    manifest = Manifest.model_validate_json(line)
     assert all(one.read() for one in manifest.emitted)
-    return manifest.dump()
+    return manifest.model_dump_json().encode()
 
 
 def _incidents() -> list[bytes]:

@@ -13,12 +13,11 @@ from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.service import LINGER, Background, Service, Tuning
 from anomaly_detection import NAME
 from anomaly_detection.checkpoint import Checkpointer
-from anomaly_detection.handler import DetectionHandler
-from anomaly_detection.notes import Notes
+from anomaly_detection.handler import DetectionHandler, Notes
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.poller import Poller
 from anomaly_detection.published import STAGE, PublishedCounts
-from anomaly_detection.sources.poller import Poller
-from anomaly_detection.sources.victoriametrics import VictoriaMetrics
+from anomaly_detection.victoriametrics import VictoriaMetrics
 
 
 @contextlib.asynccontextmanager

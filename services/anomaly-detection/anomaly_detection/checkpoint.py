@@ -19,13 +19,12 @@ from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
 from aiops_core.runtime.bus import Bus, ConsumerOffset, Outgoing
 from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.stopping import periodically
 from aiops_core.utils import StructuredLogger
 from anomaly_detection import NAME
-from anomaly_detection.background import periodically
 from anomaly_detection.handler import ENTRIES, DetectionHandler
 from anomaly_detection.offsets import Offset
 from anomaly_detection.snapshots import (
-    BrokenSnapshotError,
     EmittedMessage,
     Manifest,
     SnapshotStore,
@@ -77,7 +76,7 @@ class Checkpointer:
         """A part that cannot be read costs its detector a warm-up, and no other one anything."""
         try:
             manifest = await self._store.newest()
-        except BrokenSnapshotError as exc:
+        except ValueError as exc:
             _refuse("all detectors", exc)
             return
         if manifest is None:

@@ -1,4 +1,4 @@
-"""Which times of senders are believed, and steps of their clocks and of that of this host. Pure.
+"""Which times of senders are believed, and steps of their clocks. Pure.
 
 Events carry the times of their senders, which may be long ago: an imported log keeps its own times.
 But no event is later than its arrival. An entry from a clock that is ahead, or was never set, gets
@@ -12,18 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pydantic import TypeAdapter
-
 from aiops_core.models import LogEntry, MetricSample
 from anomaly_detection.detectors.base import bounded_key, device_of, span
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.detectors.state import Late, SegmentedLru
 
 AHEAD = timedelta(seconds=5)  # tolerated difference between the clocks of one ship
-STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
 UNSET = datetime(1990, 1, 1, tzinfo=UTC)  # an earlier time comes from a clock that was never set
 SENDERS_KEPT = 20_000
-HOST, AHEAD_OF, NEVER_SET, BACK = "host", "ahead", "unset", "back"
+AHEAD_OF, NEVER_SET, BACK = "ahead", "unset", "back"
 
 AnyEntry = TypeVar("AnyEntry", bound=LogEntry | MetricSample)
 OnStep = Callable[[str, str], None]  # gets the kind of the step, and a sentence
@@ -43,9 +39,7 @@ class SenderClocks:
 
     def __init__(self, on_step: OnStep) -> None:
         self._on_step = on_step
-        self._senders: SegmentedLru[SenderClock] = SegmentedLru(
-            SENDERS_KEPT, TypeAdapter(SenderClock)
-        )
+        self._senders: SegmentedLru[SenderClock] = SegmentedLru(SENDERS_KEPT, SenderClock)
 
     def believed(self, entry: AnyEntry, stored_at: datetime) -> AnyEntry:
         """*entry*, which the broker stored at *stored_at*, with possible times only."""
@@ -85,25 +79,3 @@ class SenderClocks:
 
 def _name(entry: LogEntry | MetricSample) -> str:
     return f"the clock of {entry.service} on {device_of(entry)} ({entry.ship_id})"
-
-
-class HostClock:
-    """Finds steps of *clock* by comparison with a monotonic one."""
-
-    def __init__(
-        self, clock: Callable[[], datetime], monotonic: Callable[[], float], on_step: OnStep
-    ) -> None:
-        self._clock, self._monotonic, self._on_step = clock, monotonic, on_step
-        self._last = clock(), monotonic()
-
-    def stepped(self) -> bool:
-        """Whether the clock was set since the last call."""
-        (wall, steady), self._last = self._last, (self._clock(), self._monotonic())
-        passed = timedelta(seconds=self._last[1] - steady)
-        step = self._last[0] - wall - passed
-        if abs(step) <= STEP:
-            return False
-        way = "ahead" if step > timedelta(0) else "back"
-        text = f"the clock of this host was set {way} by {span(abs(step))}"
-        self._on_step(HOST, f"{text}, to {self._last[0].isoformat()}")
-        return True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from aiops_core.models import LogEntry, Message, MetricSample
 from aiops_core.runtime.bus import Outgoing
@@ -29,68 +30,56 @@ from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.failures import OnFailure, call_all, raising
 from anomaly_detection.layers import LayerTarget
 from anomaly_detection.messages import message_of, message_without_cause
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import DetectorName
-from anomaly_detection.templates.parameters import parameters
+from anomaly_detection.rules import DetectorName
+from anomaly_detection.templates.masking import parameters
 
 E = TypeVar("E", LogEntry, MetricSample)
 Call = tuple[str, Callable[[E], Sequence[Finding]]]  # the name of a detector, and its observe()
+Calls = tuple[Call[E], ...]
+OnFailure = Callable[[str, Exception], None]  # gets the name of the detector
 
 
-class LineDetectors(NamedTuple):
-    """The enabled detectors of one sender of lines."""
-
-    rules: tuple[Call[LogEntry], ...]
-    level: tuple[Call[LogEntry], ...]
-    learning: tuple[Call[LogEntry], ...]
+def raising(detector: str, exc: Exception) -> None:
+    """For evaluations and tests, which must not hide a failure."""
+    raise exc
 
 
 class Detection:
-    """Exceptions of detectors go to *on_failure*; the findings of the others are kept."""
+    """A failing detector costs no finding of another one, and its own only if it fails twice."""
 
     def __init__(self, policy: DetectPolicy, on_failure: OnFailure = raising) -> None:
         self._on_failure = on_failure
         self._layers = layers = policy.resolver()
-        domain_of, kept = layers.domain_of_service, policy.series_kept
-        tuning, templates = layers.tuning_of, policy.templates
+        kept, tuning, templates = policy.series_kept, layers.tuning_of, policy.templates
 
         self._lines = lines = Lines(templates.kept)
         self._rules = RuleTable((*policy.bursts, *policy.patterns, *policy.recoveries))
-        burst = BurstDetector(policy.bursts, kept, self._rules)
-        pattern = PatternDetector(policy.patterns, self._rules)
-        recovery = RecoveryDetector(policy.recoveries, self._rules)
-        self._level = LevelDetector(policy.levels, policy.harmless, domain_of)
-        self._line_rules = (burst, pattern, recovery)
+        self._level = LevelDetector(policy.levels, policy.harmless)
+        self._line_rules = (
+            BurstDetector(policy.bursts, kept, self._rules),
+            PatternDetector(self._rules),
+            RecoveryDetector(self._rules),
+        )
         self._line_learners = (
-            NewTemplateDetector(
-                templates.new, lines, domain_of, tuning(DetectorName.NEW_TEMPLATE), kept
-            ),
-            RateDetector(
-                templates,
-                lines,
-                self._level.harmless,
-                domain_of,
-                tuning(DetectorName.RATE),
-                kept,
-            ),
-            MixDetector(templates.mix, lines, domain_of, tuning(DetectorName.MIX), kept),
-            SilenceDetector(templates.silence, tuning(DetectorName.SILENCE), kept),
+            NewTemplateDetector(templates.new, lines, tuning("new_template"), kept),
+            RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
+            MixDetector(templates.mix, lines, tuning("mix"), kept),
+            SilenceDetector(templates.silence, tuning("silence"), kept),
         )
 
-        threshold = ThresholdDetector(policy.thresholds, kept)
-        self.metric = MetricDetector(layers.metrics_of(policy.metrics), domain_of, kept)
-        self._gap = GapDetector(policy.gaps, domain_of, kept)
-        self.of_samples = (threshold, self.metric, self._gap)
+        self.metric = MetricDetector(layers.metrics_of(policy.metrics), kept)
+        self._gap = GapDetector(policy.gaps, kept)
+        self.of_samples = (ThresholdDetector(policy.thresholds, kept), self.metric, self._gap)
 
         self.detectors: Sequence[Detector[Any]] = (
             *self._line_rules,
             *self._line_learners,
             *self.of_samples,
         )
-        self.memory = max(burst.memory, threshold.memory)  # of rules, without a snapshot
+        self.memory = policy.memory
         self._elapse = [(detector.name, detector.elapse) for detector in self.detectors]
         self._for_lines_of = lru_cache(SENDERS)(self._line_detectors)
         self._for_samples_of = lru_cache(SENDERS)(self._sample_detectors)
@@ -100,13 +89,13 @@ class Detection:
 
     def on_line(self, line: LogEntry) -> Sequence[Message]:
         """Rules win over the bare level. Detectors that learn always get the line."""
-        enabled = self._for_lines_of(line.ship_id, line.service, device_of(line))
+        rules, level, learners = self._for_lines_of(line.ship_id, line.service, device_of(line))
         found: list[Finding] = []
         if self._call((("pattern", self._rules.matches),), line):
-            found = self._call(enabled.rules, line)
+            found = self._call(rules, line)
         if not any(isinstance(finding, Detected) for finding in found):
-            found += self._call(enabled.level, line)
-        found += self._call(enabled.learning, line)
+            found += self._call(level, line)
+        found += self._call(learners, line)
         return self._messages(found, line, self._of_line) if found else []
 
     def on_sample(self, sample: MetricSample) -> Sequence[Message]:
@@ -123,30 +112,48 @@ class Detection:
         """The clock of this host was set to *now*."""
         self._gap.resume(now)
 
-    def _line_detectors(self, ship_id: str, service: str, device_id: str) -> LineDetectors:
+    def _line_detectors(
+        self, ship_id: str, service: str, device_id: str
+    ) -> tuple[Calls[LogEntry], Calls[LogEntry], Calls[LogEntry]]:
+        """The enabled rules, the level, and the enabled learners for one sender of lines."""
         target = LayerTarget(ship_id, service, device_id)
-        groups = (self._line_rules, (self._level,), self._line_learners)
-        return LineDetectors(*(self._enabled(group, target) for group in groups))
+        return (
+            self._enabled(self._line_rules, target),
+            self._enabled((self._level,), target),
+            self._enabled(self._line_learners, target),
+        )
 
     def _sample_detectors(
         self, ship_id: str, service: str, device_id: str, metric: str
-    ) -> tuple[Call[MetricSample], ...]:
+    ) -> Calls[MetricSample]:
         return self._enabled(self.of_samples, LayerTarget(ship_id, service, device_id, metric))
 
-    def _enabled(
-        self, detectors: Sequence[Detector[E]], target: LayerTarget
-    ) -> tuple[Call[E], ...]:
+    def _enabled(self, detectors: Sequence[Detector[E]], target: LayerTarget) -> Calls[E]:
         return tuple(
             (detector.name, detector.observe)
             for detector in detectors
             if self._is_enabled(detector.name, target)
         )
 
-    def _is_enabled(self, detector: str, target: LayerTarget) -> bool:
-        return self._layers.tuning(DetectorName(detector), target).enabled
+    def _is_enabled(self, detector: DetectorName, target: LayerTarget) -> bool:
+        return self._layers.tuning(detector, target).enabled
 
     def _call(self, calls: Any, argument: Any) -> list[Any]:
-        return call_all(calls, argument, self._on_failure)
+        """The joined results of *calls*, each with the name of its detector.
+
+        An exception in a detector is a bug, usually about one kind of entry. A retry of the whole
+        entry would be a duplicate for the detectors that have seen it. So only the failing one is
+        called again, at once: a detector that raises has changed nothing.
+        """
+        results: list[Any] = []
+        for name, call in calls:
+            try:
+                results += call(argument)
+            except Exception as exc:  # noqa: BLE001 - it is counted, logged and shown
+                self._on_failure(name, exc)
+                with contextlib.suppress(Exception):  # reported already
+                    results += call(argument)
+        return results
 
     def _messages(
         self, found: Sequence[Finding], cause: E, message: Callable[[Finding, E], Sequence[Message]]
@@ -158,24 +165,30 @@ class Detection:
     def _of_line(self, finding: Finding, line: LogEntry) -> Sequence[Message]:
         """With template and parameters of the line, if the finding is about its text."""
         if isinstance(finding, Detected) and finding.msg is None:
-            template = self._lines.of(line).template
+            mined = self._lines.of(line)
             meta = {**parameters(line.msg), **finding.meta}
-            finding = replace(finding, template_id=template.id, template=template.text, meta=meta)
-        return [message_of(finding, line)]
+            finding = replace(
+                finding, template_id=mined.template_id, template=mined.template, meta=meta
+            )
+        return [message_of(self._with_domain(finding), line)]
 
     def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
         return [message_of(self._with_domain(finding), sample)]
 
     def _of_tick(self, finding: Finding, now: datetime) -> Sequence[Outgoing]:
-        source = finding.source
-        target = LayerTarget(source.ship_id, source.service, source.device, finding.metric or "")
-        if not self._is_enabled(finding.detector, target):
+        if not self._is_enabled(finding.detector, _target(finding)):
             return []
         return [message_without_cause(self._with_domain(finding), now)]
 
     def _with_domain(self, finding: Finding) -> Finding:
-        """A poll may set the domain of its anomalies."""
-        domain = self._layers.domain_of_poll(finding.metric)
-        if domain and isinstance(finding, Detected):
-            return replace(finding, domain=domain)
-        return finding
+        """The domain of an anomaly is that of its poll, else of its rule, else of its service."""
+        if not isinstance(finding, Detected):
+            return finding
+        domain, place = self._layers.domain(_target(finding))
+        of_rule = finding.domain and place[0] != "polls"
+        return finding if of_rule else replace(finding, domain=domain)
+
+
+def _target(finding: Finding) -> LayerTarget:
+    source = finding.source
+    return LayerTarget(source.ship_id, source.service, source.device, finding.metric or "")

@@ -12,24 +12,64 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import anomaly_detection
 from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.observability import metrics
 from aiops_core.runtime import unreadable
 from aiops_core.runtime.bus import Outgoing, Stored
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import arrived, utc_now
-from anomaly_detection.clocks import STEP, HostClock, SenderClocks
+from aiops_core.utils import StructuredLogger
+from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
-from anomaly_detection.notes import Notes
+from anomaly_detection.detectors.base import span
 from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
 
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
+STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
 TICK = timedelta(seconds=1)  # between ticks of a replay, as in the runtime
 RECENT = timedelta(seconds=10)  # after which a message of a tick is surely published
 WHERE = "detection.stream"  # see aiops_core.runtime.unreadable
+LOGGED = 10  # of one topic that are logged each; then only when their number doubles
+SHOWN = 300  # characters of a note
+
+log = StructuredLogger.get_logger(
+    name="notes", service=anomaly_detection.NAME, version=anomaly_detection.__version__
+)
+
+
+@dataclass
+class Notes:
+    """Counts clock steps and failures of detectors, and logs some of them.
+
+    *texts* by topic are those of the readiness of the process, see ``/ready``.
+    """
+
+    texts: MutableMapping[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def step(self, kind: str, text: str) -> None:
+        """A clock was set."""
+        metrics.CLOCK_STEPS.labels(kind).inc()
+        if self._counted(f"clock {kind}", text):
+            log.warning("clock step", kind=kind, step=text)
+
+    def failure(self, detector: str, exc: Exception) -> None:
+        """A detector raised. If it raises twice, its findings on the entry are missing."""
+        metrics.DETECTOR_FAILURES.labels(detector).inc()
+        if self._counted(f"detector {detector}", f"raised {exc!r}"):
+            log.error("a detector failed", detector=detector, exc_info=exc)
+
+    def _counted(self, topic: str, text: str) -> bool:
+        """Count it; True if it is to be logged."""
+        count = self._counts[topic] = self._counts.get(topic, 0) + 1
+        self.texts[topic] = f"{count} times, the newest: {text[:SHOWN]}"
+        return count <= LOGGED or count.bit_count() == 1
 
 
 class DetectionHandler:
@@ -48,8 +88,8 @@ class DetectionHandler:
         self.replayed: dict[int, Sequence[Message]] = {}  # by sequence, until acknowledged
         self.pending: list[Outgoing] = []  # messages of restored ticks
         self.emitted: deque[tuple[datetime, Outgoing]] = deque()  # messages of recent ticks
-        self._clock = clock
-        self._host_clock = HostClock(clock, monotonic, notes.step)
+        self._notes, self._clock, self._monotonic = notes, clock, monotonic
+        self._last_tick = clock(), monotonic()
         self._sender_clocks = SenderClocks(notes.step)
 
     async def __call__(self, received: Received[LogEntry | MetricSample]) -> Sequence[Message]:
@@ -64,7 +104,7 @@ class DetectionHandler:
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """The findings of time without entries."""
-        if self._host_clock.stepped():
+        if self._clock_stepped():
             self.detection.resume(self.offsets.time(now))
         messages = [*self.pending, *self.detection.tick(self.offsets.time(now))]
         self.pending = []
@@ -72,6 +112,18 @@ class DetectionHandler:
         while self.emitted and abs(now - self.emitted[0][0]) > RECENT:
             self.emitted.popleft()
         return messages
+
+    def _clock_stepped(self) -> bool:
+        """Whether the clock of this host was set since the last call."""
+        (wall, steady), self._last_tick = self._last_tick, (self._clock(), self._monotonic())
+        now, monotonic = self._last_tick
+        step = now - wall - timedelta(seconds=monotonic - steady)
+        if abs(step) <= STEP:
+            return False
+        way = "ahead" if step > timedelta(0) else "back"
+        text = f"the clock of this host was set {way} by {span(abs(step))}, to {now.isoformat()}"
+        self._notes.step("host", text)
+        return True
 
     def replay(self, stored: Stored, *, acknowledged: bool, ticks: bool) -> None:
         """Observe an entry from before a kill again, silently.

@@ -1,21 +1,43 @@
-"""Which detectors judge a sender, and with which settings: ``layers`` of detect.yaml. Pure."""
+"""``layers`` of detect.yaml: which detectors judge a sender, with which settings. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
+from typing import Annotated, Literal, Self
 
-from aiops_core.models import Domain, MetricSample
-from aiops_core.policy.file import Place, Setting
-from anomaly_detection.detectors.base import SENDERS, device_of, globs
-from anomaly_detection.policy_layers import DetectorName, Layer, Poll, Sensitivity, Tuned
-from anomaly_detection.policy_learned import Metrics
-from anomaly_detection.policy_rules import ServiceDomain
+from pydantic import Field, model_validator
+
+from aiops_core.models import Domain, MetricSample, Text
+from aiops_core.policy.file import Place, Section, Setting
+from anomaly_detection.detectors.base import SENDERS, device_of
+from anomaly_detection.polls import Poll
+from anomaly_detection.rules import (
+    EVERYTHING,
+    WARM_UPS,
+    DetectorName,
+    Globs,
+    Metrics,
+    Positive,
+    ServiceDomain,
+    globs,
+)
 
 # How much more unusual than normally something must be for a detector that learns.
-SCALE = {Sensitivity.LOW: 1.5, Sensitivity.NORMAL: 1.0, Sensitivity.HIGH: 0.75}
+SCALE = {"low": 1.5, "normal": 1.0, "high": 0.75}
+
+
+class DetectorTuning(Section):
+    """The settings of one detector for a sender; a layer gives some. No *warm_up*: its own."""
+
+    enabled: bool = True
+    sensitivity: Literal["low", "normal", "high"] = "normal"
+    warm_up: Positive | None = None
+
+    @property
+    def scale(self) -> float:
+        return SCALE[self.sensitivity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +50,37 @@ class LayerTarget:
     metric: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorTuning:
-    """The settings of one detector for one sender. Without *warm_up* the detector's own."""
+class Layer(Section):
+    """Settings of detectors for the senders that match the globs; ``*`` is every detector."""
 
-    enabled: bool = True
-    sensitivity: Sensitivity = Sensitivity.NORMAL
-    warm_up: timedelta | None = None
+    id: Text
+    ships: Globs = EVERYTHING
+    domains: frozenset[Domain] | None = None
+    services: Globs = EVERYTHING
+    device_id: Globs = EVERYTHING
+    metrics: Globs = EVERYTHING
+    detectors: Annotated[Mapping[Literal["*"] | DetectorName, DetectorTuning], Field(min_length=1)]
 
-    @property
-    def scale(self) -> float:
-        return SCALE[self.sensitivity]
+    @model_validator(mode="after")
+    def _have_an_effect(self) -> Self:
+        for name, tuned in self.detectors.items():
+            learns = name == "*" or name in WARM_UPS
+            if not learns and tuned.model_fields_set - {"enabled"}:
+                raise ValueError(f"{name} does not learn: it can only be enabled or not")
+        return self
+
+    def matches(self, target: LayerTarget, domain: Domain) -> bool:
+        return (
+            (self.domains is None or domain in self.domains)
+            and globs(self.ships)(target.ship_id)
+            and globs(self.services)(target.service)
+            and globs(self.device_id)(target.device_id)
+            and globs(self.metrics)(target.metric)
+        )
 
 
+_DEFAULTS = DetectorTuning()
 TuningOf = Callable[[str, str, str], DetectorTuning]  # of one detector, by ship, service and device
-_DEFAULTS = {
-    name: getattr(DetectorTuning(), name) for name in ("enabled", "sensitivity", "warm_up")
-}
 
 
 class Layers:
@@ -57,25 +93,21 @@ class Layers:
         domains: Sequence[ServiceDomain],
         default_domain: Domain,
     ) -> None:
-        self._layers = [(n, layer, _matcher(layer)) for n, layer in enumerate(layers)]
+        self._layers, self._domains, self._default = layers, domains, default_domain
         self._polls = {poll.name: (n, poll) for n, poll in enumerate(polls)}
-        self._domains = [(globs(rule.services), rule.domain) for rule in domains]
-        self._default = default_domain
-        self.domain_of_service = lru_cache(SENDERS)(self._domain_of_service)
 
     def settings(self, detector: DetectorName, target: LayerTarget) -> list[Setting]:
         """Every setting of *detector* for *target*, with its place in the file."""
-        defaults = _DEFAULTS if detector.learns else {"enabled": True}
-        found = {key: Setting(key, value, None) for key, value in defaults.items()}
+        keys = DetectorTuning.model_fields if detector in WARM_UPS else ("enabled",)
+        found = {key: Setting(key, getattr(_DEFAULTS, key), None) for key in keys}
         for place, tuned in self._matching(detector, target):
-            for key, value in tuned:
-                if value is not None and key in defaults:
-                    found[key] = Setting(key, value, place)
+            for key in tuned.model_fields_set & found.keys():
+                found[key] = Setting(key, getattr(tuned, key), place)
         return list(found.values())
 
     def tuning(self, detector: DetectorName, target: LayerTarget) -> DetectorTuning:
         values = {setting.key: setting.value for setting in self.settings(detector, target)}
-        return DetectorTuning(**values)  # type: ignore[arg-type]  # keys and types are those of Tuned
+        return DetectorTuning.model_validate(values)
 
     def tuning_of(self, detector: DetectorName) -> TuningOf:
         """The same for senders of lines, cached."""
@@ -91,56 +123,33 @@ class Layers:
 
         @lru_cache(SENDERS)
         def tuned(target: LayerTarget) -> Metrics:
-            tuning = self.tuning(DetectorName.METRIC, target)
+            tuning = self.tuning("metric", target)
             return metrics.tuned(tuning.scale, tuning.warm_up)
 
         return lambda sample: tuned(
             LayerTarget(sample.ship_id, sample.service, device_of(sample), sample.metric)
         )
 
-    def domain_of_poll(self, metric: str | None) -> Domain | None:
-        _, poll = self._polls.get(metric or "", (0, None))
-        return poll.domain if poll else None
-
     def domain(self, target: LayerTarget) -> tuple[Domain, Place]:
         """The domain of *target*, and where the file says so."""
         n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.domain:
             return poll.domain, ("polls", n, "domain")
-        for place, (matches, domain) in enumerate(self._domains):
-            if matches(target.service):
-                return domain, ("domains", place)
+        for place, rule in enumerate(self._domains):
+            if globs(rule.services)(target.service):
+                return rule.domain, ("domains", place)
         return self._default, ("default_domain",)
-
-    def _domain_of_service(self, service: str) -> Domain:
-        return self.domain(LayerTarget("", service, ""))[0]
 
     def _matching(
         self, detector: DetectorName, target: LayerTarget
-    ) -> Iterator[tuple[Place, Tuned]]:
+    ) -> Iterator[tuple[Place, DetectorTuning]]:
         """The settings that apply to *detector*; within a layer its name beats ``*``."""
         domain, _ = self.domain(target)
         n, poll = self._polls.get(target.metric, (0, None))
         if poll and poll.detectors:
-            yield ("polls", n, "detectors"), Tuned(enabled=detector in poll.detectors)
-        for place, layer, matches in self._layers:
-            if matches(target, domain):
+            yield ("polls", n, "detectors"), DetectorTuning(enabled=detector in poll.detectors)
+        for place, layer in enumerate(self._layers):
+            if layer.matches(target, domain):
                 for name in ("*", detector):
                     if tuned := layer.detectors.get(name):
                         yield ("layers", place, "detectors", name), tuned
-
-
-def _matcher(layer: Layer) -> Callable[[LayerTarget, Domain], bool]:
-    of_ship, of_service = globs(layer.ships), globs(layer.services)
-    of_device, of_metric = globs(layer.device_id), globs(layer.metrics)
-
-    def matches(target: LayerTarget, domain: Domain) -> bool:
-        return (
-            (layer.domains is None or domain in layer.domains)
-            and of_ship(target.ship_id)
-            and of_service(target.service)
-            and of_device(target.device_id)
-            and of_metric(target.metric)
-        )
-
-    return matches

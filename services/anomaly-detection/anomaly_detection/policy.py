@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from operator import attrgetter
-from typing import ClassVar, Self
+from typing import ClassVar, Self, get_args
 
 from pydantic import Field, model_validator
 
 from aiops_core.models import Domain, Level
 from aiops_core.policy.file import Place, Policy, Replay, Setting
-from anomaly_detection.detectors.base import globs
-from anomaly_detection.layers import Layers, LayerTarget
-from anomaly_detection.policy_layers import WARM_UPS, DetectorName, Layer, Poll
-from anomaly_detection.policy_learned import Gaps, Metrics, Templates
-from anomaly_detection.policy_rules import (
+from anomaly_detection.layers import Layer, Layers, LayerTarget
+from anomaly_detection.polls import Poll
+from anomaly_detection.rules import (
+    WARM_UPS,
     Burst,
+    DetectorName,
+    Gaps,
     Harmless,
     Judgement,
+    Metrics,
     Pattern,
     Positive,
     Recovery,
     ServiceDomain,
+    Templates,
     Threshold,
+    globs,
 )
 
 # The section of rules of each detector that has some.
-RULES = {
-    DetectorName.PATTERN: "patterns",
-    DetectorName.RECOVERY: "recoveries",
-    DetectorName.BURST: "bursts",
-    DetectorName.THRESHOLD: "thresholds",
+RULES: Mapping[DetectorName, str] = {
+    "pattern": "patterns",
+    "recovery": "recoveries",
+    "burst": "bursts",
+    "threshold": "thresholds",
 }
 
 
@@ -69,14 +74,18 @@ class DetectPolicy(Policy):
     def resolver(self) -> Layers:
         return Layers(self.layers, self.polls, self.domains, self.default_domain)
 
+    @property
+    def memory(self) -> timedelta:
+        """The span of entries that the rules need after a restart without a snapshot."""
+        rules: Sequence[Burst | Threshold] = (*self.bursts, *self.thresholds)
+        return max((rule.memory for rule in rules), default=timedelta(0))
+
     def queries(self) -> Mapping[Place, str]:
         return {("polls", n, "query"): poll.query for n, poll in enumerate(self.polls)}
 
     def replays(self) -> Sequence[Replay]:
         """The entries after the last snapshot; without a snapshot, the memory of the rules."""
-        bursts = (rule.memory for rule in self.bursts)
-        thresholds = (rule.memory for rule in self.thresholds)
-        span = max(self.snapshot_every, *bursts, *thresholds)
+        span = max(self.snapshot_every, self.memory)
         return [Replay("logs", span, "snapshot_every, bursts and thresholds")]
 
     def explain(self, about: Mapping[str, str]) -> Sequence[Setting]:
@@ -98,14 +107,12 @@ class DetectPolicy(Policy):
         ]
 
     def _detector_settings(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
-        for detector in DetectorName:
+        for detector in get_args(DetectorName):
             for setting in layers.settings(detector, target):
                 value, place = setting.value, setting.place
                 if setting.key == "warm_up" and value is None:
-                    value, place = (
-                        attrgetter(".".join(WARM_UPS[detector]))(self),
-                        WARM_UPS[detector],
-                    )
+                    value = attrgetter(".".join(WARM_UPS[detector]))(self)
+                    place = WARM_UPS[detector]
                 yield Setting(f"{detector}.{setting.key}", value, place)
 
     def _rules_for(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
@@ -115,9 +122,8 @@ class DetectPolicy(Policy):
                 continue
             for n, rule in enumerate(getattr(self, section)):
                 metric = rule.metric if isinstance(rule, Threshold) else ""
-                of_metric = not target.metric or (metric and globs([metric])(target.metric))
-                of_sender = globs(rule.services)(target.service)
-                if of_metric and of_sender and globs(rule.device_id)(target.device_id):
+                of_metric = not target.metric or (metric and globs((metric,))(target.metric))
+                if of_metric and rule.concerns(target.service, target.device_id):
                     yield Setting(f"{section}.{rule.id}", _summary(rule), (section, n))
 
 

@@ -24,8 +24,8 @@ from aiops_core.observability.tally import (
 )
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.stopping import periodically
 from aiops_core.runtime.unreadable import read_stored
-from anomaly_detection.background import periodically
 
 WRITE_EVERY = 1.0  # seconds
 LAST_WITHIN = 1.0  # seconds for the write at a stop

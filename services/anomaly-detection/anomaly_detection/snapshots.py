@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
-from aiops_core.errors import in_words
 from aiops_core.models import BY_SUBJECT, UtcDatetime
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing
@@ -26,10 +25,6 @@ BUCKET = "detectors"
 MANIFEST = "manifest"
 FULL = 1_000_000  # characters of a part; compressed far below the megabyte of a value
 LARGEST = 64 * FULL  # characters of an unpacked part
-
-
-class BrokenSnapshotError(ValueError):
-    """A snapshot that cannot be read; the text is for people."""
 
 
 class EmittedMessage(BaseModel):
@@ -48,7 +43,7 @@ class EmittedMessage(BaseModel):
         """Raises ValueError."""
         kind = BY_SUBJECT.get(self.subject)
         if kind is None:
-            raise BrokenSnapshotError(f"a message on {self.subject}, which does not exist")
+            raise ValueError(f"a message on {self.subject}, which does not exist")
         return Outgoing(kind.model_validate_json(self.message), self.id)
 
 
@@ -66,17 +61,6 @@ class Manifest(BaseModel):
     parts: dict[str, int]
     emitted: tuple[EmittedMessage, ...] = ()
 
-    def dump(self) -> bytes:
-        return self.model_dump_json().encode()
-
-    @classmethod
-    def read(cls, data: bytes) -> Manifest:
-        """Raises BrokenSnapshotError."""
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as exc:
-            raise BrokenSnapshotError(in_words(exc)) from exc
-
 
 def key(generation: int, detector: str, part: int) -> str:
     return f"{'ab'[generation % 2]}/{detector}/{part}"
@@ -92,15 +76,15 @@ def pack(lines: Sequence[str]) -> bytes:
 
 
 def unpack(data: bytes) -> Mapping[str, JsonValue]:
-    """The state in one part; raises BrokenSnapshotError."""
+    """The state in one part; raises ValueError."""
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, LARGEST).decode()
         if not unpacker.eof:
-            raise BrokenSnapshotError("a part that is cut off or too large")
+            raise ValueError("a part that is cut off or too large")
         return {key: value for one in text.splitlines() for key, value in json.loads(one).items()}
     except (zlib.error, ValueError, AttributeError) as exc:
-        raise BrokenSnapshotError(f"a part that is damaged: {exc}") from exc
+        raise ValueError(f"a part that is damaged: {exc}") from exc
 
 
 class SnapshotStore:
@@ -110,17 +94,17 @@ class SnapshotStore:
         self._bucket = bus.bucket(BUCKET)
 
     async def newest(self) -> Manifest | None:
-        """The manifest in force; raises BrokenSnapshotError."""
+        """The manifest in force; raises ValueError."""
         data = await self._bucket.get(MANIFEST)
-        return None if data is None else Manifest.read(data)
+        return None if data is None else Manifest.model_validate_json(data)
 
     async def read(self, manifest: Manifest, detector: str) -> Mapping[str, JsonValue]:
-        """The state of *detector*; raises BrokenSnapshotError."""
+        """The state of *detector*; raises ValueError."""
         state: State = {}
         for part in range(manifest.parts.get(detector, 0)):
             data = await self._bucket.get(key(manifest.generation, detector, part))
             if data is None:
-                raise BrokenSnapshotError(f"part {part} is missing")
+                raise ValueError(f"part {part} is missing")
             state |= unpack(data)
         return state
 
@@ -141,7 +125,7 @@ class SnapshotStore:
 
     async def commit(self, manifest: Manifest) -> None:
         """Put the generation of *manifest* in force."""
-        await self._bucket.put(MANIFEST, manifest.dump())
+        await self._bucket.put(MANIFEST, manifest.model_dump_json().encode())
 
     async def _put(self, generation: int, detector: str, part: int, lines: Sequence[str]) -> None:
         data = await asyncio.to_thread(pack, lines)

@@ -6,16 +6,16 @@ old log counts like everything else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from aiops_core.adapters.clickhouse import Row
+from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import LastIncident, SimilarAnomaly
 from aiops_core.runtime.unreadable import read_all
 from enrichment_service.context import INCIDENTS_KEPT
-from enrichment_service.similar import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
+from enrichment_service.past import EACH_KEPT, FINGERPRINTS_KEPT, MSG_KEPT
 
 MINUTES_MOST = 500_000  # rows of history, newest first
 
@@ -51,25 +51,6 @@ ORDER BY last_seen DESC LIMIT %(most)s
 """
 
 
-class RowSource(Protocol):
-    """The part of ``aiops_core.adapters.clickhouse.ClickHouse`` used here."""
-
-    async def query(
-        self, sql: str, parameters: Mapping[str, object] | None = None
-    ) -> list[Row]: ...
-
-
-class Minute(NamedTuple):
-    """Anomalies of one type and service on one device in one minute (since 1970)."""
-
-    ship: str
-    device: str
-    kind: str
-    service: str
-    minute: int
-    number: int
-
-
 class PastIncident(NamedTuple):
     ship: str
     devices: Sequence[str]
@@ -80,7 +61,7 @@ class PastIncident(NamedTuple):
 class ContextQueries:
     """All raise Unavailable without ClickHouse, QueryFailed while a table does not exist."""
 
-    def __init__(self, store: RowSource) -> None:
+    def __init__(self, store: ClickHouse) -> None:
         self._store = store
 
     async def newest(self, since: datetime) -> datetime | None:
@@ -89,10 +70,13 @@ class ContextQueries:
         newest = _utc(rows[0][0])
         return newest if newest.timestamp() > 0 else None
 
-    async def history(self, since: datetime, cutoff: datetime) -> list[Minute]:
-        """Anomalies stored from *since* on and detected before *cutoff*, newest minute first."""
+    async def history(self, since: datetime, cutoff: datetime) -> list[Row]:
+        """Ship, device, type, service, minute since 1970 and number, newest minute first.
+
+        Of the anomalies stored from *since* on and detected before *cutoff*.
+        """
         bound = {"since": _micros(since), "cutoff": _micros(cutoff), "most": MINUTES_MOST}
-        return [Minute(*row) for row in await self._store.query(HISTORY, bound)]
+        return await self._store.query(HISTORY, bound)
 
     async def similar(self, since: datetime) -> list[tuple[str, SimilarAnomaly]]:
         """The newest of each fingerprint from *since* on, newest first."""

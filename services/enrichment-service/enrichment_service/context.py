@@ -16,9 +16,8 @@ from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Anomaly, AnomalyContext, Device, LastIncident, MaintenanceNote
 from aiops_core.suppression.ship import MaintenanceWindow, Ship
-from enrichment_service.counts import DAY, WHOLE, Key, MinuteCounts, minute_of
+from enrichment_service.past import DAY, WHOLE, Key, MinuteCounts, SimilarAnomalies, minute_of
 from enrichment_service.policy import Health
-from enrichment_service.similar import SimilarAnomalies
 
 A = TypeVar("A", bound=Anomaly)
 ServiceHealth = Literal["healthy", "degraded", "failing", "unknown"]

@@ -29,19 +29,19 @@ class Step(NamedTuple):
 
 def judge(anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules) -> JudgedSeverity:
     """The severity of the detector, moved by the context by at most ``most_steps``."""
-    trend = trend_of(context, rules)
-    steps = list(_steps(anomaly, context, rules, trend))
+    trend, step = _trend(anomaly.severity, context, rules) or (None, None)
+    steps = list(_steps(anomaly, context, rules, step))
     total = sum([step.by for step in steps])
     if anomaly.domain in rules.never_lowered:
         total = max(total, 0)
     total = max(-rules.most_steps, min(total, rules.most_steps))
-    severity = _moved(anomaly.severity, total)
+    severity = LEVELS[max(0, min(anomaly.severity.rank + total, len(LEVELS) - 1))]
     reason = _words(anomaly, severity, steps)
     return JudgedSeverity(severity, reason, tuple(_tags(context, rules, trend)))
 
 
 def _steps(
-    anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules, trend: Trend | None
+    anomaly: Anomaly, context: AnomalyContext, rules: SeverityRules, trend: Step | None
 ) -> Iterator[Step]:
     if device := context.device:
         by = rules.criticality.get(device.criticality, 0)
@@ -50,7 +50,7 @@ def _steps(
     if anomaly.score < rules.doubtful_below:
         yield Step(-1, f"the detector is not sure (score {anomaly.score:.2f})")
     if trend:
-        yield _trending(trend, anomaly.severity, context, rules)
+        yield trend
     if HISTORY in context.failed:
         yield Step(0, "what happened before is not known yet")
 
@@ -81,46 +81,26 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def trend_of(context: AnomalyContext, rules: SeverityRules) -> Trend | None:
+def _trend(
+    severity: Severity, context: AnomalyContext, rules: SeverityRules
+) -> tuple[Trend, Step] | None:
     """Whether anomalies of this type on this device are rising, noise, new or known.
 
     Without the history only known. New: none in 24 h, and none similar in 7 days.
     """
     hour, day, failed = context.count_1h, context.count_24h, context.failed
     if HISTORY not in failed:
-        rising = rules.rising
-        if hour >= rising.count_1h and hour >= rising.times_usual * _usual(context):
-            return "rising"
-        if day >= rules.noise.count_24h:
-            return "noise"
+        rising, noise = rules.rising, rules.noise
+        usual = (day - hour) / 23  # the mean per hour of the 23 hours before the last
+        if hour >= rising.count_1h and hour >= rising.times_usual * usual:
+            words = f"rising: {hour} in the last hour, usually {usual:.1f}"
+            return "rising", Step(int(severity < rising.ceiling), words)
+        if day >= noise.count_24h:
+            words = f"known noise: {day} in 24 h without a rise"
+            return "noise", Step(-int(severity <= noise.ceiling), words)
         if not day and not context.similar_7d and SIMILAR not in failed:
-            return "new"
-    return "known" if day else None
-
-
-def _usual(context: AnomalyContext) -> float:
-    """The mean per hour of the 23 hours before the last."""
-    return (context.count_24h - context.count_1h) / 23
-
-
-def _trending(
-    trend: Trend, severity: Severity, context: AnomalyContext, rules: SeverityRules
-) -> Step:
-    match trend:
-        case "rising":
-            words = f"rising: {context.count_1h} in the last hour, usually {_usual(context):.1f}"
-            return Step(int(severity < rules.rising.ceiling), words)
-        case "noise":
-            words = f"known noise: {context.count_24h} in 24 h without a rise"
-            return Step(-int(severity <= rules.noise.ceiling), words)
-        case "new":
-            return Step(0, "first of its kind in 7 days")
-        case "known":
-            return Step(0, f"{context.count_24h} before it in 24 h")
-
-
-def _moved(severity: Severity, steps: int) -> Severity:
-    return LEVELS[max(0, min(severity.rank + steps, len(LEVELS) - 1))]
+            return "new", Step(0, "first of its kind in 7 days")
+    return ("known", Step(0, f"{day} before it in 24 h")) if day else None
 
 
 def _words(anomaly: Anomaly, severity: Severity, steps: list[Step]) -> str:

@@ -28,8 +28,8 @@ from aiops_core.utils import StructuredLogger
 from enrichment_service import NAME, __version__
 from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import DEVICES, HISTORY, INCIDENTS, SIMILAR, Memory
+from enrichment_service.past import AGE as SIMILAR_AGE
 from enrichment_service.policy import BLIND_REPLAY
-from enrichment_service.similar import AGE as SIMILAR_AGE
 
 T = TypeVar("T")
 log = StructuredLogger.get_logger(name="warmup", service=NAME, version=__version__)

@@ -5,13 +5,13 @@ import types
 from datetime import timedelta
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from aiops_core.models import LogEntry, MetricSample
 from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import LONGEST_KEY, bounded_key
-from anomaly_detection.detectors.shares import OPEN, Shares
+from anomaly_detection.detectors.mix import OPEN, Shares
 from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
@@ -130,7 +130,7 @@ class TestFlood:
 
 class TestLru:
     def test_who_comes_once_pushes_out_only_such(self):
-        lru = SegmentedLru(100, TypeAdapter(str))
+        lru = SegmentedLru(100, str)
         for _ in range(2):
             for n in range(60):
                 lru.get((f"known {n}",), lambda: "known")
@@ -140,7 +140,7 @@ class TestLru:
         assert sum(value == "known" for _, value in lru.items()) == 60
 
     def test_newcomers_have_a_quarter_and_become_known(self):
-        lru = SegmentedLru(100, TypeAdapter(str))
+        lru = SegmentedLru(100, str)
         for _ in range(2):
             for n in range(200):
                 lru.get((f"old {n}",), lambda: "old")

@@ -33,7 +33,6 @@ from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.snapshots import (
     BUCKET,
-    BrokenSnapshotError,
     Manifest,
     SnapshotStore,
 )
@@ -169,7 +168,9 @@ class TestKills:
         await ship.idle()
         engine.stop.set()
         await running
-        manifest = Manifest.read(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
+        manifest = Manifest.model_validate_json(
+            await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST)
+        )
         assert manifest.offset.sequence == len(ship.messages)
         assert manifest.parts["threshold"] == 1
 
@@ -319,7 +320,7 @@ class TestBroken:
 
     def test_a_part_that_unpacks_without_end_is_not_unpacked(self):
         bomb = zlib.compress(b" " * (snapshots.LARGEST + 1))
-        with pytest.raises(BrokenSnapshotError, match="too large"):
+        with pytest.raises(ValueError, match="too large"):
             snapshots.unpack(bomb)
 
     async def test_of_another_version_of_the_service_what_is_known_is_restored(self):
@@ -356,7 +357,7 @@ class TestBroken:
             bucket = ship.bus.bucket(BUCKET)
             await bucket.put(snapshots.key(1, name, 0), part)
             manifest = Manifest(generation=1, offset=Offset(0, START), parts={name: 1})
-            await bucket.put(snapshots.MANIFEST, manifest.dump())
+            await bucket.put(snapshots.MANIFEST, manifest.model_dump_json().encode())
             async with ship.living():
                 await ship.idle()
 
@@ -439,7 +440,7 @@ class FlakyBucket:
 def state_of(handler):
     known = {d.name: d.snapshot() for d in handler.detection.detectors}
     replayed = {n: [m.tracking_id for m in told] for n, told in handler.replayed.items()}
-    rates = next(d for d in handler.detection.detectors if d.name == "rate")._rates
+    rates = next(d for d in handler.detection.detectors if d.name == "rate")
     sizes = rates._size, sum(device.size for device in rates._devices.values())
     return known, replayed, handler.offsets.current, [o.id for o in handler.pending], sizes
 

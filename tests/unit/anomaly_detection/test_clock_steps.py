@@ -20,10 +20,9 @@ from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.line_rules import LevelDetector
 from anomaly_detection.detectors.metric import MetricDetector
 from anomaly_detection.detectors.threshold import ThresholdDetector
-from anomaly_detection.handler import DetectionHandler
-from anomaly_detection.notes import Notes
+from anomaly_detection.handler import DetectionHandler, Notes
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line, sample
 from tests.unit.anomaly_detection.test_detector_battery import HOT, JUDGEMENT, KNOCKS
@@ -70,12 +69,12 @@ CASES = {
         every(10, lambda n: read(95, n)),
     ),
     "metric": Case(
-        lambda: MetricDetector(lambda _: METRICS, lambda _: "system", KEPT),
+        lambda: MetricDetector(lambda _: METRICS, KEPT),
         every(10, lambda n: read(noise(n), n)),
         every(10, lambda n: read(500, n)),
     ),
     "metric, one reading a minute": Case(
-        lambda: MetricDetector(lambda _: METRICS, lambda _: "system", KEPT),
+        lambda: MetricDetector(lambda _: METRICS, KEPT),
         every(15, lambda n: read(noise(n), n)),
         every(60, lambda n: read(500, n)),
     ),
@@ -87,7 +86,7 @@ CASES = {
         every(10, lambda n: said("knock from 10.0.0.1", n)),
     ),
     "level": Case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless, lambda _: "app"),
+        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
         every(10, lambda n: said("fine", n)),
         every(10, lambda n: said("bad", n, level="error")),
     ),

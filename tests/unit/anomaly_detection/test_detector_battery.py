@@ -16,9 +16,10 @@ from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector
 from anomaly_detection.detectors.metric import MetricDetector
+from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests.conftest import ROOT, line, sample
 from tests.log_cases import LOG_DETECTORS
 
@@ -51,11 +52,11 @@ def case(make, entries, **more):
 
 DETECTORS = {
     "level": case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless, lambda _: "app"),
+        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
         [line("a", n=n, level=("info", "error")[n % 2]) for n in range(20)],
     ),
     "pattern": case(
-        lambda: PatternDetector(POLICY.patterns),
+        lambda: PatternDetector(RuleTable(POLICY.patterns)),
         [line(("fine", "kernel panic")[n % 2], n=n) for n in range(20)],
     ),
     "burst": case(
@@ -86,7 +87,7 @@ def series(values):
 
 
 def metric():
-    return MetricDetector(lambda _: METRICS, lambda _: "system", KEPT)
+    return MetricDetector(lambda _: METRICS, KEPT)
 
 
 WARM = [hum(n) for n in range(METRICS.readings)]
@@ -97,7 +98,7 @@ DETECTORS |= {
         quiet=METRICS.readings,
     ),
     "gap": case(
-        lambda: GapDetector(POLICY.gaps, lambda _: "system", KEPT),
+        lambda: GapDetector(POLICY.gaps, KEPT),
         [sample(n, n=10 * n if n < 45 else 10 * n + 3600) for n in range(60)],
         quiet=POLICY.gaps.readings,
         silent_after=3600,

@@ -7,7 +7,6 @@ from time import process_time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from anomaly_detection.detectors.base import Cleared, Detected, next_due
 from anomaly_detection.detectors.burst import BurstDetector
@@ -16,7 +15,7 @@ from anomaly_detection.detectors.state import SegmentedLru
 from anomaly_detection.detectors.table import LOOKED_AT
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Burst, Threshold
+from anomaly_detection.rules import Burst, Threshold
 from tests.conftest import NOON, ROOT, line, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -173,21 +172,22 @@ class TestRhythm:
     def test_who_replays_the_memory_of_a_detector_tells_the_rest_alike(self, start, kill, every):
         rule = threshold(repeat_every=timedelta(seconds=every))
         samples = [sample(95 if n > start else 20, n=n) for n in range(0, 4500, 10)]
-        assert_same_future(lambda: thresholds(rule), samples, NOON + timedelta(seconds=kill))
+        kill = NOON + timedelta(seconds=kill)
+        assert_same_future(lambda: thresholds(rule), samples, kill, rule.memory)
 
     @settings(max_examples=40)
     @given(st.integers(10, 900), st.integers(1, 25))
     def test_who_replays_the_lines_of_a_flood_tells_the_rest_alike(self, kill, pause):
         lines = [knock(n) for n in range(0, 1200, pause)]
-        assert_same_future(bursts, lines, NOON + timedelta(seconds=kill))
+        assert_same_future(bursts, lines, NOON + timedelta(seconds=kill), burst().memory)
 
 
-def assert_same_future(make, entries, kill):
+def assert_same_future(make, entries, kill, memory):
     steady, revived = make(), make()
     for entry in entries:
         if entry.ts < kill:
             steady.observe(entry)
-            if entry.ts >= kill - steady.memory:
+            if entry.ts >= kill - memory:
                 revived.observe(entry)
     rest = [entry for entry in entries if entry.ts >= kill]
     assert alarms(steady, rest) == alarms(revived, rest)
@@ -212,7 +212,7 @@ class TestHostileLines:
 
 class TestLru:
     def test_the_least_recently_asked_for_is_forgotten(self):
-        lru = SegmentedLru(2, TypeAdapter(str))
+        lru = SegmentedLru(2, str)
         for key in ("a", "b", "a", "c"):
             lru.get(key, lambda key=key: key)
         assert lru.get("a", lambda: "forgotten") == "a"

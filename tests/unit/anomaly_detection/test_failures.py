@@ -13,7 +13,7 @@ from aiops_core.observability import metrics
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Detected
 from anomaly_detection.detectors.burst import BurstDetector
-from anomaly_detection.notes import Notes
+from anomaly_detection.handler import Notes
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import NOON, ROOT, line, sample
 from tests.failing import BrokenError, failing
@@ -23,9 +23,7 @@ from tests.unit.anomaly_detection.test_detector_battery import DETECTORS, passin
 POLICY = DetectPolicy.load(ROOT / "policies")
 # The functions that call the detectors and join their findings: they have no state.
 PACKAGE = "anomaly_detection"
-GLUE = frozenset(
-    {"observe", "on_line", "on_sample", "tick", "call_all", "_again", "_call", "_messages"}
-)
+GLUE = frozenset({"observe", "on_line", "on_sample", "tick", "_call", "_messages"})
 
 
 def twice(at, work, *args):

@@ -12,7 +12,6 @@ from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import Sensitivity
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line
 from tests.log_cases import by_time, said, words
@@ -93,7 +92,7 @@ class TestRate:
     @pytest.mark.parametrize(("sensitivity", "found"), [("low", 0), ("normal", 1), ("high", 1)])
     def test_the_layers_say_how_eagerly(self, sensitivity, found):
         detector = cases.rate()
-        detector._rates._tuning_of = lambda *_: DetectorTuning(sensitivity=Sensitivity(sensitivity))
+        detector._tuning_of = lambda *_: DetectorTuning(sensitivity=sensitivity)
         modest = by_time(said(["tick"] * 160), said(["tick"] * 26, 100.5, 0.35))
         assert len(begun(detector, modest)) == found
 
@@ -198,8 +197,8 @@ class TestTable:
         """The same line twice, and lines that several kinds of rules fulfil."""
         table = RuleTable((*POLICY.bursts, *POLICY.patterns, *POLICY.recoveries))
         pairs = [
-            (PatternDetector(POLICY.patterns, table), PatternDetector(POLICY.patterns)),
-            (RecoveryDetector(POLICY.recoveries, table), RecoveryDetector(POLICY.recoveries)),
+            (PatternDetector(table), PatternDetector(RuleTable(POLICY.patterns))),
+            (RecoveryDetector(table), RecoveryDetector(RuleTable(POLICY.recoveries))),
         ]
         up = line("kernel panic cleared, link is up")
         for entry in (up, line("kernel panic"), up, up, line("fine"), line("link is up")):

@@ -5,13 +5,14 @@ from random import Random
 
 import pytest
 
+from aiops_lab.evaluation.detection.run import ratio_of
 from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.gap import GapDetector
-from anomaly_detection.detectors.metric import CALM, REPORT, MetricDetector, ratio_of, score
+from anomaly_detection.detectors.metric import CALM, REPORT, MetricDetector, score
 from anomaly_detection.detectors.novelty import GROWTH, Extremes
-from anomaly_detection.detectors.season import Season
+from anomaly_detection.detectors.views import Season
+from anomaly_detection.layers import Layer
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_layers import Layer
 from tests.conftest import NOON, ROOT, sample
 
 POLICY = DetectPolicy.load(ROOT / "policies")
@@ -31,7 +32,7 @@ def hum(count, seed=1, mean=50.0, sigma=2.0):
 
 
 def detector(metrics=METRICS):
-    return MetricDetector(lambda _: metrics, lambda _: "system", 100)
+    return MetricDetector(lambda _: metrics, 100)
 
 
 def told(values, of=None, every=EVERY, **fields):
@@ -241,12 +242,12 @@ class TestSeason:
 
 class TestGap:
     def watch(self, times, until):
-        gaps = GapDetector(POLICY.gaps, lambda _: "system", 10)
+        gaps = GapDetector(POLICY.gaps, 10)
         found = [f for n in times for f in gaps.observe(sample(1, n=n, service="node"))]
         return found + [f for n in range(0, until, 5) for f in gaps.elapse(sample(1, n=n).ts)]
 
     def test_a_sender_that_stops_is_told_once_and_when_it_is_back(self):
-        gaps = GapDetector(POLICY.gaps, lambda _: "system", 10)
+        gaps = GapDetector(POLICY.gaps, 10)
         for n in range(0, 500, 10):
             assert list(gaps.observe(sample(1, n=n))) == []
         assert gaps.elapse(sample(1, n=600).ts) == []
@@ -266,7 +267,7 @@ class TestGap:
         assert self.watch(range(0, 100, 10), 10_000) == []
 
     def test_readings_out_of_a_file_are_no_sender(self):
-        gaps = GapDetector(POLICY.gaps, lambda _: "system", 10)
+        gaps = GapDetector(POLICY.gaps, 10)
         for n in range(100):
             stages = {"ingest": sample(1, n=86_400 + n).ts}
             assert list(gaps.observe(sample(1, n=10 * n, stages=stages))) == []

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from aiops_core.errors import Misconfigured
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.sources.poller import slot
-from anomaly_detection.sources.promql import mistake
+from anomaly_detection.poller import slot
+from anomaly_detection.polls import mistake
 from tests.conftest import ROOT
 
 

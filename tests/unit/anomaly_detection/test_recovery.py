@@ -7,12 +7,13 @@ from aiops_lab.simulator.faults import FAULTS
 from aiops_lab.simulator.templates import NORMAL
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.line_rules import RecoveryDetector
+from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.policy_rules import Recovery
+from anomaly_detection.rules import Recovery
 from tests.conftest import ROOT, line
 
 POLICY = DetectPolicy.load(ROOT / "policies")
-DETECTOR = RecoveryDetector(POLICY.recoveries)
+DETECTOR = RecoveryDetector(RuleTable(POLICY.recoveries))
 
 
 def ended(msg, **fields):
@@ -64,7 +65,7 @@ async def test_a_recovery_leaves_detection_as_a_message_about_the_device():
 
 def test_of_the_same_service_only_where_the_rule_says_so():
     rule = {"id": "r", "regex": "fine", "clears": ["x"], "says": "it", "same_service": True}
-    [end] = RecoveryDetector([Recovery.model_validate(rule)]).observe(line("fine"))
+    [end] = RecoveryDetector(RuleTable([Recovery.model_validate(rule)])).observe(line("fine"))
     assert end.source.service == "app"
 
 

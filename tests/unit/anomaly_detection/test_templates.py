@@ -8,9 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anomaly_detection.templates.groups import ENOUGH
-from anomaly_detection.templates.masking import LOOKED_AT, Words, phrases
+from anomaly_detection.templates.masking import LOOKED_AT, Words, parameters, phrases
 from anomaly_detection.templates.mining import Miner, template_id
-from anomaly_detection.templates.parameters import parameters
 
 USERS = ["anna", "bela", "carla", "dora", "eva", "frida"]
 KNOWN_IDS = {
@@ -31,7 +30,7 @@ def masked(line):
 
 def texts(lines, miner=None):
     miner = miner or Miner(1000)
-    return [miner.learn(line).template.text for line in lines]
+    return [miner.learn(line).template for line in lines]
 
 
 def restored(miner):
@@ -114,16 +113,16 @@ class TestMasks:
 class TestIds:
     def test_they_are_those_of_earlier_releases(self):
         """When this fails, a mask has changed the ids that silences and incidents of ships know."""
-        ids = {line: Miner(9).learn(line).template.id for line in KNOWN_IDS}
+        ids = {line: Miner(9).learn(line).template_id for line in KNOWN_IDS}
         assert ids == KNOWN_IDS
 
     def test_an_id_is_that_of_its_text_on_every_ship(self):
         one, other = Miner(1000), Miner(1000)
         for line in ["a b c d e", "f g h i j", "x y z"]:
             one.learn(line)
-        seen = one.learn("disk sda1 is full").template
-        assert other.learn("disk sda2 is full").template == seen
-        assert seen.id == template_id(seen.text)
+        seen = one.learn("disk sda1 is full")
+        assert other.learn("disk sda2 is full")[:2] == seen[:2]
+        assert seen.template_id == template_id(seen.template)
 
     def test_a_choice_of_words_stays_a_choice(self):
         lines = [f"Interface eth{n}, changed state to {('up', 'down')[n % 2]}" for n in range(50)]
@@ -141,8 +140,8 @@ class TestIds:
         for n in range(3):
             for user in USERS:
                 for text in ("mail box of {} is nearly full", "disk of {} is nearly full by now"):
-                    template = miner.learn(text.format(user)).template
-                    assert known.setdefault(template.id, template.text) == template.text, n
+                    seen = miner.learn(text.format(user))
+                    assert known.setdefault(seen.template_id, seen.template) == seen.template, n
 
     def test_what_counts_lines_goes_by_the_group_that_stays(self):
         miner = Miner(1000)

@@ -24,8 +24,8 @@ from aiops_core.models import (
 from aiops_core.suppression.ship import MaintenanceWindow, ModeChange, ModeLog, Ship
 from aiops_core.utils import compute_fingerprint
 from enrichment_service.context import LOOKUPS, Memory
-from enrichment_service.counts import BLOCKS_KEPT, DAY, MinuteCounts
 from enrichment_service.handler import Enricher
+from enrichment_service.past import BLOCKS_KEPT, DAY, MinuteCounts
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.severity import JudgedSeverity, judge
 

@@ -14,9 +14,8 @@ from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.context import INCIDENTS_KEPT, SEEN_KEPT
-from enrichment_service.counts import BLOCKS_KEPT, KEYS_KEPT
 from enrichment_service.handler import Enricher
-from enrichment_service.similar import FINGERPRINTS_KEPT, SimilarAnomalies
+from enrichment_service.past import BLOCKS_KEPT, FINGERPRINTS_KEPT, KEYS_KEPT, SimilarAnomalies
 from enrichment_service.warmup import INVENTORY, Warmup
 from tests.failing import BrokenError, failing
 from tests.runtime_cases import received

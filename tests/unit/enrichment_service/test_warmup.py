@@ -22,7 +22,7 @@ from aiops_core.runtime.watched import watched_inventory, watched_ship
 from aiops_core.suppression.ship import ModeChange, ModeLog
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service import warmup as module
-from enrichment_service.clickhouse_queries import ContextQueries, Minute
+from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
 from enrichment_service.handler import Enricher
 from enrichment_service.policy import EnrichPolicy
@@ -64,7 +64,7 @@ class FakeQueries:
         await asyncio.sleep(self.slow)
         older = [a for a in self.stored if a.stages["detect"] < cutoff]
         minute = int(utc_now().timestamp()) // 60
-        return [Minute("s1", "sw-1", "link_down", "kernel", minute, len(older))]
+        return [("s1", "sw-1", "link_down", "kernel", minute, len(older))]
 
     async def similar(self, since):
         await self._reach()

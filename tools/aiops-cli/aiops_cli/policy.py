@@ -21,7 +21,7 @@ from aiops_core.errors import Misconfigured
 from aiops_core.policy.file import Policy, models
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
-from anomaly_detection.sources.victoriametrics import QueryRefused, VictoriaMetrics
+from anomaly_detection.victoriametrics import QueryRefused, VictoriaMetrics
 
 MISTAKE = 2  # exit code
 EPOCH = datetime.fromtimestamp(0, UTC)  # without data, so that a query costs nothing

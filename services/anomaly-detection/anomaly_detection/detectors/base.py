@@ -7,12 +7,10 @@ I/O, has no clock and never looks ahead. Its state is bounded and can be written
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import translate
 from hashlib import sha256
 from typing import Any, Generic, Self, TypeVar
 
@@ -20,10 +18,9 @@ from pydantic import JsonValue
 
 from aiops_core.models import Domain, LogEntry, MetricSample, Severity
 from anomaly_detection.detectors.state import Key, SegmentedLru, State
-from anomaly_detection.policy_rules import Judgement
+from anomaly_detection.rules import DetectorName, Judgement
 
 Entry = TypeVar("Entry", LogEntry, MetricSample)
-DomainOf = Callable[[str], Domain]  # of a service
 
 SENDERS = 16_384  # senders whose rules and settings are cached
 LONGEST_KEY = 1000  # characters
@@ -57,11 +54,11 @@ class Detected:
     source: EntrySource
     at: datetime
     anomaly_type: str
-    domain: Domain
     severity: Severity
     score: float
-    detector: str
+    detector: DetectorName
     reason: str
+    domain: Domain | None = None  # without one, that of its service
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
@@ -73,18 +70,16 @@ class Detected:
     @classmethod
     def by(
         cls,
-        detector: str,
+        detector: DetectorName,
         rule: Judgement,
         source: EntrySource,
         at: datetime,
-        domain: Domain,
         reason: str,
         **more: Any,
     ) -> Self:
         """With name, severity and score of *rule*."""
         return cls(
-            *(source, at, rule.anomaly_type, domain, rule.severity, rule.score, detector, reason),
-            **more,
+            source, at, rule.anomaly_type, rule.severity, rule.score, detector, reason, **more
         )
 
 
@@ -95,7 +90,7 @@ class Cleared:
     source: EntrySource
     at: datetime
     anomaly_types: tuple[str, ...]
-    detector: str
+    detector: DetectorName
     reason: str
     started: datetime | None = None
     metric: str | None = None
@@ -109,7 +104,7 @@ Finding = Detected | Cleared
 class Detector(ABC, Generic[Entry]):
     """Checked by ``tests/unit/anomaly_detection/test_detector_battery.py``."""
 
-    name: str
+    name: DetectorName
     state: SegmentedLru[Any] | None = None  # of detectors that remember something per key
 
     @abstractmethod
@@ -163,14 +158,6 @@ def bounded_key(*parts: str) -> Key:
         return parts
     rest = sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
     return (parts[0][:LONGEST_KEY], rest)
-
-
-def globs(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """A test whether a text matches one of the shell globs, without regard to case."""
-    if "*" in patterns:
-        return lambda text: True
-    matches = re.compile("|".join(map(translate, patterns)), re.IGNORECASE).match
-    return lambda text: matches(text) is not None
 
 
 def next_due(last: datetime, every: timedelta) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
@@ -22,10 +22,9 @@ from anomaly_detection.detectors.base import (
     span,
     worst,
 )
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, SegmentedLru
+from anomaly_detection.detectors.state import Key, Late, SegmentedLru
 from anomaly_detection.detectors.table import RuleTable, details, listed
-from anomaly_detection.policy_rules import Burst
+from anomaly_detection.rules import Burst
 
 
 @dataclass(slots=True)
@@ -66,9 +65,6 @@ class Recent:
         return self.alarmed - within <= at < next_due(self.alarmed, within)
 
 
-_RECENT = TypeAdapter(Recent)
-
-
 class BurstDetector(Detector[LogEntry]):
     """One Detected when a burst begins, and again every ``within`` while it goes on.
 
@@ -83,8 +79,7 @@ class BurstDetector(Detector[LogEntry]):
     ) -> None:
         self._table = table or RuleTable(bursts)
         self._counts = {rule.id: rule.count for rule in bursts}
-        self.state: SegmentedLru[Recent] = SegmentedLru(keys_kept, _RECENT)
-        self.memory = max((rule.memory for rule in bursts), default=timedelta(0))
+        self.state: SegmentedLru[Recent] = SegmentedLru(keys_kept, Recent)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         matches = self._table.of(Burst, entry)
@@ -129,5 +124,5 @@ def _detected(rule: Burst, line: LogEntry, by: dict[str, JsonValue], since: date
         f"expected are fewer than {rule.count} in {span(rule.within)}."
     )
     meta = by | {"rule": rule.id, "lines": rule.count, "since": since.isoformat()}
-    source = EntrySource.of(line)
-    return Detected.by(BurstDetector.name, rule, source, line.ts, rule.domain, reason, meta=meta)
+    source, domain = EntrySource.of(line), rule.domain
+    return Detected.by(BurstDetector.name, rule, source, line.ts, reason, domain=domain, meta=meta)

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import TypeAdapter
-
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     clock,
     span,
 )
 from anomaly_detection.detectors.state import SegmentedLru
-from anomaly_detection.policy_learned import Gaps
+from anomaly_detection.rules import Gaps
 
 ZERO = timedelta(0)
 LIVE = timedelta(minutes=5)  # from a reading to its arrival; later ones are imported history
@@ -41,9 +38,6 @@ class GapSender:
         return self.heard + max(rule.factor * self.longest, rule.least)
 
 
-_SENDER = TypeAdapter(GapSender)
-
-
 class GapDetector(Detector[MetricSample]):
     """One Detected for a sender that stops, one Cleared with its next reading.
 
@@ -52,10 +46,9 @@ class GapDetector(Detector[MetricSample]):
 
     name = "gap"
 
-    def __init__(self, rule: Gaps, domain_of: DomainOf, senders_kept: int) -> None:
+    def __init__(self, rule: Gaps, senders_kept: int) -> None:
         self._rule = rule
-        self._domain_of = domain_of
-        self.state: SegmentedLru[GapSender] = SegmentedLru(senders_kept, _SENDER)
+        self.state: SegmentedLru[GapSender] = SegmentedLru(senders_kept, GapSender)
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         arrived = entry.stages.get("ingest", entry.ts)
@@ -107,8 +100,8 @@ class GapDetector(Detector[MetricSample]):
             f"{span(at - sender.heard)} since {clock(sender.heard)}, expected is one in "
             f"{span(longest)} at most, as in {sender.readings:,} before."
         )
-        domain, meta = self._domain_of(source.service), {"since": sender.heard.isoformat()}
-        return Detected.by(self.name, self._rule, source, at, domain, reason, meta=meta)
+        meta = {"since": sender.heard.isoformat()}
+        return Detected.by(self.name, self._rule, source, at, reason, meta=meta)
 
     def _cleared(self, sender: GapSender, at: datetime) -> Sequence[Finding]:
         if sender.reported is None:

@@ -1,15 +1,14 @@
-"""The number of lines per window: the usual one, too many, too few. Pure numbers."""
+"""Counts of lines per device and kind in windows of event time: usual, too many, too few. Pure."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import NamedTuple
 
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.policy_learned import DropRule, ExcessRule
+from anomaly_detection.detectors.state import Late
+from anomaly_detection.rules import DropRule, ExcessRule
 
 LONGEST = 60  # windows of an alarm, then it is normal; of silence, then it is not learned
 MEMORY = 60  # windows that the mean remembers
@@ -65,13 +64,19 @@ class LineRate:
 
 
 @dataclass(slots=True)
-class WindowClock:
-    """The number of the open window, how many were learned, and the last line."""
+class DeviceRates:
+    """The number of the open window of a device, how many were learned, and its last line."""
 
     window: int | None = None
     learned: int = 0
     last: str = ""
     late: Late = field(default_factory=Late)
+    kinds: dict[str, LineRate] = field(default_factory=dict)
+    size: int = 0  # as ``RateDetector`` counts it
+
+    def copy(self) -> DeviceRates:
+        kinds = {kind: copy(rate) for kind, rate in self.kinds.items()}
+        return replace(self, late=copy(self.late), kinds=kinds)
 
     def passed(self, window: int, at: float) -> int:
         """The number of windows that a line of *window* closes; -1 for a late line.
@@ -89,21 +94,11 @@ class WindowClock:
         self.window = window
         return over if 0 <= over <= LONGEST else 1
 
-
-class What(Enum):
-    SPIKE = "spike"
-    SPIKE_OVER = "spike over"
-    DROP = "drop"
-    DROP_OVER = "drop over"
-
-
-class RateChange(NamedTuple):
-    """An alarm that begins or ends, the rate now, and since when it is abnormal."""
-
-    what: What
-    kind: str
-    rate: LineRate
-    since: datetime
+    def set_back(self, now: datetime) -> None:
+        """Alarms that began in the future begin now: the clock was set back."""
+        for rate in self.kinds.values():
+            if rate.since is not None and rate.since > now:
+                rate.since = now
 
 
 def fading(window: timedelta) -> float:

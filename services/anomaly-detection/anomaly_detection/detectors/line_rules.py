@@ -10,21 +10,20 @@ from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     clock,
     worst,
 )
 from anomaly_detection.detectors.table import RuleTable, details, listed
-from anomaly_detection.policy_rules import Harmless, Judgement, Pattern, Recovery
+from anomaly_detection.rules import Harmless, Judgement, Pattern, Recovery
 
 
 class PatternDetector(Detector[LogEntry]):
     name = "pattern"
 
-    def __init__(self, patterns: Sequence[Pattern], table: RuleTable | None = None) -> None:
-        self._table = table or RuleTable(patterns)
+    def __init__(self, table: RuleTable) -> None:
+        self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         matches = self._table.of(Pattern, entry)
@@ -37,8 +36,8 @@ def _detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
         f"At {clock(line.ts)} {source.service} on {source.device} "
         f"reported {rule.says}{listed(found)}; expected are none."
     )
-    meta = found | {"rule": rule.id}
-    return Detected.by(PatternDetector.name, rule, source, line.ts, rule.domain, reason, meta=meta)
+    more = {"domain": rule.domain, "meta": found | {"rule": rule.id}}
+    return Detected.by(PatternDetector.name, rule, source, line.ts, reason, **more)
 
 
 class LevelDetector(Detector[LogEntry]):
@@ -50,11 +49,9 @@ class LevelDetector(Detector[LogEntry]):
         self,
         levels: Mapping[Level, Judgement],
         harmless: Sequence[Harmless],
-        domain_of: DomainOf,
     ) -> None:
         self._levels = levels
         self._harmless = RuleTable(harmless)
-        self._domain_of = domain_of
         self._lowest = min(levels, default=None)
 
     def harmless(self, entry: LogEntry) -> bool:
@@ -69,8 +66,7 @@ class LevelDetector(Detector[LogEntry]):
             f"At {clock(entry.ts)} {source.service} on {source.device} logged 1 line of level "
             f"{entry.level}; expected are only lines below level {self._lowest}."
         )
-        domain = self._domain_of(entry.service)
-        return (Detected.by(self.name, rule, source, entry.ts, domain, reason),)
+        return (Detected.by(self.name, rule, source, entry.ts, reason),)
 
 
 class RecoveryDetector(Detector[LogEntry]):
@@ -78,8 +74,8 @@ class RecoveryDetector(Detector[LogEntry]):
 
     name = "recovery"
 
-    def __init__(self, recoveries: Sequence[Recovery], table: RuleTable | None = None) -> None:
-        self._table = table or RuleTable(recoveries)
+    def __init__(self, table: RuleTable) -> None:
+        self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         """One Cleared for all types that the line clears, worded by the first rule."""

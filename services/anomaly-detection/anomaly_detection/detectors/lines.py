@@ -10,9 +10,8 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, State
-from anomaly_detection.templates.mining import MinedTemplate, Miner
+from anomaly_detection.detectors.state import Key, Late, State
+from anomaly_detection.templates.mining import Miner
 
 SHIPS = 8  # of one host; the one with the fewest lines is evicted, as foreign ids come and go
 PAUSE = 600.0  # seconds; of a longer pause no more than these count as time a device is known
@@ -24,7 +23,8 @@ class MinedLine(NamedTuple):
 
     device: Key
     at: float
-    template: MinedTemplate
+    template_id: str
+    template: str
     group: str
     new: bool
 

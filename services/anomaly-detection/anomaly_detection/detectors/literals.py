@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from string import ascii_lowercase
 from typing import Any
@@ -21,14 +20,8 @@ SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
-    """The line contains all parts of one of these sequences."""
-
-    options: tuple[Parts, ...]
-
-
-Parts = tuple[str | Either, ...]
+# A line contains all of them: texts, and for each inner tuple all parts of one of its options.
+Parts = tuple["str | tuple[Parts, ...]", ...]
 
 
 def parts(regex: re.Pattern[str]) -> Parts:
@@ -47,13 +40,13 @@ def stand_in(needed: Parts, lower: str) -> bool:
         if isinstance(part, str):
             if part not in lower:
                 return False
-        elif not any(stand_in(option, lower) for option in part.options):
+        elif not any(stand_in(option, lower) for option in part):
             return False
     return True
 
 
 def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Parts:
-    found: list[str | Either] = []
+    found: list[str | tuple[Parts, ...]] = []
     run = ""
     for op, argument in (*parsed, (_ops.AT, None)):
         if op is _ops.LITERAL:
@@ -70,7 +63,7 @@ def _of_part(op: Any, argument: Any) -> Parts:
     if op is _ops.SUBPATTERN:
         return _of_sequence(argument[-1])
     if op is _ops.BRANCH:
-        return (Either(tuple(_of_sequence(branch) for branch in argument[1])),)
+        return (tuple(_of_sequence(branch) for branch in argument[1]),)
     if op in (_ops.MAX_REPEAT, _ops.MIN_REPEAT) and argument[0] >= 1:
         return _of_sequence(argument[2])
     return ()
@@ -81,11 +74,11 @@ def _most_telling(needed: Parts) -> Texts | None:
     return max(filter(None, map(_texts, needed)), key=_telling, default=None)
 
 
-def _texts(part: str | Either) -> Texts | None:
+def _texts(part: str | tuple[Parts, ...]) -> Texts | None:
     if isinstance(part, str):
         return frozenset((part,))
-    known = [texts for texts in map(_most_telling, part.options) if texts]
-    return frozenset[str]().union(*known) if len(known) == len(part.options) else None
+    known = [texts for texts in map(_most_telling, part) if texts]
+    return frozenset[str]().union(*known) if len(known) == len(part) else None
 
 
 def _telling(texts: Texts) -> float:

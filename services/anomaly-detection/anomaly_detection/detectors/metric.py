@@ -4,35 +4,68 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import PlainSerializer, PlainValidator
 
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     bounded_key,
+    clock,
     device_of,
     labels,
+    shown,
+    span,
 )
-from anomaly_detection.detectors.metric_words import Novelty, over, why
-from anomaly_detection.detectors.series import Alarm, MetricSeries, moment
+from anomaly_detection.detectors.series import Alarm, MetricSeries, length, moment
 from anomaly_detection.detectors.state import Key, SegmentedLru
 from anomaly_detection.detectors.views import View
-from anomaly_detection.policy_learned import Deviation, DeviationJudgement, Metrics
+from anomaly_detection.rules import DeviationJudgement, Metrics
 
 CALM = 50  # readings without a new extreme until an alarm may be cleared
 WELL = 5  # readings in a row within the known range until it is
 REPORT = 0.5  # score from which a number is reported
-_SERIES: TypeAdapter[MetricSeries] = TypeAdapter(
-    Annotated[Any, PlainSerializer(MetricSeries.pack), PlainValidator(MetricSeries.unpack)]
-)
+PACKED = Annotated[Any, PlainSerializer(MetricSeries.pack), PlainValidator(MetricSeries.unpack)]
+SENTENCES = {
+    View.VALUE: "is {number}, expected is {low} to {high}",
+    View.JUMP: (
+        "went to {reading} at once, {distance} {side} its mean of the moment before; "
+        "expected are moves of {low} to {high}"
+    ),
+    View.MEAN: "is {number} on average of late, expected is {low} to {high}",
+    View.SHIFT: (
+        "is {mean} on average of late and was {slow} before; expected are shifts of {low} to {high}"
+    ),
+    View.SEASON: (
+        "is {mean} on average of late, {distance} {side} what is usual at this hour; "
+        "expected is a distance of {low} to {high}"
+    ),
+}
+UNSTEADY = "is unsteady: it moves by {number} from reading to reading, expected is {high} at most"
+STUCK = "is stuck: it moves by {number} from reading to reading, expected is {low} at least"
 RulesOf = Callable[[MetricSample], Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """A new number of one view, *ratio* times farther than any before."""
+
+    view: View
+    number: float
+    ratio: float
+    above: bool
+
+    @property
+    def sentence(self) -> str:
+        if self.view is View.NOISE:
+            return UNSTEADY if self.above else STUCK
+        return SENTENCES[self.view]
 
 
 class MetricDetector(Detector[MetricSample]):
@@ -44,10 +77,9 @@ class MetricDetector(Detector[MetricSample]):
 
     name = "metric"
 
-    def __init__(self, rules_of: RulesOf, domain_of: DomainOf, series_kept: int) -> None:
+    def __init__(self, rules_of: RulesOf, series_kept: int) -> None:
         self._rules_of = rules_of
-        self._domain_of = domain_of
-        self.state: SegmentedLru[MetricSeries] = SegmentedLru(series_kept, _SERIES)
+        self.state: SegmentedLru[MetricSeries] = SegmentedLru(series_kept, PACKED)
         self.score = 0.0  # of the last reading, reported or not
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
@@ -118,11 +150,10 @@ class MetricDetector(Detector[MetricSample]):
             EntrySource.of(sample),
             sample.ts,
             anomaly_type=rule.anomaly_type,
-            domain=self._domain_of(sample.service),
             severity=rule.severity,
             score=self.score,
             detector=self.name,
-            reason=why(_name(sample), _unit(sample), sample.value, found, series),
+            reason=_why(sample, found, series),
             meta={**sample.labels, "view": view, "since": since},
             metric=sample.metric,
             value=sample.value,
@@ -136,7 +167,7 @@ class MetricDetector(Detector[MetricSample]):
             sample.ts,
             anomaly_types=(rule.anomaly_type,),
             detector=self.name,
-            reason=over(_name(sample), _unit(sample), sample.value, series),
+            reason=_over(sample, series),
             started=moment(alarm.started),
             metric=sample.metric,
             peak=alarm.peak,
@@ -146,11 +177,6 @@ class MetricDetector(Detector[MetricSample]):
 def score(ratio: float) -> float:
     """0.5 at the limit (*ratio* 1), 1 far beyond it."""
     return 1 - (1 - REPORT) / ratio if ratio > 1 else REPORT * ratio
-
-
-def ratio_of(score: float) -> float:
-    """The inverse of ``score``."""
-    return (1 - REPORT) / (1 - score) if score > REPORT else score / REPORT
 
 
 def _key(sample: MetricSample) -> Key:
@@ -202,15 +228,35 @@ def _note(sample: MetricSample, series: MetricSeries, *, new: bool) -> None:
 
 
 def _judgement(rules: Metrics, view: View, above: bool) -> DeviationJudgement:
-    kinds = {View.MEAN: Deviation.SHIFT, View.SHIFT: Deviation.SHIFT}
     if view is View.NOISE:
-        return rules.kinds[Deviation.UNSTEADY if above else Deviation.STUCK]
-    return rules.kinds[kinds.get(view, Deviation.OUTLIER)]
+        return rules.kinds["unsteady" if above else "stuck"]
+    return rules.kinds["shift" if view in (View.MEAN, View.SHIFT) else "outlier"]
 
 
-def _name(sample: MetricSample) -> str:
-    return f"{sample.metric} on {device_of(sample)}"
+def _why(sample: MetricSample, found: Novelty, series: MetricSeries) -> str:
+    """``cpu_percent on srv-1 is 97 %, expected is 12 % to 61 % ...``."""
+    number, (low, high) = found.number, series.extremes[found.view].range()
+    if found.view is View.NOISE:
+        number, low, high = math.exp(number), math.exp(low), math.exp(high)
+    numbers = {"reading": sample.value, "number": number, "low": low, "high": high}
+    numbers |= {"mean": series.now.mean, "slow": series.now.slow}
+    texts = {key: _shown(value, sample) for key, value in numbers.items()}
+    side, distance = "above" if found.above else "below", texts["number"].lstrip("-")
+    said = found.sentence.format(**texts, side=side, distance=distance)
+    known, at = span(length(series.seen - series.first)), clock(moment(series.seen))
+    return f"{sample.metric} on {device_of(sample)} {said}, as in the last {known}; seen at {at}."
 
 
-def _unit(sample: MetricSample) -> str:
-    return f" {sample.unit}" if sample.unit else ""
+def _over(sample: MetricSample, series: MetricSeries) -> str:
+    """The end of the alarm of *series*."""
+    alarm = series.alarm
+    low, high = (_shown(edge, sample) for edge in series.extremes[View.VALUE].range())
+    return (
+        f"{sample.metric} on {device_of(sample)} is {_shown(sample.value, sample)}, as expected "
+        f"again ({low} to {high}); it was unusual from {clock(moment(alarm.started))} on, for "
+        f"{span(length(series.seen - alarm.started))}, at worst {_shown(alarm.peak, sample)}."
+    )
+
+
+def _shown(value: float, sample: MetricSample) -> str:
+    return f"{shown(value)} {sample.unit}" if sample.unit else shown(value)

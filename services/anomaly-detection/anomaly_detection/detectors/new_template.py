@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from aiops_core.models import LogEntry
 from anomaly_detection.detectors.base import (
     Detected,
     Detector,
-    DomainOf,
     EntrySource,
     Finding,
     clock,
@@ -23,8 +22,7 @@ from anomaly_detection.detectors.base import (
 from anomaly_detection.detectors.lines import Attention, Lines, MinedLine, quoted
 from anomaly_detection.detectors.state import SegmentedLru, State
 from anomaly_detection.layers import TuningOf
-from anomaly_detection.policy_learned import NewTemplateRule
-from anomaly_detection.templates.mining import MinedTemplate
+from anomaly_detection.rules import NewTemplateRule
 
 DAY = timedelta(days=1)
 GROUP, DEVICE = "group ", "device "  # prefixes of keys in a snapshot
@@ -42,9 +40,6 @@ class NewTemplates:
         return len(self.reported) < most_per_day
 
 
-_NEW_TEMPLATES = TypeAdapter(NewTemplates)
-
-
 class NewTemplateDetector(Detector[LogEntry]):
     """One Detected for the first line of a template. The snapshot includes all templates."""
 
@@ -54,14 +49,12 @@ class NewTemplateDetector(Detector[LogEntry]):
         self,
         rule: NewTemplateRule,
         lines: Lines,
-        domain_of: DomainOf,
         tuning_of: TuningOf,
         devices_kept: int,
     ) -> None:
         self._rule, self._tuning_of = rule, tuning_of
         self._lines = lines
-        self._domain_of = domain_of
-        self.state: SegmentedLru[NewTemplates] = SegmentedLru(devices_kept, _NEW_TEMPLATES)
+        self.state: SegmentedLru[NewTemplates] = SegmentedLru(devices_kept, NewTemplates)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         mined = self._lines.of(entry)
@@ -92,24 +85,15 @@ class NewTemplateDetector(Detector[LogEntry]):
             return None
         if not of_device.may_report(round(self._rule.most_per_day / tuning.scale), line.ts):
             return None
-        return self._detected(line, mined.template, known)
+        return self._detected(line, mined, known)
 
-    def _detected(self, line: LogEntry, template: MinedTemplate, known: timedelta) -> Detected:
+    def _detected(self, line: LogEntry, mined: MinedLine, known: timedelta) -> Detected:
         reason = (
             f"At {clock(line.ts)} {line.service} on {device_of(line)} said 1 line like no other "
-            f"before, {quoted(template.text)}; expected are only lines that were heard while it "
+            f"before, {quoted(mined.template)}; expected are only lines that were heard while it "
             f"has been listened to, for {span(known)}."
         )
-        return Detected.by(
-            self.name,
-            self._rule,
-            EntrySource.of(line),
-            line.ts,
-            self._domain_of(line.service),
-            reason,
-            template_id=template.id,
-            template=template.text,
-        )
+        return Detected.by(self.name, self._rule, EntrySource.of(line), line.ts, reason)
 
 
 def _with_prefix(prefix: str, part: State) -> State:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Self
 
-from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.novelty import TAIL, Extremes
-from anomaly_detection.detectors.season import HOURS, Season
-from anomaly_detection.detectors.views import Now, View
+from anomaly_detection.detectors.state import Late
+from anomaly_detection.detectors.views import HOURS, Now, Season, View
 
 VERSION = 1  # of ``pack``; raise it when a field is added, removed or moved
 

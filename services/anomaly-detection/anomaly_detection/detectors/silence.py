@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue
 
 from aiops_core.models import Domain, LogEntry
 from anomaly_detection.detectors.base import (
@@ -24,11 +24,10 @@ from anomaly_detection.detectors.base import (
     device_of,
     span,
 )
-from anomaly_detection.detectors.late import Late
 from anomaly_detection.detectors.lines import SHIPS
-from anomaly_detection.detectors.state import SegmentedLru
+from anomaly_detection.detectors.state import Late, SegmentedLru
 from anomaly_detection.layers import DetectorTuning, TuningOf
-from anomaly_detection.policy_learned import SilenceRule
+from anomaly_detection.rules import SilenceRule
 
 ATTENDED = 0.25  # of ``least``: the longest pause of a whole ship that counts as time
 
@@ -88,15 +87,12 @@ class ShipActivity:
             self.heard = at
 
 
-_DEVICE = TypeAdapter(DeviceActivity)
-
-
 class SilenceDetector(Detector[LogEntry]):
     name = "silence"
 
     def __init__(self, rule: SilenceRule, tuning_of: TuningOf, devices_kept: int) -> None:
         self._rule, self._tuning_of = rule, tuning_of
-        self.state: SegmentedLru[DeviceActivity] = SegmentedLru(devices_kept, _DEVICE)
+        self.state: SegmentedLru[DeviceActivity] = SegmentedLru(devices_kept, DeviceActivity)
         self._ships: dict[str, ShipActivity] = {}
         self._longest = ATTENDED * rule.least.total_seconds()
         self._next: dict[str, float] = {}  # attended time of a ship before which none is lost
@@ -172,7 +168,9 @@ def _lost(
     )
     meta = {"since": heard.isoformat(), "longest_pause_s": round(device.longest, 3)}
     at = heard + allowed
-    return Detected.by(SilenceDetector.name, rule, source, at, Domain.SYSTEM, reason, meta=meta)
+    return Detected.by(
+        SilenceDetector.name, rule, source, at, reason, domain=Domain.SYSTEM, meta=meta
+    )
 
 
 def _cleared(line: LogEntry, lost: datetime, rule: SilenceRule) -> Cleared:

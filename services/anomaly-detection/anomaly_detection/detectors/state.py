@@ -1,44 +1,21 @@
-"""Bounded state per key, and consistent snapshots of it while entries go on changing it."""
+"""Bounded state per key, with consistent snapshots while entries go on, and late entries."""
 
 from __future__ import annotations
 
 import json
-from collections import ChainMap, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from pydantic import JsonValue, TypeAdapter
 
 PART = 64  # items that are written in one go, about 1 ms
+SURE = 20.0  # seconds of late entries in order that prove a clock was set back
 
-K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Key = tuple[str, ...]
 State = dict[str, JsonValue]  # by key, so that it can be cut into parts
-
-
-class CopyOnWrite(Generic[K, V]):
-    """A snapshot of *items* in parts. Until ``done``, call ``preserve`` before a change."""
-
-    def __init__(self, items: Mapping[K, V], dump: Callable[[K, V], State]) -> None:
-        self._items, self._dump = items, dump
-        self._pending = dict.fromkeys(reversed(list(items)))  # popitem() takes the first of items
-        self._preserved: State = {}
-
-    @property
-    def done(self) -> bool:
-        return not self._pending
-
-    def preserve(self, key: K) -> None:
-        if key in self._pending:
-            self._preserved |= self._dump(key, self._items[key])
-            del self._pending[key]
-
-    def parts(self) -> Iterator[State]:
-        while self._pending:
-            keys = (self._pending.popitem()[0] for _ in range(min(PART, len(self._pending))))
-            yield {k: v for key in keys for k, v in self._dump(key, self._items[key]).items()}
-        yield self._preserved
 
 
 class SegmentedLru(Generic[V]):
@@ -46,20 +23,25 @@ class SegmentedLru(Generic[V]):
 
     A key is on probation until its second use. Eviction takes the oldest key on probation while
     these are more than a quarter: senders with ever new names evict each other, not known keys.
+
+    A snapshot is copied on write: a key that changes before its part is taken is written first.
+    *kind* is the type of the state, for pydantic.
     """
 
-    def __init__(self, most: int, adapter: TypeAdapter[V]) -> None:
-        self._most, self._adapter = most, adapter
+    def __init__(self, most: int, kind: Any) -> None:
+        self._most = most
+        self._adapter: TypeAdapter[V] = TypeAdapter(kind)
         self._protected: OrderedDict[Key, V] = OrderedDict()
         self._probation: OrderedDict[Key, V] = OrderedDict()
-        self._snapshot: CopyOnWrite[Key, V] | None = None
+        self._pending: dict[Key, None] = {}  # keys that are still to be written
+        self._preserved: State = {}
 
     def __len__(self) -> int:
         return len(self._protected) + len(self._probation)
 
     def get(self, key: Key, make: Callable[[], V]) -> V:
         """The state of *key*, which the caller may change."""
-        if self._snapshot is not None:
+        if self._pending:
             self._preserve(key)
         value = self._protected.get(key)
         if value is not None:
@@ -96,16 +78,26 @@ class SegmentedLru(Generic[V]):
         return every
 
     def parts(self) -> Iterator[State]:
-        """A snapshot of this moment in parts, least recently used first."""
-        self._snapshot = CopyOnWrite(ChainMap(self._protected, self._probation), self._dump)
-        return self._snapshot.parts()
+        """A snapshot of this moment in parts, least recently used first; it ends the one before."""
+        keys = [*self._probation, *self._protected]
+        self._pending, self._preserved = dict.fromkeys(reversed(keys)), {}
+        return self._parts(self._pending, self._preserved)
+
+    def _parts(self, pending: dict[Key, None], preserved: State) -> Iterator[State]:
+        while pending:
+            keys = [pending.popitem()[0] for _ in range(min(PART, len(pending)))]
+            yield {k: v for key in keys for k, v in self._dump(key).items()}
+        if preserved is self._preserved:
+            self._preserved = {}
+        yield preserved
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Raises pydantic's ValidationError for another kind of state."""
         for key, value in state.items():
             self.put(tuple(json.loads(key)), self._adapter.validate_python(value))
 
-    def _dump(self, key: Key, value: V) -> State:
+    def _dump(self, key: Key) -> State:
+        value = self._protected[key] if key in self._protected else self._probation[key]
         return {json.dumps(key): self._adapter.dump_python(value, mode="json")}
 
     def _make_room(self) -> None:
@@ -118,8 +110,34 @@ class SegmentedLru(Generic[V]):
         del segment[oldest]
 
     def _preserve(self, *keys: Key) -> None:
-        if self._snapshot is not None and self._snapshot.done:
-            self._snapshot = None
-        if self._snapshot is not None:
-            for key in keys:
-                self._snapshot.preserve(key)
+        """Call it before a change of *keys*."""
+        for key in keys:
+            if key in self._pending:
+                self._preserved |= self._dump(key)
+                del self._pending[key]
+
+
+@dataclass(slots=True)
+class Late:
+    """A run of late entries, in seconds since 1970; 0 means none.
+
+    Late entries come alone or out of order, between others. After a step of its clock a sender goes
+    on in order, with nothing newer in between.
+    """
+
+    first: float = 0.0
+    last: float = 0.0
+
+    def proves(self, at: float) -> bool:
+        """Add a late entry; True if the run proves that the clock was set back."""
+        if not self.first or at < self.last:
+            self.first = at
+        self.last = at
+        if at - self.first < SURE:
+            return False
+        self.over()
+        return True
+
+    def over(self) -> None:
+        """End the run: an entry that is not late has come."""
+        self.first = self.last = 0.0

@@ -10,9 +10,9 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
-from anomaly_detection.detectors.base import SENDERS, device_of, globs
+from anomaly_detection.detectors.base import SENDERS, device_of
 from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
-from anomaly_detection.policy_rules import LineRule
+from anomaly_detection.rules import LineRule
 
 R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]
@@ -33,7 +33,6 @@ class RuleTable:
         needed = [required(rule.regex) or frozenset(("",)) for rule in rules]
         self._rules = rules
         self._parts = [parts(rule.regex) for rule in rules]
-        self._fits = [(globs(rule.services), globs(rule.device_id)) for rule in rules]
         self._texts = sorted(frozenset[str]().union(*needed))
         self._texts_of = [_set(n for n, t in enumerate(self._texts) if t in of) for of in needed]
         self._rules_of = [_set(n for n, of in enumerate(needed) if t in of) for t in self._texts]
@@ -80,11 +79,9 @@ class RuleTable:
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
         texts = rules = 0
-        for n, (rule, (of_service, of_device)) in enumerate(
-            zip(self._rules, self._fits, strict=True)
-        ):
+        for n, rule in enumerate(self._rules):
             of_level = rule.levels is None or level in rule.levels
-            if of_level and of_service(service) and of_device(device):
+            if of_level and rule.concerns(service, device):
                 texts |= self._texts_of[n]
                 rules |= 1 << n
         return texts, rules

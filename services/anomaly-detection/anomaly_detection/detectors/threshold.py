@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from pydantic import TypeAdapter
-
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import (
     SENDERS,
@@ -20,16 +18,14 @@ from anomaly_detection.detectors.base import (
     bounded_key,
     clock,
     device_of,
-    globs,
     labels,
     next_due,
     shown,
     span,
     worst,
 )
-from anomaly_detection.detectors.late import Late
-from anomaly_detection.detectors.state import Key, SegmentedLru
-from anomaly_detection.policy_rules import Threshold
+from anomaly_detection.detectors.state import Key, Late, SegmentedLru
+from anomaly_detection.rules import Threshold, globs
 
 SHORTEST_GAP = timedelta(minutes=5)  # without a sample; a longer one resets the state
 ZERO = timedelta(0)
@@ -67,9 +63,6 @@ class LimitState:
         return True
 
 
-_STATE = TypeAdapter(LimitState)
-
-
 class ThresholdDetector(Detector[MetricSample]):
     """One Detected when a limit was exceeded for ``for``, then every ``repeat_every``.
 
@@ -80,13 +73,9 @@ class ThresholdDetector(Detector[MetricSample]):
     name = "threshold"
 
     def __init__(self, thresholds: Sequence[Threshold], series_kept: int) -> None:
-        self._rules = [
-            (rule, globs([rule.metric]), globs(rule.services), globs(rule.device_id))
-            for rule in thresholds
-        ]
+        self._rules = thresholds
         self._of_sender = lru_cache(SENDERS)(self._applicable)
-        self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, _STATE)
-        self.memory = max((rule.memory for rule in thresholds), default=timedelta(0))
+        self.state: SegmentedLru[LimitState] = SegmentedLru(series_kept, LimitState)
 
     def observe(self, entry: MetricSample, /) -> Sequence[Finding]:
         device = device_of(entry)
@@ -99,8 +88,8 @@ class ThresholdDetector(Detector[MetricSample]):
     def _applicable(self, metric: str, service: str, device: str) -> tuple[Threshold, ...]:
         return tuple(
             rule
-            for rule, of_metric, of_service, of_device in self._rules
-            if of_metric(metric) and of_service(service) and of_device(device)
+            for rule in self._rules
+            if globs((rule.metric,))(metric) and rule.concerns(service, device)
         )
 
     def _judge(
@@ -172,8 +161,8 @@ def _detected(rule: Threshold, sample: MetricSample, since: datetime) -> Detecte
         rule,
         EntrySource.of(sample),
         sample.ts,
-        rule.domain,
         reason,
+        domain=rule.domain,
         meta={**sample.labels, "rule": rule.id, "since": since.isoformat()},
         metric=sample.metric,
         value=sample.value,

@@ -6,6 +6,8 @@ One set of masks for all systems, in two steps, because the same words come all 
    and times that differ in digits only share an entry;
 2. ``phrases``: masks that need the neighbours of a word (dates, units, lists, names after "user").
 
+``parameters`` finds the values that an operator asks for first, only in lines of anomalies.
+
 A change of a mask changes the ids of templates: ``test_templates.py`` pins some of them.
 """
 
@@ -78,6 +80,33 @@ _PHRASES = (
     (re.compile(r"(?<!\S)(\S*<\*>\S*(?: \S+)?) (?:\1(?: |$))+"), r"\1 "),
 )
 
+_PARAMETERS = {
+    name: re.compile(regex, re.IGNORECASE)
+    for name, regex in {
+        "ip": r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]*\d)",
+        "mac": r"\b((?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})\b",
+        "user": (
+            r"\b(?:(?:invalid|illegal|unknown) user |for (?:invalid |illegal )?user "
+            r"|user(?:name)?[ =:]+|(?:password|publickey|none) for )['\"]?"
+            r"(?!(?:invalid|illegal|unknown|authentication|request|by|from|has|is|not|was)\b)"
+            r"([\w.@$-]+)"
+        ),
+        "interface": (
+            r"\b((?:(?:(?:Ten|Hundred|Forty)?Gig(?:abit)?|Fast)?Ethernet|Gi|Te|Fa)\d+(?:/\d+)*"
+            r"|(?:eth|en[ops]?|wlan|wl|bond|br|vlan|ppp|tun|tap|wwan|usb|lag|po)\d\w*(?:\.\d+)?)\b"
+        ),
+        "device": (
+            r"\b((?!(?:utf|iso|sha|tcp|udp|rfc|ssh|http|x)-)"
+            r"[a-z]{2,}(?:-[a-z]\w*)*-[a-z]?\d{1,4}(?:-\d{1,3})?)\b"
+        ),
+        "code": (
+            r"\b(?:err(?:or|no)?|code|status|rc|ret(?:urned)?|reason|exit(?:ed)?(?: with)?)"
+            r"(?: code)?[ =:#(]+(-?\d{1,6}|0x[0-9a-f]{1,8})\b"
+        ),
+        "exception": r"\b((?:[a-z_]\w*\.)*[a-z_]\w*(?:Exception|Error))\b",
+    }.items()
+}
+
 _SIGN = re.compile(r"(?<=_)-$")  # blk_-12 is blk_ and a negative number
 _HEX = "abcdefABCDEF"  # eight of them and nothing else are no word
 _ONES = bytes.maketrans(b"023456789", b"1" * 9)
@@ -136,3 +165,10 @@ def phrases(words: str) -> str:
         for regex, mark in _PHRASES:
             words = regex.sub(mark, words)
     return words.strip()
+
+
+def parameters(line: str) -> dict[str, str]:
+    """The first value of each kind in *line*."""
+    looked_at = line[:LOOKED_AT]
+    found = ((name, regex.search(looked_at)) for name, regex in _PARAMETERS.items())
+    return {name: match[1] for name, match in found if match}

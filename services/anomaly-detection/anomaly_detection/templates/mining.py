@@ -18,17 +18,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
-from anomaly_detection.templates.groups import OPEN, LineGroup, cut
+from anomaly_detection.templates.groups import OPEN, LineGroup, Tree, cut
 from anomaly_detection.templates.masking import Words, phrases
-from anomaly_detection.templates.tree import Tree
 
 PART = 100  # groups that are written in one go
 MEMO = 20_000  # masked lines in the cache
-
-
-class MinedTemplate(NamedTuple):
-    id: str
-    text: str
 
 
 class Sighting(NamedTuple):
@@ -37,7 +31,8 @@ class Sighting(NamedTuple):
     Counts are kept by group: it stays when a word proves to be a value.
     """
 
-    template: MinedTemplate
+    template_id: str
+    template: str
     group: str
     new: bool
 
@@ -100,7 +95,7 @@ class Miner:
             self._clear_cache()
             raise
         text = group.text(pieces)
-        known = Sighting(MinedTemplate(template_id(text), text), group.id, new=False)
+        known = Sighting(template_id(text), text, group.id, new=False)
         sighting = known if group.used else known._replace(new=True)
         self._remember(words, len(pieces), (known, group))
         # Last: until then the group is new.

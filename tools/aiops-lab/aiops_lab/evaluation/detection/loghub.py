@@ -117,8 +117,8 @@ def _score(file: Path, policy: DetectPolicy) -> System:
     rows = _rows(file)
     lines, true = [row["Content"] for row in rows], [row["EventId"] for row in rows]
     miner = Miner(policy.templates.kept)
-    online = [miner.learn(line).template.id for line in lines]
-    learned = [miner.learn(line).template.id for line in lines]
+    online = [miner.learn(line).template_id for line in lines]
+    learned = [miner.learn(line).template_id for line in lines]
     labels = [row["Label"] for row in rows] if "Label" in rows[0] else None
     return System(
         name=file.name.split("_")[0],

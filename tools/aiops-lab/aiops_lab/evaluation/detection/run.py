@@ -13,7 +13,7 @@ from aiops_core.models import MetricSample
 from aiops_lab.evaluation.detection.nab import NabSeries, Profile, Tally, score, tally
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Detected
-from anomaly_detection.detectors.metric import ratio_of
+from anomaly_detection.detectors.metric import REPORT
 from anomaly_detection.policy import DetectPolicy
 
 FIXED = 0.5  # production's threshold of the score, the same for every series
@@ -125,3 +125,8 @@ class Results:
             threshold = self.best(profile, series.category if by_category else series.name)
             tallies.append(self.tallies[threshold][n])
         return score(self.corpus, tallies, profile)
+
+
+def ratio_of(score: float) -> float:
+    """The inverse of ``detectors.metric.score``."""
+    return (1 - REPORT) / (1 - score) if score > REPORT else score / REPORT

@@ -22,8 +22,8 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.bus import Bus, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
-from anomaly_detection.policy_layers import Poll
-from anomaly_detection.sources.victoriametrics import (
+from anomaly_detection.polls import Poll
+from anomaly_detection.victoriametrics import (
     DEPENDENCY,
     Point,
     QueryRefused,

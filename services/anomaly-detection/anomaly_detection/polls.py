@@ -1,8 +1,16 @@
-"""The mistakes in PromQL that are found without a server. Pure."""
+"""``polls`` of detect.yaml, and the mistakes in PromQL that are found without a server. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from aiops_core.models import Domain, Text
+from aiops_core.policy.file import Section
+from anomaly_detection.rules import DetectorName, Positive
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _QUOTES = "\"'`"
@@ -46,3 +54,28 @@ def _end_of_string(query: str, start: int) -> int:
         else:
             place += 1
     raise ValueError(f"the string at character {start + 1} has no end")
+
+
+def _promql(query: str) -> str:
+    if found := mistake(query):
+        raise ValueError(f"wrong PromQL: {found}")
+    return query
+
+
+class Poll(Section):
+    """A PromQL query, evaluated every *interval*; its series are readings of the metric *name*.
+
+    *service* and *device_id* are the labels that name the sender; without a device the reading is
+    about the ship. Samples older than *freshness* are ignored, and so are series beyond *most*.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+    query: Annotated[Text, AfterValidator(_promql)]
+    interval: Annotated[timedelta, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))]
+    freshness: Positive = timedelta(minutes=1)
+    domain: Domain | None = None
+    detectors: tuple[DetectorName, ...] = ()
+    service: Text = "job"
+    device_id: Text = "instance"
+    unit: str = ""
+    most: int = Field(500, ge=1, le=10_000)

@@ -1,0 +1,299 @@
+"""Rules in ``policies/detect.yaml``: given ones, and those about what detectors learn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from fnmatch import translate
+from functools import lru_cache
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from aiops_core.models import Domain, Fraction, Level, Severity, Text
+from aiops_core.policy.file import Section
+
+SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
+LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
+
+Positive = Annotated[timedelta, Field(gt=timedelta(0))]
+Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
+EVERYTHING = ("*",)
+GLOBS_KEPT = 1024  # compiled ones
+
+
+@lru_cache(GLOBS_KEPT)
+def globs(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """A test whether a text matches one of the shell globs, without regard to case."""
+    if "*" in patterns:
+        return lambda text: True
+    matches = re.compile("|".join(map(translate, patterns)), re.IGNORECASE).match
+    return lambda text: matches(text) is not None
+
+
+def _compile(source: object) -> object:
+    """Compile without regard to case; an error gets the place in the file from pydantic."""
+    if not isinstance(source, str):
+        return source
+    try:
+        compiled = re.compile(source, re.IGNORECASE)
+    except re.error as exc:
+        raise ValueError(f"wrong regular expression: {exc}") from exc
+    if compiled.search(""):
+        raise ValueError("wrong regular expression: it matches every line, even an empty one")
+    return compiled
+
+
+Regex = Annotated[re.Pattern[str], BeforeValidator(_compile)]
+
+
+# All detectors, as layers and polls name them.
+DetectorName = Literal[
+    "level",
+    "pattern",
+    "recovery",
+    "burst",
+    "new_template",
+    "rate",
+    "mix",
+    "silence",
+    "threshold",
+    "metric",
+    "gap",
+]
+# The warm-up of each detector that learns, where no layer sets it; only these have a sensitivity.
+WARM_UPS: Mapping[str, tuple[str, ...]] = {
+    "new_template": ("templates", "new", "warm_up"),
+    "rate": ("templates", "rate", "warm_up"),
+    "mix": ("templates", "mix", "warm_up"),
+    "silence": ("templates", "silence", "warm_up"),
+    "metric": ("metrics", "known_for"),
+}
+
+
+class Judgement(Section):
+    """Name and severity of a finding; *score* is its certainty, 0..1."""
+
+    anomaly_type: Text
+    severity: Severity
+    score: Fraction
+
+
+class ServiceDomain(Section):
+    """The domain of the services that match one of the globs."""
+
+    services: Globs
+    domain: Domain
+
+
+class ScopedRule(Section):
+    """A rule with shell globs for its senders; ``device_id`` falls back to the host."""
+
+    id: Text
+    services: Globs = EVERYTHING
+    device_id: Globs = EVERYTHING
+
+    def concerns(self, service: str, device_id: str) -> bool:
+        return globs(self.services)(service) and globs(self.device_id)(device_id)
+
+
+class LineRule(ScopedRule):
+    """Lines in which *regex* matches somewhere; without *levels* any level."""
+
+    regex: Regex
+    levels: frozenset[Level] | None = None
+
+
+class Pattern(LineRule, Judgement):
+    """One line is enough. Named groups of the regex go to ``meta``; *says* ends a sentence."""
+
+    domain: Domain
+    says: Text
+
+
+class Burst(LineRule, Judgement):
+    """Single lines are normal; *count* of them *within* a time with the same *by* are not."""
+
+    domain: Domain
+    says: Text
+    count: int = Field(ge=2, le=1000)
+    within: Annotated[timedelta, Field(gt=timedelta(0), le=LONGEST_BURST)]
+    by: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        if missing := set(self.by) - set(self.regex.groupindex):
+            raise ValueError(f"the regex has no group {', '.join(sorted(missing))} to count by")
+        return self
+
+    @property
+    def memory(self) -> timedelta:
+        """The span of lines that a restart needs: half a repeat period, ``within``, one pause."""
+        return self.within * (1.5 + 1 / (self.count - 1))
+
+
+class Recovery(LineRule):
+    """Lines that clear anomalies of the types *clears* on their device.
+
+    With *same_service* only those of the service that logged the line. A group ``peer`` in the
+    regex restricts it to anomalies of that peer.
+    """
+
+    levels: frozenset[Level] | None = frozenset({Level.DEBUG, Level.INFO, Level.WARNING})
+    clears: Annotated[tuple[Text, ...], Field(min_length=1)]
+    same_service: bool = False
+    says: Text
+
+
+class Harmless(LineRule):
+    """Lines that are no anomaly in spite of their level. Patterns still apply to them."""
+
+    why: Text
+
+
+class Threshold(ScopedRule, Judgement):
+    """A reading beyond a limit for longer than *hold*; repeated every *repeat_every*."""
+
+    metric: Text
+    above: float | None = None
+    below: float | None = None
+    hold: timedelta = Field(alias="for", ge=timedelta(0))
+    repeat_every: Positive
+    unit: str = ""
+    domain: Domain
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give either above or below")
+        return self
+
+    @property
+    def limit(self) -> float:
+        limit = self.above if self.above is not None else self.below
+        assert limit is not None  # by _one_limit
+        return limit
+
+    @property
+    def memory(self) -> timedelta:
+        """The span of samples that a restart needs: half a repeat period, ``for``, two samples."""
+        return self.hold + self.repeat_every / 2 + 2 * SPARSE
+
+    def broken_by(self, value: float) -> bool:
+        return value > self.limit if self.above is not None else value < self.limit
+
+    def worse_of(self, one: float, other: float) -> float:
+        return max(one, other) if self.above is not None else min(one, other)
+
+
+class NewTemplateRule(Judgement):
+    """A template seen for the first time, on a device known for *warm_up*."""
+
+    warm_up: Positive
+    most_per_day: int = Field(ge=1, le=100)
+
+
+class ExcessRule(Judgement):
+    """More lines in a window than *least*, and *factor* times more than the recent maximum."""
+
+    least: int = Field(ge=2)
+    factor: float = Field(gt=1)
+
+
+class RateRule(ExcessRule):
+    """The same for one template; *window* and *warm_up* hold for all counts."""
+
+    window: Positive
+    warm_up: Positive
+
+
+class DropRule(Judgement):
+    """No lines for *windows* in a row of a template that usually has *least* or more in each."""
+
+    least: int = Field(ge=2)
+    windows: int = Field(ge=2)
+
+
+class MixRule(Judgement):
+    """A *share* of the lines of a *window* differs from the usual mix.
+
+    The share must be *factor* times the recent maximum, in a window of *least* lines or more.
+    """
+
+    window: Positive
+    warm_up: Positive
+    least: int = Field(ge=10)
+    share: Fraction
+    factor: float = Field(gt=1)
+
+
+class SilenceRule(Judgement):
+    """A device with *lines* over *warm_up* is silent while others speak.
+
+    Silent means: for *least*, and for *factor* times its longest pause so far.
+    """
+
+    warm_up: Positive
+    lines: int = Field(ge=2)
+    least: Positive
+    factor: float = Field(gt=1)
+
+
+class Templates(Section):
+    """*kept*: template groups of one ship; the least recently used are evicted."""
+
+    kept: int = Field(ge=16, le=100_000)
+    new: NewTemplateRule
+    rate: RateRule
+    drop: DropRule
+    errors: ExcessRule
+    mix: MixRule
+    silence: SilenceRule
+
+    def excess(self, of_errors: bool) -> ExcessRule:
+        return self.errors if of_errors else self.rate
+
+
+# The ways in which a series of readings can be abnormal without a rule.
+Deviation = Literal["outlier", "shift", "unsteady", "stuck"]
+
+
+class DeviationJudgement(Section):
+    """Name and severity of a finding whose score is measured."""
+
+    anomaly_type: Text
+    severity: Severity
+
+
+class Gaps(Judgement):
+    """A sender of *readings* or more stops for *least*, and *factor* times its longest pause."""
+
+    readings: int = Field(ge=2)
+    least: Positive
+    factor: float = Field(gt=1)
+
+
+class Metrics(Section):
+    """How the readings of a series are judged by its own history."""
+
+    margin: float = Field(gt=0)
+    readings: int = Field(ge=50)
+    known_for: Positive
+    accept_after: Positive
+    kinds: Mapping[Deviation, DeviationJudgement]
+
+    @model_validator(mode="after")
+    def _all_kinds(self) -> Self:
+        if missing := set(get_args(Deviation)) - set(self.kinds):
+            raise ValueError(f"kinds lacks {', '.join(sorted(missing))}")
+        return self
+
+    def tuned(self, scale: float, warm_up: timedelta | None) -> Metrics:
+        """For a series that must deviate *scale* times more than normally.
+
+        Readings within the known range are never reported, whatever the sensitivity.
+        """
+        margin = (1 + self.margin) * scale - 1 if scale > 1 else self.margin * scale
+        tuned = {"margin": margin, "known_for": warm_up or self.known_for}
+        return self.model_copy(update=tuned)

@@ -1,1 +1,0 @@
-"""Readings from polls of VictoriaMetrics."""
