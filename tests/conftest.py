@@ -28,7 +28,8 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
-# As in production: structlog's own default writes every local variable of a traceback, which takes seconds.
+# As in production: structlog's own default writes every local variable of a traceback, which takes
+# seconds.
 StructuredLogger.configure()
 
 ROOT = Path(__file__).parents[1]

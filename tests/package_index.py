@@ -1,4 +1,5 @@
-"""A package index for tests: what pip's own index has, newer releases of it all, and a record of who asked."""
+"""A package index for tests: what pip's own index has, newer releases of it all, and a record of
+who asked."""
 
 from __future__ import annotations
 

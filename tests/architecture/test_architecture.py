@@ -24,7 +24,8 @@ PACKAGES = {
     for path in (ROOT / "aiops_core", *ROOT.glob("services/*/*"), *ROOT.glob("tools/*/*"))
     if (path / "__init__.py").exists()
 }
-# Whoever decides may be run twice and gives the same answer. `aiops_core.runtime` is the loop itself.
+# Whoever decides may be run twice and gives the same answer. `aiops_core.runtime` is the loop
+# itself.
 IMPURE = {
     "aiops_core.adapters",
     "aiops_core.runtime.launch",
@@ -115,7 +116,8 @@ def project(package: str) -> dict[str, Any]:
 
 
 def declared(package: str) -> set[str]:
-    """The distributions that come with *package*: those it asks for, and those that ours among them ask for."""
+    """The distributions that come with *package*: those it asks for, and those that ours among them
+    ask for."""
     ours = {project(name)["name"]: name for name in PACKAGES}
     asked = {canonicalize_name(Requirement(one).name) for one in project(package)["dependencies"]}
     return asked.union(*(declared(ours[name]) for name in asked & ours.keys()))

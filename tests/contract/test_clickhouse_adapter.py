@@ -18,7 +18,10 @@ TABLE = (
     "SETTINGS non_replicated_deduplication_window = 100"
 )
 
-ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1 SETTINGS max_threads = 1"
+ENDLESS = (
+    "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+    " SETTINGS max_threads = 1"
+)
 
 
 @pytest.fixture(scope="module")

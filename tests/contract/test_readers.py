@@ -335,7 +335,8 @@ async def anomalies_counted(bus: MemoryBus) -> int:
 
 
 async def notes_of_crashes(bus: MemoryBus) -> int:
-    """Each consumer group has one value; a group whose value is spoiled counts from the beginning."""
+    """Each consumer group has one value; a group whose value is spoiled counts from the
+    beginning."""
     good = {"LOGS/7": crashes.DEADLY}
     bad = spoiled(json.dumps(good).encode())
     bad |= {"infinite": b'{"LOGS/7": 1e999}', "a list": b'["LOGS/7"]'}

@@ -79,7 +79,8 @@ class Serving:
                 await asyncio.sleep(0.02)
 
     async def count(self, table: str) -> int:
-        [(number,)] = await self.clickhouse.query(f"SELECT count() FROM aiops.{table} FINAL")  # noqa: S608
+        sql = f"SELECT count() FROM aiops.{table} FINAL"  # noqa: S608
+        [(number,)] = await self.clickhouse.query(sql)
         return int(number)
 
     def dead_letters(self) -> list[str]:

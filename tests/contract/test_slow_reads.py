@@ -1,4 +1,5 @@
-"""Requests that read for long, against the real engine: they keep no write waiting, and end at their limit."""
+"""Requests that read for long, against the real engine: they keep no write waiting, and end at
+their limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A copy of this tree as a later release could be: it has one more of everything that may be added."""
+"""A copy of this tree as a later release could be: it has one more of everything that may be
+added."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ FIELDS = {
 
 
 def later_release(folder: Path) -> Path:
-    """Make it in *folder*: of version 3.1, with a field more in messages, values and bodies, a column
-    more, and a subject more in the stream of facts, which enrichment publishes on."""
+    """Make it in *folder*: of version 3.1, with a field more in messages, values and bodies, a
+    column more, and a subject more in the stream of facts, which enrichment publishes on."""
     for name in COPIED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copyfile

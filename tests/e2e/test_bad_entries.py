@@ -1,4 +1,5 @@
-"""Bad messages on every subject and in every bucket, then ``kill -9`` of everything: all comes back."""
+"""Bad messages on every subject and in every bucket, then ``kill -9`` of everything: all comes
+back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Nonsense on every ingress subject: a dead letter with a reason each, and everything else handled."""
+"""Nonsense on every ingress subject: a dead letter with a reason each, and everything else
+handled."""
 
 import json
 import uuid

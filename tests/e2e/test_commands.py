@@ -1,4 +1,5 @@
-"""The commands that people and CI judge the platform by: the demo's verdict and the bench's numbers."""
+"""The commands that people and CI judge the platform by: the demo's verdict and the bench's
+numbers."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""kill -9 of a real detection on a real broker, again and again while entries flow: nobody notices."""
+"""kill -9 of a real detection on a real broker, again and again while entries flow: nobody
+notices."""
 
 import asyncio
 import os

@@ -1,4 +1,5 @@
-"""Imports and declarations on a real fleet: the next anomaly knows them, whoever is killed between."""
+"""Imports and declarations on a real fleet: the next anomaly knows them, whoever is killed
+between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The disk of ClickHouse is full for a while: the API answers from memory, ``/ready`` says it, nothing is lost."""
+"""The disk of ClickHouse is full for a while: the API answers from memory, ``/ready`` says it,
+nothing is lost."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def full(disk: Path) -> Iterator[None]:
     """After some seconds not a byte is left; whatever is freed meanwhile is taken as well.
 
-    It fills slowly, as disks do: an engine that is hit while it writes breaks what it writes, unless
-    ``min_free_disk_bytes_to_perform_insert`` stops it before.
+    It fills slowly, as disks do: an engine that is hit while it writes breaks what it writes,
+    unless ``min_free_disk_bytes_to_perform_insert`` stops it before.
     """
     ballast = disk / "ballast"
     filling = subprocess.Popen(["sh", "-c", FILL, str(ballast)])
@@ -124,7 +125,8 @@ async def test_with_a_full_disk_the_api_answers_and_all_is_stored_afterwards(tmp
 
 
 async def _counts(store: ClickHouse, wanted: int) -> Sequence[tuple[int, int]]:
-    """Lines in the history, and members that incidents count, once they are *wanted*, at the latest after 5 s."""
+    """Lines in the history, and members that incidents count, once they are *wanted*, at the latest
+    after 5 s."""
     for _ in range(50):
         rows = await store.query(
             "SELECT (SELECT uniqExact(tracking_id) FROM aiops.anomalies),"

@@ -1,4 +1,5 @@
-"""Services without a broker: a fault of the simulator becomes enriched anomalies and ends with a recovery."""
+"""Services without a broker: a fault of the simulator becomes enriched anomalies and ends with a
+recovery."""
 
 import asyncio
 

@@ -1,5 +1,6 @@
-"""A storm makes the stream of anomalies discard what a service that stands still has not read: somebody is told,
-and no incident is opened twice afterwards, because facts lie in a stream of their own."""
+"""A storm makes the stream of anomalies discard what a service that stands still has not read:
+somebody is told, and no incident is opened twice afterwards, because facts lie in a stream of their
+own."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ COUNTER = re.compile(
 
 
 def small(folder: Path) -> Path:
-    """Policies of a ship with little room for anomalies, which is enough for the little that it promises."""
+    """Policies of a ship with little room for anomalies, which is enough for the little that it
+    promises."""
     policies = Path(shutil.copytree(ROOT / "policies", folder / "policies"))
     retention = yaml.safe_load((policies / "retention.yaml").read_text())
     retention["promise"]["anomalies_per_s"] = 0.05
@@ -116,7 +118,8 @@ def test_what_a_storm_discards_is_told_and_opens_nothing_twice(tmp_path: Path) -
 
 
 def assert_alert(folder: Path, lost: float) -> None:
-    """The alert's own expression over what is scraped, where there is a server that can be asked."""
+    """The alert's own expression over what is scraped, where there is a server that can be
+    asked."""
     groups = yaml.safe_load((ROOT / "vmalert/alerts.yml").read_text())["groups"]
     [rule] = [r for g in groups for r in g["rules"] if r["alert"] == "AiopsUnreadDiscarded"]
     if PROGRAM is None:

@@ -1,4 +1,5 @@
-"""A real VictoriaMetrics, a real broker, the service as a process: a target that is down is told once."""
+"""A real VictoriaMetrics, a real broker, the service as a process: a target that is down is told
+once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

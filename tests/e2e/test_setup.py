@@ -1,4 +1,5 @@
-"""Set-up by the oldest pip gets what the lock pins, though the index has newer releases of everything."""
+"""Set-up by the oldest pip gets what the lock pins, though the index has newer releases of
+everything."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.slow
 OLDEST_PIP = "23.0.1"
 OLDEST_PIP_HASH = "sha256:236bcb61156d76c4b8a05821b988c7b8c35bf0da28a4b614e8d6ab5212c25c6f"
 LOCK = ROOT / "requirements.lock"
-# It needs coverage[toml], which old pips take for another requirement than the coverage that is pinned.
+# It needs coverage[toml], which old pips take for another requirement than the coverage that is
+# pinned.
 PYTEST_COV = "pytest-cov==7.1.0"
 PYTEST_COV_HASH = "sha256:a0461110b7865f9a271aa1b51e516c9a95de9d696734a2f71e3e78f46e1d4678"
 
@@ -59,7 +61,8 @@ def old_python(old_pip: Path, tmp_path: Path) -> Path:
 
 
 def run(command: Sequence[object], index: RecordingIndex) -> subprocess.CompletedProcess[str]:
-    """Run *command* where pip knows *index* and nothing else: no other index, no folder, no cache."""
+    """Run *command* where pip knows *index* and nothing else: no other index, no folder, no
+    cache."""
     ours = ("PIP_", "COVERAGE_", "MAKE", "MFLAGS", "PYTHONPATH")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": index.url, "PIP_NO_CACHE_DIR": "1"}

@@ -1,5 +1,5 @@
-"""A silence on a running fleet, set by the command that people use: nothing is restarted for it, a kill
-forgets nothing, and when it is over the same problem is an incident again."""
+"""A silence on a running fleet, set by the command that people use: nothing is restarted for it, a
+kill forgets nothing, and when it is over the same problem is an incident again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A service that is started wrongly says so in one line; one whose dependency is away waits and says so."""
+"""A service that is started wrongly says so in one line; one whose dependency is away waits and
+says so."""
 
 import os
 import shutil

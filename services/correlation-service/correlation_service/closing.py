@@ -68,7 +68,8 @@ class Closing:
                 self._watch(incident_id)
 
     def _too_many(self) -> Iterator[IncidentEnd]:
-        """The incidents that are quiet for longest, when more alerts are open than fit in memory."""
+        """The incidents that are quiet for longest, when more alerts are open than fit in
+        memory."""
         if len(self._state.open.alerts) <= ALERTS_OPEN:
             return
         for incident in sorted(

@@ -81,7 +81,8 @@ class Suppression:
         outage = self.outages.hiding(anomaly)
         if outage is None:
             return None
-        words = f"{outage.device_id}: {outage.kind.replace('_', ' ')}, {outage.reason} ({outage.source})"
+        kind = outage.kind.replace("_", " ")
+        words = f"{outage.device_id}: {kind}, {outage.reason} ({outage.source})"
         return Suppressor("outage", outage.id, words)
 
     def _inhibition(self, anomaly: EnrichedAnomaly) -> Suppressor | None:

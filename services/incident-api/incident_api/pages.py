@@ -1,5 +1,5 @@
-"""Lists and pages of them. A cursor is the position of the last entry of a page, so that new entries
-shift nothing."""
+"""Lists and pages of them. A cursor is the position of the last entry of a page, so that new
+entries shift nothing."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ SCRIPT = Path(__file__).resolve().parents[3] / "scripts/choose-python.sh"
 @pytest.fixture
 def choose(tmp_path):
     def run(*pythons: str | None) -> subprocess.CompletedProcess[str]:
-        """With a ``python3`` for each folder of PATH that says so about itself; None is one that fails."""
+        """With a ``python3`` for each folder of PATH that says so about itself; None is one that
+        fails."""
         folders = []
         for number, said in enumerate(pythons):
             folder = tmp_path / str(number)

@@ -1,4 +1,5 @@
-"""The deployment files agree with the code, with each other and with the programs that will read them."""
+"""The deployment files agree with the code, with each other and with the programs that will read
+them."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def size(text: str) -> int:
     return int(text[:-1]) * UNITS[text[-1]]
 
 
-# -------------------------------------------------------------------------------------------- broker
+# ------------------------------------------------------------------------------------------- broker
 
 
 def test_the_broker_starts_with_the_arguments_of_its_container(compose, tmp_path):
@@ -83,7 +84,7 @@ def test_the_broker_takes_messages_of_the_same_size_here_and_in_the_fleet_of_aio
     assert int(said[1]) * UNITS["m"] == MAX_PAYLOAD
 
 
-# ------------------------------------------------------------------------------------------- compose
+# ------------------------------------------------------------------------------------------ compose
 
 
 def test_a_service_that_is_told_nothing_listens_on_its_port_of_the_design():
@@ -207,7 +208,7 @@ def test_aiops_variables_of_our_services_are_settings(compose):
         assert set(compose["services"][name]["environment"]) <= known, name
 
 
-# ------------------------------------------------------------------------------------------- secrets
+# ------------------------------------------------------------------------------------------ secrets
 
 
 def generate(folder: Path, ship: str = "mv-test") -> subprocess.CompletedProcess[str]:
@@ -267,7 +268,7 @@ def test_a_ship_id_that_would_break_a_subject_or_a_url_is_refused(tmp_path):
     assert not (tmp_path / ".env").exists()
 
 
-# --------------------------------------------------------------------------------------------- image
+# -------------------------------------------------------------------------------------------- image
 
 
 def test_the_image_runs_as_a_user_who_is_not_root():
@@ -415,7 +416,7 @@ def test_what_is_installed_comes_from_the_lock_or_asks_no_index_and_is_never_res
     assert any(re.search(r"pip .*\bcheck$", part) for part in parts)
 
 
-# -------------------------------------------------------------------------------------------- alerts
+# ------------------------------------------------------------------------------------------- alerts
 
 
 def exported_names() -> set[str]:
@@ -482,7 +483,7 @@ def test_each_of_our_services_is_scraped_where_it_listens():
         assert targets[name] == [f"{name}:{port}"]
 
 
-# -------------------------------------------------------------------------------- vector, clickhouse
+# ------------------------------------------------------------------------------- vector, clickhouse
 
 
 def test_vector_puts_into_logs_raw_what_the_table_has_columns_for(vector):
@@ -633,7 +634,7 @@ def test_clickhouse_writes_no_log_table_about_itself_without_an_end():
         assert table.get("remove") == "1" or table.findtext("ttl"), table.tag
 
 
-# --------------------------------------------------------------------------- the programs themselves
+# -------------------------------------------------------------------------- the programs themselves
 
 VALIDATORS = {
     "vmalert": ["-dryRun", "-rule=vmalert/alerts.yml"],

@@ -1,5 +1,5 @@
-"""Whatever incident-api asks for fails once, at each of its calls, and then succeeds: what is stored is what an
-undisturbed run stores, nothing lost and nothing doubled."""
+"""Whatever incident-api asks for fails once, at each of its calls, and then succeeds: what is
+stored is what an undisturbed run stores, nothing lost and nothing doubled."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def rows(store: MemoryStore) -> dict[str, Any]:
 
 
 async def served(store: MemoryStore, bus: MemoryBus, messages: Sequence[Message]) -> Recorder:
-    """What processes of incident-api do with *messages*, one after the other when a bug ends them."""
+    """What processes of incident-api do with *messages*, one after the other when a bug ends
+    them."""
     await bus.publish([Outgoing(message, str(n)) for n, message in enumerate(messages)])
     async with asyncio.timeout(10):
         while True:

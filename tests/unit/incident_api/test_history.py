@@ -1,4 +1,5 @@
-"""The history of anomalies: every one stored once, in its last version, before it is acknowledged."""
+"""The history of anomalies: every one stored once, in its last version, before it is
+acknowledged."""
 
 import asyncio
 

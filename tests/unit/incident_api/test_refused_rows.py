@@ -1,4 +1,5 @@
-"""A row that can never be stored: its message is a dead letter, everything else is stored and acknowledged."""
+"""A row that can never be stored: its message is a dead letter, everything else is stored and
+acknowledged."""
 
 from __future__ import annotations
 

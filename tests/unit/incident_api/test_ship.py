@@ -158,8 +158,13 @@ async def test_a_planned_window_is_withdrawn_and_gone(aboard, client):
 
 async def test_an_outage_names_its_link_and_who_needs_it(aboard, client):
     view = await post(
-        client, "outages", device_id="10.0.0.1", kind="blocked_sector", end=at(1), reason="mast 40-60",
-    )  # fmt: skip
+        client,
+        "outages",
+        device_id="10.0.0.1",
+        kind="blocked_sector",
+        end=at(1),
+        reason="mast 40-60",
+    )
     assert (view["outage"]["device_id"], view["outage"]["source"]) == ("modem", "eto")
     assert view["dependants"] == ["router", "ap-d05-01", "ap-d09-01"]
     [kept] = (await stored(aboard)).outages

@@ -189,8 +189,8 @@ class MemoryBucket:
 class MemoryBus:
     """Streams, groups, deduplication by id, redelivery and dead letters, in one process.
 
-    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a message
-    is stored.
+    *retry_speed* scales the delays of retries, so that tests do not wait. *clock* says when a
+    message is stored.
     """
 
     def __init__(

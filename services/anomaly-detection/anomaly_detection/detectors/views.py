@@ -18,7 +18,8 @@ DAYS = 8  # in the mean of an hour, the newest with the largest weight
 
 @dataclass(slots=True)
 class Season:
-    """The mean of every hour of a day, at work and at weekends; the current hour is added at its end."""
+    """The mean of every hour of a day, at work and at weekends; the current hour is added at its
+    end."""
 
     means: array[float] = field(default_factory=lambda: array("f", [0.0] * HOURS))
     days: array[int] = field(default_factory=lambda: array("B", [0] * HOURS))

@@ -1,4 +1,5 @@
-"""The simulated ship while an outage of its satellite link is known: what is hidden, and what is not."""
+"""The simulated ship while an outage of its satellite link is known: what is hidden, and what is
+not."""
 
 from collections import Counter
 from datetime import timedelta
