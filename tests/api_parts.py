@@ -18,24 +18,24 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.app import build
-from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.components import Components
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import DeviceStore
+from incident_api.guard import parse_tokens
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate
+from incident_api.parameters import Components
 from incident_api.policy import PathSlo, ShipPolicy, SloPolicy
+from incident_api.reads import Reads, SqlQueries
 from incident_api.recorder import Recorder
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentStore
 from incident_api.trace.queries import TraceQueries
-from incident_api.written import SqlQueries, WrittenFirst
 from tests.conftest import ROOT
 from tests.incident_cases import receive
 from tests.memory_stores import MemoryDevices, MemoryStore
@@ -118,7 +118,7 @@ async def recovered(platform: Platform) -> Platform:
 def platform_on(clickhouse: ClickHouse, clock: Callable[[], datetime] = utc_now) -> Platform:
     """With the parts on ClickHouse, as the service has them."""
     recorder = Recorder(ClickHouseStore(clickhouse))
-    written = WrittenFirst(clickhouse, recorder.write_shown)
+    written = Reads(clickhouse, write=recorder.write_shown)
     store = ClickHouseStore(clickhouse, whole=written)
     return platform(store, written, recorder, clock=clock)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyDetected, Device, derived_id
-from aiops_lab.bench.anomalies import KINDS
+from aiops_lab.bench.load import KINDS
 
 DEVICES = 60
 FAULTS = 8

@@ -20,8 +20,8 @@ from aiops_core.models import LogEntry, MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.utils import StructuredLogger
-from aiops_lab.embedded import launch as embedded
 from aiops_lab.fleet.plan import nats_server
+from tests import clickhouse_server as embedded
 
 # `make test` looks at the same examples wherever it runs; `make fuzz` looks for others.
 settings.register_profile("same", derandomize=True, deadline=None)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from aiops_core.errors import Unavailable
 from aiops_core.models import Device, Evidence, Status
 from incident_api.devices.models import UnknownHost
-from incident_api.devices.store import InventoryEdition, StoredInventory
 from incident_api.folding import StoredIncident
-from incident_api.incidents import matching
+from incident_api.pages import PagePosition
 from incident_api.rows import (
     MOVED,
     AnomalyRow,
@@ -21,7 +20,7 @@ from incident_api.rows import (
     MemberRow,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
+from incident_api.store import IncidentFilter, IncidentSummary
 
 
 class MemoryStore:
@@ -38,15 +37,16 @@ class MemoryStore:
     async def write(self, batch: Batch) -> None:
         self._check()
         self.writes += 1
-        for anomaly in batch.anomalies:
-            _keep_newest(self.anomalies, anomaly.anomaly_id, anomaly)
-        for incident in batch.incidents:
-            _keep_newest(self.incidents, incident.id, incident)
-        for member in batch.members:
-            _keep_newest(
-                self.members, (member.tracking_id, member.anomaly_id, member.place), member
-            )
-        self.events |= {row.event_id: row for row in batch.events}
+        for row in batch.rows:
+            match row:
+                case AnomalyRow():
+                    _keep_newest(self.anomalies, row.anomaly_id, row)
+                case IncidentRow():
+                    _keep_newest(self.incidents, row.id, row)
+                case MemberRow():
+                    _keep_newest(self.members, (row.tracking_id, row.anomaly_id, row.place), row)
+                case EventRow():
+                    self.events[row.event_id] = row
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         self._check()
@@ -66,7 +66,7 @@ class MemoryStore:
         if where.tracking_id:
             lines = {(row.incident_id, row.tracking_id) for row in self.present()}
             incidents = [one for one in incidents if (one.id, where.tracking_id) in lines]
-        found = matching.page(incidents, replace(where, tracking_id=""), after, most)
+        found = replace(where, tracking_id="").page(incidents, after, most)
         return [IncidentSummary.model_validate(one) for one in found]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
@@ -107,16 +107,16 @@ class MemoryDevices:
     """Devices by id, as ReplacingMergeTree keeps them. While *problem* is set, nothing works."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, tuple[Device, InventoryEdition, bool]] = {}
+        self.rows: dict[str, tuple[Device, datetime, bool]] = {}
         self.hosts: list[UnknownHost] = []  # as if stored when they were last seen
         self.problem: str | None = None
 
-    async def load(self) -> StoredInventory:
+    async def load(self) -> tuple[Sequence[Device], datetime]:
         self._check()
-        newest = [edition.at for _, edition, _ in self.rows.values()]
-        there = sorted(id for id, (_, _, removed) in self.rows.items() if not removed)
         epoch = datetime.fromtimestamp(0, UTC)
-        return StoredInventory([self.rows[id][0] for id in there], max(newest, default=epoch))
+        newest = max((at for _, at, _ in self.rows.values()), default=epoch)
+        there = sorted(id for id, (_, _, removed) in self.rows.items() if not removed)
+        return [self.rows[id][0] for id in there], newest
 
     async def unknown_hosts(
         self, since: datetime, known: Sequence[str], most: int
@@ -125,13 +125,15 @@ class MemoryDevices:
         found = [one for one in self.hosts if one.host not in known and one.last_seen >= since]
         return sorted(found, key=lambda one: (-one.anomalies, one.host))[:most]
 
-    async def write(self, edition: InventoryEdition) -> None:
+    async def write(
+        self, changed: Sequence[Device], removed: Sequence[Device], at: datetime, by: str
+    ) -> None:
         self._check()
-        for devices, removed in ((edition.changed, False), (edition.removed, True)):
+        for devices, is_removed in ((changed, False), (removed, True)):
             for device in devices:
                 known = self.rows.get(device.id)
-                if known is None or edition.at >= known[1].at:
-                    self.rows[device.id] = (device, edition, removed)
+                if known is None or at >= known[1]:
+                    self.rows[device.id] = (device, at, is_removed)
 
     def _check(self) -> None:
         if self.problem:

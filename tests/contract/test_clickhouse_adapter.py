@@ -8,7 +8,7 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
-from aiops_lab.embedded import launch as server
+from tests import clickhouse_server as server
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.e2e

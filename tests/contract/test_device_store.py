@@ -12,7 +12,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import Device
 from aiops_core.runtime.service import utc_now
 from incident_api.devices.models import UnknownHost
-from incident_api.devices.store import ClickHouseDevices, DeviceStore, InventoryEdition
+from incident_api.devices.store import ClickHouseDevices, DeviceStore
 from tests.api_parts import empty_tables
 from tests.conftest import NOON
 from tests.memory_stores import MemoryDevices
@@ -39,35 +39,37 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[DeviceStore]:
         yield ClickHouseDevices(clickhouse)
 
 
-def edition(minutes: int, *changed: Device, removed: tuple[Device, ...] = ()) -> InventoryEdition:
-    return InventoryEdition(changed, removed, NOON + timedelta(minutes=minutes), "eto")
+async def write(
+    store: DeviceStore, minutes: int, *changed: Device, removed: tuple[Device, ...] = ()
+) -> None:
+    await store.write(changed, removed, NOON + timedelta(minutes=minutes), "eto")
 
 
 async def test_nothing_is_kept_at_first(store):
-    kept = await store.load()
-    assert (list(kept.devices), kept.newest) == ([], datetime.fromtimestamp(0, UTC))
+    devices, newest = await store.load()
+    assert (list(devices), newest) == ([], datetime.fromtimestamp(0, UTC))
 
 
 async def test_devices_come_back_whole_and_once_by_id(store):
-    await store.write(edition(0, PLAIN, CORE.model_copy(update={"name": "old"})))
-    await store.write(edition(1, CORE))
-    kept = await store.load()
-    assert list(kept.devices) == [CORE, PLAIN]
-    assert kept.newest == NOON + timedelta(minutes=1)
+    await write(store, 0, PLAIN, CORE.model_copy(update={"name": "old"}))
+    await write(store, 1, CORE)
+    devices, newest = await store.load()
+    assert list(devices) == [CORE, PLAIN]
+    assert newest == NOON + timedelta(minutes=1)
 
 
 async def test_what_was_removed_is_gone_until_it_is_told_again(store):
-    await store.write(edition(0, PLAIN, CORE))
-    await store.write(edition(1, removed=(PLAIN,)))
-    assert list((await store.load()).devices) == [CORE]
-    await store.write(edition(2, PLAIN))
-    assert list((await store.load()).devices) == [CORE, PLAIN]
+    await write(store, 0, PLAIN, CORE)
+    await write(store, 1, removed=(PLAIN,))
+    assert list((await store.load())[0]) == [CORE]
+    await write(store, 2, PLAIN)
+    assert list((await store.load())[0]) == [CORE, PLAIN]
 
 
 async def test_an_older_edition_takes_no_effect(store):
-    await store.write(edition(5, CORE))
-    await store.write(edition(1, CORE.model_copy(update={"name": "old"})))
-    assert list((await store.load()).devices) == [CORE]
+    await write(store, 5, CORE)
+    await write(store, 1, CORE.model_copy(update={"name": "old"}))
+    assert list((await store.load())[0]) == [CORE]
 
 
 async def test_unknown_hosts_are_counted_once_the_busiest_first(clickhouse):
@@ -100,10 +102,10 @@ SENT = (
 
 async def test_an_unreadable_row_costs_only_itself(clickhouse):
     store = ClickHouseDevices(clickhouse)
-    await store.write(edition(0, CORE))
+    await write(store, 0, CORE)
     columns = ("id", "criticality", "updated_at")
     await clickhouse.insert("aiops.devices", columns, [("x", "enormous", NOON)])
-    assert list((await store.load()).devices) == [CORE]
+    assert list((await store.load())[0]) == [CORE]
 
 
 async def test_a_store_that_is_away_says_so():

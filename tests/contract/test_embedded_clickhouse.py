@@ -23,8 +23,8 @@ pytest.importorskip("chdb")
 from clickhouse_driver import Client, errors
 from clickhouse_driver.errors import PartiallyConsumedQueryError, ServerException
 
-from aiops_lab.embedded import launch
-from aiops_lab.embedded.launch import NotStarted, running, start
+from tests import clickhouse_server as launch
+from tests.clickhouse_server import NotStarted, running, start
 
 MANY = 300_000
 

@@ -17,8 +17,8 @@ from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected
 from aiops_core.utils import compute_fingerprint
-from aiops_lab.embedded.launch import running
 from enrichment_service.clickhouse_queries import ContextQueries
+from tests.clickhouse_server import running
 
 SCHEMA = Path(__file__).parents[2] / "clickhouse"
 NOW = datetime.now(UTC).replace(microsecond=654_321)

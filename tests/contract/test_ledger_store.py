@@ -15,7 +15,7 @@ from aiops_core.models import Evidence, Message, Role
 from aiops_core.observability.tally import MINUTE, minute_of
 from aiops_core.runtime.service import utc_now
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.ledger.balance import Totals
+from incident_api.ledger.models import Totals
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.recorder import Recorder
 from tests.api_parts import empty_tables

@@ -20,7 +20,7 @@ import pytest
 from pydantic import ValidationError
 
 import anomaly_detection.published
-from aiops_cli.what_if import known, recorded
+from aiops_cli.what_if import recorded
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Reject, in_words
 from aiops_core.inventory import inventory
@@ -45,15 +45,13 @@ from aiops_core.suppression import ship, silences
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
-from aiops_lab.bench.ledger import published
-from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.devices.store import ClickHouseDevices, InventoryEdition
+from incident_api.devices.store import ClickHouseDevices
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
@@ -62,6 +60,7 @@ from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentFilter
 from incident_api.trace.queries import TraceQueries
+from tests import clickhouse_server as embedded
 from tests.conftest import ROOT
 from tests.correlation_cases import reborn
 from tests.incident_cases import (
@@ -200,18 +199,8 @@ async def what_if_recoveries(bus: MemoryBus) -> int:
         for n in range(GOOD)
     ]  # fmt: skip
     bad = publish(bus, good)
-    found = await known.recoveries(bus, utc_now() - WINDOW)
+    found = await recorded.recoveries(bus, utc_now() - WINDOW)
     assert [one.host for one in found] == [one.host for one in good]
-    return bad
-
-
-async def bench(bus: MemoryBus) -> int:
-    bad = publish(bus, [created(f"i{n}", n) for n in range(GOOD)])
-    bad += publish(bus, [updated(2, 100 + n, incident=f"i{n}") for n in range(GOOD)])
-    places = (await published(bus)).places
-    wanted = {f"t{n}": [f"i{n}"] for n in range(GOOD)}
-    wanted |= {f"t{100 + n}": [f"i{n}"] for n in range(GOOD)}
-    assert places == wanted
     return bad
 
 
@@ -529,8 +518,8 @@ async def label_counts(clickhouse: ClickHouse) -> int:
     odd = {"severity": ["awful", "odd"], "host": [b"\xff"], "body": [wrong]}
     bad = await spoil_anomalies(clickhouse, **odd)
     found = await StatsQueries(clickhouse).label_counts(utc_now() - WINDOW)
-    assert sum(one.number for one in found) == GOOD
-    assert {one.labels["label.rack"] for one in found} == {("r7",)}
+    assert sum(number for _, number in found) == GOOD
+    assert {labels["label.rack"] for labels, _ in found} == {("r7",)}
     return bad
 
 
@@ -564,10 +553,10 @@ async def last_incidents(clickhouse: ClickHouse) -> int:
 
 async def devices(clickhouse: ClickHouse) -> int:
     store, good = ClickHouseDevices(clickhouse), [Device(id=f"d{n:02}") for n in range(GOOD)]
-    await store.write(InventoryEdition(good, (), NOON, "eto"))
+    await store.write(good, (), NOON, "eto")
     wrong: dict[str, list[bytes | str]] = {"criticality": ["awful", ""], "name": [b"\xff"]}
     bad = await copies(clickhouse, "aiops.devices", "id", wrong)
-    assert list((await store.load()).devices) == good
+    assert list((await store.load())[0]) == good
     return bad
 
 
@@ -577,7 +566,6 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.transitions", recorder),
     Reader("incident-api.dead_letters", dead_letters),
     Reader("what-if.recoveries", what_if_recoveries),
-    Reader("bench.facts", bench),
     Reader("detection.published", anomalies_published),
     Reader("tally", anomalies_counted),
     Reader("silences", silences_in_force),
@@ -641,7 +629,6 @@ BUCKET_READS = {"all", "get", "watch"}
 BELONGS_TO = {
     "aiops_core/runtime/crashes.py:": "runtime.crashes",
     "aiops_core/inventory/inventory.py:Inventory.from_json": "inventory",
-    "aiops_lab/bench/ledger.py:published": "bench.facts",
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
     "aiops_core/suppression/silences.py:decode": "silences",
     "aiops_core/observability/tally.py:decode": "tally",
@@ -649,16 +636,17 @@ BELONGS_TO = {
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
-    "aiops_cli/what_if/known.py:recoveries": "what-if.recoveries",
-    "aiops_cli/what_if/recorded.py:": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:_anomaly": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:pages": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:read": "what-if.anomalies",
+    "aiops_cli/what_if/recorded.py:recoveries": "what-if.recoveries",
     "enrichment_service/clickhouse_queries.py:ContextQueries.incidents": "enrichment.incidents",
     "enrichment_service/clickhouse_queries.py:ContextQueries.similar": "enrichment.similar",
     "enrichment_service/warmup.py:Warmup.recover": "enrichment.anomalies",
     "incident_api/clickhouse_store.py:ClickHouseStore._page_rows": "incident-api.incident_list",
-    "incident_api/clickhouse_store.py:ClickHouseStore.evidence": "incident-api.evidence",
+    "incident_api/clickhouse_store.py:ClickHouseStore._rows_of": "incident-api.timeline",
     "incident_api/clickhouse_store.py:ClickHouseStore.incident": "incident-api.incidents",
     "incident_api/clickhouse_store.py:ClickHouseStore.newest_open": "incident-api.incidents",
-    "incident_api/clickhouse_store.py:ClickHouseStore.timeline": "incident-api.timeline",
     "incident_api/clickhouse_store.py:_evidence": "incident-api.evidence",
     "incident_api/devices/store.py:ClickHouseDevices.load": "incident-api.devices",
     "incident_api/ledger/broker.py:BrokerRecords.dead_anomalies": "incident-api.dead_letters",
@@ -682,7 +670,6 @@ NO_READER = {
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
     "aiops_lab/fleet/process.py": "answers of our own processes",
     "aiops_lab/embedded/": "the embedded engine's own answers",
-    "aiops_lab/evaluation/offline.py": "a pipe between our own processes",
     "aiops_core/observability/probe.py:Readiness.report": "the newest of what was skipped",
     "aiops_core/runtime/handling.py:Handling._read": "the consumer: it buries what it cannot read",
     "aiops_core/runtime/unreadable.py:": "what readers skip with",
@@ -694,7 +681,6 @@ NO_READER = {
     "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
     "anomaly_detection/poller.py": "a query of the policy, not to a store",
     "anomaly_detection/victoriametrics.py": "a query of the policy, not to a store",
-    "aiops_lab/evaluation/correlation/": "a pipe between our own processes",
     "correlation_service/alerts.py:unpacked": "memory of this process",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:ContextQueries.history": COLUMNS_ALONE,
@@ -704,19 +690,17 @@ NO_READER = {
     "incident_api/__main__.py": "a part called history",
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
     "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
-    "incident_api/devices/commands.py:DeviceCommands.recover": "asks the reader of devices/store.py",
     "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,
-    "incident_api/parameters.py": "a request's, refused with 422",
+    "incident_api/pages.py": "a request's, refused with 422",
     "incident_api/stats/queries.py:StatsQueries._latency": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.anomalies": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.duplicates": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.hidden_by": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.incidents": COLUMNS_ALONE,
     "incident_api/wiring.py": "a part called history",
-    "incident_api/written.py": "passes rows on to the readers",
 }
 
 

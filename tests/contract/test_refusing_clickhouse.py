@@ -14,7 +14,6 @@ from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import REASON, Outgoing
 from aiops_core.runtime.runtime import Runtime
-from aiops_lab.embedded import launch as embedded
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.history import History
@@ -22,6 +21,7 @@ from incident_api.migrate import migrate
 from incident_api.outage import DependencyOutages
 from incident_api.reads import Reads
 from incident_api.recorder import Recorder
+from tests import clickhouse_server as embedded
 from tests.conftest import ROOT
 from tests.incident_cases import created, detected, enriched, incidents_service, suppressed, updated
 

@@ -11,9 +11,9 @@ import pytest
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
-from aiops_lab.embedded import launch as server
 from incident_api.reads import Reads
 from incident_api.wiring import READERS, WRITERS
+from tests import clickhouse_server as server
 
 pytestmark = pytest.mark.e2e
 

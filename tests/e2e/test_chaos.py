@@ -19,10 +19,10 @@ from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.models import AnomalyDetected, Incident
 from aiops_core.runtime.service import utc_now
-from aiops_lab.bench.anomalies import AnomalyLoad, AnomalySink, StormLoad, open_sink
 from aiops_lab.bench.bench import BenchFleet, balance, running, storm
+from aiops_lab.bench.load import AnomalyLoad, Publish, StormLoad, open_sink
 from aiops_lab.bench.relay import open_bus
-from aiops_lab.demo.setup import load_inventory
+from aiops_lab.demo.feed import load_inventory
 from aiops_lab.fleet.plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
 from aiops_lab.fleet.ports import LOOPBACK
 from tests.chaos_history import FAULTS, history
@@ -50,11 +50,11 @@ async def fleet(folder: Path) -> AsyncIterator[BenchFleet]:
         yield parts
 
 
-async def feed(sink: AnomalySink, anomalies: Sequence[AnomalyDetected], rate: float) -> None:
+async def feed(publish: Publish, anomalies: Sequence[AnomalyDetected], rate: float) -> None:
     limiter, sent = RateLimiter(rate), 0
     while sent < len(anomalies):
         due = await limiter.allowance()
-        await sink.send(anomalies[sent : sent + due])
+        await publish(anomalies[sent : sent + due])
         sent += due
 
 
@@ -106,8 +106,8 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
     for kills, rate in ((0, 4 * RATE), (KILLS, RATE)):
         async with fleet(tmp_path / f"kills-{kills}") as parts:
             await load_inventory(parts.settings.api_url, inventory.devices)
-            async with open_sink(parts.settings) as sink, asyncio.TaskGroup() as tasks:
-                tasks.create_task(feed(sink, anomalies, rate))
+            async with open_sink(parts.settings) as publish, asyncio.TaskGroup() as tasks:
+                tasks.create_task(feed(publish, anomalies, rate))
                 if kills:
                     rng = random.Random(SEED)
                     tasks.create_task(kill_at_random(parts, rng, kills, LASTS))
@@ -164,14 +164,14 @@ async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_store
     inventory, anomalies = history(SEED, SHIP, began, rate=RATE / 2, seconds=AWAY + 5)
     async with fleet(tmp_path / "away") as parts:
         await load_inventory(parts.settings.api_url, inventory.devices)
-        async with open_sink(parts.settings) as sink, asyncio.TaskGroup() as tasks:
-            tasks.create_task(feed(sink, anomalies, RATE / 2))
+        async with open_sink(parts.settings) as publish, asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed(publish, anomalies, RATE / 2))
             await asyncio.sleep(2)
             async with without_clickhouse(parts):
                 parts.fleet.kill("enrichment-service")  # what it knew of the past is away as well
                 await asyncio.sleep(AWAY * 0.6)
                 alone = lonely(1)
-                await sink.send([alone])
+                await publish([alone])
                 opened = await incident_of(parts, alone, within=AWAY * 0.4)
                 assert opened.context["partial"] is True
                 await asyncio.sleep(max(AWAY - (utc_now() - alone.ts).total_seconds(), 0) * 0.4)

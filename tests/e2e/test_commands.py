@@ -37,7 +37,7 @@ def test_the_demo_ends_well_only_when_the_fault_became_an_incident(scenario, tmp
 def test_the_demo_fails_when_the_fault_is_not_seen(tmp_path):
     policies = shutil.copytree(ROOT / "policies", tmp_path / "policies")
     text = (policies / "correlate.yaml").read_text()
-    hides = '{id: blind, reason: a test, match: {device: "*-*"}}'
+    hides = '{id: blind, reason: a test, match: {device_id: "*-*"}}'
     text = text.replace("\nsuppress:\n", f"\nsuppress:\n  - {hides}\n")
     text = text.replace("severities: [critical]", "severities: []")
     text = text.replace("anomaly_types: [credential_attack, kernel_panic]", "anomaly_types: []")

@@ -112,7 +112,9 @@ async def test_a_stop_leaves_a_snapshot_and_the_next_start_reads_nothing_again(o
             await read_to_the_end(bus, middle)
             process.terminate()
             assert process.wait(10) == 0
-        manifest = Manifest.model_validate_json(await bus.bucket(BUCKET).get(snapshots.MANIFEST) or b"")
+        manifest = Manifest.model_validate_json(
+            await bus.bucket(BUCKET).get(snapshots.MANIFEST) or b""
+        )
         assert manifest.offset.sequence == middle
         await bus.js.purge_stream("LOGS")
         await send(bus, messages[middle:], 0)

@@ -103,7 +103,7 @@ async def test_with_a_full_disk_the_api_answers_and_all_is_stored_afterwards(tmp
             httpx.AsyncClient(base_url=url, timeout=20) as api,
         ):
             load = Load(total=int(RATE * (FULL_FOR + 8)), rate=RATE, ship_id=SHIP)
-            sending = asyncio.create_task(send(load, Lines(bus)))
+            sending = asyncio.create_task(send(load, Lines(bus).send))
             await asyncio.sleep(4)
             with full(small_disk):
                 incident = await _while_it_is_full(api, bus)
@@ -113,7 +113,7 @@ async def test_with_a_full_disk_the_api_answers_and_all_is_stored_afterwards(tmp
         lines = {*sent.anomalous, "lonely"}
         async with ClickHouse.open(fleet.settings.clickhouse_url) as store:
             book = await ledger.settled(store, SHIP, sent.began, lines, within=60)
-            assert (book.lost(lines), book.doubled(lines)) == ([], [])
+            assert (ledger.lost(book, lines), ledger.doubled(book, lines)) == ([], [])
             rows = await store.query(
                 "SELECT status FROM aiops.incidents FINAL WHERE id = %(id)s", {"id": incident}
             )

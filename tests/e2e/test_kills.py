@@ -10,6 +10,7 @@ from aiops_lab.bench import ledger
 from aiops_lab.bench.load import Load, send
 from tests.conftest import nats_bus
 from tests.fleet import running_fleet
+from tests.published_facts import published
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -30,7 +31,7 @@ async def test_every_anomalous_line_is_in_exactly_one_incident_whoever_is_killed
     with running_fleet(tmp_path) as fleet:
         load = Load(total=int(RATE * APART * (len(VICTIMS) + 1)), rate=RATE, ship_id="testship")
         async with open_sink(fleet.settings) as sink:
-            sending = asyncio.create_task(send(load, sink))
+            sending = asyncio.create_task(send(load, sink.send))
             for victim in VICTIMS:
                 await asyncio.sleep(APART)
                 pid = fleet.kill(victim)
@@ -39,10 +40,10 @@ async def test_every_anomalous_line_is_in_exactly_one_incident_whoever_is_killed
         anomalous = set(sent.anomalous)
         async with ClickHouse.open(fleet.settings.clickhouse_url) as store:
             book = await ledger.settled(store, load.ship_id, sent.began, anomalous, within=60)
-            assert (book.lost(anomalous), book.doubled(anomalous)) == ([], [])
+            assert (ledger.lost(book, anomalous), ledger.doubled(book, anomalous)) == ([], [])
             async with nats_bus(fleet.settings.nats_url) as bus:
-                facts = await ledger.published(bus)
-            assert (facts.lost(anomalous), facts.doubled(anomalous)) == ([], [])
+                facts = await published(bus)
+            assert (ledger.lost(facts, anomalous), ledger.doubled(facts, anomalous)) == ([], [])
             [(raw, distinct)] = await store.query(
                 "SELECT count(), uniqExact(tracking_id) FROM logs.raw WHERE ship_id = 'testship'"
             )

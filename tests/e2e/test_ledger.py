@@ -53,7 +53,7 @@ def recorded(fleet: RunningFleet) -> int:
 async def load(fleet: RunningFleet) -> None:
     lines = Load(total=ANOMALOUS * 2, rate=400, share=0.5, devices=3, ship_id="testship")
     async with open_sink(fleet.settings) as sink:
-        await send(lines, sink)
+        await send(lines, sink.send)
 
 
 def books(fleet: RunningFleet, since: str = "1h") -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Services in a pipe: a fault of the simulator becomes enriched anomalies and ends with a recovery."""
+"""Services without a broker: a fault of the simulator becomes enriched anomalies and ends with a recovery."""
+
+import asyncio
 
 import pytest
 
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly
-from aiops_lab.evaluation.correlation.judged import judge
-from aiops_lab.evaluation.correlation.pipeline import pipeline
-from aiops_lab.simulator import named
+from aiops_lab.evaluation.correlation.pipeline import play
+from aiops_lab.evaluation.correlation.scores import judge
+from aiops_lab.simulator.scenario import named
 from tests.correlation_cases import POLICY
 
 pytestmark = pytest.mark.e2e
@@ -13,11 +15,10 @@ pytestmark = pytest.mark.e2e
 
 def test_faults_pass_through_the_real_services_and_are_told_apart(monkeypatch):
     monkeypatch.setenv("AIOPS_POLICIES", "policies")
-    with pipeline() as real:
-        runs = [real.play(named("two_at_once", rate=5)) for _ in range(2)]
+    runs = [asyncio.run(play(named("two_at_once", rate=5))) for _ in range(2)]
     kinds = {type(message) for message in runs[0].messages}
     assert kinds == {EnrichedAnomaly, AnomalyCleared}
     assert runs[0].fault_of == runs[1].fault_of  # all is forgotten in between
-    scores = judge(runs[0], POLICY).scores
+    scores = judge(runs[0], POLICY)
     assert (scores.missed, scores.roots) == (0, 2)
     assert scores.f1 >= 0.9

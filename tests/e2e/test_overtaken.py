@@ -19,10 +19,11 @@ from aiops_cli.ingest.sink import open_sink
 from aiops_core.adapters.nats_pull import REQUEST
 from aiops_core.models import Incident
 from aiops_core.runtime.service import utc_now
-from aiops_lab.bench.ledger import Placements, published
+from aiops_lab.bench.ledger import Places, doubled
 from aiops_lab.bench.load import Load, send
 from tests.conftest import ROOT, nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
+from tests.published_facts import published
 from tests.victoria import PROGRAM, running_victoria
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -62,7 +63,7 @@ def balance(fleet: RunningFleet) -> dict[str, int]:
 
 async def storm(fleet: RunningFleet, lines: int) -> None:
     async with open_sink(fleet.settings) as sink:
-        await send(Load(lines, None, share=1.0, ship_id=fleet.settings.ship_id), sink)
+        await send(Load(lines, None, share=1.0, ship_id=fleet.settings.ship_id), sink.send)
 
 
 async def opened(fleet: RunningFleet) -> int:
@@ -70,7 +71,7 @@ async def opened(fleet: RunningFleet) -> int:
         return len([one async for one in bus.history([Incident.subject], since=None)])
 
 
-async def ended(fleet: RunningFleet) -> Placements:
+async def ended(fleet: RunningFleet) -> Places:
     async with nats_bus(fleet.settings.nats_url) as bus:
         return await published(bus)
 
@@ -111,7 +112,7 @@ def test_what_a_storm_discards_is_told_and_opens_nothing_twice(tmp_path: Path) -
         wait_until(lambda: balance(fleet)["in_flight"] == 0, 60)
         assert asyncio.run(opened(fleet)) == before
         places = asyncio.run(ended(fleet))
-        assert places.doubled(list(places.places)) == []
+        assert doubled(places, list(places)) == []
 
 
 def assert_alert(folder: Path, lost: float) -> None:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
+from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
+from aiops_core.errors import Unavailable
 from aiops_core.observability.probe import Readiness, answer
-from incident_api import __version__, error_handlers
-from incident_api.auth.guard import Guard
-from incident_api.components import Components
+from aiops_core.utils import StructuredLogger
+from incident_api import __version__
 from incident_api.devices import routes as devices
+from incident_api.guard import Guard
 from incident_api.incidents import routes as incidents
 from incident_api.ledger import routes as ledger
-from incident_api.problems import FieldError, ProblemDocument
+from incident_api.parameters import Components
+from incident_api.problems import FieldError, Problem, ProblemDocument, problem_response
 from incident_api.ship import routes as ship
 from incident_api.silences import routes as silences
 from incident_api.stats import routes as stats
 from incident_api.trace import routes as trace
 
+log = StructuredLogger.get_logger(name="http", service="incident-api", version=__version__)
+
+RETRY_AFTER = "2"  # seconds after which a dependency may be back
+UNEXPECTED = Problem(500, "internal error; the service's log has the cause")
+ANSWERED = (Problem, Unavailable, QueryFailed, HTTPException, RequestValidationError, Exception)
 ABOUT = """Incidents of the ship, how they came about, and how well the platform keeps its promises.
 
 Times are UTC. Lists are pages: pass `next_cursor` as `cursor` to read on. Errors are RFC 9457
@@ -40,7 +51,8 @@ def build(components: Components) -> FastAPI:
     for noun in (incidents, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)
     _probe(app, components.readiness)
-    error_handlers.install(app)
+    for kind in ANSWERED:
+        app.add_exception_handler(kind, _refused)
     app.add_middleware(Guard, tokens=components.tokens)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -85,3 +97,30 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema["security"] = [{}, {"token": []}]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+async def _refused(request: Request, exc: Exception) -> JSONResponse:
+    problem = _problem_of(exc)
+    if problem is UNEXPECTED:  # a bug: the traceback is in the log, not in the answer
+        log.error("request failed", method=request.method, path=request.url.path, exc_info=exc)
+    return problem_response(request.url.path, problem)
+
+
+def _problem_of(exc: Exception) -> Problem:
+    match exc:
+        case Problem():
+            return exc
+        case TookTooLong():
+            return Problem(504, str(exc))
+        case Unavailable() | QueryFailed():
+            return Problem(503, str(exc), {"Retry-After": RETRY_AFTER})
+        case HTTPException():
+            return Problem(exc.status_code, str(exc.detail), exc.headers)
+        case RequestValidationError():
+            errors = [
+                FieldError(field=".".join(map(str, one["loc"])), message=str(one["msg"]))
+                for one in exc.errors()
+            ]
+            detail = "; ".join(f"{one.field}: {one.message}" for one in errors[:5])
+            return Problem(422, detail, errors=errors)
+    return UNEXPECTED

@@ -25,24 +25,20 @@ class RefusedRow(NamedTuple):
     reason: str
 
 
-class BatchWriter:
-    def __init__(self, store: IncidentStore) -> None:
-        self._store = store
-
-    async def write(self, batch: Batch) -> Sequence[RefusedRow]:
-        """Store *batch*. Returns the rows of it that can never be stored. Raises Unavailable when
-        all should be written again, TakesNothing when that should be together with others."""
-        if not batch:
-            return ()
-        try:
-            await self._store.write(batch)
-        except QueryFailed:
-            return [
-                RefusedRow(row, f"its row in {name} is refused: {reason}")
-                for name, table in batch.tables()
-                for row, reason in await _Search(self._store).of(table)
-            ]
+async def write_batch(store: IncidentStore, batch: Batch) -> Sequence[RefusedRow]:
+    """Store *batch*. Returns the rows of it that can never be stored. Raises Unavailable when
+    all should be written again, TakesNothing when that should be together with others."""
+    if not batch.rows:
         return ()
+    try:
+        await store.write(batch)
+    except QueryFailed:
+        return [
+            RefusedRow(row, f"its row in {name} is refused: {reason}")
+            for name, table in batch.tables().items()
+            for row, reason in await _Search(store).of(table)
+        ]
+    return ()
 
 
 class _Search:

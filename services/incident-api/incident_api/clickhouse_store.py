@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
@@ -17,18 +17,19 @@ from aiops_core.models import Evidence, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
+from incident_api.pages import PagePosition
+from incident_api.reads import SqlQueries
 from incident_api.rows import (
-    AnomalyRow,
     Batch,
     EventRow,
-    IncidentRow,
     MemberRow,
+    TableRow,
     micros,
     moment,
+    sql_time,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary, PagePosition
-from incident_api.written import SqlQueries
+from incident_api.store import IncidentFilter, IncidentSummary
 
 T = TypeVar("T")
 
@@ -44,15 +45,15 @@ CONDITIONS = {
         " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC"
         " LIMIT 1 BY anomaly_id, place) WHERE role != 'moved')"
     ),
-    "since": "last_seen >= fromUnixTimestamp64Micro(toInt64(%(since)s))",
-    "until": "first_seen <= fromUnixTimestamp64Micro(toInt64(%(until)s))",
+    "since": f"last_seen >= {sql_time('since')}",
+    "until": f"first_seen <= {sql_time('until')}",
     "q": (
         "positionCaseInsensitiveUTF8(concat(title, '\\n',"
         " arrayStringConcat(affected_devices, '\\n'), '\\n',"
         " arrayStringConcat(affected_services, '\\n'), '\\n', id), %(q)s) > 0"
     ),
 }
-AFTER = "fromUnixTimestamp64Micro(toInt64(%(at)s)), %(id)s"
+AFTER = f"{sql_time('at')}, %(id)s"
 
 INCIDENT = (
     "SELECT id, body, fold FROM aiops.incidents WHERE id = %(id)s ORDER BY version DESC LIMIT 1"
@@ -68,6 +69,8 @@ TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
 COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
     name: f"toUnixTimestamp64Micro({name})" for name in TIMES
 }
+BY_CREATION = itemgetter(*map(list(COLUMNS).index, ("created_at", "id")))
+EVENT = TypeAdapter(EventRow)
 SELECTED = ", ".join(COLUMNS.values())
 PAGE = (
     "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
@@ -116,16 +119,15 @@ class ClickHouseStore:
 
     async def write(self, batch: Batch) -> None:
         """All tables at once: writing is idempotent, so it needs no order."""
-        inserts = (
-            ("aiops.anomalies", AnomalyRow._fields, batch.anomalies),
-            ("aiops.incident_members", MemberRow._fields, _dated(batch.members)),
-            ("aiops.incidents", IncidentRow._fields, batch.incidents),
-            ("aiops.incident_events", EventRow._fields, batch.events),
-        )
         outcomes = await asyncio.gather(
             *(
-                self._clickhouse.insert(table, columns, rows, token=f"{batch.token}-{table}")
-                for table, columns, rows in inserts
+                self._clickhouse.insert(
+                    f"aiops.{name}",
+                    table.rows[0]._fields,
+                    _dated(table.rows),
+                    token=f"{batch.token}-{name}",
+                )
+                for name, table in batch.tables().items()
             ),
             return_exceptions=True,
         )
@@ -144,10 +146,8 @@ class ClickHouseStore:
     async def page(
         self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> Sequence[IncidentSummary]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            return await self._page_rows(where, after, most)
-
-        return await _filled(INCIDENTS, fetch, after, most)
+        fetch = partial(self._page_rows, where)
+        return await _filled(fetch, after, most, "incident_list", _summary, BY_CREATION)
 
     async def _page_rows(
         self, where: IncidentFilter, after: PagePosition | None, most: int
@@ -168,29 +168,24 @@ class ClickHouseStore:
     async def evidence(
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[Evidence]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            sql = EVIDENCE.format(after=f"(ts, anomaly_id) < ({AFTER})" if after else "1")
-            return await self._whole.query(sql, _paged(incident_id, after, most))
-
-        return await _filled(MEMBERS_SHOWN, fetch, after, most)
+        fetch = partial(self._rows_of, EVIDENCE, "(ts, anomaly_id) <", incident_id)
+        return await _filled(fetch, after, most, "evidence", _evidence, itemgetter(0, 1))
 
     async def timeline(
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[EventRow]:
-        async def fetch(after: PagePosition | None, most: int) -> list[Row]:
-            sql = TIMELINE.format(after=f"(ts, event_id) > ({AFTER})" if after else "1")
-            return await self._whole.query(sql, _paged(incident_id, after, most))
+        fetch = partial(self._rows_of, TIMELINE, "(ts, event_id) >", incident_id)
+        return await _filled(fetch, after, most, "timeline", _event, itemgetter(2, 0))
 
-        return await _filled(EVENTS, fetch, after, most)
-
-
-@dataclass(frozen=True)
-class PageReader(Generic[T]):
-    """How rows of a page are read; *place* is the position of a row in the list."""
-
-    where: str
-    read: Callable[[Row], T]
-    place: Callable[[Row], tuple[int, str]]
+    async def _rows_of(
+        self, sql: str, beyond: str, incident_id: str, after: PagePosition | None, most: int
+    ) -> list[Row]:
+        """*beyond* is the comparison that leaves out the rows up to *after*."""
+        place = after._asdict() if after else {}
+        return await self._whole.query(
+            sql.format(after=f"{beyond} ({AFTER})" if after else "1"),
+            {"incident_id": incident_id, "most": most} | place,
+        )
 
 
 def _summary(row: Row) -> IncidentSummary:
@@ -202,36 +197,31 @@ def _summary(row: Row) -> IncidentSummary:
     return IncidentSummary.model_validate(columns)
 
 
+def _event(row: Row) -> EventRow:
+    return EVENT.validate_python(row)
+
+
 def _evidence(row: Row) -> Evidence:
     return Evidence.model_validate_json(row[-1])
 
 
-INCIDENTS = PageReader(
-    "incident-api.incident_list",
-    _summary,
-    itemgetter(*map(list(COLUMNS).index, ("created_at", "id"))),
-)
-MEMBERS_SHOWN = PageReader("incident-api.evidence", _evidence, itemgetter(0, 1))
-EVENTS = PageReader(
-    "incident-api.timeline", TypeAdapter(EventRow).validate_python, itemgetter(2, 0)
-)
-
-
 async def _filled(
-    reader: PageReader[T],
     fetch: Callable[[PagePosition | None, int], Awaitable[list[Row]]],
     after: PagePosition | None,
     most: int,
+    where: str,
+    read: Callable[[Row], T],
+    place: Callable[[Row], tuple[int, str]],
 ) -> list[T]:
-    """*most* entries from *after* on. More rows are fetched in place of unreadable ones, because a
-    page that is not full is the last."""
+    """*most* entries from *after* on; *place* is the position of a row. More rows are fetched in
+    place of unreadable ones, because a page that is not full is the last."""
     found: list[T] = []
     while (wanted := most - len(found)) > 0:
         rows = await fetch(after, wanted)
-        found += read_all(rows, reader.where, reader.read, name=lambda row: reader.place(row)[1])
+        found += read_all(rows, f"incident-api.{where}", read, name=lambda row: place(row)[1])
         if len(rows) < wanted:
             break
-        after = PagePosition(*reader.place(rows[-1]))
+        after = PagePosition(*place(rows[-1]))
     return found
 
 
@@ -242,10 +232,13 @@ def _incidents(rows: Sequence[Row]) -> list[StoredIncident]:
     return read_all(rows, "incident-api.incidents", read, name=itemgetter(0))
 
 
-def _dated(members: Sequence[MemberRow]) -> Sequence[MemberRow]:
+def _dated(rows: Sequence[TableRow]) -> Sequence[TableRow]:
     """Members that were not shown before are shown from now on."""
     now = micros(utc_now())
-    return [row if row.stored_at else row._replace(stored_at=now) for row in members]
+    return [
+        row._replace(stored_at=now) if isinstance(row, MemberRow) and not row.stored_at else row
+        for row in rows
+    ]
 
 
 def _parameters(where: IncidentFilter) -> dict[str, object]:
@@ -259,8 +252,3 @@ def _parameters(where: IncidentFilter) -> dict[str, object]:
         if at := getattr(where, name):
             wanted[name] = micros(at)
     return wanted
-
-
-def _paged(incident_id: str, after: PagePosition | None, most: int) -> dict[str, object]:
-    place = after._asdict() if after else {}
-    return {"incident_id": incident_id, "most": most} | place

@@ -37,7 +37,6 @@ from aiops_core.models import (
 )
 from incident_api.timeline import describe, newest_entries, with_entry
 
-Fact = Incident | IncidentUpdated | IncidentCleared | IncidentTransitioned
 T = TypeVar("T")
 
 MISSING_KEPT = 2048  # revisions that may still arrive late: as many as messages may be out

@@ -17,7 +17,7 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.received import MessageKey, Received
 from aiops_core.runtime.service import Service, Tuning
 from aiops_core.runtime.storing import Storing
-from incident_api.batch_writer import BatchWriter, TakesNothing
+from incident_api.batch_writer import TakesNothing, write_batch
 from incident_api.outage import Outage
 from incident_api.recorder import SERVICE, Recorder
 from incident_api.rows import AnomalyRow, Batch, anomaly_row
@@ -69,7 +69,7 @@ class History:
         self, store: IncidentStore, recorder: Recorder, outage: Outage | None = None
     ) -> None:
         self.outage = outage or Outage()
-        self._writer, self._recorder = BatchWriter(store), recorder
+        self._store, self._recorder = store, recorder
         self._waiting: dict[Identity, WaitingAnomaly] = {}
         self._bytes = 0
         self._room = asyncio.Event()
@@ -117,7 +117,7 @@ class History:
                 batch = await _batch(taken)
             try:
                 with self.outage.noticed():
-                    refused = await self._writer.write(batch)
+                    refused = await write_batch(self._store, batch)
                 break
             except TakesNothing:  # others beside these rows may show which is to blame
                 batch = None

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import LOG_EVERY, Backoff
+from aiops_core.runtime.bus import Bus
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 
@@ -121,6 +122,11 @@ class Outage:
         self._tell(None)
 
 
+def ensure_connected(bus: Bus) -> None:
+    if not bus.connected:
+        raise Unavailable("NATS is away")
+
+
 async def persistently(work: Callable[[], Awaitable[T]], outage: Outage) -> T:
     """The result of *work*, which notices its own outage: it is tried until that is over."""
     while True:
@@ -129,13 +135,11 @@ async def persistently(work: Callable[[], Awaitable[T]], outage: Outage) -> T:
         await outage.wait()
 
 
-async def keep_doing(
-    work: Callable[[], Awaitable[object]], pause: Callable[[], Awaitable[object]], outage: Outage
-) -> None:
-    """Do *work* for ever, with a *pause* after each time, and longer while a dependency is away.
+async def keep_doing(work: Callable[[], Awaitable[object]], pause: float, outage: Outage) -> None:
+    """Do *work* for ever, *pause* seconds after each time, and longer while a dependency is away.
     Whatever else it raises ends the process."""
     while True:
         with contextlib.suppress(Unavailable), outage.noticed():
             await work()
-        await pause()
+        await asyncio.sleep(pause)
         await outage.wait()

@@ -1,54 +1,63 @@
-"""Parameters that several routes share: pages and spans of time.
-
-A cursor is the position of the last entry of a page, so that new entries shift nothing.
-"""
+"""Parameters that routes share: the parts of the service, and spans of time."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query, Request
 
+from aiops_core.observability.probe import Readiness
+from aiops_core.runtime.service import utc_now
+from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.utils import span_of
+from incident_api.devices.commands import DeviceCommands
+from incident_api.incidents.commands import IncidentCommands
+from incident_api.incidents.reader import IncidentReader
+from incident_api.ledger.auditor import Auditor
+from incident_api.policy import SloPolicy
 from incident_api.problems import Problem
-from incident_api.store import PagePosition
+from incident_api.recorder import Recorder
+from incident_api.ship.commands import ShipCommands
+from incident_api.silences.repository import SilenceRepository
+from incident_api.stats.queries import StatsQueries
+from incident_api.store import IncidentStore
+from incident_api.trace.queries import TraceQueries
 
-PAGE = 50
-LARGEST_PAGE = 500
+
+@dataclass(frozen=True)
+class Components:
+    recorder: Recorder
+    store: IncidentStore
+    incidents: IncidentCommands
+    stats: StatsQueries
+    traces: TraceQueries
+    auditor: Auditor
+    devices: DeviceCommands
+    ship: ShipCommands
+    silences: SilenceRepository
+    suppress: SuppressPolicy
+    slo: SloPolicy
+    readiness: Readiness
+    tokens: dict[str, str]
+    clock: Callable[[], datetime] = utc_now
+
+    @property
+    def reader(self) -> IncidentReader:
+        return IncidentReader(self.store, self.recorder)
+
+
+def _components(request: Request) -> Components:
+    components: Components = request.app.state.components
+    return components
+
+
+Api = Annotated[Components, Depends(_components)]
+
+
 LONGEST = timedelta(days=366)
-
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Entries of one page.")]
-CursorText = Annotated[
-    str | None, Query(description="`next_cursor` of the page before.", max_length=1000)
-]
-
-
-def encode_cursor(position: PagePosition) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str | None) -> PagePosition | None:
-    """The inverse of ``encode_cursor``; Problem 422 for any other text."""
-    if cursor is None:
-        return None
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        at, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError) as exc:
-        raise Problem(422, "query.cursor: not a cursor of this API") from exc
-    if type(at) is not int or not 0 <= at < 1 << 63 or not isinstance(key, str):
-        raise Problem(422, "query.cursor: not a cursor of this API")
-    return PagePosition(at, key)
-
-
-def next_cursor(ends: Sequence[PagePosition], *, more: bool) -> str | None:
-    """The cursor after the page whose entries end at *ends*, None on the last page."""
-    return encode_cursor(ends[-1]) if more and ends else None
 
 
 def parse_span(text: str, name: str = "query.time_range") -> timedelta:
@@ -57,3 +66,34 @@ def parse_span(text: str, name: str = "query.time_range") -> timedelta:
     if span is None or span > LONGEST:
         raise Problem(422, f"{name}: expected a span like 15m, 1h, 24h or 7d, up to 366d")
     return span
+
+
+Since = Annotated[
+    str,
+    Query(
+        description="A span up to now (15m, 1h, 24h, 7d), or a time with its zone.",
+        examples=["1h", "2026-06-01T12:00:00Z"],
+    ),
+]
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """The beginning of the ledger; Problem 422 for neither a span nor a past time."""
+    if span_of(text):
+        return now - parse_span(text)
+    moment = _moment(text)
+    if moment is None or not now - LONGEST <= moment <= now:
+        raise Problem(
+            422,
+            "query.since: expected a span like 1h or 7d, or a past time with its zone"
+            " like 2026-06-01T12:00:00Z, at most 366 days back",
+        )
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,16 +1,33 @@
-"""RFC 9457 problem documents, and the exception of a refused request. Pure."""
+"""Refused requests: the exception, and its RFC 9457 problem document. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiops_core.errors import AiopsError
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class RequestBody(BaseModel):
+    """A field that is not known is a mistake of the request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EditBody(RequestBody):
+    """Fields that are left out stay."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if all(value is None for _, value in self):
+            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+        return self
 
 
 class FieldError(BaseModel):
@@ -43,6 +60,19 @@ class Problem(AiopsError):
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers, self.errors = status, detail, headers, errors
+
+
+def problem_response(path: str, problem: Problem) -> JSONResponse:
+    document = ProblemDocument(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        instance=path,
+        errors=list(problem.errors) or None,
+    )
+    content = document.model_dump(exclude_none=True)
+    headers = dict(problem.headers or {})
+    return JSONResponse(content, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.adapters.clickhouse_errors import QueryFailed, TookTooLong
@@ -13,14 +15,30 @@ from incident_api.outage import DependencyOutages
 SLACK = 2.0  # seconds after the limit, in which ClickHouse notices it itself
 
 
-class Reads:
-    """``SqlQueries`` that take at most *within* seconds; None: no limit."""
+class SqlQueries(Protocol):
+    """What a reader needs of ClickHouse."""
 
-    def __init__(self, clickhouse: ClickHouse, within: float | None = None) -> None:
-        self._clickhouse, self._within = clickhouse, within
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Raises Unavailable while ClickHouse is away."""
+
+
+class Reads:
+    """``SqlQueries`` that take at most *within* seconds; None: no limit. With *write*, which is
+    called before each query, they see everything that has arrived."""
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        within: float | None = None,
+        write: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._clickhouse, self._within, self._write = clickhouse, within, write
         self._refused = DependencyOutages("clickhouse").of("a query is refused")
 
     async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        if self._write:
+            with suppress(Unavailable):  # the query itself says whether ClickHouse is there
+                await self._write()
         patience = None if self._within is None else self._within + SLACK
         try:
             async with asyncio.timeout(patience):

@@ -30,7 +30,7 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.received import MessageKey, Received
 from aiops_core.runtime.service import LINGER, Handler, utc_now
 from aiops_core.runtime.unreadable import read_stored
-from incident_api.batch_writer import BatchWriter, RefusedRow
+from incident_api.batch_writer import RefusedRow, write_batch
 from incident_api.folding import StoredIncident
 from incident_api.outage import Outage, persistently
 from incident_api.registry import Registry
@@ -65,7 +65,7 @@ class Recorder:
         self.outage = outage or Outage()
         self.recovered = False
         self.waiting = Waiting()
-        self._writer, self._clock = BatchWriter(store), clock
+        self._store, self._clock = store, clock
         self._writing = asyncio.Lock()
         self._written_until = 0.0  # everything shown before is stored; monotonic
         self._urgent: asyncio.Queue[str] = asyncio.Queue()  # incidents to be written at once
@@ -202,7 +202,7 @@ class Recorder:
             for stored in await self.registry.ensure_known():
                 self.waiting.add_incident(stored)
             began, taken = time.monotonic(), self.waiting.taken(only)
-            for refused in await self._writer.write(await taken.batch()):
+            for refused in await write_batch(self._store, await taken.batch()):
                 self._refuse(refused, taken)
             self.waiting.remove(taken)
         self._room.set()

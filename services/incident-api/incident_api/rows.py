@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from aiops_core.fingerprints import compute_fingerprint
@@ -33,6 +33,7 @@ MICROSECOND = timedelta(microseconds=1)
 LATEST = 4_102_444_800_000_000  # year 2100; a wilder clock is cut to what DateTime64 can hold
 SUPPRESSED = "suppressed"
 MOVED = "moved"  # in the place that it had before
+STAGES = "mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages)"  # the column, in SQL
 
 
 class AnomalyRow(NamedTuple):
@@ -57,24 +58,24 @@ class AnomalyRow(NamedTuple):
 
 
 class MemberRow(NamedTuple):
-    incident_id: str
     anomaly_id: str
     tracking_id: str
     ship_id: str
     ts: int
     role: str
     place: str
-    duplicate_of: str
     reason: str
-    rule: str
     fingerprint: str
     device_id: str
     service: str
     anomaly_type: str
-    severity: str
     stages: dict[str, int]
     version: int
     body: str
+    incident_id: str = ""
+    duplicate_of: str = ""
+    rule: str = ""
+    severity: str = ""
     stored_at: int = 0  # when it was shown first; 0: when it is written
 
 
@@ -117,6 +118,12 @@ class EventRow(NamedTuple):
 
 
 TableRow = AnomalyRow | MemberRow | IncidentRow | EventRow
+TABLES: dict[type[TableRow], str] = {
+    AnomalyRow: "anomalies",
+    MemberRow: "incident_members",
+    IncidentRow: "incidents",
+    EventRow: "incident_events",
+}
 
 
 @dataclass(frozen=True)
@@ -127,38 +134,22 @@ class Batch:
     is written for another reason is no repetition.
     """
 
-    anomalies: Sequence[AnomalyRow] = ()
-    members: Sequence[MemberRow] = ()
-    incidents: Sequence[IncidentRow] = ()
-    events: Sequence[EventRow] = ()
+    rows: Sequence[TableRow] = ()
     token: str = field(default_factory=lambda: uuid4().hex)
 
-    def __bool__(self) -> bool:
-        return bool(self.rows)
-
-    @property
-    def rows(self) -> list[TableRow]:
-        return [*self.anomalies, *self.members, *self.incidents, *self.events]
-
-    def tables(self) -> Iterator[tuple[str, Batch]]:
-        """A batch for each table, with its name."""
-        parts = {
-            "anomalies": Batch(anomalies=self.anomalies),
-            "incident_members": Batch(members=self.members),
-            "incidents": Batch(incidents=self.incidents),
-            "incident_events": Batch(events=self.events),
-        }
-        return ((name, batch) for name, batch in parts.items() if batch)
+    def tables(self) -> dict[str, Batch]:
+        """A batch for each table, by its name."""
+        parts: dict[str, list[TableRow]] = {}
+        for row in self.rows:
+            parts.setdefault(TABLES[type(row)], []).append(row)
+        return {name: Batch(rows) for name, rows in parts.items()}
 
     def halves(self) -> Sequence[Batch]:
-        """Of a batch for one table: two with half of its rows each, none for a single row."""
+        """Two with half of the rows each, none for a single row."""
         half = (len(self.rows) + 1) // 2
         if half == len(self.rows):
             return ()
-        return tuple(
-            Batch(self.anomalies[part], self.members[part], self.incidents[part], self.events[part])
-            for part in (slice(half), slice(half, None))
-        )
+        return Batch(self.rows[:half]), Batch(self.rows[half:])
 
 
 def micros(at: datetime) -> int:
@@ -174,6 +165,16 @@ def moment(micro: int) -> datetime:
 
 def _times(stages: Stages) -> dict[str, int]:
     return {stage: micros(at) for stage, at in stages.items()}
+
+
+def stages_of(times: dict[str, int]) -> Stages:
+    """The inverse of ``_times``."""
+    return {stage: moment(at) for stage, at in times.items()}
+
+
+def sql_time(parameter: str) -> str:
+    """The time whose microseconds are bound to *parameter*."""
+    return f"fromUnixTimestamp64Micro(toInt64(%({parameter})s))"
 
 
 def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> AnomalyRow:
@@ -204,11 +205,31 @@ def member_rows(fact: Message, version: int, shown_at: int = 0) -> Iterator[Memb
     """Where each anomaly of *fact* is. For one that has moved also where it is no longer. Of two
     rows about one place the one with the greater *version* holds."""
     if isinstance(fact, AnomalySuppressed):
-        yield _suppressed_row(fact, version, shown_at)
+        yield _member_row(
+            fact,
+            ship_id=fact.ship_id,
+            role=SUPPRESSED,
+            place=f"{SUPPRESSED}:{fact.by}",
+            rule=fact.by,
+            device_id=fact.device_id or "",
+            version=version,
+            stored_at=shown_at,
+        )
         return
     incident_id = fact_incident_id(fact)
     for one in members_of(fact):
-        row = _member_row(incident_id, fact.ship_id, one, version, shown_at)
+        row = _member_row(
+            one,
+            ship_id=fact.ship_id,
+            incident_id=incident_id,
+            role=one.role.value,
+            place=incident_id,
+            duplicate_of=one.duplicate_of or "",
+            device_id=one.device,
+            severity=one.severity.value,
+            version=version,
+            stored_at=shown_at,
+        )
         if before := one.moved_from:
             row.stages.pop("ingest", None)  # a move is no latency of the fast path
             why = f"moved to incident {incident_id}: {one.reason}"
@@ -223,53 +244,18 @@ def members_of(fact: Message) -> Sequence[Evidence]:
     return fact.evidence if isinstance(fact, Incident) else ()
 
 
-def _member_row(
-    incident_id: str, ship_id: str, one: Evidence, version: int, shown_at: int
-) -> MemberRow:
+def _member_row(one: Evidence | AnomalySuppressed, **columns: Any) -> MemberRow:
     return MemberRow(
-        incident_id=incident_id,
         anomaly_id=one.anomaly_id,
         tracking_id=one.tracking_id,
-        ship_id=ship_id,
         ts=micros(one.ts),
-        role=one.role.value,
-        place=incident_id,
-        duplicate_of=one.duplicate_of or "",
         reason=one.reason,
-        rule="",
         fingerprint=one.fingerprint,
-        device_id=one.device,
         service=one.service,
         anomaly_type=one.anomaly_type,
-        severity=one.severity.value,
         stages=_times(one.stages),
-        version=version,
         body=one.model_dump_json(),
-        stored_at=shown_at,
-    )
-
-
-def _suppressed_row(anomaly: AnomalySuppressed, version: int, shown_at: int) -> MemberRow:
-    return MemberRow(
-        incident_id="",
-        anomaly_id=anomaly.anomaly_id,
-        tracking_id=anomaly.tracking_id,
-        ship_id=anomaly.ship_id,
-        ts=micros(anomaly.ts),
-        role=SUPPRESSED,
-        place=f"{SUPPRESSED}:{anomaly.by}",
-        duplicate_of="",
-        reason=anomaly.reason,
-        rule=anomaly.by,
-        fingerprint=anomaly.fingerprint,
-        device_id=anomaly.device_id or "",
-        service=anomaly.service,
-        anomaly_type=anomaly.anomaly_type,
-        severity="",
-        stages=_times(anomaly.stages),
-        version=version,
-        body=anomaly.model_dump_json(),
-        stored_at=shown_at,
+        **columns,
     )
 
 

@@ -6,43 +6,92 @@ neither repeat nor skip an entry while new ones arrive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Annotated, Protocol
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 
-from aiops_core.models import Domain, Evidence, RootCause, Severity, Status, UtcDatetime
+from aiops_core.models import (
+    Domain,
+    Evidence,
+    Incident,
+    RootCause,
+    Severity,
+    Status,
+    UtcDatetime,
+)
 from incident_api.folding import StoredIncident
-from incident_api.rows import Batch, EventRow
+from incident_api.pages import PagePosition
+from incident_api.rows import Batch, EventRow, micros
 
-
-class PagePosition(NamedTuple):
-    """Where a page ended: the sort time in microseconds, and the id to order equal times."""
-
-    at: int
-    id: str
+AnyOf = Query(description="Any of these.")
+Word = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
-    """An empty field restricts nothing.
+    """The query parameters of a list of incidents. An empty one restricts nothing."""
 
-    Incidents had anomalies between *since* and *until*; *q* is text in the title, a device, a
-    service or the id.
-    """
+    status: Annotated[tuple[Status, ...], AnyOf] = ()
+    severity: Annotated[tuple[Severity, ...], AnyOf] = ()
+    category: Word = ""
+    ship_id: Word = ""
+    service: Word = ""
+    device_id: Word = ""
+    tracking_id: Word = ""
+    since: Annotated[
+        UtcDatetime | None, Query(description="With anomalies at or after this time.")
+    ] = None
+    until: Annotated[
+        UtcDatetime | None, Query(description="With anomalies at or before this time.")
+    ] = None
+    q: Annotated[
+        str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
+    ] = ""
 
-    status: tuple[Status, ...] = ()
-    severity: tuple[Severity, ...] = ()
-    category: str = ""
-    ship_id: str = ""
-    service: str = ""
-    device_id: str = ""
-    tracking_id: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    q: str = ""
+    def matches(self, incident: Incident) -> bool:
+        """Whether *incident* fits all but the tracking id."""
+        affected = (*incident.affected_devices, *incident.affected_services)
+        return all(
+            (
+                not self.status or incident.status in self.status,
+                not self.severity or incident.severity in self.severity,
+                self.category in ("", incident.category),
+                self.ship_id in ("", incident.ship_id),
+                self.service in ("", *incident.affected_services),
+                self.device_id in ("", *incident.affected_devices),
+                not self.since or incident.last_seen >= self.since,
+                not self.until or incident.first_seen <= self.until,
+                self.q.casefold() in "\n".join((incident.title, *affected, incident.id)).casefold(),
+            )
+        )
+
+    def page(
+        self,
+        incidents: Iterable[Incident],
+        after: PagePosition | None,
+        most: int,
+        holding: Collection[str] = (),
+    ) -> Sequence[Incident]:
+        """Those that fit, as ``IncidentStore.page`` has them.
+
+        *holding* are known to have the tracking id: memory lacks some ids of an incident.
+        """
+        found = [
+            one
+            for one in incidents
+            if self.matches(one)
+            and (not self.tracking_id or one.id in holding or self.tracking_id in lines_of(one))
+        ]
+        found.sort(key=place, reverse=True)
+        return [one for one in found if not after or place(one) < after][:most]
+
+
+def lines_of(incident: Incident) -> dict[str, None]:
+    """The tracking ids that memory has, oldest first."""
+    return dict.fromkeys((*incident.tracking_ids, *(one.tracking_id for one in incident.evidence)))
 
 
 class IncidentSummary(BaseModel):
@@ -69,6 +118,11 @@ class IncidentSummary(BaseModel):
     updated_at: UtcDatetime
     resolve_reason: str | None
     assignee: str | None
+
+
+def place(incident: Incident | IncidentSummary) -> tuple[int, str]:
+    """Its position in a list."""
+    return micros(incident.created_at), incident.id
 
 
 class IncidentStore(Protocol):

@@ -84,20 +84,14 @@ def creation(timeline: Sequence[TimelineEntry]) -> TimelineEntry | None:
 
 def with_entry(incident: Incident, entry: TimelineEntry) -> tuple[TimelineEntry, ...]:
     entries = (*incident.timeline, entry)
-    if len(entries) > 1 and PLACE(entries[-2]) <= PLACE(entry):  # the common case: nothing to sort
-        return entries if len(entries) <= TIMELINE_KEPT else _bounded(entries)
+    is_sorted = len(entries) > 1 and PLACE(entries[-2]) <= PLACE(entry)
+    if is_sorted and len(entries) <= TIMELINE_KEPT:  # the common case
+        return entries
     return newest_entries(entries)
 
 
 def newest_entries(entries: Sequence[TimelineEntry]) -> tuple[TimelineEntry, ...]:
     """The newest in order of time, and always the creation, first."""
     created = creation(entries)
-    others = sorted((e for e in entries if e is not created), key=PLACE)
-    return _bounded((*((created,) if created else ()), *others))
-
-
-def _bounded(entries: tuple[TimelineEntry, ...]) -> tuple[TimelineEntry, ...]:
-    """The same for *entries* that are in order of time."""
-    created = creation(entries)
-    others = [entry for entry in entries if entry is not created]
+    others = sorted((entry for entry in entries if entry is not created), key=PLACE)
     return (*((created,) if created else ()), *others[-(TIMELINE_KEPT - 1) :])

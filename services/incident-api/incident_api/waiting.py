@@ -122,16 +122,14 @@ class Waiting:
 
     async def batch(self) -> Batch:
         """The rows. One takes up to a millisecond to make: it yields after each."""
-        members: list[MemberRow] = []
+        rows: list[TableRow] = [event.row for event in self.events.values()]
         for fact in self.facts.values():
-            members += member_rows(fact.fact, fact.version, fact.shown_at)
+            rows += member_rows(fact.fact, fact.version, fact.shown_at)
             await asyncio.sleep(0)
-        incidents = []
         for changed in self.incidents.values():
-            incidents.append(incident_row(changed.stored))
+            rows.append(incident_row(changed.stored))
             await asyncio.sleep(0)
-        events = [event.row for event in self.events.values()]
-        return Batch(members=members, incidents=incidents, events=events)
+        return Batch(rows)
 
     def events_of(self, incident_id: str) -> list[EventRow]:
         return [e.row for e in self.events.values() if e.row.incident_id == incident_id]

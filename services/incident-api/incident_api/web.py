@@ -55,17 +55,10 @@ def web(app: ASGIApp) -> Web:
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket; Misconfigured in one line when the address is taken or wrong."""
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(family, kind, proto)
+        is_v6 = family == socket.AF_INET6  # `::` then also means every IPv4 address
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=is_v6)
     except OSError as exc:
         raise Misconfigured(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError as exc:
-        listening.close()
-        raise Misconfigured(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
-    return listening

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,11 +16,10 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, Web
 from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.app import build
-from incident_api.auth.guard import parse_tokens
 from incident_api.clickhouse_store import ClickHouseStore
-from incident_api.components import Components
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor, LossWatch
@@ -29,6 +27,7 @@ from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.migrate import migrate, read
 from incident_api.outage import DependencyOutages, keep_doing
+from incident_api.parameters import Components
 from incident_api.policy import ShipPolicy, SloPolicy
 from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
@@ -37,7 +36,6 @@ from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.trace.queries import TraceQueries
 from incident_api.web import web
-from incident_api.written import WrittenFirst
 
 WRITERS = 6  # threads: four tables at once, and anomalies and look-ups beside them
 READERS = 4  # threads of their own: a long read delays other reads, and no write
@@ -64,8 +62,8 @@ class Wiring:
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
         reads = Reads(readers, settings.read_timeout)
-        written = WrittenFirst(reads, self.recorder.write_shown)
-        unlimited = WrittenFirst(Reads(readers), self.recorder.write_shown)
+        written = Reads(readers, settings.read_timeout, self.recorder.write_shown)
+        unlimited = Reads(readers, write=self.recorder.write_shown)
         slo, suppress = SloPolicy.load(settings.policies), SuppressPolicy.load(settings.policies)
         auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
         self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking
@@ -119,9 +117,7 @@ class Wiring:
 
     async def watch(self) -> None:
         """The background loop that notices an outage while nothing is stored."""
-        await keep_doing(
-            lambda: self._looks.query(LOOK), lambda: asyncio.sleep(WATCH_EVERY), self._sight
-        )
+        await keep_doing(lambda: self._looks.query(LOOK), WATCH_EVERY, self._sight)
 
 
 def _report(readiness: Readiness, problem: str | None) -> None:

@@ -215,6 +215,10 @@ async def test_what_cannot_be_read_any_more_is_left_out():
         ({}, ["No difference"]),
         ({"suppress": [rule("srv-*")]}, ["lost", "bench", "12", "Errors of app on srv-0"]),
         ({"window": timedelta(minutes=1), "windows": {}}, ["incidents now", "3"]),
+        (
+            {"default_wording": {"category": "misc", "title": "Trouble"}, "wording": {}},
+            ["category", "misc", "Errors of app on srv-0", "Trouble"],
+        ),
     ],
 )
 def test_the_report_says_it_in_words(after, words):

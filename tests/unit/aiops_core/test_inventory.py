@@ -10,7 +10,7 @@ from aiops_core.inventory.inventory import Inventory
 from aiops_core.inventory.names import shared_aliases
 from aiops_core.models import Device
 from aiops_lab.simulator.inventory import SHIP
-from incident_api.devices.flaws import find_flaws
+from incident_api.devices.import_rules import find_flaws
 
 NAMED = (
     Device(
@@ -77,8 +77,8 @@ def test_the_ships_own_inventory_has_no_flaw_and_agrees_with_the_simulator():
     assert find_flaws(SHIP.devices) == []
     inventory = Inventory(SHIP.devices)
     for device in SHIP.devices:
-        assert set(inventory.upstream_of(device.id)) == set(SHIP.ancestors(device.id))
-        assert set(inventory.downstream_of(device.id)) == set(SHIP.descendants(device.id))
+        assert set(inventory.upstream_of(device.id)) == set(SHIP.above(device.id))
+        assert set(inventory.downstream_of(device.id)) == set(SHIP.below(device.id))
 
 
 def test_json_brings_the_same_inventory_back_whatever_the_order():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aiops_core.models import AnomalyContext, Device
 from aiops_core.suppression.labels import OWN, labels_of
 from aiops_core.suppression.silences import Matcher, Op, Silence, decode
-from incident_api.silences.validation import too_broad
+from incident_api.silences.models import too_broad
 from tests.conftest import NOON
 from tests.unit.correlation_service.test_correlation import anomaly
 

@@ -11,10 +11,9 @@ from rich.console import Console
 
 from aiops_core.adapters.nats_streams import stream_of
 from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Incident, LogEntry
-from aiops_lab.bench.anomalies import EVERY, KINDS, MAD, OTHERS, AnomalyLoad, StormLoad, graph
 from aiops_lab.bench.bench import AnomalyBench, FleetResult, LineBench, StormBench
-from aiops_lab.bench.ledger import Placements
-from aiops_lab.bench.load import Load
+from aiops_lab.bench.ledger import doubled, lost
+from aiops_lab.bench.load import EVERY, KINDS, MAD, OTHERS, AnomalyLoad, Load, StormLoad, graph
 from aiops_lab.bench.measure import END_TO_END, LatencySummary, Usage, by_stage
 from aiops_lab.bench.relay import HOPS, RelayResult
 from aiops_lab.bench.report import report
@@ -89,9 +88,9 @@ def test_latencies_go_from_each_stage_to_the_next():
 
 
 def test_an_anomaly_is_lost_in_no_incident_and_doubled_in_two():
-    placements = Placements({"a": ["i1"], "b": ["i1", "i2"], "c": []})
-    assert placements.lost(["a", "b", "c", "d"]) == ["c", "d"]
-    assert placements.doubled(["a", "b", "c", "d"]) == ["b"]
+    places = {"a": ["i1"], "b": ["i1", "i2"], "c": []}
+    assert lost(places, ["a", "b", "c", "d"]) == ["c", "d"]
+    assert doubled(places, ["a", "b", "c", "d"]) == ["b"]
 
 
 def test_lines_are_shown_with_the_ratio_to_the_relay():

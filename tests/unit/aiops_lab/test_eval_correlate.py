@@ -1,7 +1,6 @@
 """Scores of groupings, runs that are invented, and the command that brings both together."""
 
 import json
-from io import StringIO
 
 import pytest
 from typer.testing import CliRunner
@@ -9,25 +8,21 @@ from typer.testing import CliRunner
 from aiops_cli import app
 from aiops_core.errors import Misconfigured
 from aiops_lab.evaluation.correlation import strangers
-from aiops_lab.evaluation.correlation.judged import judge
-from aiops_lab.evaluation.correlation.pipeline import ServicePipe
 from aiops_lab.evaluation.correlation.scores import (
     LabelledAnomaly,
     adjusted_rand,
+    judge,
     main_incident,
     score,
 )
-from aiops_lab.simulator import SimulatedShip
+from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.other_ships import other_ship, other_voyage
 from tests.conftest import ROOT
 from tests.correlation_cases import POLICY
 
 
 def labelled(*pairs):
-    return [
-        LabelledAnomaly(f"a{n}", fault, incident, float(n), f"d{n}")
-        for n, (fault, incident) in enumerate(pairs)
-    ]
+    return [LabelledAnomaly(f"a{n}", fault, incident) for n, (fault, incident) in enumerate(pairs)]
 
 
 def test_a_perfect_grouping_scores_one_and_counts_the_roots():
@@ -78,10 +73,7 @@ def test_other_ships_are_ships_and_their_faults_are_independent(seed):
     roots = [episode.root_device for episode in voyage.episodes]
     assert len(roots) == len(set(roots)) >= 2
     assert all(
-        one not in voyage.ship.descendants(other)
-        for one in roots
-        for other in roots
-        if one != other
+        one not in voyage.ship.below(other) for one in roots for other in roots if one != other
     )
 
 
@@ -97,9 +89,7 @@ def test_the_command_writes_numbers_and_pictures(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "aiops_lab.evaluation.correlation.cli.judge", lambda *_: pytest.fail("worked")
-    )
+    monkeypatch.setattr("aiops_lab.commands.eval.judge", lambda *_: pytest.fail("worked"))
     target = tmp_path / "missing" / "scores.json"
     with pytest.raises(Misconfigured, match="cannot be written"):
         CliRunner().invoke(
@@ -112,8 +102,3 @@ def test_a_scenario_that_nobody_knows_is_refused_in_one_line():
         CliRunner().invoke(
             app, ["eval", "correlate", "--scenario", "nonsense"], catch_exceptions=False
         )
-
-
-def test_a_pipe_that_ended_is_told_in_one_line():
-    with pytest.raises(Misconfigured, match="has ended"):
-        ServicePipe(StringIO(), StringIO()).play(other_voyage(1))

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from aiops_core.errors import Misconfigured
 from aiops_lab.evaluation.detection import loghub
-from aiops_lab.evaluation.detection.grouping import compare
+from aiops_lab.evaluation.detection.loghub import compare
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
 

@@ -15,9 +15,8 @@ from aiops_lab.embedded.columns import (
     read_block,
     skip_block_info,
 )
-from aiops_lab.embedded.errors import EngineError, ProtocolError
-from aiops_lab.embedded.statements import InsertTarget, insert_target, may_change_tables
-from aiops_lab.embedded.wire import Incoming
+from aiops_lab.embedded.engine import InsertTarget, insert_target, may_change_tables
+from aiops_lab.embedded.wire import EngineError, Incoming, ProtocolError
 
 
 def incoming(data: bytes, piece: int = 3) -> Incoming:

@@ -168,7 +168,9 @@ class TestKills:
         await ship.idle()
         engine.stop.set()
         await running
-        manifest = Manifest.model_validate_json(await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST))
+        manifest = Manifest.model_validate_json(
+            await ship.bus.bucket(BUCKET).get(snapshots.MANIFEST)
+        )
         assert manifest.offset.sequence == len(ship.messages)
         assert manifest.parts["threshold"] == 1
 

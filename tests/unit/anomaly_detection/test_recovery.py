@@ -3,8 +3,8 @@
 import pytest
 
 from aiops_core.models import AnomalyCleared, AnomalyDetected
-from aiops_lab.simulator.fault_table import FAULTS
-from aiops_lab.simulator.normal_lines import NORMAL
+from aiops_lab.simulator.faults import FAULTS
+from aiops_lab.simulator.templates import NORMAL
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.line_rules import RecoveryDetector
 from anomaly_detection.detectors.table import RuleTable

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import PORTS
 from aiops_lab.fleet.plan import MAX_PAYLOAD
-from incident_api.auth.guard import parse_tokens
+from incident_api.guard import parse_tokens
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,7 +8,7 @@ import pytest
 
 from aiops_core.adapters.clickhouse_errors import QueryFailed
 from aiops_core.errors import Unavailable
-from incident_api.batch_writer import FRUITLESS, BatchWriter
+from incident_api.batch_writer import FRUITLESS, write_batch
 from incident_api.rows import AnomalyRow, Batch, EventRow, anomaly_row, event_row
 from tests.incident_cases import created, detected
 from tests.memory_stores import MemoryStore
@@ -40,18 +40,18 @@ def events(number: int) -> list[EventRow]:
 
 def about(*bad: int, code: int) -> Callable[[Batch], int | None]:
     lines = {f"t{n}" for n in bad}
-    return lambda batch: code if any(row.tracking_id in lines for row in batch.anomalies) else None
+    return lambda batch: code if any(row.tracking_id in lines for row in batch.rows) else None
 
 
 async def test_a_batch_that_is_taken_is_written_once():
     store = Refusing(lambda batch: None)
-    assert await BatchWriter(store).write(Batch(rows(5))) == ()
+    assert await write_batch(store, Batch(rows(5))) == ()
     assert (store.asked, len(store.anomalies)) == (1, 5)
 
 
 async def test_an_empty_batch_is_not_written():
     store = Refusing(lambda batch: TYPE_MISMATCH)
-    assert await BatchWriter(store).write(Batch()) == ()
+    assert await write_batch(store, Batch()) == ()
     assert store.asked == 0
 
 
@@ -59,7 +59,7 @@ async def test_an_empty_batch_is_not_written():
 @pytest.mark.parametrize("bad", [(0,), (99,), (0, 1, 2), (3, 50, 51, 98), tuple(range(0, 100, 7))])
 async def test_bad_rows_are_named_and_all_others_stored(code, bad):
     store = Refusing(about(*bad, code=code))
-    refused = await BatchWriter(store).write(Batch(rows(100)))
+    refused = await write_batch(store, Batch(rows(100)))
     assert sorted(int(one.row.tracking_id[1:]) for one in refused) == list(bad)
     assert all("anomalies" in one.reason for one in refused)
     assert all(str(code) in one.reason for one in refused)
@@ -68,7 +68,7 @@ async def test_bad_rows_are_named_and_all_others_stored(code, bad):
 
 async def test_one_bad_row_among_all_that_may_be_out_is_found_with_few_writes():
     store = Refusing(about(0, code=NEW_CODE))
-    refused = await BatchWriter(store).write(Batch(rows(8192)))
+    refused = await write_batch(store, Batch(rows(8192)))
     assert [one.row.tracking_id for one in refused] == ["t0"]
     assert store.asked <= FRUITLESS
 
@@ -76,7 +76,7 @@ async def test_one_bad_row_among_all_that_may_be_out_is_found_with_few_writes():
 async def test_a_table_that_refuses_everything_is_away_and_loses_no_row():
     store = Refusing(lambda batch: UNKNOWN_TABLE)
     with pytest.raises(Unavailable, match="code 60"):
-        await BatchWriter(store).write(Batch(rows(2000)))
+        await write_batch(store, Batch(rows(2000)))
     assert store.asked <= 2 * FRUITLESS
 
 
@@ -84,27 +84,27 @@ async def test_a_table_that_refuses_everything_is_away_and_loses_no_row():
 async def test_a_single_row_that_is_refused_alone_proves_nothing(code):
     store = Refusing(about(0, code=code))
     with pytest.raises(Unavailable):
-        await BatchWriter(store).write(Batch(rows(1)))
-    later = await BatchWriter(store).write(Batch(rows(2)))  # another one comes, and passes
+        await write_batch(store, Batch(rows(1)))
+    later = await write_batch(store, Batch(rows(2)))  # another one comes, and passes
     assert [one.row.tracking_id for one in later] == ["t0"]
 
 
 async def test_a_single_row_with_a_value_that_its_column_cannot_hold_needs_no_proof():
-    refused = await BatchWriter(Refusing(about(0, code=TYPE_MISMATCH))).write(Batch(rows(1)))
+    refused = await write_batch(Refusing(about(0, code=TYPE_MISMATCH)), Batch(rows(1)))
     assert [one.row.tracking_id for one in refused] == ["t0"]
 
 
 async def test_that_other_tables_take_their_rows_says_nothing_about_one_that_is_missing():
-    store = Refusing(lambda batch: UNKNOWN_TABLE if batch.anomalies else None)
+    store = Refusing(lambda batch: UNKNOWN_TABLE if "anomalies" in batch.tables() else None)
     with pytest.raises(Unavailable):
-        await BatchWriter(store).write(Batch(rows(3), events=events(3)))
+        await write_batch(store, Batch([*rows(3), *events(3)]))
     assert store.anomalies == {}
 
 
 async def test_a_refusal_that_has_passed_meanwhile_blames_nobody():
     answers = iter([NEW_CODE, NEW_CODE, NEW_CODE, None, None])
     store = Refusing(lambda batch: next(answers, None))
-    assert await BatchWriter(store).write(Batch(rows(2))) == []
+    assert await write_batch(store, Batch(rows(2))) == []
     assert len(store.anomalies) == 2
 
 
@@ -115,4 +115,4 @@ async def test_a_store_that_goes_away_during_the_search_is_away():
         return TYPE_MISMATCH
 
     with pytest.raises(Unavailable, match="does not answer"):
-        await BatchWriter(Refusing(problem)).write(Batch(rows(8)))
+        await write_batch(Refusing(problem), Batch(rows(8)))

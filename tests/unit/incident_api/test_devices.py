@@ -55,7 +55,7 @@ async def test_an_import_is_served_stored_and_published(aboard, client):
     report = await imported(client, CORE, AP)
     assert (report["added"], report["total"]) == (["core", "ap-1"], 2)
     assert await ids(client) == ["ap-1", "core"]
-    stored = Inventory((await aboard.store.load()).devices)
+    stored = Inventory((await aboard.store.load())[0])
     assert await published(aboard) == stored == aboard.devices.inventory
     assert stored.upstream_of("ap-1") == ("core",)
 
@@ -88,7 +88,7 @@ async def test_what_prune_removes_may_come_back(aboard, client):
     assert await ids(client) == ["core"]
     await imported(client, AP)
     assert await ids(client) == ["ap-1", "core"]
-    assert [device.id for device in (await aboard.store.load()).devices] == ["ap-1", "core"]
+    assert [device.id for device in (await aboard.store.load())[0]] == ["ap-1", "core"]
 
 
 async def test_all_mistakes_are_named_with_their_places_and_nothing_is_imported(aboard, client):
@@ -132,7 +132,7 @@ async def test_a_device_is_shown_by_any_name_with_all_that_hangs_on_it(aboard, c
     assert view["device"]["id"] == "wlc-01"
     above = {one["id"]: one["hops"] for one in view["upstream"]}
     assert above == {"sw-srv-01": 1, "sw-core-01": 2, "ups-rack-01": 3}
-    assert {one["id"] for one in view["downstream"]} == set(SHIP.descendants("wlc-01"))
+    assert {one["id"] for one in view["downstream"]} == set(SHIP.below("wlc-01"))
     missing = await client.get(f"{API}/nobody")
     assert (missing.status_code, missing.json()["detail"]) == (404, "there is no device nobody")
 

@@ -17,7 +17,7 @@ from aiops_core.errors import Misconfigured, Unavailable
 from aiops_core.runtime.service import utc_now
 from incident_api import recorder
 from incident_api.app import build
-from incident_api.auth.guard import parse_tokens
+from incident_api.guard import parse_tokens
 from incident_api.policy import SloPolicy
 from incident_api.web import web
 from tests.api_parts import Platform, empty_tables, platform_on, recovered

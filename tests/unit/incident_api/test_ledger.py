@@ -19,11 +19,10 @@ from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.ledger import auditor as auditing
 from incident_api.ledger.auditor import Auditor, LossWatch
-from incident_api.ledger.balance import Books, Place, Totals
 from incident_api.ledger.broker import BrokerRecords, anomalies_of
-from incident_api.ledger.models import Balance, OpenAnomaly
+from incident_api.ledger.models import Balance, Books, OpenAnomaly, Place, Totals
 from incident_api.ledger.queries import LedgerQueries
-from incident_api.ledger.routes import parse_since
+from incident_api.parameters import parse_since
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder
 from tests.api_parts import empty_tables

@@ -19,10 +19,10 @@ from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import LINGER
 from aiops_lab.memory_bus import MemoryBus
 from incident_api import outage
+from incident_api.reads import Reads
 from incident_api.recorder import Recorder
 from incident_api.registry import Registry
 from incident_api.rows import Batch, moment
-from incident_api.written import WrittenFirst
 from tests.incident_cases import (
     at,
     cleared,
@@ -99,10 +99,10 @@ async def test_who_reads_what_is_written_finds_what_was_shown_before(monkeypatch
     await handle(recorder, created())
 
     class Written:
-        async def query(self, sql: str, parameters: object = None) -> list[tuple[int]]:
+        async def query(self, sql: str, parameters: object = None, within: object = None):
             return [(len(store.members),)]
 
-    reader = WrittenFirst(Written(), recorder.write_shown)
+    reader = Reads(Written(), write=recorder.write_shown)
     assert await reader.query("how many?") == [(1,)]
     await handle(recorder, updated(2, 1))
     store.problem = "away"
@@ -176,11 +176,11 @@ async def test_a_write_that_fails_is_not_the_readers_problem_and_not_tried_for_e
         raise problem
 
     class Stored:
-        async def query(self, sql: str, parameters: object = None) -> list[tuple[int]]:
+        async def query(self, sql: str, parameters: object = None, within: object = None):
             return [(len(store.members),)]
 
     monkeypatch.setattr(store, "write", refuse)
-    reader = WrittenFirst(Stored(), recorder.write_shown)
+    reader = Reads(Stored(), write=recorder.write_shown)
     assert await reader.query("how many?") == [(0,)]
     first = tries
     for _ in range(20):

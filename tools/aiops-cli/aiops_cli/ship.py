@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +16,8 @@ from aiops_cli.ship_view import mode_history, mode_line, outages, overview, wind
 from aiops_cli.times import end_of, moment
 from aiops_core.models import ShipMode
 from aiops_core.suppression.ship import OutageKind
+
+View = Mapping[str, Any]
 
 _options: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
 app = typer.Typer(**_options, invoke_without_command=True, subcommand_metavar="[COMMAND …]")
@@ -43,10 +45,7 @@ def ship(ctx: typer.Context, api: ApiOption = None, as_json: JsonOption = False)
         return
     with Api.open(api) as calls:
         view = calls.get("/ship")
-    if as_json:
-        emit_json(view)
-    else:
-        console().print(overview(view))
+    _answer(view, as_json, overview(view))
 
 
 @app.command()
@@ -67,10 +66,7 @@ def mode(
         else:
             began = moment(since, "--since").isoformat() if since else None
             view = calls.put("/ship/mode", mode=to, since=began, reason=reason)
-    if as_json:
-        emit_json(view)
-    else:
-        console().print(Group(mode_line(view), mode_history(view)))
+    _answer(view, as_json, Group(mode_line(view), mode_history(view)))
 
 
 @maintenance.command("add")
@@ -106,24 +102,6 @@ def add_maintenance(
     _answer(view, as_json, windows([view]))
 
 
-@maintenance.command("list")
-def list_maintenance(
-    everything: AllOption = False, api: ApiOption = None, as_json: JsonOption = False
-) -> None:
-    """List maintenance windows."""
-    with Api.open(api) as calls:
-        items = _wanted(calls.get("/ship/maintenance")["items"], everything)
-    _answer(items, as_json, windows(items) if items else Text("no maintenance windows"))
-
-
-@maintenance.command("end")
-def end_maintenance(id: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
-    """End a running window now, or withdraw a planned one."""
-    with Api.open(api) as calls:
-        view = calls.delete(f"/ship/maintenance/{id}")
-    _answer(view, as_json, windows([view]))
-
-
 @outage.command("add")
 def add_outage(
     device: Annotated[str, typer.Argument(help="The device that carries the link.")],
@@ -149,24 +127,6 @@ def add_outage(
     _answer(view, as_json, outages([view]))
 
 
-@outage.command("list")
-def list_outages(
-    everything: AllOption = False, api: ApiOption = None, as_json: JsonOption = False
-) -> None:
-    """List known outages."""
-    with Api.open(api) as calls:
-        items = _wanted(calls.get("/ship/outages")["items"], everything)
-    _answer(items, as_json, outages(items) if items else Text("no outages"))
-
-
-@outage.command("end")
-def end_outage(id: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
-    """End a running outage now, or withdraw a planned one."""
-    with Api.open(api) as calls:
-        view = calls.delete(f"/ship/outages/{id}")
-    _answer(view, as_json, outages([view]))
-
-
 def spell(start: str | None, until: str | None, length: str | None) -> dict[str, str]:
     """``start`` and ``end`` for the API, which is given one of *until* and *length*."""
     begins = moment(start, "--from") if start else None
@@ -175,8 +135,27 @@ def spell(start: str | None, until: str | None, length: str | None) -> dict[str,
     return {name: time.isoformat() for name, time in times.items()}
 
 
-def _wanted(items: Sequence[Mapping[str, Any]], everything: bool) -> list[Mapping[str, Any]]:
-    return [one for one in items if everything or one["state"] != "over"]
+def _list_and_end(
+    group: typer.Typer, path: str, noun: str, table: Callable[[Sequence[View]], RenderableType]
+) -> None:
+    @group.command("list", help=f"List {noun}.")
+    def list_declared(
+        everything: AllOption = False, api: ApiOption = None, as_json: JsonOption = False
+    ) -> None:
+        with Api.open(api) as calls:
+            known = calls.get(path)["items"]
+        items = [one for one in known if everything or one["state"] != "over"]
+        _answer(items, as_json, table(items) if items else Text(f"no {noun}"))
+
+    @group.command("end", help="End a running one now, or withdraw a planned one.")
+    def end_declared(id: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
+        with Api.open(api) as calls:
+            view = calls.delete(f"{path}/{id}")
+        _answer(view, as_json, table([view]))
+
+
+_list_and_end(maintenance, "/ship/maintenance", "maintenance windows", windows)
+_list_and_end(outage, "/ship/outages", "outages", outages)
 
 
 def _answer(value: object, as_json: bool, shown: RenderableType) -> None:

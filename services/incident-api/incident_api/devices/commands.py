@@ -17,11 +17,10 @@ from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.devices.flaws import Flaw
-from incident_api.devices.import_rules import BYTES_MOST, flaws_of, merged, plan
+from incident_api.devices.import_rules import BYTES_MOST, Flaw, flaws_of, merged, plan
 from incident_api.devices.models import DeviceImport, ImportReport, UnknownHost
-from incident_api.devices.store import DeviceStore, InventoryEdition
-from incident_api.outage import DependencyOutages, keep_doing
+from incident_api.devices.store import DeviceStore
+from incident_api.outage import DependencyOutages, ensure_connected, keep_doing
 from incident_api.problems import FieldError, Problem
 
 log = StructuredLogger.get_logger(name="devices", service="incident-api", version=__version__)
@@ -51,14 +50,14 @@ class DeviceCommands:
 
     async def recover(self) -> None:
         """Read the stored inventory, and publish it where the copy differs."""
-        stored = await self._store.load()
-        self._inventory, self._newest = Inventory(stored.devices), stored.newest
+        devices, self._newest = await self._store.load()
+        self._inventory = Inventory(devices)
         await self._publish()
 
     async def keep_published(self) -> None:
         await keep_doing(
             self._publish_again,
-            lambda: asyncio.sleep(COMPARE_EVERY),
+            COMPARE_EVERY,
             DependencyOutages("nats").outage("the inventory is not published"),
         )
 
@@ -105,11 +104,10 @@ class DeviceCommands:
         self, changed: Sequence[Device], removed: Sequence[Device], actor: str
     ) -> None:
         """Store it as newer than all that is stored, whatever the clock of the host says."""
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
+        ensure_connected(self._bus)
         if changed or removed:
             at = max(self._clock(), self._newest + TICK)
-            await self._store.write(InventoryEdition(changed, removed, at, actor))
+            await self._store.write(changed, removed, at, actor)
             self._newest = at
 
     async def _publish(self) -> None:

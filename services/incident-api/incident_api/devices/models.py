@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Device, Severity, UtcDatetime
 from incident_api.devices.import_rules import MOST, ImportPlan, NewDevice
+from incident_api.problems import RequestBody
 
 EXAMPLE = [
     {"id": "sw-core-01", "type": "core_switch", "criticality": "critical"},
@@ -22,10 +23,8 @@ EXAMPLE = [
 ]
 
 
-class DeviceImport(BaseModel):
+class DeviceImport(RequestBody):
     """The devices to import. A known one is replaced as a whole."""
-
-    model_config = ConfigDict(extra="forbid")
 
     devices: Annotated[list[NewDevice], Field(max_length=MOST, examples=[EXAMPLE])]
     dry_run: bool = Field(default=False, description="Report the changes, and make none.")
@@ -37,11 +36,6 @@ class ImportReport(ImportPlan):
 
     dry_run: bool
     total: int
-
-
-class DevicePage(BaseModel):
-    items: list[Device]
-    next_cursor: str | None = None
 
 
 class RelatedDevice(BaseModel):
@@ -87,10 +81,6 @@ class UnknownHost(BaseModel):
     anomalies: int
     last_seen: UtcDatetime
     services: list[str]
-
-
-class UnknownHostList(BaseModel):
-    items: list[UnknownHost]
 
 
 class DependencyEdge(BaseModel):

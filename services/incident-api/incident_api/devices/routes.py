@@ -8,19 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from aiops_core.models import Device, Severity
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
 from incident_api.devices.models import (
     DependencyGraph,
     DeviceImport,
-    DevicePage,
     DeviceView,
     ImportReport,
-    UnknownHostList,
+    UnknownHost,
 )
-from incident_api.parameters import PAGE, CursorText, Limit, decode_cursor, next_cursor
+from incident_api.guard import Actor
+from incident_api.pages import PAGE, Cursor, ItemList, Limit, Page
+from incident_api.parameters import Api
 from incident_api.problems import Problem, responses
-from incident_api.store import PagePosition
 
 router = APIRouter(prefix="/api/v3/devices", tags=["devices"], responses=responses(422, 503, 504))
 
@@ -40,15 +38,14 @@ Name = Annotated[
 @router.get("", summary="List devices by id")
 async def list_devices(
     api: Api,
+    after: Cursor,
     type: Word = "",
     site: Annotated[str, Query(max_length=200, description="Text in the site.")] = "",
     owner: Word = "",
     criticality: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
     q: Annotated[str, Query(max_length=200, description="Text in id, name or labels.")] = "",
     limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> DevicePage:
-    after = decode_cursor(cursor_)
+) -> Page[Device]:
     found = [
         device
         for device in api.devices.inventory.devices
@@ -59,9 +56,7 @@ async def list_devices(
         and site.casefold() in device.site.casefold()
         and q.casefold() in _text(device)
     ]
-    page = found[:limit]
-    ends = [PagePosition(0, device.id) for device in page]
-    return DevicePage(items=page, next_cursor=next_cursor(ends, more=len(found) > limit))
+    return Page[Device].of(found, limit, lambda device: (0, device.id))
 
 
 @router.get("/graph", summary="All devices and dependencies")
@@ -74,10 +69,10 @@ async def unknown_hosts(
     api: Api,
     hours: Annotated[float, Query(gt=0, le=24 * 30, description="So far back.")] = 24,
     limit: Limit = PAGE,
-) -> UnknownHostList:
+) -> ItemList[UnknownHost]:
     """Their anomalies have no place in the dependency graph until the hosts are imported."""
     since = api.clock() - timedelta(hours=hours)
-    return UnknownHostList(items=await api.devices.unknown_hosts(since, limit))
+    return ItemList(items=await api.devices.unknown_hosts(since, limit))
 
 
 @router.get("/{name:path}", summary="Show one device", responses=responses(404))

@@ -16,8 +16,8 @@ from aiops_core.runtime.bus import Bus, Outgoing
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import generate_tracking_id
 from incident_api.folding import StoredIncident
-from incident_api.incidents.models import NewIncident
-from incident_api.incidents.transitions import TransitionKind, check_merge, transition
+from incident_api.incidents.models import NewIncident, TransitionKind, check_merge, transition
+from incident_api.outage import ensure_connected
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.registry import KeyedLocks
@@ -106,7 +106,6 @@ class IncidentCommands:
     def _check(self) -> None:
         """Refuse before anything is published: no change is left half done."""
         ensure_recovered(self._recorder)
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
+        ensure_connected(self._bus)
         if self._recorder.is_full:
             raise Unavailable("ClickHouse takes nothing, and no more changes can wait for it")

@@ -1,29 +1,29 @@
-"""Bodies of ``/api/v3/incidents``."""
+"""Bodies of ``/api/v3/incidents``, and the changes that a status allows. Pure."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints
 
 from aiops_core.models import (
     Domain,
-    Evidence,
     Incident,
+    IncidentTransitioned,
     LlmInsights,
     Severity,
     SimilarIncident,
-    TimelineEntry,
+    Status,
 )
 from incident_api.folding import StoredIncident
-from incident_api.store import IncidentSummary
+from incident_api.pages import Partial
+from incident_api.problems import EditBody, Problem, RequestBody
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-Partial = Annotated[
-    str | None, Field(description="Why the answer may lack something; null when it is whole.")
-]
 
 
 class IncidentView(Incident):
@@ -57,29 +57,7 @@ class IncidentView(Incident):
         )
 
 
-class IncidentPage(BaseModel):
-    items: list[IncidentSummary]
-    next_cursor: str | None = Field(description="Where the next page starts; null on the last.")
-    partial: Partial = None
-
-
-class EvidencePage(BaseModel):
-    items: list[Evidence]
-    next_cursor: str | None
-    partial: Partial = None
-
-
-class TimelinePage(BaseModel):
-    items: list[TimelineEntry]
-    next_cursor: str | None
-    partial: Partial = None
-
-
-class _IncidentRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewIncident(_IncidentRequest):
+class NewIncident(RequestBody):
     """An incident that a person reports."""
 
     model_config = ConfigDict(
@@ -105,7 +83,7 @@ class NewIncident(_IncidentRequest):
     affected_devices: tuple[Name, ...] = Field((), max_length=100)
 
 
-class Edit(_IncidentRequest):
+class Edit(EditBody):
     """Fields that are left out stay. No update overwrites a field that a person has set."""
 
     model_config = ConfigDict(
@@ -116,33 +94,96 @@ class Edit(_IncidentRequest):
     severity: Severity | None = None
     title: Line | None = None
 
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if all(value is None for value in (self.assignee, self.severity, self.title)):
-            raise ValueError("give at least one of assignee, severity, title")
-        return self
 
-
-class Acknowledge(_IncidentRequest):
+class Acknowledge(RequestBody):
     comment: Prose = ""
     assignee: Name | None = None
 
 
-class Resolve(_IncidentRequest):
+class Resolve(RequestBody):
     resolve_reason: Name = Field("resolved by operator", min_length=1, examples=["modem replaced"])
     comment: Prose = ""
 
 
-class Reopen(_IncidentRequest):
+class Reopen(RequestBody):
     comment: Prose = ""
 
 
-class Merge(_IncidentRequest):
+class Merge(RequestBody):
     """*into* is the incident that continues both."""
 
     into: Annotated[Name, Field(min_length=1, examples=["5b0c1f8e-0f3a-5c11-8a55-1d1f6f0a7f99"])]
     comment: Prose = ""
 
 
-class Comment(_IncidentRequest):
+class Comment(RequestBody):
     comment: Annotated[Prose, Field(min_length=1, examples=["called the shipyard"])]
+
+
+TransitionKind = Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
+
+# Change -> status before -> status after. Any other status refuses the change.
+NEXT: dict[TransitionKind, dict[Status, Status]] = {
+    "ack": {Status.OPEN: Status.ACK, Status.ACK: Status.ACK},
+    "resolve": {
+        Status.OPEN: Status.RESOLVED,
+        Status.ACK: Status.RESOLVED,
+        Status.RESOLVED: Status.RESOLVED,
+    },
+    "reopen": {Status.RESOLVED: Status.OPEN, Status.SUPPRESSED: Status.OPEN},
+    "merge": {Status.OPEN: Status.RESOLVED, Status.ACK: Status.RESOLVED},
+    "edit": {status: status for status in Status},
+    "comment": {status: status for status in Status},
+}
+HINT = {
+    "ack": "reopen it first",
+    "resolve": "reopen it first",
+    "reopen": "it is not closed",
+    "merge": "only one that is open can be merged into another",
+}
+MERGED = "merged into "  # prefix of the resolve reason of a merged incident
+
+
+def transition(
+    stored: StoredIncident,
+    kind: TransitionKind,
+    actor: str,
+    now: datetime,
+    details: Mapping[str, object],
+) -> IncidentTransitioned | None:
+    """The fact of the change, None when it would change nothing.
+
+    Problem 409 when the incident's status does not allow it.
+    """
+    incident = stored.incident
+    if kind == "merge" and incident.resolve_reason == f"{MERGED}{details.get('merged_into')}":
+        return None
+    if kind == "reopen" and (incident.resolve_reason or "").startswith(MERGED):
+        raise Problem(409, f"incident {incident.id} was {incident.resolve_reason}; go on there")
+    after = NEXT[kind].get(incident.status)
+    if after is None:
+        raise Problem(409, f"incident {incident.id} is {incident.status}; {HINT[kind]}")
+    if kind in ("ack", "resolve") and after is incident.status and not details.get("comment"):
+        return None
+    fact = {
+        "tracking_id": incident.tracking_id,
+        "ship_id": incident.ship_id,
+        "ts": now,
+        "incident_id": incident.id,
+        "change": stored.change + 1,
+        "kind": kind,
+        "from_status": incident.status,
+        "to_status": after,
+        "actor": actor,
+    }
+    return IncidentTransitioned.model_validate(fact | dict(details), extra="forbid")
+
+
+def check_merge(incident: Incident, into: Incident) -> None:
+    """Problem 422 for a merge into itself, 409 when status or ship does not allow it."""
+    if into.id == incident.id:
+        raise Problem(422, "body.into: an incident cannot be merged into itself")
+    if into.status not in NEXT["merge"]:
+        raise Problem(409, f"incident {into.id} is {into.status}; reopen it first")
+    if into.ship_id != incident.ship_id:
+        raise Problem(409, f"incident {into.id} is of another ship, {into.ship_id}")

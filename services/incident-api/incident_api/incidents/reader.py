@@ -12,12 +12,12 @@ from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.models import Evidence, Incident
 from incident_api.folding import StoredIncident
-from incident_api.incidents import matching
-from incident_api.incidents.models import IncidentView, Partial
+from incident_api.incidents.models import IncidentView
+from incident_api.pages import PagePosition, Partial
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros
-from incident_api.store import IncidentFilter, IncidentStore, IncidentSummary, PagePosition
+from incident_api.store import IncidentFilter, IncidentStore, IncidentSummary, lines_of, place
 
 T = TypeVar("T")
 
@@ -43,16 +43,16 @@ class IncidentReader:
         except Unavailable as exc:
             return self._remembered(where, after, most, exc), _why(exc)
         holding = {one.id for one in stored}
-        newer = matching.page(unstored.values(), where, after, most, holding)
+        newer = where.page(unstored.values(), after, most, holding)
         older = [one for one in stored if one.id not in unstored]
-        return sorted([*older, *map(summary, newer)], key=_place, reverse=True)[:most], None
+        return sorted([*older, *map(summary, newer)], key=place, reverse=True)[:most], None
 
     def _remembered(
         self, where: IncidentFilter, after: PagePosition | None, most: int, problem: Unavailable
     ) -> Sequence[IncidentSummary]:
         """A line is in one incident. When that is not in memory, nothing is known of the line."""
         known = (stored.incident for stored in self._recorder.registry.all())
-        found = matching.page(known, where, after, most)
+        found = where.page(known, after, most)
         if isinstance(problem, TookTooLong) or (where.tracking_id and not found):
             raise problem
         return [summary(incident) for incident in found]
@@ -64,7 +64,7 @@ class IncidentReader:
 
     async def viewed(self, stored: StoredIncident) -> IncidentView:
         """*stored* with the tracking ids of all its members."""
-        lines, partial = matching.lines_of(stored.incident), None
+        lines, partial = lines_of(stored.incident), None
         try:
             known = await self._store.tracking_ids(stored.incident.id, TRACKING_IDS_SHOWN)
             lines = dict.fromkeys((*known, *(lines if self._recorder.outage.problem else ())))
@@ -79,10 +79,10 @@ class IncidentReader:
         partial = None
         try:
             stored = await self._store.timeline(incident_id, after, most)
-            rows = _joined(stored, self._recorder.unwritten().events_of(incident_id), _event_place)
+            rows = _joined(stored, self._recorder.unwritten().events_of(incident_id), event_place)
         except Unavailable as exc:
             rows, partial = _timeline_of(self._memory_of(incident_id, exc)), _why(exc)
-        found = [row for row in rows if not after or _event_place(row) > after][:most]
+        found = [row for row in rows if not after or event_place(row) > after][:most]
         if not found:
             await self._incident(incident_id)
         return found, partial
@@ -95,18 +95,21 @@ class IncidentReader:
         try:
             stored = await self._store.evidence(incident_id, after, most)
             came, gone = self._recorder.unwritten().moves_of(incident_id)
-            members = _joined(stored, came, _member_place)
+            members = _joined(stored, came, member_place)
             rows = [one for one in members if one.anomaly_id not in gone]
         except Unavailable as exc:
             rows, partial = list(self._memory_of(incident_id, exc).evidence), _why(exc)
-        found = [one for one in reversed(rows) if not after or _member_place(one) < after][:most]
+        found = [one for one in reversed(rows) if not after or member_place(one) < after][:most]
         if not found:
             await self._incident(incident_id)
         return found, partial
 
-    async def _incident(self, incident_id: str) -> StoredIncident:
+    async def find(self, incident_id: str) -> StoredIncident | None:
         known = self._recorder.registry.known(incident_id)
-        stored = known or await self._store.incident(incident_id)
+        return known or await self._store.incident(incident_id)
+
+    async def _incident(self, incident_id: str) -> StoredIncident:
+        stored = await self.find(incident_id)
         if stored is None:
             raise Problem(404, f"there is no incident {incident_id}")
         return stored
@@ -126,15 +129,11 @@ def summary(incident: Incident) -> IncidentSummary:
     return IncidentSummary.model_validate(incident)
 
 
-def _place(one: IncidentSummary) -> tuple[int, str]:
-    return micros(one.created_at), one.id
-
-
-def _event_place(row: EventRow) -> tuple[int, str]:
+def event_place(row: EventRow) -> tuple[int, str]:
     return row.ts, row.event_id
 
 
-def _member_place(one: Evidence) -> tuple[int, str]:
+def member_place(one: Evidence) -> tuple[int, str]:
     return micros(one.ts), one.anomaly_id
 
 

@@ -2,89 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Path, Response
 
-from aiops_core.models import Severity, Status, UtcDatetime
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
+from aiops_core.models import Evidence, TimelineEntry
+from incident_api.guard import Actor
 from incident_api.incidents.models import (
     Acknowledge,
     Comment,
     Edit,
-    EvidencePage,
-    IncidentPage,
     IncidentView,
     Merge,
     NewIncident,
     Reopen,
     Resolve,
-    TimelinePage,
+    TransitionKind,
 )
-from incident_api.incidents.reader import IncidentReader
-from incident_api.incidents.transitions import TransitionKind
-from incident_api.parameters import PAGE, CursorText, Limit, decode_cursor, next_cursor
-from incident_api.problems import responses
-from incident_api.rows import micros, timeline_entry
-from incident_api.store import IncidentFilter, PagePosition
+from incident_api.incidents.reader import event_place, member_place
+from incident_api.pages import PAGE, Cursor, Limit, PartialPage
+from incident_api.parameters import Api
+from incident_api.problems import RequestBody, responses
+from incident_api.rows import timeline_entry
+from incident_api.store import IncidentFilter, IncidentSummary, place
 
 router = APIRouter(
     prefix="/api/v3/incidents", tags=["incidents"], responses=responses(422, 503, 504)
 )
 
 
-Word = Annotated[str, Query(max_length=200)]
-
-
-def _filter(
-    status: Annotated[tuple[Status, ...], Query(description="Any of these.")] = (),
-    severity: Annotated[tuple[Severity, ...], Query(description="Any of these.")] = (),
-    category: Word = "",
-    ship_id: Word = "",
-    service: Word = "",
-    device_id: Word = "",
-    tracking_id: Word = "",
-    since: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or after this time.")
-    ] = None,
-    until: Annotated[
-        UtcDatetime | None, Query(description="With anomalies at or before this time.")
-    ] = None,
-    q: Annotated[
-        str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
-    ] = "",
-) -> IncidentFilter:
-    return IncidentFilter(
-        status, severity, category, ship_id, service, device_id, tracking_id, since, until, q
-    )
-
-
-def _reader(api: Api) -> IncidentReader:
-    return IncidentReader(api.store, api.recorder)
-
-
-Reader = Annotated[IncidentReader, Depends(_reader)]
 Id = Annotated[
     str, Path(min_length=1, max_length=200, examples=["0b7c2d1e-5f3a-5c89-9d55-3f1f6f0a7f10"])
 ]
+Changing = Callable[[TransitionKind, RequestBody], Awaitable[IncidentView]]
+
+
+def _change(incident_id: Id, api: Api, actor: Actor) -> Changing:
+    async def change(kind: TransitionKind, body: RequestBody) -> IncidentView:
+        details = body.model_dump(exclude_none=True)
+        return await api.reader.viewed(
+            await api.incidents.change(incident_id, kind, actor, details)
+        )
+
+    return change
+
+
+Change = Annotated[Changing, Depends(_change)]
 
 
 @router.get("", summary="List incidents, newest first")
 async def list_incidents(
-    reader: Reader,
-    where: Annotated[IncidentFilter, Depends(_filter)],
+    api: Api,
+    where: Annotated[IncidentFilter, Depends()],
+    after: Cursor,
     limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> IncidentPage:
-    found, partial = await reader.page(where, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(micros(incident.created_at), incident.id) for incident in found[:limit]]
-    return IncidentPage(
-        items=list(found[:limit]),
-        next_cursor=next_cursor(ends, more=len(found) > limit),
-        partial=partial,
-    )
+) -> PartialPage[IncidentSummary]:
+    found, partial = await api.reader.page(where, after, limit + 1)
+    return PartialPage[IncidentSummary].of(found, limit, place, partial=partial)
 
 
 @router.post("", summary="Report an incident by hand", status_code=201)
@@ -97,44 +72,34 @@ async def create_incident(
 
 
 @router.get("/{incident_id}", summary="Show one incident", responses=responses(404))
-async def show_incident(incident_id: Id, reader: Reader) -> IncidentView:
-    return await reader.view(incident_id)
+async def show_incident(incident_id: Id, api: Api) -> IncidentView:
+    return await api.reader.view(incident_id)
 
 
 @router.patch("/{incident_id}", summary="Set assignee, severity or title", responses=responses(404))
-async def edit_incident(
-    incident_id: Id, edit: Edit, api: Api, reader: Reader, actor: Actor
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "edit", actor, edit)
+async def edit_incident(change: Change, edit: Edit) -> IncidentView:
+    return await change("edit", edit)
 
 
 @router.post("/{incident_id}/ack", summary="Acknowledge", responses=responses(404, 409))
-async def acknowledge(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Acknowledge | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "ack", actor, body or Acknowledge())
+async def acknowledge(change: Change, body: Acknowledge | None = None) -> IncidentView:
+    return await change("ack", body or Acknowledge())
 
 
 @router.post("/{incident_id}/resolve", summary="Resolve", responses=responses(404, 409))
-async def resolve(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Resolve | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "resolve", actor, body or Resolve())
+async def resolve(change: Change, body: Resolve | None = None) -> IncidentView:
+    return await change("resolve", body or Resolve())
 
 
 @router.post("/{incident_id}/reopen", summary="Reopen", responses=responses(404, 409))
-async def reopen(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Reopen | None = None
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "reopen", actor, body or Reopen())
+async def reopen(change: Change, body: Reopen | None = None) -> IncidentView:
+    return await change("reopen", body or Reopen())
 
 
 @router.post("/{incident_id}/merge", summary="Merge into another", responses=responses(404, 409))
-async def merge(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Merge
-) -> IncidentView:
+async def merge(incident_id: Id, api: Api, actor: Actor, body: Merge) -> IncidentView:
     """The incident is resolved. Its members, and anomalies that would join it, go to the other."""
-    return await reader.viewed(
+    return await api.reader.viewed(
         await api.incidents.merge(incident_id, body.into, actor, body.comment)
     )
 
@@ -142,53 +107,23 @@ async def merge(
 @router.post(
     "/{incident_id}/comments", summary="Comment", status_code=201, responses=responses(404)
 )
-async def comment(
-    incident_id: Id, api: Api, reader: Reader, actor: Actor, body: Comment
-) -> IncidentView:
-    return await _changed(api, reader, incident_id, "comment", actor, body)
+async def comment(change: Change, body: Comment) -> IncidentView:
+    return await change("comment", body)
 
 
 @router.get("/{incident_id}/timeline", summary="All that happened", responses=responses(404))
 async def timeline(
-    incident_id: Id,
-    reader: Reader,
-    limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> TimelinePage:
+    incident_id: Id, api: Api, after: Cursor, limit: Limit = PAGE
+) -> PartialPage[TimelineEntry]:
     """Every fact about the incident, oldest first."""
-    rows, partial = await reader.timeline(incident_id, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(row.ts, row.event_id) for row in rows[:limit]]
-    return TimelinePage(
-        items=[timeline_entry(row) for row in rows[:limit]],
-        next_cursor=next_cursor(ends, more=len(rows) > limit),
-        partial=partial,
-    )
+    rows, partial = await api.reader.timeline(incident_id, after, limit + 1)
+    return PartialPage[TimelineEntry].of(rows, limit, event_place, timeline_entry, partial=partial)
 
 
 @router.get("/{incident_id}/evidence", summary="All members", responses=responses(404))
 async def evidence(
-    incident_id: Id,
-    reader: Reader,
-    limit: Limit = PAGE,
-    cursor_: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> EvidencePage:
+    incident_id: Id, api: Api, after: Cursor, limit: Limit = PAGE
+) -> PartialPage[Evidence]:
     """Every anomaly that belongs to the incident, with the reason why, newest first."""
-    members, partial = await reader.evidence(incident_id, decode_cursor(cursor_), limit + 1)
-    ends = [PagePosition(micros(one.ts), one.anomaly_id) for one in members[:limit]]
-    return EvidencePage(
-        items=list(members[:limit]),
-        next_cursor=next_cursor(ends, more=len(members) > limit),
-        partial=partial,
-    )
-
-
-async def _changed(
-    api: Api,
-    reader: IncidentReader,
-    incident_id: str,
-    kind: TransitionKind,
-    actor: str,
-    body: BaseModel,
-) -> IncidentView:
-    details = body.model_dump(exclude_none=True)
-    return await reader.viewed(await api.incidents.change(incident_id, kind, actor, details))
+    members, partial = await api.reader.evidence(incident_id, after, limit + 1)
+    return PartialPage[Evidence].of(members, limit, member_place, partial=partial)

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from aiops_core.observability import metrics
 from aiops_core.observability.tally import MINUTE
 from aiops_core.runtime.service import utc_now
-from incident_api.ledger.balance import Books, doubled
 from incident_api.ledger.broker import BrokerRecords
-from incident_api.ledger.models import LedgerView, OpenAnomaly
+from incident_api.ledger.models import Books, LedgerView, OpenAnomaly, doubled
 from incident_api.ledger.queries import LedgerQueries
 from incident_api.outage import DependencyOutages, keep_doing
 
@@ -87,7 +86,7 @@ class LossWatch:
         await asyncio.sleep(WATCH_EVERY)
         await keep_doing(
             lambda: self.look(PAUSE),
-            lambda: asyncio.sleep(WATCH_EVERY),
+            WATCH_EVERY,
             DependencyOutages("clickhouse or nats").outage("anomalies are not accounted for"),
         )
 

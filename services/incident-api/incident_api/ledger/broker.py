@@ -7,7 +7,6 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from aiops_core.errors import Unavailable
 from aiops_core.models import (
     BY_SUBJECT,
     Anomaly,
@@ -22,6 +21,7 @@ from aiops_core.observability.tally import BUCKET, Tally, decode
 from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Bus, Stored
 from aiops_core.runtime.unreadable import skip
 from incident_api.ledger.models import DeadAnomaly
+from incident_api.outage import ensure_connected
 
 # Dead letters that end an anomaly: of which service, and of which messages. An anomaly that
 # incident-api's history could not store has not ended: the other services have it too.
@@ -40,7 +40,7 @@ class BrokerRecords:
 
     async def dead_anomalies(self, since: datetime) -> Sequence[DeadAnomaly]:
         """Anomalies that ended as a dead letter since then, each once."""
-        self._check()
+        ensure_connected(self._bus)
         found: dict[str, DeadAnomaly] = {}
         async for dead_letter in self._bus.history(list(ENDINGS), since=since):
             addressed = dead_letter.headers.get(SUBJECT)
@@ -52,17 +52,13 @@ class BrokerRecords:
         return list(found.values())
 
     async def count_dead_letters(self, subjects: Sequence[str], since: datetime) -> int:
-        self._check()
+        ensure_connected(self._bus)
         return len([1 async for _ in self._bus.history(list(subjects), since=since)])
 
     async def detected(self) -> Tally:
         """Anomalies that detection has published, by the minute of their stage ``detect``."""
-        self._check()
+        ensure_connected(self._bus)
         return decode(await self._bus.bucket(BUCKET).all())
-
-    def _check(self) -> None:
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
 
 
 def anomalies_of(dead_letter: Stored) -> Iterator[DeadAnomaly]:

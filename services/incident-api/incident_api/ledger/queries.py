@@ -12,20 +12,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.adapters.clickhouse import Row
-from incident_api.ledger.balance import Place, Totals
-from incident_api.ledger.models import OpenAnomaly
-from incident_api.rows import micros, moment
-from incident_api.written import SqlQueries
+from incident_api.ledger.models import OpenAnomaly, Place, Totals
+from incident_api.reads import SqlQueries
+from incident_api.rows import micros, moment, sql_time, stages_of
 
 BEFORE = timedelta(minutes=5)  # an end may be stored so much earlier than the anomaly itself
 CHUNK = 2000  # ids in one query, whose text may have 256 KiB
 
 
-SPAN = (
-    "stored_at >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
-    " AND stored_at < fromUnixTimestamp64Micro(toInt64(%(until)s))"
-)
-ENDED = "stored_at >= fromUnixTimestamp64Micro(toInt64(%(ended)s))"
+SPAN = f"stored_at >= {sql_time('since')} AND stored_at < {sql_time('until')}"
+ENDED = f"stored_at >= {sql_time('ended')}"
 # An incident that was merged into another has passed its members on.
 MERGED = "SELECT id FROM aiops.incidents FINAL WHERE startsWith(resolve_reason, 'merged')"
 TOTALS = (
@@ -63,10 +59,7 @@ DOUBLED = (
     " GROUP BY anomaly_id HAVING length(places) > 1 ORDER BY anomaly_id LIMIT %(most)s"
 )
 
-_STAGE = (
-    "stages['detect'] >= fromUnixTimestamp64Micro(toInt64(%(since)s))"
-    " AND stages['detect'] < fromUnixTimestamp64Micro(toInt64(%(until)s))"
-)
+_STAGE = f"stages['detect'] >= {sql_time('since')} AND stages['detect'] < {sql_time('until')}"
 DETECTED = (
     "SELECT toUnixTimestamp(toStartOfMinute(at)), uniqExact(id) FROM ("
     " SELECT sipHash128(anomaly_id) AS id, stages['detect'] AS at FROM aiops.anomalies"
@@ -122,7 +115,7 @@ def _open(row: Row) -> OpenAnomaly:
         service=service,
         anomaly_type=anomaly_type,
         seen_at=moment(seen_at),
-        stages={stage: moment(at) for stage, at in stages.items()},
+        stages=stages_of(stages),
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TypeVar
 from uuid import uuid4
 
@@ -33,16 +34,27 @@ from aiops_core.suppression.ship import (
 )
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
-from incident_api.policy import ShipPolicy
+from incident_api.outage import ensure_connected
+from incident_api.policy import DeclarationLimits, ShipPolicy
 from incident_api.problems import Problem
-from incident_api.ship import validation
-from incident_api.ship.models import NewMaintenance, NewMode, NewOutage, State
+from incident_api.ship.models import (
+    NewMaintenance,
+    NewMode,
+    NewOutage,
+    State,
+    check_extent,
+    check_number,
+    check_times,
+    state_of,
+)
 
 log = StructuredLogger.get_logger(name="ship", service="incident-api", version=__version__)
 
 READ_WITHIN = 5.0  # seconds
 SKEW = timedelta(minutes=1)  # a client's clock may be ahead by so much
 SHORTEST = timedelta(microseconds=1)
+PREFIXES = {MaintenanceWindow: MAINTENANCE_PREFIX, LinkOutage: OUTAGE_PREFIX}
+NOUNS = {MaintenanceWindow: "maintenance window", LinkOutage: "outage"}
 S = TypeVar("S", MaintenanceWindow, LinkOutage)
 
 
@@ -72,20 +84,24 @@ class ShipCommands:
     def now(self) -> datetime:
         return self._clock()
 
-    def maintenance(self, id: str) -> MaintenanceWindow:
-        """Problem 404 for an unknown one."""
-        return _found(self.ship.maintenance, id, "maintenance window")
+    def all(self, kind: type[S]) -> list[S]:
+        """Those of a kind, by their start."""
+        known = (*self.ship.maintenance, *self.ship.outages)
+        return sorted((one for one in known if isinstance(one, kind)), key=attrgetter("start"))
 
-    def outage(self, id: str) -> LinkOutage:
+    def find(self, kind: type[S], id: str) -> S:
         """Problem 404 for an unknown one."""
-        return _found(self.ship.outages, id, "outage")
+        for one in self.all(kind):
+            if one.id == id:
+                return one
+        raise Problem(404, f"there is no {NOUNS[kind]} {id}")
 
     async def recover(self) -> None:
         await self._watched.load(READ_WITHIN)
 
     async def set_mode(self, new: NewMode, actor: str) -> None:
         """Nothing changes when the ship is in that mode already."""
-        now = self._clock()
+        now = self.now
         since = new.since or now
         if since > now + SKEW:
             raise Problem(422, "body.since: lies in the future")
@@ -97,78 +113,64 @@ class ShipCommands:
                 log.info("mode set", actor=actor, mode=new.mode, since=since.isoformat())
 
     async def add_maintenance(self, new: NewMaintenance, actor: str) -> MaintenanceWindow:
-        now, limits = self._clock(), self._policy.maintenance
-        start = validation.check_times(new.start, new.end, now, limits)
-        given = new.model_dump(exclude={"start", "owner"})
-        window = MaintenanceWindow(id=_new_id("m"), start=start, owner=new.owner or actor, **given)
-        validation.check_extent(window, self._inventory())
-        async with self._exclusive():
-            validation.check_number(self.ship.maintenance, now, limits)
-            await self._declare(MAINTENANCE_PREFIX, window, actor)
-        return window
+        window = MaintenanceWindow(
+            **new.model_dump(exclude={"start", "owner"}),
+            id=_new_id("m"),
+            start=check_times(new, self.now, self._policy.maintenance),
+            owner=new.owner or actor,
+        )
+        check_extent(window, self._inventory())
+        return await self._declare(window, actor, self._policy.maintenance)
 
     async def add_outage(self, new: NewOutage, actor: str) -> LinkOutage:
         device = self._inventory().resolve(new.device)
         if device is None:
             raise Problem(422, f"body.device: there is no device {new.device}")
-        now, limits = self._clock(), self._policy.outages
-        start = validation.check_times(new.start, new.end, now, limits)
-        given = new.model_dump(exclude={"start", "source", "device"})
         outage = LinkOutage(
-            id=_new_id("o"), device=device, start=start, source=new.source or actor, **given
+            **new.model_dump(exclude={"start", "source", "device"}),
+            id=_new_id("o"),
+            device=device,
+            start=check_times(new, self.now, self._policy.outages),
+            source=new.source or actor,
         )
-        async with self._exclusive():
-            validation.check_number(self.ship.outages, now, limits)
-            await self._declare(OUTAGE_PREFIX, outage, actor)
-        return outage
+        return await self._declare(outage, actor, self._policy.outages)
 
-    async def end_maintenance(self, id: str, actor: str) -> tuple[MaintenanceWindow, State]:
+    async def _declare(self, new: S, actor: str, limits: DeclarationLimits) -> S:
         async with self._exclusive():
-            return await self._end(MAINTENANCE_PREFIX, self.maintenance(id), actor)
+            check_number(self.all(type(new)), self.now, limits)
+            await self._put(_key(new), new)
+            log.info("declared", actor=actor, **new.model_dump(mode="json"))
+            await self._forget_old()
+        return new
 
-    async def end_outage(self, id: str, actor: str) -> tuple[LinkOutage, State]:
+    async def end(self, kind: type[S], id: str, actor: str) -> tuple[S, State]:
+        """Withdraw a planned one, end a running one now; nothing changes for one that is over."""
         async with self._exclusive():
-            return await self._end(OUTAGE_PREFIX, self.outage(id), actor)
+            found = self.find(kind, id)
+            state = state_of(found, self.now)
+            log.info("ended", actor=actor, id=id, was=state)
+            if state == "planned":
+                await self._delete(_key(found))
+                return found, "withdrawn"
+            if state == "running":
+                found = found.model_copy(update={"end": max(self.now, found.start + SHORTEST)})
+                await self._put(_key(found), found)
+            return found, "over"
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
         """Exclude other requests, and read the bucket: the loop that follows it may be behind."""
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
+        ensure_connected(self._bus)
         async with self._writing:
             await self._watched.load(READ_WITHIN)
             yield
 
-    def state_of(self, spell: Spell) -> State:
-        return validation.state_of(spell, self._clock())
-
-    async def _declare(self, prefix: str, spell: Spell, actor: str) -> None:
-        await self._put(prefix + spell.id, spell)
-        log.info("declared", actor=actor, **spell.model_dump(mode="json"))
-        await self._forget_old()
-
-    async def _end(self, prefix: str, spell: S, actor: str) -> tuple[S, State]:
-        """Withdraw a planned one, end a running one now; nothing changes for one that is over."""
-        state = self.state_of(spell)
-        log.info("ended", actor=actor, id=spell.id, was=state)
-        if state == "planned":
-            await self._delete(prefix + spell.id)
-            return spell, "withdrawn"
-        if state == "running":
-            spell = spell.model_copy(update={"end": max(self._clock(), spell.start + SHORTEST)})
-            await self._put(prefix + spell.id, spell)
-        return spell, "over"
-
     async def _forget_old(self) -> None:
         """Delete declarations that ended too long ago to explain any message."""
-        before = self._clock() - self._policy.remembered
-        for prefix, known in (
-            (MAINTENANCE_PREFIX, self.ship.maintenance),
-            (OUTAGE_PREFIX, self.ship.outages),
-        ):
-            for one in known:
-                if one.end < before:
-                    await self._delete(prefix + one.id)
+        before = self.now - self._policy.remembered
+        for one in (*self.ship.maintenance, *self.ship.outages):
+            if one.end < before:
+                await self._delete(_key(one))
 
     async def _put(self, key: str, value: BaseModel) -> None:
         await self._bus.bucket(BUCKET).put(key, value.model_dump_json().encode())
@@ -184,8 +186,5 @@ def _new_id(kind: str) -> str:
     return f"{kind}-{uuid4().hex[:8]}"
 
 
-def _found(known: tuple[S, ...], id: str, what: str) -> S:
-    for one in known:
-        if one.id == id:
-            return one
-    raise Problem(404, f"there is no {what} {id}")
+def _key(declared: Spell) -> str:
+    return PREFIXES[type(declared)] + declared.id

@@ -1,12 +1,14 @@
-"""Bodies of ``/api/v3/ship``."""
+"""Bodies of ``/api/v3/ship``, and checks that raise the request's Problem. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import ShipMode, UtcDatetime
 from aiops_core.suppression.ship import (
     LinkOutage,
@@ -15,24 +17,28 @@ from aiops_core.suppression.ship import (
     OutageKind,
     Patterns,
     Ship,
+    Spell,
 )
+from incident_api.policy import DeclarationLimits
+from incident_api.problems import Problem, RequestBody
 
 State = Literal["planned", "running", "over", "withdrawn"]
-Reason = Annotated[str, Field(min_length=3, max_length=500)]
 Owner = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class _ShipRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewMode(_ShipRequest):
+class NewMode(RequestBody):
     mode: ShipMode
     since: UtcDatetime | None = Field(default=None, description="When it began; default: now.")
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-class NewMaintenance(_ShipRequest):
+class NewDeclaration(RequestBody):
+    start: UtcDatetime | None = Field(default=None, description="Default: now.")
+    end: UtcDatetime
+    reason: Annotated[str, Field(min_length=3, max_length=500)]
+
+
+class NewMaintenance(NewDeclaration):
     """Devices and services are globs in any case (`ap-d05-*`); one of them must be given."""
 
     devices: Annotated[Patterns, Field(max_length=50, examples=[["sw-acc-d05", "ap-d05-*"]])] = ()
@@ -40,20 +46,14 @@ class NewMaintenance(_ShipRequest):
     dependants: bool = Field(
         default=False, description="Also everything that needs one of the devices."
     )
-    start: UtcDatetime | None = Field(default=None, description="Default: now.")
-    end: UtcDatetime
     owner: Owner | None = Field(default=None, description="Who answers for it; default: who asks.")
-    reason: Reason
 
 
-class NewOutage(_ShipRequest):
+class NewOutage(NewDeclaration):
     """A known outage of the link that *device* carries."""
 
     device: Annotated[str, Field(min_length=1, max_length=255, examples=["sat-modem-01"])]
     kind: OutageKind
-    start: UtcDatetime | None = Field(default=None, description="Default: now.")
-    end: UtcDatetime
-    reason: Reason
     source: Owner | None = Field(default=None, description="Who told of it; default: who asks.")
 
 
@@ -89,15 +89,42 @@ class OutageView(BaseModel):
     dependants: list[str]
 
 
-class MaintenanceList(BaseModel):
-    items: list[MaintenanceView]
-
-
-class OutageList(BaseModel):
-    items: list[OutageView]
-
-
 class ShipView(BaseModel):
     mode: ModeView
     maintenance: list[MaintenanceView]
     outages: list[OutageView]
+
+
+def state_of(spell: Spell, now: datetime) -> State:
+    if now < spell.start:
+        return "planned"
+    return "running" if now < spell.end else "over"
+
+
+def check_times(new: NewDeclaration, now: datetime, limits: DeclarationLimits) -> datetime:
+    """The start of the declaration; by default *now*."""
+    start = new.start or now
+    if new.end <= max(start, now):
+        raise Problem(422, "body.end: must be after the start and lie in the future")
+    if new.end - start > limits.longest:
+        detail = f"body.end: at most {limits.longest_hours:g} h after the start (ship.yaml)"
+        raise Problem(422, detail)
+    return start
+
+
+def check_number(known: Iterable[Spell], now: datetime, limits: DeclarationLimits) -> None:
+    if sum(state_of(one, now) != "over" for one in known) >= limits.most:
+        raise Problem(409, f"there are {limits.most} already (ship.yaml); end one first")
+
+
+def check_extent(window: MaintenanceWindow, inventory: Inventory) -> None:
+    """Refuse a window over the whole ship: it would lower the severity of everything.
+
+    A device that all others need may be named, with its dependants.
+    """
+    named = any(pattern.strip("*?") for pattern in (*window.devices, *window.services))
+    everything = len(inventory) > 1 and all(
+        window.matches(device.id) for device in inventory.devices
+    )
+    if not named or (everything and not window.services):
+        raise Problem(422, "body.devices: name devices or services, not the whole ship")

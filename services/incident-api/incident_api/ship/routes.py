@@ -7,20 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
+from incident_api.guard import Actor
+from incident_api.pages import ItemList
+from incident_api.parameters import Api
 from incident_api.problems import responses
 from incident_api.ship.models import (
-    MaintenanceList,
     MaintenanceView,
     ModeView,
     NewMaintenance,
     NewMode,
     NewOutage,
-    OutageList,
     OutageView,
     ShipView,
     State,
+    state_of,
 )
 
 router = APIRouter(prefix="/api/v3/ship", tags=["ship"], responses=responses(422, 503))
@@ -54,9 +54,8 @@ async def set_mode(new: NewMode, api: Api, actor: Actor) -> ModeView:
 
 
 @router.get("/maintenance", summary="Maintenance windows, those of the last days included")
-async def list_maintenance(api: Api) -> MaintenanceList:
-    windows = sorted(api.ship.ship.maintenance, key=lambda window: window.start)
-    return MaintenanceList(items=[_window(window, api) for window in windows])
+async def list_maintenance(api: Api) -> ItemList[MaintenanceView]:
+    return ItemList(items=[_window(one, api) for one in api.ship.all(MaintenanceWindow)])
 
 
 @router.post(
@@ -75,20 +74,19 @@ async def add_maintenance(
 
 @router.get("/maintenance/{id}", summary="Show a maintenance window", responses=responses(404))
 async def show_maintenance(id: Id, api: Api) -> MaintenanceView:
-    return _window(api.ship.maintenance(id), api)
+    return _window(api.ship.find(MaintenanceWindow, id), api)
 
 
 @router.delete("/maintenance/{id}", summary="End a maintenance window", responses=responses(404))
 async def end_maintenance(id: Id, api: Api, actor: Actor) -> MaintenanceView:
     """A running window ends now and goes on to explain what happened in it; a planned one goes."""
-    window, state = await api.ship.end_maintenance(id, actor)
+    window, state = await api.ship.end(MaintenanceWindow, id, actor)
     return _window(window, api, state)
 
 
 @router.get("/outages", summary="Known outages of links, those of the last days included")
-async def list_outages(api: Api) -> OutageList:
-    outages = sorted(api.ship.ship.outages, key=lambda outage: outage.start)
-    return OutageList(items=[_outage(outage, api) for outage in outages])
+async def list_outages(api: Api) -> ItemList[OutageView]:
+    return ItemList(items=[_outage(one, api) for one in api.ship.all(LinkOutage)])
 
 
 @router.post(
@@ -102,13 +100,13 @@ async def add_outage(new: NewOutage, api: Api, actor: Actor, response: Response)
 
 @router.get("/outages/{id}", summary="Show an outage", responses=responses(404))
 async def show_outage(id: Id, api: Api) -> OutageView:
-    return _outage(api.ship.outage(id), api)
+    return _outage(api.ship.find(LinkOutage, id), api)
 
 
 @router.delete("/outages/{id}", summary="End an outage", responses=responses(404))
 async def end_outage(id: Id, api: Api, actor: Actor) -> OutageView:
     """A running outage ends now and goes on to explain what happened in it; a planned one goes."""
-    outage, state = await api.ship.end_outage(id, actor)
+    outage, state = await api.ship.end(LinkOutage, id, actor)
     return _outage(outage, api, state)
 
 
@@ -119,11 +117,11 @@ def _window(window: MaintenanceWindow, api: Api, state: State | None = None) -> 
         for device in inventory.devices
         if window.devices and window.matches(device.id, inventory.upstream_of(device.id))
     ]
-    state = state or api.ship.state_of(window)
+    state = state or state_of(window, api.ship.now)
     return MaintenanceView(window=window, state=state, covers=covers)
 
 
 def _outage(outage: LinkOutage, api: Api, state: State | None = None) -> OutageView:
     dependants = list(api.devices.inventory.downstream_of(outage.device))
-    state = state or api.ship.state_of(outage)
+    state = state or state_of(outage, api.ship.now)
     return OutageView(outage=outage, state=state, dependants=dependants)

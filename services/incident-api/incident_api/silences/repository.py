@@ -7,16 +7,14 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from aiops_core.errors import Unavailable
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import skip
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.silences import BUCKET, Silence, decode
-from incident_api.outage import DependencyOutages, keep_doing
+from incident_api.outage import DependencyOutages, ensure_connected, keep_doing
 from incident_api.problems import Problem
-from incident_api.silences.models import EditSilence, NewSilence
-from incident_api.silences.validation import created, edited, ended
+from incident_api.silences.models import EditSilence, NewSilence, created, edited, ended
 
 TIDY_EVERY = 600.0  # seconds
 
@@ -33,8 +31,7 @@ class SilenceRepository:
 
     async def all(self) -> list[Silence]:
         """Pending, active and expired ones, by start."""
-        if not self._bus.connected:
-            raise Unavailable("NATS is away")
+        ensure_connected(self._bus)
         silences, wrong = decode(await self._bucket.all())
         for key, reason in wrong.items():
             skip("incident-api.silences", key, reason)
@@ -73,7 +70,7 @@ class SilenceRepository:
         """The background loop: ``tidy`` every ten minutes."""
         await keep_doing(
             self.tidy,
-            lambda: asyncio.sleep(TIDY_EVERY),
+            TIDY_EVERY,
             DependencyOutages("nats").outage("expired silences are not deleted"),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -10,45 +10,43 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from aiops_core.errors import Unavailable
+from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.silences import Matcher, Silence, State
-from incident_api.auth.guard import Actor
-from incident_api.components import Api
-from incident_api.parameters import parse_span
+from incident_api.guard import Actor
+from incident_api.pages import ItemList
+from incident_api.parameters import Api, parse_span
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
 from incident_api.silences.models import (
     EditSilence,
     NewSilence,
     Preview,
-    SilenceList,
     SilenceView,
+    never_hides,
+    preview,
 )
-from incident_api.silences.preview import preview
-from incident_api.silences.validation import never_hides
 from incident_api.stats.models import HiddenByRule
 
 router = APIRouter(prefix="/api/v3/silences", tags=["silences"], responses=responses(422, 503, 504))
 
 Id = Annotated[str, Path(min_length=1, max_length=100, examples=["silence-5f3a9c01d2"])]
-Hidden = Mapping[str, HiddenByRule] | None
 
 
-@router.get("", summary="List silences, the next to end first")
+@router.get("", summary="List silences, the next to end first, expired ones last")
 async def list_silences(
     api: Api,
     state: Annotated[tuple[State, ...], Query(description="Any of these.")] = (),
     expiring_within: Annotated[
         str | None, Query(description="Active ones that end within this span.", examples=["1h"])
     ] = None,
-) -> SilenceList:
+) -> ItemList[SilenceView]:
     now = api.clock()
     found = [one for one in await api.silences.all() if not state or one.state_at(now) in state]
     if expiring_within is not None:
         until = now + parse_span(expiring_within, "query.expiring_within")
         found = [one for one in found if one.holds(now) and one.ends_at <= until]
-    hidden = await _hidden(api)
     ordered = sorted(found, key=lambda one: (one.state_at(now) == "expired", one.ends_at, one.id))
-    return SilenceList(items=[_view(one, hidden, api, now) for one in ordered])
+    return ItemList(items=await _views(ordered, api))
 
 
 @router.post("", summary="Silence something until a time", status_code=201)
@@ -91,23 +89,30 @@ async def end_silence(silence_id: Id, api: Api, actor: Actor) -> SilenceView:
 
 
 async def _viewed(silence: Silence, api: Api) -> SilenceView:
-    return _view(silence, await _hidden(api), api, api.clock())
+    [view] = await _views([silence], api)
+    return view
 
 
-async def _hidden(api: Api) -> Hidden:
-    """None while ClickHouse is away: silences can be set without the count."""
+async def _views(silences: Iterable[Silence], api: Api) -> list[SilenceView]:
+    """Without counts while ClickHouse is away: silences can be set all the same."""
+    counts, now = None, api.clock()
     with suppress(Unavailable):
         ensure_recovered(api.recorder)
-        return await api.stats.hidden_by_rule()
-    return None
+        counts = await api.stats.hidden_by_rule()
+    return [_view(silence, counts, api.suppress, now) for silence in silences]
 
 
-def _view(silence: Silence, hidden: Hidden, api: Api, now: datetime) -> SilenceView:
-    counted = (hidden or {}).get(silence.id)
+def _view(
+    silence: Silence,
+    counts: Mapping[str, HiddenByRule] | None,
+    policy: SuppressPolicy,
+    now: datetime,
+) -> SilenceView:
+    counted = (counts or {}).get(silence.id)
     return SilenceView(
         **dict(silence),
         state=silence.state_at(now),
-        hidden=None if hidden is None else counted.number if counted else 0,
+        hidden=None if counts is None else counted.number if counted else 0,
         last_matched_at=counted.last_matched_at if counted else None,
-        never_hides=list(never_hides(silence.matchers, api.suppress.never_suppress)),
+        never_hides=list(never_hides(silence.matchers, policy.never_suppress)),
     )

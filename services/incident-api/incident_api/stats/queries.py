@@ -17,24 +17,22 @@ from pydantic import TypeAdapter
 
 from aiops_core.models import Device, Severity
 from aiops_core.runtime.unreadable import read_all
-from aiops_core.suppression.labels import OWN, labels
-from incident_api.rows import micros, moment
+from aiops_core.suppression.labels import OWN, Labels, labels
+from incident_api.reads import SqlQueries
+from incident_api.rows import micros, moment, sql_time
 from incident_api.stats.models import (
     Counts,
     DuplicateGroup,
     HiddenByRule,
-    HiddenByType,
     IncidentCount,
-    LabelCount,
     Latency,
 )
-from incident_api.written import SqlQueries
 
 TOP = 50  # members that are listed with their duplicates
 LABELS_READ = 100_000  # distinct sets of labels, the most frequent; a ship has some thousand
 
 _OWN = TypeAdapter(dict[str, str])
-_SINCE = "fromUnixTimestamp64Micro(toInt64(%(since)s))"
+_SINCE = sql_time("since")
 
 INCIDENTS = (
     "SELECT severity, status, category, count() FROM aiops.incidents FINAL"
@@ -115,9 +113,13 @@ class StatsQueries:
         names = DuplicateGroup.model_fields
         return [DuplicateGroup(**dict(zip(names, row, strict=True))) for row in rows]
 
-    async def hidden_by_type(self, since: datetime) -> Sequence[HiddenByType]:
+    async def hidden_by_type(self, since: datetime) -> dict[str, Counts]:
+        """By the id of the rule, the anomalies that it has hidden, by type."""
+        hidden: dict[str, Counts] = {}
         rows = await self._clickhouse.query(HIDDEN_BY_TYPE, {"since": micros(since)})
-        return [HiddenByType._make(row) for row in rows]
+        for rule, anomaly_type, number in rows:
+            hidden.setdefault(rule, {})[anomaly_type] = number
+        return hidden
 
     async def hidden_by_rule(self) -> dict[str, HiddenByRule]:
         """By the id of the rule, the rule that hid most first."""
@@ -127,7 +129,7 @@ class StatsQueries:
             for rule, kind, number, last in rows
         }
 
-    async def label_counts(self, since: datetime) -> Sequence[LabelCount]:
+    async def label_counts(self, since: datetime) -> Sequence[tuple[Labels, int]]:
         """Anomalies that arrived since then, by their labels, the most frequent first."""
         bound = {"since": micros(since), "most": LABELS_READ}
         rows = await self._clickhouse.query(LABELS, bound)
@@ -140,11 +142,11 @@ class StatsQueries:
         return Latency(processed, measured, within, p50, p95, p99)
 
 
-def _label_count(row: Sequence[Any]) -> LabelCount:
+def _label_count(row: Sequence[Any]) -> tuple[Labels, int]:
     *values, tags, device, number = row
     own = _OWN.validate_python(dict(zip(OWN, values, strict=True)))
     Severity(own["severity"])  # raises ValueError; the policy asks for it
-    return LabelCount(labels(own, tags, _device(device)), number)
+    return labels(own, tags, _device(device)), number
 
 
 @lru_cache(maxsize=4096)

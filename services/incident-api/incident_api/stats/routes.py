@@ -7,18 +7,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from incident_api.components import Api
 from incident_api.ledger.models import Balance
-from incident_api.parameters import parse_span
+from incident_api.parameters import Api, parse_span
 from incident_api.problems import responses
 from incident_api.recorder import ensure_recovered
-from incident_api.stats import report
 from incident_api.stats.models import (
     DuplicateStats,
+    PathStats,
     SeverityStats,
     Stats,
     SuppressionStats,
     TypeStats,
+    count_categories,
+    count_severities,
+    rules_in_force,
 )
 
 router = APIRouter(prefix="/api/v3/stats", tags=["stats"], responses=responses(422, 503, 504))
@@ -66,11 +68,11 @@ async def overall(api: Api, asked: Asked) -> Stats:
         api.auditor.broker.count_dead_letters(FAST_PATH, since),
         api.auditor.broker.count_dead_letters(INSIGHT_PATH, since),
     )
-    return report.stats(
+    return Stats.of(
         asked.text,
         counts,
-        report.path(fast, fast_errors, fast_ms),
-        report.path(insight, insight_errors, insight_ms),
+        PathStats.of(fast, fast_errors, fast_ms),
+        PathStats.of(insight, insight_errors, insight_ms),
     )
 
 
@@ -80,8 +82,8 @@ async def by_severity(api: Api, asked: Asked) -> SeverityStats:
     anomalies = await api.stats.anomalies(asked.since, "severity")
     return SeverityStats(
         time_range=asked.text,
-        incidents=report.by_severity((row.severity, row.number) for row in counts),
-        anomalies=report.by_severity(anomalies.items()),
+        incidents=count_severities((row.severity, row.number) for row in counts),
+        anomalies=count_severities(anomalies.items()),
     )
 
 
@@ -89,22 +91,20 @@ async def by_severity(api: Api, asked: Asked) -> SeverityStats:
 async def by_type(api: Api, asked: Asked) -> TypeStats:
     counts = await api.stats.incidents(asked.since)
     anomalies = await api.stats.anomalies(asked.since, "anomaly_type")
-    return TypeStats(
-        time_range=asked.text, anomalies=anomalies, incidents=report.by_category(counts)
-    )
+    return TypeStats(time_range=asked.text, anomalies=anomalies, incidents=count_categories(counts))
 
 
 @router.get("/duplicates", summary="What was a repetition, and of what")
 async def duplicates(api: Api, asked: Asked) -> DuplicateStats:
     groups = await api.stats.duplicates(asked.since)
-    return report.duplicates(asked.text, groups, await asked.balance())
+    return DuplicateStats.of(asked.text, groups, await asked.balance())
 
 
 @router.get("/suppressions", summary="What was hidden, and by which rule")
 async def suppressions(api: Api, asked: Asked) -> SuppressionStats:
     """Every rule of the policy, silence and outage in force, also those that never matched."""
-    rows = await api.stats.hidden_by_type(asked.since)
+    hidden = await api.stats.hidden_by_type(asked.since)
     silences, outages = await api.silences.all(), api.ship.ship.outages
-    rules = report.rules_in_force(api.suppress, silences, outages, api.clock())
+    rules = rules_in_force(api.suppress, silences, outages, api.clock())
     ever = await api.stats.hidden_by_rule()
-    return report.suppressions(asked.text, rows, rules, ever, await asked.balance())
+    return SuppressionStats.of(asked.text, hidden, rules, ever, await asked.balance())

@@ -1,15 +1,17 @@
-"""The answer of ``/api/v3/trace``, and the rows that it is made of."""
+"""The answer of ``/api/v3/trace``, assembled of the rows of one tracking id. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue
 
-from aiops_core.models import LlmInsights, Stages, UtcDatetime
+from aiops_core.models import FAST_PATH, LlmInsights, Stages, UtcDatetime
+from incident_api.folding import StoredIncident
+from incident_api.rows import SUPPRESSED
 from incident_api.store import IncidentSummary
 
 TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
@@ -109,3 +111,88 @@ class Traced:
     log: TracedLogLine | None
     anomalies: Sequence[TracedAnomaly]
     members: Sequence[TracedMember]
+
+
+SETTLED = timedelta(seconds=10)  # a line that has no anomaly by then has none
+
+
+def principal(traced: Traced) -> tuple[TracedAnomaly | None, TracedMember | None]:
+    """The anomaly that the trace is about: one in an incident, else a suppressed one, else any."""
+    ends = {member.anomaly_id: member for member in traced.members}
+    ranked = sorted(traced.anomalies, key=lambda a: (_rank(ends.get(a.anomaly_id)), a.anomaly_id))
+    if ranked:
+        return ranked[0], ends.get(ranked[0].anomaly_id)
+    return None, min(traced.members, key=_rank, default=None)
+
+
+def _rank(member: TracedMember | None) -> int:
+    if member is None:
+        return 2
+    return 1 if member.role == SUPPRESSED else 0
+
+
+def assemble(
+    tracking_id: str, traced: Traced, stored: StoredIncident | None, now: datetime
+) -> Trace | None:
+    """The trace, None when nothing is known under the id."""
+    anomaly, member = principal(traced)
+    log = traced.log
+    if not (log or anomaly or member):
+        return None
+    passed: Stages = {"ingest": log.ingestion_timestamp} if log else {}
+    passed |= anomaly.stages if anomaly else {}
+    passed |= member.stages | {"store": member.stored_at} if member else {}
+    return Trace(
+        tracking_id=tracking_id,
+        status=_status(traced, anomaly, member, now),
+        total_latency_ms=_between(passed.get("ingest"), passed.get("store")),
+        stages=_fast_path(passed),
+        insight=_insight(stored),
+        log=log,
+        anomaly=anomaly.body if anomaly else None,
+        incident=IncidentSummary.model_validate(stored.incident) if stored else None,
+        suppressed=_suppression(member),
+    )
+
+
+def _suppression(member: TracedMember | None) -> TracedSuppression | None:
+    if member is None or member.role != SUPPRESSED:
+        return None
+    return TracedSuppression(
+        by=member.rule,
+        kind=member.kind or "rule",
+        reason=member.reason,
+        source=member.source or None,
+    )
+
+
+def _status(
+    traced: Traced, anomaly: TracedAnomaly | None, member: TracedMember | None, now: datetime
+) -> TraceStatus:
+    if member:
+        return "suppressed" if member.role == SUPPRESSED else "complete"
+    if anomaly or (traced.log and now - traced.log.ingestion_timestamp < SETTLED):
+        return "in_progress"
+    return "not_anomalous"
+
+
+def _fast_path(passed: Stages) -> FastPath:
+    before = passed.get("ingest")
+    stages: dict[str, PassedStage] = {}
+    for name in FAST_PATH:
+        at = passed.get(name)
+        stages[name] = PassedStage(ts=at, latency_ms=_between(before, at))
+        before = at or before
+    return FastPath(**stages)
+
+
+def _insight(stored: StoredIncident | None) -> TracedInsight | None:
+    if stored is None or stored.insights is None or stored.insight_at is None:
+        return None
+    return TracedInsight(
+        **stored.insights.model_dump(), ts=stored.insight_at, insight_latency_ms=stored.insight_ms
+    )
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    return round((end - start).total_seconds() * 1000, 3) if start and end else None

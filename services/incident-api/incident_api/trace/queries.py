@@ -1,5 +1,7 @@
 """Rows of one tracking id, from ClickHouse and from rows that wait to be written."""
 
+# ruff: noqa: S608 - the texts are put together of constants of this module; values are bound
+
 from __future__ import annotations
 
 import asyncio
@@ -9,11 +11,10 @@ from operator import itemgetter
 from pydantic import JsonValue, TypeAdapter
 
 from aiops_core.adapters.clickhouse import Row
-from aiops_core.models import Stages
 from aiops_core.runtime.unreadable import read_all
-from incident_api.rows import AnomalyRow, moment
+from incident_api.reads import SqlQueries
+from incident_api.rows import STAGES, AnomalyRow, moment, stages_of
 from incident_api.trace.models import Traced, TracedAnomaly, TracedLogLine, TracedMember
-from incident_api.written import SqlQueries
 
 Pending = Callable[[str], Sequence[AnomalyRow]]
 HISTORY_LAG = (0.05, 0.1, 0.2)  # seconds between tries: history may be behind the recorder
@@ -26,13 +27,13 @@ LOG = (
     " FROM logs.raw WHERE tracking_id = %(id)s LIMIT 1"
 )
 ANOMALIES = (
-    "SELECT anomaly_id, version, mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages), body"
+    f"SELECT anomaly_id, version, {STAGES}, body"
     " FROM aiops.anomalies WHERE tracking_id = %(id)s ORDER BY version DESC LIMIT 1 BY anomaly_id"
 )
 MEMBERS = (
     "SELECT anomaly_id, incident_id, role, rule, reason, stages, stored_at, kind, source FROM ("
     "SELECT anomaly_id, incident_id, role, rule, reason,"
-    " mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages) AS stages,"
+    f" {STAGES} AS stages,"
     " toUnixTimestamp64Micro(stored_at) AS stored_at,"
     " JSONExtractString(body, 'kind') AS kind, JSONExtractString(body, 'source') AS source"
     " FROM aiops.incident_members WHERE tracking_id = %(id)s"
@@ -57,7 +58,7 @@ class TraceQueries:
             ),
             anomalies=anomalies,
             members=[
-                TracedMember._make((*row[:5], times(row[5]), moment(row[6]), *row[7:]))
+                TracedMember._make((*row[:5], stages_of(row[5]), moment(row[6]), *row[7:]))
                 for row in members
             ],
         )
@@ -88,14 +89,10 @@ def _newest(rows: Sequence[Row]) -> list[TracedAnomaly]:
 
 def _anomaly(row: Row) -> TracedAnomaly:
     anomaly_id, version, stages, body = row
-    return TracedAnomaly(anomaly_id, version, times(stages), JSON.validate_json(body))
+    return TracedAnomaly(anomaly_id, version, stages_of(stages), JSON.validate_json(body))
 
 
 def _line(row: Row) -> TracedLogLine:
     values = dict(zip(TracedLogLine.model_fields, row, strict=True))
     at = {name: moment(values[name]) for name in ("ts", "ingestion_timestamp")}
     return TracedLogLine.model_validate(values | at)
-
-
-def times(stages: dict[str, int]) -> Stages:
-    return {stage: moment(at) for stage, at in stages.items()}

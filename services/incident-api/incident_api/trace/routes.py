@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from incident_api.components import Api
+from incident_api.parameters import Api
 from incident_api.problems import Problem, responses
 from incident_api.recorder import ensure_recovered
-from incident_api.trace.assembly import assemble, principal
-from incident_api.trace.models import Trace
+from incident_api.trace.models import Trace, assemble, principal
 
 router = APIRouter(prefix="/api/v3/trace", tags=["trace"])
 
@@ -31,9 +30,7 @@ async def trace(tracking_id: Id, api: Api) -> Trace:
     traced = await api.traces.traced(tracking_id)
     member = principal(traced)[1]
     incident_id = member.incident_id if member else ""
-    stored = api.recorder.registry.known(incident_id)
-    if stored is None and incident_id:
-        stored = await api.store.incident(incident_id)
+    stored = await api.reader.find(incident_id) if incident_id else None
     found = assemble(tracking_id, traced, stored, api.clock())
     if found is None:
         raise Problem(404, f"nothing is known under tracking id {tracking_id}")

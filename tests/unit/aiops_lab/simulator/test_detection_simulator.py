@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from aiops_core.models import AnomalyDetected
-from aiops_lab.simulator import LIMITS, TruthRole, Voyage, named
-from aiops_lab.simulator.fault_table import FAULTS
+from aiops_lab.simulator.faults import FAULTS
+from aiops_lab.simulator.readings import LIMITS
+from aiops_lab.simulator.scenario import named
+from aiops_lab.simulator.truth import TruthRole
+from aiops_lab.simulator.voyage import Voyage
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT

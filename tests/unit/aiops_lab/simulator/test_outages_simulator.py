@@ -13,7 +13,8 @@ from aiops_core.models import (
     Severity,
 )
 from aiops_core.suppression.ship import LinkOutage
-from aiops_lab.simulator import SHIP, named
+from aiops_lab.simulator.inventory import SHIP
+from aiops_lab.simulator.scenario import named
 from correlation_service.correlator import Correlator
 from tests.unit.aiops_lab.simulator.test_detection_simulator import START, watched
 from tests.unit.correlation_service.test_correlation import POLICY

@@ -1,4 +1,4 @@
-"""``aiops policy diff NEW_DIR``: the recorded anomalies with another correlate.yaml."""
+"""``aiops policy diff NEW_DIR``: the incidents that another correlate.yaml would have made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_cli.what_if import recorded
 from aiops_cli.what_if.compare import Diff, compare
-from aiops_cli.what_if.known import known
 from aiops_cli.what_if.replay import PolicyReplay, in_order
 from aiops_cli.what_if.report import report
 from aiops_core.adapters.clickhouse import ClickHouse
@@ -63,14 +62,11 @@ def _span(text: str) -> timedelta:
 
 
 async def _difference(
-    settings: Settings, span: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
+    settings: Settings, back: timedelta, now: CorrelatePolicy, new: CorrelatePolicy
 ) -> Diff:
-    """The incidents of both policies for the same anomalies, compared.
-
-    Raises Unavailable without ClickHouse or NATS.
-    """
-    since = utc_now() - span
-    facts = await known(settings, since)
+    """Both policies' incidents of the same anomalies. Raises Unavailable without NATS or tables."""
+    since = utc_now() - back
+    facts = await recorded.known(settings, since)
     before, after = PolicyReplay(facts.correlator(now)), PolicyReplay(facts.correlator(new))
     recoveries = deque(facts.recoveries)
     async with ClickHouse.open(settings.clickhouse_url, threads=1) as store:

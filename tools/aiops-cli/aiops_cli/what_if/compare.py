@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 from aiops_cli.what_if.replay import Group, Outcome
 
@@ -17,13 +16,9 @@ class Seen:
     id: str
     title: str
     severity: str
+    category: str
     first_seen: str
     anomalies: int
-
-    @classmethod
-    def of(cls, group: Group) -> Seen:
-        first = group.first_seen.isoformat()
-        return cls(group.id, group.title, group.severity.value, first, len(group.members))
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def _links(one: Outcome, other: Outcome) -> dict[str, set[str]]:
 
 def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) -> list[Regrouped]:
     found = [
-        Regrouped(Seen.of(ones.incidents[one]), _largest(others.incidents[o] for o in several))
+        Regrouped(_seen(ones.incidents[one]), _largest(others.incidents[o] for o in several))
         for one, several in links.items()
         if len(several) > 1
     ]
@@ -112,25 +107,27 @@ def _regrouped(links: Mapping[str, set[str]], ones: Outcome, others: Outcome) ->
 
 
 def _changed(old: Group, new: Group) -> Changed:
-    differs = [n for n in ("severity", "title", "category") if _differ(n, old, new)]
+    differs = [
+        name
+        for name in ("severity", "title", "category")
+        if getattr(old, name) != getattr(new, name)
+    ]
     if old.members != new.members:
         differs.append("anomalies")
-    return Changed(Seen.of(old), Seen.of(new), differs)
+    return Changed(_seen(old), _seen(new), differs)
 
 
-def _differ(name: str, old: Group, new: Group) -> bool:
-    value = attrgetter(name)
-    return bool(value(old) != value(new))
+def _seen(group: Group) -> Seen:
+    first = group.first_seen.isoformat()
+    severity = group.severity.value
+    return Seen(group.id, group.title, severity, group.category, first, len(group.members))
 
 
 def _largest(groups: Iterable[Group]) -> list[Seen]:
-    return sorted(map(Seen.of, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
+    return sorted(map(_seen, groups), key=lambda s: (-s.anomalies, s.first_seen, s.id))
 
 
 def _only_in(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, int]:
-    counted = Counter(_rules_only_in(one, other))
+    """Anomalies that only *one* hides, by rule; the most frequent rule first."""
+    counted = Counter(rule for anomaly_id, rule in one.items() if anomaly_id not in other)
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _rules_only_in(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
-    return (rule for anomaly_id, rule in one.items() if anomaly_id not in other)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from aiops_core.models import (
     AnomalyCleared,
@@ -19,16 +18,9 @@ from aiops_core.models import (
     Message,
     Severity,
 )
+from correlation_service.correlator import Correlator
 
 TICK = timedelta(seconds=1)  # of arrival, between two looks at what has expired
-
-
-class Decider(Protocol):
-    """The public surface of ``Correlator``."""
-
-    def handle(self, message: Message, /) -> Iterable[Message]: ...
-
-    def expire(self, now: datetime, /) -> Iterable[Message]: ...
 
 
 @dataclass
@@ -40,6 +32,7 @@ class Group:
     severity: Severity
     category: str
     first_seen: datetime
+    root: str | None = None  # the newest device named as root cause
     members: set[str] = field(default_factory=set)  # anomaly ids
 
 
@@ -59,26 +52,23 @@ class Outcome:
                 self._update(fact)
             case AnomalySuppressed():
                 self.suppressed[fact.anomaly_id] = fact.by
-            case IncidentCleared():
-                self._close(fact.incident_id)
+            case IncidentCleared() if not self.incidents[fact.incident_id].members:
+                del self.incidents[fact.incident_id]  # it was merged: all its members have moved
 
     def _open(self, fact: Incident) -> None:
-        self.incidents[fact.id] = Group(
-            fact.id, fact.title, fact.severity, fact.category, fact.first_seen
+        root = fact.root_cause.device if fact.root_cause else None
+        group = self.incidents[fact.id] = Group(
+            fact.id, fact.title, fact.severity, fact.category, fact.first_seen, root
         )
-        self._move(fact.evidence, self.incidents[fact.id])
+        self._move(fact.evidence, group)
 
     def _update(self, fact: IncidentUpdated) -> None:
         group = self.incidents[fact.incident_id]
         group.title = fact.title or group.title
         group.severity = fact.severity or group.severity
         group.category = fact.category or group.category
+        group.root = fact.root_cause.device if fact.root_cause else group.root
         self._move(fact.members, group)
-
-    def _close(self, incident_id: str) -> None:
-        """An incident whose members have all moved to another one was merged into that."""
-        if not self.incidents[incident_id].members:
-            del self.incidents[incident_id]
 
     def _move(self, members: Iterable[Evidence], group: Group) -> None:
         for member in members:
@@ -93,20 +83,17 @@ class Outcome:
 class PolicyReplay:
     """Time passes with the arrival of the anomalies, as it did when they were recorded."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(self, correlator: Correlator) -> None:
         self.outcome = Outcome()
-        self._decider = decider
+        self._correlator = correlator
         self._ticked: datetime | None = None
 
     def feed(self, message: EnrichedAnomaly | AnomalyCleared) -> None:
-        now = arrival(message)
+        now, facts = arrival(message), list[Message]()
         if self._ticked is None or now - self._ticked >= TICK:
-            self._learn(self._decider.expire(now))
+            facts += self._correlator.expire(now)
             self._ticked = now
-        self._learn(self._decider.handle(message))
-
-    def _learn(self, facts: Iterable[Message]) -> None:
-        for fact in facts:
+        for fact in [*facts, *self._correlator.handle(message)]:
             self.outcome.learn(fact)
 
 

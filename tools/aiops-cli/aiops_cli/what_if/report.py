@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -12,17 +12,32 @@ from aiops_cli.screen import SEVERITY_STYLE, coloured
 from aiops_cli.what_if.compare import Changed, Diff, Regrouped, Seen
 
 EXAMPLES = 5  # of each kind
+INCIDENT = ("severity", "first seen", "anomalies", "incident")
+CHANGE = ("what", "now", "then", "incident")
+RULE = ("rule", "number")
+Row = tuple[str | Text, ...]
 
 
 def report(diff: Diff, since: str) -> Iterator[RenderableType]:
     yield _counts(diff, since)
-    yield from _incidents("gained: were no incident before", diff.gained)
-    yield from _incidents("lost: would be no incident any more", diff.lost)
-    yield from _regrouped("merged: would become one", diff.merged, "from")
-    yield from _regrouped("split: would fall apart", diff.split, "into")
-    yield from _changes(diff.changed)
-    yield from _rules("would be suppressed", diff.hidden)
-    yield from _rules("would no longer be suppressed", diff.shown)
+    for title, found in (
+        ("gained: were no incident before", diff.gained),
+        ("lost: would be no incident any more", diff.lost),
+    ):
+        yield from _examples(title, INCIDENT, map(_cells, found[:EXAMPLES]), len(found))
+    for title, word, regrouped in (
+        ("merged: would become one", "from", diff.merged),
+        ("split: would fall apart", "into", diff.split),
+    ):
+        yield from _examples(title, INCIDENT, _regrouped(regrouped, word), len(regrouped))
+    title = "changed: the same incident with another face"
+    yield from _examples(title, CHANGE, _changes(diff.changed), len(diff.changed))
+    for title, counted in (
+        ("anomalies that would be suppressed", diff.hidden),
+        ("anomalies that would no longer be suppressed", diff.shown),
+    ):
+        if counted:
+            yield _table(title, RULE, ((Text(rule), f"{n:,}") for rule, n in counted.items()))
     if diff.empty:
         yield Text("No difference: the new policy makes the same incidents.", style="green")
 
@@ -48,14 +63,20 @@ def _counts(diff: Diff, since: str) -> Table:
     return table
 
 
-def _incidents(title: str, found: Sequence[Seen]) -> Iterator[RenderableType]:
-    if not found:
-        return
-    table = _table(title, "severity", "first seen", "anomalies", "incident")
-    for one in found[:EXAMPLES]:
-        table.add_row(*_cells(one))
-    yield table
-    yield from _more(len(found))
+def _examples(
+    title: str, columns: Sequence[str], rows: Iterable[Row], found: int
+) -> Iterator[RenderableType]:
+    if found:
+        yield _table(title, columns, rows)
+    if found > EXAMPLES:
+        yield Text(f"and {found - EXAMPLES:,} more (--json lists all)", style="dim")
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Row]) -> Table:
+    table = Table(*columns, box=None, title=f"\n{title}", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cells(one: Seen) -> tuple[Text, str, str, Text]:
@@ -63,51 +84,18 @@ def _cells(one: Seen) -> tuple[Text, str, str, Text]:
     return coloured(one.severity, SEVERITY_STYLE), seen, str(one.anomalies), Text(one.title)
 
 
-def _regrouped(title: str, found: Sequence[Regrouped], word: str) -> Iterator[RenderableType]:
-    if not found:
-        return
-    table = _table(title, "severity", "first seen", "anomalies", "incident")
+def _regrouped(found: Sequence[Regrouped], word: str) -> Iterator[Row]:
     for regrouped in found[:EXAMPLES]:
-        table.add_row(*_cells(regrouped.one))
+        yield _cells(regrouped.one)
         for one in regrouped.several[:EXAMPLES]:
             severity, seen, anomalies, name = _cells(one)
-            table.add_row(severity, seen, anomalies, Text(f"  {word} ", style="dim") + name)
+            yield severity, seen, anomalies, Text(f"  {word} ", style="dim") + name
         if (more := len(regrouped.several) - EXAMPLES) > 0:
-            table.add_row("", "", "", Text(f"  {word} {more} more", style="dim"))
-    yield table
-    yield from _more(len(found))
+            yield "", "", "", Text(f"  {word} {more} more", style="dim")
 
 
-def _changes(found: Sequence[Changed]) -> Iterator[RenderableType]:
-    if not found:
-        return
-    table = _table(
-        "changed: the same incident with another face", "what", "now", "then", "incident"
-    )
+def _changes(found: Sequence[Changed]) -> Iterator[Row]:
     for change in found[:EXAMPLES]:
         for name in change.differs:
-            now, then = _value(change.before, name), _value(change.after, name)
-            table.add_row(name, Text(now), Text(then), Text(change.before.title))
-    yield table
-    yield from _more(len(found))
-
-
-def _value(one: Seen, name: str) -> str:
-    return str(getattr(one, name))
-
-
-def _rules(title: str, counted: Mapping[str, int]) -> Iterator[RenderableType]:
-    if counted:
-        table = _table(f"anomalies that {title}", "rule", "number")
-        for rule, number in counted.items():
-            table.add_row(Text(rule), f"{number:,}")
-        yield table
-
-
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, box=None, title=f"\n{title}", title_justify="left")
-
-
-def _more(found: int) -> Iterator[Text]:
-    if found > EXAMPLES:
-        yield Text(f"and {found - EXAMPLES:,} more (--json lists all)", style="dim")
+            now, then = (str(getattr(one, name)) for one in (change.before, change.after))
+            yield name, Text(now), Text(then), Text(change.before.title)

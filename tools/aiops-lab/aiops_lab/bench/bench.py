@@ -17,12 +17,22 @@ from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Unavailable
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.service import utc_now
-from aiops_lab.bench import anomalies, ledger, relay
-from aiops_lab.bench.anomalies import EVERY, MAD, OTHERS, AnomalyLoad, StormLoad, graph
-from aiops_lab.bench.load import Load, LoadSink, MessageLoad, send
+from aiops_lab.bench import ledger, relay
+from aiops_lab.bench.load import (
+    EVERY,
+    MAD,
+    OTHERS,
+    AnomalyLoad,
+    Load,
+    Publish,
+    StormLoad,
+    graph,
+    open_sink,
+    send,
+)
 from aiops_lab.bench.measure import LatencySummary, Meter, Usage, by_stage
 from aiops_lab.bench.relay import RelayResult
-from aiops_lab.demo.setup import load_inventory
+from aiops_lab.demo.feed import load_inventory
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 
@@ -127,11 +137,11 @@ async def bench_lines(
     say(f"raw relay, {SATURATION} lines as fast as accepted")
     saturated_limit = await relay.run(plan, relay.HOPS, rate=None, count=SATURATION, share=share)
     async with running(plan, say) as on, open_line_sink(on.settings) as sink:
-        await measured(on, Load(WARM_UP, rate, share), sink)
+        await measured(on, Load(WARM_UP, rate, share), sink.send)
         say(f"fleet, {rate:g} lines/s for {seconds:g} s")
-        steady = await measured(on, Load(count, rate, share), sink)
+        steady = await measured(on, Load(count, rate, share), sink.send)
         say(f"fleet, {SATURATION} lines as fast as accepted")
-        saturated = await measured(on, Load(SATURATION, None, share), sink)
+        saturated = await measured(on, Load(SATURATION, None, share), sink.send)
     return LineBench(rate, seconds, steady, steady_limit, saturated, saturated_limit)
 
 
@@ -142,12 +152,12 @@ async def bench_anomalies(
     count = round(rate * seconds)
     say(f"raw relay, {rate:g} messages/s for {seconds:g} s")
     limit = await relay.run(plan, relay.HOPS[1:], rate=rate, count=count, share=1.0)
-    async with running(plan, say) as on, anomalies.open_sink(on.settings) as sink:
+    async with running(plan, say) as on, open_sink(on.settings) as publish:
         load, began = AnomalyLoad(count, rate), utc_now()
         await load_inventory(plan.api_url, graph(load.devices).devices)
-        await measured(on, AnomalyLoad(WARM_UP // 2, rate), sink)
+        await measured(on, AnomalyLoad(WARM_UP // 2, rate), publish)
         say(f"fleet, {rate:g} anomalies/s for {seconds:g} s")
-        outcome = await measured(on, load, sink)
+        outcome = await measured(on, load, publish)
         return AnomalyBench(rate, seconds, outcome, limit, await balance(on, began))
 
 
@@ -161,13 +171,13 @@ async def bench_storm(
         return await storm(on, StormLoad(total, rate))
 
 
-async def measured(on: BenchFleet, load: MessageLoad, sink: LoadSink) -> FleetResult:
-    """Send *load* through *sink*, wait until it is stored, and account for every anomaly of it."""
+async def measured(on: BenchFleet, load: Load, publish: Publish) -> FleetResult:
+    """Send *load*, wait until it is stored, and account for every anomaly of it."""
     meter = Meter(on.fleet.pids | {"load generator": os.getpid()})
     started = time.monotonic()
-    sent = await send(load, sink)
+    sent = await send(load, publish)
     accepted = time.monotonic()
-    ended_in = await ledger.settled(on.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
+    places = await ledger.settled(on.store, load.ship_id, sent.began, sent.anomalous, SETTLE)
     ended = time.monotonic()
     times = await ledger.stage_times(on.store, load.ship_id, sent.began)
     return FleetResult(
@@ -177,8 +187,8 @@ async def measured(on: BenchFleet, load: MessageLoad, sink: LoadSink) -> FleetRe
         written_after=ended - accepted,
         lines=sent.lines,
         anomalous=len(sent.anomalous),
-        lost=len(ended_in.lost(sent.anomalous)),
-        doubled=len(ended_in.doubled(sent.anomalous)),
+        lost=len(ledger.lost(places, sent.anomalous)),
+        doubled=len(ledger.doubled(places, sent.anomalous)),
         usage=meter.read(ended - started),
     )
 
@@ -187,8 +197,8 @@ async def storm(on: BenchFleet, load: StormLoad) -> StormBench:
     """Send *load* and wait until all of its anomalies have ended somewhere."""
     meter = Meter(on.fleet.pids)
     began, started = utc_now(), time.monotonic()
-    async with anomalies.open_sink(on.settings) as sink:
-        sent = await send(load, sink)
+    async with open_sink(on.settings) as publish:
+        sent = await send(load, publish)
     found = await _drained(on, began, sent.lines)
     seconds = time.monotonic() - started
     incidents = await _incidents_by_device(on.store, load.ship_id)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +16,10 @@ from aiops_cli.screen import console
 from aiops_core.utils import StructuredLogger
 from aiops_lab.commands.up import DataOption, PoliciesOption, PortsOption, ShipOption, plan_of
 from aiops_lab.demo.demo import Demo
-from aiops_lab.demo.setup import fresh_folder
-from aiops_lab.simulator import named
+from aiops_lab.fleet.files import only_one
+from aiops_lab.simulator.scenario import named
+
+RUN_FOLDER = "run-"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,7 +38,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same voyage.")] = 1,
 ) -> None:
     """Run the fleet, a simulated ship with faults on it, and watch the incidents."""
-
     StructuredLogger.configure("error")  # the view says what matters
     try:
         voyage = named(scenario, seed=seed)
@@ -42,3 +47,15 @@ def demo(
         plan = plan_of(folder, ports, policies, ship_id)
         done = asyncio.run(Demo(plan, console(), voyage, once).perform())
     raise typer.Exit(0 if done else 1)
+
+
+@contextlib.contextmanager
+def fresh_folder(data: Path) -> Iterator[Path]:
+    """A folder below *data* for one demo, so that no incident of an earlier one absorbs its lines.
+
+    It stays afterwards, with its logs; those of earlier demos are removed.
+    """
+    with only_one(data):
+        for old in data.glob(f"{RUN_FOLDER}*"):
+            shutil.rmtree(old, ignore_errors=True)
+        yield data / f"{RUN_FOLDER}{datetime.now(UTC):%Y%m%dT%H%M%S}"

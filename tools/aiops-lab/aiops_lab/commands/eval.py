@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
-import typer
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
 
-from aiops_lab.evaluation.correlation.cli import correlate
-from aiops_lab.evaluation.detection.cli import detect
+import typer
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+
+from aiops_cli.output import create
+from aiops_cli.screen import console
+from aiops_core.errors import Misconfigured
+from aiops_core.policy.settings import Settings
+from aiops_core.utils import StructuredLogger
+from aiops_lab.evaluation.correlation import pipeline, strangers
+from aiops_lab.evaluation.correlation import plots as grouping_plots
+from aiops_lab.evaluation.correlation.scores import GroupingScores, LabelledRun, judge, mean
+from aiops_lab.evaluation.detection import loghub, nab, report
+from aiops_lab.evaluation.detection import plots as series_plots
+from aiops_lab.evaluation.detection.run import Results, watch_corpus
+from aiops_lab.simulator.other_ships import other_voyage
+from aiops_lab.simulator.scenario import SCENARIOS, named
+from anomaly_detection.policy import DetectPolicy
+from correlation_service.policy import CorrelatePolicy
+
+SHARED = Path("../shared/data")  # data sets beside a checkout
+OTHERS, STRANGERS = "other-ships", "strange-ships"  # besides the simulator's own scenarios
+OWN = ("overlap", "cascade", "two_at_once", "flapping", "slow_burn", "storm", "noise")
+TARGETS = "overlapping faults: F1 >= 0.90, adjusted Rand >= 0.85, root >= 0.85, reduction >= 95 %"
+
+PoliciesOption = Annotated[
+    Path | None, typer.Option("--policies", help="Folder of the policies; default: AIOPS_POLICIES.")
+]
+FileOption = Annotated[Path | None, typer.Option("--json", help="Also write all numbers here.")]
+PlotsOption = Annotated[
+    Path | None, typer.Option("--plots", help="Folder for a picture of each series or run.")
+]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -15,5 +52,131 @@ def evaluate() -> None:
     """Score detection and correlation against known truth."""
 
 
-app.command()(detect)
-app.command()(correlate)
+@app.command()
+def detect(
+    nab_folder: Annotated[
+        Path | None,
+        typer.Option("--nab", help="Series laid out like NAB; default ../shared/data/nab."),
+    ] = None,
+    loghub_folder: Annotated[
+        Path | None,
+        typer.Option("--loghub", help="Logs laid out like loghub; default ../shared/data/loghub."),
+    ] = None,
+    policies: PoliciesOption = None,
+    json_file: FileOption = None,
+    plots: PlotsOption = None,
+) -> None:
+    """Score the detectors of readings and of lines against labelled references.
+
+    Without --nab and --loghub, both data sets are taken from ../shared/data if they exist.
+    """
+    policy = DetectPolicy.load(policies or Settings.read().policies)
+    chosen = nab_folder is not None or loghub_folder is not None
+    series = nab_folder if chosen else _shared("nab")
+    logs = loghub_folder if chosen else _shared("loghub")
+    if series is None and logs is None:
+        raise Misconfigured(f"{SHARED}: not there; give --nab FOLDER or --loghub FOLDER")
+    screen, found = console(), dict[str, object]()
+    with create(json_file) if json_file else nullcontext() as file:
+        if series is not None:
+            found["nab"] = _series(series, policy, screen, plots)
+        if logs is not None:
+            systems = loghub.score(logs, policy)
+            screen.print(loghub.table(systems))
+            found["loghub"] = loghub.as_json(systems)
+        if file:
+            file.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+def _shared(name: str) -> Path | None:
+    folder = SHARED / name
+    return folder if folder.is_dir() else None
+
+
+def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | None) -> object:
+    corpus, profiles = nab.load(folder), nab.load_profiles(folder)
+    with Progress(console=screen, transient=True) as progress:
+        task = progress.add_task("readings", total=len(corpus))
+        detected = watch_corpus(policy, corpus, lambda: progress.advance(task))
+    results = Results(corpus, detected)
+    screen.print(report.tables(results, profiles))
+    if plots is not None:
+        screen.print(f"{series_plots.plot(results, plots)} pictures in {plots}")
+    return report.as_json(results, profiles)
+
+
+@app.command()
+def correlate(
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(SCENARIOS)}, {OTHERS} or {STRANGERS}; repeatable"),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Runs of each scenario, with different random numbers")
+    ] = 3,
+    json_file: FileOption = None,
+    plots: PlotsOption = None,
+    policies: PoliciesOption = None,
+) -> None:
+    """Score the grouping of anomalies into incidents against known faults.
+
+    Voyages of the simulator, on its own ship and on random others, pass through the real detection
+    and enrichment; strange ships send anomalies of made-up types directly.
+    """
+    StructuredLogger.configure("error")
+    policy = CorrelatePolicy.load(policies or Settings.read().policies)
+    names = scenario or [*OWN, OTHERS, STRANGERS]
+    choice = [*SCENARIOS, OTHERS, STRANGERS]
+    for name in names:
+        if name not in choice:
+            raise Misconfigured(f"--scenario {name}: there are {', '.join(choice)}")
+    with create(json_file) if json_file else nullcontext() as file:
+        judged = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in names}
+        found = {name: {one.run.name: one.scores for one in runs} for name, runs in judged.items()}
+        console().print(_table(found))
+        if plots:
+            plots.mkdir(parents=True, exist_ok=True)
+            for one in chain.from_iterable(judged.values()):
+                grouping_plots.plot(one, plots)
+        if file:
+            file.write(json.dumps(_as_json(found), indent=2) + "\n")
+
+
+def _runs(name: str, seeds: int) -> Iterator[LabelledRun]:
+    numbers = range(1, seeds + 1)
+    for seed in track(numbers, description=name, console=Console(stderr=True), transient=True):
+        if name == STRANGERS:
+            devices, faults, noise = 40 + 10 * (seed % 6), 3 + seed % 4, seed % 9
+            yield strangers.run(seed, devices=devices, faults=faults, noise=noise)
+        else:
+            voyage = other_voyage(seed) if name == OTHERS else named(name, seed=seed)
+            yield asyncio.run(pipeline.play(voyage))
+
+
+def _table(found: Mapping[str, Mapping[str, GroupingScores]]) -> Table:
+    table = Table(title="aiops eval correlate", caption=TARGETS)
+    for column in ("scenario", "runs", "anomalies", "incidents", "faults"):
+        table.add_column(column, justify="left" if column == "scenario" else "right")
+    for column in ("missed", "root", "precision", "recall", "F1", "adj. Rand", "reduction"):
+        table.add_column(column, justify="right")
+    for name, runs in found.items():
+        table.add_row(name, str(len(runs)), *_cells(mean(list(runs.values()))))
+    return table
+
+
+def _cells(scores: GroupingScores) -> Iterator[str]:
+    yield from map(str, (scores.anomalies, scores.incidents, scores.faults, scores.missed))
+    yield f"{scores.top1:.0%}"
+    for share in (scores.precision, scores.recall, scores.f1, scores.ari):
+        yield f"{share:.3f}"
+    yield f"{scores.reduction:.1%}"
+
+
+def _as_json(found: Mapping[str, Mapping[str, GroupingScores]]) -> dict[str, object]:
+    return {
+        name: {
+            "mean": mean(list(runs.values())).as_json(),
+            "runs": {run: scores.as_json() for run, scores in runs.items()},
+        }
+        for name, runs in found.items()
+    }

@@ -19,19 +19,28 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from aiops_cli.device_file import write_devices
-from aiops_cli.ingest.sink import MessageSink, open_sink
+from aiops_cli.ingest.sink import open_sink
 from aiops_cli.output import create
 from aiops_core.errors import AiopsError, Unavailable
 from aiops_core.models import Device
 from aiops_core.policy.settings import Settings
 from aiops_core.utils import StructuredLogger
-from aiops_lab.demo.flow import flowing
-from aiops_lab.demo.setup import load_inventory
-from aiops_lab.simulator import SHIP, Event, Injection, PlaySummary, Scenario, Voyage, named, play
-from aiops_lab.simulator.driver import start_of
-from aiops_lab.simulator.fault_table import FAULTS
-from aiops_lab.simulator.files import JsonLines, TruthWriter
-from aiops_lab.simulator.scenario import AFTERMATH, FIRST_FAULT, NAMES, SCENARIOS, length_of
+from aiops_lab.demo.feed import flowing, load_inventory
+from aiops_lab.simulator.driver import PlaySummary, play, start_of
+from aiops_lab.simulator.faults import FAULTS
+from aiops_lab.simulator.inventory import SHIP
+from aiops_lab.simulator.scenario import (
+    AFTERMATH,
+    FIRST_FAULT,
+    NAMES,
+    SCENARIOS,
+    Event,
+    Injection,
+    Scenario,
+    length_of,
+    named,
+)
+from aiops_lab.simulator.voyage import Emit, Voyage, json_lines, recorded
 
 PAUSE = 15.0  # s between two faults whose times were not given
 
@@ -81,10 +90,10 @@ def simulate(
     voyage = _voyage(planned, speed, ship_id or Settings.read().ship_id, start)
     devices = SHIP.devices if inventory and out is None else ()
     with ExitStack() as files:
-        sink = nullcontext(JsonLines(files.enter_context(create(out)))) if out else publishing()
+        sink = nullcontext(json_lines(files.enter_context(create(out)))) if out else publishing()
         events: Iterable[Event] = planned
         if truth:
-            events = TruthWriter(files.enter_context(create(truth)), planned, voyage).watch(planned)
+            events = recorded(planned, voyage, files.enter_context(create(truth)))
         show = files.enter_context(_progress(console, planned, json_))
         summary = asyncio.run(_perform(events, voyage, speed, sink, devices, show))
     if json_:
@@ -93,8 +102,8 @@ def simulate(
         console.print(_report(summary, planned))
 
 
-def publishing() -> AbstractAsyncContextManager[MessageSink]:
-    """The sink into this ship's broker and ClickHouse."""
+def publishing() -> AbstractAsyncContextManager[Emit]:
+    """The way into this ship's broker and ClickHouse."""
     StructuredLogger.configure(Settings.read().log_level)
     return flowing(open_sink(Settings.read()))
 
@@ -113,15 +122,15 @@ async def _perform(
     events: Iterable[Event],
     voyage: Voyage,
     speed: float,
-    opening: AbstractAsyncContextManager[MessageSink | JsonLines],
+    opening: AbstractAsyncContextManager[Emit],
     devices: Sequence[Device],
     show: Show,
 ) -> PlaySummary:
-    async with opening as sink:
+    async with opening as emit:
         if devices:
             await load_devices(devices)
         return await play(
-            events, sink.send, voyage, speed=speed, now=lambda: datetime.now(UTC), progress=show
+            events, emit, voyage, speed=speed, now=lambda: datetime.now(UTC), progress=show
         )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from aiops_cli.screen import dig
-from aiops_lab.demo.score import Found
+from aiops_lab.demo.score import ShownIncident
 from aiops_lab.fleet.plan import API, SERVICES, Plan
 
 TIMEOUT = 3.0  # seconds
@@ -30,7 +29,7 @@ class Snapshot:
 
     messages: int = 0  # lines and readings that detection has handled since it started
     anomalies: int = 0
-    incidents: Sequence[Mapping[str, Any]] = ()
+    incidents: Sequence[ShownIncident] = ()
     p50: float | None = None  # ms, fast path
     p99: float | None = None
     problems: Mapping[str, str] = field(default_factory=dict)  # service -> why it is not ready
@@ -45,14 +44,6 @@ class Observer:
         self._since = since
         self._last = Snapshot()
         self._looks = 0
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def open(
-        cls, plan: Plan, since: datetime, headers: Mapping[str, str]
-    ) -> AsyncIterator[Observer]:
-        async with httpx.AsyncClient(timeout=TIMEOUT, headers=headers) as client:
-            yield cls(client, plan, since)
 
     async def look(self) -> Snapshot:
         """A new snapshot; a service that is away costs only what it would have said."""
@@ -77,19 +68,17 @@ class Observer:
 
     async def _stats(self) -> Any:
         self._looks += 1
-        if self._looks % STATS_EVERY:
-            return None
-        return await self._api("/stats", time_range="15m")
+        return None if self._looks % STATS_EVERY else await self._api("/stats", time_range="15m")
 
-    async def incident_of(self, tracking_ids: Sequence[str]) -> dict[str, Found]:
+    async def incident_of(self, tracking_ids: Sequence[str]) -> dict[str, ShownIncident]:
         """Which of *tracking_ids* are in an incident, and in which."""
         slots = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
-        async def ask(tracking_id: str) -> tuple[str, Found | None]:
+        async def ask(tracking_id: str) -> tuple[str, ShownIncident | None]:
             async with slots:
                 page = await self._api("/incidents", tracking_id=tracking_id, limit=1)
             items = page["items"] if page else []
-            return tracking_id, _found(items[0]) if items else None
+            return tracking_id, items[0] if items else None
 
         answers = await asyncio.gather(*map(ask, tracking_ids))
         return {id_: found for id_, found in answers if found is not None}
@@ -128,13 +117,4 @@ def handled_in(exposition: str) -> int:
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
         if sample.name == HANDLED and sample.labels.get("outcome") == "ok"
-    )
-
-
-def _found(incident: Mapping[str, Any]) -> Found:
-    return Found(
-        id=incident["id"],
-        title=incident["title"],
-        severity=incident["severity"],
-        root_device=dig(incident, "root_cause", "device"),
     )

@@ -9,21 +9,24 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import httpx
 from rich.console import Console
 from rich.live import Live
 
 from aiops_cli.ingest.sink import open_sink
 from aiops_cli.screen import milliseconds
 from aiops_core.policy.settings import Settings
-from aiops_lab.demo.data import Observer
-from aiops_lab.demo.flow import flowing
-from aiops_lab.demo.score import FaultVerdict, judge, misses, telling_ids
-from aiops_lab.demo.setup import load_inventory
+from aiops_lab.demo.data import TIMEOUT, Observer
+from aiops_lab.demo.feed import flowing, load_inventory
+from aiops_lab.demo.score import FaultVerdict, judge, summary, telling_ids
 from aiops_lab.demo.view import Show, changes, incidents_table, score_table, screen
 from aiops_lab.fleet.fleet import Fleet
 from aiops_lab.fleet.plan import Plan
 from aiops_lab.fleet.view import addresses, progress, stop_on_signals
-from aiops_lab.simulator import SHIP, PlaySummary, Scenario, Voyage, named, play
+from aiops_lab.simulator.driver import PlaySummary, play
+from aiops_lab.simulator.inventory import SHIP
+from aiops_lab.simulator.scenario import Scenario, named
+from aiops_lab.simulator.voyage import Voyage
 
 LOOK_EVERY = 1.0  # seconds; each look costs the store some queries
 SETTLE = 20.0  # seconds that the last lines get to become incidents
@@ -77,19 +80,17 @@ class Demo:
         run = self._run("demo")
         settings = self._settings()
         async with (
-            Observer.open(self.plan, run.t0, settings.api_headers) as observer,
-            flowing(open_sink(settings)) as sink,
-            self._shown(observer),
+            httpx.AsyncClient(timeout=TIMEOUT, headers=settings.api_headers) as client,
+            flowing(open_sink(settings)) as emit,
+            self._shown(observer := Observer(client, self.plan, run.t0)),
         ):
-            await play(
-                self.scenario, sink.send, run, now=lambda: datetime.now(UTC), progress=self._sent
-            )
+            await play(self.scenario, emit, run, now=lambda: datetime.now(UTC), progress=self._sent)
             verdicts = await self._verdicts(observer, run)
             if not self.once:
-                self._say(_summary(verdicts))
+                self._say(summary(verdicts))
                 await play(
                     named("quiet", duration=VOYAGE),
-                    sink.send,
+                    emit,
                     self._run("quiet"),
                     now=lambda: datetime.now(UTC),
                 )
@@ -157,8 +158,8 @@ class Demo:
                     self._say(line)
             await asyncio.sleep(LOOK_EVERY)
 
-    def _sent(self, summary: PlaySummary) -> None:
-        self._show.sent = summary.lines + summary.readings
+    def _sent(self, played: PlaySummary) -> None:
+        self._show.sent = played.lines + played.readings
 
     def _say(self, line: str) -> None:
         self._show.events.append(line)
@@ -170,9 +171,7 @@ class Demo:
 
     def _report(self, verdicts: Sequence[FaultVerdict]) -> None:
         self.console.print(score_table(verdicts))
-        for line in misses(verdicts):
-            self.console.print(line, markup=False, style="bold red")
-        self.console.print(_summary(verdicts))
+        self.console.print(summary(verdicts))
         self._numbers()
 
     def _numbers(self) -> None:
@@ -184,11 +183,3 @@ class Demo:
             f"{self._show.sent} sent, {now.anomalies} anomalies, {len(now.incidents)} incidents; "
             f"fast path p50 {milliseconds(now.p50)}, p99 {milliseconds(now.p99)}"
         )
-
-
-def _summary(verdicts: Sequence[FaultVerdict]) -> str:
-    hits, roots = sum(v.hit for v in verdicts), sum(v.root_found for v in verdicts)
-    return (
-        f"{hits} of {len(verdicts)} simulated faults became incidents, "
-        f"{roots} of them blame the device that failed"
-    )

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from aiops_lab.simulator import Event, InjectedFault, TruthRole, Voyage
+from aiops_cli.screen import dig
+from aiops_lab.simulator.scenario import Event
+from aiops_lab.simulator.truth import InjectedFault, TruthRole
+from aiops_lab.simulator.voyage import Voyage
 
-TELLING = {
-    TruthRole.CAUSE,
-    TruthRole.SYMPTOM,
-}  # what should become an anomaly and end in the incident
-
-
-@dataclass(frozen=True)
-class Found:
-    """An incident as the API shows it, as far as the verdict needs it."""
-
-    id: str
-    title: str
-    severity: str
-    root_device: str | None
+TELLING = {TruthRole.CAUSE, TruthRole.SYMPTOM}  # should become an anomaly and end in the incident
+ShownIncident = Mapping[str, Any]  # as the API shows it
 
 
 @dataclass(frozen=True)
@@ -28,7 +21,7 @@ class FaultVerdict:
     """One simulated fault: in which incidents its lines are, the one with most lines first."""
 
     episode: InjectedFault
-    incidents: tuple[Found, ...]
+    incidents: tuple[ShownIncident, ...]
     covered: int  # telling lines and readings that are in an incident
     of: int
 
@@ -37,9 +30,14 @@ class FaultVerdict:
         return bool(self.incidents)
 
     @property
+    def inferred(self) -> str | None:
+        """The root cause that its main incident names."""
+        device: str | None = dig(self.incidents[0], "root_cause", "device") if self.hit else None
+        return device
+
+    @property
     def root_found(self) -> bool:
-        """Whether its main incident blames the device that really failed."""
-        return self.hit and self.incidents[0].root_device == self.episode.root_device
+        return self.inferred == self.episode.root_device
 
 
 def telling_ids(events: Iterable[Event], run: Voyage) -> dict[str, list[str]]:
@@ -54,28 +52,25 @@ def telling_ids(events: Iterable[Event], run: Voyage) -> dict[str, list[str]]:
 def judge(
     episodes: Sequence[InjectedFault],
     telling: Mapping[str, Sequence[str]],
-    incident_of: Mapping[str, Found],
+    incident_of: Mapping[str, ShownIncident],
 ) -> list[FaultVerdict]:
     """One verdict per fault; *incident_of* maps a tracking id to the incident that has it."""
     return [_verdict(episode, telling.get(episode.id, ()), incident_of) for episode in episodes]
 
 
 def _verdict(
-    episode: InjectedFault, ids: Sequence[str], incident_of: Mapping[str, Found]
+    episode: InjectedFault, ids: Sequence[str], incident_of: Mapping[str, ShownIncident]
 ) -> FaultVerdict:
     hits = [incident_of[id_] for id_ in ids if id_ in incident_of]
-    lines: dict[str, int] = {}
-    for found in hits:
-        lines[found.id] = lines.get(found.id, 0) + 1
-    by_id = {found.id: found for found in hits}
-    ranked = sorted(by_id.values(), key=lambda found: -lines[found.id])
-    return FaultVerdict(episode, tuple(ranked), len(hits), len(ids))
+    by_id = {found["id"]: found for found in hits}
+    lines = Counter(found["id"] for found in hits)
+    ranked = tuple(by_id[id_] for id_, _ in lines.most_common())
+    return FaultVerdict(episode, ranked, len(hits), len(ids))
 
 
-def misses(verdicts: Iterable[FaultVerdict]) -> list[str]:
-    """A line for each fault that no incident tells."""
-    return [
-        f"missed: {v.episode.id} ({v.episode.title}): none of its {v.of} lines is in an incident"
-        for v in verdicts
-        if not v.hit
-    ]
+def summary(verdicts: Sequence[FaultVerdict]) -> str:
+    hits, roots = sum(v.hit for v in verdicts), sum(v.root_found for v in verdicts)
+    return (
+        f"{hits} of {len(verdicts)} simulated faults became incidents, "
+        f"{roots} of them name the device that failed as root cause"
+    )

@@ -74,7 +74,7 @@ def _numbers(show: Show) -> Table:
 
 
 def incidents_table(incidents: Sequence[Mapping[str, Any]]) -> Table:
-    """The newest incidents, with who is to blame and how many anomalies each explains."""
+    """The newest incidents, with their root causes and how many anomalies each explains."""
     table = Table("severity", "status", "title", "root cause", "members", "age", expand=True)
     for one in incidents[:ROWS]:
         table.add_row(
@@ -122,8 +122,10 @@ def _line(incident: Mapping[str, Any]) -> str:
 
 
 def score_table(verdicts: Iterable[FaultVerdict]) -> Table:
-    """Each simulated fault, the incident it became, and whether that blames the right device."""
-    table = Table("simulated fault", "became", "blames", "lines in it", title="simulated → found")
+    """Each simulated fault, the incident it became, and its root cause."""
+    table = Table(
+        "simulated fault", "became", "root cause", "lines in it", title="simulated → found"
+    )
     for verdict in verdicts:
         table.add_row(verdict.episode.id, *_became(verdict), f"{verdict.covered}/{verdict.of}")
     return table
@@ -134,6 +136,8 @@ def _became(verdict: FaultVerdict) -> tuple[Text, Text]:
         return Text("nothing", style="bold red"), Text("-")
     main, *others = verdict.incidents
     more = f" (+{len(others)})" if others else ""
-    blamed = main.root_device or "nobody"
+    root = verdict.inferred or "nobody"
     style = "green" if verdict.root_found else "yellow"
-    return Text(f"{main.severity}: {main.title}{more}", style="green"), Text(blamed, style=style)
+    return Text(f"{main['severity']}: {main['title']}{more}", style="green"), Text(
+        root, style=style
+    )

@@ -4,6 +4,5 @@ It serves clickhouse-driver as ``aiops_core.adapters.clickhouse`` uses it: queri
 without compression, external tables, progress and results of types that no table of ours has.
 
 From the socket inwards: ``server`` (all clients), ``session`` (one client), ``wire`` (bytes),
-``columns`` (where a column and a block end), ``statements`` (inserts), ``engine`` (chdb).
-``launch`` starts the server as a child process.
+``columns`` (where a column and a block end), ``engine`` (chdb). ``clickhouse`` is the program.
 """

@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     stop = _stop_on_signals()
     sys.setswitchinterval(SWITCH)
     os.environ["TZ"] = "UTC"  # the engine's timezone is that of its process when it is loaded
-    from .errors import DataInUse, PortTaken
-    from .server import Server  # loads the engine
+    from .engine import CannotServe  # loads the engine
+    from .server import Server
 
     try:
         server = Server(options.data, options.port)
-    except (PortTaken, DataInUse) as problem:
+    except CannotServe as problem:
         logger.error("embedded clickhouse: %s", problem)
         return 1
     logger.info("embedded clickhouse: 127.0.0.1:%d over %s", server.port, options.data)

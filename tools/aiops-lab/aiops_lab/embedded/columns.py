@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .errors import UNKNOWN_TYPE, EngineError, ProtocolError
-from .wire import Incoming, text, varint
+from .wire import UNKNOWN_TYPE, EngineError, Incoming, ProtocolError, text, varint
 
 _WIDTHS = {
     **{f"{sign}Int{bits}": bits // 8 for sign in ("", "U") for bits in (8, 16, 32, 64)},

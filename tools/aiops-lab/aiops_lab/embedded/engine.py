@@ -16,14 +16,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from chdb import _chdb
 
 from .columns import Column, check_served
-from .errors import NO_SUCH_COLUMN, UNKNOWN_SETTING, DataInUse, EngineError
-from .statements import InsertTarget, may_change_tables
+from .wire import NO_SUCH_COLUMN, UNKNOWN_SETTING, EngineError
 
 _connect: Any = getattr(_chdb, "connect")  # noqa: B009 - the stub of chdb does not name it
 
@@ -40,10 +40,48 @@ _LIMITS = {
 _SMALL = 1 << 20
 """Bytes of an insert that one thread does faster than several."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_INSERT = re.compile(
+    r"(?P<head>\s*INSERT\s+INTO\s+(?P<table>[\w.`]+)\s*(?:\((?P<columns>[^()]*)\))?)"
+    r"\s*(?P<settings>SETTINGS\s.*?)?\s*VALUES[\s;]*",
+    re.IGNORECASE | re.DOTALL,
+)
+_READ_ONLY = re.compile(r"\s*(?:SELECT|WITH|INSERT)\b", re.IGNORECASE)
+
+
+class CannotServe(Exception):
+    """The port is taken, or the data folder belongs to another engine or cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsertTarget:
+    """`head` is the statement up to its columns; no columns are all columns of the table."""
+
+    head: str
+    table: str
+    columns: tuple[str, ...]
+    settings: str
+
+
+def insert_target(sql: str) -> InsertTarget | None:
+    """The target of an insert whose rows the client sends; None for any other statement.
+
+    ``INSERT INTO t (a, b) [SETTINGS …] VALUES``
+    """
+    match = _INSERT.fullmatch(sql)
+    if not match:
+        return None
+    names = (name.strip().strip("`") for name in (match["columns"] or "").split(","))
+    columns = tuple(name for name in names if name)
+    return InsertTarget(match["head"].strip(), match["table"], columns, match["settings"] or "")
+
+
+def may_change_tables(sql: str) -> bool:
+    """Whether descriptions of tables are out of date after this statement."""
+    return not _READ_ONLY.match(sql)
 
 
 class Engine:
-    """chdb on the folder `data`. Raises DataInUse."""
+    """chdb on the folder `data`. Raises CannotServe."""
 
     def __init__(self, data: Path) -> None:
         self._lock = _locked(data)
@@ -187,11 +225,11 @@ def _errors() -> Iterator[None]:
 
 
 def _opened(path: str) -> Any:
-    """A connection to the engine at `path`, which is started by the first one. Raises DataInUse."""
+    """A connection to the engine at `path`; the first one starts it. Raises CannotServe."""
     try:
         return _connect(path)
     except RuntimeError as error:
-        raise DataInUse(f"the engine cannot open {path.partition('?')[0]}: {error}") from error
+        raise CannotServe(f"the engine cannot open {path.partition('?')[0]}: {error}") from error
 
 
 def _locked(data: Path) -> IO[str]:
@@ -201,7 +239,7 @@ def _locked(data: Path) -> IO[str]:
         lock = (data / "server.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise DataInUse(f"the data folder {data} is in use by another server") from error
+        raise CannotServe(f"the data folder {data} is in use by another server") from error
     except OSError as error:
-        raise DataInUse(f"the data folder {data} cannot be used: {error.strerror}") from error
+        raise CannotServe(f"the data folder {data} cannot be used: {error.strerror}") from error
     return lock

@@ -8,9 +8,9 @@ import threading
 import time
 from pathlib import Path
 
-from .engine import Engine
-from .errors import EngineError, PortTaken, ProtocolError
+from .engine import CannotServe, Engine
 from .session import Session
+from .wire import EngineError, ProtocolError
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _GRACE = 3.0
 
 
 class Server:
-    """Serves `data` on loopback `port`; 0 takes a free one. Raises PortTaken and DataInUse."""
+    """Serves `data` on loopback `port`; 0 takes a free one. Raises CannotServe."""
 
     def __init__(self, data: Path, port: int) -> None:
         self._listener = _listen(port)
@@ -90,7 +90,7 @@ def _listen(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
-        raise PortTaken(f"port {port} cannot be used: {error.strerror}") from error
+        raise CannotServe(f"port {port} cannot be used: {error.strerror}") from error
     listener.listen(64)
     listener.settimeout(_TICK)
     return listener

@@ -12,10 +12,16 @@ from functools import partial
 
 from . import wire
 from .columns import blocks, header, read_block, skip_block_info
-from .engine import Engine, EngineConnection
-from .errors import NOT_IMPLEMENTED, EngineError, ProtocolError
-from .statements import InsertTarget, insert_target
-from .wire import FromClient, FromServer, Incoming, QueryPacket
+from .engine import Engine, EngineConnection, InsertTarget, insert_target
+from .wire import (
+    NOT_IMPLEMENTED,
+    EngineError,
+    FromClient,
+    FromServer,
+    Incoming,
+    ProtocolError,
+    QueryPacket,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -1,17 +1,46 @@
-"""Bytes in and out: numbers, texts and the packets of ClickHouse's native protocol. Pure."""
+"""Bytes in and out: numbers, texts, errors and packets of the native protocol. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-
-from .errors import ProtocolError
 
 REVISION = 54453
 """Announced to clients: the newest one whose blocks look like the engine's ``Native`` format."""
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 """Before each block on the wire: no overflow rows, no bucket."""
+# Numbers of errors.
+NO_SUCH_COLUMN = 16
+NOT_IMPLEMENTED = 48
+UNKNOWN_TYPE = 50
+UNKNOWN_SETTING = 115
+UNKNOWN = 1002
+
+_REPORT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
+_TAIL = re.compile(r"(?: \([A-Z][A-Z0-9_]*\))?(?: \(version [^)]*\))?\s*$")
+
+
+class EngineError(Exception):
+    """ClickHouse's error, sent to the client; ``code`` as in ``system.errors``."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @classmethod
+    def parsed(cls, report: str) -> EngineError:
+        """From ``Code: 60. DB::Exception: Table x does not exist. (UNKNOWN_TABLE)``."""
+        match = _REPORT.search(report)
+        if not match:
+            return cls(UNKNOWN, report)
+        return cls(int(match.group(1)), _TAIL.sub("", match.group(2)).rstrip("."))
+
+
+class ProtocolError(Exception):
+    """The client sent bytes that the server cannot follow; the connection has to end."""
 
 
 class FromClient(IntEnum):

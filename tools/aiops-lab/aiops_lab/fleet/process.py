@@ -59,22 +59,15 @@ async def why_not_ready(spec: Spec) -> str | None:
     if spec.path is None:
         file = spec.ready_file
         return None if file is not None and file.exists() else "starting"
-    try:
-        status, body = await http_get(spec.port, spec.path)
-    except (OSError, TimeoutError, ValueError):
+    if (answer := await asked(spec.port, spec.path)) is None:
         return "does not answer yet"
+    status, body = answer
     return None if status == 200 else _in_words(body)
 
 
 async def answers(spec: Spec) -> bool:
     """Whether *spec*'s process says anything over HTTP; one that does not speak it is not asked."""
-    if spec.path is None:
-        return True
-    try:
-        await http_get(spec.port, spec.path, ASK_TIMEOUT)
-    except (OSError, TimeoutError, ValueError):
-        return False
-    return True
+    return spec.path is None or await asked(spec.port, spec.path) is not None
 
 
 async def broker_wants_restart(monitor: int, store: Path) -> bool:
@@ -84,10 +77,7 @@ async def broker_wants_restart(monitor: int, store: Path) -> bool:
     After one error of its disk nats-server stores nothing more in that stream until it is
     restarted. ``nats/start.sh`` does the same in its container.
     """
-    try:
-        status, body = await http_get(monitor, "/healthz")
-    except (OSError, TimeoutError, ValueError):
-        return False
+    status, body = await asked(monitor, "/healthz") or (200, b"")
     return status != 200 and WRITE_ERROR in body and _writable(store)
 
 
@@ -116,7 +106,15 @@ def _in_words(body: bytes) -> str:
         return "not ready"
 
 
-async def http_get(port: int, path: str, within: float = ASK_TIMEOUT) -> tuple[int, bytes]:
+async def asked(port: int, path: str) -> tuple[int, bytes] | None:
+    """Status and body of a GET on loopback; None without an answer."""
+    try:
+        return await http_get(port, path, ASK_TIMEOUT)
+    except (OSError, TimeoutError, ValueError):
+        return None
+
+
+async def http_get(port: int, path: str, within: float) -> tuple[int, bytes]:
     """Status and body of a GET on loopback. Raises OSError, TimeoutError and, if the answer is not
     HTTP, ValueError.
     """

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from math import inf
 
-from aiops_core.models import Level, LogEntry, MetricSample
-from aiops_lab.simulator.convert import Voyage
+from aiops_core.models import Level
 from aiops_lab.simulator.scenario import Event
 from aiops_lab.simulator.traffic import SimulatedLine
 from aiops_lab.simulator.truth import TruthRole
+from aiops_lab.simulator.voyage import Emit, Voyage
 
 TICK = 0.05  # s of real time whose events are emitted together, at its end
 LARGEST_BATCH = 500
 
-Emit = Callable[[Sequence[LogEntry | MetricSample]], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -34,7 +33,6 @@ class PlaySummary:
     offset: float = 0.0
     elapsed: float = 0.0
     levels: Counter[Level] = field(default_factory=Counter)
-    episodes: set[str] = field(default_factory=set)
 
     def add(self, event: Event) -> None:
         self.offset = event.offset
@@ -45,7 +43,6 @@ class PlaySummary:
             self.readings += 1
         if event.truth and event.truth.role in (TruthRole.CAUSE, TruthRole.SYMPTOM):
             self.faulty += 1
-            self.episodes.add(event.truth.episode or "")
 
 
 async def play(
@@ -66,7 +63,7 @@ async def play(
     """
     summary, start = PlaySummary(), clock()
     for due, batch in _batches(events, speed):
-        await _until(start + due, clock, sleep)
+        await sleep(max(0.0, start + due - clock()))  # at least others get their turn
         ingest = now() if now else None
         await emit([run.message(event, ingest) for event in batch])
         for event in batch:
@@ -77,31 +74,11 @@ async def play(
     return summary
 
 
-async def _until(moment: float, clock: Callable[[], float], sleep: Sleep) -> None:
-    """Sleep until then; with nothing to wait for, still let others have their turn."""
-    await sleep(max(0.0, moment - clock()))
-
-
 def _batches(events: Iterable[Event], speed: float) -> Iterator[tuple[float, list[Event]]]:
     """Events of one tick together, with the real time after the start at which they are due."""
-    for tick, group in groupby(events, lambda event: _tick(event.offset, speed)):
-        for batch in _slices(group):
+    for tick, group in groupby(events, lambda event: int(event.offset / speed / TICK)):
+        while batch := list(islice(group, LARGEST_BATCH)):
             yield (tick + 1) * TICK if speed < inf else 0.0, batch
-
-
-def _tick(offset: float, speed: float) -> int:
-    return int(offset / speed / TICK)  # 0 for an infinite speed
-
-
-def _slices(events: Iterable[Event]) -> Iterator[list[Event]]:
-    batch: list[Event] = []
-    for event in events:
-        batch.append(event)
-        if len(batch) == LARGEST_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def start_of(duration: float, speed: float, now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""From a fault of ``fault_table`` to the events that it causes on one ship.
+"""From a fault of ``faults.yaml``, which explains its keys, to its events on one ship.
 
 A fault shows first on its root device, then on the dependants that notice it, 0.5 to 2.5 s later
 for each hop (10 s at most), and goes away in the same order.
@@ -6,15 +6,18 @@ for each hop (10 s at most), and goes away in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
 from random import Random
+from typing import Annotated, Any
 
-from aiops_core.models import Device
-from aiops_lab.simulator.fault_table import ANY, FAULTS, Effect, FaultSpec
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass as validated
+
+from aiops_core.models import Device, Domain, Severity
 from aiops_lab.simulator.inventory import SimulatedShip
-from aiops_lab.simulator.normal_lines import STRAY
-from aiops_lab.simulator.templates import LineTemplate
+from aiops_lab.simulator.templates import STRAY, LineTemplate, data_file, templates
 from aiops_lab.simulator.traffic import Draft, Excursion, SimulatedLine, say
 from aiops_lab.simulator.truth import NOISE, InjectedFault, Truth, TruthRole
 
@@ -22,19 +25,50 @@ LONGEST_DELAY = 10.0  # s until the last dependant notices
 RELEASE = 3.0  # s until readings are normal again after a fault
 STRAYS_PER_SECOND = 0.5
 NOISE_DURATION = 120.0  # s
+ANY = "*"  # types of dependants that are not named
+
+Number = int | float  # as written: 16 stays 16
+Lines = Annotated[tuple[LineTemplate, ...], BeforeValidator(templates)]
+_STRICT = ConfigDict(extra="forbid")
 
 
-class UnknownFaultError(LookupError):
-    """A fault that is not in the table."""
+@validated(frozen=True, slots=True, config=_STRICT)
+class Effect:
+    """What a fault does to one device."""
+
+    opening: Lines = ()
+    worse: Lines = ()
+    ongoing: Lines = ()
+    recovery: Lines = ()
+    peaks: Mapping[str, Number] = field(default_factory=dict)
+    every: Number = 2.5
+    worse_at: Number = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Dark:
-    """A device that says nothing normal between *start* and *end*."""
+@validated(frozen=True, slots=True, config=_STRICT)
+class FaultSpec:
+    """A fault by name; *device* is its root by default, *roots* are the types that can have it."""
 
-    device_id: str
-    start: float
-    end: float
+    name: str
+    title: str
+    domain: Domain
+    severity: Severity
+    device: str
+    roots: frozenset[str]
+    duration: Number
+    root: Effect
+    downstream: Mapping[str, Effect] = field(default_factory=dict)
+    ramp: Number = 0.1
+    dark: bool = False
+    cycles: int = 1
+
+
+def _load(faults: Mapping[str, Mapping[str, Any]]) -> dict[str, FaultSpec]:
+    parse = TypeAdapter(FaultSpec).validate_python
+    return {name: parse({"name": name, **fields}) for name, fields in faults.items()}
+
+
+FAULTS: Mapping[str, FaultSpec] = _load(data_file("faults.yaml")["faults"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +78,23 @@ class Unfolded:
     episode: InjectedFault
     drafts: tuple[Draft, ...]
     excursions: tuple[Excursion, ...]
-    dark: Dark | None
+    dark: bool
+
+    def silences(self, draft: Draft) -> bool:
+        """Whether the device of a normal *draft* says nothing at that time."""
+        episode = self.episode
+        return (
+            self.dark
+            and draft.device.id == episode.root_device
+            and episode.start <= draft.offset < episode.healed
+        )
 
 
 def fault_named(name: str) -> FaultSpec:
     try:
         return FAULTS[name]
     except KeyError:
-        raise UnknownFaultError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
+        raise LookupError(f"no fault {name!r}; there are {', '.join(FAULTS)}") from None
 
 
 def root_of(fault: FaultSpec, ship: SimulatedShip, device_id: str | None) -> Device:
@@ -101,8 +144,9 @@ def unfold(
     at: float,
     duration: float | None,
     rng: Random,
+    until: float = inf,
 ) -> Unfolded:
-    """Everything that *fault* causes when it hits *root* at offset *at*."""
+    """What *fault* causes before *until* when it hits *root* at offset *at*."""
     happening = _Happening(id_, fault, root, at, duration or fault.duration)
     drafts: list[Draft] = []
     excursions: list[Excursion] = []
@@ -111,13 +155,28 @@ def unfold(
         drafts += told
         excursions += _excursions(happening, device, effect, min(d.offset for d in told))
     drafts.sort(key=lambda draft: draft.offset)
-    dark = Dark(root.id, at, happening.healed) if fault.dark else None
-    return Unfolded(_episode(happening, drafts, excursions), tuple(drafts), tuple(excursions), dark)
+    last = max(*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
+    kept = tuple(draft for draft in drafts if draft.offset < until)
+    affected = dict.fromkeys((root.id, *(draft.device.id for draft in kept)))
+    episode = InjectedFault(
+        id=id_,
+        fault=fault.name,
+        title=f"{fault.title} ({root.id})",
+        root_device=root.id,
+        affected=tuple(affected),
+        start=at,
+        healed=min(happening.healed, until),
+        end=min(last, until),
+        domain=fault.domain,
+        severity=fault.severity,
+        lines=len(kept),
+    )
+    return Unfolded(episode, kept, tuple(excursions), fault.dark)
 
 
 def _touched(happening: _Happening, ship: SimulatedShip) -> Iterator[tuple[Device, int, Effect]]:
     yield happening.root, 0, happening.fault.root
-    for device_id, hops in ship.descendants(happening.root.id).items():
+    for device_id, hops in ship.below(happening.root.id).items():
         effect = _effect_on(ship[device_id], happening.fault)
         if effect:
             yield ship[device_id], hops, effect
@@ -177,27 +236,6 @@ def _excursions(
     truth = happening.truth(happening.role_of(device))
     for metric, peak in effect.peaks.items():
         yield Excursion(device.id, metric, peak, onset, happening.healed, ramp, RELEASE, truth)
-
-
-def _episode(
-    happening: _Happening, drafts: list[Draft], excursions: list[Excursion]
-) -> InjectedFault:
-    affected = dict.fromkeys((happening.root.id, *(draft.device.id for draft in drafts)))
-    ends = (*(d.offset for d in drafts), *(e.end + e.release for e in excursions))
-    fault = happening.fault
-    return InjectedFault(
-        id=happening.id,
-        fault=fault.name,
-        title=f"{fault.title} ({happening.root.id})",
-        root_device=happening.root.id,
-        affected=tuple(affected),
-        start=happening.at,
-        healed=happening.healed,
-        end=max(ends),
-        domain=fault.domain,
-        severity=fault.severity,
-        lines=len(drafts),
-    )
 
 
 def stray_errors(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
 from aiops_core.models import Device, Severity
-from aiops_lab.simulator.fault_table import FAULTS
+from aiops_lab.simulator.faults import FAULTS
 from aiops_lab.simulator.inventory import SimulatedShip
 from aiops_lab.simulator.scenario import Injection, Scenario
 
@@ -92,7 +92,7 @@ def _injections(rng: Random, ship: SimulatedShip, count: int) -> Iterator[Inject
         root = rng.choice(roots)
         if root in taken or count == 0:
             continue
-        taken |= {root, *ship.ancestors(root), *ship.descendants(root)}
+        taken |= {root, *ship.above(root), *ship.below(root)}
         count -= 1
         attacked |= fault.name == "credential_attack"
         yield Injection(fault.name, rng.uniform(3, 50), root, rng.uniform(0.6, 1.4) * _LASTING)

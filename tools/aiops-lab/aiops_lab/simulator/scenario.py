@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import merge
 from itertools import chain, takewhile
@@ -12,8 +12,8 @@ from random import Random
 
 from aiops_core.models import Device
 from aiops_lab.simulator import traffic
-from aiops_lab.simulator.fault_table import FAULTS
 from aiops_lab.simulator.faults import (
+    FAULTS,
     NOISE_DURATION,
     Unfolded,
     fault_named,
@@ -22,7 +22,7 @@ from aiops_lab.simulator.faults import (
     unfold,
 )
 from aiops_lab.simulator.inventory import SHIP, SimulatedShip
-from aiops_lab.simulator.normal_lines import HARMLESS_SHARE
+from aiops_lab.simulator.templates import HARMLESS_SHARE
 from aiops_lab.simulator.traffic import Draft, SimulatedLine, SimulatedReading
 from aiops_lab.simulator.truth import InjectedFault, Truth
 
@@ -99,7 +99,7 @@ class Scenario:
     hour: float = 10.0
     harmless: float = HARMLESS_SHARE
     name: str = "custom"
-    ship: SimulatedShip = SHIP
+    ship: SimulatedShip = field(default_factory=lambda: SHIP)
 
     @cached_property
     def _unfolded(self) -> tuple[Unfolded, ...]:
@@ -112,21 +112,9 @@ class Scenario:
         root = root_of(fault, self.ship, injection.device)
         rng = Random(f"{self.seed}:fault:{number}:{fault.name}")
         id_ = f"{number:02d}-{fault.name}-{root.id}"
-        whole = unfold(id_, fault, self.ship, root, injection.at, injection.duration, rng)
-        return self._cut(whole)
-
-    def _cut(self, whole: Unfolded) -> Unfolded:
-        """Without what would happen after the end of the run."""
-        drafts = tuple(draft for draft in whole.drafts if draft.offset < self.duration)
-        seen = dict.fromkeys((whole.episode.root_device, *(draft.device.id for draft in drafts)))
-        episode = replace(
-            whole.episode,
-            affected=tuple(seen),
-            healed=min(whole.episode.healed, self.duration),
-            end=min(whole.episode.end, self.duration),
-            lines=len(drafts),
+        return unfold(
+            id_, fault, self.ship, root, injection.at, injection.duration, rng, self.duration
         )
-        return replace(whole, episode=episode, drafts=drafts)
 
     @property
     def episodes(self) -> tuple[InjectedFault, ...]:
@@ -142,21 +130,14 @@ class Scenario:
             key=attrgetter("offset"),
         )
 
-    def _silenced(self, draft: Draft) -> bool:
-        return any(
-            one.dark.device_id == draft.device.id and one.dark.start <= draft.offset < one.dark.end
-            for one in self._unfolded
-            if one.dark
-        )
-
     def _drafts(self) -> Iterator[Draft]:
         faults = sorted(
             chain.from_iterable(one.drafts for one in self._unfolded), key=attrgetter("offset")
         )
         moved = [excursion for one in self._unfolded for excursion in one.excursions]
         lines = traffic.lines(self.ship, self.seed, self.rate, self.harmless)
-        if any(one.dark for one in self._unfolded):
-            lines = (draft for draft in lines if not self._silenced(draft))
+        if dark := [one for one in self._unfolded if one.dark]:
+            lines = (draft for draft in lines if not any(one.silences(draft) for one in dark))
         readings = traffic.readings(self.ship, self.seed, self.interval, self.hour, moved)
         return merge(faults, self._noise(), lines, readings, key=attrgetter("offset"))
 

@@ -1,4 +1,4 @@
-"""Log line templates, and the fields that vary in them."""
+"""Log line templates with fields that vary, and those of a normal day by type of device."""
 
 from __future__ import annotations
 
@@ -126,3 +126,19 @@ def render(text: str, rng: Random) -> str:
     """Fill in the fields of a template's text."""
     names = _fields(text)
     return text.format_map({name: FIELDS[name](rng) for name in names}) if names else text
+
+
+HARMLESS_SHARE = 0.001  # of all normal lines
+
+_TABLES = data_file("normal_lines.yaml")
+
+
+def _by_type(tables: Mapping[str, str | list[str]]) -> dict[str, tuple[LineTemplate, ...]]:
+    """A type with several tables says the lines of all of them."""
+    return {kind: templates("".join(table)) for kind, table in tables.items()}
+
+
+NORMAL: Mapping[str, tuple[LineTemplate, ...]] = _by_type(_TABLES["normal"])
+CHATTY: Mapping[str, float] = _TABLES["chatty"]
+HARMLESS_ERRORS: Mapping[str, tuple[LineTemplate, ...]] = _by_type(_TABLES["harmless"])
+STRAY = templates(_TABLES["stray"])

@@ -18,9 +18,15 @@ from typing import NamedTuple
 
 from aiops_core.models import Device, Level
 from aiops_lab.simulator.inventory import SimulatedShip
-from aiops_lab.simulator.normal_lines import CHATTY, HARMLESS_ERRORS, HARMLESS_SHARE, NORMAL
 from aiops_lab.simulator.readings import COUNTED, GAUGES, LIMITS, Gauge
-from aiops_lab.simulator.templates import LineTemplate, render
+from aiops_lab.simulator.templates import (
+    CHATTY,
+    HARMLESS_ERRORS,
+    HARMLESS_SHARE,
+    NORMAL,
+    LineTemplate,
+    render,
+)
 from aiops_lab.simulator.truth import NOISE, Truth, TruthRole
 
 DAY = 86_400.0

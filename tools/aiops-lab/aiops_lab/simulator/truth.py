@@ -1,6 +1,6 @@
 """What really happened: the answer sheet by which detection and correlation are scored.
 
-``truth.jsonl`` (written by ``files.TruthWriter``) holds one JSON object a line, told apart by
+``truth.jsonl`` (written by ``voyage.recorded``) holds one JSON object a line, told apart by
 ``record``:
 
 * ``run``: once, first: ``scenario``, ``seed``, ``ship_id``, ``run_id``, ``start`` (ISO time of

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aiops_lab.evaluation.correlation.judged import JudgedRun
+from aiops_core.models import EnrichedAnomaly
+from aiops_lab.evaluation.correlation.scores import JudgedRun
 
 COLOURS = [matplotlib.colormaps["tab20"](n) for n in range(20)]
 TITLE = 60  # characters of an incident's title in the legend
@@ -16,13 +18,14 @@ TITLE = 60  # characters of an incident's title in the legend
 
 def plot(judged: JudgedRun, folder: Path) -> None:
     """Write the picture of *judged* into *folder*: one row a device."""
-    rows = _rows(judged)
+    anomalies = sorted(judged.run.anomalies, key=lambda one: one.ts)
+    rows = _rows(judged, anomalies)
     figure = Figure(figsize=(13, 2.5 + 0.2 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    _bars(axes, judged, rows)
-    _dots(axes, judged, rows)
+    _bars(axes, judged, anomalies, rows)
+    _dots(axes, judged, anomalies, rows)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=7)
-    axes.set_xlabel("seconds since the start of the run")
+    axes.set_xlabel("seconds since the first anomaly")
     axes.margins(y=0.01)
     scores = judged.scores
     axes.set_title(
@@ -34,48 +37,57 @@ def plot(judged: JudgedRun, folder: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _rows(judged: JudgedRun) -> dict[str, int]:
+def _rows(judged: JudgedRun, anomalies: list[EnrichedAnomaly]) -> dict[str, int]:
     """Device -> row. Devices of one fault are together, the failed one on top."""
-    order = {fault.id: n for n, fault in enumerate(judged.run.faults)}
-    roots = {fault.root for fault in judged.run.faults}
-    first: dict[str, tuple[int, bool, float]] = {}
-    for one in sorted(judged.anomalies, key=lambda a: (a.fault is None, a.at)):
-        fault = order.get(one.fault or "", len(order))
-        first.setdefault(one.device, (fault, one.device not in roots, one.at))
+    order = {fault: n for n, fault in enumerate(judged.run.roots)}
+    roots = set(judged.run.roots.values())
+    first: dict[str, tuple[int, bool, datetime]] = {}
+    for one in sorted(anomalies, key=lambda a: judged.run.fault_of[a.anomaly_id] is None):
+        fault = order.get(judged.run.fault_of[one.anomaly_id] or "", len(order))
+        first.setdefault(one.device, (fault, one.device not in roots, one.ts))
     devices = sorted(first, key=lambda device: first[device], reverse=True)
     return {device: n for n, device in enumerate(devices)}
 
 
-def _bars(axes: Axes, judged: JudgedRun, rows: dict[str, int]) -> None:
-    """A bar on each device that a fault reached, hatched on the device that failed."""
-    for n, fault in enumerate(judged.run.faults):
-        reached = {one.device for one in judged.anomalies if one.fault == fault.id}
-        for device in reached:
+def _bars(
+    axes: Axes, judged: JudgedRun, anomalies: list[EnrichedAnomaly], rows: dict[str, int]
+) -> None:
+    """A bar from the first to the last anomaly of a fault on each device that has some, hatched on
+    the device that failed."""
+    for n, (fault, root) in enumerate(judged.run.roots.items()):
+        mine = [one for one in anomalies if judged.run.fault_of[one.anomaly_id] == fault]
+        for device in {one.device for one in mine}:
+            start, end = (_seconds(anomalies, one) for one in (mine[0], mine[-1]))
             axes.barh(
                 rows[device],
-                fault.end - fault.start,
-                left=fault.start,
+                end - start,
+                left=start,
                 height=0.9,
                 color=("0.85", "0.93")[n % 2],
-                hatch="//" if device == fault.root else None,
+                hatch="//" if device == root else None,
                 edgecolor="0.7",
                 linewidth=0.3,
                 zorder=0,
             )
 
 
-def _dots(axes: Axes, judged: JudgedRun, rows: dict[str, int]) -> None:
-    sizes: dict[str | None, int] = {}
-    for one in judged.anomalies:
-        sizes[one.incident] = sizes.get(one.incident, 0) + 1
-    for n, incident in enumerate(sorted(sizes, key=lambda i: -sizes[i])):
-        mine = [one for one in judged.anomalies if one.incident == incident]
-        title = judged.titles.get(incident or "", "hidden by a rule")
+def _dots(
+    axes: Axes, judged: JudgedRun, anomalies: list[EnrichedAnomaly], rows: dict[str, int]
+) -> None:
+    groups: dict[str | None, list[EnrichedAnomaly]] = {}
+    for one in anomalies:
+        groups.setdefault(judged.outcome.place.get(one.anomaly_id), []).append(one)
+    for n, (incident, mine) in enumerate(sorted(groups.items(), key=lambda it: -len(it[1]))):
+        title = judged.outcome.incidents[incident].title if incident else "suppressed by a rule"
         axes.scatter(
-            [one.at for one in mine],
+            [_seconds(anomalies, one) for one in mine],
             [rows[one.device] for one in mine],
             s=14,
             color=[COLOURS[n % len(COLOURS)]],
             label=f"{len(mine)}: {title[:TITLE]}",
             zorder=2,
         )
+
+
+def _seconds(anomalies: list[EnrichedAnomaly], one: EnrichedAnomaly) -> float:
+    return (one.ts - anomalies[0].ts).total_seconds()

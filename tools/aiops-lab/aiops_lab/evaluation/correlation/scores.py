@@ -1,4 +1,4 @@
-"""Incidents compared with the truth. Pure.
+"""A labelled run through the correlator of production, and its incidents against the truth. Pure.
 
 Pairwise precision: the share of pairs of anomalies in one incident that have the same fault.
 Recall: the share of pairs with the same fault that are in one incident. Adjusted Rand index: Hubert
@@ -13,7 +13,26 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from aiops_core.models import derived_id
+from aiops_cli.what_if.replay import Outcome
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.models import AnomalyCleared, EnrichedAnomaly, derived_id
+from correlation_service.correlator import Correlator
+from correlation_service.policy import CorrelatePolicy
+
+
+@dataclass(frozen=True)
+class LabelledRun:
+    """Messages in the order in which they reach correlation, and the truth about them."""
+
+    name: str
+    inventory: Inventory
+    messages: Sequence[EnrichedAnomaly | AnomalyCleared]
+    fault_of: Mapping[str, str | None]  # by anomaly id
+    roots: Mapping[str, str]  # fault -> failed device
+
+    @property
+    def anomalies(self) -> list[EnrichedAnomaly]:
+        return [one for one in self.messages if isinstance(one, EnrichedAnomaly)]
 
 
 @dataclass(frozen=True)
@@ -23,8 +42,6 @@ class LabelledAnomaly:
     anomaly_id: str
     fault: str | None
     incident: str | None
-    at: float  # s since the start of the run
-    device: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,32 @@ class GroupingScores:
 
     def as_json(self) -> dict[str, float]:
         return asdict(self) | {"reduction": self.reduction, "root_top1": self.top1}
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """A run, the incidents that came of it, and their scores."""
+
+    run: LabelledRun
+    outcome: Outcome
+    scores: GroupingScores
+
+
+def judge(run: LabelledRun, policy: CorrelatePolicy) -> JudgedRun:
+    """Correlate *run* and score the incidents, as a reader of the published facts knows them."""
+    correlator, outcome = Correlator(policy), Outcome()
+    correlator.use(run.inventory)
+    for message in run.messages:
+        for fact in correlator.handle(message):
+            outcome.learn(fact)
+    anomalies = [
+        LabelledAnomaly(
+            one.anomaly_id, run.fault_of[one.anomaly_id], outcome.place.get(one.anomaly_id)
+        )
+        for one in run.anomalies
+    ]
+    inferred = {id_: one.root for id_, one in outcome.incidents.items()}
+    return JudgedRun(run, outcome, score(anomalies, run.roots, inferred))
 
 
 def score(

@@ -14,7 +14,7 @@ from random import Random
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import AnomalyContext, Device, Domain, EnrichedAnomaly, Severity
-from aiops_lab.evaluation.correlation.judged import FaultSpan, LabelledRun
+from aiops_lab.evaluation.correlation.scores import LabelledRun
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 SYLLABLES = ("ka", "ro", "mi", "tel", "zan", "ux", "pel", "dor", "ven", "qi")
@@ -38,17 +38,18 @@ def run(
     rng = Random(f"stranger:{seed}")
     inventory = graph(rng, devices)
     chosen = list(_faults(rng, inventory, faults, silent))
-    found = [one for fault in chosen for one in _Story(rng, inventory, fault).anomalies()]
+    found: list[tuple[EnrichedAnomaly, str | None]] = [
+        (one, fault.id) for fault in chosen for one in _anomalies(rng, inventory, fault)
+    ]
     found += [(_noise(rng, inventory, n), None) for n in range(noise)]
     late = {id(a): a.ts + timedelta(seconds=rng.uniform(0, 3)) for a, _ in found}
     found.sort(key=lambda pair: late[id(pair[0])])
     return LabelledRun(
         name=f"strange ship, seed {seed}",
-        began=T0,
         inventory=inventory,
         messages=[anomaly for anomaly, _ in found],
         fault_of={anomaly.anomaly_id: fault for anomaly, fault in found},
-        faults=[FaultSpan(f.id, f.root, f.start, f.start + f.length) for f in chosen],
+        roots={fault.id: fault.root for fault in chosen},
     )
 
 
@@ -88,39 +89,39 @@ def _faults(
         yield StrangerFault(f"f{n}", root, rng.uniform(0, 60), rng.uniform(30, 120), mute)
 
 
-@dataclass
-class _Story:
-    """The anomalies of one fault."""
+def _anomalies(
+    rng: Random, inventory: Inventory, fault: StrangerFault
+) -> Iterator[EnrichedAnomaly]:
+    """On the failed device and on devices below it."""
+    if not fault.silent:
+        lag = rng.uniform(5, 25) if rng.random() < 0.2 else 0.0
+        yield from _on(rng, inventory, fault, fault.root, lag, _types(rng))
+    for device, hops in inventory.below(fault.root).items():
+        direct = fault.silent and hops == 1
+        if direct or rng.random() < 0.6:
+            delay = sum(rng.uniform(0.5, 2.5) for _ in range(hops))
+            types = POINTING_UP if direct else _types(rng)
+            yield from _on(rng, inventory, fault, device, delay, types)
 
-    rng: Random
-    inventory: Inventory
-    fault: StrangerFault
 
-    def anomalies(self) -> Iterator[tuple[EnrichedAnomaly, str | None]]:
-        root = self.fault.root
-        if not self.fault.silent:
-            lag = self.rng.uniform(5, 25) if self.rng.random() < 0.2 else 0.0
-            yield from self._on(root, lag, self._types())
-        for device, hops in self.inventory.below(root).items():
-            direct = self.fault.silent and hops == 1
-            if direct or self.rng.random() < 0.6:
-                delay = sum(self.rng.uniform(0.5, 2.5) for _ in range(hops))
-                yield from self._on(device, delay, POINTING_UP if direct else self._types())
+def _types(rng: Random) -> Sequence[str]:
+    """Made up, like types of third-party detectors."""
+    return [f"{rng.choice(SYLLABLES)}_{rng.choice(WORDS)}" for _ in range(rng.randint(1, 3))]
 
-    def _types(self) -> Sequence[str]:
-        """Made up, like types of third-party detectors."""
-        count = self.rng.randint(1, 3)
-        return [f"{self.rng.choice(SYLLABLES)}_{self.rng.choice(WORDS)}" for _ in range(count)]
 
-    def _on(
-        self, device: str, delay: float, types: Sequence[str]
-    ) -> Iterator[tuple[EnrichedAnomaly, str | None]]:
-        at, end = self.fault.start + delay, self.fault.start + self.fault.length
-        every = self.rng.uniform(2, 10)
-        while at < max(end, self.fault.start + delay + 1):
-            kind = self.rng.choice(types)
-            yield _anomaly(self.rng, self.inventory, device, kind, at), self.fault.id
-            at += self.rng.expovariate(1 / every)
+def _on(
+    rng: Random,
+    inventory: Inventory,
+    fault: StrangerFault,
+    device: str,
+    delay: float,
+    types: Sequence[str],
+) -> Iterator[EnrichedAnomaly]:
+    at, end = fault.start + delay, fault.start + fault.length
+    every = rng.uniform(2, 10)
+    while at < max(end, fault.start + delay + 1):
+        yield _anomaly(rng, inventory, device, rng.choice(types), at)
+        at += rng.expovariate(1 / every)
 
 
 def _noise(rng: Random, inventory: Inventory, n: int) -> EnrichedAnomaly:

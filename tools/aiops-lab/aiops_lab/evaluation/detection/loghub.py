@@ -2,13 +2,21 @@
 
 ``SYSTEM_*_structured.csv`` has a log line per row: ``Content``, ``EventId`` (the true template)
 and, in some systems, ``Label`` (``-`` for normal lines). Every system is read with the
-configuration of production.
+configuration of production. Two usual measures say how well lines are grouped into templates:
+
+*GA*, grouping accuracy (Zhu et al., "Tools and Benchmarks for Automated Log Parsing", ICSE-SEIP
+2019): the share of lines in groups that hold exactly the lines of one true template.
+*FGA*, F1 of group accuracy (Jiang et al., "A Large-Scale Evaluation for Log Parsing Techniques",
+ISSTA 2024, after Khan et al., ICSE 2022): the harmonic mean of the share of found groups that are
+exactly right and the share of true templates that are found; rare templates count as much as
+frequent ones.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +27,6 @@ from rich.table import Table
 from aiops_cli.ingest.levels import from_message, from_word
 from aiops_core.errors import Misconfigured, why
 from aiops_core.models import AnomalyDetected, LogEntry
-from aiops_lab.evaluation.detection.grouping import GroupingAccuracy, compare
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.mining import Miner
@@ -27,6 +34,41 @@ from anomaly_detection.templates.mining import Miner
 Row = Mapping[str, str]
 START = datetime(2026, 1, 1, tzinfo=UTC)  # of logs whose rows have no time
 NORMAL = "-"  # label
+
+
+@dataclass(frozen=True)
+class GroupingAccuracy:
+    """Numbers of *found* and of *true* groups; *right* groups are in both."""
+
+    lines: int
+    ga: float
+    fga: float
+    found: int
+    true: int
+    right: int
+
+
+def compare(found: Sequence[Hashable], true: Sequence[Hashable]) -> GroupingAccuracy:
+    """Compare groupings, each given as one label per line; raises ValueError without lines."""
+    if not true or len(found) != len(true):
+        raise ValueError(f"{len(found)} found labels for {len(true)} lines")
+    groups, truth = set(_groups(found)), set(_groups(true))
+    right = groups & truth
+    return GroupingAccuracy(
+        lines=len(true),
+        ga=sum(map(len, right)) / len(true),
+        fga=2 * len(right) / (len(groups) + len(truth)),  # = harmonic mean of precision and recall
+        found=len(groups),
+        true=len(truth),
+        right=len(right),
+    )
+
+
+def _groups(labels: Iterable[Hashable]) -> Iterable[tuple[int, ...]]:
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for place, label in enumerate(labels):
+        places[label].append(place)
+    return map(tuple, places.values())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The server as a child process, for tests and for the local fleet."""
+"""The embedded ClickHouse as a child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
 _START = 20.0
 _STOP = 5.0
 
@@ -59,7 +58,10 @@ def start(data: Path, port: int = 0) -> Child:
         ready, said = Path(folder, "port"), Path(folder, "stderr")
         with said.open("w") as errors:
             process = subprocess.Popen(
-                _command(data, port, ready), stderr=errors, env=_environment(), text=True
+                _command(data, port, ready),
+                stderr=errors,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                text=True,
             )
         return Child(process, _wait(process, ready, said))
 
@@ -80,9 +82,3 @@ def _wait(process: subprocess.Popen[str], ready: Path, said: Path) -> int:
 def _command(data: Path, port: int, ready: Path) -> list[str]:
     place = ["--port", str(port), "--data", str(data), "--ready-file", str(ready)]
     return [sys.executable, "-m", "aiops_lab.embedded.clickhouse", *place]
-
-
-def _environment() -> dict[str, str]:
-    """The child finds the same package, installed or not."""
-    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aiops_core.errors import Misconfigured
-from incident_api.error_handlers import problem_response
+from incident_api.problems import Problem, problem_response
 
 OPEN = frozenset({"/health", "/ready", "/metrics"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,12 +26,6 @@ PLACEHOLDER = "change-me"  # the value in .env.example
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="aiops"'}
 ACTOR_HEADERS = ("x-aiops-actor", "x-grafana-user")
 LONGEST_ACTOR = 100  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class AccessDenied:
-    status: int
-    detail: str
 
 
 def parse_tokens(text: str) -> dict[str, str]:
@@ -73,21 +66,19 @@ class Guard:
         if scope["type"] == "http" and scope["path"] not in OPEN:
             denied = self._denied(scope)
             if denied:
-                headers = CHALLENGE if denied.status == 401 else None
-                answer = problem_response(scope["path"], denied.status, denied.detail, headers)
-                return await answer(scope, receive, send)
+                return await problem_response(scope["path"], denied)(scope, receive, send)
         await self._app(scope, receive, send)
 
-    def _denied(self, scope: Scope) -> AccessDenied | None:
+    def _denied(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
         if not self._tokens:
             return _from_elsewhere(scope, headers)
         role = self._role(headers.get("authorization", ""))
         if role is None:
-            return AccessDenied(401, "a bearer token is required")
+            return Problem(401, "a bearer token is required", CHALLENGE)
         scope.setdefault("state", {})["role"] = role
         if scope["method"] not in READING and role == "viewer":
-            return AccessDenied(403, "the role viewer may only read")
+            return Problem(403, "the role viewer may only read")
         return None
 
     def _role(self, authorization: str) -> str | None:
@@ -102,19 +93,15 @@ class Guard:
         return next(known, None)
 
 
-def _from_elsewhere(scope: Scope, headers: Headers) -> AccessDenied | None:
+def _from_elsewhere(scope: Scope, headers: Headers) -> Problem | None:
     client = scope.get("client")
     if not is_loopback(client[0] if client else None):
-        return AccessDenied(403, "without AIOPS_API_TOKENS the API answers only on loopback")
+        return Problem(403, "without AIOPS_API_TOKENS the API answers only on loopback")
     origin = headers.get("origin")
     if origin and not is_loopback(urlsplit(origin).hostname):
-        return AccessDenied(
-            403, "without AIOPS_API_TOKENS the API does not answer pages of other sites"
-        )
+        return Problem(403, "without AIOPS_API_TOKENS the API does not answer pages of other sites")
     if not is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname):
-        return AccessDenied(
-            403, "without AIOPS_API_TOKENS the API answers only to a loopback host name"
-        )
+        return Problem(403, "without AIOPS_API_TOKENS the API answers only to a loopback host name")
     return None
 
 

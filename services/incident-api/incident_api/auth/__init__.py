@@ -1,1 +1,0 @@
-"""Bearer tokens with roles; without configured tokens only this host is served."""
