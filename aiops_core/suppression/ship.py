@@ -97,12 +97,12 @@ class OutageKind(StrEnum):
 
 
 class LinkOutage(Spell):
-    """A known outage of the link that *device* (an inventory id) carries.
+    """A known outage of the link that *device_id* carries.
 
     *source* is who told of it.
     """
 
-    device: Text
+    device_id: Text
     kind: OutageKind
     reason: Text
     source: Text

@@ -244,7 +244,7 @@ def silence(n: int) -> Silence:
 
 def outage(n: int) -> LinkOutage:
     return LinkOutage(
-        id=f"o-{n:02}", start=NOON, end=NOON + WINDOW, device="vsat", kind="quota",
+        id=f"o-{n:02}", start=NOON, end=NOON + WINDOW, device_id="vsat", kind="quota",
         reason="used up", source="provider",
     )  # fmt: skip
 

@@ -36,9 +36,9 @@ class KnownOutages:
             return None
         now = [outage for outage in self._known if self._holds(outage, anomaly)]
         needs = self._needs(anomaly)
-        below = [outage for outage in now if outage.device in needs]
+        below = [outage for outage in now if outage.device_id in needs]
         if below and any(match.fits(anomaly) for match in self._downstream):
-            return min(below, key=lambda outage: needs.index(outage.device))
+            return min(below, key=lambda outage: needs.index(outage.device_id))
         if anomaly.context.device is None and any(match.fits(anomaly) for match in self._unknown):
             return next(iter(now), None)
         return None

@@ -81,9 +81,7 @@ class Suppression:
         outage = self.outages.hiding(anomaly)
         if outage is None:
             return None
-        words = (
-            f"{outage.device}: {outage.kind.replace('_', ' ')}, {outage.reason} ({outage.source})"
-        )
+        words = f"{outage.device_id}: {outage.kind.replace('_', ' ')}, {outage.reason} ({outage.source})"
         return Suppressor("outage", outage.id, words)
 
     def _inhibition(self, anomaly: EnrichedAnomaly) -> Suppressor | None:

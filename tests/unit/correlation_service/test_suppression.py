@@ -405,10 +405,10 @@ def test_a_kill_at_any_moment_hides_the_same(history, kill):
 # --------------------------------------------------------------------------------------
 
 
-def outage(id="o1", device="modem-1", start=0, end=600, **fields):
+def outage(id="o1", device_id="modem-1", start=0, end=600, **fields):
     given = {"kind": "blocked_sector", "reason": "mast astern", "source": "acu-1"}
     times = {"start": at(start), "end": at(end)}
-    return LinkOutage.model_validate({"id": id, "device": device} | given | times | fields)
+    return LinkOutage.model_validate({"id": id, "device_id": device_id} | given | times | fields)
 
 
 def below(n, kind="device_unreachable", upstream=("fw-1", "modem-1"), **fields):

@@ -158,9 +158,9 @@ async def test_a_planned_window_is_withdrawn_and_gone(aboard, client):
 
 async def test_an_outage_names_its_link_and_who_needs_it(aboard, client):
     view = await post(
-        client, "outages", device="10.0.0.1", kind="blocked_sector", end=at(1), reason="mast 40-60",
+        client, "outages", device_id="10.0.0.1", kind="blocked_sector", end=at(1), reason="mast 40-60",
     )  # fmt: skip
-    assert (view["outage"]["device"], view["outage"]["source"]) == ("modem", "eto")
+    assert (view["outage"]["device_id"], view["outage"]["source"]) == ("modem", "eto")
     assert view["dependants"] == ["router", "ap-d05-01", "ap-d09-01"]
     [kept] = (await stored(aboard)).outages
     assert (kept.kind, kept.holds(NOON)) == ("blocked_sector", True)
@@ -173,18 +173,22 @@ async def test_an_outage_names_its_link_and_who_needs_it(aboard, client):
 
 async def test_an_outage_of_nothing_known_is_refused(client):
     said = {"end": at(1), "reason": "unclear", "kind": "quota"}
-    assert await refusal(client, "outages", device="warp", **said) == (
+    assert await refusal(client, "outages", device_id="warp", **said) == (
         422,
-        "body.device: there is no device warp",
+        "body.device_id: there is no device warp",
     )
-    assert (await refusal(client, "outages", device="modem", **said | {"kind": "kraken"}))[0] == 422
+    assert (await refusal(client, "outages", device_id="modem", **said | {"kind": "kraken"}))[
+        0
+    ] == 422
 
 
 async def test_the_overview_shows_what_is_planned_or_running(aboard, client):
     await client.put(f"{API}/mode", json={"mode": "anchor"})
     over = await post(client, "maintenance", devices=["modem"], end=at(1), reason="short")
     await post(client, "maintenance", devices=["router"], start=at(5), end=at(6), reason="later")
-    await post(client, "outages", device="modem", kind="handover", end=at(9), reason="beam change")
+    await post(
+        client, "outages", device_id="modem", kind="handover", end=at(9), reason="beam change"
+    )
     aboard.now = NOON + 2 * HOUR
     view = (await client.get(API)).json()
     assert view["mode"]["mode"] == "anchor"
@@ -199,17 +203,17 @@ async def test_the_overview_shows_what_is_planned_or_running(aboard, client):
 async def test_what_is_long_over_is_forgotten_with_the_next_declaration(aboard, client):
     await post(client, "maintenance", devices=["modem"], end=at(1), reason="short")
     aboard.now = NOON + HOUR + POLICY.remembered
-    await post(client, "outages", device="modem", kind="quota", end=at(300), reason="used up")
+    await post(client, "outages", device_id="modem", kind="quota", end=at(300), reason="used up")
     assert len((await stored(aboard)).maintenance) == 1
     aboard.now += HOUR
-    await post(client, "outages", device="modem", kind="quota", end=at(300), reason="used up")
+    await post(client, "outages", device_id="modem", kind="quota", end=at(300), reason="used up")
     assert (await stored(aboard)).maintenance == ()
 
 
 async def test_the_number_of_declarations_is_bounded(aboard, client, monkeypatch):
     few = POLICY.model_copy(update={"outages": POLICY.outages.model_copy(update={"most": 1})})
     monkeypatch.setattr(aboard.ship, "_policy", few)
-    said = {"device": "modem", "kind": "handover", "end": at(1), "reason": "beam change"}
+    said = {"device_id": "modem", "kind": "handover", "end": at(1), "reason": "beam change"}
     await post(client, "outages", **said)
     assert await refusal(client, "outages", **said) == (
         409,

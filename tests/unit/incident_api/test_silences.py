@@ -356,7 +356,7 @@ async def test_every_rule_in_force_is_listed_also_those_that_never_matched(
     await on_clickhouse.after(suppressed(1, by=used["id"]), suppressed(2, by="gone"))
     outage = LinkOutage(
         id="o1",
-        device="modem-1",
+        device_id="modem-1",
         kind="quota",
         reason="volume used up",
         source="provider",

@@ -104,7 +104,7 @@ def add_maintenance(
 
 @outage.command("add")
 def add_outage(
-    device: Annotated[str, typer.Argument(help="The device that carries the link.")],
+    device_id: Annotated[str, typer.Argument(help="The device that carries the link.")],
     kind: Annotated[OutageKind, typer.Option(help="Why there is no link.")],
     reason: ReasonOption,
     start: FromOption = None,
@@ -118,7 +118,7 @@ def add_outage(
     with Api.open(api) as calls:
         view = calls.post(
             "/ship/outages",
-            device=device,
+            device_id=device_id,
             kind=kind,
             reason=reason,
             source=source,

@@ -61,7 +61,7 @@ def outages(items: Sequence[Mapping[str, Any]]) -> Table:
                   box=None)  # fmt: skip
     for view in items:
         told = view["outage"]
-        fields = (told["device"], told["kind"], _ids(view["dependants"]) or "-", told["source"])
+        fields = (told["device_id"], told["kind"], _ids(view["dependants"]) or "-", told["source"])
         table.add_row(*_spell(told, view["state"]), *map(Text, fields), Text(told["reason"]))
     return table
 

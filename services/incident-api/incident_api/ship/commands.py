@@ -123,13 +123,13 @@ class ShipCommands:
         return await self._declare(window, actor, self._policy.maintenance)
 
     async def add_outage(self, new: NewOutage, actor: str) -> LinkOutage:
-        device = self._inventory().resolve(new.device)
+        device = self._inventory().resolve(new.device_id)
         if device is None:
-            raise Problem(422, f"body.device: there is no device {new.device}")
+            raise Problem(422, f"body.device_id: there is no device {new.device_id}")
         outage = LinkOutage(
-            **new.model_dump(exclude={"start", "source", "device"}),
+            **new.model_dump(exclude={"start", "source", "device_id"}),
             id=_new_id("o"),
-            device=device,
+            device_id=device,
             start=check_times(new, self.now, self._policy.outages),
             source=new.source or actor,
         )

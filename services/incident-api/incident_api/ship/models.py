@@ -50,9 +50,9 @@ class NewMaintenance(NewDeclaration):
 
 
 class NewOutage(NewDeclaration):
-    """A known outage of the link that *device* carries."""
+    """A known outage of the link that *device_id* carries."""
 
-    device: Annotated[str, Field(min_length=1, max_length=255, examples=["sat-modem-01"])]
+    device_id: Annotated[str, Field(min_length=1, max_length=255, examples=["sat-modem-01"])]
     kind: OutageKind
     source: Owner | None = Field(default=None, description="Who told of it; default: who asks.")
 

@@ -122,6 +122,6 @@ def _window(window: MaintenanceWindow, api: Api, state: State | None = None) -> 
 
 
 def _outage(outage: LinkOutage, api: Api, state: State | None = None) -> OutageView:
-    dependants = list(api.devices.inventory.downstream_of(outage.device))
+    dependants = list(api.devices.inventory.downstream_of(outage.device_id))
     state = state or state_of(outage, api.ship.now)
     return OutageView(outage=outage, state=state, dependants=dependants)

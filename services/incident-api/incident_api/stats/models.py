@@ -176,7 +176,7 @@ def rules_in_force(
             yield RuleInForce(silence.id, "silence", reason)
     for outage in outages:
         if now < outage.end + policy.outages.margin:
-            yield RuleInForce(outage.id, "outage", f"{outage.device}: {outage.reason}")
+            yield RuleInForce(outage.id, "outage", f"{outage.device_id}: {outage.reason}")
     for inhibition in policy.inhibit:
         yield RuleInForce(inhibition.id, "inhibition", inhibition.reason)
 

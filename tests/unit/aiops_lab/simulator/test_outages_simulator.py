@@ -21,7 +21,7 @@ from tests.unit.correlation_service.test_correlation import POLICY
 
 OUTAGE = LinkOutage(
     id="o1",
-    device="vsat-ant-01",
+    device_id="vsat-ant-01",
     kind="blocked_sector",
     reason="mast astern",
     source="acu-01",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import Device
-from incident_api.devices.flaws import find_flaws
+from incident_api.devices.import_rules import find_flaws
 
 
 class SimulatedShip(Inventory):
