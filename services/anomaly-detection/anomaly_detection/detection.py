@@ -13,6 +13,7 @@ from aiops_core.models import LogEntry, Message, MetricSample
 from aiops_core.runtime.bus import Outgoing
 from anomaly_detection.detectors.base import (
     SENDERS,
+    Cleared,
     Detected,
     Detector,
     Finding,
@@ -82,6 +83,7 @@ class Detection:
         self.memory = policy.memory
         self._elapse = [(detector.name, detector.elapse) for detector in self.detectors]
         self._for_lines_of = lru_cache(SENDERS)(self._line_detectors)
+        self._domain_of = lru_cache(SENDERS)(layers.domain)
         self._for_samples_of = lru_cache(SENDERS)(self._sample_detectors)
 
     def observe(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
@@ -182,9 +184,9 @@ class Detection:
 
     def _with_domain(self, finding: Finding) -> Finding:
         """The domain of an anomaly is that of its poll, else of its rule, else of its service."""
-        if not isinstance(finding, Detected):
+        if isinstance(finding, Cleared) or (finding.domain and finding.metric is None):
             return finding
-        domain, place = self._layers.domain(_target(finding))
+        domain, place = self._domain_of(_target(finding))
         of_rule = finding.domain and place[0] != "polls"
         return finding if of_rule else replace(finding, domain=domain)
 

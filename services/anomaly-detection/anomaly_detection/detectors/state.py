@@ -62,7 +62,8 @@ class SegmentedLru(Generic[V]):
     def put_all(self, items: Iterable[tuple[Key, V]]) -> None:
         """All or nothing: no call in between can raise."""
         items = list(items)
-        self._preserve(*(key for key, _ in items))
+        if self._pending:
+            self._preserve(*(key for key, _ in items))
         for key, value in items:
             if key in self._probation:
                 self._probation[key] = value
