@@ -1,4 +1,5 @@
-"""A ClickHouse that is there and refuses, against the real engine: what passes is waited for, a bad row is buried."""
+"""A ClickHouse that is there and refuses, against the real engine: what passes is waited for, a bad
+row is buried."""
 
 from __future__ import annotations
 
