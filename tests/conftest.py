@@ -32,6 +32,14 @@ settings.load_profile("same")
 # seconds.
 StructuredLogger.configure()
 
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """A command under test may raise the level; the next test has that of production again."""
+    yield
+    StructuredLogger.configure()
+
+
 ROOT = Path(__file__).parents[1]
 FILLER = "filler"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -20,6 +20,6 @@ def test_faults_pass_through_the_real_services_and_are_told_apart(monkeypatch):
     kinds = {type(message) for message in runs[0].messages}
     assert kinds == {EnrichedAnomaly, AnomalyCleared}
     assert runs[0].fault_of == runs[1].fault_of  # all is forgotten in between
-    scores = judge(runs[0], POLICY)
+    scores = judge(runs[0], POLICY).scores
     assert (scores.missed, scores.roots) == (0, 2)
     assert scores.f1 >= 0.9

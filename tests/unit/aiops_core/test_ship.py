@@ -27,7 +27,7 @@ def window(**fields) -> MaintenanceWindow:
 
 
 def outage(**fields) -> LinkOutage:
-    base = {"id": "o1", "device": "modem", "start": NOON, "end": NOON + HOUR, "kind": "handover"}
+    base = {"id": "o1", "device_id": "modem", "start": NOON, "end": NOON + HOUR, "kind": "handover"}
     return LinkOutage.model_validate(base | {"reason": "beam", "source": "acu"} | fields)
 
 
