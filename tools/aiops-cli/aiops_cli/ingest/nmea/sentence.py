@@ -73,12 +73,6 @@ class Fields:
             return None
 
 
-def looks_like(line: str) -> bool:
-    """Whether *line* has the form of a sentence, whatever its checksum."""
-    found = _LINE.match(line)
-    return found is not None and len(found["body"]) > 4
-
-
 def read(line: str) -> Sentence:
     """The sentence in *line*; raises Unreadable when there is none or its checksum is wrong."""
     found = _LINE.match(line)
