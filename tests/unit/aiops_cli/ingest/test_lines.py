@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops_cli.ingest import files, json_lines
+from aiops_cli.ingest import files
 from aiops_cli.ingest.files import LONGEST_LINE, BlankLine, RefusedLine, TextLine
 from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, outcomes, service_of
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser import json_lines
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LOGHUB = Path(__file__).parents[4] / "shared" / "data" / "loghub"

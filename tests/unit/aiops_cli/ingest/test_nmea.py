@@ -13,8 +13,8 @@ from aiops_cli.ingest.formats import Format, reader_for
 from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, outcomes
 from aiops_cli.ingest.nmea.instruments import INSTRUMENTS
 from aiops_cli.ingest.nmea.reader import NmeaReader
-from aiops_cli.ingest.parsed import Unreadable
 from aiops_core.models import AnomalyDetected, MetricSample
+from aiops_core.normaliser.parsed import Unreadable
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT

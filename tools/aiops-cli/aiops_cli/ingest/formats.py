@@ -6,16 +6,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from aiops_cli.ingest import json_lines, levels
+from aiops_cli.ingest import own_messages
 from aiops_cli.ingest.nmea.reader import NmeaReader
-from aiops_cli.ingest.parsed import ParsedLine, SensorReadings, Unreadable
-from aiops_cli.ingest.text_formats import FORMATS, LineFormat
+from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import LogEntry, MetricSample
+from aiops_core.normaliser import json_lines
+from aiops_core.normaliser.context import PLAIN, SenderContext
+from aiops_core.normaliser.normaliser import normalise
+from aiops_core.normaliser.parsed import ParsedLine, Unreadable
+from aiops_core.normaliser.text_formats import FORMATS, LineFormat
 
 Content = ParsedLine | SensorReadings | LogEntry | MetricSample
 
@@ -42,44 +45,52 @@ class LineReader(Protocol):
         """The content of *line*; raises Unreadable."""
 
 
-@dataclass(frozen=True)
 class TextReader:
-    """Tries *formats* in order; a line of no format is a message without a time.
+    """Reads with the normaliser; a line of no format is a message without a time.
 
     In a file of JSON lines (*json_only*) a line that is neither JSON nor of a known format is
     broken. With *strict* only the requested format is accepted.
     """
 
-    name: str
-    formats: tuple[LineFormat, ...] = FORMATS
-    json: bool = True
-    json_only: bool = False
-    strict: bool = False
+    def __init__(
+        self,
+        name: str,
+        formats: Sequence[LineFormat] = FORMATS,
+        *,
+        json: bool = True,
+        json_only: bool = False,
+        strict: bool = False,
+    ) -> None:
+        self._name, self._formats, self._json = name, formats, json
+        self._json_only, self._strict = json_only, strict
+        self._context = SenderContext()
 
     def read(self, line: str, now: datetime) -> Content:
         """The content of *line*; raises Unreadable."""
-        if self.json and line.startswith("{"):
+        if self._json and line.startswith("{"):
             try:
-                return json_lines.read(line, now)
+                if message := own_messages.read(json_lines.parse(line)):
+                    return message
             except Unreadable:
-                if self.json_only:
+                if self._json_only:
                     raise
-        else:
-            for line_format in self.formats:
-                if parsed := line_format.read(line, now):
-                    return parsed
-            if self.json_only or self.strict:
-                raise Unreadable(f"not {self.name}")
-        return ParsedLine(msg=line.strip(), level=levels.from_message(line.strip()))
+        parsed = normalise(line, now, self._context, self._formats, json=self._json)
+        if self._context.format == PLAIN and (self._json_only or self._strict):
+            raise Unreadable(f"not {self._name}")
+        return parsed
 
 
-FORCED = {
-    Format.SYSLOG: TextReader(
-        "syslog", tuple(one for one in FORMATS if one.syslog), json=False, strict=True
-    ),
-    Format.JSON: TextReader("a JSON object", (), json_only=True, strict=True),
-    Format.PLAIN: TextReader("plain", tuple(one for one in FORMATS if not one.syslog), json=False),
-}
+_SYSLOG = tuple(one for one in FORMATS if one.syslog)
+_OTHERS = tuple(one for one in FORMATS if not one.syslog)
+
+
+def _forced(wanted: Format) -> TextReader:
+    """A reader that accepts only what the user asked for."""
+    if wanted is Format.SYSLOG:
+        return TextReader("syslog", _SYSLOG, json=False, strict=True)
+    if wanted is Format.JSON:
+        return TextReader("a JSON object", (), json_only=True, strict=True)
+    return TextReader("plain", _OTHERS, json=False)
 
 
 def reader_for(
@@ -89,11 +100,11 @@ def reader_for(
     if is_nmea(head, wanted):
         return NmeaReader(head)
     if wanted is not Format.AUTO:
-        return FORCED[wanted]
+        return _forced(wanted)
     seen = Counter(_format_of(line, now) for line in head)
     if JSON_NAME.search(name) or seen["json"] > seen.total() / 2:
         return TextReader("a JSON object or another known shape", json_only=True)
-    return TextReader("mixed", tuple(sorted(FORMATS, key=lambda one: -seen[one.name])))
+    return TextReader("mixed")
 
 
 def is_nmea(head: Iterable[str], wanted: Format = Format.AUTO) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aiops_cli.ingest.files import BlankLine, RefusedLine, TextLine, read
 from aiops_cli.ingest.formats import Content, Format, is_nmea, reader_for
-from aiops_cli.ingest.parsed import SensorReadings, Unreadable
-from aiops_core.models import LogEntry, MetricSample
+from aiops_cli.ingest.parsed import SensorReadings
+from aiops_core.models import Level, LogEntry, MetricSample
+from aiops_core.normaliser.parsed import Unreadable
 from aiops_core.utils import generate_tracking_id
 
 IngestMessage = LogEntry | MetricSample
@@ -119,7 +120,7 @@ def messages_of(content: Content, origin: LineOrigin, now: datetime) -> tuple[In
         device_id=content.device_id or host,
         service=content.service or origin.service,
         labels=dict(content.labels),
-        level=content.level,
+        level=content.level or Level.INFO,
         msg=content.msg,
         source=content.source or origin.source,
     )

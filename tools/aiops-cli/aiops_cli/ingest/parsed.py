@@ -1,30 +1,9 @@
-"""What a line says by itself, before it is known which ship, host and file it comes from."""
+"""What a sentence of a ship's instrument says, before its ship and its host are known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-
-from aiops_core.models import Level
-
-
-class Unreadable(ValueError):
-    """The line is not of the format of its file; the text is the reason, for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedLine:
-    """A log line. None: the line does not say."""
-
-    msg: str
-    level: Level
-    ts: datetime | None = None
-    host: str | None = None
-    device_id: str | None = None
-    service: str | None = None
-    source: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pyais
 from pyais.exceptions import AISBaseException
 
 from aiops_cli.ingest.nmea.measured import GeoPosition, Measured
-from aiops_cli.ingest.parsed import Unreadable
+from aiops_core.normaliser.parsed import Unreadable
 
 AIS = "ais"
 SEEN_WITHIN = timedelta(minutes=10)  # a ship at anchor reports every 3 minutes, 6 when class B

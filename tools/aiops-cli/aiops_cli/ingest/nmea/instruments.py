@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from aiops_cli.ingest.nmea.measured import GeoPosition, Measured
 from aiops_cli.ingest.nmea.sentence import Fields
-from aiops_cli.ingest.parsed import Unreadable
+from aiops_core.normaliser.parsed import Unreadable
 
 Instrument = Callable[[Fields], Measured]
 

@@ -13,9 +13,9 @@ from typing import Any
 import aiops_core
 from aiops_cli.ingest.lines import IngestMessage, LineOrigin, messages_of
 from aiops_cli.ingest.nmea.reader import NmeaReader
-from aiops_cli.ingest.parsed import Unreadable
 from aiops_cli.ingest.sink import MessageSink
 from aiops_core.errors import Misconfigured
+from aiops_core.normaliser.parsed import Unreadable
 from aiops_core.runtime.service import utc_now
 from aiops_core.utils import StructuredLogger
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
-from aiops_cli.ingest import times
 from aiops_cli.ingest.nmea import ais, sentence
 from aiops_cli.ingest.nmea.instruments import GPS, INSTRUMENTS
 from aiops_cli.ingest.nmea.measured import Measured, Track
 from aiops_cli.ingest.nmea.sentence import Fields, Sentence
-from aiops_cli.ingest.parsed import SensorReading, SensorReadings, Unreadable
+from aiops_cli.ingest.parsed import SensorReading, SensorReadings
+from aiops_core.normaliser import times
+from aiops_core.normaliser.parsed import Unreadable
 
 EVERY = timedelta(seconds=1)  # at least, between two readings of a series
 SERIES_KEPT = 4096  # series whose last reading is remembered

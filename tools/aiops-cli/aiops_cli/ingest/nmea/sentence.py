@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, time
 
 from pynmeagps import NMEAReader, calc_checksum, exceptions
 
-from aiops_cli.ingest import times
-from aiops_cli.ingest.parsed import Unreadable
+from aiops_core.normaliser import times
+from aiops_core.normaliser.parsed import Unreadable
 
 # What a logger or a multiplexer may put before a sentence: a time, or a tag block (NMEA 0183 4.00).
 _LINE = re.compile(

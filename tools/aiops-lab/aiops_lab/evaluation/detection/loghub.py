@@ -24,9 +24,9 @@ from statistics import fmean
 
 from rich.table import Table
 
-from aiops_cli.ingest.levels import from_message, from_word
 from aiops_core.errors import Misconfigured, why
 from aiops_core.models import AnomalyDetected, LogEntry
+from aiops_core.normaliser.levels import from_message, from_word
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.templates.mining import Miner

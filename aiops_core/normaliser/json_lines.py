@@ -1,4 +1,4 @@
-"""Lines that are JSON objects: a message of the platform, or the output of any logger.
+"""Lines that are JSON objects: the output of any logger. Pure.
 
 Fields are found by their usual names; other keys become labels. A value that does not fit its field
 (an unreadable time) becomes a label too, because the rest of the line is still worth having.
@@ -11,11 +11,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from pydantic import ValidationError
-
-from aiops_cli.ingest import levels, times
-from aiops_cli.ingest.parsed import ParsedLine, Unreadable
-from aiops_core.models import Level, LogEntry, MetricSample
+from aiops_core.models import Level
+from aiops_core.normaliser import levels, times
+from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 Object = dict[str, object]
 T = TypeVar("T")
@@ -29,23 +27,20 @@ SERVICE = ("service", "app", "logger", "program", "appname", "application", "SYS
 DEVICE = ("device_id", "device")
 SOURCE = ("source",)
 
-_ENTRY = {"tracking_id", "ship_id", "ts", "host", "msg"}
-_SAMPLE = {"tracking_id", "ship_id", "ts", "host", "metric", "value"}
 
-
-def read(line: str, now: datetime) -> ParsedLine | LogEntry | MetricSample:
+def read(line: str, now: datetime) -> ParsedLine:
     """The content of the JSON object *line*; raises Unreadable."""
-    fields = _object(line)
-    if fields.keys() >= _SAMPLE:
-        return _message(MetricSample, fields)
-    if fields.keys() >= _ENTRY:
-        return _message(LogEntry, fields)
+    return read_object(parse(line), line, now)
+
+
+def read_object(fields: Object, line: str, now: datetime) -> ParsedLine:
+    """The content of *fields*, the object in *line*; takes fields out of it."""
     msg = _take_text(fields, MESSAGE) or line
     ts = _take(fields, TIME, lambda value: _time(value, now))
     level = _take(fields, LEVEL, _level)
     return ParsedLine(
         msg=msg,
-        level=level or levels.from_message(msg),
+        level=level,
         ts=ts,
         host=_take_text(fields, HOST),
         device_id=_take_text(fields, DEVICE),
@@ -55,7 +50,8 @@ def read(line: str, now: datetime) -> ParsedLine | LogEntry | MetricSample:
     )
 
 
-def _object(line: str) -> Object:
+def parse(line: str) -> Object:
+    """The JSON object in *line*; raises Unreadable."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as exc:
@@ -70,20 +66,6 @@ def _object(line: str) -> Object:
         except UnicodeEncodeError as exc:
             raise Unreadable("half a surrogate pair, which is no text") from exc
     return fields
-
-
-def _message(kind: type[LogEntry | MetricSample], fields: Object) -> LogEntry | MetricSample:
-    try:
-        message = kind.model_validate(fields)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Unreadable(f"not a {kind.__name__}: {where}: {first['msg']}") from exc
-    except OverflowError as exc:  # a time at the end of the calendar, in a zone
-        raise Unreadable(f"not a {kind.__name__}: a time out of range") from exc
-    if times.in_range(message.ts) is None:
-        raise Unreadable(f"not a {kind.__name__}: ts: out of range")
-    return message
 
 
 def _take(

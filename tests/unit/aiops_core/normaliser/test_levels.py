@@ -2,8 +2,8 @@
 
 import pytest
 
-from aiops_cli.ingest import levels
 from aiops_core.models import Level
+from aiops_core.normaliser import levels
 
 SAYS = {
     Level.CRITICAL: [

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiops_cli.ingest import levels, times
-from aiops_cli.ingest.parsed import ParsedLine
 from aiops_core.models import Level
+from aiops_core.normaliser import levels, times
+from aiops_core.normaliser.parsed import ParsedLine
 
 _FIELDS = {"time", "pri", "host", "service", "level", "msg", "data"}
 _NIL = "-"  # RFC 5424's word for "not known"
@@ -64,7 +64,7 @@ class LineFormat:
             level = levels.from_word(found.get("level") or "")
         return ParsedLine(
             msg=msg,
-            level=levels.from_message(msg) if level is None else level,
+            level=level,
             ts=ts,
             host=_known(found.get("host")),
             service=_program(found.get("service")) or self.service,

@@ -1,0 +1,6 @@
+"""One reading of a log line, for files and for what Vector delivers. Pure.
+
+``normaliser`` is the way in: a line, its arrival and the context of its sender become a
+``ParsedLine``. The rest are its parts: ``text_formats`` and ``json_lines`` read a line,
+``payloads`` what lies within its message, ``levels`` and ``times`` its words and times.
+"""

@@ -1,0 +1,27 @@
+"""What a line says by itself, before it is known which ship, host and file it comes from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiops_core.models import Level
+
+
+class Unreadable(ValueError):
+    """The line is not of the format of its file; the text is the reason, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLine:
+    """A log line. None: the line does not say. *level* None: neither a field nor a word says."""
+
+    msg: str
+    level: Level | None = None
+    ts: datetime | None = None
+    host: str | None = None
+    device_id: str | None = None
+    service: str | None = None
+    source: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
