@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from aiops_core.normaliser import app_payloads
 from aiops_core.normaliser.parsed import ParsedLine
 
 DEPTH = 3  # a relay's header, a device's header, its message
 
 PayloadReader = Callable[[ParsedLine, datetime], ParsedLine | None]
 
-PAYLOADS: tuple[PayloadReader, ...] = ()
+PAYLOADS: tuple[PayloadReader, ...] = (app_payloads.read,)
 
 
 def unwrapped(line: ParsedLine, now: datetime) -> ParsedLine:
