@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import json_lines
-from aiops_core.normaliser.app_formats import APP_FORMATS
+from aiops_core.normaliser.app_table import APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
 from aiops_core.normaliser.json_fields import cut
 from aiops_core.normaliser.line_format import TextFormat
