@@ -13,3 +13,6 @@ from aiops_core.normaliser.parsed import Payload
 APP_PAYLOADS: tuple[Payload, ...] = (Payload(app_payloads.read),)
 
 APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS
+
+# Formats that read a part of what a more special one reads: never tried before the others.
+GENERAL = frozenset({"dated", "time", "level first", "level first in capitals", "pm2"})

@@ -46,8 +46,8 @@ _STRONG = _by_first(one for one in APP_FORMATS if one.name not in _WEAK)
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """*line* as its program meant it, or None when its message has no format of a program."""
     msg = line.msg
-    if not msg:
-        return None
+    if not msg or not (line.ts or line.service or line.host or line.labels or line.level):
+        return None  # without a transport the whole line was tried already
     contained = STREAM in line.labels
     if msg[0] == "{":
         return _merged(line, _json(msg, now), contained=contained)

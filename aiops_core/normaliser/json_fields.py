@@ -77,8 +77,9 @@ HOST = (
     *("log.syslog.hostname", "servername", "rolename", "agent.name", "resource.host.name"),
 )
 SERVICE = (
-    *("service", "app", "logger", "program", "appname", "application", "SYSLOG_IDENTIFIER"),
+    *("service", "app", "program", "appname", "application", "SYSLOG_IDENTIFIER"),
     *("service.name", "resource.service.name", "app_name", "application_name", "service_name"),
+    *("logger",),
     *("programname", "program_name", "log.syslog.appname", "syslog.appname", "event.provider"),
     *("winlog.provider_name", "sourcename", "providername", "provider_name", "provider.name"),
     *("container_name", "kubernetes.container_name", "kubernetes.container.name"),

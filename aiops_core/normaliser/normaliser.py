@@ -13,8 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from aiops_core.normaliser import json_lines, levels
+from aiops_core.normaliser.app_formats import GENERAL
 from aiops_core.normaliser.context import JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
@@ -77,18 +79,24 @@ def _read(
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    newest = next((one for one in formats if one.name == context.format), None)
-    if newest is not None and (found := _tried(newest, first, line, now)):
+    candidates = _beginning(first) if formats is FORMATS else _with_start(formats, first)
+    newest = None
+    if context.format not in GENERAL:  # these read what others read better
+        newest = next((one for one in candidates if one.name == context.format), None)
+    if newest is not None and (found := newest.read(line, now)):
         return found
-    for line_format in formats:
-        if line_format is not newest and (found := _tried(line_format, first, line, now)):
+    for line_format in candidates:
+        if line_format is not newest and (found := line_format.read(line, now)):
             context.format = line_format.name
             return found
     context.format = PLAIN
     return ParsedLine(line)
 
 
-def _tried(line_format: TextFormat, first: str, line: str, now: datetime) -> ParsedLine | None:
-    if line_format.starts and first not in line_format.starts:
-        return None
-    return line_format.read(line, now)
+@lru_cache(1024)
+def _beginning(first: str) -> Sequence[TextFormat]:
+    return _with_start(FORMATS, first)
+
+
+def _with_start(formats: Sequence[TextFormat], first: str) -> Sequence[TextFormat]:
+    return tuple(one for one in formats if not one.starts or (first and first in one.starts))
