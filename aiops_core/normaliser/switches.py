@@ -136,6 +136,21 @@ def fastpath(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, msg=match["text"], host=host, level=level, labels=labels)
 
 
+_OS10 = re.compile(
+    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}(?P<text>%(?P<id>\w+): .*)",
+    re.DOTALL,
+)
+
+
+def os10(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``Node.1-Unit.1:PRI [event], Dell EMC (OS10) %IFM_OSTATE_DN: text``."""
+    match = _OS10.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"], "unit": match["unit"], "kind": match["kind"]}
+    return replace(line, msg=match["text"], labels={**labels, "device.vendor": "Dell"})
+
+
 _MIKROTIK = re.compile(
     r"""(?:(?P<time>(?:[a-z]{3}/\d\d(?:/\d{4})?|\d\d-\d\d)?\ ?\d\d:\d\d:\d\d)\ )?
     (?P<topics>[a-z][a-z0-9-]*(?:,!?[a-z0-9-]+)+):?\ +(?P<text>.*)""",
