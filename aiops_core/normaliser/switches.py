@@ -13,11 +13,11 @@ from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.syslog import tagged
 
 _PROCURVE = re.compile(
-    r"""(?:(?P<letter>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
+    r"""(?:(?P<mark>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
     (?P<id>\d{5})\ (?P<service>[A-Za-z][\w./-]{0,20}):\s*(?P<text>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_LETTERS = {
+_MARKS = {
     "W": Level.WARNING,
     "I": Level.INFO,
     "M": Level.CRITICAL,
@@ -27,13 +27,13 @@ _LETTERS = {
 
 
 def procurve(line: ParsedLine, now: datetime) -> ParsedLine | None:
-    """``00077 ports:  port 17 is now off-line``; its own log has a letter and a time before."""
+    """``00077 ports:  port 17 is now off-line``; its own log has a mark and a time before."""
     match = _PROCURVE.match(line.msg)
     if match is None:
         return None
     labels = {**line.labels, "event.id": match["id"]}
     stamp = times.leading(match["time"], now) if match["time"] else None
-    level = _LETTERS[match["letter"]] if match["letter"] else line.level
+    level = _MARKS[match["mark"]] if match["mark"] else line.level
     ts = line.ts or (stamp.ts if stamp else None)
     text, service = match["text"], match["service"]
     return replace(line, msg=text, level=level, ts=ts, service=service, labels=labels)
@@ -137,7 +137,8 @@ def fastpath(line: ParsedLine, now: datetime) -> ParsedLine | None:
 
 
 _OS10 = re.compile(
-    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}(?P<text>%(?P<id>\w+): .*)",
+    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}"
+    r"(?P<text>%(?P<id>\w+): .*)",
     re.DOTALL,
 )
 
