@@ -26,7 +26,7 @@ BEGINS = re.compile(
     re.VERBOSE,
 )
 _COUNT = re.compile(r"(\d{1,10})\s?:\s+")
-_NAME = re.compile(r"([A-Za-z0-9][\w.-]*|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8})\s?:\s+")
+_NAME = re.compile(r"([A-Za-z0-9][\w.-]*|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8})\s?:\s*")
 _NODE = re.compile(r"((?:RP|LC|SC|\d+)/[\w/]+?|[\w.-]+ (?:RP|LC)/[\w/]+?)\s?:\s?")
 _UPTIME = re.compile(r"(?:\d+y\d+w|\d+w\d+d|\d+d\d+h|\d{1,3}:\d\d:\d\d(?:\.\d{1,6})?):\s+")
 _QUALITY = {"*": "not set", ".": "not synchronised", "!": "not synchronised"}
@@ -73,7 +73,8 @@ def _timed(rest: str, now: datetime, found: _Found) -> Device | None:
         return None
     if stamp := times.leading(rest[len(mark) :], now):
         after = rest[len(mark) + stamp.end :]
-        if not (mark or found.counted or found.host) or not after.startswith((":", " ", "\t")):
+        known = mark or found.counted or found.host or after.startswith(": %")
+        if not known or not after.startswith((":", " ", "\t")):
             return None
         if mark:
             found.labels["time.quality"] = _QUALITY[mark]

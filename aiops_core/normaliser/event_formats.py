@@ -63,7 +63,7 @@ def _extension(text: str) -> dict[str, str]:
     ends = [match.start() for match in keys[1:]] + [len(text)]
     found = {
         match[1]: _unescaped(text[match.end() : end].strip())
-        for match, end in zip(keys, ends, strict=True)
+        for match, end in zip(keys, ends, strict=False)
     }
     return _named(found)
 
@@ -189,7 +189,7 @@ _PAN_FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "CONFIG": (
         *("source.address", "vsys", "command", "user.name", "client", "result", "path"),
-        *("before", "after", "sequence", "", "", "", "", "", "vsys.name", "device"),
+        *("sequence", "", "", "", "", "", "vsys.name", "device"),
     ),
     "GLOBALPROTECT": (
         *("vsys", "event.id", "stage", "auth_method", "tunnel_type", "user.name", "region"),
@@ -224,7 +224,7 @@ def pan_os(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if "threat" in found:
         number = re.search(r"\((\d+)\)\s*$", found["threat"])
         found["event.id"] = number[1] if number else found["threat"]
-    if kind == "GLOBALPROTECT" and found.get("status") == "failure":
+    if "fail" in (found.get("status") or found.get("result") or "").lower():
         level = Level.WARNING
     host = found.pop("device", None) or line.host
     return replace(

@@ -17,6 +17,7 @@ from aiops_core.normaliser.parsed import ParsedLine
 
 STARTS = "abcdefghijklmnopqrstuvwxyzF"
 FIELD = re.compile(r'([A-Za-z_][\w.-]{0,63})=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))')
+_BARS = re.compile(r"\w+=[^|]{0,60}\|\w+=")
 _BEGINS = re.compile(r"[A-Za-z_][\w.-]{0,63}=")
 
 SEMANTIC = {
@@ -59,6 +60,7 @@ SEMANTIC = {
     "log_id": "event.id",
     "msg_id": "event.id",
 }
+_ADDRESSED = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})(?::[\w .-]*)?")
 
 Fields = dict[str, str]
 
@@ -77,6 +79,9 @@ def labelled(values: Iterable[tuple[str, str]]) -> Fields:
     for name, value in values:
         if value and value != "N/A":
             known = SEMANTIC.get(name.lower(), name)
+            if known.endswith(".address") and (parts := _ADDRESSED.fullmatch(value)):
+                labels.setdefault(known.replace(".address", ".port"), parts[2])
+                value = parts[1]
             labels[name if known in labels else known] = value
     return labels
 
@@ -147,7 +152,9 @@ def sonicwall(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | No
     text = _joined(_take(found, "msg"), _take(found, "note"))
     text = text or _joined(found.get("logtype"), _act(found, ("src",), ("dst",)))
     found["device.vendor"] = vendor
-    host = found.get("fw")
+    host = found.get("fw", "")
+    if line.host and not re.search("[A-Za-z]", host):
+        host = line.host  # an address of the firewall, whose name the header has
     return _answer(line, text, times.iso(written, now), level, host, vendor.lower(), found)
 
 
@@ -198,15 +205,13 @@ def zyxel(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | None:
         return None
     text = found.pop("msg")
     found["device.vendor"] = "Zyxel"
-    return _answer(line, text, None, None, None, found.get("cat", "zyxel"), found)
+    return _answer(line, text, None, None, None, "zyxel", found)
 
 
 def check_point_fields(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | None:
     """``time=1764504000|hostname=gw-1|product=…|severity=…`` of Check Point's log exporter."""
     if not ("product" in found and ("loguid" in found or "originsicname" in found)):
         return None
-    if "|" in line.msg:
-        found = dict(pair.split("=", 1) for pair in line.msg.split("|") if "=" in pair)
     return _check_point(line, found, now)
 
 
@@ -272,7 +277,7 @@ def _answer(
 
 Maker = Callable[[ParsedLine, Fields, datetime], ParsedLine | None]
 MAKERS: tuple[Maker, ...] = (
-    *(fortinet, sonicwall, sophos, sophos_utm, watchguard, zyxel, check_point_fields),
+    *(sophos, fortinet, sonicwall, sophos_utm, watchguard, zyxel, check_point_fields),
 )
 
 
@@ -280,7 +285,10 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """The fields of *line*, when its message begins with one and a maker is known by them."""
     if "event.id" in line.labels or not _BEGINS.match(line.msg):
         return None
-    found = fields(line.msg)
+    if _BARS.match(line.msg):
+        found = dict(pair.split("=", 1) for pair in line.msg.split("|") if "=" in pair)
+    else:
+        found = fields(line.msg)
     for maker in MAKERS:
         if answer := maker(line, dict(found), now):
             return answer

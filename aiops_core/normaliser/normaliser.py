@@ -58,6 +58,8 @@ def clean(line: str) -> str:
     """*line* without what is no text."""
     if "\x1b" in line or "#033" in line:
         line = _COLOUR.sub("", line)
+    if "#011" in line:
+        line = line.replace("#011", "\t")  # as rsyslog writes a tab
     return line.strip(_PADDING).removesuffix("#000")
 
 

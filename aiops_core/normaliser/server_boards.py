@@ -47,6 +47,27 @@ def ilo(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, msg=text, ts=ts, service="iLO", labels=labels)
 
 
+def ilo_tagged(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``iLO5: text``, whose tag the header has."""
+    model = f"iLO {line.service[3:]}".strip() if line.service else "iLO"
+    return replace(line, service="iLO", labels={**line.labels, "device.model": model})
+
+
+_SYNOLOGY = re.compile(
+    r"(?P<service>System|Connection|FTP|WinFileService|Backup) (?P<user>[\w.@-]+):\s(?P<text>.*)",
+    re.DOTALL,
+)
+
+
+def synology(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``System SYSTEM: Volume 1 has crashed``: the log, and who did it."""
+    match = _SYNOLOGY.match(line.msg)
+    if match is None or line.service:
+        return None
+    labels = {**line.labels, "user.name": match["user"]}
+    return replace(line, msg=match["text"].strip(), service=match["service"], labels=labels)
+
+
 _SEL = re.compile(
     r"""\s*(?P<id>[0-9a-f]{1,4})\ *\|\ (?P<day>\d\d/\d\d/\d{2,4})\ \|\ 
     (?P<clock>\d\d:\d\d:\d\d)(?:\ (?P<zone>[A-Z]{3,4}))?\ \|\ (?P<text>\S.*)""",

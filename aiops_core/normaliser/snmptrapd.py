@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
+from aiops_core.models import Level
 from aiops_core.normaliser import times
 from aiops_core.normaliser.parsed import ParsedLine
 
@@ -30,8 +31,25 @@ _TYPE = re.compile(
     r"|Unsigned32|BITS|Opaque|Network Address|Wrong Type \([^)]*\)): ?"
 )
 
-# The generic traps of version 1.
-_GENERIC = ("coldStart", "warmStart", "linkDown", "linkUp", "authenticationFailure")
+# The generic traps of version 1, in the words of the line.
+_GENERIC = {
+    "Cold Start Trap": "coldStart",
+    "Warm Start Trap": "warmStart",
+    "Link Down Trap": "linkDown",
+    "Link Up Trap": "linkUp",
+    "Authentication Failure Trap": "authenticationFailure",
+}
+# A trap states no severity; these are reports of faults by their definition.
+_FAULTS = frozenset(
+    (
+        *("linkDown", "authenticationFailure", "bgpBackwardTransition", "upsOnBattery"),
+        *("bgpBackwardTransNotification", "upsTrapOnBattery", "upsTrapAlarmEntryAdded"),
+        *("communicationLost", "upsOverload", "upsDiagnosticsFailed", "lowBattery"),
+        *("upsBatteryNeedsReplacement", "ciscoEnvMonFanNotification", "upsTurnedOff"),
+        *("ciscoEnvMonTemperatureNotification", "ciscoEnvMonRedundantSupplyNotification"),
+        *("ciscoEnvMonShutdownNotification", "ciscoEnvMonVoltageNotification"),
+    )
+)
 _ROOTS = (
     ("iso.3.6.1.", "1.3.6.1."),
     ("iso.", "1."),
@@ -54,7 +72,7 @@ def _numbered(root: str, names: str, first: int = 1) -> dict[str, str]:
 
 
 NAMES = {
-    **_numbered(_STANDARD, " ".join((*_GENERIC, "egpNeighborLoss"))),
+    **_numbered(_STANDARD, " ".join((*_GENERIC.values(), "egpNeighborLoss"))),
     **_numbered("1.3.6.1.2.1.1", "sysDescr sysObjectID sysUpTime sysContact sysName sysLocation"),
     "1.3.6.1.6.3.1.1.4.1": "snmpTrapOID",
     "1.3.6.1.6.3.1.1.4.3": "snmpTrapEnterprise",
@@ -158,6 +176,7 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
         labels["sender"] = line.host
     return replace(
         line,
+        level=line.level or (Level.WARNING if trap in _FAULTS else None),
         msg=": ".join(part for part in (trap, said) if part) or line.msg,
         ts=line.ts or (times.iso(match["time"], now) if match["time"] else None),
         host=host,
@@ -185,14 +204,13 @@ def _content(text: str, labels: dict[str, str]) -> tuple[str, str]:
         elif name.startswith("sysUpTime"):
             labels["uptime"] = value
     said = [f"{n} = {v}" for n, v in variables.items() if n.partition(".")[0] not in _NOT_SAID]
-    return trap or named(variables.get("snmpTrapOID.0", "")), ", ".join(said)
+    return trap or variables.get("snmpTrapOID.0", ""), ", ".join(said)
 
 
 def _trap_of_version_1(match: re.Match[str]) -> str:
     if match["kind"].startswith("Enterprise"):
         return named(f"{match['oid']}.0.{match['number']}")
-    number = int(match["number"])
-    return _GENERIC[number] if number < len(_GENERIC) else named(match["oid"])
+    return _GENERIC.get(match["kind"]) or named(match["oid"])
 
 
 def _variables(text: str) -> dict[str, str]:
@@ -200,5 +218,9 @@ def _variables(text: str) -> dict[str, str]:
     for part in re.split(r"[\t\n]+", text):
         if variable := _VARIABLE.match(part.strip()):
             value = _TYPE.sub("", variable["value"], count=1).strip().strip('"')
+            if variable["value"].startswith("OID"):
+                value = named(value)
+            elif variable["value"].startswith("Timeticks"):
+                value = value.rpartition(") ")[2]
             found[named(variable["oid"])] = value
     return found

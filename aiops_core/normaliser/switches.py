@@ -13,11 +13,11 @@ from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.syslog import tagged
 
 _PROCURVE = re.compile(
-    r"""(?:(?P<letter>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
+    r"""(?:(?P<mark>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
     (?P<id>\d{5})\ (?P<service>[A-Za-z][\w./-]{0,20}):\s*(?P<text>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_LETTERS = {
+_MARKS = {
     "W": Level.WARNING,
     "I": Level.INFO,
     "M": Level.CRITICAL,
@@ -27,13 +27,13 @@ _LETTERS = {
 
 
 def procurve(line: ParsedLine, now: datetime) -> ParsedLine | None:
-    """``00077 ports:  port 17 is now off-line``; its own log has a letter and a time before."""
+    """``00077 ports:  port 17 is now off-line``; its own log has a mark and a time before."""
     match = _PROCURVE.match(line.msg)
     if match is None:
         return None
     labels = {**line.labels, "event.id": match["id"]}
     stamp = times.leading(match["time"], now) if match["time"] else None
-    level = _LETTERS[match["letter"]] if match["letter"] else line.level
+    level = _MARKS[match["mark"]] if match["mark"] else line.level
     ts = line.ts or (stamp.ts if stamp else None)
     text, service = match["text"], match["service"]
     return replace(line, msg=text, level=level, ts=ts, service=service, labels=labels)
@@ -134,6 +134,22 @@ def fastpath(line: ParsedLine, now: datetime) -> ParsedLine | None:
         host, labels["unit"] = unit[1], unit[2]
     level = _SHORT_LEVELS[match["level"]] if match["level"] else line.level
     return replace(line, msg=match["text"], host=host, level=level, labels=labels)
+
+
+_OS10 = re.compile(
+    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}"
+    r"(?P<text>%(?P<id>\w+): .*)",
+    re.DOTALL,
+)
+
+
+def os10(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``Node.1-Unit.1:PRI [event], Dell EMC (OS10) %IFM_OSTATE_DN: text``."""
+    match = _OS10.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"], "unit": match["unit"], "kind": match["kind"]}
+    return replace(line, msg=match["text"], labels={**labels, "device.vendor": "Dell"})
 
 
 _MIKROTIK = re.compile(

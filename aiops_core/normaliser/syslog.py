@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from aiops_core.models import Level
 from aiops_core.normaliser import cisco, levels, times
 from aiops_core.normaliser.line_format import NIL, program
 from aiops_core.normaliser.parsed import ParsedLine
@@ -20,10 +21,17 @@ RELAYS = 3  # headers before each other: two relays and the device
 # The device's clock and that of its relay differ by their zones at most, or the device's is wrong.
 BELIEVED = timedelta(hours=26)
 SAME_MOMENT = timedelta(minutes=1)
+ZONE_STEP = timedelta(minutes=30)  # zones differ by multiples of it
 
 _PRI = re.compile(r"(?:\d{1,6} )?<(?P<pri>\d{1,3})>:?\s*")
 _IPV6 = re.compile(r"\[?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8}(?:%\w+)?\]?")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+_ZONE = re.compile(r"([A-Z]{1,5}): ")  # after the host: sw-9 UTC: %LINK-…
+# Kiwi's files: time, facility and level, host, message, with tabs.
+_KIWI = re.compile(r"\t\w+\.(?P<level>\w+)\t(?P<host>\S+)\t")
+# WatchGuard: a serial number and the time again.
+_SERIAL = re.compile(r"\w+ \((?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\) (?=[\w-]+(?:\[\d+\])?: )")
+_NAMED_AFTER_ADDRESS = re.compile(r"([\w.-]+) (?=[\w-]+\[\d+\]: )")
 _PROCESS = re.compile(r"[A-Za-z_/][\w./-]*\[\d+\]: ")
 _TAGGED = re.compile(r"[A-Za-z_/][\w./@-]*(?:\([^()\s]*\))?\[\d+\]:?$")
 _PROGRAMS = frozenset(("kernel", "su", "sudo", "sshd", "systemd", "CRON", "cron", "dhclient"))
@@ -43,7 +51,18 @@ _TAG = re.compile(
 )
 _NO_PROGRAM = frozenset(
     (
-        *("severity", "category", "message", "messageid", "event", "time", "date", "trap"),
+        *(
+            "severity",
+            "category",
+            "message",
+            "messageid",
+            "event",
+            "time",
+            "date",
+            "trap",
+            "cef",
+            "leef",
+        ),
         *("warning", "warn", "error", "err", "info", "information", "notice", "debug"),
         *("critical", "crit", "fatal", "alert", "emergency", "panic"),
     )
@@ -71,6 +90,8 @@ class _Header:
     zoned: bool = False
     host: str | None = None
     service: str | None = None
+    pri: int | None = None
+    level: Level | None = None
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -84,11 +105,12 @@ def read(line: str, now: datetime) -> ParsedLine | None:
     header = _header(text, now, priority=pri is not None)
     if header is None:
         return None
+    pri = pri if header.pri is None else header.pri
     if pri is not None:
         header.labels["facility"] = levels.FACILITIES[pri // 8]
     return ParsedLine(
         msg=header.text.removeprefix("\ufeff").strip(),
-        level=None if pri is None else levels.from_pri(pri),
+        level=header.level if pri is None else levels.from_pri(pri),
         ts=header.ts,
         host=header.host,
         service=program(header.service),
@@ -116,6 +138,9 @@ def _begun(text: str, now: datetime, *, priority: bool) -> _Header | None:
     """The time and the host; without both only what has a priority is syslog."""
     header = _Header(text)
     if stamp := times.leading(text, now):
+        if kiwi := _KIWI.match(text, stamp.end):
+            word = levels.from_word(kiwi["level"])
+            return _Header(text[kiwi.end() :], stamp.ts, host=kiwi["host"], level=word)
         if not priority and text[0].isdigit() and not _named_sender(text, stamp):
             return None
         header.ts, header.zoned = stamp.ts, stamp.zoned
@@ -162,8 +187,13 @@ def _take_host(header: _Header, rest: str) -> None:
         first = first[:-1]
     elif _TAGGED.match(first):
         return
+    if first.startswith("[") and (named := _NAMED_AFTER_ADDRESS.match(after)):
+        header.labels["sender"] = first.strip("[]")  # Aruba's controllers state both
+        first, after = named[1], after[named.end() :]
     header.host = None if first == NIL else first.strip("[]")
     header.text = after[1:].lstrip() if after.startswith(": ") else after
+    if (zone := _ZONE.match(header.text)) and times.is_zone(zone[1]):
+        header.text = header.text[zone.end() :]
 
 
 def _is_host(word: str, after: str) -> bool:
@@ -180,6 +210,9 @@ def _take_inner(header: _Header, now: datetime) -> bool:
     text = header.text
     if not text or not (text[0] in "0123456789*.:<" or text[0].isupper()):
         return False
+    if serial := _SERIAL.match(text):
+        header.text = text[serial.end() :]
+        return True
     if device := cisco.header(text, now):
         _adopt(header, device)
         return True
@@ -188,7 +221,7 @@ def _take_inner(header: _Header, now: datetime) -> bool:
         if inner is None or inner.ts is None:
             return False
         _adopt(header, cisco.Device(inner.text, inner.ts, inner.zoned, inner.host, inner.labels))
-        header.service = inner.service
+        header.service, header.pri = inner.service, int(match["pri"])
         return True
     if epoch := re.match(r"1 (\d{10}\.\d{1,9}) (\S+) ", text):
         ts = times.epoch(epoch[1], now)
@@ -214,13 +247,20 @@ def _adopt(header: _Header, device: cisco.Device) -> None:
     header.text = device.text
     if device.ts is None:
         return
-    if header.ts is not None:
-        apart = abs(device.ts - header.ts)
-        allowed = BELIEVED if device.zoned or not header.zoned else SAME_MOMENT
-        if apart > allowed:
-            header.labels["log.stated_time"] = device.ts.isoformat()
-            return
+    if header.ts is not None and not _believed(device.ts - header.ts, device, header):
+        header.labels["log.stated_time"] = device.ts.isoformat()
+        return
     header.ts, header.zoned = device.ts, device.zoned
+
+
+def _believed(ahead: timedelta, device: cisco.Device, header: _Header) -> bool:
+    """Whether the device's time, so much ahead of its relay's, is the time of the line. A local
+    time without a zone is a multiple of half an hour away."""
+    apart = abs(ahead)
+    if apart <= SAME_MOMENT or device.zoned:
+        return apart <= BELIEVED
+    local = abs(apart - round(apart / ZONE_STEP) * ZONE_STEP) <= SAME_MOMENT
+    return apart <= BELIEVED and not header.zoned and not local
 
 
 def _take_tag(header: _Header) -> None:
@@ -247,7 +287,7 @@ def tagged(text: str) -> Tag | None:
         return None
     labels = {"module": match["module"]} if match["module"] else {}
     if pid and pid != NIL:
-        labels["process.pid"] = pid
+        labels["process.pid" if pid.isdigit() else "thread.name"] = pid
     return Tag(service, labels, text[match.end() :])
 
 

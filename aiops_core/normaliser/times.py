@@ -153,6 +153,10 @@ def leading(text: str, now: datetime) -> Stamp | None:
     return None
 
 
+def is_zone(name: str) -> bool:
+    return name in _ZONES
+
+
 def _stamp(match: re.Match[str] | None, text: str, now: datetime) -> Stamp | None:
     if match is None:
         return None
