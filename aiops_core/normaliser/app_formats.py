@@ -12,6 +12,7 @@ from aiops_core.normaliser.parsed import Payload
 # Readers of what programs write into the messages of a transport (syslog, Docker).
 APP_PAYLOADS: tuple[Payload, ...] = (Payload(app_payloads.read),)
 
+APP_FIRST: tuple[TextFormat, ...] = app_table.APP_FIRST
 APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS
 
 # Formats that read a part of what a more special one reads: never tried before the others.

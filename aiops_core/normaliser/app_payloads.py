@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import json_lines
-from aiops_core.normaliser.app_table import APP_FORMATS
+from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
 from aiops_core.normaliser.json_fields import cut
 from aiops_core.normaliser.line_format import TextFormat
@@ -39,8 +39,9 @@ def _by_first(formats: Iterable[TextFormat]) -> dict[str, tuple[TextFormat, ...]
     return {**table, "": anywhere}
 
 
-_ALL = _by_first(APP_FORMATS)
-_STRONG = _by_first(one for one in APP_FORMATS if one.name not in _WEAK)
+_EVERY = (*APP_FIRST, *APP_FORMATS)
+_ALL = _by_first(_EVERY)
+_STRONG = _by_first(one for one in _EVERY if one.name not in _WEAK)
 
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:

@@ -11,7 +11,7 @@ from aiops_core.normaliser.line_format import DIGITS
 
 STREAM = "log.iostream"  # the label that a container's line has
 
-FORMATS = (
+ALL = (
     row(
         "cri",
         rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}(?:Z|[+-]\d\d:\d\d))
@@ -26,3 +26,5 @@ FORMATS = (
         has="| ",
     ),
 )
+FIRST = tuple(one for one in ALL if one.name == "cri")
+FORMATS = tuple(one for one in ALL if one.name != "cri")

@@ -50,7 +50,7 @@ BY_WORD["none"] = Level.INFO
 SHORTEST = 3  # letters of a word that is a level in a text; a field may hold one letter
 
 # Spellings that a text may have in small letters or as Capitalised word between its separators.
-_STRIPPED = "[](){}<>:|-,.*'\" \t"
+_STRIPPED = "[](){}<>:|-,.*!'\" \t"
 
 
 @lru_cache(4096)

@@ -175,7 +175,7 @@ def _asterisk(word: str) -> Level | None:
     return _ASTERISK_LEVEL.get(word) or stated_levels.word(word)
 
 
-FORMATS = (
+ALL = (
     Snare(),
     row(
         "event reporter",
@@ -418,3 +418,9 @@ FORMATS = (
         has="ntp",
     ),
 )
+# Formats of which the header of syslog would read a part.
+_BEFORE_SYSLOG = frozenset(
+    {"logread", "esxi", "esxi 6", "vmkernel", "vcenter", "openvpn", "clamav", "dovecot", "postfix"}
+)
+FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
+FORMATS = tuple(one for one in ALL if one.name not in _BEFORE_SYSLOG)
