@@ -21,9 +21,10 @@ from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
-    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "time", "hpc"}
+    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "hpc"}
     | {"vlc", "restic", "python", "snare", "dmesg", "squid", "cups", "kmsg", "haproxy"}
 )
+_TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
 _PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message
 
 
@@ -52,6 +53,8 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     contained = STREAM in line.labels
     if msg[0] == "{":
         return _merged(line, _json(msg, now), contained=contained)
+    if not (contained or line.host or not _TRANSPORT.isdisjoint(line.labels)):
+        return None  # a format of whole lines has read all that there is
     if msg[0] == "[" and (prefix := _PG_PREFIX.match(msg)):
         msg = msg[prefix.end() :]
     formats = _ALL if contained else _STRONG

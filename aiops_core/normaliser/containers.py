@@ -22,6 +22,7 @@ ALL = (
     row(  # docker compose logs
         "compose",
         rf"(?P<container>[a-z0-9][\w.-]{{1,60}}[-_]\d{{1,3}})\s+\|\ {MSG}",
+        iso=False,
         starts=LETTERS + DIGITS,
         has="| ",
     ),

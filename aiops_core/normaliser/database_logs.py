@@ -164,7 +164,7 @@ def _postgres(name: str, pattern: str, starts: str) -> PostgresFormat:
 class PostgresCsv:
     """``csvlog``: 23 columns or more; the level is the twelfth."""
 
-    name, syslog, starts = "postgres csv", False, DIGITS
+    name, syslog, starts, iso = "postgres csv", False, DIGITS, True
     _HEAD = re.compile(rf"{ISO}(?:\ [A-Z]{{3,5}})?,(?:\"|,|[\w-]+,)", re.VERBOSE)
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
@@ -223,6 +223,9 @@ def mongo_level(letter: str) -> Level:
     return _MONGO.get(letter[:1], Level.DEBUG)
 
 
+_MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
+    (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}"""
+
 FORMATS = (
     PostgresCsv(),
     _postgres(
@@ -239,10 +242,16 @@ FORMATS = (
     ),
     row(
         "mysql",
-        rf"""(?P<time>{ISO}|\d{{6}}\ [\ \d]\d:\d\d:\d\d)\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?
-        \[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
-        (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}""",
+        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?{_MYSQL}""",
         service="mysql",
+        starts=DIGITS,
+        has="[",
+    ),
+    row(
+        "mysql 5.5",
+        rf"""(?P<time>\d{{6}}\ [\ \d]\d:\d\d:\d\d)\ +{_MYSQL}""",
+        service="mysql",
+        iso=False,
         starts=DIGITS,
         has="[",
     ),
@@ -250,6 +259,7 @@ FORMATS = (
         "mysql without a level",
         r"(?P<time>\d{6}\ [\ \d]\d:\d\d:\d\d)\ +(?P<msg>(?:mysqld|InnoDB|/\S*mysqld).*)",
         service="mysql",
+        iso=False,
         starts=DIGITS,
         has="mysqld",
     ),
@@ -266,6 +276,7 @@ FORMATS = (
         rf"""(?P<pid>\d+):[MSCX]\ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
         \ (?P<level>[\#*.-])\ {MSG}""",
         service="redis",
+        iso=False,
         starts=DIGITS,
         level_of=_redis,
     ),

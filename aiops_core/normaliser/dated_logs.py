@@ -218,7 +218,11 @@ class DatedFormat:
             text = _closed(line, end, closing)
         else:
             text = line[end:] if end == len(line) or line[end] in _ENDS_TIME else None
-        return None if text is None else _content(text.strip(" \t:|,;"), ts, now)
+        if text is None:
+            return None
+        text = text.strip(" \t:|,;")
+        # Oracle's alert log writes a time on a line of its own before its entries.
+        return _content(text, ts, now) if text else ParsedLine(line, Level.INFO, ts)
 
 
 def _closed(line: str, end: int, closing: str) -> str | None:
@@ -261,19 +265,4 @@ def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
     return ParsedLine(msg.strip(), columns.level, ts, service=service, labels=labels)
 
 
-class BareTime:
-    """A line that is nothing but a time: Oracle's alert log writes it before its entries."""
-
-    name, syslog, starts = "time", False, DIGITS + LETTERS + "["
-
-    def read(self, line: str, now: datetime) -> ParsedLine | None:
-        """*line* parsed, or None when it is more than a time."""
-        if len(line) > 40:
-            return None
-        found = stated_times.leading(line, now)
-        if found is None or found[1] != len(line):
-            return None
-        return ParsedLine(line, Level.INFO, found[0])
-
-
-FORMATS = (BareTime(), DatedFormat())
+FORMATS = (DatedFormat(),)

@@ -81,7 +81,8 @@ def _read(
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    candidates = _beginning(first) if formats is FORMATS else _with_start(formats, first)
+    iso = line[4:5] in _OF_DATES
+    candidates = _beginning(first, iso) if formats is FORMATS else _with_start(formats, first, iso)
     newest = None
     if context.format not in GENERAL:  # these read what others read better
         newest = next((one for one in candidates if one.name == context.format), None)
@@ -95,10 +96,17 @@ def _read(
     return ParsedLine(line)
 
 
+_OF_DATES = frozenset("-/")  # the fifth character of 2026-11-30
+
+
 @lru_cache(1024)
-def _beginning(first: str) -> Sequence[TextFormat]:
-    return _with_start(FORMATS, first)
+def _beginning(first: str, iso: bool) -> Sequence[TextFormat]:
+    return _with_start(FORMATS, first, iso)
 
 
-def _with_start(formats: Sequence[TextFormat], first: str) -> Sequence[TextFormat]:
-    return tuple(one for one in formats if not one.starts or (first and first in one.starts))
+def _with_start(formats: Sequence[TextFormat], first: str, iso: bool) -> Sequence[TextFormat]:
+    """The formats of lines that begin with *first*, a date if *iso*."""
+    known = [one for one in formats if not one.starts or (first and first in one.starts)]
+    if not first.isdecimal():
+        return known
+    return [one for one in known if getattr(one, "iso", None) in (None, iso)]

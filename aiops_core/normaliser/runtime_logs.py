@@ -256,6 +256,7 @@ FORMATS = (
     row(
         "pm2",
         r"(?:\d{1,3}\|)?(?P<service>[A-Za-z][\w.-]{0,40})\s*\|\s(?P<msg>.*)",
+        iso=False,
         starts=LETTERS + DIGITS,
         has="|",
     ),

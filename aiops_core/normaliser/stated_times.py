@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from aiops_core.normaliser import times
 
+LONGEST = 45  # characters of a time, with the day of the week and a zone
 CLOCK_AHEAD = timedelta(hours=1)  # a time of day further ahead is of yesterday
 _MONTHS = {
     name: number
@@ -113,7 +114,7 @@ def leading(text: str, now: datetime, start: int = 0) -> Found | None:
         if (match := _ISO_FAST.match(text, start)) and (when := _aware(match[0])):
             return _with_zone(text, when, match)
         patterns = _OF_DIGITS
-    elif first.isalpha():
+    elif first.isalpha() and ":" in text[start : start + LONGEST]:
         patterns = _OF_LETTERS
     else:
         return None

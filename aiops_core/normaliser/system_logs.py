@@ -77,7 +77,7 @@ _KMSG = re.compile(r"(\d{1,3}),\d+,\d+,[-+ca][^;]{0,80};(.*)", re.DOTALL)
 class Kmsg:
     """``/dev/kmsg``: ``6,1234,5678901,-;message``."""
 
-    name, syslog, starts = "kmsg", False, DIGITS
+    name, syslog, starts, iso = "kmsg", False, DIGITS, False
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -252,6 +252,7 @@ ALL = (
         rf"""(?P<time>\d{{8}}\ [\d:.]{{8,12}})\ +(?P<pid>\d+)\ +(?P<module>[A-Z]{{4}})\ +\d+
         \ +(?:\[(?P<level>[A-Z]+)\]\ )?{MSG}""",
         service="dfsr",
+        iso=False,
         starts=DIGITS,
     ),
     row(
@@ -267,6 +268,7 @@ ALL = (
         r"""(?P<event_id>\d\d),(?P<time>\d\d/\d\d/\d\d,[\d:]{8}),(?P<msg>(?P<what>[^,]*),
         (?P<client>[^,]*),(?P<name>[^,]*),(?P<mac>[^,]*).*)""",
         service="dhcp-server",
+        iso=False,
         starts=DIGITS,
         has=",",
         finish=_windows_dhcp,
@@ -391,6 +393,7 @@ ALL = (
         r"""(?P<number>\d{1,6})\s+(?P<level>Informational|Caution|Critical|Repaired)\s+
         (?P<time>\d\d/\d\d/\d{4}\ [\d:]{5,8})\s+(?P<msg>.*)""",
         service="iLO",
+        iso=False,
         starts=DIGITS,
         level=Level.INFO,
         level_of=lambda text: {"Caution": Level.WARNING}.get(text) or stated_levels.word(text),
@@ -414,6 +417,7 @@ ALL = (
         "ntpd",
         rf"""(?P<time>[\ \d]?\d\ [A-Z][a-z]{{2}}\ [\d:]{{8}})\ (?P<service>ntpd|ntpdate|sntp)
         \[(?P<pid>\d+)\]:\ {MSG}""",
+        iso=False,
         starts=DIGITS + " ",
         has="ntp",
     ),

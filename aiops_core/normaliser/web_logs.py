@@ -86,6 +86,7 @@ FORMATS = (
         \ (?P<msg>{_QUOTED}(?:\ (?P<status>\d{{3}}|-))?(?:\ (?P<size>\d+|-))?
         (?:\ "(?P<referrer>(?:[^"\\]|\\.)*)"(?:\ "(?P<user_agent>(?:[^"\\]|\\.)*)")?)?.*)""",
         service="http",
+        iso=False,
         starts=LETTERS + DIGITS + ":-",
         has='] "',
         time_of=clf_time,
@@ -96,6 +97,7 @@ FORMATS = (
         rf"""(?:(?P<client>{_ADDRESS})\ -\ -\ )?\[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}\ [\d:]{{8}})\]
         \ (?P<msg>{_QUOTED}\ (?P<status>\d{{3}})(?:\ \S+)?)""",
         service="http",
+        iso=False,
         starts="[" + DIGITS,
         has='] "',
         finish=request,
@@ -130,6 +132,7 @@ FORMATS = (
         rf"""(?P<client>{_ADDRESS}):\d{{1,5}}\ \[(?P<time>{CLF})\]\ (?P<msg>(?P<frontend>\S+)
         \ (?P<backend>[^\s/]+)/(?P<server>\S+)\ [\d/+-]+\ (?P<status>-?\d{{1,3}})\ .*)""",
         service="haproxy",
+        iso=False,
         starts=DIGITS + LETTERS + ":",
         has="] ",
         time_of=clf_time,
@@ -141,6 +144,7 @@ FORMATS = (
         \ (?P<msg>[A-Z_]+/(?P<status>\d{{3}})\ (?P<size>\d+)\ (?P<method>[A-Z]+)\ (?P<url>\S+)
         \ (?P<user>\S+)\ .*)""",
         service="squid",
+        iso=False,
         starts=DIGITS,
         has="/",
         finish=request,
