@@ -116,8 +116,8 @@ def labelled(line: ParsedLine, **labels: str | None) -> ParsedLine:
 
 
 # Parts of expressions.
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-CAPITALS = LETTERS[:26]
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CAPITALS = ALPHABET[:26]
 HEX = DIGITS + "abcdefABCDEF:"
 ISO = r"\d{4}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\ ?[+-]\d\d:?\d\d)?"
 CTIME = r"[A-Z][a-z]{2}\ [A-Z][a-z]{2}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{1,6})?\ \d{4}"

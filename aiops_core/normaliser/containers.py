@@ -6,7 +6,7 @@ of a line that a program wrote; ``app_payloads`` then reads the program's own fo
 
 from __future__ import annotations
 
-from aiops_core.normaliser.app_format import LETTERS, MSG, row
+from aiops_core.normaliser.app_format import ALPHABET, MSG, row
 from aiops_core.normaliser.line_format import DIGITS
 
 STREAM = "log.iostream"  # the label that a container's line has
@@ -23,7 +23,7 @@ ALL = (
         "compose",
         rf"(?P<container>[a-z0-9][\w.-]{{1,60}}[-_]\d{{1,3}})\s+\|\ {MSG}",
         iso=False,
-        starts=LETTERS + DIGITS,
+        starts=ALPHABET + DIGITS,
         has="| ",
     ),
 )

@@ -24,95 +24,20 @@ from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 
 # Words before what an entry adds, in the languages that PostgreSQL speaks.
-ADDED = frozenset(
-    [
-        "statement",
-        "detail",
-        "hint",
-        "context",
-        "query",
-        "location",
-        "backtrace",
-        "anweisung",
-        "tip",
-        "tipp",
-        "kontext",
-        "anfrage",
-        "ort",
-        "instruction",
-        "détail",
-        "détails",
-        "astuce",
-        "contexte",
-        "requête",
-        "emplacement",
-        "sentencia",
-        "detalle",
-        "sugerencia",
-        "contexto",
-        "consulta",
-        "ubicación",
-        "istruzione",
-        "dettagli",
-        "suggerimento",
-        "contesto",
-        "comando",
-        "detalhe",
-        "dica",
-        "оператор",
-        "команда",
-        "подробности",
-        "подсказка",
-        "контекст",
-        "запрос",
-        "положение",
-        "wyrażenie",
-        "szczegóły",
-        "podpowiedź",
-        "kontekst",
-        "zapytanie",
-        "sats",
-        "detalj",
-        "tips",
-        "ステートメント",
-        "文",
-        "詳細",
-        "ヒント",
-        "文脈",
-        "コンテキスト",
-        "语句",
-        "詳細",
-        "详细信息",
-        "提示",
-        "上下文",
-        "背景",
-        "查询",
-    ]
+_ADDED_WORDS = (
+    "statement detail hint context query location backtrace anweisung tip tipp kontext anfrage"
+    " ort instruction détail détails astuce contexte requête emplacement sentencia detalle"
+    " sugerencia contexto consulta ubicación istruzione dettagli suggerimento contesto comando"
+    " detalhe dica оператор команда подробности подсказка контекст запрос положение wyrażenie"
+    " szczegóły podpowiedź kontekst zapytanie sats detalj tips ステートメント 文 詳細 ヒント 文脈"
+    " コンテキスト 语句 详细信息 提示 上下文 背景 查询"
 )
-_QUERIES = frozenset(
-    [
-        "statement",
-        "query",
-        "anweisung",
-        "anfrage",
-        "instruction",
-        "requête",
-        "sentencia",
-        "consulta",
-        "istruzione",
-        "comando",
-        "оператор",
-        "команда",
-        "запрос",
-        "wyrażenie",
-        "zapytanie",
-        "sats",
-        "ステートメント",
-        "文",
-        "语句",
-        "查询",
-    ]
+ADDED = frozenset(_ADDED_WORDS.split())
+_QUERY_WORDS = (
+    "statement query anweisung anfrage instruction requête sentencia consulta istruzione"
+    " comando оператор команда запрос wyrażenie zapytanie sats ステートメント 文 语句 查询"
 )
+_QUERIES = frozenset(_QUERY_WORDS.split())
 _LOG = ["log", "journal", "registro", "сообщение", "dziennik", "logg", "ログ", "日志"]
 _PG_WORD = r"(?P<level>[^\W\d_]{3,15}[1-5]?)"
 _PG_USER = re.compile(
@@ -218,9 +143,9 @@ def _oracle(line: ParsedLine) -> ParsedLine:
 _MONGO = {"F": Level.CRITICAL, "E": Level.ERROR, "W": Level.WARNING, "I": Level.INFO}
 
 
-def mongo_level(letter: str) -> Level:
-    """The level of MongoDB's letter; D1 to D5 are of debugging."""
-    return _MONGO.get(letter[:1], Level.DEBUG)
+def mongo_level(initial: str) -> Level:
+    """The level of MongoDB's initial; D1 to D5 are of debugging."""
+    return _MONGO.get(initial[:1], Level.DEBUG)
 
 
 _MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
@@ -237,7 +162,8 @@ FORMATS = (
     ),
     _postgres(
         "postgres without a time",
-        rf"(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})(?P<word>{_PG_WORD}):\ \ {MSG}",
+        rf"""(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})
+        (?P<word>{_PG_WORD}):\ \ {MSG}""",
         "",
     ),
     row(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times
-from aiops_core.normaliser.app_format import LABEL_LIMIT, LETTERS, NAMES
+from aiops_core.normaliser.app_format import LABEL_LIMIT, ALPHABET, NAMES
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.runtime_logs import EXCEPTION, LABELS_LIMIT, Logfmt
@@ -28,10 +28,16 @@ _COLUMN = re.compile(
 _SEPARATED = re.compile(r"\s*(?:\t|\||,|;|-\s|\u2013\s|:)")  # follows a column and not a word
 _NAME = re.compile(r"[\w$][\w$./\\#@+*-]*(?:::?[\w$.-]+)*:?")
 _HAS_MARK = re.compile(r"[\d._/@$#\\-]|::")
-_LETTERS = {
-    **{"E": Level.ERROR, "W": Level.WARNING, "I": Level.INFO, "D": Level.DEBUG},
-    **{"F": Level.CRITICAL, "C": Level.CRITICAL, "V": Level.DEBUG, "N": Level.INFO},
+_INITIALS = {
+    "F": Level.CRITICAL,
+    "C": Level.CRITICAL,
+    "E": Level.ERROR,
+    "W": Level.WARNING,
+    "N": Level.INFO,
+    "I": Level.INFO,
+    "D": Level.DEBUG,
     "T": Level.DEBUG,
+    "V": Level.DEBUG,
 }
 
 # What may stand between a level and the message.
@@ -74,12 +80,12 @@ class _Column(NamedTuple):
     end: int
 
     def level(self, *, first: bool) -> Level | None:
-        """The level that it states: a word, after another column also a letter."""
+        """The level that it states: a word, after another column also a initial."""
         marked = not self.bare or self.separated or self.text.endswith(":")
         if found := stated_levels.of_column(self.text, marked=marked):
             return found
         if len(self.text) == 1 and (not self.bare or (self.separated and not first)):
-            return _LETTERS.get(self.text)
+            return _INITIALS.get(self.text)
         return None
 
     @property
@@ -205,7 +211,7 @@ class DatedFormat:
     """A time, perhaps in brackets, columns, a message."""
 
     name, syslog = "dated", False
-    starts = "[(<" + DIGITS + LETTERS
+    starts = "[(<" + DIGITS + ALPHABET
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not begin with a time."""
@@ -251,8 +257,16 @@ def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
         return ParsedLine(columns.msg, None, ts)
     labels = dict[str, str]()
     msg = _message(columns, labels) if "\t" not in columns.msg else _tabbed(columns.msg, labels)
+    service = _named(columns.before, labels)
+    if found := EXCEPTION.match(msg):
+        labels["exception.type"] = found[1]
+    return ParsedLine(msg.strip(), columns.level, ts, service=service, labels=labels)
+
+
+def _named(before: list[_Column], labels: dict[str, str]) -> str | None:
+    """The program that the columns before the level name; process and thread become labels."""
     service = None
-    for column in columns.before:
+    for column in before:
         name = column.text.rstrip(":").strip()
         if _NUMBER.fullmatch(name):
             labels.setdefault("process.pid", name)
@@ -260,9 +274,7 @@ def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
             service = name
         elif name:
             labels.setdefault("thread.name", name[:LABEL_LIMIT])
-    if found := EXCEPTION.match(msg):
-        labels["exception.type"] = found[1]
-    return ParsedLine(msg.strip(), columns.level, ts, service=service, labels=labels)
+    return service
 
 
 FORMATS = (DatedFormat(),)

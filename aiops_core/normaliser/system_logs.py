@@ -15,7 +15,7 @@ from aiops_core.normaliser.app_format import (
     CAPITALS,
     CTIME,
     ISO,
-    LETTERS,
+    ALPHABET,
     MSG,
     labelled,
     row,
@@ -23,7 +23,7 @@ from aiops_core.normaliser.app_format import (
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 
-_LETTERS = {
+_INITIALS = {
     "X": Level.CRITICAL,  # CUPS: emergency
     "A": Level.CRITICAL,
     "C": Level.CRITICAL,
@@ -36,8 +36,8 @@ _LETTERS = {
 }
 
 
-def _letter(text: str) -> Level | None:
-    return _LETTERS.get(text[:1])
+def _initial(text: str) -> Level | None:
+    return _INITIALS.get(text[:1])
 
 
 # --------------------------------------------------------------------------------- kernel and ESXi
@@ -104,7 +104,7 @@ _SNARE_TYPES = {
 class Snare:
     """``MSWinEventLog``, criticality, log, number, time, event id, source, user, … by tabs."""
 
-    name, syslog, starts = "snare", False, LETTERS + DIGITS
+    name, syslog, starts = "snare", False, ALPHABET + DIGITS
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -209,7 +209,8 @@ ALL = (
     ),
     row(
         "esxi",
-        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)\ (?P<level>Em|Al|Cr|Er|Wa|No|In|Db)\(\d{{1,3}}\)
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)
+        \ (?P<level>Em|Al|Cr|Er|Wa|No|In|Db)\(\d{{1,3}}\)
         \ (?P<service>[\w.-]+)(?:\[(?P<pid>\d+)\])?:\ {MSG}""",
         starts=DIGITS,
         has="(",
@@ -226,8 +227,9 @@ ALL = (
     ),
     row(
         "vcenter",
-        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}(?:Z|[+-]\d\d:?\d\d))\ \[(?P<thread>\w+)\ (?P<level>[a-z]{{4,8}})
-        \ '(?P<provider>[^']*)'(?:\ [^\]]*)?\]\ {MSG}""",
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}(?:Z|[+-]\d\d:?\d\d))
+        \ \[(?P<thread>\w+)\ (?P<level>[a-z]{{4,8}})\ '(?P<provider>[^']*)'
+        (?:\ [^\]]*)?\]\ {MSG}""",
         starts=DIGITS,
         has=" '",
     ),
@@ -287,7 +289,7 @@ ALL = (
         service="cups",
         starts="XACEWNIDd",
         has=" [",
-        level_of=_letter,
+        level_of=_initial,
     ),
     row(
         "samba",
@@ -317,7 +319,8 @@ ALL = (
     ),
     row(
         "fail2ban",
-        rf"""(?P<time>{ISO})\ (?P<module>fail2ban\.\w+)\ *\[(?P<pid>\d+)\]:\ (?P<level>[A-Z]+)\ +{MSG}""",
+        rf"""(?P<time>{ISO})\ (?P<module>fail2ban\.\w+)\ *\[(?P<pid>\d+)\]:
+        \ (?P<level>[A-Z]+)\ +{MSG}""",
         service="fail2ban",
         starts=DIGITS,
         has="fail2ban",
@@ -352,9 +355,9 @@ ALL = (
     row(
         "openvpn",
         rf"""(?P<time>{CTIME}|\d{{4}}-\d\d-\d\d\ [\d:]{{8}})\ (?:us=\d+\ )?(?P<msg>(?:
-        (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN|UDPv?\d?
-        |TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP|Peer\ Connection|SIGUSR1|SIGTERM
-        |PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
+        (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN
+        |UDPv?\d?|TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP
+        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
         service="openvpn",
         starts=CAPITALS + DIGITS,
     ),
@@ -367,23 +370,24 @@ ALL = (
     ),
     row(
         "vlc",
-        rf"""\[[0-9a-f]{{8,16}}\]\ (?P<module>[\w.-]+\ [\w\ ]{{1,40}}?)\ (?P<level>error|warning|debug
-        |info):\ {MSG}""",
+        rf"""\[[0-9a-f]{{8,16}}\]\ (?P<module>[\w.-]+\ [\w\ ]{{1,40}}?)\ 
+        (?P<level>error|warning|debug|info):\ {MSG}""",
         service="vlc",
         starts="[",
         has=": ",
     ),
     row(
         "synology",
-        rf"""(?P<level>[A-Za-z]{{3,11}})\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t(?P<user>[^\t:]+):?\t{MSG}""",
-        starts=LETTERS,
+        rf"""(?P<level>[A-Za-z]{{3,11}})\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t
+        (?P<user>[^\t:]+):?\t{MSG}""",
+        starts=ALPHABET,
         has="\t",
         service="synology",
     ),
     row(
         "synology event",
-        rf"""(?P<level>[A-Z][a-z]{{2,10}})\t(?P<provider>[A-Z]\w+)\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})
-        \t(?P<user>[^\t]+)\t{MSG}""",
+        rf"""(?P<level>[A-Z][a-z]{{2,10}})\t(?P<provider>[A-Z]\w+)\t
+        (?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t(?P<user>[^\t]+)\t{MSG}""",
         starts=CAPITALS,
         has="\t",
         service="synology",
@@ -401,7 +405,8 @@ ALL = (
     ),
     row(
         "restic",
-        r"(?P<level>Fatal|error|Warn):\ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)",
+        r"""(?P<level>Fatal|error|Warn):
+        \ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)""",
         service="restic",
         starts="FeW",
         has=": ",

@@ -17,7 +17,7 @@ from aiops_core.normaliser.app_format import (
     CLF,
     CTIME,
     ISO,
-    LETTERS,
+    ALPHABET,
     MSG,
     labelled,
     row,
@@ -87,15 +87,16 @@ FORMATS = (
         (?:\ "(?P<referrer>(?:[^"\\]|\\.)*)"(?:\ "(?P<user_agent>(?:[^"\\]|\\.)*)")?)?.*)""",
         service="http",
         iso=False,
-        starts=LETTERS + DIGITS + ":-",
+        starts=ALPHABET + DIGITS + ":-",
         has='] "',
         time_of=clf_time,
         finish=request,
     ),
     row(  # requests of Django's and Werkzeug's own servers
         "request log",
-        rf"""(?:(?P<client>{_ADDRESS})\ -\ -\ )?\[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}\ [\d:]{{8}})\]
-        \ (?P<msg>{_QUOTED}\ (?P<status>\d{{3}})(?:\ \S+)?)""",
+        rf"""(?:(?P<client>{_ADDRESS})\ -\ -\ )?
+        \[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}\ [\d:]{{8}})\]\ (?P<msg>{_QUOTED}
+        \ (?P<status>\d{{3}})(?:\ \S+)?)""",
         service="http",
         iso=False,
         starts="[" + DIGITS,
@@ -133,7 +134,7 @@ FORMATS = (
         \ (?P<backend>[^\s/]+)/(?P<server>\S+)\ [\d/+-]+\ (?P<status>-?\d{{1,3}})\ .*)""",
         service="haproxy",
         iso=False,
-        starts=DIGITS + LETTERS + ":",
+        starts=DIGITS + ALPHABET + ":",
         has="] ",
         time_of=clf_time,
         finish=request,
