@@ -5,12 +5,15 @@ A new format is one more row in the module of its family (``app_table`` lists th
 
 from __future__ import annotations
 
-from aiops_core.normaliser import app_payloads, app_table
+from aiops_core.normaliser import app_payloads, app_table, system_logs
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import Payload
 
 # Readers of what programs write into the messages of a transport (syslog, Docker).
-APP_PAYLOADS: tuple[Payload, ...] = (Payload(app_payloads.read),)
+APP_PAYLOADS: tuple[Payload, ...] = (
+    Payload(system_logs.esxi_payload, starts="cdeiftvw"),
+    Payload(app_payloads.read),
+)
 
 APP_FIRST: tuple[TextFormat, ...] = app_table.APP_FIRST
 APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS

@@ -42,6 +42,7 @@ APP_FORMATS: tuple[TextFormat, ...] = (
     *database_logs.FORMATS,
     *system_logs.FORMATS,
     *_OTHERS,
+    dated_logs.LevelThenTime(),
     *runtime_logs.FORMATS,
-    *dated_logs.FORMATS,
+    dated_logs.DatedFormat(),
 )

@@ -148,7 +148,7 @@ def mongo_level(initial: str) -> Level:
     return _MONGO.get(initial[:1], Level.DEBUG)
 
 
-_MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
+_MYSQL = rf"""\[(?P<level>Note|Warning|ERROR|System)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
     (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}"""
 
 FORMATS = (
@@ -168,7 +168,7 @@ FORMATS = (
     ),
     row(
         "mysql",
-        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?{_MYSQL}""",
+        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ |(?=\[\w+\]\ \[MY-)){_MYSQL}""",
         service="mysql",
         starts=DIGITS,
         has="[",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times
-from aiops_core.normaliser.app_format import LABEL_LIMIT, ALPHABET, NAMES
+from aiops_core.normaliser.app_format import ALPHABET, LABEL_LIMIT, NAMES
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.runtime_logs import EXCEPTION, LABELS_LIMIT, Logfmt
@@ -59,13 +59,19 @@ _LOGGER = re.compile(
     re.DOTALL,
 )
 _LOGGER_DASH = re.compile(r"(?P<logger>[A-Za-z_$][\w$./#-]{1,60})\s+-\s+(?P<msg>.*)", re.DOTALL)
-_BEFORE_MESSAGE = (_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _LOGGER, _LOGGER_DASH)
+_NLOG = re.compile(r"(?P<logger>[A-Za-z_][\w.+-]{0,100})\|(?P<msg>.*?)\|?$", re.DOTALL)
+_LOG4NET = re.compile(r"(?P<logger>[\w.$]{1,100}) \[[^\]]{0,60}\] - (?P<msg>.*)", re.DOTALL)
+_BEFORE_MESSAGE = (
+    *(_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _LOG4NET, _NLOG, _LOGGER, _LOGGER_DASH),
+)
 _BRACKETS = re.compile(
     r"\s*\[(?P<first>[A-Za-z][\w.$/-]{0,80}\s*)\]\s*(?:\[(?P<second>[^\]\s]{1,60})\])?\s*"
 )
 _LOGGER_AT_END = re.compile(r" \((?P<logger>(?:[a-z]\w*\.){2,}[\w$]+)\)$")
 _PROGRAM = re.compile(
-    r"(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+(?P<msg>.*)", re.DOTALL
+    r"(?:(?P<host>[\w.-]{1,60}) )?(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+"
+    r"(?P<msg>.*)",
+    re.DOTALL,
 )
 _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _NUMBER = re.compile(r"\d{1,7}")
@@ -80,7 +86,7 @@ class _Column(NamedTuple):
     end: int
 
     def level(self, *, first: bool) -> Level | None:
-        """The level that it states: a word, after another column also a initial."""
+        """The level that it states: a word, after another column also an initial."""
         marked = not self.bare or self.separated or self.text.endswith(":")
         if found := stated_levels.of_column(self.text, marked=marked):
             return found
@@ -253,7 +259,8 @@ def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
     if columns.level is None:
         if found := _PROGRAM.match(columns.msg):
             labels = {"process.pid": found["pid"]}
-            return ParsedLine(found["msg"], None, ts, service=found["service"], labels=labels)
+            program = found["service"]
+            return ParsedLine(found["msg"], None, ts, found["host"], service=program, labels=labels)
         return ParsedLine(columns.msg, None, ts)
     labels = dict[str, str]()
     msg = _message(columns, labels) if "\t" not in columns.msg else _tabbed(columns.msg, labels)
@@ -277,4 +284,25 @@ def _named(before: list[_Column], labels: dict[str, str]) -> str | None:
     return service
 
 
-FORMATS = (DatedFormat(),)
+_LEVEL_FIRST = re.compile(r"([\[(<]?)([A-Za-z]{1,9})[\])>]?(:?)[\s|-]+(?=[\[(]?\d)")
+
+
+class LevelThenTime:
+    """``ERROR 2026-11-30 12:00:00 message``."""
+
+    name, syslog, starts = "level and time", False, "[(<" + ALPHABET
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        """*line* parsed, or None when it does not begin with a level and a time."""
+        found = _LEVEL_FIRST.match(line)
+        if found is None:
+            return None
+        opened, word, colon = found.groups()
+        level = stated_levels.of_column(word, marked=bool(opened or colon)) or _INITIALS.get(word)
+        if level is None:
+            return None
+        dated = _DATED.read(line[found.end() :], now)
+        return None if dated is None else replace(dated, level=level)
+
+
+_DATED = DatedFormat()

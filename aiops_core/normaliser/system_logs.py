@@ -12,10 +12,10 @@ from datetime import datetime
 from aiops_core.models import Level
 from aiops_core.normaliser import levels, stated_levels, stated_times
 from aiops_core.normaliser.app_format import (
+    ALPHABET,
     CAPITALS,
     CTIME,
     ISO,
-    ALPHABET,
     MSG,
     labelled,
     row,
@@ -68,6 +68,23 @@ def esxi(line: ParsedLine) -> ParsedLine:
         line = labelled(line, pid=process["pid"])
     vob, sub = _ESX_VOB.search(line.msg[:300]), _ESX_SUB.search(line.msg[:200])
     return labelled(replace(line, level=level), event_id=vob and vob[1], provider=sub and sub[1])
+
+
+_ESX_VMKERNEL = frozenset({"vmkernel", "vmkwarning"})
+
+
+def esxi_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """ESXi's own level within a message of syslog, whose priority is the same for all."""
+    process = _ESX_PROCESS.match(line.msg)
+    if process and "[Originator@" in line.msg[:100]:
+        stated = stated_levels.word(process["level"])
+        if stated is None:
+            return None
+        told = labelled(line, pid=process["pid"])
+        return esxi(replace(told, level=stated, msg=line.msg[process.end() :]))
+    word = _ESX_WORD.match(line.msg) if line.service in _ESX_VMKERNEL else None
+    level = stated_levels.word(word[1]) if word else None
+    return replace(line, level=level) if level and level is not line.level else None
 
 
 _DMESG_TIME = r"\[\ *\d{1,7}\.\d{6}\]"
@@ -201,6 +218,14 @@ ALL = (
         starts=CAPITALS,
         has=".",
     ),
+    row(  # its level stands on the next line
+        "java.util.logging",
+        r"""(?P<time>[A-Z][a-z]{2}\ \d{1,2},\ \d{4},?\ [\d:]{7,8}\ [AP]M)
+        \ (?P<msg>(?P<logger>[\w.$]+)(?:\ (?P<function>[\w$<>]+))?)""",
+        starts=CAPITALS,
+        has="M ",
+        level=Level.INFO,
+    ),
     row(
         "dmesg -T",
         rf"\[(?P<time>{CTIME})\]\ (?!\[)(?P<msg>.*)",
@@ -232,6 +257,16 @@ ALL = (
         (?:\ [^\]]*)?\]\ {MSG}""",
         starts=DIGITS,
         has=" '",
+    ),
+    row(
+        "esxi program",
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)(?::|\ (?P<service>vobd|vmkernel|vmkwarning
+        |hostd|hostd-probe|vpxa|fdm|Rhttpproxy|Hostd|Vpxa|Fdm|vmksummary|sfcb-\w+|esxupdate
+        |storageRM|vmauthd|smartd|vsanmgmtd|clomd|ESXShell|shell)(?:\[(?P<pid>\w+)\])?:)\ {MSG}""",
+        service="vobd",
+        starts=DIGITS,
+        has="Z",
+        finish=esxi,
     ),
     row(
         "vmkernel",
@@ -357,7 +392,8 @@ ALL = (
         rf"""(?P<time>{CTIME}|\d{{4}}-\d\d-\d\d\ [\d:]{{8}})\ (?:us=\d+\ )?(?P<msg>(?:
         (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN
         |UDPv?\d?|TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP
-        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
+        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout
+        |Restart\ pause).*))""",
         service="openvpn",
         starts=CAPITALS + DIGITS,
     ),
@@ -428,8 +464,10 @@ ALL = (
     ),
 )
 # Formats of which the header of syslog would read a part.
-_BEFORE_SYSLOG = frozenset(
-    {"logread", "esxi", "esxi 6", "vmkernel", "vcenter", "openvpn", "clamav", "dovecot", "postfix"}
+_NAMES_BEFORE_SYSLOG = (
+    "java.util.logging,esxi program,esxi,esxi 6,vmkernel,vcenter,logread,openvpn,clamav,dovecot"
+    ",postfix"
 )
+_BEFORE_SYSLOG = frozenset(_NAMES_BEFORE_SYSLOG.split(","))
 FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
 FORMATS = tuple(one for one in ALL if one.name not in _BEFORE_SYSLOG)
