@@ -19,4 +19,4 @@ APP_FIRST: tuple[TextFormat, ...] = app_table.APP_FIRST
 APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS
 
 # Formats that read a part of what a more special one reads: never tried before the others.
-GENERAL = frozenset({"dated", "level first", "level first in capitals", "pm2"})
+GENERAL = frozenset({"dated", "level first", "level first in capitals", "pm2", "level in capitals"})

@@ -21,7 +21,16 @@ from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
-    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "hpc"}
+    {
+        "level first",
+        "level first in capitals",
+        "pm2",
+        "compose",
+        "npm",
+        "level in capitals",
+        "oracle",
+        "hpc",
+    }
     | {"vlc", "restic", "python", "snare", "dmesg", "squid", "cups", "kmsg", "haproxy"}
 )
 _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})

@@ -199,11 +199,12 @@ FORMATS = (
     ),
     row(
         "redis",
-        rf"""(?P<pid>\d+):[MSCX]\ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
+        rf"""(?:\[(?=\d+\]\ ))?(?P<pid>\d+)(?::[MSCX]|\])
+        \ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
         \ (?P<level>[\#*.-])\ {MSG}""",
         service="redis",
         iso=False,
-        starts=DIGITS,
+        starts=DIGITS + "[",
         level_of=_redis,
     ),
     row(

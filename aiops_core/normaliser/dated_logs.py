@@ -7,6 +7,7 @@ further on is part of the message.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -60,9 +61,12 @@ _LOGGER = re.compile(
 )
 _LOGGER_DASH = re.compile(r"(?P<logger>[A-Za-z_$][\w$./#-]{1,60})\s+-\s+(?P<msg>.*)", re.DOTALL)
 _NLOG = re.compile(r"(?P<logger>[A-Za-z_][\w.+-]{0,100})\|(?P<msg>.*?)\|?$", re.DOTALL)
+_WILDFLY = re.compile(
+    r"\[(?P<logger>[\w.$-]{1,100})\] \((?P<thread>[^)]{1,100})\) (?P<msg>.*)", re.DOTALL
+)
 _LOG4NET = re.compile(r"(?P<logger>[\w.$]{1,100}) \[[^\]]{0,60}\] - (?P<msg>.*)", re.DOTALL)
 _BEFORE_MESSAGE = (
-    *(_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _LOG4NET, _NLOG, _LOGGER, _LOGGER_DASH),
+    *(_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _WILDFLY, _LOG4NET, _NLOG, _LOGGER, _LOGGER_DASH),
 )
 _BRACKETS = re.compile(
     r"\s*\[(?P<first>[A-Za-z][\w.$/-]{0,80}\s*)\]\s*(?:\[(?P<second>[^\]\s]{1,60})\])?\s*"
@@ -77,6 +81,10 @@ _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _NUMBER = re.compile(r"\d{1,7}")
 
 
+# Levels that are nouns as well: after another word they belong to it (HOST ALERT, RED ALERT).
+_WORDS_TOO = frozenset({"alert", "alerts", "panic", "attention", "log", "note", "config"})
+
+
 class _Column(NamedTuple):
     """A column: its text, whether it is a bare word, whether a separator follows, its end."""
 
@@ -88,6 +96,8 @@ class _Column(NamedTuple):
     def level(self, *, first: bool) -> Level | None:
         """The level that it states: a word, after another column also an initial."""
         marked = not self.bare or self.separated or self.text.endswith(":")
+        if self.bare and not first and self.text.rstrip(":").casefold() in _WORDS_TOO:
+            return None
         if found := stated_levels.of_column(self.text, marked=marked):
             return found
         if len(self.text) == 1 and (not self.bare or (self.separated and not first)):
@@ -303,6 +313,23 @@ class LevelThenTime:
             return None
         dated = _DATED.read(line[found.end() :], now)
         return None if dated is None else replace(dated, level=level)
+
+
+class QuotedCsv:
+    """``"2026-11-30 12:00:00","ERROR","pump","message"``."""
+
+    name, syslog, starts = "csv", False, '"'
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        """*line* parsed, or None when its first value is no time."""
+        if '","' not in line and '";"' not in line:
+            return None
+        delimiter = "," if '","' in line else ";"
+        try:
+            values = next(csv.reader([line], delimiter=delimiter))
+        except (csv.Error, StopIteration):
+            return None
+        return _DATED.read("; ".join(values), now)
 
 
 _DATED = DatedFormat()

@@ -213,7 +213,7 @@ def _php(line: ParsedLine) -> ParsedLine:
     return labelled(line, exception=found[1], **{"exception.message": found[2]}) if found else line
 
 
-FORMATS = (
+ALL = (
     row(
         "klog",
         r"""(?P<level>[IWEF])(?P<time>(?:\d{4}|\d{8}\ )\d{0,4}\ ?\d\d:\d\d:\d\d\.\d{6})
@@ -284,6 +284,30 @@ FORMATS = (
         starts=ALPHABET + DIGITS,
         has="|",
     ),
+    row(  # the virtual machine of Java: uptime, level, topic
+        "jvm",
+        r"""(?:\[(?P<time>\d{4}-[^\]]{15,30})\])?(?:\[(?P<uptime>[\d.,]+m?s)\])
+        \[(?P<level>[a-z]{4,7})\ *\]\[(?P<topic>[\w,\ ]+)\]\ (?P<msg>.*)""",
+        service="jvm",
+        starts="[",
+        has="][",
+    ),
+    row(  # a pause to collect garbage is normal, also for an "Allocation Failure"
+        "jvm garbage collection",
+        rf"(?P<time>{ISO}):\ (?P<uptime>\d+\.\d+):\ (?P<msg>\[.*)",
+        service="jvm",
+        starts=DIGITS,
+        has=": [",
+        level=Level.INFO,
+    ),
+    row(
+        "websphere",
+        r"""\[(?P<time>\d\d?/\d\d?/\d\d\ [^\]]{8,20})\]\ (?P<thread>[0-9a-f]{8})
+        \ (?P<logger>\S{1,13})\ +(?P<level>[FEWAICDORZ<>123])\ +(?P<msg>.*)""",
+        starts="[",
+        level=Level.INFO,
+        level_of=lambda initial: _GLOG.get(initial),
+    ),
     row(  # Android's logcat
         "logcat",
         r"""(?P<time>\d\d-\d\d\ [\d:.]{12})\ +(?P<pid>\d+)\ +(?P<thread>\d+)\ (?P<level>[VDIWEFA])
@@ -317,5 +341,13 @@ FORMATS = (
         starts="DIWEFSCT",
         has="[",
     ),
+    row(
+        "level in capitals",
+        r"""(?P<msg>(?P<level>DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL|TRACE)
+        \s+\S.*)""",
+        starts="DINWEFSCT",
+    ),
     Logfmt(),
 )
+FIRST = tuple(one for one in ALL if one.name == "jvm garbage collection")
+FORMATS = tuple(one for one in ALL if one.name != "jvm garbage collection")

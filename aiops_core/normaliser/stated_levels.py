@@ -67,11 +67,19 @@ def word(text: str) -> Level | None:
     return _word(text) if len(text) <= 40 else None
 
 
+def _of_words(text: str) -> Level | None:
+    """The first of two or three words that is a level: ``Critical Error``."""
+    words = text.split()
+    return next((found for one in words if (found := word(one))), None) if len(words) < 4 else None
+
+
 def of_text(value: object) -> Level | None:
     """The level of a field of text; a number in it is of syslog or pino."""
     if isinstance(value, str):
         text = value.strip()
-        return number(int(text)) if text.isdecimal() and len(text) < 6 else word(text)
+        if text.isdecimal() and len(text) < 6:
+            return number(int(text))
+        return word(text) or (_of_words(text) if " " in text else None)
     return number(value)
 
 

@@ -76,7 +76,7 @@ def _compiled(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 
 _OF_DIGITS = _compiled(
-    rf"{_DATE}(?:[T_]|\ +|,\ ?|\t|-){_CLOCK}{_ZONE}",
+    rf"{_DATE}(?:[T_;]|\ +|,\ ?|\t|-){_CLOCK}{_ZONE}",
     rf"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)[./-](?P<y>\d{{4}}),?[\ T]+{_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<d>\d\d?)[-\ /]{_MONTH}[-\ /](?P<y>\d{{4}})[:,]?[\ :]?{_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<y>\d{{4}})[-/]{_MONTH}[-/](?P<d>\d\d)[\ T]{_CLOCK}{_ZONE}",

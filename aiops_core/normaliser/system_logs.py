@@ -184,6 +184,17 @@ _MAIL_LEVEL = {
     "Fatal": Level.CRITICAL,
     "Panic": Level.CRITICAL,
 }
+_NAGIOS = {
+    "CRITICAL": Level.ERROR,
+    "DOWN": Level.ERROR,
+    "UNREACHABLE": Level.ERROR,
+    "WARNING": Level.WARNING,
+    "UNKNOWN": Level.WARNING,
+    "OK": Level.INFO,
+    "UP": Level.INFO,
+    "STARTED": Level.INFO,
+    "STOPPED": Level.INFO,
+}
 _ASTERISK = "DEBUG|VERBOSE|DTMF|NOTICE|WARNING|ERROR|SECURITY|FAX"
 _ASTERISK_LEVEL = {"SECURITY": Level.INFO, "DTMF": Level.DEBUG, "FAX": Level.INFO}
 
@@ -217,6 +228,45 @@ ALL = (
         |info|debug)\ (?P<service>[^\s\[:]+)(?:\[(?P<pid>\d+)\])?:\ {MSG}""",
         starts=CAPITALS,
         has=".",
+    ),
+    row(
+        "freeradius",
+        rf"""(?:\(\d+\)\ )?(?P<time>{CTIME})\ ?:
+        \ (?:(?P<level>Info|Error|Warning|Debug|ERROR|WARNING|INFO)
+        |(?P<kind>Auth|Proxy|Acct)):\ {MSG}""",
+        service="radiusd",
+        starts=CAPITALS + "(",
+        has=": ",
+    ),
+    row(  # BIND's own files, with category and severity
+        "bind",
+        rf"""(?P<time>\d\d-[A-Z][a-z]{{2}}-\d{{4}}\ [\d:.]{{8,12}})
+        \ (?:(?P<provider>[a-z][a-z-]+):\ )?
+        (?P<level>debug\ \d+|info|notice|warning|error|critical):\ {MSG}""",
+        service="named",
+        starts=DIGITS,
+        has=": ",
+        iso=False,
+        level_of=lambda text: stated_levels.word(text.split()[0]),
+    ),
+    row(
+        "kea",
+        rf"""(?P<time>{ISO})\ (?P<level>[A-Z]{{4,5}})\ +
+        \[(?P<service>kea-[\w-]+)\.(?P<module>[\w-]+)/(?P<pid>\d+)(?:\.\w+)?\]
+        \ (?P<msg>(?P<event_id>[A-Z][A-Z0-9_]+).*)""",
+        starts=DIGITS,
+        has="kea-",
+    ),
+    row(
+        "nagios",
+        r"""\[(?P<time>\d{10})\]\ (?P<msg>(?:CURRENT\ |INITIAL\ )?(?:HOST|SERVICE)
+        \ (?:FLAPPING\ ALERT|ALERT|NOTIFICATION|STATE|DOWNTIME\ ALERT):
+        \ (?P<host>[^;]+);(?:[^;]+;)??
+        (?P<level>OK|UP|WARNING|CRITICAL|DOWN|UNKNOWN|UNREACHABLE|STARTED|STOPPED)\b.*)""",
+        service="nagios",
+        starts="[",
+        has=";",
+        level_of=_NAGIOS.get,
     ),
     row(  # its level stands on the next line
         "java.util.logging",
@@ -466,7 +516,7 @@ ALL = (
 # Formats of which the header of syslog would read a part.
 _NAMES_BEFORE_SYSLOG = (
     "java.util.logging,esxi program,esxi,esxi 6,vmkernel,vcenter,logread,openvpn,clamav,dovecot"
-    ",postfix"
+    ",postfix,freeradius,bind"
 )
 _BEFORE_SYSLOG = frozenset(_NAMES_BEFORE_SYSLOG.split(","))
 FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
