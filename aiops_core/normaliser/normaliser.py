@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aiops_core.models import Level
 from aiops_core.normaliser import json_lines, levels
 from aiops_core.normaliser.context import JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
@@ -50,9 +49,6 @@ def normalise(
         context.format = MAKER
     if parsed.level is None:
         parsed = replace(parsed, level=levels.from_message(parsed.msg))
-    elif parsed is found and parsed.level is Level.INFO and "facility" in parsed.labels:
-        # Who writes to syslog through a pipe has the same priority for every line.
-        parsed = replace(parsed, level=levels.stated_first(parsed.msg) or Level.INFO)
     return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
 
 

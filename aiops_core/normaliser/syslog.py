@@ -122,12 +122,18 @@ def read(line: str, now: datetime) -> ParsedLine | None:
         header.labels["facility"] = levels.FACILITIES[pri // 8]
     return ParsedLine(
         msg=header.text.removeprefix("\ufeff").strip(),
-        level=header.level or (None if pri is None else levels.from_pri(pri)),
+        level=header.level or (None if pri is None else _level(pri, header.text)),
         ts=header.ts,
         host=header.host,
         service=program(header.service),
         labels=header.labels,
     )
+
+
+def _level(pri: int, msg: str) -> Level:
+    """Of the priority; who writes through a pipe has one for all lines, and the level in them."""
+    level = levels.from_pri(pri)
+    return levels.stated_first(msg) or level if level is Level.INFO else level
 
 
 def _header(text: str, now: datetime, *, priority: bool) -> _Header | None:
