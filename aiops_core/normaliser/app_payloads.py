@@ -21,17 +21,8 @@ from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
-    {
-        "level first",
-        "level first in capitals",
-        "pm2",
-        "compose",
-        "npm",
-        "level in capitals",
-        "oracle",
-        "hpc",
-    }
-    | {"vlc", "restic", "python", "snare", "dmesg", "squid", "cups", "kmsg", "haproxy"}
+    {"level first", "level first in capitals", "level in capitals", "pm2", "compose", "npm"}
+    | {"vlc", "restic", "python", "dmesg", "cups", "kmsg", "oracle", "hpc"}
 )
 _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
 _PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message

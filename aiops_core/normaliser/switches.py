@@ -101,6 +101,42 @@ def aruba(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, msg=match["text"], level=_SHORT_LEVELS[match["level"]], labels=labels)
 
 
+_EXOS = re.compile(
+    r"<(?P<level>Crit|Erro|Warn|Noti|Info|Summ|Verb|Debu):(?P<id>(?P<part>[\w-]+)\.[\w.-]+)>\s*(?P<text>.*)",
+    re.DOTALL,
+)
+_EXOS_LEVELS = {
+    "Crit": Level.CRITICAL,
+    "Erro": Level.ERROR,
+    "Warn": Level.WARNING,
+    "Verb": Level.DEBUG,
+    "Debu": Level.DEBUG,
+}
+
+
+def exos(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``<Info:vlan.msgs.portLinkStateDown> Slot-1: Port 1:5 link down`` of ExtremeXOS."""
+    match = _EXOS.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"], "device.vendor": "Extreme Networks"}
+    level = _EXOS_LEVELS.get(match["level"], Level.INFO)
+    service = line.service or match["part"]
+    return replace(line, msg=match["text"], level=level, service=service, labels=labels)
+
+
+_BIG_IP = re.compile(r"(?P<id>[0-9a-f]{8}):(?P<severity>[0-7]): ")
+
+
+def big_ip(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``01070638:3: Pool /Common/p member … down.``: a number and a severity of BIG-IP."""
+    match = _BIG_IP.match(line.msg)
+    if match is None or "event.id" in line.labels:
+        return None
+    level = levels.from_pri(int(match["severity"]))
+    return replace(line, level=level, labels={**line.labels, "event.id": match["id"]})
+
+
 _CX = re.compile(r"Event\|(\d+)\|LOG_(\w+)\|([^|]*)\|([^|]*)\|(.*)", re.DOTALL)
 
 

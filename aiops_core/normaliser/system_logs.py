@@ -125,7 +125,7 @@ class Snare:
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
-        at = line.find("MSWinEventLog")
+        at = line.find("MSWinEventLog", 0, 100)
         if at < 0:
             return None
         columns = line[at:].replace("#011", "\t").split("\t")
