@@ -74,7 +74,7 @@ def statement(text: str, labels: Mapping[str, str]) -> str:
 def _possible(text: str) -> Iterator[re.Pattern[str]]:
     """The patterns of rules that may find something in *text*, in the order of the rules."""
     bits = 0
-    words = text.encode("utf-8", "surrogatepass").translate(_LETTERS).split()
+    words = text.encode("utf-8", "surrogatepass").translate(_LOWER_CASE).split()
     for word in _WORDS.keys() & words:
         bits |= _WORDS[word]
     for mark, bit in _MARKS:
@@ -353,6 +353,6 @@ for _number, _each in enumerate(_RULES):
     for _word in _each.words:
         _WORDS[_word.encode()] = _WORDS.get(_word.encode(), 0) | 1 << _number
 # Letters in lower case, all else blank.
-_LETTERS = bytes(
+_LOWER_CASE = bytes(
     ord(chr(n).lower()) if n < 128 and chr(n).isalpha() else ord(" ") for n in range(256)
 )
