@@ -31,7 +31,7 @@ from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Detector, span
 from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.reading import EntryReader, Memory
+from anomaly_detection.reading import EntryReader, Remembered
 
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
@@ -107,7 +107,7 @@ class DetectionHandler:
         return messages
 
     @property
-    def remembering(self) -> Sequence[Detector[Any] | Memory]:
+    def remembering(self) -> Sequence[Detector[Any] | Remembered]:
         """All that is in a snapshot, each under its name."""
         return (*self.detection.detectors, *self.reader.memories)
 

@@ -27,7 +27,7 @@ AnyEntry = TypeVar("AnyEntry", LogEntry, MetricSample)
 OnFailure = Callable[[str, Exception], None]  # gets the name of the part, and what it raised
 
 
-class Memory:
+class Remembered:
     """State per key under a name of its own in the snapshots."""
 
     def __init__(self, name: str, most: int, kind: Any) -> None:
@@ -47,11 +47,11 @@ class EntryReader:
     """*kept*: senders and devices that are remembered. *own_domains* see ``DeviceNames``."""
 
     def __init__(self, kept: int, own_domains: Sequence[str], on_failure: OnFailure) -> None:
-        self._senders = Memory("senders", kept, SenderContext)
-        self._names = Memory("names", kept, str)
+        self._senders = Remembered("senders", kept, SenderContext)
+        self._names = Remembered("names", kept, str)
         self._one_name = lru_cache(SENDERS)(DeviceNames(own_domains).one)
         self._on_failure = on_failure
-        self.memories: Sequence[Memory] = (self._senders, self._names)
+        self.memories: Sequence[Remembered] = (self._senders, self._names)
 
     def read(self, entry: AnyEntry) -> AnyEntry:
         """*entry* as it is judged. ``stages.ingest`` is its arrival."""
