@@ -159,10 +159,8 @@ def described(plan: ColumnPlan) -> str:
 def _split(line: str, delimiter: str, most: int) -> tuple[list[str], str]:
     """The first *most* columns of *line*, and the rest."""
     if delimiter:
-        parts = line.split(delimiter, most)
-        return [part.strip() for part in parts[:most]], parts[most].strip() if len(
-            parts
-        ) > most else ""
+        parts = [part.strip() for part in line.split(delimiter, most)]
+        return parts[:most], "".join(parts[most:])
     tokens: list[str] = []
     end = 0
     for match in _TOKEN.finditer(line):
@@ -207,7 +205,7 @@ def _plan(table: _Table, lines: int, now: datetime) -> ColumnPlan | None:
         while last + 2 < table.width and _share(_is_number, table.bare(last + 1)) >= NEARLY_ALL:
             last += 1
             free.append(last)
-    plan.message = min(last + 1, table.width - (0 if last + 1 < table.width else 0))
+    plan.message = min(last + 1, table.width)
     before = [n for n in free if n < plan.message and n != plan.host]
     numbers = [n for n in before if _share(_is_number, table.bare(n)) >= NEARLY_ALL]
     plan.process = next((n for n in numbers if plan.time < 0 or n > plan.time), -1)
@@ -325,9 +323,9 @@ def _find_service(table: _Table, header: int, plan: ColumnPlan, free: Sequence[i
     between = sorted((number for number in free if start <= number < header), reverse=True)
     for number in (*between, *(number for number in free if number < plan.time)):
         values = table.bare(number)
-        if _share(_WORD.fullmatch, values) >= MOSTLY and _is_few(values):
-            if _share(_is_host, values) < MOSTLY:
-                return number
+        words = _share(_WORD.fullmatch, values) >= MOSTLY > _share(_is_host, values)
+        if words and _is_few(values):
+            return number
     return -1
 
 

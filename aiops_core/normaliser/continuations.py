@@ -25,6 +25,7 @@ NEAR = 5.0  # seconds of arrival within which a line without a time is of its ne
 
 # What the next lines of an entry are; "": only what looks like a continuation continues it.
 TRACE, PYTHON, GO, HEADER, RECORD = "trace", "python", "go", "header", "record"
+EXPECTED = "expected"  # an entry that speaks of an exception, whatever its level
 
 _SEVERE = {Level.WARNING.value, Level.ERROR.value, Level.CRITICAL.value}
 _FRAME = re.compile(
@@ -38,7 +39,8 @@ _FRAME = re.compile(
     |\(?Background\ on\ this\ error\ at:|\[(?:SQL|parameters):\ |[~^]+[\^~]*$
     |goroutine\ \d+\ \[|created\ by\ [\w./*()-]+|/\S+\.go:\d+|exit\ status\ \d+$|\[signal\ SIG
     |from\ \S+:\d+:in\ |from\ \S+\.rb:\d+|\S+\.rb:\d+:in\ `[^']*'$
-    |\#\d+\ +(?:\{main\}|0x[0-9a-f]+\ in\ |\S+\(\d+\):\ |\[internal\ function\])|thrown\ in\ .*\ on\ line\ \d
+    |\#\d+\ +(?:\{main\}|0x[0-9a-f]+\ in\ |\S+\(\d+\):\ |\[internal\ function\])
+    |thrown\ in\ .*\ on\ line\ \d
     |PHP\ +\d+\.\ |(?:PHP\ )?Stack\ trace:$|stack\ backtrace:$|note:\ run\ with\ `?RUST_BACKTRACE
     |\d+:\ +(?:0x[0-9a-f]+\ -\ )?[\w<][\w<>:\ ]*::|\S*\.so[\w.]*\([^)]*\)\ ?\[0x
     |Node\.js\ v\d+""",
@@ -49,8 +51,8 @@ _KERNEL_DUMP = re.compile(
     |\[<[0-9a-f]{8,16}>\]|Call\ [Tt]race:|</?(?:TASK|IRQ|NMI|EOE|EOI)>|[RE][A-Z0-9]{2}:\ [0-9a-f]{8}
     |[RE]IP:?\ [0-9a-f]{4}:|Code:\ (?:<?[0-9a-f]{2}>?\ ){4}|Modules\ linked\ in:|Hardware\ name:
     |CPU:\ \d+\ (?:UID:\ \d+\ )?PID:\ \d+|---\[\ end\ |CR2:\ |CS:\ |FS:\ |DR0:\ |PKRU:\ |ORIG_RAX:
-    |x\d+\ *:\ [0-9a-f]{16}|pstate:\ |[ls][pr]\ :\ |Tainted:\ |Workqueue:\ |Stack:$|raw:\ [0-9a-f]{16}
-    |Rebooting\ in\ \d+\ seconds""",
+    |x\d+\ *:\ [0-9a-f]{16}|pstate:\ |[ls][pr]\ :\ |Tainted:\ |Workqueue:\ |Stack:$
+    |raw:\ [0-9a-f]{16}|Rebooting\ in\ \d+\ seconds""",
     re.VERBOSE,
 )
 _SUFFIX = r"(?:Exception|Error|Throwable|Failure|Fault|Interrupt|Exit|Timeout|Refused|Death)"
@@ -64,13 +66,15 @@ _STATED = re.compile(
     r"|[A-Z][a-z]\w*(?:Exception|Error)(?=:|\s\())"
 )
 _OWN_TRACE = re.compile(r"Exception in thread |Unhandled |Uncaught |panic: |thread '.*' panicked")
-_ANNOUNCES = re.compile(r":\s*$|exception|error|fail|caught|stack|trace|unable|could not", re.I)
+_ANNOUNCES = re.compile(
+    r":\s*$|exception|error|fail|caught|stack|trace|unable|could not", re.IGNORECASE
+)
 _CLOSES = re.compile(r"[\]})]+[;,]?$")
 # What databases add to the entry before, in the languages that servers are set to.
 _ADDITION = re.compile(
     r"(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION|BACKTRACE|TIPP|ZUSAMMENHANG|ANWEISUNG|ORT|ANFRAGE"
     r"|DÉTAIL|ASTUCE|CONTEXTE|INSTRUCTION|REQUÊTE|EMPLACEMENT|DETALLE|SUGERENCIA|CONTEXTO|SENTENCIA"
-    r"|DETTAGLIO|SUGGERIMENTO|CONTESTO|ISTRUZIONE|DETALHE|DICA|COMANDO|ПОДРОБНОСТИ|ПОДСКАЗКА|КОНТЕКСТ"
+    r"|DETTAGLIO|SUGGERIMENTO|CONTESTO|ISTRUZIONE|DETALHE|DICA|COMANDO|ПОДРОБНОСТИ|ПОДСКАЗКА|КОНТЕКСТ"  # noqa: RUF001
     r"|ОПЕРАТОР):\s"
 )
 _JAVA_LOGGING = re.compile(
@@ -90,11 +94,11 @@ _JAVA_LEVELS = {
     **dict.fromkeys(("WAARSCHUWING", "AVVERTENZA"), Level.WARNING),
     **dict.fromkeys(("FINE", "FINER", "FINEST"), Level.DEBUG),
 }
-# Events of service processors, a field a line: the message comes last, its time and severity before.
+# Events of service processors, a field a line: the message comes after its time and severity.
 _FIELD = re.compile(
     r"(?P<key>Record(?: ?(?:ID|Id))?|SeqNumber|Date/Time|Date|Timestamp|Source|Severity|Message ID"
-    r"|Message Arg\s+\d+|MessageArgs?|Category|AgentID|FQDD|RawEventData|Description|Message|Network"
-    r"|Originator|EventID)\s*(?:[:=])\s*(?P<value>.*)$"
+    r"|Message Arg\s+\d+|MessageArgs?|Category|AgentID|FQDD|RawEventData|Description|Message"
+    r"|Network|Originator|EventID)\s*(?:[:=])\s*(?P<value>.*)$"
 )
 _FIRST_FIELDS = ("Record", "SeqNumber")
 _SEVERITIES = {
@@ -143,7 +147,7 @@ def remember(line: ParsedLine, now: datetime, context: SenderContext) -> None:
         line.level.value if line.level else "",
         line.ts.timestamp() if line.ts else 0.0,
         now.timestamp(),
-        _announced(line.msg),
+        _announced(line.msg) or (EXPECTED if _ANNOUNCES.search(line.msg) else ""),
     )
     context.entries = [*others[-PROGRAMS + 1 :], entry]
 
@@ -177,7 +181,7 @@ def _continues(line: str, text: str, entry: OpenEntry) -> bool:
     if _OWN_TRACE.match(text):
         return False
     if text.startswith("Traceback (most"):
-        return entry.level in _SEVERE or entry.trace in (TRACE, PYTHON)
+        return entry.level in _SEVERE or entry.trace in (TRACE, PYTHON, EXPECTED)
     if _FRAME.match(text):
         return True
     header = bool(entry.at or entry.service)
@@ -276,7 +280,7 @@ def _exception_in(text: str) -> str:
     return found["type"] if found else ""
 
 
-# ------------------------------------------------------------------------------- headers of two lines
+# ------------------------------------------------------------------------- headers of two lines
 def _of_header(
     text: str, now: datetime, context: SenderContext, entry: OpenEntry | None
 ) -> ParsedLine | None:

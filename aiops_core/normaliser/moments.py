@@ -20,24 +20,27 @@ _ZONE = r"(?:\s?(?P<zone>Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?"
 _MONTH = r"(?P<name>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec))[a-z]{0,6}\.?"
 _DAY_NAME = r"(?:[A-Z][a-z]{1,8}\.?,?\s+)?"
 _GAP = r"(?:\s+|,\s*|T|[-_:](?=\d))"
+_REST = rf"{_GAP}{_CLOCK}{_ZONE}"
+_YEAR, _ANY_YEAR = r"(?P<year>\d{4})", r"(?P<year>\d{4}|\d\d)"
+_M, _D = r"(?P<month>\d\d?)", r"(?P<day>\d\d?)"
 
 # The order is that of preference. "…dmy" and "…mdy" look alike: the lines decide.
 SHAPES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "ymd": rf"(?P<year>\d{{4}})[-/.](?P<month>\d\d?)[-/.](?P<day>\d\d?){_GAP}{_CLOCK}{_ZONE}",
+        "ymd": rf"{_YEAR}[-/.]{_M}[-/.]{_D}{_REST}",
         "ymd compact": r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?:\s+|[T_-])"
         r"(?P<hour>\d\d):?(?P<minute>\d\d):?(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9}))?"
         rf"{_ZONE}",
         "ymd digits": r"(?P<year>20\d\d)(?P<month>\d\d)(?P<day>\d\d)"
         r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?P<fraction>\d{3})?",
-        "dby": rf"{_DAY_NAME}(?P<day>\d\d?)[-/. ]{_MONTH}[-/, ]+(?P<year>\d{{4}}|\d\d){_GAP}{_CLOCK}{_ZONE}",
-        "bdy": rf"{_DAY_NAME}{_MONTH}[- ]+(?P<day>\d\d?),?\s+(?P<year>\d{{4}}),?{_GAP}{_CLOCK}{_ZONE}",
+        "dby": rf"{_DAY_NAME}{_D}[-/. ]{_MONTH}[-/, ]+{_ANY_YEAR}{_REST}",
+        "bdy": rf"{_DAY_NAME}{_MONTH}[- ]+{_D},?\s+{_YEAR},?{_REST}",
         "ctime": rf"{_DAY_NAME}{_MONTH}\s+(?P<day>\d\d?)\s+{_CLOCK}(?:\s+(?P<zone>UTC|GMT))?"
         r"\s+(?P<year>\d{4})",
-        "dmy": rf"(?P<day>\d\d?)[-/.](?P<month>\d\d?)[-/.](?P<year>\d{{4}}|\d\d){_GAP}{_CLOCK}{_ZONE}",
-        "mdy": rf"(?P<month>\d\d?)[-/.](?P<day>\d\d?)[-/.](?P<year>\d{{4}}|\d\d){_GAP}{_CLOCK}{_ZONE}",
-        "ymd short": rf"(?P<year>\d\d)[-/.](?P<month>\d\d)[-/.](?P<day>\d\d){_GAP}{_CLOCK}{_ZONE}",
+        "dmy": rf"{_D}[-/.]{_M}[-/.]{_ANY_YEAR}{_REST}",
+        "mdy": rf"{_M}[-/.]{_D}[-/.]{_ANY_YEAR}{_REST}",
+        "ymd short": rf"(?P<year>\d\d)[-/.](?P<month>\d\d)[-/.](?P<day>\d\d){_REST}",
         "yymmdd": r"(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)[\s_-]+"
         r"(?P<hour>\d\d):?(?P<minute>\d\d):?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?",
         "epoch": r"(?P<epoch>\d{10}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)",

@@ -47,10 +47,6 @@ class LineReader(Protocol):
     def read(self, line: str, now: datetime, /) -> Content:
         """The content of *line*; raises Unreadable."""
 
-    def understood(self) -> str:
-        """What the lines so far were taken for, for a person; empty when that is plain to see."""
-        return ""
-
 
 class TextReader:
     """Reads with the normaliser; a line of no format is a message without a time.
@@ -90,6 +86,7 @@ class TextReader:
         return parsed
 
     def understood(self) -> str:
+        """What the lines so far were taken for, for a person."""
         plan = self._context.columns
         shown = []
         for name, lines in self._seen.most_common():

@@ -24,7 +24,7 @@ from aiops_cli.ingest.files import (
     is_stdin,
     read,
 )
-from aiops_cli.ingest.formats import Content, Format, LineReader, is_nmea, reader_for
+from aiops_cli.ingest.formats import Content, Format, LineReader, TextReader, is_nmea, reader_for
 from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.normaliser.entries import fields_of
@@ -109,8 +109,8 @@ def outcomes(
     try:
         yield from _read_with(reader, chain(head, lines), path, origin, now)
     finally:
-        if text := reader.understood():
-            understood(f"{origin.source}: {text}")
+        if isinstance(reader, TextReader):
+            understood(f"{origin.source}: {reader.understood()}")
 
 
 def _read_with(
