@@ -50,14 +50,17 @@ def normalise(
     """
     text, newest = clean(line), context.format
     found = _read(text, now, context, formats, json=json)
-    if context.format == PLAIN and (part := continuations.of_bare(line, now, context)):
-        context.format = newest
-        return _with_level(part)
+    if context.format != JSON and continuations.may_continue(found, text):
+        if part := continuations.of_bare(line, found, now, context):
+            context.format = newest
+            return _with_level(part)
     parsed = unwrapped(found, now)
     if parsed is not found:
         context.format = MAKER if context.format == PLAIN else context.format
     elif context.format in WEAK:
         parsed = _unknown(parsed, text, now, context)
+    if parsed.ts is None:
+        parsed = replace(parsed, ts=continuations.time_of_neighbour(now, context))
     parsed = clocks.believed(parsed, line, now, context)
     parsed = continuations.of_entry(_with_level(parsed), now, context)
     return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
@@ -91,20 +94,14 @@ def _with_level(line: ParsedLine) -> ParsedLine:
 
 
 def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext) -> ParsedLine:
-    """*line*, of which at most the time is known, by the columns of its sender.
-
-    Without columns a line without a time is of the time of its neighbour.
-    """
+    """*line*, of which at most the time is known, by the columns of its sender."""
     plan, plain = context.columns, context.format == PLAIN
     found = columns.read(text, plan, now) if plan else None
     columns.observe(text, now, context, fits=found is not None)
     if found is not None and (plain or found.level is not None):
         context.format = COLUMNS
         return unwrapped(found, now)
-    if not plain:
-        return line
-    level = continuations.level_of_exception(text)
-    return replace(line, level=level, ts=continuations.time_of_neighbour(now, context))
+    return replace(line, level=continuations.level_of_exception(text)) if plain else line
 
 
 def clean(line: str) -> str:
@@ -134,7 +131,9 @@ def _read(
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    newest = next((one for one in formats if one.name == context.format), None)
+    # A weak format is never tried first: it would take what another one reads better.
+    name = "" if context.format in WEAK else context.format
+    newest = next((one for one in formats if one.name == name), None)
     if newest is not None and (found := _tried(newest, first, line, now)):
         return found
     for line_format in formats:
