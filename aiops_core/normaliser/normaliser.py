@@ -36,7 +36,7 @@ def normalise(
     """
     parsed = unwrapped(_read(clean(line), now, context, formats, json=json), now)
     if parsed.level is None:
-        parsed = replace(parsed, level=levels.from_message(parsed.msg))
+        parsed = replace(parsed, level=levels.from_message(parsed.msg, parsed.labels))
     return parsed
 
 
