@@ -47,7 +47,7 @@ def replayed(lines: list[str], sender: str) -> list[LogEntry]:
     return [one for messages in told for one in messages if isinstance(one, LogEntry)]
 
 
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", list(rows()))
 def test_a_line_is_the_same_entry_both_ways(vector: VectorFile, row: dict[str, Any]):
     sender = (row.get("args") or {}).get("host", "10.1.0.7")
     lines = row.get("lines") or [row["line"]]
