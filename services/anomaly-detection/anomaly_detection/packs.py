@@ -7,6 +7,7 @@ left out as a whole: it never stops detection.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -199,3 +200,12 @@ def load_pack(path: Path, folder: Path) -> LoadedPack:
     rules = [rule.of(kind, f"{pack.id}/{rule.id}", pack.services) for rule in pack.rules]
     file = path.relative_to(folder) if path.is_relative_to(folder) else path
     return LoadedPack(pack, str(file), rules, site)
+
+
+def source_of(folder: Path, file: object, name: object) -> str:
+    """``file:line`` of the rule with the full name *name*."""
+    id_ = str(name).partition("/")[2]
+    starts = re.compile(rf"\s*-?\s*\{{?\s*id:\s*['\"]?{re.escape(id_)}['\"]?\s*(?:[,}}]|$)")
+    lines = (folder / str(file)).read_text(encoding="utf-8").splitlines()
+    found = (n for n, text in enumerate(lines, 1) if starts.match(text))
+    return f"{file}:{next(found, 1)}"
