@@ -12,7 +12,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,6 +26,13 @@ from aiops_core.normaliser.text_formats import FORMATS
 
 WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
 ONE_PAST = timedelta(days=7)
+MAKER = "maker"  # the format of lines that are the payload of a maker, without a header
+LABELS = 64  # of one line
+LABEL_LENGTH = 1024  # characters
+
+# ESC as itself and as rsyslog writes it; the NUL that many senders put at the end likewise.
+_COLOUR = re.compile(r"(?:\x1b|#033)(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\))")
+_PADDING = "\0\ufeff\r\n\t "
 
 
 def normalise(
@@ -41,17 +49,18 @@ def normalise(
     what is tried.
     """
     text, newest = clean(line), context.format
-    parsed = _read(text, now, context, formats, json=json)
-    if context.format == PLAIN:
-        if part := continuations.of_bare(line, now, context):
-            context.format = newest
-            return _with_level(part)
-        level = continuations.level_of_exception(text)
-        parsed = replace(parsed, level=level, ts=continuations.time_of_neighbour(now, context))
-    if context.format in WEAK:
-        parsed = _in_columns(text, now, context) or parsed
-    parsed = clocks.believed(unwrapped(parsed, now), line, now, context)
-    return continuations.of_entry(_with_level(parsed), now, context)
+    found = _read(text, now, context, formats, json=json)
+    if context.format == PLAIN and (part := continuations.of_bare(line, now, context)):
+        context.format = newest
+        return _with_level(part)
+    parsed = unwrapped(found, now)
+    if parsed is not found:
+        context.format = MAKER if context.format == PLAIN else context.format
+    elif context.format in WEAK:
+        parsed = _unknown(parsed, text, now, context)
+    parsed = clocks.believed(parsed, line, now, context)
+    parsed = continuations.of_entry(_with_level(parsed), now, context)
+    return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
 
 
 def learn(head: Sequence[str], now: datetime) -> SenderContext:
@@ -81,34 +90,62 @@ def _with_level(line: ParsedLine) -> ParsedLine:
     return replace(line, level=levels.from_message(line.msg, line.labels))
 
 
-def _in_columns(text: str, now: datetime, context: SenderContext) -> ParsedLine | None:
-    """*text* by the columns of its sender; a line of which only the time is known has a level."""
-    plan = context.columns
+def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext) -> ParsedLine:
+    """*line*, of which at most the time is known, by the columns of its sender.
+
+    Without columns a line without a time is of the time of its neighbour.
+    """
+    plan, plain = context.columns, context.format == PLAIN
     found = columns.read(text, plan, now) if plan else None
     columns.observe(text, now, context, fits=found is not None)
-    if found is None or (context.format != PLAIN and found.level is None):
-        return None
-    context.format = COLUMNS
-    return found
+    if found is not None and (plain or found.level is not None):
+        context.format = COLUMNS
+        return unwrapped(found, now)
+    if not plain:
+        return line
+    level = continuations.level_of_exception(text)
+    return replace(line, level=level, ts=continuations.time_of_neighbour(now, context))
 
 
 def clean(line: str) -> str:
     """*line* without what is no text."""
-    return line.strip("\0\ufeff\r\n\t ")
+    if "\x1b" in line or "#033" in line:
+        line = _COLOUR.sub("", line)
+    if "#011" in line:
+        line = line.replace("#011", "\t")  # as rsyslog writes a tab
+    return line.strip(_PADDING).removesuffix("#000")
+
+
+def _short(labels: Mapping[str, str]) -> bool:
+    return len(labels) <= LABELS and all(len(text) <= LABEL_LENGTH for text in labels.values())
+
+
+def _bounded(labels: Mapping[str, str]) -> dict[str, str]:
+    kept = list(labels.items())[:LABELS]
+    return {name: text[:LABEL_LENGTH] for name, text in kept}
 
 
 def _read(
     line: str, now: datetime, context: SenderContext, formats: Sequence[TextFormat], *, json: bool
 ) -> ParsedLine:
-    if json and line.startswith("{"):
+    first = line[:1]
+    if json and first == "{":
         with contextlib.suppress(Unreadable):
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    newest = context.format
-    for line_format in sorted(formats, key=lambda one: one.name != newest):
-        if found := line_format.read(line, now):
+    newest = next((one for one in formats if one.name == context.format), None)
+    if newest is not None and (found := _tried(newest, first, line, now)):
+        return found
+    for line_format in formats:
+        if line_format is not newest and (found := _tried(line_format, first, line, now)):
             context.format = line_format.name
             return found
     context.format = PLAIN
     return ParsedLine(line)
+
+
+def _tried(line_format: TextFormat, first: str, line: str, now: datetime) -> ParsedLine | None:
+    if line_format.starts and first not in line_format.starts:
+        return None
+    return line_format.read(line, now)
