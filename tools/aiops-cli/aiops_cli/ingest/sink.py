@@ -144,7 +144,7 @@ class IngestSink:
                 about = {
                     "ship": timed[0].ship_id,
                     "since": min(times),
-                    "until": max(times) + timedelta(milliseconds=1),
+                    "until": max(times) + timedelta(seconds=1),  # the driver cuts fractions off
                     "ids": tuple(line.tracking_id for line in timed),
                 }
                 found.update(row[0] for row in await self._store.query(KNOWN_OF_TIME, about))
