@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue
 
+from aiops_core._record import LONGEST_NAME as LONGEST_NAME
 from aiops_core._record import VERSION as VERSION
 from aiops_core._record import Fraction as Fraction
 from aiops_core._record import Name, OrderedEnum, Version
@@ -111,6 +112,8 @@ class LogEntry(_Ingress):
     """Vector or ``aiops replay`` publishes every log line that it reads.
 
     ``ts`` is the line's own time, ``stages.ingest`` the time at which it reached the platform.
+    With ``raw``, the line as it came, the other fields are only its sender's: anomaly-detection
+    reads the line itself (decision 25).
     """
 
     subject: ClassVar[str] = "logs.ingested"
@@ -118,6 +121,7 @@ class LogEntry(_Ingress):
     level: Level = Level.INFO
     msg: str
     source: str = "unknown"
+    raw: str | None = None
 
 
 class MetricSample(_Ingress):
@@ -143,6 +147,7 @@ class Anomaly(Message):
     severity: Severity
     msg: str
     error_msg: str | None = None
+    component: str = Field(default="", description="part of the device, as component_of spells it")
     metric: str | None = None
     value: float | None = None
     threshold: float | None = None
@@ -175,7 +180,8 @@ class AnomalyCleared(Message):
     """anomaly-detection publishes it when a positive sign shows that an anomaly is over.
 
     It clears every anomaly of *anomaly_types* on the device (and on its service, unless that is
-    ``unknown``) up to ``ts``. That nothing more was seen is no such sign.
+    ``unknown``) up to ``ts``; with a *component* only those of it. That nothing more was seen is
+    no such sign.
     """
 
     subject: ClassVar[str] = "anomaly.cleared"
@@ -185,6 +191,7 @@ class AnomalyCleared(Message):
     service: str = "unknown"
     anomaly_types: tuple[Text, ...] = Field(min_length=1)
     detector: Text
+    component: str = ""
     metric: str | None = None
     peer: str | None = None
     started: UtcDatetime | None = Field(default=None, description="when the episode began")
@@ -316,6 +323,7 @@ class Evidence(Record):
     host: str
     service: str
     detector: str = ""
+    component: str = ""
     metric: str = ""
     peer: str = Field(default="", description="the other side, of an attack for instance")
     severity: Severity
@@ -411,13 +419,14 @@ class _LaterFact(Message):
 
 
 class AlertsCleared(Record):
-    """Alerts (by id) that a recovery ended: only their series of that service, metric and peer.
-    Empty: any."""
+    """Alerts (by id) that a recovery ended: only their series of that service, metric, peer and
+    component. Empty: any."""
 
     alerts: tuple[str, ...]
     service: str = ""
     metric: str = ""
     peer: str = ""
+    component: str = ""
 
 
 class IncidentUpdated(_LaterFact):

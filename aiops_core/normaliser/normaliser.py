@@ -15,16 +15,17 @@ from datetime import datetime
 
 from aiops_core.normaliser import json_lines, levels
 from aiops_core.normaliser.context import JSON, PLAIN, SenderContext
+from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.payloads import unwrapped
-from aiops_core.normaliser.text_formats import FORMATS, LineFormat
+from aiops_core.normaliser.text_formats import FORMATS
 
 
 def normalise(
     line: str,
     now: datetime,
     context: SenderContext,
-    formats: Sequence[LineFormat] = FORMATS,
+    formats: Sequence[TextFormat] = FORMATS,
     *,
     json: bool = True,
 ) -> ParsedLine:
@@ -45,7 +46,7 @@ def clean(line: str) -> str:
 
 
 def _read(
-    line: str, now: datetime, context: SenderContext, formats: Sequence[LineFormat], *, json: bool
+    line: str, now: datetime, context: SenderContext, formats: Sequence[TextFormat], *, json: bool
 ) -> ParsedLine:
     if json and line.startswith("{"):
         with contextlib.suppress(Unreadable):

@@ -13,6 +13,8 @@ from datetime import datetime
 
 from aiops_core.models import Level
 from aiops_core.normaliser import levels, times
+from aiops_core.normaliser.app_formats import APP_FORMATS
+from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine
 
 _FIELDS = {"time", "pri", "host", "service", "level", "msg", "data"}
@@ -38,7 +40,7 @@ _SD_PARAM = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"')
 
 
 @dataclass(frozen=True)
-class LineFormat:
+class SyslogFormat:
     """*service* stands in when the line does not name one."""
 
     name: str
@@ -46,6 +48,7 @@ class LineFormat:
     time: times.TimeReader
     service: str | None = None
     syslog: bool = False
+    starts: str = ""
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -100,8 +103,8 @@ def _format(
     service: str | None = None,
     *,
     syslog: bool = False,
-) -> LineFormat:
-    return LineFormat(
+) -> SyslogFormat:
+    return SyslogFormat(
         name, re.compile(pattern + "$", re.VERBOSE | re.DOTALL), time, service, syslog
     )
 
@@ -109,7 +112,7 @@ def _format(
 _REST = r"(?P<msg>.*)"
 
 # Tried in this order, after the format that most lines of the file have.
-FORMATS: tuple[LineFormat, ...] = (
+FORMATS: tuple[TextFormat, ...] = (
     _format(
         "rfc5424",
         rf"""{_PRI}1\ (?P<time>\S+)\ (?P<host>\S+)\ (?P<service>\S+)
@@ -132,48 +135,5 @@ FORMATS: tuple[LineFormat, ...] = (
         times.iso,
         syslog=True,
     ),
-    _format(
-        "apache error",
-        rf"""\[(?P<time>
-        [A-Z][a-z]{{2}}\ [A-Z][a-z]{{2}}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{{1,6}})?\ \d{{4}})\]
-        \ \[(?:(?P<module>\w*):)?{_LEVEL}\](?:\ \[pid\ (?P<pid>[^\]]+)\])?\ ?{_REST}""",
-        times.apache,
-        service="apache",
-    ),
-    _format(
-        "nginx error",
-        rf"(?P<time>\d{{4}}/\d\d/\d\d\ \d\d:\d\d:\d\d)\ \[{_LEVEL}\]\ (?P<pid>\d+)\#\d+:\ {_REST}",
-        times.iso,
-        service="nginx",
-    ),
-    _format(
-        "log4j",
-        rf"""(?P<time>{_ISO_TIME}{_ZONE}?)\ (?:-\ )?{_LEVEL}\ +
-        \[(?P<thread>.*?)(?::(?P<logger>[\w$.]+@\d+))?\]\ -\ {_REST}""",
-        times.iso,
-    ),
-    _format(
-        "levelled",
-        rf"(?P<time>{_ISO_TIME}{_ZONE}?)\ +(?:-\ )?[\[(]?{_LEVEL_WORD}[\])]?:?\ +(?:-\ )?{_REST}",
-        times.iso,
-    ),
-    _format("dated", rf"\[?(?P<time>{_ISO_TIME}{_ZONE}?)\]?:?\ +(?:-\ )?{_REST}", times.iso),
-    _format(
-        "hpc",
-        rf"""\d+\ (?P<host>\S+)\ (?P<service>\S+)\ (?P<state>\S+)
-        \ (?P<time>\d{{10}})\ -?\d+\ {_REST}""",
-        times.epoch,
-    ),
-    _format(
-        "proxifier",
-        rf"\[(?P<time>\d\d\.\d\d\ \d\d:\d\d:\d\d)\]\ (?P<service>\S+)(?:\ \*64)?\ -\ {_REST}",
-        times.dotted,
-    ),
-    _format(
-        "access log",
-        r"""(?P<client>[\w.:-]+)\ \S+\ \S+\ \[(?P<time>\d\d/[A-Z][a-z]{2}/[\d:]{13}\ [+-]\d{4})\]
-        \ (?P<msg>"(?:[^"\\]|\\.)*"\ .*)""",
-        times.access,
-        service="http",
-    ),
+    *APP_FORMATS,
 )

@@ -127,10 +127,10 @@ def effective(
         raise Misconfigured(f"{name}: no such policy; there are {', '.join(sorted(readers))}")
     model = readers[file]
     settings = model.load(folder).explain(about)
-    lines = model.lines(folder, [one.place for one in settings if one.place])
+    sources = model.sources(folder, [one.place for one in settings if one.place])
     return [
         EffectiveValue(
-            one.key, _value(one.value), f"{file}:{lines[one.place]}" if one.place else "built in"
+            one.key, _value(one.value), sources[one.place] if one.place else "built in"
         )
         for one in settings
         if one.key.startswith(key)

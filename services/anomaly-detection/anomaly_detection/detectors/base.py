@@ -59,6 +59,7 @@ class Detected:
     detector: DetectorName
     reason: str
     domain: Domain | None = None  # without one, that of its service
+    component: str = ""  # the part of the device that it is about, see component_of
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
@@ -96,6 +97,7 @@ class Cleared:
     metric: str | None = None
     peak: float | None = None
     peer: str | None = None
+    component: str = ""
 
 
 Finding = Detected | Cleared

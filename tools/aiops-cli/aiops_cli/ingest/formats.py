@@ -16,9 +16,10 @@ from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.normaliser import json_lines
 from aiops_core.normaliser.context import PLAIN, SenderContext
+from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.normaliser import normalise
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
-from aiops_core.normaliser.text_formats import FORMATS, LineFormat
+from aiops_core.normaliser.text_formats import FORMATS
 
 Content = ParsedLine | SensorReadings | LogEntry | MetricSample
 
@@ -55,7 +56,7 @@ class TextReader:
     def __init__(
         self,
         name: str,
-        formats: Sequence[LineFormat] = FORMATS,
+        formats: Sequence[TextFormat] = FORMATS,
         *,
         json: bool = True,
         json_only: bool = False,

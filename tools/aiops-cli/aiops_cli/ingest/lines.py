@@ -12,7 +12,8 @@ from pathlib import Path
 from aiops_cli.ingest.files import BlankLine, RefusedLine, TextLine, read
 from aiops_cli.ingest.formats import Content, Format, is_nmea, reader_for
 from aiops_cli.ingest.parsed import SensorReadings
-from aiops_core.models import Level, LogEntry, MetricSample
+from aiops_core.models import LogEntry, MetricSample
+from aiops_core.normaliser.entries import fields_of
 from aiops_core.normaliser.parsed import Unreadable
 from aiops_core.utils import generate_tracking_id
 
@@ -110,18 +111,12 @@ def messages_of(content: Content, origin: LineOrigin, now: datetime) -> tuple[In
             )
             for reading in content.readings
         )
-    host = content.host or origin.host
-    entry = LogEntry(
-        tracking_id=generate_tracking_id(),
-        ship_id=origin.ship_id,
-        ts=content.ts or now,
-        stages={STAGE: now},
-        host=host,
-        device_id=content.device_id or host,
-        service=content.service or origin.service,
-        labels=dict(content.labels),
-        level=content.level or Level.INFO,
-        msg=content.msg,
-        source=content.source or origin.source,
+    fields = fields_of(content, now, host=origin.host, service=origin.service, source=origin.source)
+    return (
+        LogEntry(
+            tracking_id=generate_tracking_id(),
+            ship_id=origin.ship_id,
+            stages={STAGE: now},
+            **fields,
+        ),
     )
-    return (entry,)
