@@ -16,6 +16,10 @@ from aiops_core.normaliser.line_format import (
     LineFormat,
     line_format,
 )
+from aiops_core.normaliser.parsed import Payload
+
+# Readers of what programs write into the messages of a transport (syslog, Docker).
+APP_PAYLOADS: tuple[Payload, ...] = ()
 
 APP_FORMATS: tuple[LineFormat, ...] = (
     line_format(
