@@ -2,8 +2,11 @@
 
 1. ``clean`` removes what is no text: NUL, byte order mark, colours.
 2. A format of the whole line is found (JSON or text); the last one of the sender is tried first.
-3. ``payloads`` reads what lies within the message.
-4. A level that no field states comes from the words of the message.
+3. Without a format it is a part of the entry before (``continuations``), or has columns that were
+   learned from earlier lines of its sender (``columns``).
+4. ``payloads`` reads what lies within the message.
+5. A time that no clock can mean is not believed (``clocks``).
+6. A level that no field states comes from the words of the message.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from aiops_core.normaliser import json_lines, levels
-from aiops_core.normaliser.context import JSON, PLAIN, SenderContext
+from aiops_core.normaliser import clocks, columns, continuations, json_lines, levels
+from aiops_core.normaliser.context import COLUMNS, JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.payloads import unwrapped
 from aiops_core.normaliser.text_formats import FORMATS
 
+WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
+ONE_PAST = timedelta(days=7)
 MAKER = "maker"  # the format of lines that are the payload of a maker, without a header
 LABELS = 64  # of one line
 LABEL_LENGTH = 1024  # characters
@@ -43,13 +48,63 @@ def normalise(
     It never raises: a line of no format is a message without a time. *formats* and *json* restrict
     what is tried.
     """
-    found = _read(clean(line), now, context, formats, json=json)
+    text, newest = clean(line), context.format
+    found = _read(text, now, context, formats, json=json)
+    if context.format == PLAIN and (part := continuations.of_bare(line, now, context)):
+        context.format = newest
+        return _with_level(part)
     parsed = unwrapped(found, now)
-    if parsed is not found and context.format == PLAIN:
-        context.format = MAKER
-    if parsed.level is None:
-        parsed = replace(parsed, level=levels.from_message(parsed.msg))
+    if parsed is not found:
+        context.format = MAKER if context.format == PLAIN else context.format
+    elif context.format in WEAK:
+        parsed = _unknown(parsed, text, now, context)
+    parsed = clocks.believed(parsed, line, now, context)
+    parsed = continuations.of_entry(_with_level(parsed), now, context)
     return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
+
+
+def learn(head: Sequence[str], now: datetime) -> SenderContext:
+    """The context of a file that begins with the lines *head*: its columns, and whether it is old.
+
+    Lines of *head* are read again with it.
+    """
+    read, plain, stated = SenderContext(), [], []
+    for line in head:
+        parsed = normalise(line, now, read)
+        if continuations.CONTINUES in parsed.labels:
+            continue
+        if read.format in (*WEAK, COLUMNS):
+            plain.append(clean(line))
+        if text := parsed.labels.get(clocks.STATED):
+            stated.append(datetime.fromisoformat(text))
+        elif parsed.ts:
+            stated.append(parsed.ts)
+    one_past = bool(stated) and max(stated) - min(stated) <= ONE_PAST
+    plan = columns.learn(plain, now) if len(plain) >= len(head) / 2 else None
+    return SenderContext(format=COLUMNS if plan else "", columns=plan, one_past=one_past)
+
+
+def _with_level(line: ParsedLine) -> ParsedLine:
+    if line.level is not None:
+        return line
+    return replace(line, level=levels.from_message(line.msg, line.labels))
+
+
+def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext) -> ParsedLine:
+    """*line*, of which at most the time is known, by the columns of its sender.
+
+    Without columns a line without a time is of the time of its neighbour.
+    """
+    plan, plain = context.columns, context.format == PLAIN
+    found = columns.read(text, plan, now) if plan else None
+    columns.observe(text, now, context, fits=found is not None)
+    if found is not None and (plain or found.level is not None):
+        context.format = COLUMNS
+        return unwrapped(found, now)
+    if not plain:
+        return line
+    level = continuations.level_of_exception(text)
+    return replace(line, level=level, ts=continuations.time_of_neighbour(now, context))
 
 
 def clean(line: str) -> str:

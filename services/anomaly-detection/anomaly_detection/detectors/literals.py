@@ -106,6 +106,8 @@ def _fixed_of(op: Any, argument: Any) -> int:
         return min(map(_fixed, argument[1]))
     if op in _REPEATS:
         return int(argument[0]) * _fixed(argument[2])
+    if op is _ops.ASSERT and argument[0] > 0:
+        return _fixed(argument[1])
     return 0
 
 
