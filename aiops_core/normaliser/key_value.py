@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -109,7 +109,7 @@ def _offset(zone: str | None) -> str:
 
 def _joined(*parts: str | None) -> str:
     """*parts* that are there, each once, as ``one: other``."""
-    return ": ".join(dict.fromkeys(part for part in parts if part))
+    return ": ".join({part.lower(): part for part in parts if part}.values())
 
 
 def _flow(found: Fields, source: tuple[str, ...], destination: tuple[str, ...]) -> str:
@@ -296,3 +296,15 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
 
 
 READERS = (read,)
+
+
+@dataclass(frozen=True)
+class Makers:
+    """The format of whole lines that have no header: before any logger's ``name=value``."""
+
+    name: str = "maker"
+    syslog: bool = False
+    starts: str = STARTS
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        return read(ParsedLine(line), now)
