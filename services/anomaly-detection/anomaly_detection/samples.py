@@ -128,12 +128,19 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
         return None if counted else f"it does not count a positive line ({_read(judged)})"
     if judged.winner is None:
         return f"it does not take a positive line ({_read(judged)})"
-    if judged.winner.id == rule.id:
+    if judged.winner.id == rule.id or _says_it_better(judged, rule):
         return None
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
         return f"{judged.winner.id} takes its positive line: {lost}"
     return f"it does not match a positive line, {judged.winner.id} does ({_read(judged)})"
+
+
+def _says_it_better(judged: Judged, rule: LineRule) -> bool:
+    """Whether a rule of a more specific kind of pack takes a line of *rule*, in the same state."""
+    winner = judged.winner
+    loses = any(one.rule.id == rule.id for one in judged.losers)
+    return winner is not None and loses and winner.kind != rule.kind and type(winner) is type(rule)
 
 
 def _read(judged: Judged) -> str:
