@@ -1,44 +1,15 @@
-"""Formats of applications' text logs, in the order in which they are tried. Pure.
+"""What is read of applications: formats of whole lines, and of messages of a transport. Pure.
 
-A new format is one more row in the module of its family; what begins with a time and states its
-level in the next columns needs none.
+A new format is one more row in the module of its family (``app_table`` lists them).
 """
 
 from __future__ import annotations
 
-from aiops_core.normaliser import (
-    containers,
-    database_logs,
-    dated_logs,
-    runtime_logs,
-    system_logs,
-    times,
-    web_logs,
-)
-from aiops_core.normaliser.line_format import DIGITS, TextFormat, line_format
+from aiops_core.normaliser import app_payloads, app_table
+from aiops_core.normaliser.line_format import TextFormat
+from aiops_core.normaliser.parsed import Payload
 
-_OTHERS: tuple[TextFormat, ...] = (
-    line_format(
-        "hpc",
-        r"""\d+\ (?P<host>\S+)\ (?P<service>\S+)\ (?P<state>\S+)
-        \ (?P<time>\d{10})\ -?\d+\ (?P<msg>.*)""",
-        times.epoch,
-        starts=DIGITS,
-    ),
-    line_format(
-        "proxifier",
-        r"\[(?P<time>\d\d\.\d\d\ \d\d:\d\d:\d\d)\]\ (?P<service>\S+)(?:\ \*64)?\ -\ (?P<msg>.*)",
-        times.dotted,
-        starts="[",
-    ),
-)
+# Readers of what programs write into the messages of a transport (syslog, Docker).
+APP_PAYLOADS: tuple[Payload, ...] = (Payload(app_payloads.read),)
 
-APP_FORMATS: tuple[TextFormat, ...] = (
-    *containers.FORMATS,
-    *web_logs.FORMATS,
-    *database_logs.FORMATS,
-    *system_logs.FORMATS,
-    *_OTHERS,
-    *runtime_logs.FORMATS,
-    *dated_logs.FORMATS,
-)
+APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS

@@ -25,20 +25,95 @@ from aiops_core.normaliser.parsed import ParsedLine
 
 # Words before what an entry adds, in the languages that PostgreSQL speaks.
 ADDED = frozenset(
-    "statement detail hint context query location backtrace"
-    " anweisung tip tipp kontext anfrage ort"
-    " instruction détail détails astuce contexte requête emplacement"
-    " sentencia detalle sugerencia contexto consulta ubicación"
-    " istruzione dettagli suggerimento contesto comando detalhe dica"
-    " оператор команда подробности подсказка контекст запрос положение"
-    " wyrażenie szczegóły podpowiedź kontekst zapytanie sats detalj tips"
-    " ステートメント 文 詳細 ヒント 文脈 コンテキスト 语句 詳細 详细信息 提示 上下文 背景 查询".split()
+    [
+        "statement",
+        "detail",
+        "hint",
+        "context",
+        "query",
+        "location",
+        "backtrace",
+        "anweisung",
+        "tip",
+        "tipp",
+        "kontext",
+        "anfrage",
+        "ort",
+        "instruction",
+        "détail",
+        "détails",
+        "astuce",
+        "contexte",
+        "requête",
+        "emplacement",
+        "sentencia",
+        "detalle",
+        "sugerencia",
+        "contexto",
+        "consulta",
+        "ubicación",
+        "istruzione",
+        "dettagli",
+        "suggerimento",
+        "contesto",
+        "comando",
+        "detalhe",
+        "dica",
+        "оператор",
+        "команда",
+        "подробности",
+        "подсказка",
+        "контекст",
+        "запрос",
+        "положение",
+        "wyrażenie",
+        "szczegóły",
+        "podpowiedź",
+        "kontekst",
+        "zapytanie",
+        "sats",
+        "detalj",
+        "tips",
+        "ステートメント",
+        "文",
+        "詳細",
+        "ヒント",
+        "文脈",
+        "コンテキスト",
+        "语句",
+        "詳細",
+        "详细信息",
+        "提示",
+        "上下文",
+        "背景",
+        "查询",
+    ]
 )
 _QUERIES = frozenset(
-    "statement query anweisung anfrage instruction requête sentencia consulta istruzione comando"
-    " оператор команда запрос wyrażenie zapytanie sats ステートメント 文 语句 查询".split()
+    [
+        "statement",
+        "query",
+        "anweisung",
+        "anfrage",
+        "instruction",
+        "requête",
+        "sentencia",
+        "consulta",
+        "istruzione",
+        "comando",
+        "оператор",
+        "команда",
+        "запрос",
+        "wyrażenie",
+        "zapytanie",
+        "sats",
+        "ステートメント",
+        "文",
+        "语句",
+        "查询",
+    ]
 )
-_LOG = "log journal registro сообщение dziennik logg ログ 日志".split()
+_LOG = ["log", "journal", "registro", "сообщение", "dziennik", "logg", "ログ", "日志"]
 _PG_WORD = r"(?P<level>[^\W\d_]{3,15}[1-5]?)"
 _PG_USER = re.compile(
     r"(?:\buser=(?P<u>[^,\s]+)|(?<![\w@])(?P<v>[\w.-]+)@(?P<d>[\w.-]+)(?![\w@]))", re.ASCII
@@ -83,9 +158,7 @@ class PostgresFormat(AppFormat):
 
 def _postgres(name: str, pattern: str, starts: str) -> PostgresFormat:
     compiled = re.compile(rf"(?:{pattern})$", re.VERBOSE | re.DOTALL)
-    return PostgresFormat(
-        name, compiled, "postgres", starts, ":  ", level_of=_pg_level, finish=_pg
-    )
+    return PostgresFormat(name, compiled, "postgres", starts, ":  ", level_of=_pg_level, finish=_pg)
 
 
 class PostgresCsv:
@@ -103,9 +176,7 @@ class PostgresCsv:
         if level is None:
             return None
         return labelled(
-            ParsedLine(
-                columns[13], level, stated_times.value(columns[0], now), service="postgres"
-            ),
+            ParsedLine(columns[13], level, stated_times.value(columns[0], now), service="postgres"),
             user=columns[1],
             database=columns[2],
             pid=columns[3],
@@ -122,9 +193,7 @@ def _sql_server(line: ParsedLine) -> ParsedLine:
         return line
     severity = int(found[2])
     level = Level.CRITICAL if severity >= 20 else Level.ERROR if severity >= 16 else Level.WARNING
-    return labelled(
-        replace(line, level=level if severity > 10 else Level.INFO), event_id=found[1]
-    )
+    return labelled(replace(line, level=level if severity > 10 else Level.INFO), event_id=found[1])
 
 
 _REDIS = {"#": Level.WARNING, "*": Level.INFO, "-": Level.DEBUG, ".": Level.DEBUG}
@@ -179,7 +248,7 @@ FORMATS = (
     ),
     row(
         "mysql without a level",
-        rf"(?P<time>\d{{6}}\ [\ \d]\d:\d\d:\d\d)\ +(?P<msg>(?:mysqld|InnoDB|/\S*mysqld).*)",
+        r"(?P<time>\d{6}\ [\ \d]\d:\d\d:\d\d)\ +(?P<msg>(?:mysqld|InnoDB|/\S*mysqld).*)",
         service="mysql",
         starts=DIGITS,
         has="mysqld",

@@ -47,10 +47,16 @@ _LOGGER = re.compile(
     r"|(?P<name>[A-Za-z_$][\w$./#-]{1,60})\s+-\s+(?P<text>.*)",
     re.DOTALL,
 )
-_BRACKETS = re.compile(r"\s*\[(?P<first>[A-Za-z][\w.$/-]{0,80}\s*)\]\s*(?:\[(?P<second>[^\]\s]{1,60})\])?\s*")
-_IN_PARENTHESES = re.compile(r"\((?P<thread>[\w -]{1,40})\) \[(?P<logger>[\w.]+)\] (?P<msg>.*)", re.DOTALL)
+_BRACKETS = re.compile(
+    r"\s*\[(?P<first>[A-Za-z][\w.$/-]{0,80}\s*)\]\s*(?:\[(?P<second>[^\]\s]{1,60})\])?\s*"
+)
+_IN_PARENTHESES = re.compile(
+    r"\((?P<thread>[\w -]{1,40})\) \[(?P<logger>[\w.]+)\] (?P<msg>.*)", re.DOTALL
+)
 _TAIL_LOGGER = re.compile(r" \((?P<logger>(?:[a-z]\w*\.){2,}[\w$]+)\)$")
-_PROGRAM = re.compile(r"(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+(?P<msg>.*)", re.DOTALL)
+_PROGRAM = re.compile(
+    r"(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+(?P<msg>.*)", re.DOTALL
+)
 _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _ID = re.compile(r"\d{1,7}")
 
@@ -82,7 +88,9 @@ def _columns(text: str) -> _Columns:
         word = found["w"]
         raw = word if word is not None else found["b"] or found["p"] or found["a"] or ""
         after = _SEPARATED.match(text, found.end())
-        marked = word is None or raw.endswith(":") or bool(after) or _ends_line_of(text, found.end())
+        marked = (
+            word is None or raw.endswith(":") or bool(after) or _ends_line_of(text, found.end())
+        )
         level = stated_levels.of_column(raw, marked=marked)
         if level is None and len(raw) == 1 and (word is None or (before and marked)):
             level = _LETTER.get(raw)
@@ -191,7 +199,11 @@ class DatedFormat:
             inner = _in_brackets(line, end) if line[0] == "[" else self._closed(line, end)
             if inner is None:
                 return None
-            text = f"{inner[0].strip(' ,|')} {line[inner[1] :]}" if inner[0].strip() else line[inner[1] :]
+            text = (
+                f"{inner[0].strip(' ,|')} {line[inner[1] :]}"
+                if inner[0].strip()
+                else line[inner[1] :]
+            )
             if inner[0].strip() and stated_levels.of_column(
                 first := inner[0].split()[0], marked=True
             ):

@@ -49,7 +49,7 @@ def _klog(line: ParsedLine) -> ParsedLine:
     pairs = PAIR.findall(line.msg[line.msg.find('"', 1) + 1 :])
     text, error = _unquoted(line.msg), _KLOG_ERROR.search(line.msg)
     labels = {**line.labels, **_labels({key: _unquoted(value) for key, value in pairs})}
-    return replace(line, msg=_with_error(text, error and error[1], line.level), labels=labels)
+    return replace(line, msg=with_error(text, error and error[1], line.level), labels=labels)
 
 
 def _unquoted(text: str) -> str:
@@ -67,7 +67,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": " ", "t": " ", "r": " "}
 
 
-def _with_error(msg: str, error: str | None, level: Level | None) -> str:
+def with_error(msg: str, error: str | None, level: Level | None) -> str:
     """*msg* with what failed: ``flush failed: no space left on device``."""
     if not error or error in ("<nil>", "null", "nil", "None") or error in msg:
         return msg
@@ -150,7 +150,7 @@ def of_pairs(fields: dict[str, str], now: datetime) -> ParsedLine | None:
     if msg is None:
         msg = " ".join(f"{key}={text}" for key, text in rest.items())
     return ParsedLine(
-        _with_error(msg, error, level), level, ts, host, service=service, labels=_labels(rest)
+        with_error(msg, error, level), level, ts, host, service=service, labels=_labels(rest)
     )
 
 
@@ -173,7 +173,7 @@ def _logrus(line: ParsedLine) -> ParsedLine:
     error = pairs.pop("error", None) or pairs.pop("err", None)
     return replace(
         labelled(line, **{"exception.message": error}),
-        msg=_with_error(found["msg"].strip(), error, line.level),
+        msg=with_error(found["msg"].strip(), error, line.level),
         labels={**line.labels, **_labels(pairs)},
     )
 
@@ -255,7 +255,7 @@ FORMATS = (
     ),
     row(
         "pm2",
-        rf"(?:\d{{1,3}}\|)?(?P<service>[A-Za-z][\w.-]{{0,40}})\s*\|\s(?P<msg>.*)",
+        r"(?:\d{1,3}\|)?(?P<service>[A-Za-z][\w.-]{0,40})\s*\|\s(?P<msg>.*)",
         starts=LETTERS + DIGITS,
         has="|",
     ),
@@ -283,11 +283,11 @@ _PHP = {
     "Strict Standards": Level.INFO,
     "Fatal error": Level.CRITICAL,
 }
-_UNCAUGHT = re.compile(r"Uncaught (?:exception ')?([\w\\]+)(?:'| with message '|: )(.{1,900})", re.DOTALL)
+_UNCAUGHT = re.compile(
+    r"Uncaught (?:exception ')?([\w\\]+)(?:'| with message '|: )(.{1,900})", re.DOTALL
+)
 
 
 def _php(line: ParsedLine) -> ParsedLine:
     found = _UNCAUGHT.match(line.msg)
     return labelled(line, exception=found[1], **{"exception.message": found[2]}) if found else line
-
-

@@ -164,12 +164,59 @@ def syslog(value: object) -> Level | None:
 
 # Words that a field may use, but that between the columns of a text are just words.
 _ONLY_OF_FIELDS = frozenset(
-    "none default http message msg display status ok stat sys minor major fail failed failure"
-    " exception detail detailed success successful verb low-level diagnostic deprecated assert"
-    " config configuration normal conf nota note notes panic alert attention disaster blocker"
-    " unknown nota journal sever exception log http wtf informative infos".split()
+    [
+        "none",
+        "default",
+        "http",
+        "message",
+        "msg",
+        "display",
+        "status",
+        "ok",
+        "stat",
+        "sys",
+        "minor",
+        "major",
+        "fail",
+        "failed",
+        "failure",
+        "exception",
+        "detail",
+        "detailed",
+        "success",
+        "successful",
+        "verb",
+        "low-level",
+        "diagnostic",
+        "deprecated",
+        "assert",
+        "config",
+        "configuration",
+        "normal",
+        "conf",
+        "nota",
+        "note",
+        "notes",
+        "panic",
+        "alert",
+        "attention",
+        "disaster",
+        "blocker",
+        "unknown",
+        "nota",
+        "journal",
+        "sever",
+        "exception",
+        "log",
+        "http",
+        "wtf",
+        "informative",
+        "infos",
+    ]
 )
-_ONLY_IN_CAPITALS = frozenset("log panic alert attention note config nota assert fail".split())
+_ONLY_IN_CAPITALS = frozenset(
+    ["log", "panic", "alert", "attention", "note", "config", "nota", "assert", "fail"]
+)
 
 
 @lru_cache(4096)

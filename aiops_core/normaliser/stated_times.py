@@ -28,10 +28,38 @@ _MONTHS = {
     for name in names.split()
 }
 _ZONES = {  # hours ahead of UTC of the abbreviations that databases and web servers write
-    **{"UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "BST": 1, "WEST": 1, "CET": 1, "CEST": 2, "MET": 1},
-    **{"MEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "TRT": 3, "EST": -5, "EDT": -4, "CST": -6},
-    **{"CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "JST": 9, "KST": 9, "SGT": 8},
-    **{"HKT": 8, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "BRT": -3, "HST": -10},
+    "UTC": 0,
+    "GMT": 0,
+    "Z": 0,
+    "WET": 0,
+    "BST": 1,
+    "WEST": 1,
+    "CET": 1,
+    "CEST": 2,
+    "MET": 1,
+    "MEST": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "TRT": 3,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "JST": 9,
+    "KST": 9,
+    "SGT": 8,
+    "HKT": 8,
+    "AEST": 10,
+    "AEDT": 11,
+    "NZST": 12,
+    "NZDT": 13,
+    "BRT": -3,
+    "HST": -10,
 }
 ZONE_NAMES = "|".join(sorted(_ZONES, key=len, reverse=True))
 
@@ -100,8 +128,10 @@ _ZONE_AFTER = re.compile(rf" ?(?:(?P<z>{ZONE_NAMES})\b|(?P<o>[+-]\d\d:?\d\d|[+-]
 
 def _with_zone(text: str, when: datetime, match: re.Match[str]) -> Found:
     """A zone's name may follow a time that states none."""
-    if match[0][-1] != "Z" and match[0][-3:-2] != "+" and (
-        zone := _ZONE_AFTER.match(text, match.end())
+    if (
+        match[0][-1] != "Z"
+        and match[0][-3:-2] != "+"
+        and (zone := _ZONE_AFTER.match(text, match.end()))
     ):
         hours = _offset(zone["z"] or zone["o"])
         if hours is not None:

@@ -67,9 +67,7 @@ def esxi(line: ParsedLine) -> ParsedLine:
         level = stated
         line = labelled(line, pid=process["pid"])
     vob, sub = _ESX_VOB.search(line.msg[:300]), _ESX_SUB.search(line.msg[:200])
-    return labelled(
-        replace(line, level=level), event_id=vob and vob[1], provider=sub and sub[1]
-    )
+    return labelled(replace(line, level=level), event_id=vob and vob[1], provider=sub and sub[1])
 
 
 _DMESG_TIME = r"\[\ *\d{1,7}\.\d{6}\]"
@@ -235,7 +233,7 @@ FORMATS = (
     ),
     row(
         "vmkernel",
-        rf"(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)\ (?P<msg>cpu\d+:\d+.*)",
+        r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]{8,15}Z)\ (?P<msg>cpu\d+:\d+.*)",
         service="vmkernel",
         starts=DIGITS,
         has="cpu",
@@ -400,7 +398,7 @@ FORMATS = (
     ),
     row(
         "restic",
-        rf"(?P<level>Fatal|error|Warn):\ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)",
+        r"(?P<level>Fatal|error|Warn):\ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)",
         service="restic",
         starts="FeW",
         has=": ",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels
@@ -28,7 +28,7 @@ from aiops_core.normaliser.parsed import ParsedLine
 _MONTHS = {
     name: number
     for number, name in enumerate(
-        ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec").split(), 1
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1
     )
 }
 _QUOTED = r'"(?:[^"\\]|\\.)*"'

@@ -14,7 +14,7 @@ from typing import ClassVar, Self, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from aiops_core.models import Domain, Level
+from aiops_core.models import Domain, Level, Severity, Text
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.layers import Layer, Layers, LayerTarget
 from anomaly_detection.packs import Packs, load_packs
@@ -48,11 +48,15 @@ RULES: Mapping[DetectorName, str] = {
 
 
 class DetectPolicy(Policy):
-    """The whole file. *series_kept* bounds memory: least recently used series are evicted."""
+    """The whole file. *series_kept* bounds memory: least recently used series are evicted.
+
+    *own_domains* of the ship are no part of the name of a device, see ``DeviceNames``.
+    """
 
     file: ClassVar[str] = "detect.yaml"
 
     series_kept: int = Field(ge=1)
+    own_domains: tuple[Text, ...] = ()
     snapshot_every: Positive
     default_domain: Domain
     domains: tuple[ServiceDomain, ...]
@@ -60,6 +64,9 @@ class DetectPolicy(Policy):
     templates: Templates
     metrics: Metrics
     gaps: Gaps
+    clocks: Judgement = Judgement(
+        anomaly_type="time_drift", severity=Severity.MEDIUM, score=0.8
+    )  # of a device
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()
