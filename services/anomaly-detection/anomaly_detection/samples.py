@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from aiops_core.models import LogEntry
 from aiops_core.normaliser.context import SenderContext
+from aiops_core.normaliser.entries import FROM_NETWORK, fields_of
 from aiops_core.normaliser.normaliser import normalise
-from aiops_core.normaliser.parsed import ParsedLine
 from anomaly_detection.detectors.base import Cleared, Detected, Finding
 from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.overlaps import why
@@ -28,28 +29,17 @@ SHOWN = 100  # characters of a sample in a complaint
 def entry_of(sample: Sample, now: datetime = NOW) -> LogEntry:
     """*sample* as detection gets it: a whole line is read by the normaliser."""
     if isinstance(sample, StatedLine):
-        parsed = ParsedLine(sample.msg, sample.level, None, sample.host, service=sample.service)
-        return _entry(parsed, sample.labels, sample.msg, now)
+        stated_ = sample.model_dump(exclude_none=True, exclude={"host"})
+        host = sample.host or HOST
+        return _entry({"ts": now, "service": FROM_NETWORK, **stated_, "host": host}, sample.msg)
     parsed = normalise(sample, now, SenderContext())
-    return _entry(parsed, parsed.labels, sample, now)
+    fields = fields_of(parsed, now, host=HOST, service=FROM_NETWORK, source="sample")
+    return _entry(fields, sample)
 
 
-def _entry(parsed: ParsedLine, labels: Mapping[str, str], text: str, now: datetime) -> LogEntry:
-    known = {"level": parsed.level} if parsed.level else {}
-    return LogEntry.model_validate(
-        {
-            "tracking_id": sha256(text.encode("utf-8", "replace")).hexdigest()[:32],
-            "ship_id": "sample",
-            "ts": parsed.ts or now,
-            "host": parsed.host or HOST,
-            "device_id": parsed.device_id,
-            "service": parsed.service or "unknown",
-            "msg": parsed.msg,
-            "source": parsed.source or "sample",
-            "labels": dict(labels),
-            **known,
-        }
-    )
+def _entry(fields: Mapping[str, Any], text: str) -> LogEntry:
+    id_ = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return LogEntry.model_validate({**fields, "tracking_id": id_, "ship_id": "sample"})
 
 
 @dataclass(frozen=True, slots=True)

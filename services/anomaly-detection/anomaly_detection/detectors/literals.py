@@ -64,6 +64,8 @@ def _of_part(op: Any, argument: Any) -> Parts:
         return _of_sequence(argument[-1])
     if op is _ops.BRANCH:
         return (tuple(_of_sequence(branch) for branch in argument[1]),)
+    if op is _ops.ASSERT and argument[0] > 0:  # what follows must stand there, wherever that is
+        return _of_sequence(argument[1])
     if op in _REPEATS and argument[0] >= 1:
         return _of_sequence(argument[2])
     return ()
@@ -104,6 +106,8 @@ def _fixed_of(op: Any, argument: Any) -> int:
         return min(map(_fixed, argument[1]))
     if op in _REPEATS:
         return int(argument[0]) * _fixed(argument[2])
+    if op is _ops.ASSERT and argument[0] > 0:
+        return _fixed(argument[1])
     return 0
 
 

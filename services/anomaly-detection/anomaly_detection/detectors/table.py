@@ -60,8 +60,9 @@ class RuleTable:
     def matches(self, line: LogEntry) -> Sequence[LineMatch]:
         """The rules that match *line*, in the order of the files."""
         if line is not self._line:
-            self._line, self._matches = line, self._found(line)
-            self._ranked = ranked(self._matches, self._order) if self._matches else ()
+            found = self._found(line)
+            self._ranked = ranked(found, self._order) if found else ()
+            self._line, self._matches = line, found  # last: what raises has changed nothing
         return self._matches
 
     def ranked(self, line: LogEntry) -> Sequence[LineMatch]:
