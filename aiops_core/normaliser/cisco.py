@@ -26,13 +26,17 @@ BEGINS = re.compile(
     re.VERBOSE,
 )
 _COUNT = re.compile(r"(\d{1,10})\s?:\s+")
-_NAME = re.compile(r"([A-Za-z0-9][\w.-]*|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8})\s?:\s*")
+_NAME = re.compile(
+    r"([0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8}|[A-Za-z0-9][\w.-]*)"
+    r"(?:\s?:\s*|\ (?=\d{1,10}: ))"
+)
 _NODE = re.compile(r"((?:RP|LC|SC|\d+)/[\w/]+?|[\w.-]+ (?:RP|LC)/[\w/]+?)\s?:\s?")
+_DATA = re.compile(r"\[syslog@9 [^\]]{0,200}\]\s?:\s*")  # of `logging … session-id`
 _UPTIME = re.compile(r"(?:\d+y\d+w|\d+w\d+d|\d+d\d+h|\d{1,3}:\d\d:\d\d(?:\.\d{1,6})?):\s+")
 _QUALITY = {"*": "not set", ".": "not synchronised", "!": "not synchronised"}
 
 
-class Device(NamedTuple):
+class DeviceHeader(NamedTuple):
     """What a device states before its message."""
 
     text: str
@@ -49,7 +53,7 @@ class _Found:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def header(text: str, now: datetime) -> Device | None:
+def header(text: str, now: datetime) -> DeviceHeader | None:
     """The header of a device in front of *text*; None when there is none, or only a plain time."""
     if not text or not (text[0] in ":*.!" or text[0].isalnum()):
         return None
@@ -65,9 +69,9 @@ def header(text: str, now: datetime) -> Device | None:
     return None
 
 
-def _timed(rest: str, now: datetime, found: _Found) -> Device | None:
+def _timed(rest: str, now: datetime, found: _Found) -> DeviceHeader | None:
     if rest.startswith("%"):
-        return Device(rest, None, False, found.host, found.labels) if found.counted else None
+        return DeviceHeader(rest, None, False, found.host, found.labels) if found.counted else None
     mark = rest[:1] if rest[:1] in _QUALITY else ""
     if not (rest[:1].isalnum() or mark):
         return None
@@ -79,11 +83,11 @@ def _timed(rest: str, now: datetime, found: _Found) -> Device | None:
         if mark:
             found.labels["time.quality"] = _QUALITY[mark]
         body = after.lstrip(" ").removeprefix(":").lstrip()
-        return Device(body, stamp.ts, stamp.zoned, found.host, found.labels)
+        return DeviceHeader(body, stamp.ts, stamp.zoned, found.host, found.labels)
     uptime = _UPTIME.match(rest, len(mark))
     if uptime and (found.counted or found.host or rest.startswith("%", uptime.end())):
         found.labels["uptime"] = uptime[0].strip().rstrip(":")
-        return Device(rest[uptime.end() :], None, False, found.host, found.labels)
+        return DeviceHeader(rest[uptime.end() :], None, False, found.host, found.labels)
     return None
 
 
@@ -92,6 +96,9 @@ def _token(rest: str, found: _Found) -> int:
     if match := _COUNT.match(rest):
         found.counted = True
         found.labels.setdefault("sequence", match[1])
+        return match.end()
+    if match := _DATA.match(rest):
+        found.counted = True
         return match.end()
     if match := _NODE.match(rest):
         found.counted = True
@@ -108,7 +115,7 @@ def _token(rest: str, found: _Found) -> int:
 _MNEMONIC = re.compile(
     r"""(?:%\$\ ?[\w-]+\ ?%\$\ +|%STKUNIT[\w:-]+\ +)?
     (?P<id>[%#](?P<facility>[A-Za-z][\w.]*(?:-[A-Za-z]\w*){0,4}?)-(?P<severity>[0-7])
-    -(?P<mnemonic>\w+))\s?:\s*(?P<text>.*)""",
+    -(?P<mnemonic>\w+))(?:\s?:\s*|\s+(?=\[))(?P<text>.*)""",
     re.VERBOSE | re.DOTALL,
 )
 _ASA = frozenset(("ASA", "FTD", "PIX", "FWSM", "NGIPS"))

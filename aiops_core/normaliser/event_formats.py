@@ -229,7 +229,7 @@ def pan_os(line: ParsedLine, now: datetime) -> ParsedLine | None:
     host = found.pop("device", None) or line.host
     return replace(
         line,
-        msg=f"{kind} {found.get('subtype', '')}: {_pan_text(kind, found)}".strip(": "),
+        msg=f"{kind} {found.get('subtype', '').strip('0')}".strip() + f": {_pan_text(kind, found)}",
         level=level,
         ts=times.iso(generated, now) or times.iso(received, now) or line.ts,
         host=host,

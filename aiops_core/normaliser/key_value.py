@@ -109,7 +109,7 @@ def _offset(zone: str | None) -> str:
 
 def _joined(*parts: str | None) -> str:
     """*parts* that are there, each once, as ``one: other``."""
-    return ": ".join(dict.fromkeys(part for part in parts if part))
+    return ": ".join({part.lower(): part for part in parts if part}.values())
 
 
 def _flow(found: Fields, source: tuple[str, ...], destination: tuple[str, ...]) -> str:

@@ -166,7 +166,19 @@ PHRASES: tuple[LevelPhrase, ...] = (
 # A message that begins with its level (``error: ...``, ``[WARN] ...``), or has it as logfmt.
 _NAMED = "debug|info|notice|warning|warn|error|err|critical|crit|fatal|panic|emerg|alert"
 _FIRST = re.compile(rf"[\[<]({_NAMED})[\]>]|({_NAMED})(?:\s?:\s(?!\s*{NOTHING})|\s*$)")
+_STATED = re.compile(
+    rf"[\[<](?:\w{{1,20}}[:.])?({_NAMED}|{_NAMED.upper()})[\]>]|({_NAMED.upper()})(?:\s?:\s|\s\||\s-\s)"
+)
+_BEGIN_STATED = frozenset("[<" + "".join({word[0].upper() for word in _NAMED.split("|")}))
 _LOGFMT = re.compile(rf"\blevel=[\"']?({_NAMED})\b")
+
+
+def stated_first(msg: str) -> Level | None:
+    """The level in capitals or brackets with which *msg* begins: ``ERROR: …``, ``[warn] …``."""
+    if msg[:1] not in _BEGIN_STATED:
+        return None
+    found = _STATED.match(msg)
+    return BY_WORD[(found[1] or found[2]).lower()] if found else None
 
 
 def from_pri(pri: int) -> Level:

@@ -18,6 +18,7 @@ from aiops_core.normaliser import (
     server_boards,
     snmptrapd,
     switches,
+    syslog,
 )
 from aiops_core.normaliser.app_formats import APP_PAYLOADS
 from aiops_core.normaliser.parsed import ParsedLine, Payload, PayloadReader
@@ -38,6 +39,8 @@ PAYLOADS: tuple[Payload, ...] = (
     Payload(switches.procurve, starts="0123456789WIMDE"),
     Payload(switches.unifi, starts="(\"'0123456789abcdefABCDEFU"),
     Payload(switches.aruba, starts="<"),
+    Payload(switches.exos, starts="<"),
+    Payload(switches.big_ip, starts="0123456789abcdef"),
     Payload(switches.aruba_cx, starts="E"),
     Payload(switches.fastpath, starts="abcdefghijklmnopqrstuvwxyz"),
     Payload(switches.os10, starts="N"),
@@ -46,6 +49,7 @@ PAYLOADS: tuple[Payload, ...] = (
     Payload(switches.junos_structured, labels=("msgid",)),
     Payload(switches.meraki, labels=("msgid",)),
     Payload(switches.zte, starts="%0123456789Aa"),
+    Payload(syslog.relayed, services=("netsyslog",)),
     Payload(snmptrapd.read, services=("snmptrapd",)),
     Payload(snmptrapd.read, starts="0123456789<"),
     Payload(server_boards.idrac, starts="S"),

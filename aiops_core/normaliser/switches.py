@@ -13,11 +13,11 @@ from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.syslog import tagged
 
 _PROCURVE = re.compile(
-    r"""(?:(?P<letter>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
+    r"""(?:(?P<mark>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
     (?P<id>\d{5})\ (?P<service>[A-Za-z][\w./-]{0,20}):\s*(?P<text>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_LETTERS = {
+_MARKS = {
     "W": Level.WARNING,
     "I": Level.INFO,
     "M": Level.CRITICAL,
@@ -27,13 +27,13 @@ _LETTERS = {
 
 
 def procurve(line: ParsedLine, now: datetime) -> ParsedLine | None:
-    """``00077 ports:  port 17 is now off-line``; its own log has a letter and a time before."""
+    """``00077 ports:  port 17 is now off-line``; its own log has a mark and a time before."""
     match = _PROCURVE.match(line.msg)
     if match is None:
         return None
     labels = {**line.labels, "event.id": match["id"]}
     stamp = times.leading(match["time"], now) if match["time"] else None
-    level = _LETTERS[match["letter"]] if match["letter"] else line.level
+    level = _MARKS[match["mark"]] if match["mark"] else line.level
     ts = line.ts or (stamp.ts if stamp else None)
     text, service = match["text"], match["service"]
     return replace(line, msg=text, level=level, ts=ts, service=service, labels=labels)
@@ -101,6 +101,42 @@ def aruba(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, msg=match["text"], level=_SHORT_LEVELS[match["level"]], labels=labels)
 
 
+_EXOS = re.compile(
+    r"<(?P<level>Crit|Erro|Warn|Noti|Info|Summ|Verb|Debu):(?P<id>(?P<part>[\w-]+)\.[\w.-]+)>\s*(?P<text>.*)",
+    re.DOTALL,
+)
+_EXOS_LEVELS = {
+    "Crit": Level.CRITICAL,
+    "Erro": Level.ERROR,
+    "Warn": Level.WARNING,
+    "Verb": Level.DEBUG,
+    "Debu": Level.DEBUG,
+}
+
+
+def exos(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``<Info:vlan.msgs.portLinkStateDown> Slot-1: Port 1:5 link down`` of ExtremeXOS."""
+    match = _EXOS.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"], "device.vendor": "Extreme Networks"}
+    level = _EXOS_LEVELS.get(match["level"], Level.INFO)
+    service = line.service or match["part"]
+    return replace(line, msg=match["text"], level=level, service=service, labels=labels)
+
+
+_BIG_IP = re.compile(r"(?P<id>[0-9a-f]{8}):(?P<severity>[0-7]): ")
+
+
+def big_ip(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``01070638:3: Pool /Common/p member … down.``: a number and a severity of BIG-IP."""
+    match = _BIG_IP.match(line.msg)
+    if match is None or "event.id" in line.labels:
+        return None
+    level = levels.from_pri(int(match["severity"]))
+    return replace(line, level=level, labels={**line.labels, "event.id": match["id"]})
+
+
 _CX = re.compile(r"Event\|(\d+)\|LOG_(\w+)\|([^|]*)\|([^|]*)\|(.*)", re.DOTALL)
 
 
@@ -137,7 +173,8 @@ def fastpath(line: ParsedLine, now: datetime) -> ParsedLine | None:
 
 
 _OS10 = re.compile(
-    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}(?P<text>%(?P<id>\w+): .*)",
+    r"Node\.(?P<unit>\d+-Unit\.\d+):\S+ \[(?P<kind>\w+)\], Dell[^%]{0,20}"
+    r"(?P<text>%(?P<id>\w+): .*)",
     re.DOTALL,
 )
 

@@ -8,7 +8,7 @@ what the message itself states is of ``payloads``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -27,6 +27,16 @@ _PRI = re.compile(r"(?:\d{1,6} )?<(?P<pri>\d{1,3})>:?\s*")
 _IPV6 = re.compile(r"\[?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f.]{0,15}){2,8}(?:%\w+)?\]?")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _ZONE = re.compile(r"([A-Z]{1,5}): ")  # after the host: sw-9 UTC: %LINK-…
+_AGAIN = re.compile(r"[A-Z][a-z]{2} [ \d]?\d (?:\d{4} )?\d\d:\d\d:\d\d")  # a second time
+# A level between host and program: BIG-IP, SONiC, BusyBox (``daemon.err smartd[12]: …``).
+_LEVELS = "emerg|alert|crit|err|error|warn|warning|notice|info|debug"
+_FACILITY = "|".join(levels.FACILITIES)
+_LEVEL_FIRST = re.compile(
+    rf"""(?:(?P<upper>(?:{_LEVELS.upper()}))\ +(?=[\w#./-]+(?:\[\d+\])?:\ )
+    |(?P<lower>(?:{_LEVELS}))\ +(?=[\w./-]+\[\d+\]:\ |kernel:\ |logger:\ )
+    |(?:{_FACILITY})\.(?P<dotted>(?:{_LEVELS}))\ +(?=\S))""",
+    re.VERBOSE,
+)
 # Kiwi's files: time, facility and level, host, message, with tabs.
 _KIWI = re.compile(r"\t\w+\.(?P<level>\w+)\t(?P<host>\S+)\t")
 # WatchGuard: a serial number and the time again.
@@ -42,7 +52,7 @@ _NO_HOST = re.compile(
     re.VERBOSE,
 )
 _TAG = re.compile(
-    r"""\s*(?:--\ )?(?P<service>[^\s\[\]():,="'%*#<>|{}\\]+)
+    r"""\s*(?:--\ )?(?P<service>[^\s\[\]():,="'%*<>|{}\\#][^\s\[\]():,="'%*<>|{}\\]*)
     (?:\ \d[\w.]*)?                     # syslogd 1.4.1:
     (?:\((?P<module>[^()\s]*)\))?       # sshd(pam_unix)
     (?:\[(?P<pid>[^\]\s]*)\]:?|:(?=\s|$))
@@ -68,12 +78,14 @@ _NO_PROGRAM = frozenset(
     )
 )
 _IETF = re.compile(
-    r"""(?P<service>\S+)\ (?P<pid>\S+)\ (?P<msgid>\S+)\ ?
+    r"""(?P<service>\S*[^\s:])\ (?P<pid>[^\s\[]\S*)\ (?P<msgid>[^\s\[]\S*)\ ?
     (?P<data>-|(?:\[(?:[^"\\\]]|\\.|"(?:[^"\\]|\\.)*")*\])+)(?:\ (?P<msg>.*))?$""",
     re.VERBOSE | re.DOTALL,
 )
 _FEWER = re.compile(
-    r"(?P<service>[^\s\[\]():=|,]+) (?P<pid>\d+|-) (?:- ){0,2}(?P<msg>.*)$", re.DOTALL
+    r"(?P<service>[^\s\[\]():=|,]+) (?P<pid>\d+|-) (?:- ){0,2}"
+    r"(?P<data>\[[^\s\]\"]+(?: [^\]]{0,1000})?\] ?)?(?P<msg>.*)$",
+    re.DOTALL,
 )
 _ELEMENT = re.compile(r'\[([^\s=\]":]+)((?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*")*)\s*\]')
 _PARAM = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"')
@@ -110,12 +122,18 @@ def read(line: str, now: datetime) -> ParsedLine | None:
         header.labels["facility"] = levels.FACILITIES[pri // 8]
     return ParsedLine(
         msg=header.text.removeprefix("\ufeff").strip(),
-        level=header.level if pri is None else levels.from_pri(pri),
+        level=header.level or (None if pri is None else _level(pri, header.text)),
         ts=header.ts,
         host=header.host,
         service=program(header.service),
         labels=header.labels,
     )
+
+
+def _level(pri: int, msg: str) -> Level:
+    """Of the priority; who writes through a pipe has one for all lines, and the level in them."""
+    level = levels.from_pri(pri)
+    return levels.stated_first(msg) or level if level is Level.INFO else level
 
 
 def _header(text: str, now: datetime, *, priority: bool) -> _Header | None:
@@ -179,9 +197,9 @@ def _take_host(header: _Header, rest: str) -> None:
     first, _, after = rest.partition(" ")
     after = after.lstrip()
     header.text = rest
-    if not after or _NO_HOST.match(rest):
+    if not after or _NO_HOST.match(rest) or _AGAIN.match(rest):
         return
-    if first.endswith(":") and not _IPV6.fullmatch(first):
+    if first.endswith(":") and not first.endswith("::"):
         if not _is_host(first[:-1], after):
             return
         first = first[:-1]
@@ -220,23 +238,25 @@ def _take_inner(header: _Header, now: datetime) -> bool:
         inner = _header(text[match.end() :], now, priority=True)
         if inner is None or inner.ts is None:
             return False
-        _adopt(header, cisco.Device(inner.text, inner.ts, inner.zoned, inner.host, inner.labels))
+        _adopt(
+            header, cisco.DeviceHeader(inner.text, inner.ts, inner.zoned, inner.host, inner.labels)
+        )
         header.service, header.pri = inner.service, int(match["pri"])
         return True
     if epoch := re.match(r"1 (\d{10}\.\d{1,9}) (\S+) ", text):
         ts = times.epoch(epoch[1], now)
-        _adopt(header, cisco.Device(text[epoch.end() :], ts, True, epoch[2], {}))
+        _adopt(header, cisco.DeviceHeader(text[epoch.end() :], ts, True, epoch[2], {}))
         header.labels["msgid"] = "meraki"
         return True
     if (stamp := times.leading(text, now)) and not text[:4].isdigit():
         inner = _Header(text, stamp.ts, stamp.zoned)
         _take_host(inner, text[stamp.end :])
-        _adopt(header, cisco.Device(inner.text, inner.ts, inner.zoned, inner.host, {}))
+        _adopt(header, cisco.DeviceHeader(inner.text, inner.ts, inner.zoned, inner.host, {}))
         return True
     return False
 
 
-def _adopt(header: _Header, device: cisco.Device) -> None:
+def _adopt(header: _Header, device: cisco.DeviceHeader) -> None:
     """What the device states, before what its relay does; a time that is far from the relay's is
     not believed."""
     header.labels.update(device.labels)
@@ -253,7 +273,7 @@ def _adopt(header: _Header, device: cisco.Device) -> None:
     header.ts, header.zoned = device.ts, device.zoned
 
 
-def _believed(ahead: timedelta, device: cisco.Device, header: _Header) -> bool:
+def _believed(ahead: timedelta, device: cisco.DeviceHeader, header: _Header) -> bool:
     """Whether the device's time, so much ahead of its relay's, is the time of the line. A local
     time without a zone is a multiple of half an hour away."""
     apart = abs(ahead)
@@ -264,7 +284,12 @@ def _believed(ahead: timedelta, device: cisco.Device, header: _Header) -> bool:
 
 
 def _take_tag(header: _Header) -> None:
-    if header.service is None and (tag := tagged(header.text)):
+    if header.service is not None:
+        return
+    if word := _LEVEL_FIRST.match(header.text):
+        header.level = levels.from_word(word["upper"] or word["lower"] or word["dotted"])
+        header.text = header.text[word.end() :]
+    if tag := tagged(header.text):
         header.service, header.text = tag.service, tag.text
         header.labels.update(tag.labels)
 
@@ -326,6 +351,7 @@ def _short(header: _Header, rest: str, *, meraki: bool, now: datetime) -> _Heade
         header.service, header.text = match["service"], match["msg"]
         if match["pid"] != NIL:
             header.labels["process.pid"] = match["pid"]
+        header.labels.update(structured(match["data"] or ""))
         return header
     _take_tag(header)
     return header
@@ -339,6 +365,18 @@ def structured(data: str) -> dict[str, str]:
         for param in _PARAM.finditer(element[2])
     }
     return found or {param[1]: param[2] for param in _COLON_PARAM.finditer(data)}  # Check Point
+
+
+def relayed(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """A whole line of another device, which a program that only relays has as its message."""
+    inner = read(line.msg, now) if line.msg.startswith("<") else None
+    if inner is None or inner.ts is None:
+        return None
+    host = (inner.host or "").partition("@")[0] or line.host
+    labels = {**line.labels, **inner.labels}
+    if line.host and line.host != host:
+        labels["sender"] = line.host
+    return replace(inner, host=host, labels=labels)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,9 @@ _DAY_FIRST = re.compile(
 _SLASHES = re.compile(
     rf"(?P<first>\d{{1,2}})/(?P<second>\d{{1,2}})/(?P<year>{_YEAR}|\d\d)[ T-]{_CLOCK}"
 )
+_DASHES = re.compile(  # Huawei
+    rf"(?P<year>{_YEAR})-(?P<number>\d{{1,2}})-(?P<day>\d{{1,2}})\ {_CLOCK}(?:\.\d{{1,3}})?"
+)
 _COLONS = re.compile(  # Sophos UTM
     rf"(?P<year>{_YEAR}):(?P<number>\d\d):(?P<day>\d\d)-{_CLOCK}"
 )
@@ -147,7 +150,7 @@ def leading(text: str, now: datetime) -> Stamp | None:
         if when is None:
             return None
         return _with_zone(when, match.end(), text, known=match["zone"] is not None)
-    for pattern in (_YEAR_FIRST, _SLASHES, _COLONS, _DAY_FIRST):
+    for pattern in (_YEAR_FIRST, _SLASHES, _DASHES, _COLONS, _DAY_FIRST):
         if match := pattern.match(text):
             return _stamp(match, text, now)
     return None
