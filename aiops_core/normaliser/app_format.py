@@ -46,7 +46,8 @@ Finish = Callable[[ParsedLine], ParsedLine]
 class AppFormat:
     """*has* occurs in every line of the format, which is faster to see than *pattern*.
 
-    *level* stands in when no level is stated, *service* when no program is.
+    *level* stands in when no level is stated, *service* when no program is. *iso*: whether lines
+    that begin with a digit begin with a date as 2026-11-30 or 2026/11/30 (None: any do).
     """
 
     name: str
@@ -58,6 +59,7 @@ class AppFormat:
     level_of: LevelOf = stated_levels.word
     time_of: TimeOf = stated_times.text
     finish: Finish | None = None
+    iso: bool | None = None
     syslog: bool = False
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
@@ -98,10 +100,13 @@ def row(
     level_of: LevelOf = stated_levels.word,
     time_of: TimeOf = stated_times.text,
     finish: Finish | None = None,
+    iso: bool | None = None,
 ) -> AppFormat:
     """A row; *pattern* is verbose and ends with the line."""
     compiled = re.compile(rf"(?:{pattern})$", re.VERBOSE | re.DOTALL)
-    return AppFormat(name, compiled, service, starts, has, level, level_of, time_of, finish)
+    if pattern.lstrip().startswith((r"(?P<time>\d{4}", rf"(?P<time>{ISO})")):
+        iso = True
+    return AppFormat(name, compiled, service, starts, has, level, level_of, time_of, finish, iso)
 
 
 def labelled(line: ParsedLine, **labels: str | None) -> ParsedLine:
@@ -111,8 +116,8 @@ def labelled(line: ParsedLine, **labels: str | None) -> ParsedLine:
 
 
 # Parts of expressions.
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-CAPITALS = LETTERS[:26]
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CAPITALS = ALPHABET[:26]
 HEX = DIGITS + "abcdefABCDEF:"
 ISO = r"\d{4}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\ ?[+-]\d\d:?\d\d)?"
 CTIME = r"[A-Z][a-z]{2}\ [A-Z][a-z]{2}\ [ \d]\d\ \d\d:\d\d:\d\d(?:\.\d{1,6})?\ \d{4}"

@@ -12,4 +12,8 @@ from aiops_core.normaliser.parsed import Payload
 # Readers of what programs write into the messages of a transport (syslog, Docker).
 APP_PAYLOADS: tuple[Payload, ...] = (Payload(app_payloads.read),)
 
+APP_FIRST: tuple[TextFormat, ...] = app_table.APP_FIRST
 APP_FORMATS: tuple[TextFormat, ...] = app_table.APP_FORMATS
+
+# Formats that read a part of what a more special one reads: never tried before the others.
+GENERAL = frozenset({"dated", "level first", "level first in capitals", "pm2"})

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import json_lines
-from aiops_core.normaliser.app_table import APP_FORMATS
+from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
 from aiops_core.normaliser.json_fields import cut
 from aiops_core.normaliser.line_format import TextFormat
@@ -21,9 +21,10 @@ from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
-    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "time", "hpc"}
+    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "hpc"}
     | {"vlc", "restic", "python", "snare", "dmesg", "squid", "cups", "kmsg", "haproxy"}
 )
+_TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
 _PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message
 
 
@@ -39,18 +40,21 @@ def _by_first(formats: Iterable[TextFormat]) -> dict[str, tuple[TextFormat, ...]
     return {**table, "": anywhere}
 
 
-_ALL = _by_first(APP_FORMATS)
-_STRONG = _by_first(one for one in APP_FORMATS if one.name not in _WEAK)
+_EVERY = (*APP_FIRST, *APP_FORMATS)
+_ALL = _by_first(_EVERY)
+_STRONG = _by_first(one for one in _EVERY if one.name not in _WEAK)
 
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """*line* as its program meant it, or None when its message has no format of a program."""
     msg = line.msg
-    if not msg:
-        return None
+    if not msg or not (line.ts or line.service or line.host or line.labels or line.level):
+        return None  # without a transport the whole line was tried already
     contained = STREAM in line.labels
     if msg[0] == "{":
         return _merged(line, _json(msg, now), contained=contained)
+    if not (contained or line.host or not _TRANSPORT.isdisjoint(line.labels)):
+        return None  # a format of whole lines has read all that there is
     if msg[0] == "[" and (prefix := _PG_PREFIX.match(msg)):
         msg = msg[prefix.end() :]
     formats = _ALL if contained else _STRONG

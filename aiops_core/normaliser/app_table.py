@@ -33,6 +33,9 @@ _OTHERS: tuple[TextFormat, ...] = (
     ),
 )
 
+# Before the headers of syslog, which would read a part of them.
+APP_FIRST: tuple[TextFormat, ...] = (*system_logs.FIRST, *containers.FIRST)
+
 APP_FORMATS: tuple[TextFormat, ...] = (
     *containers.FORMATS,
     *web_logs.FORMATS,

@@ -6,12 +6,12 @@ of a line that a program wrote; ``app_payloads`` then reads the program's own fo
 
 from __future__ import annotations
 
-from aiops_core.normaliser.app_format import LETTERS, MSG, row
+from aiops_core.normaliser.app_format import ALPHABET, MSG, row
 from aiops_core.normaliser.line_format import DIGITS
 
 STREAM = "log.iostream"  # the label that a container's line has
 
-FORMATS = (
+ALL = (
     row(
         "cri",
         rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,18}}(?:Z|[+-]\d\d:\d\d))
@@ -22,7 +22,10 @@ FORMATS = (
     row(  # docker compose logs
         "compose",
         rf"(?P<container>[a-z0-9][\w.-]{{1,60}}[-_]\d{{1,3}})\s+\|\ {MSG}",
-        starts=LETTERS + DIGITS,
+        iso=False,
+        starts=ALPHABET + DIGITS,
         has="| ",
     ),
 )
+FIRST = tuple(one for one in ALL if one.name == "cri")
+FORMATS = tuple(one for one in ALL if one.name != "cri")

@@ -12,7 +12,7 @@ JSON, PLAIN, COLUMNS = "json", "plain", "columns"  # formats beside those of the
 PROGRAMS = 4  # programs of one sender whose newest entry further lines may continue
 DEVICES = 8  # devices of one sender whose wrong clock is remembered
 NAME = 64  # characters of a name that are kept
-SAMPLES, SAMPLE = 16, 96  # lines of no format that are kept to learn from, characters of each
+SAMPLES, SAMPLE = 12, 128  # lines of no format that are kept to learn from, characters of each
 
 
 @dataclass(slots=True)

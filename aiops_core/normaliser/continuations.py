@@ -20,6 +20,7 @@ from aiops_core.normaliser.parsed import ParsedLine
 CONTINUES = "log.continues"
 EXCEPTION = "exception.type"
 
+LONGEST_HEADER, LONGEST_TIME = 200, 40  # characters
 OPEN_FOR = 60.0  # seconds of arrival after which nothing continues an entry
 NEAR = 5.0  # seconds of arrival within which a line without a time is of its neighbour's time
 
@@ -63,7 +64,7 @@ _SIMPLE = re.compile(rf"(?P<type>[A-Z][\w$]*?{_SUFFIX})(?=:\s|:?$)")
 _OF_PYTHON = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?::\s.*)?$")
 _STATED = re.compile(
     rf"(?<![\w.$/])(?P<type>(?:[a-z_][\w$]*\.)+[A-Z][\w$]*?{_SUFFIX}(?![\w.])"
-    r"|[A-Z][a-z]\w*(?:Exception|Error)(?=:|\s\())"
+    r"|[A-Z]\w*(?:Exception|Error)(?=:|\s\())"
 )
 _OWN_TRACE = re.compile(r"Exception in thread |Unhandled |Uncaught |panic: |thread '.*' panicked")
 _ANNOUNCES = re.compile(
@@ -108,15 +109,29 @@ _SEVERITIES = {
 }
 
 
-def of_bare(line: str, now: datetime, context: SenderContext) -> ParsedLine | None:
-    """*line*, which has no header, as a part of an entry; None when it is an entry by itself."""
-    entry, text = _newest(now, context), line.strip()
-    if found := _of_header(text, now, context, entry):
+def may_continue(read: ParsedLine, text: str) -> bool:
+    """Whether *text* has no header, or is only a header."""
+    if read.host not in (None, "AM", "PM"):  # the half of a day that Java's own logging writes
+        return False
+    return read.ts is None or len(text) <= LONGEST_HEADER
+
+
+def of_bare(
+    line: str, read: ParsedLine, now: datetime, context: SenderContext
+) -> ParsedLine | None:
+    """*line*, which was *read* so, as a part of an entry; None when it is an entry by itself."""
+    text = line.strip()
+    entry = _owner(text, now, context)
+    if found := _of_header(text, read, now, context, entry):
         return found
+    if read.ts is not None:
+        return None
     if entry is None:
         return _part(text, OpenEntry()) if _FRAME.match(text) else None
     if entry.trace == HEADER:
-        return _first_of(entry, text)
+        return _first_of(entry, read)
+    if entry.trace == RECORD and _RULE.match(text):
+        return _part(text, entry)
     if _continues(line, text, entry):
         return _continued(text, entry)
     entry.trace = ""
@@ -125,6 +140,10 @@ def of_bare(line: str, now: datetime, context: SenderContext) -> ParsedLine | No
 
 def of_entry(line: ParsedLine, now: datetime, context: SenderContext) -> ParsedLine:
     """*line*, which has a header of its own, marked if it continues; it becomes the newest."""
+    if _LOCATION.fullmatch(line.msg):  # the header of Samba: the message is on the next line
+        remember(line, now, context)
+        context.entries[-1].trace = HEADER
+        return _marked(line, {CONTINUES: "true"})
     entry = _of_program(line, now, context)
     if entry is not None and _continues_program(line, entry):
         entry.arrived = now.timestamp()
@@ -163,9 +182,14 @@ def time_of_neighbour(now: datetime, context: SenderContext) -> datetime | None:
     return datetime.fromtimestamp(context.newest, UTC) if near and context.newest else None
 
 
-def _newest(now: datetime, context: SenderContext) -> OpenEntry | None:
-    entry = context.entries[-1] if context.entries else None
-    return entry if entry and abs(now.timestamp() - entry.arrived) <= OPEN_FOR else None
+def _owner(text: str, now: datetime, context: SenderContext) -> OpenEntry | None:
+    """The entry that *text* may continue: the newest; of a stack trace the newest that has one."""
+    known = [one for one in context.entries if abs(now.timestamp() - one.arrived) <= OPEN_FOR]
+    if not known:
+        return None
+    if known[-1].trace == "" and len(known) > 1 and _FRAME.match(text):
+        return next((one for one in reversed(known) if one.trace), known[-1])
+    return known[-1]
 
 
 def _of_program(line: ParsedLine, now: datetime, context: SenderContext) -> OpenEntry | None:
@@ -198,14 +222,18 @@ def _continues(line: str, text: str, entry: OpenEntry) -> bool:
 
 
 def _is_exception_of(text: str, entry: OpenEntry) -> bool:
-    """Whether *text* names the exception that *entry* has reported."""
+    """Whether *text* names the exception that *entry*, which has a header, has reported."""
+    if not (entry.at or entry.service) or entry.trace not in ("", EXPECTED, PYTHON):
+        return (
+            False  # a second exception is the next entry, unless the first says that it caused it
+        )
     reported = entry.level in _SEVERE or entry.level == Level.DEBUG.value or bool(entry.trace)
     return reported and bool(_QUALIFIED.match(text) or _SIMPLE.match(text))
 
 
 def _continues_program(line: ParsedLine, entry: OpenEntry) -> bool:
     """Whether *line*, of the same program as *entry*, continues it."""
-    text = line.msg
+    text = _KERNEL_TIME.sub("", line.msg)
     if _ADDITION.match(text) or (_FRAME.match(text) and not text.startswith("Traceback")):
         return True
     if text.startswith("Traceback (most"):
@@ -216,10 +244,13 @@ def _continues_program(line: ParsedLine, entry: OpenEntry) -> bool:
         return True
     if entry.trace == GO and text.endswith(")") and _GO_CALL.match(text):
         return True
-    states_more = line.level is not None and line.level.value in _SEVERE
+    states_more = line.level is not None and line.level.value not in ("info", entry.level)
     return not states_more and entry.level in _SEVERE and bool(_QUALIFIED.match(text))
 
 
+_LOCATION = re.compile(r"(?:[\w./-]+/)?[\w-]+\.(?:c|cc|cpp|h):\d+(?:\(\w+\))?")
+_KERNEL_TIME = re.compile(r"\[\s*\d+\.\d+\]\s*(?:\[ *[TC]\d+\]\s*)?")
+_RULE = re.compile(r"[-=*_#]{5,}$")
 _GO_CALL = re.compile(r"[\w./*()-]+\.[\w.*()-]+\(.*\)$")
 
 
@@ -282,7 +313,7 @@ def _exception_in(text: str) -> str:
 
 # ------------------------------------------------------------------------- headers of two lines
 def _of_header(
-    text: str, now: datetime, context: SenderContext, entry: OpenEntry | None
+    text: str, read: ParsedLine, now: datetime, context: SenderContext, entry: OpenEntry | None
 ) -> ParsedLine | None:
     """*text* if it is only a header, whose message comes on the next line."""
     if entry and entry.trace == RECORD and (field := _FIELD.match(text)):
@@ -290,21 +321,22 @@ def _of_header(
     if text.startswith(_FIRST_FIELDS) and _FIELD.match(text):
         return _opened(text, OpenEntry(trace=RECORD), now, context)
     if found := _SAMBA.match(text):
-        return _dated(text, found["time"], found["method"], now, context)
-    if found := _JAVA_LOGGING.match(text):
+        service = read.service or "samba"
+        return _dated(text, found["time"], found["method"], now, context, service)
+    if (found := _JAVA_LOGGING.match(text)) and "=" not in text:
         return _dated(text, found["time"], f"{found['class']}.{found['method']}", now, context)
-    if 8 <= len(text) <= 40 and text[:1].isalnum():
+    if 8 <= len(text) <= LONGEST_TIME and text[:1].isalnum():
         return _dated(text, text, "", now, context)
     return None
 
 
 def _dated(
-    text: str, time: str, function: str, now: datetime, context: SenderContext
+    text: str, time: str, function: str, now: datetime, context: SenderContext, service: str = ""
 ) -> ParsedLine | None:
     ts = moments.read_any(time, now)
     if ts is None:
         return None
-    opened = _opened(text, OpenEntry(at=ts.timestamp(), trace=HEADER), now, context)
+    opened = _opened(text, OpenEntry("", service, at=ts.timestamp(), trace=HEADER), now, context)
     return replace(
         opened, labels={**opened.labels, **({"code.function.name": function} if function else {})}
     )
@@ -318,14 +350,16 @@ def _opened(text: str, entry: OpenEntry, now: datetime, context: SenderContext) 
     return _part(text, entry)
 
 
-def _first_of(entry: OpenEntry, text: str) -> ParsedLine:
-    """*text* after its header: the entry that the header announced."""
-    named = _JAVA_LEVEL.match(text)
-    level = _JAVA_LEVELS.get(named["level"], Level.INFO) if named else None
-    exception = _exception_in(text)
-    entry.trace = _announced(text)
+def _first_of(entry: OpenEntry, read: ParsedLine) -> ParsedLine:
+    """What was *read* after a header: the entry that the header announced."""
+    named, level = _JAVA_LEVEL.match(read.msg), read.level
+    level = _JAVA_LEVELS.get(named["level"], Level.INFO) if named else level
+    exception = _exception_in(read.msg)
+    entry.trace = _announced(read.msg)
     entry.level = level.value if level else Level.ERROR.value if exception else ""
-    return _with_context(text, level, entry, {EXCEPTION: exception} if exception else {})
+    found = _with_context(read.msg, level, entry, {EXCEPTION: exception} if exception else {})
+    service, labels = read.service or found.service, {**read.labels, **found.labels}
+    return replace(found, service=service, labels=labels)
 
 
 def _of_record(text: str, key: str, value: str, entry: OpenEntry, now: datetime) -> ParsedLine:

@@ -24,95 +24,20 @@ from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 
 # Words before what an entry adds, in the languages that PostgreSQL speaks.
-ADDED = frozenset(
-    [
-        "statement",
-        "detail",
-        "hint",
-        "context",
-        "query",
-        "location",
-        "backtrace",
-        "anweisung",
-        "tip",
-        "tipp",
-        "kontext",
-        "anfrage",
-        "ort",
-        "instruction",
-        "détail",
-        "détails",
-        "astuce",
-        "contexte",
-        "requête",
-        "emplacement",
-        "sentencia",
-        "detalle",
-        "sugerencia",
-        "contexto",
-        "consulta",
-        "ubicación",
-        "istruzione",
-        "dettagli",
-        "suggerimento",
-        "contesto",
-        "comando",
-        "detalhe",
-        "dica",
-        "оператор",
-        "команда",
-        "подробности",
-        "подсказка",
-        "контекст",
-        "запрос",
-        "положение",
-        "wyrażenie",
-        "szczegóły",
-        "podpowiedź",
-        "kontekst",
-        "zapytanie",
-        "sats",
-        "detalj",
-        "tips",
-        "ステートメント",
-        "文",
-        "詳細",
-        "ヒント",
-        "文脈",
-        "コンテキスト",
-        "语句",
-        "詳細",
-        "详细信息",
-        "提示",
-        "上下文",
-        "背景",
-        "查询",
-    ]
+_ADDED_WORDS = (
+    "statement detail hint context query location backtrace anweisung tip tipp kontext anfrage"
+    " ort instruction détail détails astuce contexte requête emplacement sentencia detalle"
+    " sugerencia contexto consulta ubicación istruzione dettagli suggerimento contesto comando"
+    " detalhe dica оператор команда подробности подсказка контекст запрос положение wyrażenie"
+    " szczegóły podpowiedź kontekst zapytanie sats detalj tips ステートメント 文 詳細 ヒント 文脈"
+    " コンテキスト 语句 详细信息 提示 上下文 背景 查询"
 )
-_QUERIES = frozenset(
-    [
-        "statement",
-        "query",
-        "anweisung",
-        "anfrage",
-        "instruction",
-        "requête",
-        "sentencia",
-        "consulta",
-        "istruzione",
-        "comando",
-        "оператор",
-        "команда",
-        "запрос",
-        "wyrażenie",
-        "zapytanie",
-        "sats",
-        "ステートメント",
-        "文",
-        "语句",
-        "查询",
-    ]
+ADDED = frozenset(_ADDED_WORDS.split())
+_QUERY_WORDS = (
+    "statement query anweisung anfrage instruction requête sentencia consulta istruzione"
+    " comando оператор команда запрос wyrażenie zapytanie sats ステートメント 文 语句 查询"
 )
+_QUERIES = frozenset(_QUERY_WORDS.split())
 _LOG = ["log", "journal", "registro", "сообщение", "dziennik", "logg", "ログ", "日志"]
 _PG_WORD = r"(?P<level>[^\W\d_]{3,15}[1-5]?)"
 _PG_USER = re.compile(
@@ -164,7 +89,7 @@ def _postgres(name: str, pattern: str, starts: str) -> PostgresFormat:
 class PostgresCsv:
     """``csvlog``: 23 columns or more; the level is the twelfth."""
 
-    name, syslog, starts = "postgres csv", False, DIGITS
+    name, syslog, starts, iso = "postgres csv", False, DIGITS, True
     _HEAD = re.compile(rf"{ISO}(?:\ [A-Z]{{3,5}})?,(?:\"|,|[\w-]+,)", re.VERBOSE)
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
@@ -218,10 +143,13 @@ def _oracle(line: ParsedLine) -> ParsedLine:
 _MONGO = {"F": Level.CRITICAL, "E": Level.ERROR, "W": Level.WARNING, "I": Level.INFO}
 
 
-def mongo_level(letter: str) -> Level:
-    """The level of MongoDB's letter; D1 to D5 are of debugging."""
-    return _MONGO.get(letter[:1], Level.DEBUG)
+def mongo_level(initial: str) -> Level:
+    """The level of MongoDB's initial; D1 to D5 are of debugging."""
+    return _MONGO.get(initial[:1], Level.DEBUG)
 
+
+_MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
+    (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}"""
 
 FORMATS = (
     PostgresCsv(),
@@ -234,15 +162,22 @@ FORMATS = (
     ),
     _postgres(
         "postgres without a time",
-        rf"(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})(?P<word>{_PG_WORD}):\ \ {MSG}",
+        rf"""(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})
+        (?P<word>{_PG_WORD}):\ \ {MSG}""",
         "",
     ),
     row(
         "mysql",
-        rf"""(?P<time>{ISO}|\d{{6}}\ [\ \d]\d:\d\d:\d\d)\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?
-        \[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
-        (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}""",
+        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?{_MYSQL}""",
         service="mysql",
+        starts=DIGITS,
+        has="[",
+    ),
+    row(
+        "mysql 5.5",
+        rf"""(?P<time>\d{{6}}\ [\ \d]\d:\d\d:\d\d)\ +{_MYSQL}""",
+        service="mysql",
+        iso=False,
         starts=DIGITS,
         has="[",
     ),
@@ -250,6 +185,7 @@ FORMATS = (
         "mysql without a level",
         r"(?P<time>\d{6}\ [\ \d]\d:\d\d:\d\d)\ +(?P<msg>(?:mysqld|InnoDB|/\S*mysqld).*)",
         service="mysql",
+        iso=False,
         starts=DIGITS,
         has="mysqld",
     ),
@@ -266,6 +202,7 @@ FORMATS = (
         rf"""(?P<pid>\d+):[MSCX]\ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
         \ (?P<level>[\#*.-])\ {MSG}""",
         service="redis",
+        iso=False,
         starts=DIGITS,
         level_of=_redis,
     ),

@@ -67,24 +67,11 @@ def _of_a_program(name: str, value: object) -> bool:
     return value is not None and not (known or name.startswith("_") or name.startswith(_DROPPED))
 
 
-_CORE = frozenset(
-    [
-        "MESSAGE",
-        "message",
-        "PRIORITY",
-        "UNIT",
-        "USER_UNIT",
-        "SYSLOG_FACILITY",
-        "SYSLOG_TIMESTAMP",
-        "SYSLOG_RAW",
-        "host",
-        "timestamp",
-        "@timestamp",
-        "CODE_LINE",
-        "INVOCATION_ID",
-        "TID",
-    ]
+_CORE_NAMES = (
+    "MESSAGE message PRIORITY UNIT USER_UNIT SYSLOG_FACILITY SYSLOG_TIMESTAMP SYSLOG_RAW host"
+    " timestamp @timestamp CODE_LINE INVOCATION_ID TID"
 )
+_CORE = frozenset(_CORE_NAMES.split())
 
 
 def _text(value: object) -> str | None:
@@ -97,7 +84,7 @@ def _message(value: object) -> str:
         return value.strip()
     if isinstance(value, list) and value:
         if all(isinstance(one, int) and 0 <= one < 256 for one in value):
-            decoded = bytes(value).decode(errors="replace")  # type: ignore[arg-type]
+            decoded = bytes(value).decode(errors="replace")
             return decoded.replace("\0", "").strip()
         return _message(value[0])
     return "" if value is None else text(value)

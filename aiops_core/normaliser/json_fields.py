@@ -77,8 +77,9 @@ HOST = (
     *("log.syslog.hostname", "servername", "rolename", "agent.name", "resource.host.name"),
 )
 SERVICE = (
-    *("service", "app", "logger", "program", "appname", "application", "SYSLOG_IDENTIFIER"),
+    *("service", "app", "program", "appname", "application", "SYSLOG_IDENTIFIER"),
     *("service.name", "resource.service.name", "app_name", "application_name", "service_name"),
+    *("logger",),
     *("programname", "program_name", "log.syslog.appname", "syslog.appname", "event.provider"),
     *("winlog.provider_name", "sourcename", "providername", "provider_name", "provider.name"),
     *("container_name", "kubernetes.container_name", "kubernetes.container.name"),
@@ -122,9 +123,9 @@ SEMANTIC = {
         " resource.labels.pod_name",
         "k8s.namespace.name": "kubernetes.namespace_name kubernetes.namespace namespace_name"
         " kubernetes.namespace.name resource.labels.namespace_name",
-        "source.address": "src_ip srcip source.ip remote_ip remote_addr clientip client_ip clientaddr"
-        " clienthost request.remote_ip request.client_ip ipaddress src remote_host id.orig_h"
-        " winlog.event_data.ipaddress remoteaddr source_ip client.ip attr.remote",
+        "source.address": "src_ip srcip source.ip remote_ip remote_addr clientip client_ip"
+        " clientaddr clienthost request.remote_ip request.client_ip ipaddress src remote_host"
+        " id.orig_h winlog.event_data.ipaddress remoteaddr source_ip client.ip attr.remote",
         "destination.address": "dest_ip dstip destination.ip dst_ip id.resp_h dst destination_ip",
         "source.port": "src_port srcport id.orig_p request.remote_port",
         "destination.port": "dest_port dstport dst_port id.resp_p",
@@ -160,7 +161,7 @@ _WRAPPERS = (
 _ONLY_LABELS = frozenset({"host", "hostname", "source", "name", "device", "date", "node", "unit"})
 
 
-class Role(NamedTuple):
+class FieldRole(NamedTuple):
     """What a field is; of several with one kind the lowest *rank* wins."""
 
     kind: str
@@ -180,7 +181,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "stack": STACK,
 }
 ROLES = {
-    name.casefold(): Role(kind, rank)
+    name.casefold(): FieldRole(kind, rank)
     for kind, names in _KINDS.items()
     for rank, name in enumerate(names)
 }
@@ -189,7 +190,7 @@ _WRAPPED = len(ROLES)
 
 
 @lru_cache(8192)
-def role_of(name: str) -> Role | None:
+def role_of(name: str) -> FieldRole | None:
     """The role of the field *name*."""
     folded = name.casefold()
     if (role := ROLES.get(folded)) or (role := ROLES.get(folded.lstrip("_"))):
@@ -198,7 +199,7 @@ def role_of(name: str) -> Role | None:
         if folded.startswith(wrapper):
             inner = folded[len(wrapper) :]
             if inner not in _ONLY_LABELS and (role := ROLES.get(inner)):
-                return Role(role.kind, role.rank + _WRAPPED)
+                return FieldRole(role.kind, role.rank + _WRAPPED)
     return None
 
 

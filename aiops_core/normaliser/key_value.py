@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -296,3 +296,15 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
 
 
 READERS = (read,)
+
+
+@dataclass(frozen=True)
+class Makers:
+    """The format of whole lines that have no header: before any logger's ``name=value``."""
+
+    name: str = "maker"
+    syslog: bool = False
+    starts: str = STARTS
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        return read(ParsedLine(line), now)

@@ -47,15 +47,14 @@ def audit(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     """A record of the API server's audit: who did what; it is information."""
     if "verb" not in fields or "auditID" not in fields:
         return None
+    user = fields.get("user")
     flat = flattened(
         {
             "ts": fields.get("requestReceivedTimestamp") or fields.get("stageTimestamp"),
             "service": "kube-apiserver",
             "url": fields.get("requestURI"),
             "msg": f"audit: {text(fields['verb'])}",
-            "user": fields.get("user", {}).get("username")  # type: ignore[union-attr]
-            if isinstance(fields.get("user"), dict)
-            else None,
+            "user": user.get("username") if isinstance(user, dict) else None,
         }
     )
     return replace(content(flat, line, now), level=Level.INFO)

@@ -16,8 +16,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from aiops_core.normaliser import clocks, columns, continuations, json_lines, levels
+from aiops_core.normaliser.app_formats import GENERAL
 from aiops_core.normaliser.context import COLUMNS, JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
@@ -25,6 +27,7 @@ from aiops_core.normaliser.payloads import unwrapped
 from aiops_core.normaliser.text_formats import FORMATS
 
 WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
+LEVEL_WORDS = {word.upper() for word in levels.BY_WORD if len(word) > 2}
 ONE_PAST = timedelta(days=7)
 MAKER = "maker"  # the format of lines that are the payload of a maker, without a header
 LABELS = 64  # of one line
@@ -50,14 +53,17 @@ def normalise(
     """
     text, newest = clean(line), context.format
     found = _read(text, now, context, formats, json=json)
-    if context.format == PLAIN and (part := continuations.of_bare(line, now, context)):
-        context.format = newest
-        return _with_level(part)
+    if context.format != JSON and continuations.may_continue(found, text):
+        if part := continuations.of_bare(line, found, now, context):
+            context.format = newest
+            return _with_level(part)
     parsed = unwrapped(found, now)
     if parsed is not found:
         context.format = MAKER if context.format == PLAIN else context.format
     elif context.format in WEAK:
         parsed = _unknown(parsed, text, now, context)
+    if parsed.ts is None:
+        parsed = replace(parsed, ts=continuations.time_of_neighbour(now, context))
     parsed = clocks.believed(parsed, line, now, context)
     parsed = continuations.of_entry(_with_level(parsed), now, context)
     return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
@@ -91,20 +97,14 @@ def _with_level(line: ParsedLine) -> ParsedLine:
 
 
 def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext) -> ParsedLine:
-    """*line*, of which at most the time is known, by the columns of its sender.
-
-    Without columns a line without a time is of the time of its neighbour.
-    """
+    """*line*, of which at most the time is known, by the columns of its sender."""
     plan, plain = context.columns, context.format == PLAIN
     found = columns.read(text, plan, now) if plan else None
     columns.observe(text, now, context, fits=found is not None)
     if found is not None and (plain or found.level is not None):
         context.format = COLUMNS
         return unwrapped(found, now)
-    if not plain:
-        return line
-    level = continuations.level_of_exception(text)
-    return replace(line, level=level, ts=continuations.time_of_neighbour(now, context))
+    return replace(line, level=continuations.level_of_exception(text)) if plain else line
 
 
 def clean(line: str) -> str:
@@ -134,18 +134,38 @@ def _read(
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    newest = next((one for one in formats if one.name == context.format), None)
-    if newest is not None and (found := _tried(newest, first, line, now)):
+    iso = line[4:5] in _OF_DATES
+    candidates = _beginning(first, iso) if formats is FORMATS else _with_start(formats, first, iso)
+    newest = None
+    if context.format not in GENERAL:  # these read what others read better
+        newest = next((one for one in candidates if one.name == context.format), None)
+    if newest is not None and (found := _tried(newest, line, now)):
         return found
-    for line_format in formats:
-        if line_format is not newest and (found := _tried(line_format, first, line, now)):
+    for line_format in candidates:
+        if line_format is not newest and (found := _tried(line_format, line, now)):
             context.format = line_format.name
             return found
     context.format = PLAIN
     return ParsedLine(line)
 
 
-def _tried(line_format: TextFormat, first: str, line: str, now: datetime) -> ParsedLine | None:
-    if line_format.starts and first not in line_format.starts:
-        return None
-    return line_format.read(line, now)
+def _tried(line_format: TextFormat, line: str, now: datetime) -> ParsedLine | None:
+    found = line_format.read(line, now)
+    # 26/11/29 11:10:15 INFO executor.Poller: no host is called INFO
+    return None if found and found.host in LEVEL_WORDS else found
+
+
+_OF_DATES = frozenset("-/")  # the fifth character of 2026-11-30
+
+
+@lru_cache(1024)
+def _beginning(first: str, iso: bool) -> Sequence[TextFormat]:
+    return _with_start(FORMATS, first, iso)
+
+
+def _with_start(formats: Sequence[TextFormat], first: str, iso: bool) -> Sequence[TextFormat]:
+    """The formats of lines that begin with *first*, a date if *iso*."""
+    known = [one for one in formats if not one.starts or (first and first in one.starts)]
+    if not first.isdecimal():
+        return known
+    return [one for one in known if getattr(one, "iso", None) in (None, iso)]

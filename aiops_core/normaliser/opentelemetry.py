@@ -74,17 +74,14 @@ def _content(fields: Object, resource: Object, scope: str, line: str, now: datet
         *("timeUnixNano", "time_unix_nano", "Timestamp", "timestamp", "observedTimeUnixNano"),
         *("observed_time_unix_nano", "ObservedTimestamp", "observed_timestamp"),
     )
+    stated = stated_times.value(_whole(when), now)
     own = attributes(_of(fields, "attributes", "Attributes"))
     flat = flattened({**{key: text(value) for key, value in resource.items()}, **own})
     if isinstance(body, dict):
         flat |= flattened(body)
     elif body is not None:
         flat["body"] = text(body)
-    flat["@t"] = (
-        text(stated_times.value(_whole(when), now).isoformat())
-        if (stated_times.value(_whole(when), now))
-        else None
-    )  # type: ignore[union-attr]
+    flat["@t"] = stated.isoformat() if stated else None
     flat["level"] = level.value if level else None
     flat["trace_id"] = _of(fields, "traceId", "trace_id", "TraceId")
     flat["span_id"] = _of(fields, "spanId", "span_id", "SpanId")

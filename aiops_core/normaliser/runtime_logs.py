@@ -7,16 +7,17 @@ Formats that begin with a time and have their level among the next columns are r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times, times
 from aiops_core.normaliser.app_format import (
     ISO,
     LABEL_LIMIT,
-    LETTERS,
+    ALPHABET,
     MSG,
     labelled,
     row,
@@ -24,6 +25,7 @@ from aiops_core.normaliser.app_format import (
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 
+T = TypeVar("T")
 _GLOG = {"I": Level.INFO, "W": Level.WARNING, "E": Level.ERROR, "F": Level.CRITICAL}
 _DOTNET = "trce|dbug|info|warn|fail|crit"
 _KLOG_ERROR = re.compile(r'\b(?:err|error)="((?:[^"\\]|\\.){1,400})"')
@@ -35,8 +37,8 @@ def _klog_time(text: str, now: datetime) -> datetime | None:
     at = (int(clock[0:2]), int(clock[3:5]), int(clock[6:8]), int(clock[9:15]))
     try:
         if len(day) == 8:
-            stated = datetime(int(day[:4]), int(day[4:6]), int(day[6:8]), *at)
-            return times.in_range(stated)
+            date = int(day[:4]), int(day[4:6]), int(day[6:8])
+            return times.in_range(datetime(*date, *at, tzinfo=UTC))
         return times.latest_year(int(day[0:2]), int(day[2:4]), at, now)
     except ValueError:
         return None
@@ -116,7 +118,7 @@ class Logfmt:
     A line without a level is one only if it has a time and a message.
     """
 
-    name, syslog, starts = "logfmt", False, LETTERS + "@"
+    name, syslog, starts = "logfmt", False, ALPHABET + "@"
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -129,29 +131,32 @@ class Logfmt:
 def of_pairs(fields: dict[str, str], now: datetime) -> ParsedLine | None:
     """The line that *fields* of a logger state, or None when they are none of a logger."""
     rest = dict(fields)
-    level = ts = None
-    for key in _LEVEL_KEYS:
-        if key in rest and (level := stated_levels.of_text(rest[key])):
-            del rest[key]
-            break
-    for key in _TIME_KEYS:
-        if key in rest and (ts := stated_times.value(rest[key], now)):
-            del rest[key]
-            break
+    level = _read(rest, _LEVEL_KEYS, stated_levels.of_text)
+    ts = _read(rest, _TIME_KEYS, lambda stated: stated_times.value(stated, now))
     msg = _first(rest, _MSG_KEYS)
     if (level is None and (ts is None or msg is None)) or (ts is None and msg is None):
         return None
     error = next((rest[key] for key in _ERROR_KEYS if rest.get(key)), None)
     if error:
+        rest = {key: text for key, text in rest.items() if key not in ("err", "error")}
         rest["exception.message"] = error
-        for key in ("err", "error"):
-            rest.pop(key, None)
     host, service = _first(rest, _HOST_KEYS), _first(rest, _SERVICE_KEYS)
     if msg is None:
         msg = " ".join(f"{key}={text}" for key, text in rest.items())
     return ParsedLine(
         with_error(msg, error, level), level, ts, host, service=service, labels=_labels(rest)
     )
+
+
+def _read(
+    fields: dict[str, str], keys: tuple[str, ...], convert: Callable[[str], T | None]
+) -> T | None:
+    """The field of the first of *keys* that *convert* can read; it is taken out."""
+    for key in keys:
+        if key in fields and (found := convert(fields[key])) is not None:
+            del fields[key]
+            return found
+    return None
 
 
 def _first(fields: dict[str, str], keys: tuple[str, ...]) -> str | None:
@@ -190,13 +195,30 @@ EXCEPTION = re.compile(
     re.DOTALL,
 )
 
+_PHP = {
+    "Warning": Level.WARNING,
+    "Notice": Level.INFO,
+    "Deprecated": Level.INFO,
+    "Strict Standards": Level.INFO,
+    "Fatal error": Level.CRITICAL,
+}
+_UNCAUGHT = re.compile(
+    r"Uncaught (?:exception ')?([\w\\]+)(?:'| with message '|: )(.{1,900})", re.DOTALL
+)
+
+
+def _php(line: ParsedLine) -> ParsedLine:
+    found = _UNCAUGHT.match(line.msg)
+    return labelled(line, exception=found[1], **{"exception.message": found[2]}) if found else line
+
+
 FORMATS = (
     row(
         "klog",
         r"""(?P<level>[IWEF])(?P<time>(?:\d{4}|\d{8}\ )\d{0,4}\ ?\d\d:\d\d:\d\d\.\d{6})
         \ +(?P<thread>\d+)\ (?P<place>[^\s\]]+:\d+)\]\ ?(?P<msg>.*)""",
         starts="IWEF",
-        level_of=lambda letter: _GLOG.get(letter),
+        level_of=lambda initial: _GLOG.get(initial),
         time_of=_klog_time,
         finish=_klog,
     ),
@@ -251,12 +273,13 @@ FORMATS = (
         has="PHP ",
         level=Level.INFO,
         level_of=lambda words: _PHP.get(words, Level.ERROR),
-        finish=lambda line: _php(line),
+        finish=_php,
     ),
     row(
         "pm2",
         r"(?:\d{1,3}\|)?(?P<service>[A-Za-z][\w.-]{0,40})\s*\|\s(?P<msg>.*)",
-        starts=LETTERS + DIGITS,
+        iso=False,
+        starts=ALPHABET + DIGITS,
         has="|",
     ),
     row(  # winston, webpack and many others
@@ -264,7 +287,7 @@ FORMATS = (
         r"""[\[(<]?(?P<level>(?i:debug|info|notice|warn|warning|error|err|crit|critical|fatal
         |severe|trace|verbose|emerg|alert|panic))[\])>]?(?:(?<=[\])>]):?\s+|:\s+|\s?\|\s|\t)
         (?:-\ )?(?P<msg>.*)""",
-        starts=LETTERS + "[(<",
+        starts=ALPHABET + "[(<",
         finish=_exception,
     ),
     row(  # loggers without a time: ERROR [main] org.acme.Engine - no oil
@@ -276,18 +299,3 @@ FORMATS = (
     ),
     Logfmt(),
 )
-_PHP = {
-    "Warning": Level.WARNING,
-    "Notice": Level.INFO,
-    "Deprecated": Level.INFO,
-    "Strict Standards": Level.INFO,
-    "Fatal error": Level.CRITICAL,
-}
-_UNCAUGHT = re.compile(
-    r"Uncaught (?:exception ')?([\w\\]+)(?:'| with message '|: )(.{1,900})", re.DOTALL
-)
-
-
-def _php(line: ParsedLine) -> ParsedLine:
-    found = _UNCAUGHT.match(line.msg)
-    return labelled(line, exception=found[1], **{"exception.message": found[2]}) if found else line

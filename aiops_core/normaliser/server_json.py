@@ -13,12 +13,12 @@ from aiops_core.normaliser.parsed import ParsedLine
 
 def mongodb(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     """``{"t": {"$date": …}, "s": "I", "c": "NETWORK", "id": …, "ctx": …, "msg": …, "attr": …}``."""
-    letter, when = fields.get("s"), fields.get("t")
-    if not isinstance(letter, str) or not isinstance(when, dict) or "msg" not in fields:
+    initial, when = fields.get("s"), fields.get("t")
+    if not isinstance(initial, str) or not isinstance(when, dict) or "msg" not in fields:
         return None
     rest = {
         "ts": when.get("$date"),
-        "level": mongo_level(letter).value,
+        "level": mongo_level(initial).value,
         "service": "mongodb",
         "msg": fields["msg"],
         "event_id": fields.get("id"),

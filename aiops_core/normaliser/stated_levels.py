@@ -30,7 +30,7 @@ WORDS = {
     ),
     Level.WARNING: (
         "warning warn wrn war warnin warnung avertissement attention attenzione advertencia aviso"
-        " предупреждение внимание ostrzeżenie varning advarsel waarschuwing uyarı 警告 경고"
+        " предупреждение внимание ostrzeżenie varning advarsel waarschuwing 警告 경고"
         " auditfailure audit_failure failure_audit fail_audit minor deprecated w"
     ),
     Level.ERROR: (
@@ -47,10 +47,10 @@ WORDS = {
 }
 BY_WORD = {word: level for level, words in WORDS.items() for word in words.split()}
 BY_WORD["none"] = Level.INFO
-SHORTEST = 3  # letters of a word that is a level in a text; a field may hold one letter
+SHORTEST = 3  # letters of a word that is a level in a text; a field may hold one initial
 
 # Spellings that a text may have in small letters or as Capitalised word between its separators.
-_STRIPPED = "[](){}<>:|-,.*'\" \t"
+_STRIPPED = "[](){}<>:|-,.*!'\" \t"
 
 
 @lru_cache(4096)
@@ -163,60 +163,15 @@ def syslog(value: object) -> Level | None:
 
 
 # Words that a field may use, but that between the columns of a text are just words.
-_ONLY_OF_FIELDS = frozenset(
-    [
-        "none",
-        "default",
-        "http",
-        "message",
-        "msg",
-        "display",
-        "status",
-        "ok",
-        "stat",
-        "sys",
-        "minor",
-        "major",
-        "fail",
-        "failed",
-        "failure",
-        "exception",
-        "detail",
-        "detailed",
-        "success",
-        "successful",
-        "verb",
-        "low-level",
-        "diagnostic",
-        "deprecated",
-        "assert",
-        "config",
-        "configuration",
-        "normal",
-        "conf",
-        "nota",
-        "note",
-        "notes",
-        "panic",
-        "alert",
-        "attention",
-        "disaster",
-        "blocker",
-        "unknown",
-        "nota",
-        "journal",
-        "sever",
-        "exception",
-        "log",
-        "http",
-        "wtf",
-        "informative",
-        "infos",
-    ]
+_FIELD_WORDS = (
+    "none default http message msg display status ok stat sys minor major fail failed failure"
+    " exception detail detailed success successful verb low-level diagnostic deprecated assert"
+    " config configuration normal conf nota note notes panic alert attention disaster blocker"
+    " unknown nota journal sever exception log http wtf informative infos"
 )
-_ONLY_IN_CAPITALS = frozenset(
-    ["log", "panic", "alert", "attention", "note", "config", "nota", "assert", "fail"]
-)
+_ONLY_OF_FIELDS = frozenset(_FIELD_WORDS.split())
+_CAPITAL_WORDS = "log panic alert attention note config nota assert fail"
+_ONLY_IN_CAPITALS = frozenset(_CAPITAL_WORDS.split())
 
 
 @lru_cache(4096)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache
 
 from aiops_core.normaliser import times
 
+LONGEST = 45  # characters of a time, with the day of the week and a zone
 CLOCK_AHEAD = timedelta(hours=1)  # a time of day further ahead is of yesterday
 _MONTHS = {
     name: number
@@ -93,7 +93,7 @@ _OF_DIGITS = _compiled(
     r"(?:[.,](?P<f>\d{1,6}))?(?=[\s\]])",
     r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?(?=[\s\]:|,-]|$)",
 )
-_OF_LETTERS = _compiled(
+_OF_WORDS = _compiled(
     rf"(?:{_DAY},?\ +)?{_MONTH}\ +(?P<d>\d\d?),?\ (?P<y>\d{{4}}),?\ (?:@\ |at\ )?{_CLOCK}"
     rf"{_AMPM}{_ZONE}",
     rf"{_DAY}\ +{_MONTH}\ +(?P<d>\d\d?)\ {_CLOCK}(?:\ (?P<z>{ZONE_NAMES}|[+-]\d{{4}}))?"
@@ -113,8 +113,8 @@ def leading(text: str, now: datetime, start: int = 0) -> Found | None:
         if (match := _ISO_FAST.match(text, start)) and (when := _aware(match[0])):
             return _with_zone(text, when, match)
         patterns = _OF_DIGITS
-    elif first.isalpha():
-        patterns = _OF_LETTERS
+    elif first.isalpha() and ":" in text[start : start + LONGEST]:
+        patterns = _OF_WORDS
     else:
         return None
     for pattern in patterns:
@@ -215,26 +215,25 @@ def _of_order(
     a: int, b: int, found: dict[str, str | None], clock: Clock, now: datetime
 ) -> datetime | None:
     """Of two numbers the month and the day: by the separator, by their size, by the nearer date."""
-    year = found.get("y")
-    orders = [(b, a)] if found["sep"] in ".-" else [(a, b), (b, a)]  # (month, day)
-    if found["sep"] == "." and year is None:
-        orders = [(a, b)]  # 11.30 of Windows programs
+    separator, year = found["sep"] or "", found.get("y")
+    orders = [(a, b), (b, a)]  # (month, day)
     if found.get("ap"):
         orders = [(a, b)]
-    dates = []
-    for month, day in orders:
-        try:
-            when = (
-                datetime(_year(year), month, day, *clock, tzinfo=UTC)
-                if year
-                else times.latest_year(month, day, clock, now)
-            )
-        except ValueError:
-            continue
-        if when is not None:
-            dates.append(when)
+    elif separator in ".-" and year:
+        orders = [(b, a)]
+    read = [_of_day(year, month, day, clock, now) for month, day in orders]
+    dates = [when for when in read if when is not None]
     past = [when for when in dates if when <= now + times.AHEAD]
     return min(past or dates, key=lambda when: abs(now - when), default=None)
+
+
+def _of_day(year: str | None, month: int, day: int, clock: Clock, now: datetime) -> datetime | None:
+    try:
+        if year is None:
+            return times.latest_year(month, day, clock, now)
+        return datetime(_year(year), month, day, *clock, tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def value(stated: object, now: datetime) -> datetime | None:
@@ -247,7 +246,7 @@ def value(stated: object, now: datetime) -> datetime | None:
 
 
 def _of_text(text: str, now: datetime) -> datetime | None:
-    if (match := _ISO_FAST.fullmatch(text)) and (when := _aware(text)):
+    if _ISO_FAST.fullmatch(text) and (when := _aware(text)):
         return when
     text = text.strip()
     if not text or len(text) > 60:
@@ -276,8 +275,3 @@ TimeOf = Callable[[str, datetime], datetime | None]
 def text(stated: str, now: datetime) -> datetime | None:
     """A reader for the group ``time`` of a format."""
     return _of_text(stated, now)
-
-
-@lru_cache(1)
-def zones() -> frozenset[str]:
-    return frozenset(_ZONES)

@@ -15,7 +15,7 @@ from aiops_core.normaliser.app_format import (
     CAPITALS,
     CTIME,
     ISO,
-    LETTERS,
+    ALPHABET,
     MSG,
     labelled,
     row,
@@ -23,7 +23,7 @@ from aiops_core.normaliser.app_format import (
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 
-_LETTERS = {
+_INITIALS = {
     "X": Level.CRITICAL,  # CUPS: emergency
     "A": Level.CRITICAL,
     "C": Level.CRITICAL,
@@ -36,8 +36,8 @@ _LETTERS = {
 }
 
 
-def _letter(text: str) -> Level | None:
-    return _LETTERS.get(text[:1])
+def _initial(text: str) -> Level | None:
+    return _INITIALS.get(text[:1])
 
 
 # --------------------------------------------------------------------------------- kernel and ESXi
@@ -77,7 +77,7 @@ _KMSG = re.compile(r"(\d{1,3}),\d+,\d+,[-+ca][^;]{0,80};(.*)", re.DOTALL)
 class Kmsg:
     """``/dev/kmsg``: ``6,1234,5678901,-;message``."""
 
-    name, syslog, starts = "kmsg", False, DIGITS
+    name, syslog, starts, iso = "kmsg", False, DIGITS, False
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -104,7 +104,7 @@ _SNARE_TYPES = {
 class Snare:
     """``MSWinEventLog``, criticality, log, number, time, event id, source, user, … by tabs."""
 
-    name, syslog, starts = "snare", False, LETTERS + DIGITS
+    name, syslog, starts = "snare", False, ALPHABET + DIGITS
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -175,7 +175,7 @@ def _asterisk(word: str) -> Level | None:
     return _ASTERISK_LEVEL.get(word) or stated_levels.word(word)
 
 
-FORMATS = (
+ALL = (
     Snare(),
     row(
         "event reporter",
@@ -209,7 +209,8 @@ FORMATS = (
     ),
     row(
         "esxi",
-        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)\ (?P<level>Em|Al|Cr|Er|Wa|No|In|Db)\(\d{{1,3}}\)
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)
+        \ (?P<level>Em|Al|Cr|Er|Wa|No|In|Db)\(\d{{1,3}}\)
         \ (?P<service>[\w.-]+)(?:\[(?P<pid>\d+)\])?:\ {MSG}""",
         starts=DIGITS,
         has="(",
@@ -226,8 +227,9 @@ FORMATS = (
     ),
     row(
         "vcenter",
-        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}(?:Z|[+-]\d\d:?\d\d))\ \[(?P<thread>\w+)\ (?P<level>[a-z]{{4,8}})
-        \ '(?P<provider>[^']*)'(?:\ [^\]]*)?\]\ {MSG}""",
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}(?:Z|[+-]\d\d:?\d\d))
+        \ \[(?P<thread>\w+)\ (?P<level>[a-z]{{4,8}})\ '(?P<provider>[^']*)'
+        (?:\ [^\]]*)?\]\ {MSG}""",
         starts=DIGITS,
         has=" '",
     ),
@@ -252,6 +254,7 @@ FORMATS = (
         rf"""(?P<time>\d{{8}}\ [\d:.]{{8,12}})\ +(?P<pid>\d+)\ +(?P<module>[A-Z]{{4}})\ +\d+
         \ +(?:\[(?P<level>[A-Z]+)\]\ )?{MSG}""",
         service="dfsr",
+        iso=False,
         starts=DIGITS,
     ),
     row(
@@ -267,6 +270,7 @@ FORMATS = (
         r"""(?P<event_id>\d\d),(?P<time>\d\d/\d\d/\d\d,[\d:]{8}),(?P<msg>(?P<what>[^,]*),
         (?P<client>[^,]*),(?P<name>[^,]*),(?P<mac>[^,]*).*)""",
         service="dhcp-server",
+        iso=False,
         starts=DIGITS,
         has=",",
         finish=_windows_dhcp,
@@ -285,7 +289,7 @@ FORMATS = (
         service="cups",
         starts="XACEWNIDd",
         has=" [",
-        level_of=_letter,
+        level_of=_initial,
     ),
     row(
         "samba",
@@ -315,7 +319,8 @@ FORMATS = (
     ),
     row(
         "fail2ban",
-        rf"""(?P<time>{ISO})\ (?P<module>fail2ban\.\w+)\ *\[(?P<pid>\d+)\]:\ (?P<level>[A-Z]+)\ +{MSG}""",
+        rf"""(?P<time>{ISO})\ (?P<module>fail2ban\.\w+)\ *\[(?P<pid>\d+)\]:
+        \ (?P<level>[A-Z]+)\ +{MSG}""",
         service="fail2ban",
         starts=DIGITS,
         has="fail2ban",
@@ -350,9 +355,9 @@ FORMATS = (
     row(
         "openvpn",
         rf"""(?P<time>{CTIME}|\d{{4}}-\d\d-\d\d\ [\d:]{{8}})\ (?:us=\d+\ )?(?P<msg>(?:
-        (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN|UDPv?\d?
-        |TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP|Peer\ Connection|SIGUSR1|SIGTERM
-        |PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
+        (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN
+        |UDPv?\d?|TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP
+        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
         service="openvpn",
         starts=CAPITALS + DIGITS,
     ),
@@ -365,23 +370,24 @@ FORMATS = (
     ),
     row(
         "vlc",
-        rf"""\[[0-9a-f]{{8,16}}\]\ (?P<module>[\w.-]+\ [\w\ ]{{1,40}}?)\ (?P<level>error|warning|debug
-        |info):\ {MSG}""",
+        rf"""\[[0-9a-f]{{8,16}}\]\ (?P<module>[\w.-]+\ [\w\ ]{{1,40}}?)\ 
+        (?P<level>error|warning|debug|info):\ {MSG}""",
         service="vlc",
         starts="[",
         has=": ",
     ),
     row(
         "synology",
-        rf"""(?P<level>[A-Za-z]{{3,11}})\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t(?P<user>[^\t:]+):?\t{MSG}""",
-        starts=LETTERS,
+        rf"""(?P<level>[A-Za-z]{{3,11}})\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t
+        (?P<user>[^\t:]+):?\t{MSG}""",
+        starts=ALPHABET,
         has="\t",
         service="synology",
     ),
     row(
         "synology event",
-        rf"""(?P<level>[A-Z][a-z]{{2,10}})\t(?P<provider>[A-Z]\w+)\t(?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})
-        \t(?P<user>[^\t]+)\t{MSG}""",
+        rf"""(?P<level>[A-Z][a-z]{{2,10}})\t(?P<provider>[A-Z]\w+)\t
+        (?P<time>\d{{4}}/\d\d/\d\d\ [\d:]{{8}})\t(?P<user>[^\t]+)\t{MSG}""",
         starts=CAPITALS,
         has="\t",
         service="synology",
@@ -391,6 +397,7 @@ FORMATS = (
         r"""(?P<number>\d{1,6})\s+(?P<level>Informational|Caution|Critical|Repaired)\s+
         (?P<time>\d\d/\d\d/\d{4}\ [\d:]{5,8})\s+(?P<msg>.*)""",
         service="iLO",
+        iso=False,
         starts=DIGITS,
         level=Level.INFO,
         level_of=lambda text: {"Caution": Level.WARNING}.get(text) or stated_levels.word(text),
@@ -398,7 +405,8 @@ FORMATS = (
     ),
     row(
         "restic",
-        r"(?P<level>Fatal|error|Warn):\ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)",
+        r"""(?P<level>Fatal|error|Warn):
+        \ (?P<msg>(?:unable\ to\ |repository|wrong\ password|create).*)""",
         service="restic",
         starts="FeW",
         has=": ",
@@ -414,7 +422,14 @@ FORMATS = (
         "ntpd",
         rf"""(?P<time>[\ \d]?\d\ [A-Z][a-z]{{2}}\ [\d:]{{8}})\ (?P<service>ntpd|ntpdate|sntp)
         \[(?P<pid>\d+)\]:\ {MSG}""",
+        iso=False,
         starts=DIGITS + " ",
         has="ntp",
     ),
 )
+# Formats of which the header of syslog would read a part.
+_BEFORE_SYSLOG = frozenset(
+    {"logread", "esxi", "esxi 6", "vmkernel", "vcenter", "openvpn", "clamav", "dovecot", "postfix"}
+)
+FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
+FORMATS = tuple(one for one in ALL if one.name not in _BEFORE_SYSLOG)

@@ -17,7 +17,7 @@ from aiops_core.normaliser.app_format import (
     CLF,
     CTIME,
     ISO,
-    LETTERS,
+    ALPHABET,
     MSG,
     labelled,
     row,
@@ -86,16 +86,19 @@ FORMATS = (
         \ (?P<msg>{_QUOTED}(?:\ (?P<status>\d{{3}}|-))?(?:\ (?P<size>\d+|-))?
         (?:\ "(?P<referrer>(?:[^"\\]|\\.)*)"(?:\ "(?P<user_agent>(?:[^"\\]|\\.)*)")?)?.*)""",
         service="http",
-        starts=LETTERS + DIGITS + ":-",
+        iso=False,
+        starts=ALPHABET + DIGITS + ":-",
         has='] "',
         time_of=clf_time,
         finish=request,
     ),
     row(  # requests of Django's and Werkzeug's own servers
         "request log",
-        rf"""(?:(?P<client>{_ADDRESS})\ -\ -\ )?\[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}\ [\d:]{{8}})\]
-        \ (?P<msg>{_QUOTED}\ (?P<status>\d{{3}})(?:\ \S+)?)""",
+        rf"""(?:(?P<client>{_ADDRESS})\ -\ -\ )?
+        \[(?P<time>\d\d/[A-Z][a-z]{{2}}/\d{{4}}\ [\d:]{{8}})\]\ (?P<msg>{_QUOTED}
+        \ (?P<status>\d{{3}})(?:\ \S+)?)""",
         service="http",
+        iso=False,
         starts="[" + DIGITS,
         has='] "',
         finish=request,
@@ -130,7 +133,8 @@ FORMATS = (
         rf"""(?P<client>{_ADDRESS}):\d{{1,5}}\ \[(?P<time>{CLF})\]\ (?P<msg>(?P<frontend>\S+)
         \ (?P<backend>[^\s/]+)/(?P<server>\S+)\ [\d/+-]+\ (?P<status>-?\d{{1,3}})\ .*)""",
         service="haproxy",
-        starts=DIGITS + LETTERS + ":",
+        iso=False,
+        starts=DIGITS + ALPHABET + ":",
         has="] ",
         time_of=clf_time,
         finish=request,
@@ -141,6 +145,7 @@ FORMATS = (
         \ (?P<msg>[A-Z_]+/(?P<status>\d{{3}})\ (?P<size>\d+)\ (?P<method>[A-Z]+)\ (?P<url>\S+)
         \ (?P<user>\S+)\ .*)""",
         service="squid",
+        iso=False,
         starts=DIGITS,
         has="/",
         finish=request,

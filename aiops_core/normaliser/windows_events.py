@@ -106,7 +106,7 @@ def rendered_xml(fields: Object, line: str, now: datetime) -> ParsedLine | None:
         "ProcessID": system.get("Execution.ProcessID"),
         "ThreadID": system.get("Execution.ThreadID"),
         "Channel": system.get("Channel"),
-        "Message": spoken or f"{provider}: event {number}: {_listed(data)}".rstrip(": "),
+        "Message": spoken or f"{provider}: event {number}: {_listed(data)}".removesuffix(": "),
     }
     return nxlog({**{f"event_data.{k}": v for k, v in data.items()}, **known}, line, now)
 
@@ -138,7 +138,7 @@ def _with_message(parsed: ParsedLine, flat: Object, line: str) -> ParsedLine:
         return parsed
     data = {key.removeprefix(_DATA): value for key, value in flat.items() if key.startswith(_DATA)}
     number = parsed.labels.get("event.id", "")
-    said = f"{parsed.service or 'Windows'}: event {number}: {_listed(data)}".rstrip(": ")
+    said = f"{parsed.service or 'Windows'}: event {number}: {_listed(data)}".removesuffix(": ")
     return replace(parsed, msg=said, labels=cut(parsed.labels.items()))
 
 

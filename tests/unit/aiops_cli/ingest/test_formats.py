@@ -208,7 +208,7 @@ class TestJson:
             '{"msg":"m","hostname":"h","app":"a","device_id":"d","n":3,"o":{"k":[1]},"z":null}'
         )
         assert (p.host, p.service, p.device_id) == ("h", "a", "d")
-        assert p.labels == {"n": "3", "o": '{"k": [1]}'}
+        assert p.labels == {"n": "3", "o.k": "[1]"}
 
     @pytest.mark.parametrize(
         "time", [1777629600, 1777629600000, 1777629600000000, "1777629600", "1777629600.0"]
