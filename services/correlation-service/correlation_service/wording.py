@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -16,6 +17,10 @@ SHARED = {
     "attacked": "attacked device",
     "type": "type of anomaly",
 }
+
+
+_OPTIONAL = re.compile(r"\[([^\]]*)\]")
+_NAMES = re.compile(r"\{(\w+)\}")
 
 
 class _Known(dict[str, str]):
@@ -33,10 +38,15 @@ def label(wording: Wording, anomaly: EnrichedAnomaly) -> str:
         "type": words(anomaly.anomaly_type),
     }
     known = _Known({name: value for name, value in values.items() if value})
-    text = wording.title.format_map(known)
+    text = _OPTIONAL.sub(lambda part: _part(part[1], known), wording.title).format_map(known)
     if text.startswith((anomaly.device, anomaly.service)):
         return text  # a name stays as it is written
     return text[:1].upper() + text[1:]
+
+
+def _part(text: str, known: Mapping[str, str]) -> str:
+    """*text*, or nothing if it needs a value that is not known."""
+    return text if all(name in known for name in _NAMES.findall(text)) else ""
 
 
 def words(anomaly_type: str) -> str:
