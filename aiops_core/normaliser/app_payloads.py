@@ -24,6 +24,11 @@ _WEAK = frozenset(
     {"level first", "level first in capitals", "level in capitals", "pm2", "compose", "npm"}
     | {"vlc", "restic", "python", "dmesg", "cups", "kmsg", "oracle", "hpc"}
 )
+# Programs that send what others wrote.
+_FORWARDERS = frozenset(
+    {"EvntSLog", "MSWinEventLog", "nxlog", "fluentd", "fluent-bit", "td-agent", "logstash"}
+    | {"filebeat", "vector", "promtail", "docker", "containerd", "otelcol", "syslog-ng"}
+)
 _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
 _PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message
 
@@ -51,7 +56,9 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if not msg or not (line.ts or line.service or line.host or line.labels or line.level):
         return None  # without a transport the whole line was tried already
     contained = STREAM in line.labels
-    if msg[0] == "{":
+    if msg[0] == "@" and msg.startswith("@cee:"):  # the mark of structured syslog
+        msg = msg[len("@cee:") :].lstrip()
+    if msg[:1] == "{":
         return _merged(line, _json(msg, now), contained=contained)
     if not (contained or line.host or not _TRANSPORT.isdisjoint(line.labels)):
         return None  # a format of whole lines has read all that there is
@@ -78,7 +85,9 @@ def _merged(line: ParsedLine, inner: ParsedLine | None, *, contained: bool) -> P
     if inner is None or inner.msg == line.msg:
         return None
     labels = {**line.labels, **inner.labels}
-    service = (inner.service or line.service) if contained else (line.service or inner.service)
+    first, second = line.service, inner.service
+    if contained or first in _FORWARDERS:
+        first, second = second, first
     return replace(
         line,
         msg=inner.msg,
@@ -86,7 +95,7 @@ def _merged(line: ParsedLine, inner: ParsedLine | None, *, contained: bool) -> P
         ts=line.ts or inner.ts,
         host=line.host or inner.host,
         device_id=line.device_id or inner.device_id,
-        service=service,
+        service=first or second,
         source=line.source or inner.source,
         labels=cut(labels.items()),
     )

@@ -81,6 +81,7 @@ _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _NUMBER = re.compile(r"\d{1,7}")
 
 
+_ENGLISH = frozenset("IA")  # letters that are words
 # Levels that are nouns as well: after another word they belong to it (HOST ALERT, RED ALERT).
 _WORDS_TOO = frozenset({"alert", "alerts", "panic", "attention", "log", "note", "config"})
 
@@ -93,16 +94,24 @@ class _Column(NamedTuple):
     separated: bool
     end: int
 
-    def level(self, *, first: bool) -> Level | None:
+    def level(self, before: list[_Column]) -> Level | None:
         """The level that it states: a word, after another column also an initial."""
+        first = not before
         marked = not self.bare or self.separated or self.text.endswith(":")
         if self.bare and not first and self.text.rstrip(":").casefold() in _WORDS_TOO:
             return None
         if found := stated_levels.of_column(self.text, marked=marked):
             return found
-        if len(self.text) == 1 and (not self.bare or (self.separated and not first)):
+        if len(self.text) == 1 and (
+            not self.bare or (not first and self._stands_alone(before[-1]))
+        ):
             return _INITIALS.get(self.text)
         return None
+
+    def _stands_alone(self, before: _Column) -> bool:
+        """Whether a letter is a column: between separators, or after a number or a bracket."""
+        numbered = not before.bare or before.text.isdecimal()
+        return self.separated or (numbered and self.text not in _ENGLISH)
 
     @property
     def plain(self) -> bool:
@@ -133,23 +142,29 @@ def _column(text: str, at: int) -> _Column | None:
 
 def _columns(text: str) -> _Columns:
     at, before = 0, list[_Column]()
-    for number in range(COLUMNS):
+    for _ in range(COLUMNS):
         column = _column(text, at)
         if column is None:
             break
-        if level := column.level(first=number == 0):
+        if level := column.level(before):
             closed = not column.bare and text[column.end : column.end + 1] == "["
             return _Columns(level, _after(text, column.end), before, closed)
         if column.bare and (dotted := _after_dot(column)):
             named = column._replace(text=column.text.rpartition(".")[0])
             return _Columns(dotted, _after(text, column.end), [*before, named])
-        if column.plain and (before or column.text.endswith(":")):
+        if column.plain and (before or (column.text.endswith(":") and _spoken(text, column))):
             break
         if column.bare and not _NAME.fullmatch(column.text):
             break
         before.append(column)
         at = column.end
     return _Columns(None, text.strip())
+
+
+def _spoken(text: str, column: _Column) -> bool:
+    """Whether ``word:`` begins a message: no level in brackets follows (``modbus: [ERROR] …``)."""
+    following = _column(text, column.end)
+    return following is None or following.bare or following.level([column]) is None
 
 
 def _after_dot(column: _Column) -> Level | None:

@@ -146,7 +146,7 @@ class Snare:
             ),
             event_id=event_id.strip(),
             provider=source.strip(),
-            task=task.strip(),
+            task=task.strip() if task.strip() != "None" else None,
             user=user.strip() if user.strip() not in ("N/A", "Unknown User") else None,
             channel=channel,
         )
@@ -207,10 +207,10 @@ ALL = (
     Snare(),
     row(
         "event reporter",
-        rf"""EvntSLog:\ ?(?:\d+:)?\ ?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
+        rf"""(?:EvntSLog:\ ?(?:\d+:)?\ ?)?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
         \ (?P<host>[^/\s]+)/(?P<service>[^(]{{1,80}}?)\ \((?P<event_id>\d+)\)\ -\ {MSG}""",
-        starts="E",
-        has="EvntSLog",
+        starts="E[",
+        has=") - ",
     ),
     Kmsg(),
     row("dmesg", rf"{_DMESG_TIME}\ {MSG}", service="kernel", starts="[", has="."),
@@ -237,6 +237,13 @@ ALL = (
         service="radiusd",
         starts=CAPITALS + "(",
         has=": ",
+    ),
+    row(  # tor and others
+        "date and level",
+        r"""(?P<time>[A-Z][a-z]{2}\ [\ \d]\d\ [\d:.]{8,15})
+        \ \[(?P<level>debug|info|notice|warn|warning|err|error|crit|critical|fatal)\]\ (?P<msg>.*)""",
+        starts=CAPITALS,
+        has="] ",
     ),
     row(  # BIND's own files, with category and severity
         "bind",
@@ -516,7 +523,7 @@ ALL = (
 # Formats of which the header of syslog would read a part.
 _NAMES_BEFORE_SYSLOG = (
     "java.util.logging,esxi program,esxi,esxi 6,vmkernel,vcenter,logread,openvpn,clamav,dovecot"
-    ",postfix,freeradius,bind"
+    ",postfix,freeradius,bind,date and level"
 )
 _BEFORE_SYSLOG = frozenset(_NAMES_BEFORE_SYSLOG.split(","))
 FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
