@@ -52,24 +52,25 @@ _STRONG = _by_first(one for one in _EVERY if one.name not in _WEAK)
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """*line* as its program meant it, or None when its message has no format of a program."""
-    msg = line.msg
-    if not msg or not (line.ts or line.service or line.host or line.labels or line.level):
-        return None  # without a transport the whole line was tried already
     contained = STREAM in line.labels
-    if msg[0] == "@" and msg.startswith("@cee:"):  # the mark of structured syslog
-        msg = msg[len("@cee:") :].lstrip()
+    carried = contained or line.host or not _TRANSPORT.isdisjoint(line.labels)
+    msg = line.msg
+    if msg[:5] == "@cee:":  # the mark of structured syslog
+        msg = msg[5:].lstrip()
     if msg[:1] == "{":
-        return _merged(line, _json(msg, now), contained=contained)
-    if not (contained or line.host or not _TRANSPORT.isdisjoint(line.labels)):
-        return None  # a format of whole lines has read all that there is
-    if msg[0] == "[" and (prefix := _PG_PREFIX.match(msg)):
+        inner = _json(msg, now) if carried or line.ts or line.service else None
+    else:
+        inner = _text(msg, now, contained=contained) if carried else None
+    return _merged(line, inner, contained=contained) if inner else None
+
+
+def _text(msg: str, now: datetime, *, contained: bool) -> ParsedLine | None:
+    if msg[:1] == "[" and (prefix := _PG_PREFIX.match(msg)):
         msg = msg[prefix.end() :]
     formats = _ALL if contained else _STRONG
     for one in formats.get(msg[:1], formats[""]):
         if inner := one.read(msg, now):
-            if contained or inner.level is not None:
-                return _merged(line, inner, contained=contained)
-            return None
+            return inner if contained or inner.level is not None else None
     return None
 
 
@@ -81,8 +82,8 @@ def _json(msg: str, now: datetime) -> ParsedLine | None:
     return inner if inner.msg != msg or inner.level or inner.ts else None
 
 
-def _merged(line: ParsedLine, inner: ParsedLine | None, *, contained: bool) -> ParsedLine | None:
-    if inner is None or inner.msg == line.msg:
+def _merged(line: ParsedLine, inner: ParsedLine, *, contained: bool) -> ParsedLine | None:
+    if inner.msg == line.msg:
         return None
     labels = {**line.labels, **inner.labels}
     first, second = line.service, inner.service

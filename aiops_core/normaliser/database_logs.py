@@ -51,7 +51,7 @@ def _pg_level(word: str) -> Level | None:
     folded = word.casefold()
     if folded in ADDED or folded in _LOG:
         return Level.INFO
-    return stated_levels.of_column(word, marked=True)
+    return stated_levels.of_column(word, True)
 
 
 def _pg(line: ParsedLine) -> ParsedLine:

@@ -183,7 +183,7 @@ _ONLY_IN_CAPITALS = frozenset(_CAPITAL_WORDS.split())
 
 
 @lru_cache(4096)
-def of_column(text: str, *, marked: bool) -> Level | None:
+def of_column(text: str, marked: bool) -> Level | None:
     """The level that a column of a text states: in capitals, or *marked* by brackets or a colon."""
     plain = text.strip(_STRIPPED)
     if len(plain) < SHORTEST and not (plain in _CJK):

@@ -241,7 +241,8 @@ ALL = (
     row(  # tor and others
         "date and level",
         r"""(?P<time>[A-Z][a-z]{2}\ [\ \d]\d\ [\d:.]{8,15})
-        \ \[(?P<level>debug|info|notice|warn|warning|err|error|crit|critical|fatal)\]\ (?P<msg>.*)""",
+        \ \[(?P<level>debug|info|notice|warn|warning|err|error|crit|critical|fatal)\]
+        \ (?P<msg>.*)""",
         starts=CAPITALS,
         has="] ",
     ),
