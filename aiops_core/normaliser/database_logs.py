@@ -188,7 +188,8 @@ FORMATS = (
     row(
         "mysql queries",
         rf"""(?:(?P<time>{ISO})\s+)?(?P<thread>\d+)\ (?P<msg>(?P<command>Connect|Query|Quit
-        |Prepare|Execute|Init\ DB|Close\ stmt|Field\ List|Statistics|Ping|Change\ user)\b(?:\t(?P<query>.*))?)""",
+        |Prepare|Execute|Init\ DB|Close\ stmt|Field\ List|Statistics|Ping
+        |Change\ user)\b(?:\t(?P<query>.*))?)""",
         service="mysql",
         starts=DIGITS,
         level=Level.INFO,
