@@ -81,6 +81,7 @@ _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _NUMBER = re.compile(r"\d{1,7}")
 
 
+_ENGLISH = frozenset("IA")  # letters that are words
 # Levels that are nouns as well: after another word they belong to it (HOST ALERT, RED ALERT).
 _WORDS_TOO = frozenset({"alert", "alerts", "panic", "attention", "log", "note", "config"})
 
@@ -93,24 +94,35 @@ class _Column(NamedTuple):
     separated: bool
     end: int
 
-    def level(self, *, first: bool) -> Level | None:
+    def level(self, before: list[_Column]) -> Level | None:
         """The level that it states: a word, after another column also an initial."""
-        marked = not self.bare or self.separated or self.text.endswith(":")
-        if self.bare and not first and self.text.rstrip(":").casefold() in _WORDS_TOO:
+        text, bare = self.text, self.bare
+        marked = not bare or self.separated or text[-1:] == ":"
+        if not marked and text.isascii() and text.islower():
             return None
-        if found := stated_levels.of_column(self.text, marked=marked):
+        if bare and before and text.rstrip(":").casefold() in _WORDS_TOO:
+            return None
+        if found := stated_levels.of_column(text, marked):
             return found
-        if len(self.text) == 1 and (not self.bare or (self.separated and not first)):
-            return _INITIALS.get(self.text)
-        return None
+        if len(text) != 1 or (bare and not (before and self._stands_alone(before[-1]))):
+            return None
+        return _INITIALS.get(text)
 
-    @property
-    def plain(self) -> bool:
-        """Whether it could as well be a word of a sentence."""
-        return self.bare and not self.separated and not _HAS_MARK.search(self.text.rstrip(":"))
+    def _stands_alone(self, before: _Column) -> bool:
+        """Whether a letter is a column: between separators, or after a number or a bracket."""
+        numbered = not before.bare or before.text.isdecimal()
+        return self.separated or (numbered and self.text not in _ENGLISH)
+
+    def ends(self, before: list[_Column], text: str) -> bool:
+        """Whether the message of *text* begins with this: it could as well be a word of it."""
+        if not self.bare:
+            return False
+        if not self.separated and not _HAS_MARK.search(self.text.rstrip(":")):
+            return bool(before) or (self.text[-1:] == ":" and _spoken(text, self))
+        return _NAME.fullmatch(self.text) is None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Columns:
     """What stands between the time and the message."""
 
@@ -120,43 +132,49 @@ class _Columns:
     closed: bool = False  # the level stood in brackets, and another bracket followed at once
 
 
+_SEPARATORS = frozenset("\t|,;:-\u2013 ")
+
+
 def _column(text: str, at: int) -> _Column | None:
     found = _COLUMN.match(text, at)
     if found is None:
         return None
-    word = found["w"]
-    raw = word if word is not None else found["b"] or found["p"] or found["a"] or ""
-    end = found.end()
-    separated = end >= len(text) or _SEPARATED.match(text, end) is not None
-    return _Column(raw, word is not None, separated, end)
+    kind, end = found.lastgroup or "w", found.end()
+    following = text[end + 1 : end + 2] if text[end : end + 1] == " " else text[end : end + 1]
+    separated = following in _SEPARATORS and _SEPARATED.match(text, end) is not None
+    return _Column(found[kind], kind == "w", separated or end == len(text), end)
 
 
 def _columns(text: str) -> _Columns:
     at, before = 0, list[_Column]()
-    for number in range(COLUMNS):
+    for _ in range(COLUMNS):
         column = _column(text, at)
         if column is None:
             break
-        if level := column.level(first=number == 0):
+        if level := column.level(before):
             closed = not column.bare and text[column.end : column.end + 1] == "["
             return _Columns(level, _after(text, column.end), before, closed)
-        if column.bare and (dotted := _after_dot(column)):
+        if column.bare and "." in column.text and (dotted := _after_dot(column)):
             named = column._replace(text=column.text.rpartition(".")[0])
             return _Columns(dotted, _after(text, column.end), [*before, named])
-        if column.plain and (before or column.text.endswith(":")):
-            break
-        if column.bare and not _NAME.fullmatch(column.text):
+        if column.ends(before, text):
             break
         before.append(column)
         at = column.end
     return _Columns(None, text.strip())
 
 
+def _spoken(text: str, column: _Column) -> bool:
+    """Whether ``word:`` begins a message: no level in brackets follows (``modbus: [ERROR] …``)."""
+    following = _column(text, column.end)
+    return following is None or following.bare or following.level([column]) is None
+
+
 def _after_dot(column: _Column) -> Level | None:
     """The level of ``production.ERROR:``."""
     name, dot, word = column.text.rstrip(":").rpartition(".")
     marked = column.text.endswith(":") or column.separated
-    return stated_levels.of_column(word, marked=False) if dot and name and marked else None
+    return stated_levels.of_column(word, False) if dot and name and marked else None
 
 
 def _after(text: str, end: int) -> str:
@@ -256,7 +274,7 @@ def _closed(line: str, end: int, closing: str) -> str | None:
     if not inner:
         return rest
     first, _, logger = inner.partition(" ")
-    if stated_levels.of_column(first, marked=True):  # [2026-11-30T12:00:00Z ERROR ais::feed] text
+    if stated_levels.of_column(first, True):  # [2026-11-30T12:00:00Z ERROR ais::feed] text
         return f"[{first}] {logger.strip()}: {rest}" if logger.strip() else f"[{first}] {rest}"
     return f"{inner} {rest}"
 
@@ -308,7 +326,7 @@ class LevelThenTime:
         if found is None:
             return None
         opened, word, colon = found.groups()
-        level = stated_levels.of_column(word, marked=bool(opened or colon)) or _INITIALS.get(word)
+        level = stated_levels.of_column(word, bool(opened or colon)) or _INITIALS.get(word)
         if level is None:
             return None
         dated = _DATED.read(line[found.end() :], now)

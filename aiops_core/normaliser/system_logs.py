@@ -87,6 +87,13 @@ def esxi_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, level=level) if level and level is not line.level else None
 
 
+def kernel_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """A kernel's line with a priority and the time since its start: ``<3>[   12.3] …``."""
+    found = _UPTIME.match(line.msg) if line.service is None else None
+    return replace(line, service="kernel", msg=line.msg[found.end() :]) if found else None
+
+
+_UPTIME = re.compile(r"\[ *\d{1,7}\.\d{6}\] ")
 _DMESG_TIME = r"\[\ *\d{1,7}\.\d{6}\]"
 _KMSG = re.compile(r"(\d{1,3}),\d+,\d+,[-+ca][^;]{0,80};(.*)", re.DOTALL)
 
@@ -146,7 +153,7 @@ class Snare:
             ),
             event_id=event_id.strip(),
             provider=source.strip(),
-            task=task.strip(),
+            task=task.strip() if task.strip() != "None" else None,
             user=user.strip() if user.strip() not in ("N/A", "Unknown User") else None,
             channel=channel,
         )
@@ -207,10 +214,10 @@ ALL = (
     Snare(),
     row(
         "event reporter",
-        rf"""EvntSLog:\ ?(?:\d+:)?\ ?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
+        rf"""(?:EvntSLog:\ ?(?:\d+:)?\ ?)?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
         \ (?P<host>[^/\s]+)/(?P<service>[^(]{{1,80}}?)\ \((?P<event_id>\d+)\)\ -\ {MSG}""",
-        starts="E",
-        has="EvntSLog",
+        starts="E[",
+        has=") - ",
     ),
     Kmsg(),
     row("dmesg", rf"{_DMESG_TIME}\ {MSG}", service="kernel", starts="[", has="."),
@@ -237,6 +244,14 @@ ALL = (
         service="radiusd",
         starts=CAPITALS + "(",
         has=": ",
+    ),
+    row(  # tor and others
+        "date and level",
+        r"""(?P<time>[A-Z][a-z]{2}\ [\ \d]\d\ [\d:.]{8,15})
+        \ \[(?P<level>debug|info|notice|warn|warning|err|error|crit|critical|fatal)\]
+        \ (?P<msg>.*)""",
+        starts=CAPITALS,
+        has="] ",
     ),
     row(  # BIND's own files, with category and severity
         "bind",
@@ -278,7 +293,8 @@ ALL = (
     ),
     row(
         "dmesg -T",
-        rf"\[(?P<time>{CTIME})\]\ (?!\[)(?P<msg>.*)",
+        rf"""\[(?P<time>{CTIME})\]\ (?!\[(?:\w*:)?(?:emerg|alert|crit|error|warn|notice|info|debug
+        |trace\d)\])(?P<msg>.*)""",
         service="kernel",
         starts="[",
     ),
@@ -516,7 +532,7 @@ ALL = (
 # Formats of which the header of syslog would read a part.
 _NAMES_BEFORE_SYSLOG = (
     "java.util.logging,esxi program,esxi,esxi 6,vmkernel,vcenter,logread,openvpn,clamav,dovecot"
-    ",postfix,freeradius,bind"
+    ",postfix,freeradius,bind,date and level"
 )
 _BEFORE_SYSLOG = frozenset(_NAMES_BEFORE_SYSLOG.split(","))
 FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
