@@ -14,9 +14,9 @@ from aiops_core.normaliser.context import SenderContext
 from aiops_core.normaliser.entries import FROM_NETWORK, fields_of
 from aiops_core.normaliser.normaliser import normalise
 from anomaly_detection.detectors.base import Cleared, Detected, Finding
-from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, cleared, detected
 from anomaly_detection.detectors.overlaps import why
-from anomaly_detection.detectors.table import LOOKED_AT, RuleTable, stated
+from anomaly_detection.detectors.table import CONTINUES, LOOKED_AT, RuleTable, stated
 from anomaly_detection.packs import LoadedPack
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Harmless, LineRule, Pattern, Recovery, Sample, StatedLine
@@ -75,18 +75,28 @@ class Judge:
     """Judges lines by the patterns and levels of a policy, each by itself."""
 
     def __init__(self, policy: DetectPolicy) -> None:
-        self._table = table = RuleTable(policy.line_rules)
-        level = LevelDetector(policy.levels, table)
-        self._detectors = (PatternDetector(table), RecoveryDetector(table), level)
+        self._table = RuleTable(policy.line_rules)
+        self._level = LevelDetector(policy.levels, self._table)
 
-    def judge(self, entry: LogEntry) -> Judged:
-        ranked = self._table.ranked(entry)
-        winner, match = ranked[0] if ranked else (None, None)
-        losers = [Loser(rule, why(winner, rule)) for rule, _ in ranked[1:] if winner]
-        bursts = [rule for rule, _ in self._table.of(Burst, entry)]
-        found = (finding for one in self._detectors for finding in one.observe(entry))
+    def judge(self, entry: LogEntry, without: str | None = None) -> Judged:
+        """What becomes of *entry*; *without* the rules of that pack."""
+        matches = [one for one in self._table.ranked(entry) if _pack_of(one[0]) != without]
+        winner, match = matches[0] if matches else (None, None)
+        losers = [Loser(rule, why(winner, rule)) for rule, _ in matches[1:] if winner]
+        bursts = [rule for rule, _ in self._table.of(Burst, entry) if _pack_of(rule) != without]
         said = stated(entry.msg[:LOOKED_AT], entry.labels)
-        return Judged(entry, said, winner, match, losers, bursts, next(found, None))
+        finding = self._finding(entry, winner, match)
+        return Judged(entry, said, winner, match, losers, bursts, finding)
+
+    def _finding(
+        self, entry: LogEntry, winner: LineRule | None, match: re.Match[str] | None
+    ) -> Finding | None:
+        if match is None:
+            continues = CONTINUES in entry.labels
+            return None if continues else next(iter(self._level.of_level(entry)), None)
+        if isinstance(winner, Pattern):
+            return detected(winner, entry, match)
+        return cleared(winner, entry, match) if isinstance(winner, Recovery) else None
 
     def matching(self, entry: LogEntry) -> frozenset[str]:
         """The full names of all rules that match *entry*."""
@@ -120,6 +130,10 @@ def complaints(loaded: LoadedPack, judge: Judge) -> Iterator[Complaint]:
             by = anomaly.meta.get("rule") or f"level {anomaly.anomaly_type}"
             problem = f"a normal line is an anomaly by {by}"
             yield Complaint(loaded.file, f"{loaded.pack.id}/normal", text_of(sample), problem)
+
+
+def _pack_of(rule: LineRule) -> str:
+    return rule.id.partition("/")[0]
 
 
 def _of_positive(rule: LineRule, judged: Judged) -> str | None:
