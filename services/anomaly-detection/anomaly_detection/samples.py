@@ -144,10 +144,22 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
         return f"it does not take a positive line ({_read(judged)})"
     if judged.winner.id == rule.id:
         return None
+    matched = any(one.rule.id == rule.id for one in judged.losers)
+    if matched and (rule.kind == "generic" or _same(judged.winner, rule)):
+        return None
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
         return f"{judged.winner.id} takes its positive line: {lost}"
     return f"it does not match a positive line, {judged.winner.id} does ({_read(judged)})"
+
+
+def _same(one: LineRule, other: LineRule) -> bool:
+    """Whether both say the same of a line: then it does not matter which of them takes it."""
+    if isinstance(one, Pattern) and isinstance(other, Pattern):
+        return one.anomaly_type == other.anomaly_type
+    if isinstance(one, Recovery) and isinstance(other, Recovery):
+        return not set(other.clears).isdisjoint(one.clears)
+    return isinstance(one, Harmless) and isinstance(other, Harmless)
 
 
 def _read(judged: Judged) -> str:
