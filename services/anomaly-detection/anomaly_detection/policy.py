@@ -14,7 +14,7 @@ from typing import ClassVar, Self, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from aiops_core.models import Domain, Level, Text
+from aiops_core.models import Domain, Level, Severity, Text
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.layers import Layer, Layers, LayerTarget
 from anomaly_detection.packs import Packs, load_packs, source_of
@@ -64,6 +64,9 @@ class DetectPolicy(Policy):
     templates: Templates
     metrics: Metrics
     gaps: Gaps
+    clocks: Judgement = Judgement(
+        anomaly_type="time_drift", severity=Severity.MEDIUM, score=0.8
+    )  # of a device
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()

@@ -64,6 +64,7 @@ DetectorName = Literal[
     "threshold",
     "metric",
     "gap",
+    "clock",
 ]
 # The warm-up of each detector that learns, where no layer sets it; only these have a sensitivity.
 WARM_UPS: Mapping[str, tuple[str, ...]] = {
