@@ -11,12 +11,14 @@ from typing import Any
 
 from aiops_core.models import LogEntry
 from aiops_core.normaliser.context import SenderContext
+from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.entries import FROM_NETWORK, fields_of
 from aiops_core.normaliser.normaliser import normalise
+from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import Cleared, Detected, Finding
 from anomaly_detection.detectors.line_rules import LevelDetector, cleared, detected
 from anomaly_detection.detectors.overlaps import why
-from anomaly_detection.detectors.table import CONTINUES, LOOKED_AT, RuleTable, stated
+from anomaly_detection.detectors.table import LOOKED_AT, RuleTable
 from anomaly_detection.packs import LoadedPack
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Harmless, LineRule, Pattern, Recovery, Sample, StatedLine
@@ -84,7 +86,7 @@ class Judge:
         winner, match = matches[0] if matches else (None, None)
         losers = [Loser(rule, why(winner, rule)) for rule, _ in matches[1:] if winner]
         bursts = [rule for rule, _ in self._table.of(Burst, entry) if _pack_of(rule) != without]
-        said = stated(entry.msg[:LOOKED_AT], entry.labels)
+        said = statement(entry.msg[:LOOKED_AT], entry.labels)
         finding = self._finding(entry, winner, match)
         return Judged(entry, said, winner, match, losers, bursts, finding)
 

@@ -132,9 +132,7 @@ def effective(
     settings = model.load(folder).explain(about)
     sources = model.sources(folder, [one.place for one in settings if one.place])
     return [
-        EffectiveValue(
-            one.key, _value(one.value), sources[one.place] if one.place else "built in"
-        )
+        EffectiveValue(one.key, _value(one.value), sources[one.place] if one.place else "built in")
         for one in settings
         if one.key.startswith(key)
     ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from aiops_core.components import component_of
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser.continuations import CONTINUES
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
@@ -19,7 +20,6 @@ from anomaly_detection.detectors.base import (
     clock,
 )
 from anomaly_detection.detectors.table import (
-    CONTINUES,
     SERVICE,
     RuleTable,
     about,
