@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times
-from aiops_core.normaliser.app_format import ALPHABET, LABEL_LIMIT, NAMES
+from aiops_core.normaliser.app_format import LABEL_LIMIT, ALPHABET, NAMES
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.runtime_logs import EXCEPTION, LABELS_LIMIT, Logfmt

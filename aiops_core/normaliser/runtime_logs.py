@@ -15,9 +15,9 @@ from typing import TypeVar
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times, times
 from aiops_core.normaliser.app_format import (
-    ALPHABET,
     ISO,
     LABEL_LIMIT,
+    ALPHABET,
     MSG,
     labelled,
     row,

@@ -12,10 +12,10 @@ from datetime import datetime
 from aiops_core.models import Level
 from aiops_core.normaliser import levels, stated_levels, stated_times
 from aiops_core.normaliser.app_format import (
-    ALPHABET,
     CAPITALS,
     CTIME,
     ISO,
+    ALPHABET,
     MSG,
     labelled,
     row,
