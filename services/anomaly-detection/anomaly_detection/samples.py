@@ -147,7 +147,7 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
     if judged.winner.id == rule.id:
         return None
     matched = any(one.rule.id == rule.id for one in judged.losers)
-    if matched and (rule.kind == "generic" or _same(judged.winner, rule)):
+    if matched and (rule.kind == "generic" or _as_good(judged.winner, rule)):
         return None
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
@@ -155,13 +155,15 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
     return f"it does not match a positive line, {judged.winner.id} does ({_read(judged)})"
 
 
-def _same(one: LineRule, other: LineRule) -> bool:
-    """Whether both say the same of a line: then it does not matter which of them takes it."""
-    if isinstance(one, Pattern) and isinstance(other, Pattern):
-        return one.anomaly_type == other.anomaly_type
-    if isinstance(one, Recovery) and isinstance(other, Recovery):
-        return not set(other.clears).isdisjoint(one.clears)
-    return isinstance(one, Harmless) and isinstance(other, Harmless)
+def _as_good(winner: LineRule, rule: LineRule) -> bool:
+    """Whether *winner* says of a line what *rule* would, or is of a more specific kind of pack."""
+    if type(winner) is type(rule) and winner.kind != rule.kind:
+        return True
+    if isinstance(winner, Pattern) and isinstance(rule, Pattern):
+        return winner.anomaly_type == rule.anomaly_type
+    if isinstance(winner, Recovery) and isinstance(rule, Recovery):
+        return not set(winner.clears).isdisjoint(rule.clears)
+    return isinstance(winner, Harmless) and isinstance(rule, Harmless)
 
 
 def _read(judged: Judged) -> str:
