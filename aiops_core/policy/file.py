@@ -6,12 +6,12 @@ A distribution announces its models in the entry-point group ``aiops.policies``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aiops_core.errors import Misconfigured, why
 
 GROUP = "aiops.policies"
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
+S = TypeVar("S", bound="Section")
 Place = tuple[int | str, ...]  # keys and positions from the root of a file
 
 
@@ -54,12 +56,7 @@ class Policy(Section):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read ``folder/file``; raises Misconfigured with file, line and key of each mistake."""
-        path = folder / cls.file
-        node, data = _parse(path)
-        try:
-            return cls.model_validate(data)
-        except ValidationError as exc:
-            raise Misconfigured("; ".join(_describe(path, node, exc))) from exc
+        return read_model(folder / cls.file, cls)
 
     def queries(self) -> Mapping[Place, str]:
         """The PromQL in this file by its place, for who can ask a server about it."""
@@ -78,13 +75,22 @@ class Policy(Section):
     def where(cls, folder: Path, place: Place) -> str:
         """``file:line: key`` of what stands at *place*."""
         path = folder / cls.file
-        return _where(path, _parse(path)[0], place)
+        return _where(path, _root(path), place)
 
     @classmethod
-    def lines(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, int]:
-        """The line on which each of *places* stands."""
-        root = _parse(folder / cls.file)[0]
-        return {place: _line(root, place) for place in places}
+    def sources(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, str]:
+        """``file:line`` of each of *places*."""
+        root = _root(folder / cls.file)
+        return {place: f"{cls.file}:{_line(root, place)}" for place in places}
+
+
+def read_model(path: Path, model: type[S]) -> S:
+    """The file *path* as *model*; raises Misconfigured with line and key of each mistake."""
+    data = _parsed(path, lambda text: yaml.load(text, LOADER)) or {}
+    try:
+        return model.model_validate(data)
+    except ValidationError as exc:
+        raise Misconfigured("; ".join(_describe(path, _root(path), exc))) from exc
 
 
 def models() -> Sequence[type[Policy]]:
@@ -109,10 +115,15 @@ def _flat(place: Place, value: object, *, stated: bool = True) -> Iterator[Setti
         yield Setting(".".join(map(str, place)), value, place if stated else None)
 
 
-def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
+def _root(path: Path) -> yaml.Node | None:
+    """The file as nodes that know their lines."""
+    root: yaml.Node | None = _parsed(path, lambda text: yaml.compose(text, LOADER))
+    return root
+
+
+def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise Misconfigured(f"{path}: policy file is missing") from exc
     except (OSError, UnicodeDecodeError) as exc:
@@ -125,7 +136,8 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
 
 def _describe(path: Path, root: yaml.Node | None, exc: ValidationError) -> Iterator[str]:
     for error in exc.errors():
-        yield f"{_where(path, root, error['loc'])}: {error['msg']}"
+        place = tuple(part for part in error["loc"] if not str(part).startswith("<"))  # a tag
+        yield f"{_where(path, root, place)}: {error['msg']}"
 
 
 def _where(path: Path, root: yaml.Node | None, place: Place) -> str:

@@ -59,8 +59,8 @@ class Detection:
         kept, tuning, templates = policy.series_kept, layers.tuning_of, policy.templates
 
         self._lines = lines = Lines(templates.kept)
-        self._rules = RuleTable((*policy.bursts, *policy.patterns, *policy.recoveries))
-        self._level = LevelDetector(policy.levels, policy.harmless)
+        self._rules = RuleTable(policy.line_rules)
+        self._level = LevelDetector(policy.levels, self._rules)
         self._line_rules = (
             BurstDetector(policy.bursts, kept, self._rules),
             PatternDetector(self._rules),

@@ -1,18 +1,23 @@
-"""``policies/detect.yaml``: what counts as an anomaly in a log line or in a reading."""
+"""``policies/detect.yaml``: what counts as an anomaly in a log line or in a reading.
+
+What lines mean stands in the packs beside it, see ``packs``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
+from pathlib import Path
 from typing import ClassVar, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from aiops_core.models import Domain, Level, Severity, Text
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.layers import Layer, Layers, LayerTarget
+from anomaly_detection.packs import Packs, load_packs, source_of
 from anomaly_detection.polls import Poll
 from anomaly_detection.rules import (
     WARM_UPS,
@@ -21,6 +26,7 @@ from anomaly_detection.rules import (
     Gaps,
     Harmless,
     Judgement,
+    LineRule,
     Metrics,
     Pattern,
     Positive,
@@ -31,6 +37,7 @@ from anomaly_detection.rules import (
     globs,
 )
 
+PACKS = "packs"  # the first part of the place of a rule in a pack
 # The section of rules of each detector that has some.
 RULES: Mapping[DetectorName, str] = {
     "pattern": "patterns",
@@ -54,10 +61,6 @@ class DetectPolicy(Policy):
     default_domain: Domain
     domains: tuple[ServiceDomain, ...]
     levels: Mapping[Level, Judgement]
-    harmless: tuple[Harmless, ...]
-    bursts: tuple[Burst, ...]
-    patterns: tuple[Pattern, ...]
-    recoveries: tuple[Recovery, ...]
     templates: Templates
     metrics: Metrics
     gaps: Gaps
@@ -67,12 +70,47 @@ class DetectPolicy(Policy):
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()
+    _packs: Packs = PrivateAttr(Packs())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """With the packs in *folder*; one with a mistake is left out (``packs.left_out``)."""
+        return super().load(folder).using(load_packs(folder))
+
+    def using(self, packs: Packs) -> Self:
+        """The same policy with these packs."""
+        policy = self.model_copy()
+        policy._packs = packs
+        return policy
+
+    @property
+    def packs(self) -> Packs:
+        return self._packs
+
+    @property
+    def line_rules(self) -> Sequence[LineRule]:
+        return self._packs.rules
+
+    @property
+    def bursts(self) -> tuple[Burst, ...]:
+        return self._packs.of_kind(Burst)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        return self._packs.of_kind(Pattern)
+
+    @property
+    def recoveries(self) -> tuple[Recovery, ...]:
+        return self._packs.of_kind(Recovery)
+
+    @property
+    def harmless(self) -> tuple[Harmless, ...]:
+        return self._packs.of_kind(Harmless)
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        rules = (*self.harmless, *self.bursts, *self.patterns, *self.recoveries, *self.thresholds)
         others = (*(layer.id for layer in self.layers), *(poll.name for poll in self.polls))
-        ids = [*(rule.id for rule in rules), *others]
+        ids = [*(rule.id for rule in self.thresholds), *others]
         twice = [id_ for id_, n in Counter(ids).items() if n > 1]
         if twice:
             raise ValueError(f"ids are used twice: {', '.join(sorted(twice))}")
@@ -124,6 +162,7 @@ class DetectPolicy(Policy):
 
     def _rules_for(self, layers: Layers, target: LayerTarget) -> Iterator[Setting]:
         """The rules that can match entries of *target*, of detectors that are enabled."""
+        files = self._packs.files()
         for detector, section in RULES.items():
             if not layers.tuning(detector, target).enabled:
                 continue
@@ -131,7 +170,18 @@ class DetectPolicy(Policy):
                 metric = rule.metric if isinstance(rule, Threshold) else ""
                 of_metric = not target.metric or (metric and globs((metric,))(target.metric))
                 if of_metric and rule.concerns(target.service, target.device_id):
-                    yield Setting(f"{section}.{rule.id}", _summary(rule), (section, n))
+                    place: Place = (section, n)
+                    if isinstance(rule, LineRule):
+                        place = (PACKS, files[rule.id], rule.id)
+                    yield Setting(f"{section}.{rule.id}", _summary(rule), place)
+
+    @classmethod
+    def sources(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, str]:
+        """``file:line``, also of rules in packs."""
+        listed = tuple(places)
+        of_packs = {place: source_of(folder, *place[1:]) for place in listed if place[0] == PACKS}
+        others = [place for place in listed if place not in of_packs]
+        return {**super().sources(folder, others), **of_packs}
 
 
 def _summary(rule: Pattern | Recovery | Burst | Threshold) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -23,7 +23,7 @@ from aiops_core.normaliser.normaliser import normalise
 from anomaly_detection.detectors.base import SENDERS, bounded_key, device_of
 from anomaly_detection.detectors.state import SegmentedLru, State
 
-AnyEntry = TypeVar("AnyEntry", LogEntry, MetricSample)
+AnyEntry = LogEntry | MetricSample
 OnFailure = Callable[[str, Exception], None]  # gets the name of the part, and what it raised
 
 

@@ -1,4 +1,4 @@
-"""Rules in ``policies/detect.yaml``: given ones, and those about what detectors learn."""
+"""Rules of ``policies/detect.yaml`` and of packs: given ones, and those about what is learned."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from aiops_core.models import Domain, Fraction, Level, Severity, Text
 from aiops_core.policy.file import Section
+from anomaly_detection.detectors.literals import nested_repetition
 
 SPARSE = timedelta(minutes=1)  # between two samples of a series, usually less
 LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of all log lines again
@@ -20,7 +21,7 @@ LONGEST_BURST = timedelta(minutes=5)  # a restart reads up to 2.5 times this of 
 Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 EVERYTHING = ("*",)
-GLOBS_KEPT = 1024  # compiled ones
+GLOBS_KEPT = 8192  # compiled ones
 
 
 @lru_cache(GLOBS_KEPT)
@@ -42,6 +43,8 @@ def _compile(source: object) -> object:
         raise ValueError(f"wrong regular expression: {exc}") from exc
     if compiled.search(""):
         raise ValueError("wrong regular expression: it matches every line, even an empty one")
+    if nested_repetition(compiled):
+        raise ValueError("wrong regular expression: an unbounded repetition within another one")
     return compiled
 
 
@@ -99,18 +102,72 @@ class ScopedRule(Section):
         return globs(self.services)(service) and globs(self.device_id)(device_id)
 
 
+class StatedLine(Section):
+    """A line of a device by its fields, where the text alone would not do."""
+
+    msg: Text
+    service: Text | None = None
+    level: Level | None = None
+    host: Text | None = None
+    labels: Mapping[str, str] = Field(default_factory=dict)
+
+
+# A whole line as the device writes it, read by the normaliser; or what it reads from one.
+Sample = StatedLine | Text
+
+Kind = Literal["site", "maker", "topic", "generic"]  # of a pack, the most specific first
+QUOTED = "quoted"  # in `in`: the whole message, also what the device only quotes
+
+
 class LineRule(ScopedRule):
-    """Lines in which *regex* matches somewhere; without *levels* any level."""
+    """Lines in which *regex* matches somewhere; without *levels* any level.
+
+    It looks into what the device itself says, or into the labels that *looks_in* names. *positive*
+    are lines that it takes, *negative* those that look alike and that it does not take.
+    """
 
     regex: Regex
     levels: frozenset[Level] | None = None
+    looks_in: tuple[Text, ...] = Field(default=(), alias="in")
+    positive: tuple[Sample, ...] = ()
+    negative: tuple[Sample, ...] = ()
+    _kind: Kind = PrivateAttr("generic")
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the pack that it is from."""
+        return self._kind
+
+    def of(self, kind: Kind, id_: str, services: tuple[str, ...]) -> Self:
+        """This rule as one of a pack of *kind*, with its full name; *services* by default."""
+        stated = self.services if "services" in self.model_fields_set else services
+        rule = self.model_copy(update={"id": id_, "services": stated})
+        rule._kind = kind
+        return rule
 
 
-class Pattern(LineRule, Judgement):
-    """One line is enough. Named groups of the regex go to ``meta``; *says* ends a sentence."""
+class Scoped(LineRule):
+    """A pattern: *scope* names the groups that say which part of the device it is about."""
 
-    domain: Domain
+    scope: tuple[Text, ...] = ()
     says: Text
+
+    @model_validator(mode="after")
+    def _scope_exists(self) -> Self:
+        if missing := set(self.scope) - set(self.regex.groupindex):
+            raise ValueError(f"the regex has no group {', '.join(sorted(missing))} of the scope")
+        return self
+
+
+class Pattern(Scoped, Judgement):
+    """One line is enough. *says* ends a sentence.
+
+    What is raised lasts until it is cleared; an event has happened. Named groups of the regex go to
+    ``meta``; ``service`` replaces the service of the anomaly.
+    """
+
+    state: Literal["raise", "event"] = "event"
+    domain: Domain
 
 
 class Burst(LineRule, Judgement):
@@ -134,21 +191,21 @@ class Burst(LineRule, Judgement):
         return self.within * (1.5 + 1 / (self.count - 1))
 
 
-class Recovery(LineRule):
+class Recovery(Scoped):
     """Lines that clear anomalies of the types *clears* on their device.
 
-    With *same_service* only those of the service that logged the line. A group ``peer`` in the
-    regex restricts it to anomalies of that peer.
+    With *same_service* only those of the service that logged the line, which a group ``service``
+    in the regex replaces. A group ``peer`` restricts it to anomalies of that peer, *scope* to those
+    of that part of the device.
     """
 
-    levels: frozenset[Level] | None = frozenset({Level.DEBUG, Level.INFO, Level.WARNING})
+    state: Literal["clear"] = "clear"
     clears: Annotated[tuple[Text, ...], Field(min_length=1)]
     same_service: bool = False
-    says: Text
 
 
 class Harmless(LineRule):
-    """Lines that are no anomaly in spite of their level. Patterns still apply to them."""
+    """Lines that are no anomaly in spite of their level or of more general patterns."""
 
     why: Text
 

@@ -54,12 +54,12 @@ def case(make, entries, **more):
 
 DETECTORS = {
     "level": case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
+        lambda: LevelDetector(POLICY.levels, RuleTable(POLICY.line_rules)),
         [line("a", n=n, level=("info", "error")[n % 2]) for n in range(20)],
     ),
     "pattern": case(
         lambda: PatternDetector(RuleTable(POLICY.patterns)),
-        [line(("fine", "kernel panic")[n % 2], n=n) for n in range(20)],
+        [line(("fine", "out of memory")[n % 2], n=n) for n in range(20)],
     ),
     "burst": case(
         lambda: BurstDetector(

@@ -34,6 +34,7 @@ COMMANDS = {
     "silence": "Hide anomalies for a time; without a command list silences.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
+    "packs": "What devices' messages mean: list packs, try a line, check the samples.",
 }
 INTERRUPTED = 130  # exit code after Ctrl-C
 

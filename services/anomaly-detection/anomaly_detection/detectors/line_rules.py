@@ -1,11 +1,16 @@
-"""Rules about single lines: patterns and levels detect, recoveries clear."""
+"""Rules about single lines: patterns and levels detect, recoveries clear.
+
+Of all rules that match a line one decides (``overlaps``); the level only where none does.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
+from aiops_core.components import component_of
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser.continuations import CONTINUES
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
@@ -13,9 +18,14 @@ from anomaly_detection.detectors.base import (
     EntrySource,
     Finding,
     clock,
-    worst,
 )
-from anomaly_detection.detectors.table import RuleTable, details, listed
+from anomaly_detection.detectors.table import (
+    SERVICE,
+    RuleTable,
+    about,
+    details,
+    listed,
+)
 from anomaly_detection.rules import Harmless, Judgement, Pattern, Recovery
 
 
@@ -26,40 +36,53 @@ class PatternDetector(Detector[LogEntry]):
         self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        matches = self._table.of(Pattern, entry)
-        return worst([_detected(rule, entry, match) for rule, match in matches])
+        won = self._table.winner(entry)
+        if won is None or not isinstance(won[0], Pattern):
+            return ()
+        return (detected(won[0], entry, won[1]),)
 
 
-def _detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
-    source, found = EntrySource.of(line), details(match)
+def detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
+    """The anomaly that *rule* finds in *line*."""
+    source, found = about(line, match), details(match)
     reason = (
         f"At {clock(line.ts)} {source.service} on {source.device} "
         f"reported {rule.says}{listed(found)}; expected are none."
     )
-    more = {"domain": rule.domain, "meta": found | {"rule": rule.id}}
+    more = {
+        "domain": rule.domain,
+        "component": component_of(rule.scope, match.groupdict()),
+        "meta": found | {"rule": rule.id, "state": rule.state},
+    }
     return Detected.by(PatternDetector.name, rule, source, line.ts, reason, **more)
 
 
 class LevelDetector(Detector[LogEntry]):
-    """A line of level error or critical is an anomaly, unless it is *harmless*."""
+    """A line of level error or critical is an anomaly, unless a rule says what it means."""
 
     name = "level"
 
-    def __init__(
-        self,
-        levels: Mapping[Level, Judgement],
-        harmless: Sequence[Harmless],
-    ) -> None:
+    def __init__(self, levels: Mapping[Level, Judgement], table: RuleTable) -> None:
         self._levels = levels
-        self._harmless = RuleTable(harmless)
+        self._table = table
         self._lowest = min(levels, default=None)
 
     def harmless(self, entry: LogEntry) -> bool:
-        return any(self._harmless.matches(entry))
+        """Whether the level of *entry* says nothing: of good news and of continuations too."""
+        if CONTINUES in entry.labels:
+            return True
+        won = self._table.winner(entry)
+        return won is not None and isinstance(won[0], Harmless | Recovery)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        if entry.level not in self._levels or self.harmless(entry):
+            return ()
+        return self.of_level(entry)
+
+    def of_level(self, entry: LogEntry) -> Sequence[Finding]:
+        """The finding of the level alone."""
         rule = self._levels.get(entry.level)
-        if rule is None or self.harmless(entry):
+        if rule is None:
             return ()
         source = EntrySource.of(entry)
         reason = (
@@ -78,28 +101,26 @@ class RecoveryDetector(Detector[LogEntry]):
         self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        """One Cleared for all types that the line clears, worded by the first rule."""
-        matches = self._table.of(Recovery, entry)
-        if not matches:
+        won = self._table.winner(entry)
+        if won is None or not isinstance(won[0], Recovery):
             return ()
-        types = dict.fromkeys(type_ for rule, _ in matches for type_ in rule.clears)
-        return (_cleared(*matches[0], tuple(types), entry),)
+        return (cleared(won[0], entry, won[1]),)
 
 
-def _cleared(
-    rule: Recovery, match: re.Match[str], types: tuple[str, ...], line: LogEntry
-) -> Cleared:
-    about = EntrySource.of(line)
-    source = about if rule.same_service else EntrySource(about.ship_id, about.host, about.device_id)
-    found = details(match)
+def cleared(rule: Recovery, line: LogEntry, match: re.Match[str]) -> Cleared:
+    """What *line* says is over."""
+    source, found = about(line, match), details(match)
+    of_service = rule.same_service or match.groupdict().get(SERVICE)
+    device = EntrySource(source.ship_id, source.host, source.device_id)
     return Cleared(
-        source,
+        source if of_service else device,
         line.ts,
-        anomaly_types=types,
+        anomaly_types=rule.clears,
         detector=RecoveryDetector.name,
         reason=(
-            f"At {clock(line.ts)} {about.service} on {about.device} reported "
+            f"At {clock(line.ts)} {source.service} on {source.device} reported "
             f"{rule.says}{listed(found)}."
         ),
         peer=str(found["peer"]) if "peer" in found else None,
+        component=component_of(rule.scope, match.groupdict()),
     )

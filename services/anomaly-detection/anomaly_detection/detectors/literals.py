@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
-from string import ascii_lowercase
-from typing import Any
+from string import ascii_lowercase, digits
+from typing import Any, NamedTuple
 
 # The parser of the standard library: private, but the only one that surely agrees with ``re``.
 _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
 
+REGEXES_KEPT = 8192  # of which texts are cached
 SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
@@ -24,14 +26,41 @@ Texts = frozenset[str]
 Parts = tuple["str | tuple[Parts, ...]", ...]
 
 
+class RegexFacts(NamedTuple):
+    """What is known of a regex from its text."""
+
+    parts: Parts
+    required: Texts | None
+    fixed: int
+    nested: bool
+
+
+@lru_cache(REGEXES_KEPT)
+def _facts(regex: re.Pattern[str]) -> RegexFacts:
+    """All of it at once: to parse a regex takes half as long as to compile it."""
+    parsed = _parser.parse(regex.pattern, regex.flags)
+    needed = _of_sequence(parsed)
+    return RegexFacts(needed, _most_telling(needed), _fixed(parsed), _nested(parsed, within=False))
+
+
 def parts(regex: re.Pattern[str]) -> Parts:
     """The lower-case texts in every line that *regex* matches."""
-    return _of_sequence(_parser.parse(regex.pattern, regex.flags))
+    return _facts(regex).parts
 
 
 def required(regex: re.Pattern[str]) -> Texts | None:
     """Lower-case texts of which every match contains at least one; None without any."""
-    return _most_telling(parts(regex))
+    return _facts(regex).required
+
+
+def fixed(regex: re.Pattern[str]) -> int:
+    """Characters that every match of *regex* has in it: how specific it is."""
+    return _facts(regex).fixed
+
+
+def nested_repetition(regex: re.Pattern[str]) -> bool:
+    """Whether an unbounded repetition is within another: its time may grow exponentially."""
+    return _facts(regex).nested
 
 
 def stand_in(needed: Parts, lower: str) -> bool:
@@ -64,7 +93,9 @@ def _of_part(op: Any, argument: Any) -> Parts:
         return _of_sequence(argument[-1])
     if op is _ops.BRANCH:
         return (tuple(_of_sequence(branch) for branch in argument[1]),)
-    if op in (_ops.MAX_REPEAT, _ops.MIN_REPEAT) and argument[0] >= 1:
+    if op is _ops.ASSERT and argument[0] > 0:  # what follows must stand there, wherever that is
+        return _of_sequence(argument[1])
+    if op in _REPEATS and argument[0] >= 1:
         return _of_sequence(argument[2])
     return ()
 
@@ -86,40 +117,98 @@ def _telling(texts: Texts) -> float:
     return min(map(len, texts)) - 0.5 * len(texts)
 
 
-_ALPHABETIC = re.compile("[a-z]+")
-_BLANKED = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
+def _fixed(parsed: Iterable[tuple[Any, Any]]) -> int:
+    return sum(_fixed_of(op, argument) for op, argument in parsed)
+
+
+def _fixed_of(op: Any, argument: Any) -> int:
+    if op is _ops.LITERAL:
+        return 1
+    if op is _ops.SUBPATTERN:
+        return _fixed(argument[-1])
+    if op is _ops.BRANCH:
+        return min(map(_fixed, argument[1]))
+    if op in _REPEATS:
+        return int(argument[0]) * _fixed(argument[2])
+    if op is _ops.ASSERT and argument[0] > 0:
+        return _fixed(argument[1])
+    return 0
+
+
+def _nested(parsed: Iterable[tuple[Any, Any]], *, within: bool) -> bool:
+    for op, argument in parsed:
+        unbounded = op in _REPEATS and argument[1] is _ops.MAXREPEAT
+        if unbounded and within:
+            return True
+        if any(_nested(part, within=within or unbounded) for part in _inner(op, argument)):
+            return True
+    return False
+
+
+def _inner(op: Any, argument: Any) -> Sequence[Any]:
+    """The sequences within a part of a regex."""
+    if op is _ops.SUBPATTERN or op in (_ops.ASSERT, _ops.ASSERT_NOT):
+        return (argument[-1],)
+    if op is _ops.BRANCH:
+        return tuple(argument[1])
+    return (argument[2],) if op in _REPEATS else ()
+
+
+_REPEATS = (_ops.MAX_REPEAT, _ops.MIN_REPEAT, _ops.POSSESSIVE_REPEAT)
+_RUNS = re.compile("[a-z]+|[0-9]{3,}")
+_LETTERS = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
+_DIGITS = bytes(n if chr(n) in digits else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
 
 
 class Fragments(dict[str, int]):
-    """An index from runs of letters in a line to the texts that it can contain.
+    """An index from runs of letters or of digits in a line to the texts that it can contain.
 
-    The two longest runs of letters of a text must lie within runs of the line. Runs repeat, numbers
-    do not: the texts of each run are cached, and the cost does not depend on the number of texts.
+    The two longest runs of a text must lie within runs of the line. Runs of letters repeat: the
+    texts of each are cached. A new one costs a look-up of each of its parts, and so does a number,
+    whatever the number of texts.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__()
-        runs = [sorted(_ALPHABETIC.findall(text), key=len) or [""] for text in texts]
+        runs = [sorted(_RUNS.findall(text), key=len) or [""] for text in texts]
+        self._sought: dict[str, int] = {}
+        for n, sought in enumerate([of[-1] for of in runs] + [of[-2:][0] for of in runs]):
+            self._sought[sought] = self._sought.get(sought, 0) | 1 << n
         self._count = len(texts)
-        self._sought = [of[-1] for of in runs] + [of[-2:][0] for of in runs]
-        self._always = self[""]  # those without a letter
+        self._always = self._sought.pop("", 0)  # texts without a run
+        self._lengths = sorted({len(run) for run in self._sought if run.isalpha()})
+        self._digits = sorted({len(run) for run in self._sought if run.isdigit()})
 
     def __missing__(self, run: str) -> int:
         """Bit n is the longest run of the nth text, bit n of the upper half its second."""
         if len(self) >= RUNS_KEPT:
             self.clear()
-        bits = self[run] = sum(1 << n for n, sought in enumerate(self._sought) if sought in run)
+        bits = self[run] = self._within(run, self._lengths)
         return bits
 
     def possible(self, lower: str) -> int:
         """The texts that *lower*, a line in lower case, may contain, as bits."""
-        bits = self._always
-        for run in _runs(lower):
+        bits, text = self._always, lower.encode("utf-8", "surrogatepass")
+        for run in _split(text, _LETTERS):
             bits |= self[run]
+        if self._digits:
+            for run in _split(text, _DIGITS):
+                if len(run) >= self._digits[0]:
+                    bits |= self._within(run, self._digits)
         return bits & bits >> self._count
 
+    def _within(self, run: str, lengths: Sequence[int]) -> int:
+        """The texts with a run that is a part of *run*, of one of *lengths*."""
+        bits, sought, size = 0, self._sought, len(run)
+        for length in lengths:
+            if length > size:
+                break
+            for start in range(size - length + 1):
+                bits |= sought.get(run[start : start + length], 0)
+        return bits
 
-def _runs(lower: str) -> Sequence[str]:
-    """As ``_ALPHABETIC.findall``, in half of the time."""
-    return lower.encode("utf-8", "surrogatepass").translate(_BLANKED).decode("ascii").split()
+
+def _split(text: bytes, kept: bytes) -> Sequence[str]:
+    """The runs of the characters that are *kept*: as ``findall``, in half of the time."""
+    return text.translate(kept).decode("ascii").split()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
-from anomaly_detection.detectors.base import SENDERS, device_of
+from aiops_core.normaliser.continuations import CONTINUES
+from aiops_core.normaliser.statement import statement
+from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
 from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
-from anomaly_detection.rules import LineRule
+from anomaly_detection.detectors.overlaps import precedence, ranked
+from anomaly_detection.rules import QUOTED, LineRule, globs
 
 R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]
@@ -20,6 +24,9 @@ LineMatch = tuple[LineRule, re.Match[str]]
 # Characters of a line that are searched. The message stands at its beginning, and the time of a
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
+SERVICE = "service"  # the group of a regex that replaces the service of the finding
+VALUES_KEPT = 8192  # values of labels whose rules are cached
+LONGEST_KEPT = 80  # characters of such a value
 
 
 class RuleTable:
@@ -30,43 +37,102 @@ class RuleTable:
     """
 
     def __init__(self, rules: Sequence[LineRule]) -> None:
-        needed = [required(rule.regex) or frozenset(("",)) for rule in rules]
         self._rules = rules
-        self._parts = [parts(rule.regex) for rule in rules]
-        self._texts = sorted(frozenset[str]().union(*needed))
-        self._texts_of = [_set(n for n, t in enumerate(self._texts) if t in of) for of in needed]
-        self._rules_of = [_set(n for n, of in enumerate(needed) if t in of) for t in self._texts]
+        of_message = [n for n, rule in enumerate(rules) if in_message(rule)]
+        needed = {n: required(rules[n].regex) or frozenset(("",)) for n in of_message}
+        self._parts = {n: parts(rules[n].regex) for n in of_message}
+        self._texts = sorted(frozenset[str]().union(*needed.values()))
+        places = {text: place for place, text in enumerate(self._texts)}
+        texts_of = {n: _set(places[text] for text in of) for n, of in needed.items()}
+        self._rules_of = [0] * len(self._texts)
+        for n, of in needed.items():
+            for text in of:
+                self._rules_of[places[text]] |= 1 << n
         self._fragments = Fragments(self._texts)
+        self._audiences = _audiences(rules, texts_of)
+        self._of_label = _by_label(rules)
+        self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
         self._of_sender = lru_cache(SENDERS)(self._applicable)
+        self._of_value = lru_cache(VALUES_KEPT)(self._by_value)
         self._line: LogEntry | None = None
         self._matches: Sequence[LineMatch] = ()
+        self._ranked: Sequence[LineMatch] = ()
 
     def matches(self, line: LogEntry) -> Sequence[LineMatch]:
-        """The rules that match *line*, in the order of the file."""
+        """The rules that match *line*, in the order of the files."""
         if line is not self._line:
-            self._line, self._matches = line, self._found(line)
+            found = self._found(line)
+            self._ranked = ranked(found, self._order) if found else ()
+            self._line, self._matches = line, found  # last: what raises has changed nothing
         return self._matches
+
+    def ranked(self, line: LogEntry) -> Sequence[LineMatch]:
+        """The matches of which one wins, that one first."""
+        self.matches(line)
+        return self._ranked
+
+    def winner(self, line: LogEntry) -> LineMatch | None:
+        """The rule that decides about *line*; bursts count beside it."""
+        ranked_ = self.ranked(line)
+        return ranked_[0] if ranked_ else None
 
     def of(self, kind: type[R], line: LogEntry) -> Sequence[tuple[R, re.Match[str]]]:
         """The matches of one *kind* of rules."""
         return [(rule, match) for rule, match in self.matches(line) if isinstance(rule, kind)]
 
     def _found(self, line: LogEntry) -> Sequence[LineMatch]:
+        if line.labels and CONTINUES in line.labels:
+            return ()
         texts, rules = self._of_sender(line.service, device_of(line), line.level)
+        found = self._in_message(line, texts, rules)
+        if line.labels and not self._of_label.keys().isdisjoint(line.labels):
+            found |= self._in_labels(line, rules)
+        return [(self._rules[n], found[n]) for n in sorted(found)] if found else ()
+
+    def _in_message(self, line: LogEntry, texts: int, rules: int) -> dict[int, re.Match[str]]:
         looked_at = line.msg[:LOOKED_AT]
         lower = looked_at.lower()
         texts &= self._fragments.possible(lower)
         if not texts:
-            return ()
+            return {}
         candidates = 0
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
         candidates &= rules
-        if not candidates:
-            return ()
-        likely = (self._rules[n] for n in _members(candidates) if self._may(n, lower))
-        return [(rule, match) for rule in likely if (match := rule.regex.search(looked_at))]
+        likely = [n for n in _members(candidates) if self._may(n, lower)] if candidates else ()
+        found = {n: match for n in likely if (match := self._rules[n].regex.search(looked_at))}
+        return self._of_statement(found, line, looked_at) if found else {}
+
+    def _of_statement(
+        self, found: dict[int, re.Match[str]], line: LogEntry, looked_at: str
+    ) -> dict[int, re.Match[str]]:
+        """*found*, without what matches only in texts that the device quotes."""
+        said = statement(looked_at, line.labels)
+        if said == looked_at:
+            return found
+        kept: dict[int, re.Match[str]] = {}
+        for n, whole in found.items():
+            rule = self._rules[n]
+            match = whole if QUOTED in rule.looks_in else rule.regex.search(said)
+            if match:
+                kept[n] = match
+        return kept
+
+    def _in_labels(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
+        found: dict[int, re.Match[str]] = {}
+        for name in self._of_label.keys() & line.labels.keys():
+            value = line.labels[name][:LOOKED_AT]
+            by_value = self._of_value if len(value) <= LONGEST_KEPT else self._by_value
+            for n, match in by_value(name, value):
+                if rules >> n & 1:
+                    found.setdefault(n, match)
+        return found
+
+    def _by_value(self, name: str, value: str) -> Sequence[tuple[int, re.Match[str]]]:
+        """The rules about the label *name* that match *value*."""
+        searched = ((n, self._rules[n].regex.search(value)) for n in self._of_label[name])
+        return [(n, match) for n, match in searched if match]
 
     def _may(self, n: int, lower: str) -> bool:
         """Whether the line has the other texts that the nth rule needs.
@@ -79,12 +145,53 @@ class RuleTable:
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
         texts = rules = 0
-        for n, rule in enumerate(self._rules):
-            of_level = rule.levels is None or level in rule.levels
-            if of_level and rule.concerns(service, device):
-                texts |= self._texts_of[n]
-                rules |= 1 << n
+        for audience, (their_texts, their_rules) in self._audiences.items():
+            if audience.includes(service, device, level):
+                texts |= their_texts
+                rules |= their_rules
         return texts, rules
+
+
+class Audience(NamedTuple):
+    """The senders and levels that some rules are about."""
+
+    services: tuple[str, ...]
+    device_id: tuple[str, ...]
+    levels: frozenset[Level] | None
+
+    def includes(self, service: str, device: str, level: Level) -> bool:
+        return (
+            (self.levels is None or level in self.levels)
+            and globs(self.services)(service)
+            and globs(self.device_id)(device)
+        )
+
+
+def _audiences(
+    rules: Sequence[LineRule], texts_of: Mapping[int, int]
+) -> Mapping[Audience, tuple[int, int]]:
+    """The texts and the rules of each audience: many rules have the same."""
+    found: dict[Audience, tuple[int, int]] = {}
+    for n, rule in enumerate(rules):
+        audience = Audience(rule.services, rule.device_id, rule.levels)
+        texts, their_rules = found.get(audience, (0, 0))
+        found[audience] = (texts | texts_of.get(n, 0), their_rules | 1 << n)
+    return found
+
+
+def _by_label(rules: Sequence[LineRule]) -> Mapping[str, Sequence[int]]:
+    """The places of the rules that look into each label."""
+    found: dict[str, list[int]] = {}
+    for n, rule in enumerate(rules):
+        for name in rule.looks_in:
+            if name != QUOTED:
+                found.setdefault(name, []).append(n)
+    return found
+
+
+def in_message(rule: LineRule) -> bool:
+    """Whether *rule* is about the message, and not only about labels."""
+    return not rule.looks_in or QUOTED in rule.looks_in
 
 
 def _set(members: Iterable[int]) -> int:
@@ -100,8 +207,15 @@ def _members(bits: int) -> Iterator[int]:
 
 
 def details(match: re.Match[str]) -> dict[str, JsonValue]:
-    """The named groups that took part in the match."""
-    return {name: value for name, value in match.groupdict().items() if value}
+    """The named groups that took part in the match, without ``service``, see ``about``."""
+    return {name: value for name, value in match.groupdict().items() if value and name != SERVICE}
+
+
+def about(line: LogEntry, match: re.Match[str]) -> EntrySource:
+    """The sender of *line*, with the service that the group ``service`` names."""
+    source = EntrySource.of(line)
+    service = match.groupdict().get(SERVICE)
+    return replace(source, service=service) if service else source
 
 
 def listed(found: dict[str, JsonValue]) -> str:
