@@ -15,7 +15,7 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import Fragments, choices, required, words
+from anomaly_detection.detectors.literals import MARK, Fragments, choices, required, words
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -58,6 +58,8 @@ class RuleTable:
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
         self._fragments = Fragments(self._texts)
+        marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
+        self._unmarked = ~_set(marked)
         self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
         self._helps: dict[str, int] = {}
         for n, rule in enumerate(rules):
@@ -114,7 +116,7 @@ class RuleTable:
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        candidates &= rules
+        candidates &= rules if MARK in lower else rules & self._unmarked
         if candidates & self._needy:
             candidates &= ~self._needy | self._helped(lower)
         if not candidates:
