@@ -24,6 +24,7 @@ from aiops_core.normaliser.context import COLUMNS, JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.payloads import unwrapped
+from aiops_core.normaliser.statement import CHAT, chat_of
 from aiops_core.normaliser.text_formats import FORMATS
 
 WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
@@ -53,14 +54,17 @@ def normalise(
     """
     text, newest = clean(line), context.format
     found = _read(text, now, context, formats, json=json)
+    part = None
     if context.format != JSON and continuations.may_continue(found, text):
-        if part := continuations.of_bare(line, found, now, context):
-            context.format = newest
-            return _with_level(part)
+        part = continuations.of_bare(line, found, now, context)
+    if part is not None:
+        context.format = newest
+        return _with_level(part)
     parsed = unwrapped(found, now)
     if parsed is not found:
         context.format = MAKER if context.format == PLAIN else context.format
-    elif context.format in WEAK:
+    context.weak = parsed is found and context.format in WEAK
+    if context.weak and found.level is None:
         parsed = _unknown(parsed, text, now, context)
     if parsed.ts is None:
         parsed = replace(parsed, ts=continuations.time_of_neighbour(now, context))
@@ -79,7 +83,7 @@ def learn(head: Sequence[str], now: datetime) -> SenderContext:
         parsed = normalise(line, now, read)
         if continuations.CONTINUES in parsed.labels:
             continue
-        if read.format in (*WEAK, COLUMNS):
+        if read.weak or read.format == COLUMNS:
             plain.append(clean(line))
         if text := parsed.labels.get(clocks.STATED):
             stated.append(datetime.fromisoformat(text))
@@ -104,6 +108,8 @@ def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext)
     if found is not None and (plain or found.level is not None):
         context.format = COLUMNS
         return unwrapped(found, now)
+    if chat := chat_of(text):
+        return replace(line, labels={**line.labels, CHAT: chat})
     return replace(line, level=continuations.level_of_exception(text)) if plain else line
 
 

@@ -222,6 +222,8 @@ def _of_order(
     elif separator in ".-" and year:
         orders = [(b, a)]
     read = [_of_day(year, month, day, clock, now) for month, day in orders]
+    if separator == "/" and year and len(year) == 2 and not found.get("ap"):
+        read.append(_of_day(f"{a:02}", b, int(year), clock, now))  # 26/11/29
     dates = [when for when in read if when is not None]
     past = [when for when in dates if when <= now + times.AHEAD]
     return min(past or dates, key=lambda when: abs(now - when), default=None)
