@@ -183,6 +183,8 @@ def _named_sender(text: str, stamp: times.Stamp) -> bool:
     if not text[4:5].isdigit() and text[2:3] == "/":  # 11/30/2026 12:00:00 10.0.0.1 APC:
         return bool(_IPV4.fullmatch(host)) and bool(_TAG.match(after))
     figures = text[4:5] == "-" and not (text[10:11] == "T" and stamp.zoned)
+    if host[:1] == "[" and ":" not in host:
+        return False  # [812], a process, and not an address
     if figures or not re.fullmatch(r"[\w.:%\[\]-]+", host):
         return False
     return bool(_TAG.match(after)) or after.startswith(("last message", "message repeated"))
