@@ -258,7 +258,7 @@ _NET_DATE = re.compile(r"/Date\((-?\d{1,16})(?:[+-]\d{4})?\)/")
 
 
 def _slow(text: str, now: datetime) -> datetime | None:
-    text = text.strip("[]<> ")
+    text = text.strip("[]<> ").partition(" m=")[0]  # Go's own clock follows
     if match := _NET_DATE.fullmatch(text):
         return times.from_number(int(match[1]))
     if when := times.epoch(text, now) or times.iso(text, now):
