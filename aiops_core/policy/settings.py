@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import aiops_core
 from aiops_core.errors import Misconfigured
 
 PORTS = {  # of our five services: on each it answers HTTP unless told otherwise
@@ -22,7 +23,9 @@ PORTS = {  # of our five services: on each it answers HTTP unless told otherwise
 class Settings(BaseSettings):
     """All deployment settings; field descriptions are what ``.env.example`` explains."""
 
-    model_config = SettingsConfigDict(env_prefix="AIOPS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="AIOPS_", frozen=True, extra="ignore", validate_default=True
+    )
 
     ship_id: str = Field(
         "ship-1", min_length=1, description="Identity of the ship in every message."
@@ -65,6 +68,13 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="Their port; by default the service's own of the design."
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    @field_validator("policies", "migrations")
+    @classmethod
+    def _in_every_folder(cls, path: Path) -> Path:
+        """A relative *path* that the current folder lacks is one beside the package."""
+        beside = Path(aiops_core.__file__).parent.parent / path
+        return beside if not path.exists() and beside.is_dir() else path
 
     @property
     def api_headers(self) -> dict[str, str]:

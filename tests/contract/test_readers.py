@@ -667,6 +667,7 @@ COLUMNS_ALONE = "takes columns as they are and decodes nothing"
 NO_READER = {
     "aiops_core/adapters/": "answers of servers, not what is stored there",
     "aiops_cli/ingest/": "files of people, refused line by line",
+    "aiops_core/normaliser/": "lines of devices: whatever they are, they are kept as text",
     "aiops_lab/bench/": COLUMNS_ALONE,
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
     "aiops_lab/fleet/process.py": "answers of our own processes",

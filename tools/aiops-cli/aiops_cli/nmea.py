@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import signal
 import socket
 from collections.abc import Sequence
@@ -35,6 +36,12 @@ def nmea(
         int | None, typer.Option("--udp", min=1, max=65535, help="Receive datagrams on this port.")
     ] = None,
     bind: Annotated[str, typer.Option(help="Address to receive datagrams on.")] = "0.0.0.0",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS", help="Multicast group to join: 239.192.0.1 (IEC 61162-450)."
+        ),
+    ] = None,
     tcp: Annotated[
         list[str] | None, typer.Option(metavar="HOST[:PORT]", help="Multiplexer to read from.")
     ] = None,
@@ -54,13 +61,20 @@ def nmea(
     host = host or socket.gethostname()
     origin = LineOrigin(ship_id or settings.ship_id, host, "nmea", "nmea", named(device))
     addresses = [address(text) for text in tcp or ()]
-    port = udp_port or (None if addresses else PORT)
-    stats = uvloop.run(listen(settings, origin, (bind, port) if port else None, addresses))
+    groups = [multicast(text) for text in group or ()]
+    port = udp_port or (None if addresses and not groups else PORT)
+    datagrams = (bind, port, groups) if port else None
+    stats = uvloop.run(listen(settings, origin, datagrams, addresses))
     if as_json:
         return emit_json(asdict(stats))
     screen = console()
     screen.print(f"{stats.sentences:,} sentences, {stats.samples:,} readings sent")
-    for word, count in (("refused", stats.refused), ("lost", stats.lost)):
+    counts = {
+        "refused": stats.refused,
+        "lost": stats.lost,
+        "read in spite of a wrong checksum": stats.wrong_sums,
+    }
+    for word, count in counts.items():
         if count:
             screen.print(f"{count:,} {word}", style="yellow")
     if stats.newest_refusal:
@@ -75,10 +89,20 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def multicast(text: str) -> str:
+    """*text*, an IPv4 multicast address; raises BadParameter."""
+    try:
+        if ipaddress.IPv4Address(text).is_multicast:
+            return text
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text}: write a multicast address, as in 239.192.0.1")
+
+
 async def listen(
     settings: Settings,
     origin: LineOrigin,
-    datagrams: tuple[str, int] | None,
+    datagrams: tuple[str, int, Sequence[str]] | None,
     servers: Sequence[tuple[str, int]],
 ) -> ListenerStats:
     """Listen until Ctrl-C, then send what is queued."""

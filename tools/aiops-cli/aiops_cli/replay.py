@@ -48,7 +48,9 @@ def replay(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Log files, or recorded sentences of instruments (NMEA 0183, AIS); also .gz."
+            help="Log files, or recorded sentences of instruments (NMEA 0183, AIS), packed or "
+            "not; - is standard input.",
+            allow_dash=True,
         ),
     ],
     rate: Annotated[
@@ -63,6 +65,12 @@ def replay(
         Format, typer.Option("--format", help="Format of the lines; auto detects it per file.")
     ] = Format.AUTO,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many lines.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what files get, until Ctrl-C.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send also lines that an earlier replay has sent.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the messages and send nothing; needs no server.")
@@ -70,7 +78,8 @@ def replay(
 ) -> None:
     """Send log files to the platform; every line keeps the time that it states.
 
-    The incidents are those of that time; only lines without a time happen now.
+    The incidents are those of that time; only lines without a time happen now. Lines of a pipe or
+    a growing file are sent within a second. The same lines sent twice add nothing.
 
     Exit code 0: all lines sent; 1: some refused; 2: nothing read or sent; 130: Ctrl-C.
     """
@@ -89,6 +98,8 @@ def replay(
             devices=devices,
             wanted=wanted,
             limit=limit,
+            follow=follow,
+            again=again,
         )
         dry = report.DryRun(out, as_json=as_json) if dry_run else None
         with report.progress(files, err, quiet=dry_run) as progress:

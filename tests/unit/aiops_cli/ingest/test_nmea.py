@@ -1,6 +1,6 @@
 """Sentences of instruments → readings: what is measured, when, and what of it is not believed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 
@@ -304,3 +304,66 @@ class TestAnomalies:
         jumped = [gga(n, "5232.3215") for n in range(30, 60)]
         found = await told(tmp_path, RMC, *(gga(n) for n in range(30)), *jumped)
         assert found == {"position-jump"}
+
+
+class TestWeeksLost:
+    """A receiver's date that is 1,024 weeks in the past, because the week number has ten bits."""
+
+    def dated(self, at: datetime) -> str:
+        return f"GPRMC,{at:%H%M%S}.00,A,5222.3215,N,00454.5778,E,12.5,251.3,{at:%d%m%y},,,A"
+
+    def errors(self, found: list[MetricSample]) -> list[float]:
+        return [one.value for one in found if one.metric == "gps_date_error_days"]
+
+    @pytest.mark.parametrize("weeks", [1024, 2048])
+    @pytest.mark.parametrize("hours", [0, 20])
+    def test_a_file_of_now_is_corrected_and_says_so(self, tmp_path: Path, weeks: int, hours: int):
+        true = NOW - timedelta(hours=hours)
+        stated = true - timedelta(weeks=weeks)
+        if stated.year < 2000:
+            pytest.skip("two digits of a year say 20..")
+        found = samples(tmp_path, "HEHDT,274.1,T", self.dated(stated))
+        assert {one.ts for one in found} == {true}
+        assert self.errors(found) == [weeks * 7]
+
+    def test_an_old_file_is_simply_old(self, tmp_path: Path):
+        found = samples(tmp_path, self.dated(NOW - timedelta(weeks=1000)))
+        assert {one.ts for one in found} == {NOW - timedelta(weeks=1000)}
+        assert self.errors(found) == []
+
+    def test_a_logger_knows_better(self, tmp_path: Path):
+        line = f"2026-05-30 10:00:00 {signed(self.dated(datetime(2006, 10, 14, 10, tzinfo=UTC)))}"
+        [got] = become(tmp_path, line)
+        assert self.errors(list(got.entries)) == [7168]
+        assert {one.ts for one in got.entries} == {datetime(2026, 5, 30, 10, tzinfo=UTC)}
+
+    def test_its_anomaly_is_a_clock_that_is_wrong(self):
+        found = samples_of_policy("gps_date_error_days", [7168.0] * 10)
+        assert [one.anomaly_type for one in found] == ["time_drift"]
+
+
+def samples_of_policy(metric: str, values: list[float]) -> list[AnomalyDetected]:
+    detection = Detection(DetectPolicy.load(ROOT / "policies"))
+    fields = {"ship_id": "s1", "host": "gps-1", "service": "gps", "metric": metric}
+    found = []
+    for n, value in enumerate(values):
+        at = NOW + timedelta(seconds=n)
+        found += detection.on_sample(
+            MetricSample(tracking_id=f"t{n}", ts=at, value=value, **fields)
+        )
+    return [one for one in found if isinstance(one, AnomalyDetected)]
+
+
+class TestBridgeFiles:
+    def test_recorded_datagrams_of_iec_61162_450(self, tmp_path: Path):
+        path = tmp_path / "lwe.log"
+        lines = [f"UdPbC\0\\s:HE0001,n:{n}*00\\{signed(f'HEHDT,274.{n},T')}" for n in (1, 2)]
+        path.write_bytes("\r\n".join(lines).encode())
+        found = outcomes(path, LineOrigin.of(path, "s1", "mux"), lambda: NOW)
+        assert [e.value for one in found for e in one.entries] == [274.1, 274.2]
+
+    def test_lines_that_end_with_cr_only(self, tmp_path: Path):
+        path = tmp_path / "old.log"
+        path.write_text("\r".join(signed(f"HEHDT,274.{n},T") for n in range(5)))
+        found = list(outcomes(path, LineOrigin.of(path, "s1", "mux"), lambda: NOW))
+        assert len(found) == 5

@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import typer
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -13,7 +14,7 @@ from aiops_cli.ingest.flow import running
 from aiops_cli.ingest.lines import LineOrigin
 from aiops_cli.ingest.nmea import live
 from aiops_cli.ingest.nmea.live import Listener, tcp, udp
-from aiops_cli.nmea import address
+from aiops_cli.nmea import address, multicast
 from aiops_core.errors import Misconfigured, Unavailable
 from tests.unit.aiops_cli.ingest.test_nmea import RMC, signed
 
@@ -54,6 +55,72 @@ async def test_what_a_datagram_says_is_sent_as_of_its_arrival(listener):
     [valid] = [s for s in listener._sink.got if s.metric == "gps_valid"]
     assert (valid.ts, valid.host, valid.device_id) == (NOW, "mux", "gps-01")
     assert listener.stats.sentences == 2
+
+
+HEADING = signed("HEHDT,274.1,T").encode()
+FRAMES = [
+    b"UdPbC\0\\s:GP0001,n:12*1E\\" + HEADING + b"\r\n",
+    b"UdPbC\0" + HEADING + b"\r\n",
+    b"UdPbC\0\\g:1-2-34,s:HE0001,n:1*00\\\\s:HE0001*00\\" + HEADING + b"\r",
+    b"\\s:HE0001,c:1717243200*00\\" + HEADING + b"\0",
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+async def test_a_datagram_of_a_bridge_is_understood(listener, frame):
+    """IEC 61162-450: the word UdPbC, NUL, tag blocks, sentence."""
+    listener.take("mux", frame)
+    await listener.flush()
+    assert metrics(listener) == {"heading_true_deg"}
+    assert listener.stats.refused == 0
+
+
+async def test_a_wrong_checksum_within_a_datagram_is_counted_and_elsewhere_refused(listener):
+    listener.take("mux", b"UdPbC\0$HEHDT,274.1,T*00\r\n$HEHDT,274.2,T*00\r\n")
+    await listener.flush()
+    assert [one.value for one in listener._sink.got] == [274.1]
+    assert (listener.stats.wrong_sums, listener.stats.refused) == (1, 1)
+
+
+async def test_a_multicast_group_is_joined(listener):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        async with (
+            running([listener.run()]),
+            udp(listener, "0.0.0.0", 0, ["239.192.0.1"]) as port,
+        ):
+            sender.sendto(FRAMES[0], ("127.0.0.1", port))
+            await until(lambda: "heading_true_deg" in metrics(listener))
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+async def test_lines_of_a_stream_end_as_they_like(listener, end):
+    async def serve(_, writer):
+        writer.write(HEADING + end + signed("HEHDT,275.1,T").encode() + end)
+        await writer.drain()
+        await until(lambda: listener.stats.sentences == 2)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with running([listener.run(), tcp(listener, "127.0.0.1", port)]):
+            await until(lambda: listener.stats.sentences == 2)
+    assert listener.stats.refused == 0
+
+
+async def test_a_receiver_that_lost_weeks_is_noticed(listener):
+    lost = (NOW - timedelta(weeks=1024)).strftime("%d%m%y")
+    body = f"GPRMC,120000.00,A,5222.3215,N,00454.5778,E,12.5,251.3,{lost},,,A"
+    listener.take("mux", signed(body).encode())
+    await listener.flush()
+    [error] = [s for s in listener._sink.got if s.metric == "gps_date_error_days"]
+    assert (error.value, error.ts) == (7168, NOW)
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "239.192.0", "ff02::1"])
+def test_a_group_is_a_multicast_address(text):
+    with pytest.raises(typer.BadParameter, match=r"239\.192\.0\.1"):
+        multicast(text)
 
 
 async def test_a_multiplexer_that_goes_away_is_called_again(listener):

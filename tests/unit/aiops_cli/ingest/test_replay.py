@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,11 @@ class Store:
         self.inserts: list[int] = []
         self.rows: list[Sequence[object]] = []
         self.seen: set[str | None] = set()
+
+    async def query(self, sql, parameters=None):
+        if self.plan and self.plan[0] in ("before", "after"):
+            raise Unavailable("clickhouse does not answer")
+        return [(row[0],) for row in self.rows if row[0] in parameters["ids"]]
 
     async def insert(self, table, columns, rows, *, token=None) -> None:
         assert (table, columns) == (sinking.TABLE, sinking.COLUMNS)
@@ -154,11 +160,11 @@ class TestReplay:
 
     async def test_refused_and_skipped_are_counted(self, tmp_path: Path):
         path = tmp_path / "a.log"
-        path.write_bytes(b"good\n\n" + b"\xff\n" * 250 + b"good")
+        path.write_bytes(b"good\n\n" + (b"x" * 70_000 + b"\n") * 250 + b"good")
         summary, bus = await self.run(path)
         assert (summary.read, summary.sent, summary.skipped) == (253, 2, 1)
         assert (summary.refused_total, len(summary.refused)) == (250, REFUSED_KEPT)
-        assert str(summary.refused[0]) == f"{path}:3: not UTF-8: byte 1 is 0xff"
+        assert str(summary.refused[0]) == f"{path}:3: longer than 64 KiB"
         assert len(bus.published) == 2
 
     async def test_limit(self, tmp_path: Path):
@@ -209,6 +215,76 @@ class TestReplay:
         assert 0.18 <= summary.seconds < 1
 
 
+class TestTwice:
+    async def run(self, bus: MemoryBus, store: Store, path: Path, **options) -> ReplaySummary:
+        async with sink_of(bus, store) as sink:
+            return await replay([path], sink, ship_id="s1", host="h", now=lambda: NOW, **options)
+
+    @pytest.mark.parametrize("text", ["line {n}\n", "Jun  1 11:{n:02}:00 h app: x\n"])
+    async def test_the_same_lines_twice_add_nothing(self, tmp_path: Path, text: str):
+        bus, store, path = MemoryBus(), Store(), tmp_path / "a.log"
+        path.write_text("".join(text.format(n=n) for n in range(50)))
+        first = await self.run(bus, store, path)
+        with path.open("a") as file:
+            file.write("".join(text.format(n=n) for n in range(50, 60)))
+        second = await self.run(bus, store, path)
+        assert (first.sent, first.repeated) == (50, 0)
+        assert (second.sent, second.repeated, second.unconfirmed) == (10, 50, 0)
+        assert len(bus.published) == len(set(store.ids)) == 60
+        third = await self.run(bus, store, path, again=True)
+        assert (third.sent, third.repeated) == (60, 0)
+        assert len(set(store.ids)) == 120
+
+    async def test_a_store_that_is_away_delays_nothing(self, tmp_path: Path):
+        bus, store = MemoryBus(), Store(*["before"] * 3)
+        summary = await self.run(bus, store, file_of(tmp_path, 10))
+        assert (summary.sent, summary.repeated) == (10, 0)
+
+    async def test_a_table_that_does_not_exist_yet_knows_nothing(self, tmp_path: Path):
+        class Unmigrated(Store):
+            async def query(self, sql, parameters=None):
+                raise QueryFailed("no such table", 60)
+
+        summary = await self.run(MemoryBus(), Unmigrated(), file_of(tmp_path, 10))
+        assert summary.sent == 10
+
+
+class TestPipe:
+    @contextlib.asynccontextmanager
+    async def running(self, bus: MemoryBus) -> AsyncIterator[tuple[int, asyncio.Event, list]]:
+        reading, writing = os.pipe()
+        stop, done = asyncio.Event(), []
+        path = Path(f"/dev/fd/{reading}")
+        async with sink_of(bus, Store()) as sink, asyncio.TaskGroup() as group:
+            work = replay([path], sink, ship_id="s1", host="h", now=lambda: NOW, stop=stop)
+            task = group.create_task(work)
+            yield writing, stop, done
+            done.append(await task)
+        os.close(reading)
+
+    async def arrives(self, bus: MemoryBus, count: int) -> None:
+        async with asyncio.timeout(1):
+            while len(bus.published) < count:
+                await asyncio.sleep(0.01)
+
+    async def test_each_line_within_a_second_also_the_first(self):
+        async with self.running(bus := MemoryBus()) as (writing, _, done):
+            for n in range(3):
+                os.write(writing, b"line %d\n" % n)
+                await self.arrives(bus, n + 1)
+            os.close(writing)
+        assert (done[0].sent, done[0].interrupted) == (3, False)
+
+    async def test_a_stop_loses_nothing_that_was_read(self):
+        async with self.running(bus := MemoryBus()) as (writing, stop, done):
+            os.write(writing, b"".join(b"line %d\n" % n for n in range(700)) + b"no end")
+            await self.arrives(bus, 700)
+            stop.set()
+        os.close(writing)
+        assert (done[0].sent, done[0].unconfirmed, done[0].interrupted) == (701, 0, True)
+        assert bus.published[-1].msg == "no end"
+
+
 class Recorder:
     """A sink that remembers, and may hold its answers back."""
 
@@ -217,6 +293,9 @@ class Recorder:
         self.hold_after = 0 if hold else hold_after
         self.problem = problem
         self.go = asyncio.Event()
+
+    async def known(self, entries):
+        return ()
 
     async def send(self, entries, raw=None) -> None:
         self.sent.extend(entries)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from aiops_cli.ingest import own_messages
 from aiops_cli.ingest.nmea.reader import NmeaReader
+from aiops_cli.ingest.nmea.sentence import DATAGRAM
 from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.normaliser import json_lines
@@ -27,7 +28,8 @@ JSON_NAME = re.compile(r"\.(?:json|jsonl|ndjson)(?:\.\d+)?(?:\.gz)?$", re.IGNORE
 
 # A sentence of a ship's instrument, perhaps after a time or a tag block.
 SENTENCE = re.compile(
-    r"(?:\d[^$!\\]*?[\s;,]+)?(?:\\[^\\]+\\)?[$!][A-Z0-9]{2,}[A-Z]{2},[^*]*(?:\*[0-9A-Fa-f]{2})?$"
+    rf"{DATAGRAM}(?:\d[^$!\\]*?[\s;,]+)?(?:\\[^\\]+\\)*"
+    r"[$!][A-Z0-9]{2,}[A-Z]{2},[^*]*(?:\*[0-9A-Fa-f]{2})?$"
 )
 
 
@@ -99,7 +101,7 @@ def reader_for(
 ) -> LineReader:
     """A reader for the file *name*, whose first lines are *head*."""
     if is_nmea(head, wanted):
-        return NmeaReader(head)
+        return NmeaReader(head, now)
     if wanted is not Format.AUTO:
         return _forced(wanted)
     seen = Counter(_format_of(line, now) for line in head)

@@ -1,4 +1,8 @@
-"""The lines of one file → messages, refused lines or blank lines, in order."""
+"""The lines of one file → messages, refused lines or blank lines, in order.
+
+The tracking id of a message derives from what its line says and where it stands: the same file
+sent twice gives the same ids, and what knows them refuses the second (decision 29).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,20 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, islice
+from itertools import chain, count
 from pathlib import Path
+from uuid import UUID, uuid5
 
-from aiops_cli.ingest.files import BlankLine, RefusedLine, TextLine, read
+from aiops_cli.ingest.files import (
+    BlankLine,
+    FileLine,
+    Pause,
+    RefusedLine,
+    Stopped,
+    TextLine,
+    is_stdin,
+    read,
+)
 from aiops_cli.ingest.formats import Content, Format, is_nmea, reader_for
 from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import Level, LogEntry, MetricSample
@@ -22,6 +36,8 @@ Now = Callable[[], datetime]
 STAGE = "ingest"
 DETECT_WITHIN = 50  # lines from which the format of a file is detected
 DATE_WITHIN = 1000  # NMEA sentences in which the first date is looked for
+_ROTATED = re.compile(r"(?:[.-]\d{1,8}|\.(?:gz|bz2|xz|zst))+$")
+_LINES = UUID("0e6f4d7a-6d0c-5b52-9d35-2f6f6f1a7a11")  # the namespace of ids of lines
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class LineOrigin:
     """Stands in for what a line does not say.
 
     *devices* maps names of instruments to ids of the inventory (``gps-gp``: a GPS receiver that
-    signs its sentences with GP).
+    signs its sentences with GP). With *again* every line gets a new id.
     """
 
     ship_id: str
@@ -37,12 +53,22 @@ class LineOrigin:
     service: str
     source: str
     devices: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+    again: bool = False
 
     @classmethod
     def of(
-        cls, path: Path, ship_id: str, host: str, devices: Mapping[str, str] | None = None
+        cls,
+        path: Path,
+        ship_id: str,
+        host: str,
+        devices: Mapping[str, str] | None = None,
+        *,
+        again: bool = False,
     ) -> LineOrigin:
-        return cls(ship_id, host, service_of(path), path.name, devices or {})
+        name = "stdin" if is_stdin(path) else path.name
+        folder = str(path.absolute().parent)
+        return cls(ship_id, host, service_of(path), name, devices or {}, folder, again)
 
 
 def service_of(path: Path) -> str:
@@ -59,45 +85,85 @@ class AcceptedLine:
     raw: str
 
 
-Outcome = AcceptedLine | RefusedLine | BlankLine
+Outcome = AcceptedLine | RefusedLine | BlankLine | Pause
 
 
 def outcomes(
-    path: Path, origin: LineOrigin, now: Now, wanted: Format = Format.AUTO
+    path: Path,
+    origin: LineOrigin,
+    now: Now,
+    wanted: Format = Format.AUTO,
+    *,
+    follow: bool = False,
+    stopped: Stopped = lambda: False,
 ) -> Iterator[Outcome]:
-    """What becomes of each line of *path*."""
-    lines = read(path)
-    head = list(islice(lines, DETECT_WITHIN))
-    texts = [line.text for line in head if isinstance(line, TextLine)]
-    if is_nmea(texts, wanted):
-        more = list(islice(lines, DATE_WITHIN))
-        texts += [line.text for line in more if isinstance(line, TextLine)]
-        head += more
-    reader = reader_for(path.name, texts, now(), wanted)
+    """What becomes of each line of *path*; see ``files.read`` for *follow* and *stopped*."""
+    lines = read(path, follow=follow, stopped=stopped)
+    head = _head(lines, DETECT_WITHIN)
+    if is_nmea(_texts(head), wanted):
+        head += _head(lines, DATE_WITHIN)
+    reader = reader_for(path.name, _texts(head), now(), wanted)
     for line in chain(head, lines):
         if not isinstance(line, TextLine):
             yield line
             continue
         at = now()
         try:
-            entries = messages_of(reader.read(line.text, at), origin, at)
+            content = reader.read(line.text, at)
+            entries = messages_of(content, origin, at, _ids(content, origin, line))
         except Unreadable as exc:
             yield RefusedLine(str(path), line.number, str(exc))
             continue
         yield AcceptedLine(entries, line.text) if entries else BlankLine(line.number)
 
 
-def messages_of(content: Content, origin: LineOrigin, now: datetime) -> tuple[IngestMessage, ...]:
-    """*content* as messages that reached the platform at *now*.
+def _head(lines: Iterator[FileLine], most: int) -> list[FileLine]:
+    """The next lines, at most *most*, and none after a pause: the first line must not wait."""
+    head: list[FileLine] = []
+    for line in lines:
+        head.append(line)
+        if len(head) >= most or isinstance(line, Pause):
+            break
+    return head
+
+
+def _texts(lines: list[FileLine]) -> list[str]:
+    return [line.text for line in lines if isinstance(line, TextLine)]
+
+
+def _ids(content: Content, origin: LineOrigin, line: TextLine) -> Iterator[str]:
+    """The ids of the messages in *line*: from ship, host, file, time, place in the file and text.
+
+    The name of a file counts without what rotation adds to it. Its folder counts only for a line
+    that states no time: two of those are more easily alike than one of them is sent twice.
+    """
+    if origin.again:
+        while True:
+            yield generate_tracking_id()
+    stated = content.ts.isoformat() if content.ts else ""
+    host = getattr(content, "host", None) or origin.host
+    file = f"{'' if stated else origin.folder}/{_ROTATED.sub('', origin.source)}"
+    parts = (origin.ship_id, host, file, stated, str(line.number), line.text)
+    base = uuid5(_LINES, "\x1f".join(parts))
+    yield str(base)
+    for n in count(1):
+        yield str(uuid5(base, str(n)))
+
+
+def messages_of(
+    content: Content, origin: LineOrigin, now: datetime, ids: Iterator[str] | None = None
+) -> tuple[IngestMessage, ...]:
+    """*content* as messages that reached the platform at *now*, with *ids* or new ones.
 
     A message of the platform itself keeps its tracking id, its time and its ship.
     """
     if isinstance(content, LogEntry | MetricSample):
         return (content.stamped(STAGE, now),)
+    ids = ids or iter(generate_tracking_id, None)
     if isinstance(content, SensorReadings):
         return tuple(
             MetricSample(
-                tracking_id=generate_tracking_id(),
+                tracking_id=next(ids),
                 ship_id=origin.ship_id,
                 ts=content.ts or now,
                 stages={STAGE: now},
@@ -112,7 +178,7 @@ def messages_of(content: Content, origin: LineOrigin, now: datetime) -> tuple[In
         )
     host = content.host or origin.host
     entry = LogEntry(
-        tracking_id=generate_tracking_id(),
+        tracking_id=next(ids),
         ship_id=origin.ship_id,
         ts=content.ts or now,
         stages={STAGE: now},

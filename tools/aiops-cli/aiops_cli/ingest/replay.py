@@ -1,4 +1,7 @@
-"""Files → a sink, at a steady rate or as fast as it accepts, in bounded memory."""
+"""Files and pipes → a sink, at a steady rate or as fast as it accepts, in bounded memory.
+
+What a pipe or a growing file gives is sent when it pauses, so that a line never waits for others.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
-from aiops_cli.ingest.files import BlankLine, RefusedLine, check
+from aiops_cli.ingest.files import BlankLine, Pause, RefusedLine, check
 from aiops_cli.ingest.flow import InFlightLimit, RateLimiter
 from aiops_cli.ingest.formats import Format
 from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, Now, Outcome, outcomes
@@ -28,12 +31,14 @@ GRACE = 5.0  # seconds after Ctrl-C in which what is in flight may still be conf
 class ReplaySummary:
     """What became of the lines: ``read == accepted + refused_total + skipped``.
 
-    One line of a ship's instruments may be several *messages*.
+    *repeated* lines were sent by an earlier replay, and are not sent again. One line of a ship's
+    instruments may be several *messages*.
     """
 
     read: int = 0
     accepted: int = 0
     sent: int = 0
+    repeated: int = 0
     messages: int = 0
     skipped: int = 0
     refused_total: int = 0
@@ -46,9 +51,11 @@ class ReplaySummary:
     @property
     def unconfirmed(self) -> int:
         """Lines that may have arrived or not, because the replay ended before their answer."""
-        return self.accepted - self.sent
+        return self.accepted - self.sent - self.repeated
 
     def count(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Pause):
+            return
         self.read += 1
         if isinstance(outcome, AcceptedLine):
             self.accepted += 1
@@ -74,6 +81,8 @@ async def replay(
     devices: Mapping[str, str] | None = None,
     wanted: Format = Format.AUTO,
     limit: int | None = None,
+    follow: bool = False,
+    again: bool = False,
     now: Now = utc_now,
     progress: Progress = lambda summary: None,
     stop: asyncio.Event | None = None,
@@ -81,15 +90,46 @@ async def replay(
     """Send every line of *files* through *sink*; raises Misconfigured before the first one.
 
     *host* is the host of lines that name none, by default this machine. *devices* maps names of
-    instruments to ids of the inventory. *limit* is in lines read. After *stop* is set, what is in
-    flight may still arrive for GRACE seconds; the summary says how far the replay came.
+    instruments to ids of the inventory. *limit* is in lines read. With *follow* files are read for
+    ever, with *again* lines are sent that an earlier replay has sent. After *stop* is set, what was
+    read may still arrive for GRACE seconds; the summary says how far the replay came.
     """
     check(files)
-    host = host or socket.gethostname()
-    lines = (outcomes(p, LineOrigin.of(p, ship_id, host, devices), now, wanted) for p in files)
-    stream = islice(chain.from_iterable(lines), limit)
+    host, stop = host or socket.gethostname(), stop or asyncio.Event()
+    lines = (
+        outcomes(
+            path,
+            LineOrigin.of(path, ship_id, host, devices, again=again),
+            now,
+            wanted,
+            follow=follow,
+            stopped=stop.is_set,
+        )
+        for path in files
+    )
+    stream = _limited(chain.from_iterable(lines), limit)
     limiter = RateLimiter(rate) if rate else None
-    return await _Replay(stream, sink, limiter, progress, stop or asyncio.Event()).run()
+    return await _Replay(stream, sink, limiter, progress, stop).run()
+
+
+def _limited(stream: Iterator[Outcome], limit: int | None) -> Iterator[Outcome]:
+    """*stream* until *limit* lines of it; a pause is no line."""
+    lines = 0
+    for outcome in stream:
+        yield outcome
+        lines += not isinstance(outcome, Pause)
+        if limit and lines >= limit:
+            return
+
+
+def _next_batch(stream: Iterator[Outcome], most: int) -> list[Outcome]:
+    """Up to *most* outcomes, fewer before a pause; empty at the end."""
+    batch: list[Outcome] = []
+    for outcome in stream:
+        batch.append(outcome)
+        if len(batch) >= most or isinstance(outcome, Pause):
+            break
+    return batch
 
 
 class _Replay:
@@ -113,6 +153,8 @@ class _Replay:
             feeding = group.create_task(self._feed(group))
             stopping = group.create_task(self._stop.wait())
             await asyncio.wait({feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # What was read before a stop is still sent, as far as GRACE allows.
+            await asyncio.wait({feeding}, timeout=GRACE if stopping.done() else None)
             feeding.cancel()
             # All deliveries, or those that end within GRACE once the replay is to stop.
             while self._deliveries and not stopping.done():
@@ -128,14 +170,16 @@ class _Replay:
         return self._summary
 
     async def _feed(self, group: asyncio.TaskGroup) -> None:
-        while True:
+        while not self._stop.is_set():
             due = await self._limiter.allowance() if self._limiter else BATCH
-            batch = await asyncio.to_thread(list, islice(self._stream, due))
+            batch = await asyncio.to_thread(_next_batch, self._stream, due)
             if not batch:
                 return
             for outcome in batch:
                 self._summary.count(outcome)
             accepted = [outcome for outcome in batch if isinstance(outcome, AcceptedLine)]
+            if not accepted:
+                continue
             units = sum(1 + len(line.raw) // 1024 for line in accepted)
             await self._in_flight.acquire(units)
             delivery = group.create_task(self._deliver(accepted, units))
@@ -145,9 +189,12 @@ class _Replay:
 
     async def _deliver(self, accepted: Sequence[AcceptedLine], units: int) -> None:
         try:
-            pairs = [(entry, line.raw) for line in accepted for entry in line.entries]
-            await self._sink.send([entry for entry, _ in pairs], [raw for _, raw in pairs])
-            self._summary.sent += len(accepted)
+            new = await self._new(accepted)
+            self._summary.repeated += len(accepted) - len(new)
+            pairs = [(entry, line.raw) for line in new for entry in line.entries]
+            if pairs:
+                await self._sink.send([entry for entry, _ in pairs], [raw for _, raw in pairs])
+            self._summary.sent += len(new)
             self._summary.messages += len(pairs)
             self._progress(self._summary)
         except AiopsError as exc:
@@ -155,3 +202,10 @@ class _Replay:
             self._stop.set()
         finally:
             self._in_flight.release(units)
+
+    async def _new(self, accepted: Sequence[AcceptedLine]) -> Sequence[AcceptedLine]:
+        """The lines that no earlier replay has sent."""
+        known = await self._sink.known([line.entries[0] for line in accepted])
+        if not known:
+            return accepted
+        return [line for line in accepted if line.entries[0].tracking_id not in known]

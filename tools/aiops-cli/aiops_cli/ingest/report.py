@@ -24,7 +24,8 @@ PLAIN_EVERY = 2.0  # seconds between progress lines without a terminal
 
 
 def exit_code(summary: ReplaySummary) -> int:
-    if summary.problem or (summary.sent == 0 and not summary.interrupted):
+    nothing = summary.sent + summary.repeated == 0
+    if summary.problem or (nothing and not summary.interrupted):
         return NOTHING_READ
     if summary.interrupted:
         return INTERRUPTED
@@ -36,6 +37,7 @@ def as_json(summary: ReplaySummary) -> str:
         "read": summary.read,
         "sent": summary.sent,
         "messages": summary.messages,
+        "repeated": summary.repeated,
         "refused": summary.refused_total,
         "skipped": summary.skipped,
         "unconfirmed": summary.unconfirmed,
@@ -53,6 +55,7 @@ def table(summary: ReplaySummary) -> Table:
         "sent": summary.sent,
         "refused": summary.refused_total,
         "skipped (nothing to send)": summary.skipped,
+        "sent before (--again sends them)": summary.repeated,
         "unconfirmed": summary.unconfirmed,
     }
     if summary.messages != summary.sent:
@@ -95,6 +98,9 @@ class DryRun:
     ) -> None:
         shown = (e.model_dump_json() if self.as_json else entry_line(e) for e in entries)
         plain(self.out, "\n".join(shown))
+
+    async def known(self, entries: Sequence[IngestMessage]) -> Sequence[str]:
+        return ()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ publishing goes on and rows wait in memory. Callers of ``send`` bound how many w
 returns when its rows are stored (``replay`` uses an ``InFlightLimit``).
 
 An insert whose answer is lost is sent again with the same token, and ClickHouse drops the second
-one (``non_replicated_deduplication_window`` of the table).
+one (``non_replicated_deduplication_window`` of the table). Lines of an earlier replay are known by
+their ids, as long as ``logs.raw`` keeps them (decision 29).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
 from uuid import uuid4
 
 from aiops_cli.ingest.flow import Batcher, running
@@ -37,6 +40,10 @@ COLUMNS = (
     *("tracking_id", "ship_id", "ts", "ingestion_timestamp", "host", "device_id", "service"),
     *("level", "msg", "source", "labels", "raw"),
 )
+KNOWN = f"SELECT tracking_id FROM {TABLE} WHERE tracking_id IN %(ids)s"  # noqa: S608 - our table
+# By the primary key, which the times of a file's lines narrow down to a few granules.
+KNOWN_OF_TIME = f"{KNOWN} AND ship_id = %(ship)s AND ts >= %(since)s AND ts <= %(until)s"
+ASK_AGAIN = 5.0  # seconds after ClickHouse did not answer
 MAX_ROWS = 1000  # of one insert; many small inserts make ClickHouse merge for ever
 ROWS_LINGER = 1.0  # seconds; the history is not on the fast path
 WRITERS = 2  # concurrent inserts
@@ -51,6 +58,10 @@ RawRow = tuple[object, ...]
 
 class LogStore(Protocol):
     """The port to ClickHouse. Raises Unavailable while it is away."""
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None
+    ) -> list[tuple[Any, ...]]: ...
 
     async def insert(
         self,
@@ -69,6 +80,9 @@ class MessageSink(Protocol):
         self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
     ) -> None: ...
 
+    async def known(self, entries: Sequence[IngestMessage]) -> Collection[str]:
+        """The tracking ids of those that were stored before."""
+
 
 def publishing(publish: Callable[[list[Outgoing]], Awaitable[object]]) -> Batcher[Outgoing]:
     """Joins concurrent publications: 200 messages take the broker hardly longer than 20."""
@@ -78,8 +92,9 @@ def publishing(publish: Callable[[list[Outgoing]], Awaitable[object]]) -> Batche
 class IngestSink:
     """Bus and ``logs.raw``; ``send`` may be called concurrently."""
 
-    def __init__(self, messages: Batcher[Outgoing], rows: Batcher[RawRow]) -> None:
-        self._messages, self._rows = messages, rows
+    def __init__(self, store: LogStore, messages: Batcher[Outgoing], rows: Batcher[RawRow]) -> None:
+        self._store, self._messages, self._rows = store, messages, rows
+        self._ask_again_at = 0.0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -93,7 +108,7 @@ class IngestSink:
         messages = publishing(bus.publish)
         rows = Batcher(insert, largest=MAX_ROWS, linger=linger)
         async with running([messages.run(), *(rows.run() for _ in range(WRITERS))]):
-            yield cls(messages, rows)
+            yield cls(store, messages, rows)
 
     async def send(
         self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
@@ -111,6 +126,37 @@ class IngestSink:
         await self._messages.add([Outgoing(entry, id=entry.tracking_id) for entry in entries])
         parts = [rows[start : start + MAX_ROWS] for start in range(0, len(rows), MAX_ROWS)]
         await asyncio.gather(*(self._rows.add(part) for part in parts))
+
+    async def known(self, entries: Sequence[IngestMessage]) -> Collection[str]:
+        """The tracking ids of those that ``logs.raw`` has; none while ClickHouse does not answer.
+
+        Sending does not wait for it: for a while the broker refuses the second by itself.
+        """
+        lines = [entry for entry in entries if isinstance(entry, LogEntry)]
+        if not lines or time.monotonic() < self._ask_again_at:
+            return ()
+        timed = [line for line in lines if line.ts != line.stages.get(STAGE)]
+        untimed = [line.tracking_id for line in lines if line.ts == line.stages.get(STAGE)]
+        found: set[str] = set()
+        try:
+            if timed:
+                times = [line.ts for line in timed]
+                about = {
+                    "ship": timed[0].ship_id,
+                    "since": min(times),
+                    "until": max(times) + timedelta(seconds=1),  # the driver cuts fractions off
+                    "ids": tuple(line.tracking_id for line in timed),
+                }
+                found.update(row[0] for row in await self._store.query(KNOWN_OF_TIME, about))
+            if untimed:
+                rows = await self._store.query(KNOWN, {"ids": tuple(untimed)})
+                found.update(row[0] for row in rows)
+        except Unavailable:
+            self._ask_again_at = time.monotonic() + ASK_AGAIN
+        except QueryFailed as exc:
+            if exc.code not in _NOT_MIGRATED:
+                raise
+        return found
 
 
 def row_of(entry: LogEntry, raw: str) -> RawRow:

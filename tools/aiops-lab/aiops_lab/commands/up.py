@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-import aiops_core
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
@@ -58,11 +57,9 @@ def plan_of(data: Path, ports: str, policies: Path | None, ship_id: str | None) 
 
 
 def _folder(path: Path) -> Path:
-    """*path*, or, as a relative one, beside this package when the current folder has none."""
-    for candidate in (path, Path(aiops_core.__file__).parent.parent / path):
-        if candidate.is_dir():
-            return candidate.resolve()
-    raise Misconfigured(f"{path}: no such folder")
+    if not path.is_dir():
+        raise Misconfigured(f"{path}: no such folder")
+    return path.resolve()
 
 
 async def _up(plan: Plan, ready_file: Path | None, as_json: bool) -> None:

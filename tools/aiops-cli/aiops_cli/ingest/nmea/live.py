@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from aiops_core.utils import StructuredLogger
 
 QUEUE = 10_000  # sentences at most; when it is full the oldest are lost, which is counted
 LINGER = 0.2  # seconds in which sentences gather before they are sent
+_ENDS = re.compile(rb"[\r\n]+")
 LONGEST = 1024  # bytes of a line; a sentence has 82, a tag block some more
 SENDERS = 32  # multiplexers that are told apart
 RETRY = (1.0, 2.0, 5.0, 10.0)  # seconds before a connection is tried again
@@ -37,6 +40,7 @@ class ListenerStats:
     samples: int = 0
     refused: int = 0
     lost: int = 0
+    wrong_sums: int = 0
     newest_refusal: str = ""
 
 
@@ -61,7 +65,8 @@ class Listener:
     def take(self, sender: str, data: bytes) -> None:
         """Queue the lines of one datagram, or one line of a stream."""
         for line in data.decode("ascii", "replace").splitlines():
-            if not line.strip():
+            line = line.strip("\0 \t")
+            if not line:
                 continue
             if self._queue.full():
                 self._queue.get_nowait()
@@ -80,15 +85,19 @@ class Listener:
         await self._send(self._queued())
 
     async def report(self) -> None:
-        """Log refused and lost sentences when there are new ones; until cancelled."""
-        reported = (0, 0)
+        """Log refused, lost and doubtful sentences when there are new ones; until cancelled."""
+        reported = (0, 0, 0)
         while True:
             await asyncio.sleep(REPORT_EVERY)
             stats = self.stats
-            if (now := (stats.refused, stats.lost)) != reported:
+            if (now := (stats.refused, stats.lost, stats.wrong_sums)) != reported:
                 reported = now
                 log.warning(
-                    "refused", total=stats.refused, lost=stats.lost, newest=stats.newest_refusal
+                    "refused",
+                    total=stats.refused,
+                    lost=stats.lost,
+                    wrong_sums=stats.wrong_sums,
+                    newest=stats.newest_refusal,
                 )
 
     def _queued(self) -> list[_ReceivedSentence]:
@@ -106,8 +115,11 @@ class Listener:
             self._readers.popitem(last=False)
         reader = self._readers.setdefault(sender, NmeaReader(live=True))
         self.stats.sentences += 1
+        before = reader.wrong_sums
         try:
-            return messages_of(reader.read(text, sentence.at), self._origin, sentence.at)
+            content = reader.read(text, sentence.at)
+            self.stats.wrong_sums += reader.wrong_sums - before
+            return messages_of(content, self._origin, sentence.at)
         except Unreadable as exc:
             self.stats.refused += 1
             self.stats.newest_refusal = f"{sender}: {exc}: {text[:100]}"
@@ -122,13 +134,33 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._listener.take(addr[0], data)
 
 
+def _socket(host: str, port: int, groups: Sequence[str]) -> socket.socket:
+    """A socket that has joined *groups*: on a ship's bridge all instruments are in some."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    own = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        own.setblocking(False)
+        if groups:  # other listeners of this host may be in the group as well
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind((host, port))
+        for group in groups:
+            member = socket.inet_aton(group) + socket.inet_aton("0.0.0.0")
+            own.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+    except OSError:
+        own.close()
+        raise
+    return own
+
+
 @contextlib.asynccontextmanager
-async def udp(listener: Listener, host: str, port: int) -> AsyncIterator[int]:
-    """Receive datagrams that are sent to *host*:*port*; yields the port."""
+async def udp(
+    listener: Listener, host: str, port: int, groups: Sequence[str] = ()
+) -> AsyncIterator[int]:
+    """Receive datagrams to *host*:*port* and to multicast *groups*; yields the port."""
     loop = asyncio.get_running_loop()
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(listener), local_addr=(host, port)
+            lambda: _Datagrams(listener), sock=_socket(host, port, groups)
         )
     except OSError as exc:
         raise Misconfigured(f"cannot listen on UDP {host}:{port}: {exc.strerror}") from exc
@@ -136,6 +168,19 @@ async def udp(listener: Listener, host: str, port: int) -> AsyncIterator[int]:
         yield transport.get_extra_info("sockname")[1]
     finally:
         transport.close()
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines that end with CR, LF or both; raises ValueError when one is too long."""
+    rest = b""
+    while chunk := await reader.read(LONGEST):
+        *lines, rest = _ENDS.split(rest + chunk)
+        for line in lines:
+            yield line
+        if len(rest) > LONGEST:
+            raise ValueError(f"a line longer than {LONGEST} bytes")
+    if rest:
+        yield rest
 
 
 async def tcp(
@@ -150,13 +195,13 @@ async def tcp(
         try:
             reader, writer = await asyncio.open_connection(host, port, limit=LONGEST)
             with contextlib.closing(writer):
-                while line := await reader.readline():  # ValueError: longer than the limit
+                async for line in _lines(reader):
                     if failed:
                         log.info("hears again", address=address)
                         failed = 0
                     listener.take(host, line)
             reason = "the connection was closed"
-        except (OSError, asyncio.IncompleteReadError, ValueError) as exc:
+        except (OSError, ValueError) as exc:
             reason = str(exc) or type(exc).__name__
         if not failed:
             log.warning("not connected", address=address, reason=reason)

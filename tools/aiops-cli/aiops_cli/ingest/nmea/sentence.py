@@ -12,11 +12,13 @@ from pynmeagps import NMEAReader, calc_checksum, exceptions
 from aiops_core.normaliser import times
 from aiops_core.normaliser.parsed import Unreadable
 
-# What a logger or a multiplexer may put before a sentence: a time, or a tag block (NMEA 0183 4.00).
+# What stands before a sentence: the word of a datagram of IEC 61162-450 (its NUL may have become
+# a replaced character), the time of a logger, tag blocks (NMEA 0183 4.00).
+DATAGRAM = r"(?:(?P<datagram>UdPbC)[\0\ufffd]?\s*)?"
 _LINE = re.compile(
-    r"""(?:(?P<time>[\d][^$!\\]*?)[\s;,]+)?
-    (?:\\(?P<tags>[^\\]*)\*[0-9A-Fa-f]{2}\\)?
-    (?P<start>[$!])(?P<body>[^*]*)(?:\*(?P<sum>[0-9A-Fa-f]{2}))?\s*$""",
+    rf"""{DATAGRAM}(?:(?P<time>[\d][^$!\\]*?)[\s;,]+)?
+    (?:\\(?P<tags>[^\\]*)\*[0-9A-Fa-f]{{2}}\\)*
+    (?P<start>[$!])(?P<body>[^*]*)(?:\*(?P<sum>[0-9A-Fa-f]{{2}}))?\s*$""",
     re.VERBOSE,
 )
 _NAME = re.compile(r"(?P<talker>[A-Z0-9]{2})(?P<kind>[A-Z]{3})(?:,|$)")
@@ -29,7 +31,9 @@ _CENTURY = 2000  # of years that are written with two digits
 class Sentence:
     """*talker* ``GP`` and *kind* ``RMC``; both are empty for a proprietary sentence.
 
-    *source* and *at* come from a logger or a tag block. *text* begins at ``$`` or ``!``.
+    *source* and *at* come from a logger or a tag block. *text* begins at ``$`` or ``!``. Within a
+    datagram of IEC 61162-450 a *wrong_sum* is the arithmetic of a gateway that has rewritten the
+    sentence, since UDP has a checksum of its own; elsewhere it is damage.
     """
 
     text: str
@@ -37,6 +41,7 @@ class Sentence:
     kind: str = ""
     source: str | None = None
     at: datetime | None = None
+    wrong_sum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ def read(line: str) -> Sentence:
         raise Unreadable("sentence without a checksum, perhaps cut off")
     if not body.isascii():
         raise Unreadable("a sentence has only ASCII characters")
-    if (right := calc_checksum(body)) != claimed.upper():
+    right = calc_checksum(body)
+    if right != claimed.upper() and not found["datagram"]:
         raise Unreadable(f"wrong checksum: it says {claimed.upper()}, its characters make {right}")
     name = _NAME.match(body)
     tags = dict(tag.split(":", 1) for tag in (found["tags"] or "").split(",") if ":" in tag)
@@ -93,6 +99,7 @@ def read(line: str) -> Sentence:
         kind=name["kind"] if name else "",
         source=tags.get("s"),
         at=_time(found["time"] or tags.get("c")),
+        wrong_sum=right != claimed.upper(),
     )
 
 
