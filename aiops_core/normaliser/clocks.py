@@ -55,6 +55,8 @@ def believed(line: ParsedLine, raw: str, now: datetime, context: SenderContext) 
 
 def never_set(ts: datetime) -> bool:
     """Whether *ts*, of whatever device, can only come from a clock that was never set."""
+    if ts.year > _BEGINNINGS[-1].year:
+        return False
     return ts < UNSET or any(begin <= ts < begin + _DAYS_AFTER for begin in _BEGINNINGS)
 
 
@@ -66,10 +68,12 @@ def lost_weeks(ts: datetime, now: datetime) -> bool:
 def _is_wrong(
     ts: datetime, written: str, device: str, now: datetime, context: SenderContext
 ) -> bool:
-    if ts > now + AHEAD or never_set(ts) or lost_weeks(ts, now):
+    if ts > now + AHEAD:
         return True
-    if ts > now - _PAST:
+    if ts > now - _PAST:  # nearly always
         return False
+    if never_set(ts) or lost_weeks(ts, now):
+        return True
     known = context.clocks.get(device)
     if known is not None and timedelta(0) <= ts - datetime.fromtimestamp(known, UTC) <= _RUNNING:
         return True

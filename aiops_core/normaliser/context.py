@@ -53,6 +53,7 @@ class SenderContext:
     """*format* read the newest line, and is tried first."""
 
     format: str = ""
+    weak: bool = False  # of the newest line no format said more than a time
     entries: list[OpenEntry] = field(default_factory=list)  # the newest is the last
     newest: float = 0.0  # the newest time that was stated and believed
     newest_arrived: float = 0.0  # and when its line arrived

@@ -56,7 +56,23 @@ _KERNEL_DUMP = re.compile(
     |raw:\ [0-9a-f]{16}|Rebooting\ in\ \d+\ seconds""",
     re.VERBOSE,
 )
-_SUFFIX = r"(?:Exception|Error|Throwable|Failure|Fault|Interrupt|Exit|Timeout|Refused|Death)"
+_SUFFIXES = (
+    *("Exception", "Error", "Throwable", "Failure", "Fault", "Interrupt", "Exit", "Timeout"),
+    *("Refused", "Death"),
+)
+_SUFFIX = f"(?:{'|'.join(_SUFFIXES)})"
+_KERNELS = ("kernel", "vmkernel")
+# The first words of what the patterns above and below match, for a quick look.
+_FIRST_WORDS = frozenset(
+    (
+        *("at", "...", "Caused", "Suppressed", "Wrapped", "Root", "Nested", "---", "--->", "File"),
+        *("Traceback", "During", "The", "(Background", "goroutine", "created", "exit", "from"),
+        *("thrown", "PHP", "Stack", "stack", "note:", "Exception", "Unhandled", "Uncaught"),
+        *("thread", "fatal"),
+    )
+)
+_FIRST_SIGNS = frozenset("#/~^[<-0123456789")
+WORD = 200  # characters in which the first word is
 _QUALIFIED = re.compile(
     rf"(?P<type>(?:[A-Za-z_$][\w$]*(?:\.|::|\\))+[A-Za-z_$][\w$]*?{_SUFFIX}\w*)(?=:|\s*$|\s\(|\s-)"
 )
@@ -67,17 +83,21 @@ _STATED = re.compile(
     r"|[A-Z]\w*(?:Exception|Error)(?=:|\s\())"
 )
 _OWN_TRACE = re.compile(r"Exception in thread |Unhandled |Uncaught |panic: |thread '.*' panicked")
-_ANNOUNCES = re.compile(
-    r":\s*$|exception|error|fail|caught|stack|trace|unable|could not", re.IGNORECASE
-)
+_ANNOUNCES = ("xception", "rror", "ail", "aught", "tack", "race", "nable", "ould not")
 _CLOSES = re.compile(r"[\]})]+[;,]?$")
 # What databases add to the entry before, in the languages that servers are set to.
-_ADDITION = re.compile(
-    r"(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION|BACKTRACE|TIPP|ZUSAMMENHANG|ANWEISUNG|ORT|ANFRAGE"
-    r"|DÉTAIL|ASTUCE|CONTEXTE|INSTRUCTION|REQUÊTE|EMPLACEMENT|DETALLE|SUGERENCIA|CONTEXTO|SENTENCIA"
-    r"|DETTAGLIO|SUGGERIMENTO|CONTESTO|ISTRUZIONE|DETALHE|DICA|COMANDO|ПОДРОБНОСТИ|ПОДСКАЗКА|КОНТЕКСТ"  # noqa: RUF001
-    r"|ОПЕРАТОР):\s"
+_ADDITIONS = frozenset(
+    (
+        *("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION", "BACKTRACE"),
+        *("TIPP", "ZUSAMMENHANG", "ANWEISUNG", "ORT", "ANFRAGE"),
+        *("DÉTAIL", "ASTUCE", "CONTEXTE", "INSTRUCTION", "REQUÊTE", "EMPLACEMENT"),
+        *("DETALLE", "SUGERENCIA", "CONTEXTO", "SENTENCIA"),
+        *("DETTAGLIO", "SUGGERIMENTO", "CONTESTO", "ISTRUZIONE"),
+        *("DETALHE", "DICA", "COMANDO"),
+        *("ПОДРОБНОСТИ", "ПОДСКАЗКА", "КОНТЕКСТ", "ОПЕРАТОР"),  # noqa: RUF001
+    )
 )
+_ADDITION = re.compile(rf"(?:{'|'.join(sorted(_ADDITIONS))}):\s")
 _JAVA_LOGGING = re.compile(
     r"(?P<time>.{12,40}?) (?P<class>[\w$]+(?:\.[\w$<>]+)+) (?P<method>[\w$<>]+)$"
 )
@@ -140,35 +160,49 @@ def of_bare(
 
 def of_entry(line: ParsedLine, now: datetime, context: SenderContext) -> ParsedLine:
     """*line*, which has a header of its own, marked if it continues; it becomes the newest."""
-    if _LOCATION.fullmatch(line.msg):  # the header of Samba: the message is on the next line
-        remember(line, now, context)
-        context.entries[-1].trace = HEADER
-        return _marked(line, {CONTINUES: "true"})
     entry = _of_program(line, now, context)
+    if not _is_special(line, entry):
+        return remember(line, now, context, _expected(line.msg))
+    if _LOCATION.fullmatch(line.msg):  # the header of Samba: the message is on the next line
+        remember(line, now, context, HEADER)
+        return _marked(line, {CONTINUES: "true"})
     if entry is not None and _continues_program(line, entry):
         entry.arrived = now.timestamp()
         return _marked(line, _continued(line.msg, entry).labels)
     if entry is None and (_FRAME.match(line.msg) or _ADDITION.match(line.msg)):
         return _marked(line, {CONTINUES: "true"})
-    if EXCEPTION not in line.labels and (stated := _exception_in(line.msg)):
-        line = replace(line, labels={**line.labels, EXCEPTION: stated})
-    remember(line, now, context)
+    return remember(line, now, context, _announced(line.msg) or _expected(line.msg))
+
+
+def remember(line: ParsedLine, now: datetime, context: SenderContext, trace: str) -> ParsedLine:
+    """*line* is the newest entry of its program; returns it with the exception that it names."""
+    host, service = (line.host or "")[:NAME], (line.service or "")[:NAME]
+    entries = context.entries
+    entry = entries[-1] if entries else None
+    if entry is None or entry.host != host or entry.service != service:
+        others = [one for one in entries if one.host != host or one.service != service]
+        entry = OpenEntry(host, service)
+        context.entries = [*others[-PROGRAMS + 1 :], entry]
+    entry.level = line.level.value if line.level else ""
+    entry.at = line.ts.timestamp() if line.ts else 0.0
+    entry.arrived = now.timestamp()
+    entry.trace, entry.event_id = trace, ""
+    if trace and EXCEPTION not in line.labels and (stated := _exception_in(line.msg)):
+        return replace(line, labels={**line.labels, EXCEPTION: stated})
     return line
 
 
-def remember(line: ParsedLine, now: datetime, context: SenderContext) -> None:
-    """*line* is the newest entry of its program."""
-    host, service = (line.host or "")[:NAME], (line.service or "")[:NAME]
-    others = [one for one in context.entries if (one.host, one.service) != (host, service)]
-    entry = OpenEntry(
-        host,
-        service,
-        line.level.value if line.level else "",
-        line.ts.timestamp() if line.ts else 0.0,
-        now.timestamp(),
-        _announced(line.msg) or (EXPECTED if _ANNOUNCES.search(line.msg) else ""),
-    )
-    context.entries = [*others[-PROGRAMS + 1 :], entry]
+def _is_special(line: ParsedLine, entry: OpenEntry | None) -> bool:
+    """A quick look at the first word: whether the message may be more than an entry of one line."""
+    first = line.msg[:WORD].split(None, 1)
+    if not first or (entry is not None and entry.trace in (PYTHON, GO)):
+        return True
+    word = first[0]
+    if word in _FIRST_WORDS or word[0] in _FIRST_SIGNS or "." in word or "::" in word:
+        return True
+    if word[-1] == ":":
+        return word[:-1] in _ADDITIONS or word[:-1].endswith(_SUFFIXES) or word == "panic:"
+    return word.endswith(_SUFFIXES) or line.service in _KERNELS
 
 
 def level_of_exception(text: str) -> Level | None:
@@ -238,7 +272,7 @@ def _continues_program(line: ParsedLine, entry: OpenEntry) -> bool:
         return True
     if text.startswith("Traceback (most"):
         return entry.level in _SEVERE
-    if (line.service or "") in ("kernel", "vmkernel") and _KERNEL_DUMP.match(text):
+    if line.service in _KERNELS and _KERNEL_DUMP.match(text):
         return True
     if entry.trace == PYTHON and _SIMPLE.match(text):
         return True
@@ -302,6 +336,12 @@ def _announced(text: str) -> str:
     if _OWN_TRACE.match(text) or _QUALIFIED.match(text) or _SIMPLE.match(text):
         return TRACE
     return ""
+
+
+def _expected(text: str) -> str:
+    if text.endswith(":"):
+        return EXPECTED
+    return EXPECTED if any([part in text for part in _ANNOUNCES]) else ""  # noqa: C419 - faster
 
 
 def _exception_in(text: str) -> str:

@@ -53,14 +53,17 @@ def normalise(
     """
     text, newest = clean(line), context.format
     found = _read(text, now, context, formats, json=json)
+    part = None
     if context.format != JSON and continuations.may_continue(found, text):
-        if part := continuations.of_bare(line, found, now, context):
-            context.format = newest
-            return _with_level(part)
+        part = continuations.of_bare(line, found, now, context)
+    if part is not None:
+        context.format = newest
+        return _with_level(part)
     parsed = unwrapped(found, now)
     if parsed is not found:
         context.format = MAKER if context.format == PLAIN else context.format
-    elif context.format in WEAK:
+    context.weak = parsed is found and context.format in WEAK
+    if context.weak and found.level is None:
         parsed = _unknown(parsed, text, now, context)
     if parsed.ts is None:
         parsed = replace(parsed, ts=continuations.time_of_neighbour(now, context))
@@ -79,7 +82,7 @@ def learn(head: Sequence[str], now: datetime) -> SenderContext:
         parsed = normalise(line, now, read)
         if continuations.CONTINUES in parsed.labels:
             continue
-        if read.format in (*WEAK, COLUMNS):
+        if read.weak or read.format == COLUMNS:
             plain.append(clean(line))
         if text := parsed.labels.get(clocks.STATED):
             stated.append(datetime.fromisoformat(text))

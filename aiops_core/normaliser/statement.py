@@ -156,6 +156,7 @@ def _marked(marks: str, pattern: str, flags: re.RegexFlag = re.IGNORECASE) -> _R
 _NEXT_FIELD = r"(?=[\s,;|]+[\w.-]{1,40}=|[;|]|$)"
 _ENDS = r"(?=\s{2,}|[\t,;|]|\s[A-Z][\w ]{0,30}:\s|$)"
 
+_METHOD = r"(?:GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|PROPFIND|MKCOL)"
 _LOGINS = (
     *("password", "publickey", "none", "pam", "mic", "login", "logon", "failure"),
     *("session", "opened", "closed"),
@@ -167,10 +168,10 @@ _RULES: tuple[_Rule, ...] = (
     _marked(
         "://", r"\b[a-z][a-z0-9+.-]{1,15}://(?P<name>[^\s/?#\"'<>|]*)(?P<text>[/?#][^\s\"'<>|]*)?"
     ),
+    _marked("HTTP/", rf"\b{_METHOD} +(?P<text>[^\s].{{0,1000}}?)(?=\sHTTP/\d)", re.NOFLAG),
     _rule(
         "get post put head delete patch options connect propfind mkcol",
-        r"\b(?:GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|PROPFIND|MKCOL)\s+"
-        r"(?P<text>[/*%\w…](?:.{0,4000}(?=\sHTTP/\d)|\S*))",
+        rf"\b{_METHOD} +(?P<text>[/*%\w…]\S*)",
         re.NOFLAG,
     ),
     _rule("agent", rf"\buser[-_ ]?agent\s*[:=]\s*(?P<text>[^\"].*?){_NEXT_FIELD}"),

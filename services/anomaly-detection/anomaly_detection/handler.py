@@ -30,6 +30,7 @@ from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Detector, span
 from anomaly_detection.offsets import Offset, OffsetTracker
+from anomaly_detection.packs import LeftOut
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.reading import EntryReader, Remembered
 
@@ -67,6 +68,13 @@ class Notes:
         metrics.DETECTOR_FAILURES.labels(detector).inc()
         if self._counted(f"detector {detector}", f"raised {exc!r}"):
             log.error("a detector failed", detector=detector, exc_info=exc)
+
+    def left_out(self, packs: Sequence[LeftOut]) -> None:
+        """Packs with mistakes: the rest of detection goes on without them."""
+        for pack in packs:
+            metrics.PACKS_LEFT_OUT.inc()
+            if self._counted(f"pack {pack.file}", f"left out: {pack.problem}"):
+                log.error("a pack was left out", pack=pack.file, problem=pack.problem[:SHOWN])
 
     def _counted(self, topic: str, text: str) -> bool:
         """Count it; True if it is to be logged."""

@@ -111,7 +111,9 @@ class TestLayers:
 class TestDetection:
     async def test_who_is_switched_off_on_one_device_still_judges_the_others(self):
         detection = Detection(policy(off(device_id=["lab-*"])))
-        assert detection.on_line(line(PANIC, host="lab-1", level="critical", service="kernel")) == []
+        assert (
+            detection.on_line(line(PANIC, host="lab-1", level="critical", service="kernel")) == []
+        )
         [anomaly] = detection.on_line(line(PANIC, host="srv-1", service="kernel"))
         assert anomaly.anomaly_type == "kernel_panic"
 

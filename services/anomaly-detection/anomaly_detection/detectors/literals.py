@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from string import ascii_lowercase, digits
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
 
+REGEXES_KEPT = 8192  # of which texts are cached
 SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
@@ -24,11 +26,13 @@ Texts = frozenset[str]
 Parts = tuple["str | tuple[Parts, ...]", ...]
 
 
+@lru_cache(REGEXES_KEPT)
 def parts(regex: re.Pattern[str]) -> Parts:
     """The lower-case texts in every line that *regex* matches."""
     return _of_sequence(_parser.parse(regex.pattern, regex.flags))
 
 
+@lru_cache(REGEXES_KEPT)
 def required(regex: re.Pattern[str]) -> Texts | None:
     """Lower-case texts of which every match contains at least one; None without any."""
     return _most_telling(parts(regex))
@@ -88,6 +92,7 @@ def _telling(texts: Texts) -> float:
     return min(map(len, texts)) - 0.5 * len(texts)
 
 
+@lru_cache(REGEXES_KEPT)
 def fixed(regex: re.Pattern[str]) -> int:
     """Characters that every match of *regex* has in it: how specific it is."""
     return _fixed(_parser.parse(regex.pattern, regex.flags))

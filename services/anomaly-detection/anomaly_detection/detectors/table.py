@@ -11,6 +11,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser.continuations import CONTINUES
+from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
 from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
 from anomaly_detection.detectors.overlaps import precedence, ranked
@@ -23,7 +25,6 @@ LineMatch = tuple[LineRule, re.Match[str]]
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
-CONTINUES = "log.continues"  # the label of a line that continues an entry: it says nothing itself
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -107,7 +108,7 @@ class RuleTable:
         self, found: dict[int, re.Match[str]], line: LogEntry, looked_at: str
     ) -> dict[int, re.Match[str]]:
         """*found*, without what matches only in texts that the device quotes."""
-        said = stated(looked_at, line.labels)
+        said = statement(looked_at, line.labels)
         if said == looked_at:
             return found
         kept: dict[int, re.Match[str]] = {}
@@ -191,11 +192,6 @@ def _by_label(rules: Sequence[LineRule]) -> Mapping[str, Sequence[int]]:
 def in_message(rule: LineRule) -> bool:
     """Whether *rule* is about the message, and not only about labels."""
     return not rule.looks_in or QUOTED in rule.looks_in
-
-
-def stated(text: str, labels: Mapping[str, str]) -> str:
-    """What the device itself says in the message *text*: texts of others are blanked."""
-    return text
 
 
 def _set(members: Iterable[int]) -> int:

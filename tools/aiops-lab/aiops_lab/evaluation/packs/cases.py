@@ -89,8 +89,10 @@ def _fits(found: AnomalyDetected, row: Mapping[str, Any]) -> bool:
     named = {devices} if isinstance(devices, str) else set(devices)
     least = Severity(row.get("severity_at_least") or row.get("severity") or "low")
     of_device = not named or {found.device, found.host} & named
-    return bool(of_device) and found.anomaly_type in row["types"] and found.severity.rank >= (
-        least.rank
+    return (
+        bool(of_device)
+        and found.anomaly_type in row["types"]
+        and found.severity.rank >= (least.rank)
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -13,13 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from aiops_lab.evaluation.packs.cases import JudgedCase
-from aiops_lab.evaluation.packs.scores import JudgedPack, PackScores
+from aiops_lab.evaluation.packs.scores import JudgedPack, PackScores, total
 
 INK, OWN, GENERIC = "#27374d", "#8d99ae", "#1a936f"
-
-
-def total(scores: Iterable[PackScores]) -> PackScores:
-    return reduce(add, scores, PackScores())
 
 
 def table(judged: Sequence[JudgedPack]) -> Table:

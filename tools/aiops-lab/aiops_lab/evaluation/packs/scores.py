@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 from typing import Self
 
 from aiops_core.models import LogEntry, Severity
 from anomaly_detection.packs import LoadedPack
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Pattern, Recovery
-from anomaly_detection.samples import Judge, entry_of
+from anomaly_detection.samples import Judge, Judged, entry_of
 
 # Types of which an operator takes one for the other: the line is found, if not by its best name.
 NEAR = (
@@ -86,24 +88,23 @@ class JudgedPack:
 
 def judge_packs(policy: DetectPolicy) -> list[JudgedPack]:
     """The scores of every pack of *policy*."""
-    everything = Judge(policy)
-    return [_judged(one, policy, everything) for one in policy.packs.loaded]
+    judge = Judge(policy)
+    return [_judged(one, judge) for one in policy.packs.loaded]
 
 
-def _judged(loaded: LoadedPack, policy: DetectPolicy, everything: Judge) -> JudgedPack:
-    lines = [*labelled(loaded, everything)]
-    others = Judge(policy.using(policy.packs.without(loaded.pack.id)))
-    missed = [one for one in lines if one.fault and not score([one], others).named]
-    wrong = [one for one in lines if score([one], others).false]
-    kind = "site" if loaded.site else loaded.pack.kind
-    return JudgedPack(
-        loaded.pack.id,
-        kind,
-        score(lines, everything),
-        score(lines, others),
-        [f"{one.rule}: {one.entry.msg}" for one in missed],
-        [f"{one.rule}: {one.entry.msg}" for one in wrong],
-    )
+def _judged(loaded: LoadedPack, judge: Judge) -> JudgedPack:
+    pack, kind = loaded.pack.id, "site" if loaded.site else loaded.pack.kind
+    lines = [*labelled(loaded, judge)]
+    full = [score(one, judge.judge(one.entry)) for one in lines]
+    without = [score(one, judge.judge(one.entry, pack)) for one in lines]
+    pairs = list(zip(lines, without, strict=True))
+    missed = [f"{one.rule}: {one.entry.msg}" for one, got in pairs if one.fault and not got.named]
+    wrong = [f"{one.rule}: {one.entry.msg}" for one, got in pairs if got.false]
+    return JudgedPack(pack, kind, total(full), total(without), missed, wrong)
+
+
+def total(scores: Iterable[PackScores]) -> PackScores:
+    return reduce(add, scores, PackScores())
 
 
 def labelled(loaded: LoadedPack, everything: Judge) -> Iterable[LabelledLine]:
@@ -123,27 +124,24 @@ def labelled(loaded: LoadedPack, everything: Judge) -> Iterable[LabelledLine]:
         yield LabelledLine(pack, f"{pack}, normal", entry_of(sample))
 
 
-def score(lines: Iterable[LabelledLine], judge: Judge) -> PackScores:
-    """The scores of *lines* by the rules of *judge*."""
-    total = PackScores()
-    for one in lines:
-        judged = judge.judge(one.entry)
-        found = judged.anomaly
-        if one.fault:
-            total += PackScores(
-                faults=1,
-                seen=found is not None,
-                named=found is not None and near(found.anomaly_type, one.wanted),
-                exact=found is not None and found.anomaly_type in one.wanted,
-                strong=found is not None and found.severity.rank >= Severity.MEDIUM.rank,
-            )
-        else:
-            ended = judged.cleared is not None and bool(
-                one.clears.intersection(judged.cleared.anomaly_types)
-            )
-            news = bool(one.clears)
-            total += PackScores(good_news=news, cleared=ended, quiet=1, false=found is not None)
-    return total
+def score(line: LabelledLine, judged: Judged) -> PackScores:
+    """What *judged* is worth for *line*."""
+    found = judged.anomaly
+    if line.fault:
+        return PackScores(
+            faults=1,
+            seen=found is not None,
+            named=found is not None and near(found.anomaly_type, line.wanted),
+            exact=found is not None and found.anomaly_type in line.wanted,
+            strong=found is not None and found.severity.rank >= Severity.MEDIUM.rank,
+        )
+    ended = judged.cleared.anomaly_types if judged.cleared else ()
+    return PackScores(
+        good_news=bool(line.clears),
+        cleared=bool(line.clears.intersection(ended)),
+        quiet=1,
+        false=found is not None,
+    )
 
 
 def near(found: str, wanted: Iterable[str]) -> bool:
