@@ -121,7 +121,7 @@ _MNEMONIC = re.compile(
 _ASA = frozenset(("ASA", "FTD", "PIX", "FWSM", "NGIPS"))
 # Junos with `explicit-priority`: the facility is syslog's, the program stands before it.
 _SYSLOG = re.compile(r"(?:DAEMON|AUTH|AUTHORIZATION|KERNEL|USER|INTERACT|PFE|CHANGE|LOCAL\d|ANY)$")
-_FIRST = re.compile(r"(\w[\w ]*): ([^,]*)(?:, |$)")
+_FIRST = re.compile(r"(\w[\w ]{0,40}): ([^,]*)(?:, |$)")
 _PRIORITIES = {"low": Level.INFO, "medium": Level.WARNING, "high": Level.ERROR}
 
 

@@ -51,7 +51,7 @@ def _pg_level(word: str) -> Level | None:
     folded = word.casefold()
     if folded in ADDED or folded in _LOG:
         return Level.INFO
-    return stated_levels.of_column(word, marked=True)
+    return stated_levels.of_column(word, True)
 
 
 def _pg(line: ParsedLine) -> ParsedLine:
@@ -148,7 +148,7 @@ def mongo_level(initial: str) -> Level:
     return _MONGO.get(initial[:1], Level.DEBUG)
 
 
-_MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
+_MYSQL = rf"""\[(?P<level>Note|Warning|ERROR|System)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
     (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}"""
 
 FORMATS = (
@@ -168,7 +168,7 @@ FORMATS = (
     ),
     row(
         "mysql",
-        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?{_MYSQL}""",
+        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ |(?=\[\w+\]\ \[MY-)){_MYSQL}""",
         service="mysql",
         starts=DIGITS,
         has="[",
@@ -199,11 +199,12 @@ FORMATS = (
     ),
     row(
         "redis",
-        rf"""(?P<pid>\d+):[MSCX]\ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
+        rf"""(?:\[(?=\d+\]\ ))?(?P<pid>\d+)(?::[MSCX]|\])
+        \ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
         \ (?P<level>[\#*.-])\ {MSG}""",
         service="redis",
         iso=False,
-        starts=DIGITS,
+        starts=DIGITS + "[",
         level_of=_redis,
     ),
     row(

@@ -212,7 +212,10 @@ def pan_os(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """The lists of Palo Alto's firewalls: ``1,2026/11/30 12:00:00,serial,SYSTEM,general,…``."""
     if not _PAN.match(line.msg):
         return None
-    row = next(csv.reader([line.msg], strict=False), [])
+    try:
+        row = next(csv.reader([" ".join(line.msg.splitlines())]), [])
+    except csv.Error:
+        return None
     kind = row[3] if len(row) > 7 else ""
     if not kind.isupper() or not row[1][:4].isdigit():
         return None

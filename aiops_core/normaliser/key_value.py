@@ -118,11 +118,12 @@ def _flow(found: Fields, source: tuple[str, ...], destination: tuple[str, ...]) 
     return f" from {ends[0]} to {ends[1]}" if all(ends) else ""
 
 
+_FORTINET = {"devname", "devid", "device_id", "logid", "log_id", "logdesc", "vd", "eventtime"}
+
+
 def fortinet(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | None:
     """FortiGate, FortiMail, FortiWeb: ``date=… time=… devname=… logid=… type=… level=…``."""
-    if not ("devid" in found or "device_id" in found or "devname" in found):
-        return None
-    if not ("logid" in found or "log_id" in found):
+    if len(_FORTINET & found.keys()) < 2 and not {"type", "subtype", "level"} <= found.keys():
         return None
     when = found.pop("eventtime", "")
     stated = _stated(found, now, found.pop("tz", found.pop("timezone", None)))
@@ -134,7 +135,7 @@ def fortinet(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | Non
         act = " ".join(found[name] for name in ("action", "service") if found.get(name))
         text = _joined(kind, act + _flow(found, ("srcip", "src"), ("dstip", "dst")))
     host = _take(found, "devname")
-    product = "fortigate" if "devid" in found or host else "fortinet"
+    product = "fortinet" if "device_id" in found else "fortigate"  # FortiMail, FortiWeb
     found["device.vendor"] = "Fortinet"
     return _answer(line, text, ts or stated, level, host, product, found)
 

@@ -67,11 +67,19 @@ def word(text: str) -> Level | None:
     return _word(text) if len(text) <= 40 else None
 
 
+def _of_words(text: str) -> Level | None:
+    """The first of two or three words that is a level: ``Critical Error``."""
+    words = text.split()
+    return next((found for one in words if (found := word(one))), None) if len(words) < 4 else None
+
+
 def of_text(value: object) -> Level | None:
     """The level of a field of text; a number in it is of syslog or pino."""
     if isinstance(value, str):
         text = value.strip()
-        return number(int(text)) if text.isdecimal() and len(text) < 6 else word(text)
+        if text.isdecimal() and len(text) < 6:
+            return number(int(text))
+        return word(text) or (_of_words(text) if " " in text else None)
     return number(value)
 
 
@@ -175,7 +183,7 @@ _ONLY_IN_CAPITALS = frozenset(_CAPITAL_WORDS.split())
 
 
 @lru_cache(4096)
-def of_column(text: str, *, marked: bool) -> Level | None:
+def of_column(text: str, marked: bool) -> Level | None:
     """The level that a column of a text states: in capitals, or *marked* by brackets or a colon."""
     plain = text.strip(_STRIPPED)
     if len(plain) < SHORTEST and not (plain in _CJK):

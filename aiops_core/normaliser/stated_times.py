@@ -76,7 +76,7 @@ def _compiled(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 
 _OF_DIGITS = _compiled(
-    rf"{_DATE}(?:[T_]|\ +|,\ ?|\t|-){_CLOCK}{_ZONE}",
+    rf"{_DATE}(?:[T_;]|\ +|,\ ?|\t|-){_CLOCK}{_ZONE}",
     rf"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)[./-](?P<y>\d{{4}}),?[\ T]+{_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<d>\d\d?)[-\ /]{_MONTH}[-\ /](?P<y>\d{{4}})[:,]?[\ :]?{_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<y>\d{{4}})[-/]{_MONTH}[-/](?P<d>\d\d)[\ T]{_CLOCK}{_ZONE}",
@@ -90,7 +90,7 @@ _OF_DIGITS = _compiled(
     r"(?P<epoch>\d{10}(?:[.,]\d{1,9})?|\d{13}|\d{16}|\d{19})(?=[\s\],:|;]|$)",
     rf"(?P<d>\d\d?)\ {_MONTH}\ {_CLOCK}",
     r"(?P<a>\d\d)(?P<sep>[./-])(?P<b>\d\d)[,.\ ]\ ?(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)"
-    r"(?:[.,](?P<f>\d{1,6}))?(?=[\s\]])",
+    r"(?:[.,](?P<f>\d{1,6}))?(?=[\s\]]|$)",
     r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?(?=[\s\]:|,-]|$)",
 )
 _OF_WORDS = _compiled(

@@ -78,7 +78,7 @@ _NO_PROGRAM = frozenset(
     )
 )
 _IETF = re.compile(
-    r"""(?P<service>\S*[^\s:])\ (?P<pid>[^\s\[]\S*)\ (?P<msgid>[^\s\[]\S*)\ ?
+    r"""(?P<service>\S*[^\s:])\ (?P<pid>[^\s\[]\S*)\ (?P<msgid>[^\s\[]\S*)\ +
     (?P<data>-|(?:\[(?:[^"\\\]]|\\.|"(?:[^"\\]|\\.)*")*\])+)(?:\ (?P<msg>.*))?$""",
     re.VERBOSE | re.DOTALL,
 )
@@ -89,7 +89,7 @@ _FEWER = re.compile(
 )
 _ELEMENT = re.compile(r'\[([^\s=\]":]+)((?: [^\s=\]"]+="(?:[^"\\\]]|\\.)*")*)\s*\]')
 _PARAM = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"')
-_COLON_PARAM = re.compile(r'\b(\w[\w -]*):"((?:[^"\\]|\\.)*)"(?:;|\])')
+_COLON_PARAM = re.compile(r'\b(\w[\w -]{0,60}):"((?:[^"\\]|\\.)*)"(?:;|\])')
 _SLASHED = re.compile(r"/[0-7]/")  # IFNET/3/PHY_UPDOWN is no program
 
 
@@ -136,7 +136,7 @@ def _level(pri: int, msg: str) -> Level:
     return levels.stated_first(msg) or level if level is Level.INFO else level
 
 
-def _header(text: str, now: datetime, *, priority: bool) -> _Header | None:
+def _header(text: str, now: datetime, *, priority: bool, relays: int = RELAYS) -> _Header | None:
     if priority and text.startswith("1 "):
         if found := _ietf(text[2:], now):
             return found
@@ -145,8 +145,8 @@ def _header(text: str, now: datetime, *, priority: bool) -> _Header | None:
     header = _begun(text, now, priority=priority)
     if header is None:
         return None
-    for _ in range(RELAYS):
-        if not _take_inner(header, now):
+    for left in range(relays, 0, -1):
+        if not _take_inner(header, now, left - 1):
             break
     _take_tag(header)
     return header
@@ -183,6 +183,8 @@ def _named_sender(text: str, stamp: times.Stamp) -> bool:
     if not text[4:5].isdigit() and text[2:3] == "/":  # 11/30/2026 12:00:00 10.0.0.1 APC:
         return bool(_IPV4.fullmatch(host)) and bool(_TAG.match(after))
     figures = text[4:5] == "-" and not (text[10:11] == "T" and stamp.zoned)
+    if host[:1] == "[" and ":" not in host:
+        return False  # [812], a process, and not an address
     if figures or not re.fullmatch(r"[\w.:%\[\]-]+", host):
         return False
     return bool(_TAG.match(after)) or after.startswith(("last message", "message repeated"))
@@ -223,7 +225,7 @@ def _is_host(word: str, after: str) -> bool:
     return bool(cisco.BEGINS.match(after) or _PROCESS.match(after))
 
 
-def _take_inner(header: _Header, now: datetime) -> bool:
+def _take_inner(header: _Header, now: datetime, relays: int = 0) -> bool:
     """A header behind the header of a relay, or Cisco's behind that of the transport."""
     text = header.text
     if not text or not (text[0] in "0123456789*.:<" or text[0].isupper()):
@@ -235,7 +237,7 @@ def _take_inner(header: _Header, now: datetime) -> bool:
         _adopt(header, device)
         return True
     if (match := _PRI.match(text)) and int(match["pri"]) <= levels.HIGHEST_PRI:
-        inner = _header(text[match.end() :], now, priority=True)
+        inner = _header(text[match.end() :], now, priority=True, relays=relays)
         if inner is None or inner.ts is None:
             return False
         _adopt(

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels
 from aiops_core.normaliser.app_format import (
+    ALPHABET,
     CAPITALS,
     CLF,
     CTIME,
     ISO,
-    ALPHABET,
     MSG,
     labelled,
     row,
