@@ -10,7 +10,7 @@ from aiops_core.models import Level
 from aiops_core.normaliser import levels, times
 from aiops_core.normaliser.key_value import FIELD, labelled
 from aiops_core.normaliser.parsed import ParsedLine
-from aiops_core.normaliser.syslog import tagged
+from aiops_core.normaliser.tags import tagged
 
 _PROCURVE = re.compile(
     r"""(?:(?P<mark>[WIMDE])\ (?P<time>\d\d/\d\d/\d\d(?:\d\d)?\ \d\d:\d\d:\d\d)\ )?
