@@ -147,7 +147,7 @@ def of_bare(
     if read.ts is not None:
         return None
     if entry is None:
-        return _part(text, OpenEntry()) if _FRAME.match(text) else None
+        return _part(text, OpenEntry()) if _is_orphan(text) else None
     if entry.trace == HEADER:
         return _first_of(entry, read)
     if entry.trace == RECORD and _RULE.match(text):
@@ -169,7 +169,7 @@ def of_entry(line: ParsedLine, now: datetime, context: SenderContext) -> ParsedL
     if entry is not None and _continues_program(line, entry):
         entry.arrived = now.timestamp()
         return _marked(line, _continued(line.msg, entry).labels)
-    if entry is None and (_FRAME.match(line.msg) or _ADDITION.match(line.msg)):
+    if entry is None and _is_orphan(line.msg):
         return _marked(line, {CONTINUES: "true"})
     return remember(line, now, context, _announced(line.msg) or _expected(line.msg))
 
@@ -232,6 +232,11 @@ def _of_program(line: ParsedLine, now: datetime, context: SenderContext) -> Open
         if (entry.host, entry.service) == (host, service):
             return entry if abs(now.timestamp() - entry.arrived) <= OPEN_FOR else None
     return None
+
+
+def _is_orphan(text: str) -> bool:
+    """A part of an entry that was not seen. A traceback begins one."""
+    return bool(_FRAME.match(text) or _ADDITION.match(text)) and not text.startswith("Traceback")
 
 
 def _continues(line: str, text: str, entry: OpenEntry) -> bool:

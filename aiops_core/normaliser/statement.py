@@ -200,14 +200,14 @@ _RULES: tuple[_Rule, ...] = (
     # -- names that somebody logs in with, or that his computer tells
     _rule(
         "invalid illegal unknown",
-        r"(?:nvalid|llegal|nknown) user +(?P<name>\S.{0,255}?) (?=from )",
+        r"(?:nvalid|llegal|nknown) user +(?!name\b)(?P<name>\S.{0,255}?) (?=from )",
         re.NOFLAG,
     ),
     _rule(  # a pattern that begins with a character is fast: what stands before it is tested later
         "for",
         rf" for (?:{_BEFORE_FOR})(?:(?:invalid|illegal) )?(?:user )?"
         r"(?P<name>(?!(?:invalid |illegal )?user )[^\s:](?:[^:]{0,255}?))"
-        r"(?=[ ]from[ ]|[ ]by[ ]|\(uid|$)",
+        r"(?=[ ]from[ ]|[ ]by[ ]|\(uid|[ ]via[ ]\w+$|$)",
         re.NOFLAG,
     ),
     _marked(
@@ -243,8 +243,9 @@ _RULES: tuple[_Rule, ...] = (
     _rule("ssid bssid essid", rf"\b[eb]?ssid\s*[:=]\s*(?P<name>[^\"'\s].*?){_NEXT_FIELD}"),
     _rule(
         "ssid bssid essid",
-        r"\b[eb]?ssid (?P<name>[^\"'\s:=].*?)(?=[,;)\]]|\s(?:[eb]ssid|channel|chan|rssi|mac|was"
-        r"|detected|at|from|by|seen|client|radio|interface)\b|$)",
+        r"\b[eb]?ssid (?:(?P<name1>[^\"'\s:=]+)(?= (?:is|has|was|went|enabled|disabled)\b)"
+        r"|(?P<name2>[^\"'\s:=].*?)(?=[,;)\]]|\s(?:[eb]ssid|channel|chan|rssi|mac|was"
+        r"|detected|at|from|by|seen|client|radio|interface)\b|$))",
     ),
     _rule(
         "caller clid cid callerid callername calleridname calleridnum",
@@ -275,7 +276,7 @@ _RULES: tuple[_Rule, ...] = (
     # -- commands and SQL
     _rule("pwd", r"\bPWD=(?P<text>.*?)(?= ; |$)"),
     _rule("command cmd cmdline", r"\b(?:command|cmd|cmdline)\s?[=:]\s*(?P<text>[^\"].*)"),
-    _rule("cmd cmdout cmdend", r"\bCMD(?:OUT|END)? ?\((?P<text>.*)\)?"),
+    _rule("cmd cmdout cmdend", r"\) CMD(?:OUT|END)? \((?P<text>.*)\)?", re.NOFLAG),
     _rule("cmd", r"\bpid \d+ cmd (?P<text>.*)"),
     _rule("history", r"\bHISTORY: (?P<text>.*)"),
     _rule(
@@ -303,7 +304,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule("found", r"(?<!\S)(?P<text>/.{1,1000}?)(?=: \S+ FOUND\b)", re.NOFLAG),
     _rule(
         "file filename attachment attachments",
-        rf"\b(?:file[_ ]?name|file|attachments?)\s*[:=]\s*(?P<name>[^\"'\s].*?){_NEXT_FIELD}",
+        rf"\b(?:(?:file[_ ]?name|attachments?)\s*[:=]\s*|file=)(?P<name>[^\"'\s].*?){_NEXT_FIELD}",
     ),
     # -- what people write in jobs, tickets, chats and comments
     _rule(
@@ -342,7 +343,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _marked(
         "> ",
-        r"^(?:#\S+ )?<[@+ ]?(?!(?:err|warn|info|debug|crit|notice)\w*>)"
+        r"^#\S+ <[@+ ]?(?!(?:err|warn|info|debug|crit|notice)\w*>)"
         r"[A-Za-z][\w.-]{0,30}> (?P<text>\S.*)",
     ),
 )

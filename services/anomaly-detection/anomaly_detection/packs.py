@@ -144,8 +144,10 @@ def _put(text: str, meanings: Mapping[str, str]) -> str:
 
 
 def _put_in_rule(rule: Any, meanings: Mapping[str, str]) -> Any:
-    regex = rule.get("regex") if isinstance(rule, Mapping) else None
-    return {**rule, "regex": _put(regex, meanings)} if isinstance(regex, str) else rule
+    if not isinstance(rule, Mapping):
+        return rule
+    texts = {key: rule[key] for key in ("regex", "needs", "unless") if key in rule}
+    return rule | {k: _put(v, meanings) for k, v in texts.items() if isinstance(v, str)}
 
 
 class SitePack(Pack):

@@ -122,11 +122,13 @@ QUOTED = "quoted"  # in `in`: the whole message, also what the device only quote
 class LineRule(ScopedRule):
     """Lines in which *regex* matches somewhere; without *levels* any level.
 
-    It looks into what the device itself says, or into the labels that *looks_in* names. *positive*
-    are lines that it takes, *negative* those that look alike and that it does not take.
+    It looks into what the device itself says, or into the labels that *looks_in* names. The text
+    must match *needs* too, and not *unless*: rules that share them cost one search. *positive* are lines that it takes, *negative* those that look alike and that it does not take.
     """
 
     regex: Regex
+    needs: Regex | None = None
+    unless: Regex | None = None
     levels: frozenset[Level] | None = None
     looks_in: tuple[Text, ...] = Field(default=(), alias="in")
     positive: tuple[Sample, ...] = ()

@@ -30,6 +30,7 @@ class RegexFacts(NamedTuple):
     """What is known of a regex from its text."""
 
     parts: Parts
+    choices: Sequence[Texts]
     required: Texts | None
     fixed: int
     nested: bool
@@ -40,12 +41,19 @@ def _facts(regex: re.Pattern[str]) -> RegexFacts:
     """All of it at once: to parse a regex takes half as long as to compile it."""
     parsed = _parser.parse(regex.pattern, regex.flags)
     needed = _of_sequence(parsed)
-    return RegexFacts(needed, _most_telling(needed), _fixed(parsed), _nested(parsed, within=False))
+    choices = [texts for texts in map(_texts, needed) if texts]
+    required_ = max(choices, key=_telling, default=None)
+    return RegexFacts(needed, choices, required_, _fixed(parsed), _nested(parsed, within=False))
 
 
 def parts(regex: re.Pattern[str]) -> Parts:
     """The lower-case texts in every line that *regex* matches."""
     return _facts(regex).parts
+
+
+def choices(regex: re.Pattern[str]) -> Sequence[Texts]:
+    """Sets of lower-case texts; every match contains at least one text of each."""
+    return _facts(regex).choices
 
 
 def required(regex: re.Pattern[str]) -> Texts | None:

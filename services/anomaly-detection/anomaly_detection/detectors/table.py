@@ -14,7 +14,7 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
+from anomaly_detection.detectors.literals import Fragments, choices, required
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -24,6 +24,7 @@ LineMatch = tuple[LineRule, re.Match[str]]
 # Characters of a line that are searched. The message stands at its beginning, and the time of a
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
+ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
@@ -39,10 +40,14 @@ class RuleTable:
     def __init__(self, rules: Sequence[LineRule]) -> None:
         self._rules = rules
         of_message = [n for n, rule in enumerate(rules) if in_message(rule)]
-        needed = {n: required(rules[n].regex) or frozenset(("",)) for n in of_message}
-        self._parts = {n: parts(rules[n].regex) for n in of_message}
-        self._texts = sorted(frozenset[str]().union(*needed.values()))
+        needed = {n: required(rules[n].regex) or ANYTHING for n in of_message}
+        chosen = {n: _choices(rules[n]) for n in of_message}
+        all_texts = (*needed.values(), *(texts for of in chosen.values() for texts in of))
+        self._texts = sorted(frozenset[str]().union(*all_texts))
         places = {text: place for place, text in enumerate(self._texts)}
+        self._choices = {
+            n: [_set(places[text] for text in texts) for texts in of] for n, of in chosen.items()
+        }
         texts_of = {n: _set(places[text] for text in of) for n, of in needed.items()}
         self._rules_of = [0] * len(self._texts)
         for n, of in needed.items():
@@ -92,7 +97,8 @@ class RuleTable:
     def _in_message(self, line: LogEntry, texts: int, rules: int) -> dict[int, re.Match[str]]:
         looked_at = line.msg[:LOOKED_AT]
         lower = looked_at.lower()
-        texts &= self._fragments.possible(lower)
+        possible = self._fragments.possible(lower)
+        texts &= possible
         if not texts:
             return {}
         candidates = 0
@@ -100,9 +106,24 @@ class RuleTable:
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
         candidates &= rules
-        likely = [n for n in _members(candidates) if self._may(n, lower)] if candidates else ()
-        found = {n: match for n in likely if (match := self._rules[n].regex.search(looked_at))}
+        if not candidates:
+            return {}
+        likely = [n for n in _members(candidates) if self._may(n, possible, lower)]
+        found = self._search(likely, looked_at)
         return self._of_statement(found, line, looked_at) if found else {}
+
+    def _search(self, rules: Iterable[int], text: str) -> dict[int, re.Match[str]]:
+        """The *rules* that match *text*."""
+        known: dict[str, bool] = {}  # by regex: whether it is in the text
+        found: dict[int, re.Match[str]] = {}
+        for n in rules:
+            rule = self._rules[n]
+            if rule.needs and not _is_in(rule.needs, text, known):
+                continue
+            match = rule.regex.search(text)
+            if match and not (rule.unless and _is_in(rule.unless, text, known)):
+                found[n] = match
+        return found
 
     def _of_statement(
         self, found: dict[int, re.Match[str]], line: LogEntry, looked_at: str
@@ -111,13 +132,8 @@ class RuleTable:
         said = statement(looked_at, line.labels)
         if said == looked_at:
             return found
-        kept: dict[int, re.Match[str]] = {}
-        for n, whole in found.items():
-            rule = self._rules[n]
-            match = whole if QUOTED in rule.looks_in else rule.regex.search(said)
-            if match:
-                kept[n] = match
-        return kept
+        quoted = {n: match for n, match in found.items() if QUOTED in self._rules[n].looks_in}
+        return quoted | self._search((n for n in found if n not in quoted), said)
 
     def _in_labels(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
         found: dict[int, re.Match[str]] = {}
@@ -131,16 +147,15 @@ class RuleTable:
 
     def _by_value(self, name: str, value: str) -> Sequence[tuple[int, re.Match[str]]]:
         """The rules about the label *name* that match *value*."""
-        searched = ((n, self._rules[n].regex.search(value)) for n in self._of_label[name])
-        return [(n, match) for n, match in searched if match]
+        return list(self._search(self._of_label[name], value).items())
 
-    def _may(self, n: int, lower: str) -> bool:
-        """Whether the line has the other texts that the nth rule needs.
+    def _may(self, n: int, possible: int, lower: str) -> bool:
+        """Whether the line can have the other texts that the nth rule needs.
 
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
         ASCII ones; a search for a text does not.
         """
-        return stand_in(self._parts[n], lower) or not lower.isascii()
+        return all(possible & texts for texts in self._choices[n]) or not lower.isascii()
 
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
@@ -192,6 +207,19 @@ def _by_label(rules: Sequence[LineRule]) -> Mapping[str, Sequence[int]]:
 def in_message(rule: LineRule) -> bool:
     """Whether *rule* is about the message, and not only about labels."""
     return not rule.looks_in or QUOTED in rule.looks_in
+
+
+def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
+    """Sets of texts: a line that *rule* matches has one of each."""
+    return [*choices(rule.regex), *(choices(rule.needs) if rule.needs else ())]
+
+
+def _is_in(regex: re.Pattern[str], text: str, known: dict[str, bool]) -> bool:
+    """Whether *regex* is in *text*; *known* keeps the answer."""
+    answer = known.get(regex.pattern)
+    if answer is None:
+        answer = known[regex.pattern] = regex.search(text) is not None
+    return answer
 
 
 def _set(members: Iterable[int]) -> int:
