@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from aiops_core.models import Level
 from aiops_core.normaliser import json_lines
 from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
@@ -30,7 +31,7 @@ _FORWARDERS = frozenset(
     | {"filebeat", "vector", "promtail", "docker", "containerd", "otelcol", "syslog-ng"}
 )
 _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
-_PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message
+_PG_PREFIX = re.compile(r"\[\d+-(\d+)\]\s+(?:#011)?")  # postgres[812]: [3-1] message
 
 
 def _by_first(formats: Iterable[TextFormat]) -> dict[str, tuple[TextFormat, ...]]:
@@ -65,13 +66,15 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
 
 
 def _text(msg: str, now: datetime, *, contained: bool) -> ParsedLine | None:
-    if msg[:1] == "[" and (prefix := _PG_PREFIX.match(msg)):
+    prefix = _PG_PREFIX.match(msg) if msg[:1] == "[" else None
+    if prefix:
         msg = msg[prefix.end() :]
     formats = _ALL if contained else _STRONG
     for one in formats.get(msg[:1], formats[""]):
         if inner := one.read(msg, now):
             return inner if contained or inner.level is not None else None
-    return None
+    # The second and later parts of an entry quote a statement.
+    return ParsedLine(msg, Level.INFO) if prefix and prefix[1] != "1" else None
 
 
 def _json(msg: str, now: datetime) -> ParsedLine | None:

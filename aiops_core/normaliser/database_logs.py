@@ -44,6 +44,8 @@ _PG_USER = re.compile(
     r"(?:\buser=(?P<u>[^,\s]+)|(?<![\w@])(?P<v>[\w.-]+)@(?P<d>[\w.-]+)(?![\w@]))", re.ASCII
 )
 _PG_DATABASE = re.compile(r"\bdb=([^,\s]+)")
+# What log_statement and slow queries quote.
+_PG_ASKED = re.compile(r"\b(?:statement|execute \S+|parse \S+|bind \S+): (.*)", re.DOTALL)
 _PG_PID = re.compile(r"\[(\d+)(?:-\d+)?\]")
 
 
@@ -66,6 +68,8 @@ def _pg(line: ParsedLine) -> ParsedLine:
         user=user and (user["u"] or user["v"]),
         database=database[1] if database else user and user["d"],
     )
+    if asked := _PG_ASKED.search(line.msg, 0, 400):
+        line = labelled(line, query=asked[1])
     if word.casefold() in ADDED:
         query = line.msg if word.casefold() in _QUERIES else None
         line = labelled(replace(line, msg=f"{word}: {line.msg}"), query=query)
@@ -162,7 +166,7 @@ FORMATS = (
     ),
     _postgres(
         "postgres without a time",
-        rf"""(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})
+        rf"""(?P<prefix>(?:(?=[^\s"']{{0,60}}[\d@=\])])[^\s"']{{1,160}}\ ){{0,4}})
         (?P<word>{_PG_WORD}):\ \ {MSG}""",
         "",
     ),
@@ -180,6 +184,23 @@ FORMATS = (
         iso=False,
         starts=DIGITS,
         has="[",
+    ),
+    row(
+        "mysql queries",
+        rf"""(?:(?P<time>{ISO})\s+)?(?P<thread>\d+)\ (?P<msg>(?P<command>Connect|Query|Quit
+        |Prepare|Execute|Init\ DB|Close\ stmt|Field\ List|Statistics|Ping
+        |Change\ user)\b(?:\t(?P<query>.*))?)""",
+        service="mysql",
+        starts=DIGITS,
+        level=Level.INFO,
+    ),
+    row(
+        "mysql slow queries",
+        r"""\#\ (?:Time:\ (?P<time>\S+)|User@Host:\ (?P<user>\w*).*|Query_time:.*
+        |Thread_id:.*|Schema:.*)""",
+        service="mysql",
+        starts="#",
+        level=Level.INFO,
     ),
     row(
         "mysql without a level",

@@ -35,6 +35,7 @@ TIME = (
     *("observedtimeunixnano", "observed_timestamp", "dt", "when", "_time", "generated_at"),
     *("created_at", "created", "log_timestamp", "logged_at", "epoch", "unix_time", "unixtime"),
     *("time.repr", "time.timestamp", "receivetimestamp", "ingestiontime", "eventreceivedtime"),
+    *("time.$date", "ts.$date", "timestamp.$date", "date.$date"),
 )
 LEVEL_OF: dict[str, Callable[[object], Level | None]] = {
     **dict.fromkeys(
@@ -44,6 +45,7 @@ LEVEL_OF: dict[str, Callable[[object], Level | None]] = {
             *("levelstr", "severity_name", "severity_label", "leveldisplayname", "log_severity"),
             *("logging.level", "log.severity", "syslog.severity.name", "level_text", "sev"),
             *("event.severity_label", "eventtype", "criticality", "alarm_level", "alert_level"),
+            "message_type",
         ),
         stated_levels.of_text,
     ),
@@ -90,7 +92,7 @@ SERVICE = (
     *("sourcecontext", "category", "loggername", "logger_name", "log.logger", "categoryname"),
     *("@logger", "name", "channel", "service_id", "tag"),
 )
-DEVICE = ("device_id", "device")
+DEVICE = ("device_id", "device", "device_name", "devicename", "deviceid", "device.name")
 SOURCE = ("source",)
 TYPE = (
     *("exception.type", "error.type", "err.type", "err.name", "thrown.name", "exception.class"),

@@ -22,7 +22,7 @@ WORDS = {
     Level.INFO: (
         "info information informational inf infos informative notice notic ntc note normal config"
         " configuration conf ok log success successful audit auditsuccess audit_success"
-        " success_audit succès default http message msg display status none unknown stat sys"
+        " success_audit succès default http message msg display status stat sys"
         # PostgreSQL's in other languages: log, notice
         " hinweis notiz meldung journal notificación notifica nota nachricht замечание сообщение"
         " инфо информация инф uwaga dziennik notis logg ログ 情報 日志 信息 提示 注意 로그"
@@ -46,7 +46,8 @@ WORDS = {
     ),
 }
 BY_WORD = {word: level for level, words in WORDS.items() for word in words.split()}
-BY_WORD["none"] = Level.INFO
+BY_WORD |= {"audit failure": Level.WARNING, "failure audit": Level.WARNING}
+BY_WORD |= {"audit success": Level.INFO, "success audit": Level.INFO}
 SHORTEST = 3  # letters of a word that is a level in a text; a field may hold one initial
 
 # Spellings that a text may have in small letters or as Capitalised word between its separators.

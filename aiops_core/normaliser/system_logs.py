@@ -87,6 +87,13 @@ def esxi_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, level=level) if level and level is not line.level else None
 
 
+def kernel_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """A kernel's line with a priority and the time since its start: ``<3>[   12.3] …``."""
+    found = _UPTIME.match(line.msg) if line.service is None else None
+    return replace(line, service="kernel", msg=line.msg[found.end() :]) if found else None
+
+
+_UPTIME = re.compile(r"\[ *\d{1,7}\.\d{6}\] ")
 _DMESG_TIME = r"\[\ *\d{1,7}\.\d{6}\]"
 _KMSG = re.compile(r"(\d{1,3}),\d+,\d+,[-+ca][^;]{0,80};(.*)", re.DOTALL)
 
@@ -286,7 +293,8 @@ ALL = (
     ),
     row(
         "dmesg -T",
-        rf"\[(?P<time>{CTIME})\]\ (?!\[)(?P<msg>.*)",
+        rf"""\[(?P<time>{CTIME})\]\ (?!\[(?:\w*:)?(?:emerg|alert|crit|error|warn|notice|info|debug
+        |trace\d)\])(?P<msg>.*)""",
         service="kernel",
         starts="[",
     ),
