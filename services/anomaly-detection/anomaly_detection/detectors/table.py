@@ -19,6 +19,10 @@ from anomaly_detection.detectors.literals import MARK, Fragments, choices, requi
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
+_DIGIT = re.compile("[0-9]")
+_LETTERS = re.compile("[a-z]{2}")
+_NUMBER = re.compile("[0-9]{3,}")
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]
 
@@ -30,6 +34,7 @@ NEAR_BEGINNING = 400  # characters of a line in which rules with `near` look
 MOST_PLACES = 16  # of one `near` in a line
 ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
+SHAPES_KEPT = 8192  # lines without their digits, whose likely rules are cached: 8 MB at most
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -52,12 +57,17 @@ class RuleTable:
         self._choices = {
             n: [_set(places[text] for text in texts) for texts in of] for n, of in chosen.items()
         }
-        texts_of = {n: _set(places[text] for text in of) for n, of in needed.items()}
         self._rules_of = [0] * len(self._texts)
         for n, of in needed.items():
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
-        self._fragments = Fragments(self._texts)
+        self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
+        self._with_digits = _set(n for n, text in enumerate(self._texts) if _DIGIT.search(text))
+        self._numbers = Numbers(needed)
+        bare = (n for n, of in needed.items() if not all(map(_LETTERS.search, of)))
+        self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
+        self._bare_rules = _set(self._bare)
+        self._of_shape: dict[bytes, int] = {}
         marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
         self._unmarked = ~_set(marked)
         self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
@@ -65,7 +75,7 @@ class RuleTable:
         for n, rule in enumerate(rules):
             for word in rule.needs or ():
                 self._helps[word] = self._helps.get(word, 0) | 1 << n
-        self._audiences = _audiences(rules, texts_of)
+        self._audiences = _audiences(rules)
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
         self._of_sender = lru_cache(SENDERS)(self._applicable)
@@ -99,31 +109,50 @@ class RuleTable:
     def _found(self, line: LogEntry) -> Sequence[LineMatch]:
         if line.labels and CONTINUES in line.labels:
             return ()
-        texts, rules = self._of_sender(line.service, device_of(line), line.level)
-        found = self._in_message(line, texts, rules)
+        rules = self._of_sender(line.service, device_of(line), line.level)
+        found = self._in_message(line, rules) if rules else {}
         if line.labels and not self._of_label.keys().isdisjoint(line.labels):
             found |= self._in_labels(line, rules)
         return [(self._rules[n], found[n]) for n in sorted(found)] if found else ()
 
-    def _in_message(self, line: LogEntry, texts: int, rules: int) -> dict[int, re.Match[str]]:
+    def _in_message(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
         looked_at = line.msg[:LOOKED_AT]
         lower = looked_at.lower()
-        possible = self._fragments.possible(lower)
-        texts &= possible
-        if not texts:
+        shape = lower.encode("utf-8", "surrogatepass").translate(_ZEROS)
+        likely = self._of_shape.get(shape)
+        if likely is None:
+            if len(self._of_shape) >= SHAPES_KEPT:
+                self._of_shape.clear()
+            likely = self._of_shape[shape] = self._likely(lower)
+        likely &= rules
+        if likely & self._numbers.rules:
+            likely &= ~self._numbers.rules | self._numbers.possible(lower)
+        if likely & self._bare_rules:
+            likely = self._without_bare(likely, lower)
+        if not likely:
             return {}
+        found = self._search(_members(likely), looked_at)
+        return self._of_statement(found, line, looked_at) if found else {}
+
+    def _likely(self, lower: str) -> int:
+        """The rules that a line with the letters of *lower* can match, whatever its digits are."""
+        possible = self._fragments.possible(lower)
         candidates = 0
-        for n in _members(texts):
-            if self._texts[n] in lower:
+        for n in _members(possible):
+            if self._with_digits >> n & 1 or self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        candidates &= rules if MARK in lower else rules & self._unmarked
+        if MARK not in lower:
+            candidates &= self._unmarked
         if candidates & self._needy:
             candidates &= ~self._needy | self._helped(lower)
-        if not candidates:
-            return {}
-        likely = [n for n in _members(candidates) if self._may(n, possible, lower)]
-        found = self._search(likely, looked_at)
-        return self._of_statement(found, line, looked_at) if found else {}
+        return _set(n for n in _members(candidates) if self._may(n, possible, lower))
+
+    def _without_bare(self, likely: int, lower: str) -> int:
+        """The *likely* rules without those whose texts have no letters and are not in *lower*."""
+        for n, texts in self._bare.items():
+            if likely >> n & 1 and not any(text in lower for text in texts):
+                likely ^= 1 << n
+        return likely
 
     def _helped(self, lower: str) -> int:
         """The rules that find a word that they need."""
@@ -180,14 +209,34 @@ class RuleTable:
                 return not lower.isascii()
         return True
 
-    def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
-        """The texts to look for in such lines, and the rules to try."""
-        texts = rules = 0
-        for audience, (their_texts, their_rules) in self._audiences.items():
-            if audience.includes(service, device, level):
-                texts |= their_texts
-                rules |= their_rules
-        return texts, rules
+    def _applicable(self, service: str, device: str, level: Level) -> int:
+        """The rules to try on such lines."""
+        of = self._audiences.items()
+        return sum(rules for audience, rules in of if audience.includes(service, device, level))
+
+
+class Numbers:
+    """The rules that need one of some numbers, as messages with ids have them."""
+
+    def __init__(self, needed: Mapping[int, frozenset[str]]) -> None:
+        self.rules = 0
+        self._of: dict[str, int] = {}
+        for n, texts in needed.items():
+            runs = [max(_NUMBER.findall(text), key=len, default="") for text in texts]
+            if all(runs):
+                self.rules |= 1 << n
+                for run in runs:
+                    self._of[run] = self._of.get(run, 0) | 1 << n
+        self._lengths = sorted({len(run) for run in self._of})
+
+    def possible(self, text: str) -> int:
+        """Those of them whose number is in *text*."""
+        bits = 0
+        for run in _NUMBER.findall(text):
+            for length in self._lengths:
+                for start in range(len(run) - length + 1):
+                    bits |= self._of.get(run[start : start + length], 0)
+        return bits
 
 
 class Audience(NamedTuple):
@@ -205,15 +254,12 @@ class Audience(NamedTuple):
         )
 
 
-def _audiences(
-    rules: Sequence[LineRule], texts_of: Mapping[int, int]
-) -> Mapping[Audience, tuple[int, int]]:
-    """The texts and the rules of each audience: many rules have the same."""
-    found: dict[Audience, tuple[int, int]] = {}
+def _audiences(rules: Sequence[LineRule]) -> Mapping[Audience, int]:
+    """The rules of each audience: many have the same."""
+    found: dict[Audience, int] = {}
     for n, rule in enumerate(rules):
         audience = Audience(rule.services, rule.device_id, rule.levels)
-        texts, their_rules = found.get(audience, (0, 0))
-        found[audience] = (texts | texts_of.get(n, 0), their_rules | 1 << n)
+        found[audience] = found.get(audience, 0) | 1 << n
     return found
 
 
