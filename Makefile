@@ -67,6 +67,7 @@ bench: $(STAMP)  ## speed, as ratios to a limit measured in the same run
 eval: $(STAMP)  ## how good the decisions are, against known truth
 	@$(BIN)/aiops eval detect $(ARGS)
 	@$(BIN)/aiops eval correlate $(ARGS)
+	@$(BIN)/aiops eval packs $(ARGS)
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12

@@ -42,7 +42,8 @@ def _to_utc(time: datetime) -> datetime:
 Version = Annotated[Literal["3.1"], BeforeValidator(_as_ours)]
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(max_length=255)]  # of a host, device or service
+LONGEST_NAME: Final = 255  # characters
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]  # of a host, device or service
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Stages = dict[str, UtcDatetime]
 

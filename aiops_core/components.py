@@ -35,7 +35,7 @@ _KINDS = {
 _SHORT = {name: short for short, names in _KINDS.items() for name in names.split()}
 _INTERFACE = re.compile(r"([a-z][a-z-]*?|\d+ge) ?(\d[\d/:.]*)", re.IGNORECASE)
 _UNIT = re.compile(r"\.service$", re.IGNORECASE)
-_AROUND = " \t\"'“”‘’()[]<>,;:."
+_AROUND = " \t\"'\u201c\u201d\u2018\u2019()[]<>,;:."  # blanks, quotes and punctuation
 
 
 def component_of(names: Sequence[str], groups: Mapping[str, str | None]) -> str:

@@ -40,11 +40,12 @@ def normalise(msg: str) -> str:
 def compute_fingerprint(anomaly: Anomaly) -> str:
     """Anomalies of one problem have the same: 16 hex digits of sha256.
 
-    It covers ship, device, service, type and the template (or the normalised message, or the
-    metric), never the type alone: the same symptom on two devices is two problems.
+    It covers ship, device, service, type, component and the template (or the normalised message,
+    or the metric), never the type alone: the same symptom on two devices is two problems.
     """
     what = anomaly.template_id or anomaly.metric or normalise(anomaly.error_msg or anomaly.msg)
-    return _digest(anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type, what)
+    about = (anomaly.ship_id, anomaly.device, anomaly.service, anomaly.anomaly_type, what)
+    return _digest(*about, anomaly.component) if anomaly.component else _digest(*about)
 
 
 def compute_suppress_key(anomaly: Anomaly) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue
 
+from aiops_core._record import LONGEST_NAME as LONGEST_NAME
 from aiops_core._record import VERSION as VERSION
 from aiops_core._record import Fraction as Fraction
 from aiops_core._record import Name, OrderedEnum, Version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,6 +12,32 @@ from aiops_core.models import Device
 HOST_LABELS = ("hostname", "alias")  # several are separated by commas or spaces
 ADDRESS_LABELS = ("ip", "mac")
 Ids = defaultdict[str, set[str]]  # by lower-case alias
+
+
+class DeviceNames:
+    """Spellings of one device: in any case, with or without the ship's own domain.
+
+    *own_domains* are those domains; ``*`` stands for one label, as in ``*.local``.
+    """
+
+    def __init__(self, own_domains: Iterable[str]) -> None:
+        longest = sorted(own_domains, key=lambda domain: -domain.count("."))
+        patterns = "|".join(map(_labels_of, longest))
+        self._own = re.compile(rf"\.(?:{patterns})\.?") if patterns else None
+
+    def one(self, name: str) -> str:
+        """The same for all spellings of a device; an address, and a name with blanks, is whole."""
+        key = name.strip().casefold()
+        if self._own is None or "." not in key:
+            return key
+        host, dot, rest = key.partition(".")
+        return host if host and not host.isdigit() and self._own.fullmatch(dot + rest) else key
+
+
+def _labels_of(domain: str) -> str:
+    """The regex for *domain*."""
+    labels = domain.strip(".").casefold().split(".")
+    return r"\.".join(r"[\w-]+" if label == "*" else re.escape(label) for label in labels)
 
 
 def ids_by_alias(devices: Iterable[Device]) -> Mapping[str, str]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiops_core.models import Level
+from aiops_core.normaliser.statement import statement
 
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 MESSAGE_SEARCHED = 2048  # characters; a longer message (a dump) states its level in the first ones
 
 # The index is the severity of RFC 5424; notice is normal operation.
@@ -163,7 +166,19 @@ PHRASES: tuple[LevelPhrase, ...] = (
 # A message that begins with its level (``error: ...``, ``[WARN] ...``), or has it as logfmt.
 _NAMED = "debug|info|notice|warning|warn|error|err|critical|crit|fatal|panic|emerg|alert"
 _FIRST = re.compile(rf"[\[<]({_NAMED})[\]>]|({_NAMED})(?:\s?:\s(?!\s*{NOTHING})|\s*$)")
+_STATED = re.compile(
+    rf"[\[<](?:\w{{1,20}}[:.])?({_NAMED}|{_NAMED.upper()})[\]>]|({_NAMED.upper()})(?:\s?:\s|\s\||\s-\s)"
+)
+_BEGIN_STATED = frozenset("[<" + "".join({word[0].upper() for word in _NAMED.split("|")}))
 _LOGFMT = re.compile(rf"\blevel=[\"']?({_NAMED})\b")
+
+
+def stated_first(msg: str) -> Level | None:
+    """The level in capitals or brackets with which *msg* begins: ``ERROR: …``, ``[warn] …``."""
+    if msg[:1] not in _BEGIN_STATED:
+        return None
+    found = _STATED.match(msg)
+    return BY_WORD[(found[1] or found[2]).lower()] if found else None
 
 
 def from_pri(pri: int) -> Level:
@@ -181,9 +196,9 @@ def from_number(number: float) -> Level | None:
     return BY_NUMBER.get(int(number)) if 10 <= number <= 60 else None
 
 
-def from_message(msg: str) -> Level:
-    """The level that the words of *msg* suggest; ``info`` when none does."""
-    text = msg[:MESSAGE_SEARCHED].lower()
+def from_message(msg: str, labels: Mapping[str, str] = _NO_LABELS) -> Level:
+    """The level that the device's own words in *msg* suggest; ``info`` when none does."""
+    text = statement(msg[:MESSAGE_SEARCHED], labels).lower()
     if named := _FIRST.match(text) or ("level=" in text and _LOGFMT.search(text)):
         return BY_WORD[named[named.lastindex or 1]]
     for phrase in PHRASES:

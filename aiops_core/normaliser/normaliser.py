@@ -2,23 +2,41 @@
 
 1. ``clean`` removes what is no text: NUL, byte order mark, colours.
 2. A format of the whole line is found (JSON or text); the last one of the sender is tried first.
-3. ``payloads`` reads what lies within the message.
-4. A level that no field states comes from the words of the message.
+3. Without a format it is a part of the entry before (``continuations``), or has columns that were
+   learned from earlier lines of its sender (``columns``).
+4. ``payloads`` reads what lies within the message.
+5. A time that no clock can mean is not believed (``clocks``).
+6. A level that no field states comes from the words of the message.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 
-from aiops_core.normaliser import json_lines, levels
-from aiops_core.normaliser.context import JSON, PLAIN, SenderContext
+from aiops_core.normaliser import clocks, columns, continuations, json_lines, levels
+from aiops_core.normaliser.app_formats import GENERAL
+from aiops_core.normaliser.context import COLUMNS, JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.payloads import unwrapped
+from aiops_core.normaliser.statement import CHAT, chat_of
 from aiops_core.normaliser.text_formats import FORMATS
+
+WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
+LEVEL_WORDS = {word.upper() for word in levels.BY_WORD if len(word) > 2}
+ONE_PAST = timedelta(days=7)
+MAKER = "maker"  # the format of lines that are the payload of a maker, without a header
+LABELS = 64  # of one line
+LABEL_LENGTH = 1024  # characters
+
+# ESC as itself and as rsyslog writes it; the NUL that many senders put at the end likewise.
+_COLOUR = re.compile(r"(?:\x1b|#033)(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\))")
+_PADDING = "\0\ufeff\r\n\t "
 
 
 def normalise(
@@ -34,29 +52,126 @@ def normalise(
     It never raises: a line of no format is a message without a time. *formats* and *json* restrict
     what is tried.
     """
-    parsed = unwrapped(_read(clean(line), now, context, formats, json=json), now)
-    if parsed.level is None:
-        parsed = replace(parsed, level=levels.from_message(parsed.msg))
-    return parsed
+    text, newest = clean(line), context.format
+    found = _read(text, now, context, formats, json=json)
+    part = None
+    if context.format != JSON and continuations.may_continue(found, text):
+        part = continuations.of_bare(line, found, now, context)
+    if part is not None:
+        context.format = newest
+        return _with_level(part)
+    parsed = unwrapped(found, now)
+    if parsed is not found:
+        context.format = MAKER if context.format == PLAIN else context.format
+    context.weak = parsed is found and context.format in WEAK
+    if context.weak and found.level is None:
+        parsed = _unknown(parsed, text, now, context)
+    if parsed.ts is None:
+        parsed = replace(parsed, ts=continuations.time_of_neighbour(now, context))
+    parsed = clocks.believed(parsed, line, now, context)
+    parsed = continuations.of_entry(_with_level(parsed), now, context)
+    return parsed if _short(parsed.labels) else replace(parsed, labels=_bounded(parsed.labels))
+
+
+def learn(head: Sequence[str], now: datetime) -> SenderContext:
+    """The context of a file that begins with the lines *head*: its columns, and whether it is old.
+
+    Lines of *head* are read again with it.
+    """
+    read, plain, stated = SenderContext(), [], []
+    for line in head:
+        parsed = normalise(line, now, read)
+        if continuations.CONTINUES in parsed.labels:
+            continue
+        if read.weak or read.format == COLUMNS:
+            plain.append(clean(line))
+        if text := parsed.labels.get(clocks.STATED):
+            stated.append(datetime.fromisoformat(text))
+        elif parsed.ts:
+            stated.append(parsed.ts)
+    one_past = bool(stated) and max(stated) - min(stated) <= ONE_PAST
+    plan = columns.learn(plain, now) if len(plain) >= len(head) / 2 else None
+    return SenderContext(format=COLUMNS if plan else "", columns=plan, one_past=one_past)
+
+
+def _with_level(line: ParsedLine) -> ParsedLine:
+    if line.level is not None:
+        return line
+    return replace(line, level=levels.from_message(line.msg, line.labels))
+
+
+def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext) -> ParsedLine:
+    """*line*, of which at most the time is known, by the columns of its sender."""
+    plan, plain = context.columns, context.format == PLAIN
+    found = columns.read(text, plan, now) if plan else None
+    columns.observe(text, now, context, fits=found is not None)
+    if found is not None and (plain or found.level is not None):
+        context.format = COLUMNS
+        return unwrapped(found, now)
+    if chat := chat_of(text):
+        return replace(line, labels={**line.labels, CHAT: chat})
+    return replace(line, level=continuations.level_of_exception(text)) if plain else line
 
 
 def clean(line: str) -> str:
     """*line* without what is no text."""
-    return line.strip("\0\ufeff\r\n\t ")
+    if "\x1b" in line or "#033" in line:
+        line = _COLOUR.sub("", line)
+    if "#011" in line:
+        line = line.replace("#011", "\t")  # as rsyslog writes a tab
+    return line.strip(_PADDING).removesuffix("#000")
+
+
+def _short(labels: Mapping[str, str]) -> bool:
+    return len(labels) <= LABELS and all(len(text) <= LABEL_LENGTH for text in labels.values())
+
+
+def _bounded(labels: Mapping[str, str]) -> dict[str, str]:
+    kept = list(labels.items())[:LABELS]
+    return {name: text[:LABEL_LENGTH] for name, text in kept}
 
 
 def _read(
     line: str, now: datetime, context: SenderContext, formats: Sequence[TextFormat], *, json: bool
 ) -> ParsedLine:
-    if json and line.startswith("{"):
+    first = line[:1]
+    if json and first == "{":
         with contextlib.suppress(Unreadable):
             parsed = json_lines.read(line, now)
             context.format = JSON
             return parsed
-    newest = context.format
-    for line_format in sorted(formats, key=lambda one: one.name != newest):
-        if found := line_format.read(line, now):
+    iso = line[4:5] in _OF_DATES
+    candidates = _beginning(first, iso) if formats is FORMATS else _with_start(formats, first, iso)
+    newest = None
+    if context.format not in GENERAL:  # these read what others read better
+        newest = next((one for one in candidates if one.name == context.format), None)
+    if newest is not None and (found := _tried(newest, line, now)):
+        return found
+    for line_format in candidates:
+        if line_format is not newest and (found := _tried(line_format, line, now)):
             context.format = line_format.name
             return found
     context.format = PLAIN
     return ParsedLine(line)
+
+
+def _tried(line_format: TextFormat, line: str, now: datetime) -> ParsedLine | None:
+    found = line_format.read(line, now)
+    # 26/11/29 11:10:15 INFO executor.Poller: no host is called INFO
+    return None if found and found.host in LEVEL_WORDS else found
+
+
+_OF_DATES = frozenset("-/")  # the fifth character of 2026-11-30
+
+
+@lru_cache(1024)
+def _beginning(first: str, iso: bool) -> Sequence[TextFormat]:
+    return _with_start(FORMATS, first, iso)
+
+
+def _with_start(formats: Sequence[TextFormat], first: str, iso: bool) -> Sequence[TextFormat]:
+    """The formats of lines that begin with *first*, a date if *iso*."""
+    known = [one for one in formats if not one.starts or (first and first in one.starts)]
+    if not first.isdecimal():
+        return known
+    return [one for one in known if getattr(one, "iso", None) in (None, iso)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,3 +25,17 @@ class ParsedLine:
     service: str | None = None
     source: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+PayloadReader = Callable[[ParsedLine, datetime], ParsedLine | None]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A format within messages. *read* is tried where the message begins with one of the
+    characters *starts* ("": any), or on lines of *services*, or that have one of *labels*."""
+
+    read: PayloadReader
+    starts: str = ""
+    services: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()

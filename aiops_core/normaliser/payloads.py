@@ -1,28 +1,110 @@
 """Formats within the message of a line: what a transport (syslog, Docker, a relay) carries. Pure.
 
 A reader gets a line and its arrival, and returns the line that was meant, or None when the message
-does not have its format. Readers are tried in order, again on the result, up to DEPTH times.
+does not have its format. It looks at the message's start only: there a device puts its format, and
+text of others never stands there. Readers are tried in order, again on the result, up to DEPTH
+times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
-from aiops_core.normaliser.parsed import ParsedLine
+from aiops_core.normaliser import (
+    cisco,
+    event_formats,
+    firewall_lists,
+    firewalls,
+    juniper,
+    routers,
+    server_boards,
+    snmptrapd,
+    switches,
+    syslog,
+)
+from aiops_core.normaliser.app_formats import APP_PAYLOADS
+from aiops_core.normaliser.parsed import ParsedLine, Payload, PayloadReader
 
 DEPTH = 3  # a relay's header, a device's header, its message
 
-PayloadReader = Callable[[ParsedLine, datetime], ParsedLine | None]
-
-PAYLOADS: tuple[PayloadReader, ...] = ()
+PAYLOADS: tuple[Payload, ...] = (
+    Payload(cisco.controller, starts="*["),
+    Payload(cisco.console, starts="%"),
+    Payload(cisco.mnemonic, starts="%#"),
+    Payload(cisco.worded, starts="%"),
+    Payload(cisco.slashed, starts="%ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    Payload(event_formats.cef, starts="C"),
+    Payload(event_formats.leef, starts="L"),
+    Payload(firewall_lists.pan_os, starts="01,"),
+    Payload(firewall_lists.filterlog, services=("filterlog",)),
+    Payload(firewalls.read, starts=firewalls.STARTS),
+    Payload(firewalls.check_point, services=("CheckPoint",)),
+    Payload(switches.procurve, starts="0123456789WIMDE"),
+    Payload(routers.unifi, starts="(\"'0123456789abcdefABCDEFU"),
+    Payload(switches.aruba, starts="<"),
+    Payload(switches.exos, starts="<"),
+    Payload(switches.big_ip, starts="0123456789abcdef"),
+    Payload(switches.aruba_cx, starts="E"),
+    Payload(switches.fastpath, starts="abcdefghijklmnopqrstuvwxyz"),
+    Payload(switches.os10, starts="N"),
+    Payload(routers.mikrotik, starts="abcdefghijklmnopqrstuvwxyz0123456789"),
+    Payload(juniper.netscreen, starts="N"),
+    Payload(server_boards.ontap, starts="["),
+    Payload(juniper.junos, starts="ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    Payload(juniper.junos_structured, labels=("msgid",)),
+    Payload(routers.meraki, labels=("msgid",)),
+    Payload(switches.zte, starts="%0123456789Aa"),
+    Payload(syslog.relayed, services=("netsyslog",)),
+    Payload(snmptrapd.read, services=("snmptrapd",)),
+    Payload(snmptrapd.read, starts="0123456789<"),
+    Payload(server_boards.idrac, starts="S"),
+    Payload(server_boards.ilo, starts="i#"),
+    Payload(server_boards.ilo_tagged, services=("iLO4", "iLO5", "iLO6", "iLO7")),
+    Payload(server_boards.synology, starts="SCFWB"),
+    Payload(server_boards.event_log, starts="0123456789abcdef"),
+    Payload(server_boards.qnap, services=("qlogd",)),
+    *APP_PAYLOADS,
+)
 
 
 def unwrapped(line: ParsedLine, now: datetime) -> ParsedLine:
     """*line* with the fields that its message states."""
     for _ in range(DEPTH):
-        inner = next((found for reader in PAYLOADS if (found := reader(line, now))), None)
+        inner = _once(line, now)
         if inner is None:
             return line
         line = inner
     return line
+
+
+def _once(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    for reader in _beginning(line.msg[:1]):
+        if found := reader(line, now):
+            return found
+    for reader in _of_service(line.service) if line.service in _SERVICES else ():
+        if found := reader(line, now):
+            return found
+    if "msgid" in line.labels:
+        for reader in _LABELLED:
+            if found := reader(line, now):
+                return found
+    return None
+
+
+_SERVICES = frozenset(service for one in PAYLOADS for service in one.services)
+_LABELLED = tuple(one.read for one in PAYLOADS if one.labels)
+
+
+@lru_cache(1024)
+def _beginning(first: str) -> tuple[PayloadReader, ...]:
+    return tuple(
+        one.read
+        for one in PAYLOADS
+        if not one.services and not one.labels and (not one.starts or first in one.starts)
+    )
+
+
+@lru_cache(1024)
+def _of_service(service: str | None) -> tuple[PayloadReader, ...]:
+    return tuple(one.read for one in PAYLOADS if service in one.services)

@@ -2,7 +2,7 @@
 
 Matchers are those of Prometheus' Alertmanager: ``=``, ``!=``, ``=~`` and ``!~`` over labels.
 Regular expressions match the whole value, a missing label is the empty string, and all matchers
-of a silence must hold.
+of a silence must hold. Names of devices (DEVICE_LABELS) are compared without regard to case.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from aiops_core.suppression.labels import NAMES, Labels, is_label
 BUCKET = "silences"  # of the key-value store: silence id -> Silence as JSON
 
 NO_VALUE = ("",)
+DEVICE_LABELS = ("device_id", "host")
 LONGEST_VALUE = 255  # characters, of a matcher's value and of a label's value that it is tried on
 REPEATS = 3  # * + { in one regular expression: its time grows with the length to this power
 OPTIONS = 3  # question marks in one regular expression: its time doubles with each
@@ -122,9 +123,10 @@ class Matcher:
         return not self.is_positive
 
     def _fits(self, value: str) -> bool:
+        ignoring = self.name in DEVICE_LABELS
         if self.is_regex:
-            return _fits(self.value, value[:LONGEST_VALUE])
-        return value == self.value
+            return _fits(self.value, value[:LONGEST_VALUE], ignoring)
+        return value == self.value or (ignoring and value.casefold() == self.value.casefold())
 
 
 def _parsed(given: object) -> Matcher:
@@ -186,14 +188,14 @@ def decode(stored: Mapping[str, bytes]) -> tuple[list[Silence], dict[str, str]]:
 
 
 @lru_cache(maxsize=16_384)
-def _fits(pattern: str, value: str) -> bool:
+def _fits(pattern: str, value: str, ignoring_case: bool) -> bool:
     """Cached: the same devices and types come again and again."""
-    return _compiled(pattern).fullmatch(value) is not None
+    return _compiled(pattern, ignoring_case).fullmatch(value) is not None
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
+def _compiled(pattern: str, ignoring_case: bool = False) -> re.Pattern[str]:
+    return re.compile(pattern, re.DOTALL | (re.IGNORECASE if ignoring_case else 0))
 
 
 def _check_regex(pattern: str) -> None:

@@ -115,6 +115,7 @@ async def test_newest_open_are_those_last_updated(remembered):
         {"ship_id": "ship-2"},
         {"service": "modemd"},
         {"device_id": "vsat-1"},
+        {"device_id": "VSAT-1"},
         {"tracking_id": "t77"},
         {"since": at(50)},
         {"q": "MODEM läuft"},

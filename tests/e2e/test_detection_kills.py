@@ -15,7 +15,7 @@ import pytest
 from aiops_core.models import AnomalyCleared, AnomalyDetected
 from aiops_core.runtime.bus import Outgoing
 from anomaly_detection import NAME, snapshots
-from anomaly_detection.detection import Detection
+from anomaly_detection.handler import DetectionHandler
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.snapshots import BUCKET, Manifest
 from tests.conftest import ROOT, free_port, nats_bus, wait_for_port
@@ -68,8 +68,11 @@ async def published(bus):
 
 
 async def undisturbed(messages, policies):
-    made = Detection(DetectPolicy.load(policies))
-    return Counter([fingerprint(told) for m in messages for told in made.observe(m)])
+    handler = DetectionHandler(DetectPolicy.load(policies))
+    read = map(handler.reader.read, messages)
+    told = [fingerprint(one) for entry in read for one in handler.detection.observe(entry)]
+    assert any(tracking_id.startswith("r") for _, tracking_id, *_ in told)  # of a raw line
+    return Counter(told)
 
 
 async def send(bus, messages, seconds):

@@ -23,7 +23,9 @@ from anomaly_detection.victoriametrics import VictoriaMetrics
 @contextlib.asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(DetectPolicy, context.settings.policies)
-    handler = DetectionHandler(policy, Notes(context.readiness.notes))
+    notes = Notes(context.readiness.notes)
+    notes.left_out(policy.packs.left_out)
+    handler = DetectionHandler(policy, notes)
     checkpointer = Checkpointer(handler, context.bus, policy.snapshot_every)
     async with _polling(policy, context) as polling:
         yield service(checkpointer, context.bus, polling)

@@ -81,15 +81,15 @@ class Checkpointer:
             return
         if manifest is None:
             return
-        detectors = self.handler.detection.detectors
-        for detector in detectors:
+        remembering = self.handler.remembering
+        for one in remembering:
             try:
-                state = await self._store.read(manifest, detector.name)
-                deepcopy(detector).restore(state)  # all or nothing
-                detector.restore(state)
+                state = await self._store.read(manifest, one.name)
+                deepcopy(one).restore(state)  # all or nothing
+                one.restore(state)
             except DAMAGED as exc:
-                _refuse(detector.name, exc)
-        for gone in manifest.parts.keys() - {detector.name for detector in detectors}:
+                _refuse(one.name, exc)
+        for gone in manifest.parts.keys() - {one.name for one in remembering}:
             unreadable.skip(WHERE, gone, "there is no such detector")
         self.handler.pending = list(_readable(manifest))
         self.handler.offsets.restore(manifest.offset, manifest.latest)
@@ -129,7 +129,7 @@ class Checkpointer:
             return False
         # All of this moment: no await until the parts of every detector are begun.
         latest, generation = handler.offsets.latest, self._generation + 1
-        states = [(detector.name, detector.parts()) for detector in handler.detection.detectors]
+        states = [(one.name, one.parts()) for one in handler.remembering]
         emitted = tuple(EmittedMessage.of(outgoing) for _, outgoing in handler.emitted)
         parts = {name: await self._store.write(generation, name, one) for name, one in states}
         if not await self._acknowledged(offset):

@@ -1,23 +1,25 @@
 """Which times of senders are believed, and steps of their clocks. Pure.
 
 Events carry the times of their senders, which may be long ago: an imported log keeps its own times.
-But no event is later than its arrival. An entry from a clock that is ahead, or was never set, gets
-the time of arrival; otherwise one entry from the year 2038 would make all later ones late.
+But no event is later than its arrival. An entry from a clock that is ahead, was never set, or lost
+weeks gets the time of arrival; otherwise one entry from the year 2038 would make all later ones
+late. The normaliser has seen to lines that it has read (decision 26): what is left are readings,
+and lines of other clients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from aiops_core.models import LogEntry, MetricSample
+from aiops_core.normaliser import clocks as normaliser
 from anomaly_detection.detectors.base import bounded_key, device_of, span
 from anomaly_detection.detectors.state import Late, SegmentedLru
 
 AHEAD = timedelta(seconds=5)  # tolerated difference between the clocks of one ship
-UNSET = datetime(1990, 1, 1, tzinfo=UTC)  # an earlier time comes from a clock that was never set
 SENDERS_KEPT = 20_000
 AHEAD_OF, NEVER_SET, BACK = "ahead", "unset", "back"
 
@@ -44,14 +46,16 @@ class SenderClocks:
     def believed(self, entry: AnyEntry, stored_at: datetime) -> AnyEntry:
         """*entry*, which the broker stored at *stored_at*, with possible times only."""
         stamped = entry.stages.get("ingest", stored_at)
-        arrival = stamped if UNSET <= stamped <= stored_at + AHEAD else stored_at
-        latest = arrival + AHEAD
-        ts = arrival if entry.ts < UNSET else min(entry.ts, latest)
+        arrival = stamped if normaliser.UNSET <= stamped <= stored_at + AHEAD else stored_at
+        wrong = _is_wrong(entry.ts, arrival)
+        ts = arrival if wrong else min(entry.ts, arrival + AHEAD)
         self._watch(entry, ts, arrival)
         if ts is entry.ts and arrival is stamped:
             return entry
-        stages = entry.stages | {"ingest": arrival}
-        return entry.but(ts=ts, stages=stages)  # type: ignore[return-value]
+        fields: dict[str, Any] = {"ts": ts, "stages": entry.stages | {"ingest": arrival}}
+        if wrong and isinstance(entry, LogEntry):
+            fields["labels"] = entry.labels | {normaliser.STATED: entry.ts.isoformat()}
+        return entry.but(**fields)  # type: ignore[return-value]
 
     def _watch(self, entry: LogEntry | MetricSample, ts: datetime, arrival: datetime) -> None:
         now, device = ts.timestamp(), device_of(entry)
@@ -71,10 +75,18 @@ class SenderClocks:
 
     def _report(self, entry: LogEntry | MetricSample, arrival: datetime) -> None:
         name, says = _name(entry), f"it says {entry.ts.isoformat()}"
-        if entry.ts < UNSET:
+        if entry.ts < arrival:
             self._on_step(NEVER_SET, f"{name} was never set, {says}")
         else:
             self._on_step(AHEAD_OF, f"{name} is ahead by {span(entry.ts - arrival)}, {says}")
+
+
+def _is_wrong(ts: datetime, arrival: datetime) -> bool:
+    return (
+        ts > arrival + normaliser.AHEAD
+        or normaliser.never_set(ts)
+        or normaliser.lost_weeks(ts, arrival)
+    )
 
 
 def _name(entry: LogEntry | MetricSample) -> str:

@@ -9,7 +9,8 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
-from aiops_core.models import LogEntry, Message, MetricSample
+from aiops_core.models import LogEntry, Message, MetricSample, derived_id
+from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.runtime.bus import Outgoing
 from anomaly_detection.detectors.base import (
     SENDERS,
@@ -21,6 +22,7 @@ from anomaly_detection.detectors.base import (
     worst,
 )
 from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.clock import ClockDetector
 from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
 from anomaly_detection.detectors.lines import Lines
@@ -64,6 +66,7 @@ class Detection:
             PatternDetector(self._rules),
             RecoveryDetector(self._rules),
         )
+        self._clock = ClockDetector(policy.clocks, kept)
         self._line_learners = (
             NewTemplateDetector(templates.new, lines, tuning("new_template"), kept),
             RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
@@ -78,6 +81,7 @@ class Detection:
         self.detectors: Sequence[Detector[Any]] = (
             *self._line_rules,
             *self._line_learners,
+            self._clock,
             *self.of_samples,
         )
         self.memory = policy.memory
@@ -90,15 +94,27 @@ class Detection:
         return self.on_line(entry) if isinstance(entry, LogEntry) else self.on_sample(entry)
 
     def on_line(self, line: LogEntry) -> Sequence[Message]:
-        """Rules win over the bare level. Detectors that learn always get the line."""
-        rules, level, learners = self._for_lines_of(line.ship_id, line.service, device_of(line))
+        """Rules win over the bare level. Detectors that learn always get the line.
+
+        A line that continues an entry raises nothing. Whether the clock of its sender is right is
+        another matter than what the line says: that is a message of its own.
+        """
+        if CONTINUES in line.labels:
+            return []
+        rules, level, learners, clock = self._for_lines_of(
+            line.ship_id, line.service, device_of(line)
+        )
         found: list[Finding] = []
         if self._call((("pattern", self._rules.matches),), line):
             found = self._call(rules, line)
         if not any(isinstance(finding, Detected) for finding in found):
             found += self._call(level, line)
         found += self._call(learners, line)
-        return self._messages(found, line, self._of_line) if found else []
+        messages = self._messages(found, line, self._of_line) if found else []
+        if clocks := self._call(clock, line):
+            cause = line.but(tracking_id=derived_id(line.tracking_id, ClockDetector.name))
+            messages = [*messages, *self._messages(clocks, cause, self._of_line)]
+        return messages
 
     def on_sample(self, sample: MetricSample) -> Sequence[Message]:
         target = (sample.ship_id, sample.service, device_of(sample), sample.metric)
@@ -116,13 +132,14 @@ class Detection:
 
     def _line_detectors(
         self, ship_id: str, service: str, device_id: str
-    ) -> tuple[Calls[LogEntry], Calls[LogEntry], Calls[LogEntry]]:
-        """The enabled rules, the level, and the enabled learners for one sender of lines."""
+    ) -> tuple[Calls[LogEntry], Calls[LogEntry], Calls[LogEntry], Calls[LogEntry]]:
+        """The enabled rules, level, learners and clock for one sender of lines."""
         target = LayerTarget(ship_id, service, device_id)
         return (
             self._enabled(self._line_rules, target),
             self._enabled((self._level,), target),
             self._enabled(self._line_learners, target),
+            self._enabled((self._clock,), target),
         )
 
     def _sample_detectors(

@@ -1,9 +1,10 @@
 """What happens to a log line or a reading.
 
 1. An entry that was observed before a kill gets the messages of the replay again.
-2. Times that are impossible are replaced (``clocks``).
-3. The detectors judge it, and their findings become messages (``detection``).
-4. Its offset is noted, for the next snapshot (``checkpoint``).
+2. A raw line is read, and its device gets its one name (``reading``).
+3. Times that are impossible are replaced (``clocks``).
+4. The detectors judge it, and their findings become messages (``detection``).
+5. Its offset is noted, for the next snapshot (``checkpoint``).
 
 The runtime publishes the messages, then acknowledges the entry.
 """
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import anomaly_detection
 from aiops_core.models import LogEntry, Message, MetricSample
@@ -26,9 +28,11 @@ from aiops_core.runtime.service import arrived, utc_now
 from aiops_core.utils import StructuredLogger
 from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
-from anomaly_detection.detectors.base import span
+from anomaly_detection.detectors.base import Detector, span
 from anomaly_detection.offsets import Offset, OffsetTracker
+from anomaly_detection.packs import LeftOut
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.reading import EntryReader, Remembered
 
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
@@ -65,6 +69,13 @@ class Notes:
         if self._counted(f"detector {detector}", f"raised {exc!r}"):
             log.error("a detector failed", detector=detector, exc_info=exc)
 
+    def left_out(self, packs: Sequence[LeftOut]) -> None:
+        """Packs with mistakes: the rest of detection goes on without them."""
+        for pack in packs:
+            metrics.PACKS_LEFT_OUT.inc()
+            if self._counted(f"pack {pack.file}", f"left out: {pack.problem}"):
+                log.error("a pack was left out", pack=pack.file, problem=pack.problem[:SHOWN])
+
     def _counted(self, topic: str, text: str) -> bool:
         """Count it; True if it is to be logged."""
         count = self._counts[topic] = self._counts.get(topic, 0) + 1
@@ -84,6 +95,7 @@ class DetectionHandler:
     ) -> None:
         notes = notes or Notes()
         self.detection = Detection(policy, notes.failure)
+        self.reader = EntryReader(policy.series_kept, policy.own_domains, notes.failure)
         self.offsets = OffsetTracker(clock())
         self.replayed: dict[int, Sequence[Message]] = {}  # by sequence, until acknowledged
         self.pending: list[Outgoing] = []  # messages of restored ticks
@@ -97,10 +109,15 @@ class DetectionHandler:
         self.offsets.receive(offset, self._clock(), redelivered=redelivered)
         if self.offsets.knows(offset):
             return self.replayed.get(offset.sequence, ())
-        entry = self._sender_clocks.believed(received.message, received.at)
+        entry = self._sender_clocks.believed(self.reader.read(received.message), received.at)
         messages = self.detection.observe(entry)
         self.offsets.observe(offset, redelivered=redelivered)
         return messages
+
+    @property
+    def remembering(self) -> Sequence[Detector[Any] | Remembered]:
+        """All that is in a snapshot, each under its name."""
+        return (*self.detection.detectors, *self.reader.memories)
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """The findings of time without entries."""
@@ -141,7 +158,8 @@ class DetectionHandler:
         # The runtime makes a dead letter of one that cannot be read.
         entry = unreadable.read_stored(stored, WHERE, ENTRIES)
         if isinstance(entry, LogEntry | MetricSample):
-            entry = self._sender_clocks.believed(arrived(entry, stored), stored.at)
+            entry = self.reader.read(arrived(entry, stored))
+            entry = self._sender_clocks.believed(entry, stored.at)
             messages = self.detection.observe(entry)
             if messages and not acknowledged:
                 self.replayed[offset.sequence] = messages

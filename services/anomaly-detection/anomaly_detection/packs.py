@@ -7,6 +7,7 @@ left out as a whole: it never stops detection.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,17 +66,37 @@ AnyHarmless = Annotated[
 
 
 class Pack(Section):
-    """One file. *services* are those of every rule that states none; *normal* raise nothing."""
+    """One file. *services* are those of every rule that states none; *normal* raise nothing.
+
+    ``{{name}}`` in a regex (or in a later word) stands for the alternatives that *words* gives it.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: Text
     kind: Literal["maker", "topic", "generic"]
     source: Text
     services: Globs = EVERYTHING
+    words: Mapping[str, Text] = Field(default_factory=dict)
     patterns: tuple[AnyPattern, ...] = ()
     bursts: tuple[AnyBurst, ...] = ()
     harmless: tuple[AnyHarmless, ...] = ()
     normal: tuple[Sample, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_words(cls, stated: Any) -> Any:
+        """The file, its words put into the regexes."""
+        if not (isinstance(stated, Mapping) and isinstance(stated.get("words"), Mapping)):
+            return stated
+        meanings: dict[str, str] = {}
+        for name, text in stated["words"].items():
+            meanings[str(name)] = f"(?:{_put(str(text), meanings)})"
+        rules = {
+            key: [_put_in_rule(rule, meanings) for rule in stated[key]]
+            for key in ("patterns", "bursts", "harmless")
+            if isinstance(stated.get(key), list)
+        }
+        return {**stated, **rules}
 
     @property
     def rules(self) -> Sequence[LineRule]:
@@ -112,6 +133,21 @@ class Pack(Section):
             if critical and "*" in stated:
                 raise ValueError(f"{rule.id}: name the services that can know of this type")
         return self
+
+
+def _put(text: str, meanings: Mapping[str, str]) -> str:
+    for name, meaning in meanings.items():
+        text = text.replace(f"{{{{{name}}}}}", meaning)
+    if unknown := re.search(r"\{\{\w+\}\}", text):
+        raise ValueError(f"no word {unknown[0]}")
+    return text
+
+
+def _put_in_rule(rule: Any, meanings: Mapping[str, str]) -> Any:
+    if not isinstance(rule, Mapping):
+        return rule
+    texts = {key: rule[key] for key in ("regex", "near", "unless") if key in rule}
+    return rule | {k: _put(v, meanings) for k, v in texts.items() if isinstance(v, str)}
 
 
 class SitePack(Pack):
@@ -199,3 +235,12 @@ def load_pack(path: Path, folder: Path) -> LoadedPack:
     rules = [rule.of(kind, f"{pack.id}/{rule.id}", pack.services) for rule in pack.rules]
     file = path.relative_to(folder) if path.is_relative_to(folder) else path
     return LoadedPack(pack, str(file), rules, site)
+
+
+def source_of(folder: Path, file: object, name: object) -> str:
+    """``file:line`` of the rule with the full name *name*."""
+    id_ = str(name).partition("/")[2]
+    starts = re.compile(rf"\s*-?\s*\{{?\s*id:\s*['\"]?{re.escape(id_)}['\"]?\s*(?:[,}}]|$)")
+    lines = (folder / str(file)).read_text(encoding="utf-8").splitlines()
+    found = (n for n, text in enumerate(lines, 1) if starts.match(text))
+    return f"{file}:{next(found, 1)}"

@@ -14,10 +14,10 @@ from typing import ClassVar, Self, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from aiops_core.models import Domain, Level
+from aiops_core.models import Domain, Level, Severity, Text
 from aiops_core.policy.file import Place, Policy, Replay, Setting
 from anomaly_detection.layers import Layer, Layers, LayerTarget
-from anomaly_detection.packs import Packs, load_packs
+from anomaly_detection.packs import Packs, load_packs, source_of
 from anomaly_detection.polls import Poll
 from anomaly_detection.rules import (
     WARM_UPS,
@@ -48,11 +48,15 @@ RULES: Mapping[DetectorName, str] = {
 
 
 class DetectPolicy(Policy):
-    """The whole file. *series_kept* bounds memory: least recently used series are evicted."""
+    """The whole file. *series_kept* bounds memory: least recently used series are evicted.
+
+    *own_domains* of the ship are no part of the name of a device, see ``DeviceNames``.
+    """
 
     file: ClassVar[str] = "detect.yaml"
 
     series_kept: int = Field(ge=1)
+    own_domains: tuple[Text, ...] = ()
     snapshot_every: Positive
     default_domain: Domain
     domains: tuple[ServiceDomain, ...]
@@ -60,6 +64,9 @@ class DetectPolicy(Policy):
     templates: Templates
     metrics: Metrics
     gaps: Gaps
+    clocks: Judgement = Judgement(
+        anomaly_type="time_drift", severity=Severity.MEDIUM, score=0.8
+    )  # of a device
     thresholds: tuple[Threshold, ...]
     polls: tuple[Poll, ...] = ()
     layers: tuple[Layer, ...] = ()
@@ -165,14 +172,14 @@ class DetectPolicy(Policy):
                 if of_metric and rule.concerns(target.service, target.device_id):
                     place: Place = (section, n)
                     if isinstance(rule, LineRule):
-                        place = (PACKS, files[rule.id], section, rule.id.partition("/")[2])
+                        place = (PACKS, files[rule.id], rule.id)
                     yield Setting(f"{section}.{rule.id}", _summary(rule), place)
 
     @classmethod
     def sources(cls, folder: Path, places: Iterable[Place]) -> Mapping[Place, str]:
-        """``file:line``, of a rule in a pack the file."""
+        """``file:line``, also of rules in packs."""
         listed = tuple(places)
-        of_packs = {place: str(place[1]) for place in listed if place[0] == PACKS}
+        of_packs = {place: source_of(folder, *place[1:]) for place in listed if place[0] == PACKS}
         others = [place for place in listed if place not in of_packs]
         return {**super().sources(folder, others), **of_packs}
 

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from aiops_core.models import LogEntry
 from aiops_core.normaliser.context import SenderContext
+from aiops_core.normaliser.continuations import CONTINUES
+from aiops_core.normaliser.entries import FROM_NETWORK, fields_of
 from aiops_core.normaliser.normaliser import normalise
-from aiops_core.normaliser.parsed import ParsedLine
+from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import Cleared, Detected, Finding
-from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector, RecoveryDetector
+from anomaly_detection.detectors.line_rules import LevelDetector, cleared, detected
 from anomaly_detection.detectors.overlaps import why
-from anomaly_detection.detectors.table import LOOKED_AT, RuleTable, stated
+from anomaly_detection.detectors.table import LOOKED_AT, RuleTable
 from anomaly_detection.packs import LoadedPack
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Harmless, LineRule, Pattern, Recovery, Sample, StatedLine
@@ -28,28 +31,17 @@ SHOWN = 100  # characters of a sample in a complaint
 def entry_of(sample: Sample, now: datetime = NOW) -> LogEntry:
     """*sample* as detection gets it: a whole line is read by the normaliser."""
     if isinstance(sample, StatedLine):
-        parsed = ParsedLine(sample.msg, sample.level, None, sample.host, service=sample.service)
-        return _entry(parsed, sample.labels, sample.msg, now)
+        stated_ = sample.model_dump(exclude_none=True, exclude={"host"})
+        host = sample.host or HOST
+        return _entry({"ts": now, "service": FROM_NETWORK, **stated_, "host": host}, sample.msg)
     parsed = normalise(sample, now, SenderContext())
-    return _entry(parsed, parsed.labels, sample, now)
+    fields = fields_of(parsed, now, host=HOST, service=FROM_NETWORK, source="sample")
+    return _entry(fields, sample)
 
 
-def _entry(parsed: ParsedLine, labels: Mapping[str, str], text: str, now: datetime) -> LogEntry:
-    known = {"level": parsed.level} if parsed.level else {}
-    return LogEntry.model_validate(
-        {
-            "tracking_id": sha256(text.encode("utf-8", "replace")).hexdigest()[:32],
-            "ship_id": "sample",
-            "ts": parsed.ts or now,
-            "host": parsed.host or HOST,
-            "device_id": parsed.device_id,
-            "service": parsed.service or "unknown",
-            "msg": parsed.msg,
-            "source": parsed.source or "sample",
-            "labels": dict(labels),
-            **known,
-        }
-    )
+def _entry(fields: Mapping[str, Any], text: str) -> LogEntry:
+    id_ = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return LogEntry.model_validate({**fields, "tracking_id": id_, "ship_id": "sample"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +77,28 @@ class Judge:
     """Judges lines by the patterns and levels of a policy, each by itself."""
 
     def __init__(self, policy: DetectPolicy) -> None:
-        self._table = table = RuleTable(policy.line_rules)
-        level = LevelDetector(policy.levels, table)
-        self._detectors = (PatternDetector(table), RecoveryDetector(table), level)
+        self._table = RuleTable(policy.line_rules)
+        self._level = LevelDetector(policy.levels, self._table)
 
-    def judge(self, entry: LogEntry) -> Judged:
-        ranked = self._table.ranked(entry)
-        winner, match = ranked[0] if ranked else (None, None)
-        losers = [Loser(rule, why(winner, rule)) for rule, _ in ranked[1:] if winner]
-        bursts = [rule for rule, _ in self._table.of(Burst, entry)]
-        found = (finding for one in self._detectors for finding in one.observe(entry))
-        said = stated(entry.msg[:LOOKED_AT], entry.labels)
-        return Judged(entry, said, winner, match, losers, bursts, next(found, None))
+    def judge(self, entry: LogEntry, without: str | None = None) -> Judged:
+        """What becomes of *entry*; *without* the rules of that pack."""
+        matches = [one for one in self._table.ranked(entry) if _pack_of(one[0]) != without]
+        winner, match = matches[0] if matches else (None, None)
+        losers = [Loser(rule, why(winner, rule)) for rule, _ in matches[1:] if winner]
+        bursts = [rule for rule, _ in self._table.of(Burst, entry) if _pack_of(rule) != without]
+        said = statement(entry.msg[:LOOKED_AT], entry.labels)
+        finding = self._finding(entry, winner, match)
+        return Judged(entry, said, winner, match, losers, bursts, finding)
+
+    def _finding(
+        self, entry: LogEntry, winner: LineRule | None, match: re.Match[str] | None
+    ) -> Finding | None:
+        if match is None:
+            continues = CONTINUES in entry.labels
+            return None if continues else next(iter(self._level.of_level(entry)), None)
+        if isinstance(winner, Pattern):
+            return detected(winner, entry, match)
+        return cleared(winner, entry, match) if isinstance(winner, Recovery) else None
 
     def matching(self, entry: LogEntry) -> frozenset[str]:
         """The full names of all rules that match *entry*."""
@@ -132,6 +134,10 @@ def complaints(loaded: LoadedPack, judge: Judge) -> Iterator[Complaint]:
             yield Complaint(loaded.file, f"{loaded.pack.id}/normal", text_of(sample), problem)
 
 
+def _pack_of(rule: LineRule) -> str:
+    return rule.id.partition("/")[0]
+
+
 def _of_positive(rule: LineRule, judged: Judged) -> str | None:
     if isinstance(rule, Burst):
         counted = rule.id in (one.id for one in judged.bursts)
@@ -140,10 +146,24 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
         return f"it does not take a positive line ({_read(judged)})"
     if judged.winner.id == rule.id:
         return None
+    matched = any(one.rule.id == rule.id for one in judged.losers)
+    if matched and (rule.kind == "generic" or _as_good(judged.winner, rule)):
+        return None
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
         return f"{judged.winner.id} takes its positive line: {lost}"
     return f"it does not match a positive line, {judged.winner.id} does ({_read(judged)})"
+
+
+def _as_good(winner: LineRule, rule: LineRule) -> bool:
+    """Whether *winner* says of a line what *rule* would, or is of a more specific kind of pack."""
+    if type(winner) is type(rule) and winner.kind != rule.kind:
+        return True
+    if isinstance(winner, Pattern) and isinstance(rule, Pattern):
+        return winner.anomaly_type == rule.anomaly_type
+    if isinstance(winner, Recovery) and isinstance(rule, Recovery):
+        return not set(winner.clears).isdisjoint(rule.clears)
+    return isinstance(winner, Harmless) and isinstance(rule, Harmless)
 
 
 def _read(judged: Judged) -> str:

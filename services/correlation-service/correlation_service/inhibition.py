@@ -19,6 +19,7 @@ from correlation_service.matching import Matching
 
 SOURCES_KEPT = 10_000  # of all open incidents; what comes beyond hides nothing
 CLEARED_KEPT = 10_000  # newest recoveries
+SOME = "*"  # in place of a component: one recovered, whichever
 
 Key = tuple[str, ...]  # rule, ship and the values of its equal labels
 
@@ -32,6 +33,7 @@ class SourceName(NamedTuple):
     anomaly_type: str
     metric: str
     peer: str
+    component: str
 
 
 @dataclass
@@ -111,10 +113,14 @@ class Inhibitions:
             for kind in sign.anomaly_types:
                 service = "" if sign.service == "unknown" else sign.service
                 key = (sign.ship_id, place, kind, service, sign.metric or "", sign.peer or "")
-                self._cleared[key] = max(sign.ts, self._cleared.get(key, sign.ts))
-                self._cleared.move_to_end(key)
-                if len(self._cleared) > CLEARED_KEPT:
-                    self._cleared.popitem(last=False)
+                for component in {sign.component, SOME if sign.component else ""}:
+                    self._remember((*key, component), sign.ts)
+
+    def _remember(self, key: tuple[str, ...], at: datetime) -> None:
+        self._cleared[key] = max(at, self._cleared.get(key, at))
+        self._cleared.move_to_end(key)
+        if len(self._cleared) > CLEARED_KEPT:
+            self._cleared.popitem(last=False)
 
     def _see(self, key: Key, incident_id: str, member: Evidence) -> None:
         name = _name(member)
@@ -143,13 +149,14 @@ class Inhibitions:
 
 
 def _name(member: Evidence) -> SourceName:
-    kind = (member.service, member.anomaly_type, member.metric, member.peer)
+    kind = (member.service, member.anomaly_type, member.metric, member.peer, member.component)
     return SourceName(member.device, member.host, *kind)
 
 
 def _clearing(ship: str, name: SourceName) -> Iterator[tuple[str, ...]]:
     """Under which keys a sign of recovery of *name* may be remembered; empty stands for any."""
-    abouts = product(*({"", part} for part in (name.service, name.metric, name.peer)))
+    parts = (name.service, name.metric, name.peer, name.component or SOME)
+    abouts = product(*({"", part} for part in parts))
     for place, about in product({name.device, name.host}, list(abouts)):
         yield ship, place, name.anomaly_type, *about
 

@@ -53,6 +53,7 @@ class Members:
             anomaly.detector,
             anomaly.metric,
             peer_of(anomaly),
+            anomaly.component,
         )
         common = self._commons.get(series)
         if common is None:
@@ -74,6 +75,7 @@ class Members:
             detector=anomaly.detector,
             metric=anomaly.metric or "",
             peer=peer_of(anomaly),
+            component=anomaly.component,
             severity=anomaly.severity,
             score=anomaly.score,
             msg="",

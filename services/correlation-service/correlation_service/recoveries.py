@@ -19,25 +19,31 @@ V = TypeVar("V")
 Times = tuple[datetime, ...]
 
 KEYS_KEPT = 10_000  # alert keys with recoveries that are remembered
-SCOPES_KEPT = 8  # of each key; the newest
+SCOPES_KEPT = 64  # of each key; the newest: all ports of a switch come back within seconds
+SCOPES_IN_ALL = 100_000
 FLAPS_KEPT = 50
 
 
 class RecoveryScope(NamedTuple):
-    """The series that a recovery is about; an empty field restricts nothing."""
+    """The series that a recovery is about; an empty field restricts nothing.
+
+    A series without a component recovers with any component: nobody knows which one it was.
+    """
 
     service: str
     metric: str
     peer: str
+    component: str = ""
 
     @classmethod
     def of(cls, cleared: AnomalyCleared | AlertsCleared) -> RecoveryScope:
         service = "" if cleared.service == "unknown" else cleared.service
-        return cls(service, cleared.metric or "", cleared.peer or "")
+        return cls(service, cleared.metric or "", cleared.peer or "", cleared.component)
 
     def covers(self, series: SeriesKey) -> bool:
-        wanted = zip(self, series, strict=True)
-        return all(name in ("", is_) for name, is_ in wanted)
+        if self.component and series.component not in ("", self.component):
+            return False
+        return all(name in ("", is_) for name, is_ in zip(self[:3], series, strict=False))
 
     def covered(self, alert: Alert) -> Iterator[SeriesKey]:
         return (series for series in alert.series if self.covers(series))
@@ -54,6 +60,7 @@ class Recoveries:
     def __init__(self) -> None:
         self._known: OrderedDict[AlertKey, dict[RecoveryScope, datetime]] = OrderedDict()
         self._flaps: OrderedDict[AlertKey, Times] = OrderedDict()
+        self._scopes = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -77,10 +84,14 @@ class Recoveries:
 
     def remember(self, key: AlertKey, cleared: AnomalyCleared) -> None:
         scopes, scope = self._known.setdefault(key, {}), RecoveryScope.of(cleared)
+        before = len(scopes)
         scopes[scope] = max(cleared.ts, scopes.pop(scope, cleared.ts))
         if len(scopes) > SCOPES_KEPT:
             del scopes[next(iter(scopes))]
-        _touch(self._known, key)
+        self._scopes += len(scopes) - before
+        self._known.move_to_end(key)
+        while len(self._known) > KEYS_KEPT or self._scopes > SCOPES_IN_ALL:
+            self._scopes -= len(self._known.popitem(last=False)[1])
 
     def flap(self, key: AlertKey, at: datetime, within: timedelta) -> None:
         """An alert of *key* has recovered once more."""

@@ -14,10 +14,11 @@ class SeriesKey(NamedTuple):
     service: str
     metric: str = ""
     peer: str = ""
+    component: str = ""
 
     @classmethod
     def of(cls, member: Evidence) -> SeriesKey:
-        return cls(member.service, member.metric, member.peer)
+        return cls(member.service, member.metric, member.peer, member.component)
 
 
 class SeriesState(NamedTuple):

@@ -70,7 +70,7 @@ def _applies(rule: ShipRule, anomaly: Anomaly, context: AnomalyContext) -> bool:
     kind = context.device.type if context.device else "unknown"
     return (
         (not rule.domains or anomaly.domain in rule.domains)
-        and _matches(rule.device_id, anomaly.device)
+        and _matches(tuple(map(str.casefold, rule.device_id)), anomaly.device.casefold())
         and _matches(rule.device_types, kind)
         and _matches(rule.services, anomaly.service)
         and _matches(rule.anomaly_types, anomaly.anomaly_type)

@@ -39,7 +39,7 @@ CONDITIONS = {
     "category": "category = %(category)s",
     "ship_id": "ship_id = %(ship_id)s",
     "service": "has(affected_services, %(service)s)",
-    "device_id": "has(affected_devices, %(device_id)s)",
+    "device_id": "arrayExists(x -> lowerUTF8(x) = lowerUTF8(%(device_id)s), affected_devices)",
     "tracking_id": (
         "id IN (SELECT incident_id FROM (SELECT incident_id, role FROM aiops.incident_members"
         " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC"

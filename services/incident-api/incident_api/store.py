@@ -61,7 +61,8 @@ class IncidentFilter:
                 self.category in ("", incident.category),
                 self.ship_id in ("", incident.ship_id),
                 self.service in ("", *incident.affected_services),
-                self.device_id in ("", *incident.affected_devices),
+                self.device_id.casefold()
+                in ("", *(device.casefold() for device in incident.affected_devices)),
                 not self.since or incident.last_seen >= self.since,
                 not self.until or incident.first_seen <= self.until,
                 self.q.casefold() in "\n".join((incident.title, *affected, incident.id)).casefold(),

@@ -7,7 +7,8 @@ import pytest
 from aiops_core.components import component_of, spelled
 
 SAME = [
-    ["GigabitEthernet1/0/24", "Gi1/0/24", "gi1/0/24", "GI1/0/24", "GigabitEthernet 1/0/24", "ge1/0/24"],
+    ["GigabitEthernet1/0/24", "Gi1/0/24", "gi1/0/24", "GI1/0/24", "ge1/0/24"],
+    ["GigabitEthernet 1/0/25", "Gi1/0/25."],
     ["TenGigE0/0/0/1", "TenGigabitEthernet0/0/0/1", "Te0/0/0/1", "Ten-GigabitEthernet0/0/0/1"],
     ["Ethernet1/1", "Eth1/1", "Et1/1", "eth1/1,"],
     ["Port-channel1", "Po1", "port-channel1", "po1"],

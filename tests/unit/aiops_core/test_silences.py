@@ -66,6 +66,11 @@ def test_a_label_that_is_missing_is_empty(matcher):
     [
         ("device_id=sw-1", "sw-1", "sw-10"),
         ("device_id!=sw-1", "sw-2", "sw-1"),
+        ("device_id=SW-1", "sw-1", "SW-10"),  # names of devices ignore case
+        ("device_id!=SW-1", "sw-2", "sw-1"),
+        ("device_id=~SW-.*", "sw-1", "ap-1"),
+        ("host=SW-1", "sw-1", "sw-10"),
+        ("service=Web", "Web", "web"),
         ("device_id=~sw-.*", "sw-1", "a-sw-1"),  # the whole value
         ("device_id=~sw", "sw", "sw-1"),
         ("device_id=~ap-d0[59]-0\\d", "ap-d05-02", "ap-d07-02"),
@@ -76,8 +81,8 @@ def test_a_label_that_is_missing_is_empty(matcher):
 )
 def test_the_four_operators(text, matches, does_not):
     [matcher] = parsed(text)
-    assert matcher.matches({"device_id": (matches,)})
-    assert not matcher.matches({"device_id": (does_not,)})
+    assert matcher.matches({matcher.name: (matches,)})
+    assert not matcher.matches({matcher.name: (does_not,)})
 
 
 def test_of_several_tags_one_must_fit_and_for_a_negative_matcher_none():

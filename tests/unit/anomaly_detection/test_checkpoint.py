@@ -59,7 +59,17 @@ def entries():
         made.append(line(f"job {n} done", ts=at, tracking_id=f"j{n}", host="srv-2"))
         if n % 17 == 0:
             made.append(line("flux capacitor off", ts=at, tracking_id=f"e{n}", level="error"))
+        made.append(raw_line(n, at))
     return made
+
+
+def raw_line(n, at):
+    """A line as Vector delivers it, of a device that spells its name in several ways."""
+    host = ("NAS-9", "nas-9.ship.local", "nas-9")[n % 3]
+    says = "flux capacitor off" if n % 19 == 0 else f"job {n} done"
+    raw = f"<{11 if n % 19 == 0 else 14}>{at:%b %e %H:%M:%S} {host} app[7]: {says}"
+    labels = {"sender": "10.1.0.9"}
+    return line("", ts=at, tracking_id=f"r{n}", host="10.1.0.9", raw=raw, labels=labels)
 
 
 def checkpointer_of(bus):

@@ -19,6 +19,7 @@ from anomaly_detection.detectors.base import Detected, span
 from anomaly_detection.detectors.burst import BurstDetector
 from anomaly_detection.detectors.line_rules import LevelDetector
 from anomaly_detection.detectors.metric import MetricDetector
+from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.handler import DetectionHandler, Notes
 from anomaly_detection.policy import DetectPolicy
@@ -86,7 +87,7 @@ CASES = {
         every(10, lambda n: said("knock from 10.0.0.1", n)),
     ),
     "level": Case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
+        lambda: LevelDetector(POLICY.levels, RuleTable(POLICY.line_rules)),
         every(10, lambda n: said("fine", n)),
         every(10, lambda n: said("bad", n, level="error")),
     ),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aiops_core.models import MetricSample
 from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.burst import BurstDetector
+from anomaly_detection.detectors.clock import ClockDetector
 from anomaly_detection.detectors.gap import GapDetector
 from anomaly_detection.detectors.line_rules import LevelDetector, PatternDetector
 from anomaly_detection.detectors.metric import MetricDetector
@@ -29,6 +30,7 @@ KEPT = 20
 STATE_LIMIT = 2048  # bytes of a series
 
 KNOCKS = {"id": "b", "regex": r"knock from (?P<peer>\S+)", "says": "knocking", "by": ["peer"]}
+UNSET = {"log.stated_time": "1970-01-01T00:00:44+00:00"}
 HOT = {"id": "hot", "metric": "cpu_*", "above": 90, "for": "PT30S", "repeat_every": "PT10M"}
 
 
@@ -52,12 +54,12 @@ def case(make, entries, **more):
 
 DETECTORS = {
     "level": case(
-        lambda: LevelDetector(POLICY.levels, POLICY.harmless),
+        lambda: LevelDetector(POLICY.levels, RuleTable(POLICY.line_rules)),
         [line("a", n=n, level=("info", "error")[n % 2]) for n in range(20)],
     ),
     "pattern": case(
         lambda: PatternDetector(RuleTable(POLICY.patterns)),
-        [line(("fine", "kernel panic")[n % 2], n=n) for n in range(20)],
+        [line(("fine", "out of memory")[n % 2], n=n) for n in range(20)],
     ),
     "burst": case(
         lambda: BurstDetector(
@@ -68,6 +70,13 @@ DETECTORS = {
     "threshold": case(
         lambda: ThresholdDetector([Threshold.model_validate(HOT | JUDGEMENT)], KEPT),
         [sample((50, 95)[n // 10 % 2], n=10 * n) for n in range(80)],
+    ),
+    "clock": case(
+        lambda: ClockDetector(POLICY.clocks, KEPT),
+        [
+            line("a", n=n, service="unknown", labels=UNSET if 10 <= n < 20 else {})
+            for n in range(40)
+        ],
     ),
     **{name: case(make, entries, **more) for name, (make, entries, more) in LOG_DETECTORS.items()},
 }

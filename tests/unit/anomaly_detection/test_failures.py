@@ -92,7 +92,7 @@ def entries():
         *said(["tick"] * 40),
         *said([f"Failed password for root from 10.1.2.{n} port 4" for n in range(3)], 40),
         *(line("Failed password for purser from 10.20.1.9 port 4", n=50 + n) for n in range(9)),
-        *said(["flux off", "Interface eth0, changed state to up", "kernel panic"], 60),
+        *said(["flux off", "Interface eth0, changed state to up", "out of memory"], 60),
         *said(["flux off"] * 3, 70, level="error"),
         *(sample((50, 97)[n // 20 % 2], n=80 + 10 * n, tracking_id=f"s{n}") for n in range(60)),
     ]
@@ -163,9 +163,9 @@ class TestDetection:
         monkeypatch.setattr("anomaly_detection.messages._text", broken)
         failed = []
         detection = Detection(POLICY, lambda who, exc: failed.append(who))
-        up = line("kernel panic cleared, Interface eth0, changed state to up")
-        told = detection.on_line(up)
-        assert failed
+        ban = "Ban 198.51.100.7: authentication failure from 198.51.100.7"
+        told = [message for n in range(8) for message in detection.on_line(line(ban, n=n))]
+        assert set(failed) == {"burst"}
         assert {type(message).__name__ for message in told} == {"AnomalyCleared"}
 
     async def test_time_passes_for_all_though_one_detector_raises(self, monkeypatch):

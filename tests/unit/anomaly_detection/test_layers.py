@@ -13,19 +13,22 @@ from aiops_core.errors import Misconfigured
 from aiops_core.models import Domain
 from anomaly_detection.detection import Detection
 from anomaly_detection.layers import DetectorTuning, LayerTarget
+from anomaly_detection.packs import load_packs
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import DetectorName
 from tests.conftest import ROOT, line, sample
 
 TEXT = (ROOT / "policies" / DetectPolicy.file).read_text()
 FIELDS = yaml.safe_load(TEXT)
+PACKS = load_packs(ROOT / "policies")
 SENDER = LayerTarget("s1", "app", "srv-1")
 PANIC = "Kernel panic - not syncing"
 
 
 def policy(*layers, polls=()):
     named = [{"id": f"l{n}", **layer} for n, layer in enumerate(layers)]
-    return DetectPolicy.model_validate(FIELDS | {"layers": named, "polls": list(polls)})
+    stated = FIELDS | {"layers": named, "polls": list(polls)}
+    return DetectPolicy.model_validate(stated).using(PACKS)
 
 
 def rate_of(sender=SENDER, *layers):
@@ -108,8 +111,10 @@ class TestLayers:
 class TestDetection:
     async def test_who_is_switched_off_on_one_device_still_judges_the_others(self):
         detection = Detection(policy(off(device_id=["lab-*"])))
-        assert detection.on_line(line(PANIC, host="lab-1", level="critical")) == []
-        [anomaly] = detection.on_line(line(PANIC, host="srv-1"))
+        assert (
+            detection.on_line(line(PANIC, host="lab-1", level="critical", service="kernel")) == []
+        )
+        [anomaly] = detection.on_line(line(PANIC, host="srv-1", service="kernel"))
         assert anomaly.anomaly_type == "kernel_panic"
 
     async def test_one_ship_can_be_told_apart(self):
@@ -149,7 +154,10 @@ class TestShow:
         assert "pattern.warm_up" not in rows
         templates = DetectPolicy.load(ROOT / "policies").templates
         assert rows["rate.warm_up"]["value"] == str(templates.rate.warm_up)
-        assert rows["patterns.kernel-panic"]["source"] == line_of("  - id: kernel-panic")
+        source = rows["patterns.linux-auth/ssh-probe"]["source"]
+        text = (ROOT / "policies/packs/linux-auth.yaml").read_text()
+        number = text[: text.index("- id: ssh-probe")].count(chr(10)) + 1
+        assert source == f"packs/linux-auth.yaml:{number}"
 
     def test_a_metric_is_judged_by_its_limits_and_not_by_rules_about_lines(self):
         rows = show("detect", "--metric", "implied_speed_knots")

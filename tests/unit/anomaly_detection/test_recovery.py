@@ -13,7 +13,7 @@ from anomaly_detection.rules import Recovery
 from tests.conftest import ROOT, line
 
 POLICY = DetectPolicy.load(ROOT / "policies")
-DETECTOR = RecoveryDetector(RuleTable(POLICY.recoveries))
+DETECTOR = RecoveryDetector(RuleTable(POLICY.line_rules))
 
 
 def ended(msg, **fields):

@@ -153,6 +153,15 @@ def test_recoveries_of_nothing_do_not_pile_up():
     assert len(correlator.state.recoveries) == 10
 
 
+def test_recoveries_of_ever_new_parts_are_bounded_in_all():
+    correlator = Correlator(POLICY)
+    with patch.object(recoveries, "SCOPES_IN_ALL", 100):
+        for n in range(500):
+            correlator.handle(cleared(n, f"host-{n % 7}", component=f"disk {n}"))
+    known = correlator.state.recoveries._known.values()
+    assert 100 - recoveries.SCOPES_KEPT <= sum(map(len, known)) <= 100
+
+
 def test_too_many_sources_of_inhibition_hide_nothing_more():
     rule = {
         "id": "no-power",

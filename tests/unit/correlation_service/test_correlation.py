@@ -594,6 +594,50 @@ def test_a_recovery_of_one_service_leaves_the_other_open(correlator):
     assert list(correlator.expire(NOON + timedelta(seconds=11) + POLICY.resolve_delay)) == []
 
 
+PORT = {"component": "interface Gi1/0/24"}
+OTHER_PORT = {"component": "interface Gi1/0/3"}
+
+
+def test_the_recovery_of_another_port_ends_nothing(correlator):
+    own(correlator, anomaly(1, "sw-1", "link_down", **PORT))
+    assert list(correlator.handle(cleared(10, "sw-1", "link_down", **OTHER_PORT))) == []
+    assert list(correlator.handle(cleared(11, "sw-1", "link_down", **PORT))) != []
+    [over] = correlator.expire(NOON + timedelta(hours=1))
+    assert over.resolve_reason == "recovered"
+
+
+def test_an_incident_of_two_ports_lasts_until_both_have_recovered(correlator):
+    for n, port in enumerate((PORT, OTHER_PORT)):
+        own(correlator, anomaly(n, "sw-1", "link_down", **port))
+    correlator.handle(cleared(10, "sw-1", "link_down", **PORT))
+    assert list(correlator.expire(NOON + timedelta(seconds=11) + POLICY.resolve_delay)) == []
+    correlator.handle(cleared(12, "sw-1", "link_down", **OTHER_PORT))
+    [over] = correlator.expire(NOON + timedelta(hours=1))
+    assert over.resolve_reason == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("raised", "ended"), [({}, PORT), (PORT, {}), ({}, {})], ids=["raised", "ended", "both"]
+)
+@pytest.mark.parametrize("overtakes", [True, False])
+def test_without_a_component_a_recovery_is_of_all_of_them(correlator, raised, ended, overtakes):
+    history = [anomaly(1, "sw-1", "link_down", **raised), cleared(9, "sw-1", "link_down", **ended)]
+    for one in reversed(history) if overtakes else history:
+        correlator.handle(one)
+    [over] = correlator.expire(NOON + timedelta(hours=1))
+    assert over.resolve_reason == "recovered"
+
+
+def test_the_recoveries_of_all_ports_may_overtake_their_anomalies(correlator):
+    ports = [{"component": f"interface Gi1/0/{n}"} for n in range(48)]
+    for port in ports:
+        correlator.handle(cleared(60, "sw-1", "link_down", **port))
+    for n, port in enumerate(ports):
+        correlator.handle(anomaly(n, "sw-1", "link_down", at=n, **port))
+    [over] = correlator.expire(NOON + timedelta(hours=1))
+    assert over.resolve_reason == "recovered"
+
+
 def test_when_the_cause_has_recovered_and_the_rest_is_quiet_it_is_recovered(correlator):
     own(correlator, anomaly(1, "sw-1", "link_down"))
     own(correlator, anomaly(2, "srv-1", "service_error"))

@@ -29,6 +29,7 @@ from tests.correlation_cases import (
 )
 
 KINDS = ("service_error", "link_down", "disk_full", "credential_attack", "log_error", "made_up")
+PARTS = ("", "interface Gi1/0/1", "interface Gi1/0/2")
 DEVICES = sorted(UPSTREAM)
 LATE = POLICY.lateness.total_seconds()
 
@@ -38,7 +39,8 @@ def events(kinds=KINDS, seconds=1800, most=40):
     event = st.tuples(at, st.sampled_from(DEVICES), st.sampled_from(kinds))
     return st.lists(event, max_size=most).map(
         lambda found: [
-            anomaly(n, device, kind, at=at) for n, (at, device, kind) in enumerate(found)
+            anomaly(n, device, kind, at=at, component=PARTS[n % len(PARTS)])
+            for n, (at, device, kind) in enumerate(found)
         ]
     )
 
@@ -47,8 +49,11 @@ def events(kinds=KINDS, seconds=1800, most=40):
 def histories(draw, most=40):
     """Anomalies and recoveries in any order."""
     happened = draw(events(most=most))
-    ends = draw(st.lists(st.tuples(st.integers(0, 1800), st.sampled_from(DEVICES)), max_size=8))
-    happened += [cleared(at, device, *KINDS[:3]) for at, device in set(ends)]
+    end = st.tuples(st.integers(0, 1800), st.sampled_from(DEVICES), st.sampled_from(PARTS))
+    ends = {(at, device): part for at, device, part in draw(st.lists(end, max_size=8))}
+    happened += [
+        cleared(at, device, *KINDS[:3], component=part) for (at, device), part in ends.items()
+    ]
     return draw(st.permutations(happened))
 
 

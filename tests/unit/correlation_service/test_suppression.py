@@ -303,6 +303,23 @@ def test_a_recovery_of_something_else_ends_nothing(fields):
     assert hides(own(correlator, anomaly(11, kind="device_unreachable")))
 
 
+@pytest.mark.parametrize(
+    ("raised", "ended", "over"),
+    [
+        ("psu 1", "psu 2", False),
+        ("psu 1", "psu 1", True),
+        ("psu 1", "", True),
+        ("", "psu 1", True),
+        ("", "", True),
+    ],
+)
+def test_a_recovery_of_another_part_ends_nothing(raised, ended, over):
+    correlator = inhibiting()
+    own(correlator, anomaly(1, kind="power_event", component=raised))
+    correlator.handle(recovery(10, component=ended))
+    assert hides(own(correlator, anomaly(11, kind="device_unreachable"))) is not over
+
+
 def resolved(incident_id):
     return IncidentTransitioned(
         tracking_id="x",

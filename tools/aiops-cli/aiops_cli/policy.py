@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from aiops_cli import packs
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_cli.what_if.cli import diff
@@ -21,6 +22,8 @@ from aiops_core.errors import Misconfigured
 from aiops_core.policy.file import Policy, models
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import Settings
+from anomaly_detection.packs import Pack
+from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.victoriametrics import QueryRefused, VictoriaMetrics
 
 MISTAKE = 2  # exit code
@@ -60,12 +63,12 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every policy file against the model that reads it; exit code 2 on a mistake."""
+    """Check every policy file, and the samples of all packs; exit code 2 on a mistake."""
     folder = policies or Settings.read().policies
     if not folder.is_dir():
         raise Misconfigured(f"{folder}: no such folder")
     readers = announced()
-    findings = examine(folder, readers)
+    findings = [*examine(folder, readers), *examine_packs(folder, readers)]
     if victoriametrics:
         findings = asyncio.run(check_queries(victoriametrics, folder, readers, findings))
     if as_json:
@@ -129,9 +132,7 @@ def effective(
     settings = model.load(folder).explain(about)
     sources = model.sources(folder, [one.place for one in settings if one.place])
     return [
-        EffectiveValue(
-            one.key, _value(one.value), sources[one.place] if one.place else "built in"
-        )
+        EffectiveValue(one.key, _value(one.value), sources[one.place] if one.place else "built in")
         for one in settings
         if one.key.startswith(key)
     ]
@@ -175,6 +176,23 @@ def examine(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
         unread = Finding(path.name, None, "no model reads this file")
         findings.setdefault(path.name, unread)
     return [findings[file] for file in sorted(findings)]
+
+
+def examine_packs(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
+    """One finding per pack: mistakes in the file, and samples that are not judged as it says."""
+    if DetectPolicy not in readers or not (folder / DetectPolicy.file).is_file():
+        return []
+    try:
+        known = DetectPolicy.load(folder).packs
+    except Misconfigured:
+        return []  # named already, as that of the file
+    problems: dict[str, list[str]] = {one.file: [] for one in (*known.loaded, *known.left_out)}
+    for mistake in packs.examine(folder)[0]:
+        problems[mistake.file].append(mistake.text)
+    model = f"{Pack.__module__}.{Pack.__qualname__}"
+    return [
+        Finding(file, model, "; ".join(found) or None) for file, found in sorted(problems.items())
+    ]
 
 
 async def check_queries(

@@ -104,6 +104,8 @@ def replay(
         dry = report.DryRun(out, as_json=as_json) if dry_run else None
         with report.progress(files, err, quiet=dry_run) as progress:
             work = partial(send, progress=progress)
+            if dry_run:
+                work = partial(work, understood=partial(report.plain, err))
             summary = uvloop.run(_interruptible(work, settings, dry))
     except Misconfigured as exc:
         report.plain(err, f"replay: {exc}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from aiops_core.components import component_of
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser.continuations import CONTINUES
 from anomaly_detection.detectors.base import (
     Cleared,
     Detected,
@@ -19,7 +20,6 @@ from anomaly_detection.detectors.base import (
     clock,
 )
 from anomaly_detection.detectors.table import (
-    CONTINUES,
     SERVICE,
     RuleTable,
     about,
@@ -39,10 +39,11 @@ class PatternDetector(Detector[LogEntry]):
         won = self._table.winner(entry)
         if won is None or not isinstance(won[0], Pattern):
             return ()
-        return (_detected(won[0], entry, won[1]),)
+        return (detected(won[0], entry, won[1]),)
 
 
-def _detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
+def detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
+    """The anomaly that *rule* finds in *line*."""
     source, found = about(line, match), details(match)
     reason = (
         f"At {clock(line.ts)} {source.service} on {source.device} "
@@ -74,8 +75,14 @@ class LevelDetector(Detector[LogEntry]):
         return won is not None and isinstance(won[0], Harmless | Recovery)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
+        if entry.level not in self._levels or self.harmless(entry):
+            return ()
+        return self.of_level(entry)
+
+    def of_level(self, entry: LogEntry) -> Sequence[Finding]:
+        """The finding of the level alone."""
         rule = self._levels.get(entry.level)
-        if rule is None or self.harmless(entry):
+        if rule is None:
             return ()
         source = EntrySource.of(entry)
         reason = (
@@ -97,10 +104,11 @@ class RecoveryDetector(Detector[LogEntry]):
         won = self._table.winner(entry)
         if won is None or not isinstance(won[0], Recovery):
             return ()
-        return (_cleared(won[0], entry, won[1]),)
+        return (cleared(won[0], entry, won[1]),)
 
 
-def _cleared(rule: Recovery, line: LogEntry, match: re.Match[str]) -> Cleared:
+def cleared(rule: Recovery, line: LogEntry, match: re.Match[str]) -> Cleared:
+    """What *line* says is over."""
     source, found = about(line, match), details(match)
     of_service = rule.same_service or match.groupdict().get(SERVICE)
     device = EntrySource(source.ship_id, source.host, source.device_id)

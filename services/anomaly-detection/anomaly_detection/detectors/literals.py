@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from string import ascii_lowercase, digits
-from typing import Any
+from typing import Any, NamedTuple
 
 # The parser of the standard library: private, but the only one that surely agrees with ``re``.
 _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
 
+REGEXES_KEPT = 8192  # of which texts are cached
+MARK = "%"  # begins the messages of Cisco and others: a text, although it is a single character
+EVERYWHERE = 50
 SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
@@ -24,14 +28,49 @@ Texts = frozenset[str]
 Parts = tuple["str | tuple[Parts, ...]", ...]
 
 
+class RegexFacts(NamedTuple):
+    """What is known of a regex from its text."""
+
+    parts: Parts
+    choices: Sequence[Texts]
+    required: Texts | None
+    fixed: int
+    nested: bool
+
+
+@lru_cache(REGEXES_KEPT)
+def _facts(regex: re.Pattern[str]) -> RegexFacts:
+    """All of it at once: to parse a regex takes half as long as to compile it."""
+    parsed = _parser.parse(regex.pattern, regex.flags)
+    needed = _of_sequence(parsed)
+    choices = [texts for texts in map(_texts, needed) if texts]
+    required_ = max(choices, key=_telling, default=None)
+    return RegexFacts(needed, choices, required_, _fixed(parsed), _nested(parsed, within=False))
+
+
 def parts(regex: re.Pattern[str]) -> Parts:
     """The lower-case texts in every line that *regex* matches."""
-    return _of_sequence(_parser.parse(regex.pattern, regex.flags))
+    return _facts(regex).parts
+
+
+def choices(regex: re.Pattern[str]) -> Sequence[Texts]:
+    """Sets of lower-case texts; every match contains at least one text of each."""
+    return _facts(regex).choices
 
 
 def required(regex: re.Pattern[str]) -> Texts | None:
     """Lower-case texts of which every match contains at least one; None without any."""
-    return _most_telling(parts(regex))
+    return _facts(regex).required
+
+
+def fixed(regex: re.Pattern[str]) -> int:
+    """Characters that every match of *regex* has in it: how specific it is."""
+    return _facts(regex).fixed
+
+
+def nested_repetition(regex: re.Pattern[str]) -> bool:
+    """Whether an unbounded repetition is within another: its time may grow exponentially."""
+    return _facts(regex).nested
 
 
 def stand_in(needed: Parts, lower: str) -> bool:
@@ -52,7 +91,7 @@ def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Parts:
         if op is _ops.LITERAL:
             run += chr(argument).lower()
             continue
-        if len(run) >= SHORTEST:
+        if len(run) >= SHORTEST or run == MARK:
             found.append(run)
         run = ""
         found += _of_part(op, argument)
@@ -64,6 +103,8 @@ def _of_part(op: Any, argument: Any) -> Parts:
         return _of_sequence(argument[-1])
     if op is _ops.BRANCH:
         return (tuple(_of_sequence(branch) for branch in argument[1]),)
+    if op is _ops.ASSERT and argument[0] > 0:  # what follows must stand there, wherever that is
+        return _of_sequence(argument[1])
     if op in _REPEATS and argument[0] >= 1:
         return _of_sequence(argument[2])
     return ()
@@ -83,12 +124,12 @@ def _texts(part: str | tuple[Parts, ...]) -> Texts | None:
 
 def _telling(texts: Texts) -> float:
     """How selective *texts* are: long ones more than short ones, few more than many."""
-    return min(map(len, texts)) - 0.5 * len(texts)
+    return min(map(_worth, texts)) - 0.5 * len(texts)
 
 
-def fixed(regex: re.Pattern[str]) -> int:
-    """Characters that every match of *regex* has in it: how specific it is."""
-    return _fixed(_parser.parse(regex.pattern, regex.flags))
+def _worth(text: str) -> int:
+    """Its length; nearly every line has the blanks and colons of a text without a word."""
+    return len(text) if _RUNS.search(text) else -EVERYWHERE
 
 
 def _fixed(parsed: Iterable[tuple[Any, Any]]) -> int:
@@ -104,12 +145,9 @@ def _fixed_of(op: Any, argument: Any) -> int:
         return min(map(_fixed, argument[1]))
     if op in _REPEATS:
         return int(argument[0]) * _fixed(argument[2])
+    if op is _ops.ASSERT and argument[0] > 0:
+        return _fixed(argument[1])
     return 0
-
-
-def nested_repetition(regex: re.Pattern[str]) -> bool:
-    """Whether an unbounded repetition is within another: its time may grow exponentially."""
-    return _nested(_parser.parse(regex.pattern, regex.flags), within=False)
 
 
 def _nested(parsed: Iterable[tuple[Any, Any]], *, within: bool) -> bool:
@@ -132,7 +170,7 @@ def _inner(op: Any, argument: Any) -> Sequence[Any]:
 
 
 _REPEATS = (_ops.MAX_REPEAT, _ops.MIN_REPEAT, _ops.POSSESSIVE_REPEAT)
-_RUNS = re.compile("[a-z]+|[0-9]{3,}")
+_RUNS = re.compile("[a-z]{2,}|[0-9]{3,}")
 _LETTERS = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 _DIGITS = bytes(n if chr(n) in digits else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
@@ -184,6 +222,11 @@ class Fragments(dict[str, int]):
             for start in range(size - length + 1):
                 bits |= sought.get(run[start : start + length], 0)
         return bits
+
+
+def words(lower: str) -> Sequence[str]:
+    """The runs of letters in *lower*."""
+    return _split(lower.encode("utf-8", "surrogatepass"), _LETTERS)
 
 
 def _split(text: bytes, kept: bytes) -> Sequence[str]:

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
+from aiops_core.normaliser.continuations import CONTINUES
+from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import Fragments, parts, required, stand_in
+from anomaly_detection.detectors.literals import MARK, Fragments, choices, required, words
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -22,8 +25,11 @@ LineMatch = tuple[LineRule, re.Match[str]]
 # Characters of a line that are searched. The message stands at its beginning, and the time of a
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
+Places = Sequence[tuple[int, int]]  # beginnings and ends of matches
+NEAR_BEGINNING = 400  # characters of a line in which rules with `near` look
+MOST_PLACES = 16  # of one `near` in a line
+ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
-CONTINUES = "log.continues"  # the label of a line that continues an entry: it says nothing itself
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -38,16 +44,27 @@ class RuleTable:
     def __init__(self, rules: Sequence[LineRule]) -> None:
         self._rules = rules
         of_message = [n for n, rule in enumerate(rules) if in_message(rule)]
-        needed = {n: required(rules[n].regex) or frozenset(("",)) for n in of_message}
-        self._parts = {n: parts(rules[n].regex) for n in of_message}
-        self._texts = sorted(frozenset[str]().union(*needed.values()))
+        needed = {n: required(rules[n].regex) or ANYTHING for n in of_message}
+        chosen = {n: _choices(rules[n]) for n in of_message}
+        all_texts = (*needed.values(), *(texts for of in chosen.values() for texts in of))
+        self._texts = sorted(frozenset[str]().union(*all_texts))
         places = {text: place for place, text in enumerate(self._texts)}
+        self._choices = {
+            n: [_set(places[text] for text in texts) for texts in of] for n, of in chosen.items()
+        }
         texts_of = {n: _set(places[text] for text in of) for n, of in needed.items()}
         self._rules_of = [0] * len(self._texts)
         for n, of in needed.items():
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
         self._fragments = Fragments(self._texts)
+        marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
+        self._unmarked = ~_set(marked)
+        self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
+        self._helps: dict[str, int] = {}
+        for n, rule in enumerate(rules):
+            for word in rule.needs or ():
+                self._helps[word] = self._helps.get(word, 0) | 1 << n
         self._audiences = _audiences(rules, texts_of)
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
@@ -60,8 +77,9 @@ class RuleTable:
     def matches(self, line: LogEntry) -> Sequence[LineMatch]:
         """The rules that match *line*, in the order of the files."""
         if line is not self._line:
-            self._line, self._matches = line, self._found(line)
-            self._ranked = ranked(self._matches, self._order) if self._matches else ()
+            found = self._found(line)
+            self._ranked = ranked(found, self._order) if found else ()
+            self._line, self._matches = line, found  # last: what raises has changed nothing
         return self._matches
 
     def ranked(self, line: LogEntry) -> Sequence[LineMatch]:
@@ -90,32 +108,52 @@ class RuleTable:
     def _in_message(self, line: LogEntry, texts: int, rules: int) -> dict[int, re.Match[str]]:
         looked_at = line.msg[:LOOKED_AT]
         lower = looked_at.lower()
-        texts &= self._fragments.possible(lower)
+        possible = self._fragments.possible(lower)
+        texts &= possible
         if not texts:
             return {}
         candidates = 0
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        candidates &= rules
-        likely = [n for n in _members(candidates) if self._may(n, lower)] if candidates else ()
-        found = {n: match for n in likely if (match := self._rules[n].regex.search(looked_at))}
+        candidates &= rules if MARK in lower else rules & self._unmarked
+        if candidates & self._needy:
+            candidates &= ~self._needy | self._helped(lower)
+        if not candidates:
+            return {}
+        likely = [n for n in _members(candidates) if self._may(n, possible, lower)]
+        found = self._search(likely, looked_at)
         return self._of_statement(found, line, looked_at) if found else {}
+
+    def _helped(self, lower: str) -> int:
+        """The rules that find a word that they need."""
+        bits, helps = 0, self._helps
+        for word in words(lower):
+            if word in helps:
+                bits |= helps[word]
+        return bits
+
+    def _search(self, rules: Iterable[int], text: str) -> dict[int, re.Match[str]]:
+        """The *rules* that match *text*."""
+        excluded: dict[str, bool] = {}  # by regex: whether it is in the text
+        places: dict[str, Places] = {}  # by regex: where it is in the text
+        found: dict[int, re.Match[str]] = {}
+        for n in rules:
+            rule = self._rules[n]
+            match = _near(rule, rule.near, text, places) if rule.near else rule.regex.search(text)
+            if match and not (rule.unless and _is_in(rule.unless, text, excluded)):
+                found[n] = match
+        return found
 
     def _of_statement(
         self, found: dict[int, re.Match[str]], line: LogEntry, looked_at: str
     ) -> dict[int, re.Match[str]]:
         """*found*, without what matches only in texts that the device quotes."""
-        said = stated(looked_at, line.labels)
+        said = statement(looked_at, line.labels)
         if said == looked_at:
             return found
-        kept: dict[int, re.Match[str]] = {}
-        for n, whole in found.items():
-            rule = self._rules[n]
-            match = whole if QUOTED in rule.looks_in else rule.regex.search(said)
-            if match:
-                kept[n] = match
-        return kept
+        quoted = {n: match for n, match in found.items() if QUOTED in self._rules[n].looks_in}
+        return quoted | self._search((n for n in found if n not in quoted), said)
 
     def _in_labels(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
         found: dict[int, re.Match[str]] = {}
@@ -129,16 +167,18 @@ class RuleTable:
 
     def _by_value(self, name: str, value: str) -> Sequence[tuple[int, re.Match[str]]]:
         """The rules about the label *name* that match *value*."""
-        searched = ((n, self._rules[n].regex.search(value)) for n in self._of_label[name])
-        return [(n, match) for n, match in searched if match]
+        return list(self._search(self._of_label[name], value).items())
 
-    def _may(self, n: int, lower: str) -> bool:
-        """Whether the line has the other texts that the nth rule needs.
+    def _may(self, n: int, possible: int, lower: str) -> bool:
+        """Whether the line can have the other texts that the nth rule needs.
 
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
         ASCII ones; a search for a text does not.
         """
-        return stand_in(self._parts[n], lower) or not lower.isascii()
+        for texts in self._choices[n]:
+            if not possible & texts:
+                return not lower.isascii()
+        return True
 
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
@@ -192,9 +232,35 @@ def in_message(rule: LineRule) -> bool:
     return not rule.looks_in or QUOTED in rule.looks_in
 
 
-def stated(text: str, labels: Mapping[str, str]) -> str:
-    """What the device itself says in the message *text*: texts of others are blanked."""
-    return text
+def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
+    """Sets of texts: a line that *rule* matches has one of each."""
+    return [*choices(rule.regex), *(choices(rule.near) if rule.near else ())]
+
+
+def _near(
+    rule: LineRule, near: re.Pattern[str], text: str, known: dict[str, Places]
+) -> re.Match[str] | None:
+    """The match of *rule* that has *near* close to it; one that names a component before others."""
+    best: re.Match[str] | None = None
+    for match in rule.regex.finditer(text, 0, NEAR_BEGINNING):
+        places = known.get(near.pattern)
+        if places is None:
+            spans = (found.span() for found in near.finditer(text, 0, NEAR_BEGINNING))
+            places = known[near.pattern] = tuple(islice(spans, MOST_PLACES))
+        start, end = match.span()
+        if any(start - b <= rule.within and a - end <= rule.within for a, b in places):
+            if match.lastgroup:
+                return match
+            best = best or match
+    return best
+
+
+def _is_in(regex: re.Pattern[str], text: str, known: dict[str, bool]) -> bool:
+    """Whether *regex* is in *text*; *known* keeps the answer."""
+    answer = known.get(regex.pattern)
+    if answer is None:
+        answer = known[regex.pattern] = regex.search(text) is not None
+    return answer
 
 
 def _set(members: Iterable[int]) -> int:

@@ -15,13 +15,15 @@ from aiops_cli.ingest.nmea.reader import NmeaReader
 from aiops_cli.ingest.nmea.sentence import DATAGRAM
 from aiops_cli.ingest.parsed import SensorReadings
 from aiops_core.models import LogEntry, MetricSample
-from aiops_core.normaliser import json_lines
-from aiops_core.normaliser.context import PLAIN, SenderContext
+from aiops_core.normaliser import columns, json_lines
+from aiops_core.normaliser.context import COLUMNS, PLAIN, SenderContext
+from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.line_format import TextFormat
-from aiops_core.normaliser.normaliser import normalise
+from aiops_core.normaliser.normaliser import learn, normalise
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.text_formats import FORMATS
 
+CONTINUED = "further lines of an entry"  # beside the names of formats
 Content = ParsedLine | SensorReadings | LogEntry | MetricSample
 
 JSON_NAME = re.compile(r"\.(?:json|jsonl|ndjson)(?:\.\d+)?(?:\.gz)?$", re.IGNORECASE)
@@ -63,10 +65,12 @@ class TextReader:
         json: bool = True,
         json_only: bool = False,
         strict: bool = False,
+        context: SenderContext | None = None,
     ) -> None:
         self._name, self._formats, self._json = name, formats, json
         self._json_only, self._strict = json_only, strict
-        self._context = SenderContext()
+        self._context = context or SenderContext()
+        self._seen: Counter[str] = Counter()  # lines by format
 
     def read(self, line: str, now: datetime) -> Content:
         """The content of *line*; raises Unreadable."""
@@ -78,9 +82,21 @@ class TextReader:
                 if self._json_only:
                     raise
         parsed = normalise(line, now, self._context, self._formats, json=self._json)
+        self._seen[CONTINUED if CONTINUES in parsed.labels else self._context.format] += 1
         if self._context.format == PLAIN and (self._json_only or self._strict):
             raise Unreadable(f"not {self._name}")
         return parsed
+
+    def understood(self) -> str:
+        """What the lines so far were taken for, for a person."""
+        plan = self._context.columns
+        shown = []
+        for name, lines in self._seen.most_common():
+            if name == COLUMNS and plan:
+                name = columns.described(plan)
+            of_all = "" if lines == self._seen.total() else f" of {self._seen.total():,}"
+            shown.append(f"{name} ({lines:,}{of_all} lines)")
+        return ", ".join(shown)
 
 
 _SYSLOG = tuple(one for one in FORMATS if one.syslog)
@@ -107,7 +123,7 @@ def reader_for(
     seen = Counter(_format_of(line, now) for line in head)
     if JSON_NAME.search(name) or seen["json"] > seen.total() / 2:
         return TextReader("a JSON object or another known shape", json_only=True)
-    return TextReader("mixed")
+    return TextReader("mixed", context=learn(head, now))
 
 
 def is_nmea(head: Iterable[str], wanted: Format = Format.AUTO) -> bool:

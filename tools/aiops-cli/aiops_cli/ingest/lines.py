@@ -7,7 +7,7 @@ sent twice gives the same ids, and what knows them refuses the second (decision 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
@@ -24,17 +24,19 @@ from aiops_cli.ingest.files import (
     is_stdin,
     read,
 )
-from aiops_cli.ingest.formats import Content, Format, is_nmea, reader_for
+from aiops_cli.ingest.formats import Content, Format, LineReader, TextReader, is_nmea, reader_for
 from aiops_cli.ingest.parsed import SensorReadings
-from aiops_core.models import Level, LogEntry, MetricSample
+from aiops_core.models import LogEntry, MetricSample
+from aiops_core.normaliser.entries import fields_of
 from aiops_core.normaliser.parsed import Unreadable
 from aiops_core.utils import generate_tracking_id
 
 IngestMessage = LogEntry | MetricSample
 Now = Callable[[], datetime]
+OnUnderstood = Callable[[str], None]  # gets a sentence about the format of a file, at its end
 
 STAGE = "ingest"
-DETECT_WITHIN = 50  # lines from which the format of a file is detected
+DETECT_WITHIN = 64  # lines from which the format of a file is detected
 DATE_WITHIN = 1000  # NMEA sentences in which the first date is looked for
 _ROTATED = re.compile(r"(?:[.-]\d{1,8}|\.(?:gz|bz2|xz|zst))+$")
 _LINES = UUID("0e6f4d7a-6d0c-5b52-9d35-2f6f6f1a7a11")  # the namespace of ids of lines
@@ -96,6 +98,7 @@ def outcomes(
     *,
     follow: bool = False,
     stopped: Stopped = lambda: False,
+    understood: OnUnderstood = lambda text: None,
 ) -> Iterator[Outcome]:
     """What becomes of each line of *path*; see ``files.read`` for *follow* and *stopped*."""
     lines = read(path, follow=follow, stopped=stopped)
@@ -103,7 +106,17 @@ def outcomes(
     if is_nmea(_texts(head), wanted):
         head += _head(lines, DATE_WITHIN)
     reader = reader_for(path.name, _texts(head), now(), wanted)
-    for line in chain(head, lines):
+    try:
+        yield from _read_with(reader, chain(head, lines), path, origin, now)
+    finally:
+        if isinstance(reader, TextReader):
+            understood(f"{origin.source}: {reader.understood()}")
+
+
+def _read_with(
+    reader: LineReader, lines: Iterable[FileLine], path: Path, origin: LineOrigin, now: Now
+) -> Iterator[Outcome]:
+    for line in lines:
         if not isinstance(line, TextLine):
             yield line
             continue
@@ -176,18 +189,12 @@ def messages_of(
             )
             for reading in content.readings
         )
-    host = content.host or origin.host
-    entry = LogEntry(
-        tracking_id=next(ids),
-        ship_id=origin.ship_id,
-        ts=content.ts or now,
-        stages={STAGE: now},
-        host=host,
-        device_id=content.device_id or host,
-        service=content.service or origin.service,
-        labels=dict(content.labels),
-        level=content.level or Level.INFO,
-        msg=content.msg,
-        source=content.source or origin.source,
+    fields = fields_of(content, now, host=origin.host, service=origin.service, source=origin.source)
+    return (
+        LogEntry(
+            tracking_id=next(ids),
+            ship_id=origin.ship_id,
+            stages={STAGE: now},
+            **fields,
+        ),
     )
-    return (entry,)

@@ -16,7 +16,7 @@ from pathlib import Path
 from aiops_cli.ingest.files import BlankLine, Pause, RefusedLine, check
 from aiops_cli.ingest.flow import InFlightLimit, RateLimiter
 from aiops_cli.ingest.formats import Format
-from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, Now, Outcome, outcomes
+from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, Now, OnUnderstood, Outcome, outcomes
 from aiops_cli.ingest.sink import MessageSink
 from aiops_core.errors import AiopsError
 from aiops_core.runtime.service import utc_now
@@ -83,6 +83,7 @@ async def replay(
     limit: int | None = None,
     follow: bool = False,
     again: bool = False,
+    understood: OnUnderstood = lambda text: None,
     now: Now = utc_now,
     progress: Progress = lambda summary: None,
     stop: asyncio.Event | None = None,
@@ -104,6 +105,7 @@ async def replay(
             wanted,
             follow=follow,
             stopped=stop.is_set,
+            understood=understood,
         )
         for path in files
     )

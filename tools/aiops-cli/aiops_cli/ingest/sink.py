@@ -115,11 +115,11 @@ class IngestSink:
     ) -> None:
         """Return when all *entries* are on the bus and the log lines among them in ``logs.raw``.
 
-        *raw* are the original lines, by default each message's ``msg``. When the call is cancelled,
-        rows that wait already are still written.
+        *raw* are the original lines, by default each message's ``raw`` or ``msg``. When the call is
+        cancelled, rows that wait already are still written.
         """
         rows = [
-            row_of(entry, raw[n] if raw else entry.msg)
+            row_of(entry, raw[n] if raw else entry.raw or entry.msg)
             for n, entry in enumerate(entries)
             if isinstance(entry, LogEntry)
         ]

@@ -38,7 +38,7 @@ RIGHT = (
     ("app", Level.INFO, "session {n} opened for crew member"),
     ("dhcpd", Level.INFO, "DHCPACK on 10.0.4.{n} to cabin-{n}"),
 )
-
+PRI = {Level.INFO: 30, Level.ERROR: 27, Level.CRITICAL: 26}  # of facility daemon
 
 SWITCHES = 4
 MAD = "mad-00"  # the device of a storm
@@ -67,7 +67,10 @@ KINDS: tuple[tuple[str, Domain, str, float, Severity, str], ...] = (
 
 @dataclass(frozen=True)
 class Load:
-    """*total* log lines at *rate* a second (None: as fast as accepted); a *share* is anomalous."""
+    """*total* log lines at *rate* a second (None: as fast as accepted); a *share* is anomalous.
+
+    They are as Vector sends lines of syslog: with the line itself, which detection reads.
+    """
 
     total: int
     rate: float | None
@@ -79,16 +82,19 @@ class Load:
         """The *n*-th line, made at *now*."""
         kinds = WRONG if self.is_anomalous(n) else RIGHT
         service, level, text = kinds[n % len(kinds)]
+        host, msg = f"load-{n * 7919 % self.devices:02}", text.format(n=n % 250)
         return LogEntry(
             tracking_id=generate_tracking_id(),
             ship_id=self.ship_id,
             ts=now,
             stages={"ingest": now},
-            host=f"load-{n * 7919 % self.devices:02}",
+            host=host,
             service=service,
             level=level,
-            msg=text.format(n=n % 250),
+            msg=msg,
             source="bench",
+            labels={"sender": host},
+            raw=f"<{PRI[level]}>{now:%b %e %H:%M:%S} {host} {service}[{n % 30_000}]: {msg}",
         )
 
     def is_anomalous(self, n: int) -> bool:

@@ -26,12 +26,16 @@ from aiops_lab.evaluation.correlation.scores import GroupingScores, LabelledRun,
 from aiops_lab.evaluation.detection import loghub, nab, report
 from aiops_lab.evaluation.detection import plots as series_plots
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
+from aiops_lab.evaluation.packs import report as pack_report
+from aiops_lab.evaluation.packs.cases import judge_folder
+from aiops_lab.evaluation.packs.scores import judge_packs
 from aiops_lab.simulator.other_ships import other_voyage
 from aiops_lab.simulator.scenario import SCENARIOS, named
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.policy import CorrelatePolicy
 
 SHARED = Path("../shared/data")  # data sets beside a checkout
+FIELD = Path("../shared/field")  # field cases beside a checkout
 OTHERS, STRANGERS = "other-ships", "strange-ships"  # besides the simulator's own scenarios
 OWN = ("overlap", "cascade", "two_at_once", "flapping", "slow_burn", "storm", "noise")
 TARGETS = "overlapping faults: F1 >= 0.90, adjusted Rand >= 0.85, root >= 0.85, reduction >= 95 %"
@@ -103,6 +107,42 @@ def _series(folder: Path, policy: DetectPolicy, screen: Console, plots: Path | N
     if plots is not None:
         screen.print(f"{series_plots.plot(results, plots)} pictures in {plots}")
     return report.as_json(results, profiles)
+
+
+@app.command()
+def packs(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of field cases; default ../shared/field, if it exists."),
+    ] = None,
+    policies: PoliciesOption = None,
+    json_file: FileOption = None,
+    plots: PlotsOption = None,
+    details: Annotated[
+        bool, typer.Option(help="Also list what is missed or alarms with its pack left out.")
+    ] = False,
+) -> None:
+    """Score the rules over all samples of packs, and what is seen without the pack itself.
+
+    Field cases are files of lines with what should be found in them, judged by single detection.
+    """
+    policy = DetectPolicy.load(policies or Settings.read().policies)
+    fields = folders or [folder for folder in (FIELD,) if folder.is_dir()]
+    with create(json_file) if json_file else nullcontext() as file:
+        judged = judge_packs(policy)
+        cases = {str(folder): judge_folder(folder, policy) for folder in fields}
+        console().print(pack_report.table(judged))
+        for folder, found in cases.items():
+            console().print(pack_report.table_of_cases(Path(folder), found))
+        if details:
+            for text in chain.from_iterable((*one.missed, *one.wrong) for one in judged):
+                console().print(text, markup=False, soft_wrap=True)
+        if plots is not None:
+            plots.mkdir(parents=True, exist_ok=True)
+            console().print(f"a picture in {pack_report.plot(judged, plots)}")
+        if file:
+            text = json.dumps(pack_report.as_json(judged, cases), indent=2, ensure_ascii=False)
+            file.write(text + "\n")
 
 
 @app.command()
