@@ -156,6 +156,25 @@ def _connection(text: str, labels: dict[str, str]) -> Level | None:
     return _PRIORITIES.get(fields.get("EventPriority", "").lower())
 
 
+_WORDED = re.compile(r"(?P<id>%(?P<facility>[A-Z]\w*)-(?P<severity>[AFCEWNID])-(?P<name>\w+))\s?:")
+_SIGNS = {
+    **dict.fromkeys("AFC", Level.CRITICAL),
+    "E": Level.ERROR,
+    "W": Level.WARNING,
+    **dict.fromkeys("NI", Level.INFO),
+    "D": Level.DEBUG,
+}
+
+
+def worded(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``%LINK-W-Down:  gi24``: small switches, whose severity is a character."""
+    match = _WORDED.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"]}
+    return replace(line, level=_SIGNS[match["severity"]], service=match["facility"], labels=labels)
+
+
 _TASK = re.compile(r"(?:\[\w+\])?\*(?P<task>[\w.-]+):\s+(?=[A-Z*.\d])")
 
 

@@ -140,6 +140,7 @@ def of_bare(
     line: str, read: ParsedLine, now: datetime, context: SenderContext
 ) -> ParsedLine | None:
     """*line*, which was *read* so, as a part of an entry; None when it is an entry by itself."""
+    line = _PRIORITY.sub("", line, count=1)
     text = line.strip()
     entry = _owner(text, now, context)
     if found := _of_header(text, read, now, context, entry):
@@ -147,7 +148,7 @@ def of_bare(
     if read.ts is not None:
         return None
     if entry is None:
-        return _part(text, OpenEntry()) if _FRAME.match(text) else None
+        return _part(text, OpenEntry()) if _is_orphan(text) else None
     if entry.trace == HEADER:
         return _first_of(entry, read)
     if entry.trace == RECORD and _RULE.match(text):
@@ -169,7 +170,7 @@ def of_entry(line: ParsedLine, now: datetime, context: SenderContext) -> ParsedL
     if entry is not None and _continues_program(line, entry):
         entry.arrived = now.timestamp()
         return _marked(line, _continued(line.msg, entry).labels)
-    if entry is None and (_FRAME.match(line.msg) or _ADDITION.match(line.msg)):
+    if entry is None and _is_orphan(line.msg):
         return _marked(line, {CONTINUES: "true"})
     return remember(line, now, context, _announced(line.msg) or _expected(line.msg))
 
@@ -234,6 +235,11 @@ def _of_program(line: ParsedLine, now: datetime, context: SenderContext) -> Open
     return None
 
 
+def _is_orphan(text: str) -> bool:
+    """A part of an entry that was not seen. A traceback begins one."""
+    return bool(_FRAME.match(text) or _ADDITION.match(text)) and not text.startswith("Traceback")
+
+
 def _continues(line: str, text: str, entry: OpenEntry) -> bool:
     """Whether *text*, the *line* without its indentation, continues *entry*."""
     if _OWN_TRACE.match(text):
@@ -284,6 +290,7 @@ def _continues_program(line: ParsedLine, entry: OpenEntry) -> bool:
 
 _LOCATION = re.compile(r"(?:[\w./-]+/)?[\w-]+\.(?:c|cc|cpp|h):\d+(?:\(\w+\))?")
 _KERNEL_TIME = re.compile(r"\[\s*\d+\.\d+\]\s*(?:\[ *[TC]\d+\]\s*)?")
+_PRIORITY = re.compile(r"^\s*<\d{1,3}>")
 _RULE = re.compile(r"[-=*_#]{5,}$")
 _GO_CALL = re.compile(r"[\w./*()-]+\.[\w.*()-]+\(.*\)$")
 

@@ -166,7 +166,7 @@ FORMATS = (
     ),
     _postgres(
         "postgres without a time",
-        rf"""(?P<prefix>(?:[^\s"']{{0,80}}[\d@=\])][^\s"']{{0,80}}\ ){{0,4}})
+        rf"""(?P<prefix>(?:(?=[^\s"']{{0,60}}[\d@=\])])[^\s"']{{1,160}}\ ){{0,4}})
         (?P<word>{_PG_WORD}):\ \ {MSG}""",
         "",
     ),

@@ -279,7 +279,7 @@ ALL = (
     ),
     row(
         "pm2",
-        r"(?:\d{1,3}\|)?(?P<service>[A-Za-z][\w.-]{0,40})\s*\|\s(?P<msg>.*)",
+        r"(?:\d{1,3}\|(?=[A-Za-z])|(?=[a-z]))(?P<service>[\w.-]{1,40})\s*\|\s(?P<msg>.*)",
         iso=False,
         starts=ALPHABET + DIGITS,
         has="|",
@@ -343,8 +343,8 @@ ALL = (
     ),
     row(
         "level in capitals",
-        r"""(?P<msg>(?P<level>DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|SEVERE|CRITICAL|TRACE)
-        \s+\S.*)""",
+        r"""(?P<msg>(?P<level>DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|TRACE
+        |SEVERE(?!\s+[A-Z]{3}))\s+\S.*)""",
         starts="DINWEFSCT",
     ),
     Logfmt(),

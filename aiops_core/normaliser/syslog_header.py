@@ -77,6 +77,8 @@ def _is_host(word: str, after: str) -> bool:
         return True
     if "[" in word or word in _PROGRAMS:
         return False
+    if after.startswith("NetScreen device_id="):
+        return True
     return bool(cisco.BEGINS.match(after) or _PROCESS.match(after))
 
 

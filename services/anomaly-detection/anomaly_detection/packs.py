@@ -146,7 +146,7 @@ def _put(text: str, meanings: Mapping[str, str]) -> str:
 def _put_in_rule(rule: Any, meanings: Mapping[str, str]) -> Any:
     if not isinstance(rule, Mapping):
         return rule
-    texts = {key: rule[key] for key in ("regex", "needs", "unless") if key in rule}
+    texts = {key: rule[key] for key in ("regex", "near", "unless") if key in rule}
     return rule | {k: _put(v, meanings) for k, v in texts.items() if isinstance(v, str)}
 
 
