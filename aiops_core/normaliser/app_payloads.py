@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from aiops_core.models import Level
 from aiops_core.normaliser import json_lines
 from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
@@ -21,11 +22,16 @@ from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
-    {"level first", "level first in capitals", "pm2", "compose", "npm", "oracle", "hpc"}
-    | {"vlc", "restic", "python", "snare", "dmesg", "squid", "cups", "kmsg", "haproxy"}
+    {"level first", "level first in capitals", "level in capitals", "pm2", "compose", "npm"}
+    | {"vlc", "restic", "python", "dmesg", "cups", "kmsg", "oracle", "hpc"}
+)
+# Programs that send what others wrote.
+_FORWARDERS = frozenset(
+    {"EvntSLog", "MSWinEventLog", "nxlog", "fluentd", "fluent-bit", "td-agent", "logstash"}
+    | {"filebeat", "vector", "promtail", "docker", "containerd", "otelcol", "syslog-ng"}
 )
 _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.unit"})
-_PG_PREFIX = re.compile(r"\[\d+-\d+\] +")  # postgres[812]: [3-1] message
+_PG_PREFIX = re.compile(r"\[\d+-(\d+)\]\s+(?:#011)?")  # postgres[812]: [3-1] message
 
 
 def _by_first(formats: Iterable[TextFormat]) -> dict[str, tuple[TextFormat, ...]]:
@@ -47,23 +53,28 @@ _STRONG = _by_first(one for one in _EVERY if one.name not in _WEAK)
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """*line* as its program meant it, or None when its message has no format of a program."""
-    msg = line.msg
-    if not msg or not (line.ts or line.service or line.host or line.labels or line.level):
-        return None  # without a transport the whole line was tried already
     contained = STREAM in line.labels
-    if msg[0] == "{":
-        return _merged(line, _json(msg, now), contained=contained)
-    if not (contained or line.host or not _TRANSPORT.isdisjoint(line.labels)):
-        return None  # a format of whole lines has read all that there is
-    if msg[0] == "[" and (prefix := _PG_PREFIX.match(msg)):
+    carried = contained or line.host or not _TRANSPORT.isdisjoint(line.labels)
+    msg = line.msg
+    if msg[:5] == "@cee:":  # the mark of structured syslog
+        msg = msg[5:].lstrip()
+    if msg[:1] == "{":
+        inner = _json(msg, now) if carried or line.ts or line.service else None
+    else:
+        inner = _text(msg, now, contained=contained) if carried else None
+    return _merged(line, inner, contained=contained) if inner else None
+
+
+def _text(msg: str, now: datetime, *, contained: bool) -> ParsedLine | None:
+    prefix = _PG_PREFIX.match(msg) if msg[:1] == "[" else None
+    if prefix:
         msg = msg[prefix.end() :]
     formats = _ALL if contained else _STRONG
     for one in formats.get(msg[:1], formats[""]):
         if inner := one.read(msg, now):
-            if contained or inner.level is not None:
-                return _merged(line, inner, contained=contained)
-            return None
-    return None
+            return inner if contained or inner.level is not None else None
+    # The second and later parts of an entry quote a statement.
+    return ParsedLine(msg, Level.INFO) if prefix and prefix[1] != "1" else None
 
 
 def _json(msg: str, now: datetime) -> ParsedLine | None:
@@ -74,11 +85,13 @@ def _json(msg: str, now: datetime) -> ParsedLine | None:
     return inner if inner.msg != msg or inner.level or inner.ts else None
 
 
-def _merged(line: ParsedLine, inner: ParsedLine | None, *, contained: bool) -> ParsedLine | None:
-    if inner is None or inner.msg == line.msg:
+def _merged(line: ParsedLine, inner: ParsedLine, *, contained: bool) -> ParsedLine | None:
+    if inner.msg == line.msg:
         return None
     labels = {**line.labels, **inner.labels}
-    service = (inner.service or line.service) if contained else (line.service or inner.service)
+    first, second = line.service, inner.service
+    if contained or first in _FORWARDERS:
+        first, second = second, first
     return replace(
         line,
         msg=inner.msg,
@@ -86,7 +99,7 @@ def _merged(line: ParsedLine, inner: ParsedLine | None, *, contained: bool) -> P
         ts=line.ts or inner.ts,
         host=line.host or inner.host,
         device_id=line.device_id or inner.device_id,
-        service=service,
+        service=first or second,
         source=line.source or inner.source,
         labels=cut(labels.items()),
     )

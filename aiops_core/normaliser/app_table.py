@@ -34,7 +34,11 @@ _OTHERS: tuple[TextFormat, ...] = (
 )
 
 # Before the headers of syslog, which would read a part of them.
-APP_FIRST: tuple[TextFormat, ...] = (*system_logs.FIRST, *containers.FIRST)
+APP_FIRST: tuple[TextFormat, ...] = (
+    *system_logs.FIRST,
+    *containers.FIRST,
+    *runtime_logs.FIRST,
+)
 
 APP_FORMATS: tuple[TextFormat, ...] = (
     *containers.FORMATS,
@@ -42,6 +46,8 @@ APP_FORMATS: tuple[TextFormat, ...] = (
     *database_logs.FORMATS,
     *system_logs.FORMATS,
     *_OTHERS,
+    dated_logs.LevelThenTime(),
+    dated_logs.QuotedCsv(),
     *runtime_logs.FORMATS,
-    *dated_logs.FORMATS,
+    dated_logs.DatedFormat(),
 )

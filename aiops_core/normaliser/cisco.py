@@ -121,7 +121,7 @@ _MNEMONIC = re.compile(
 _ASA = frozenset(("ASA", "FTD", "PIX", "FWSM", "NGIPS"))
 # Junos with `explicit-priority`: the facility is syslog's, the program stands before it.
 _SYSLOG = re.compile(r"(?:DAEMON|AUTH|AUTHORIZATION|KERNEL|USER|INTERACT|PFE|CHANGE|LOCAL\d|ANY)$")
-_FIRST = re.compile(r"(\w[\w ]*): ([^,]*)(?:, |$)")
+_FIRST = re.compile(r"(\w[\w ]{0,40}): ([^,]*)(?:, |$)")
 _PRIORITIES = {"low": Level.INFO, "medium": Level.WARNING, "high": Level.ERROR}
 
 
@@ -154,6 +154,25 @@ def _connection(text: str, labels: dict[str, str]) -> Level | None:
     fields: dict[str, str] = dict(_FIRST.findall(text))
     labels.update({names.get(name) or name: value for name, value in fields.items() if value})
     return _PRIORITIES.get(fields.get("EventPriority", "").lower())
+
+
+_WORDED = re.compile(r"(?P<id>%(?P<facility>[A-Z]\w*)-(?P<severity>[AFCEWNID])-(?P<name>\w+))\s?:")
+_SIGNS = {
+    **dict.fromkeys("AFC", Level.CRITICAL),
+    "E": Level.ERROR,
+    "W": Level.WARNING,
+    **dict.fromkeys("NI", Level.INFO),
+    "D": Level.DEBUG,
+}
+
+
+def worded(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``%LINK-W-Down:  gi24``: small switches, whose severity is a character."""
+    match = _WORDED.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"]}
+    return replace(line, level=_SIGNS[match["severity"]], service=match["facility"], labels=labels)
 
 
 _TASK = re.compile(r"(?:\[\w+\])?\*(?P<task>[\w.-]+):\s+(?=[A-Z*.\d])")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 JSON, PLAIN, COLUMNS = "json", "plain", "columns"  # formats beside those of the table
 
-PROGRAMS = 4  # programs of one sender whose newest entry further lines may continue
-DEVICES = 8  # devices of one sender whose wrong clock is remembered
-NAME = 64  # characters of a name that are kept
-SAMPLES, SAMPLE = 12, 128  # lines of no format that are kept to learn from, characters of each
+PROGRAMS = 3  # programs of one sender whose newest entry further lines may continue
+DEVICES = 6  # devices of one sender whose wrong clock is remembered
+NAME = 40  # characters of a name that are kept
+SAMPLES, SAMPLE = 9, 116  # lines of no format that are kept to learn from, characters of each
 
 
 @dataclass(slots=True)

@@ -140,6 +140,7 @@ def of_bare(
     line: str, read: ParsedLine, now: datetime, context: SenderContext
 ) -> ParsedLine | None:
     """*line*, which was *read* so, as a part of an entry; None when it is an entry by itself."""
+    line = _PRIORITY.sub("", line, count=1)
     text = line.strip()
     entry = _owner(text, now, context)
     if found := _of_header(text, read, now, context, entry):
@@ -289,6 +290,7 @@ def _continues_program(line: ParsedLine, entry: OpenEntry) -> bool:
 
 _LOCATION = re.compile(r"(?:[\w./-]+/)?[\w-]+\.(?:c|cc|cpp|h):\d+(?:\(\w+\))?")
 _KERNEL_TIME = re.compile(r"\[\s*\d+\.\d+\]\s*(?:\[ *[TC]\d+\]\s*)?")
+_PRIORITY = re.compile(r"^\s*<\d{1,3}>")
 _RULE = re.compile(r"[-=*_#]{5,}$")
 _GO_CALL = re.compile(r"[\w./*()-]+\.[\w.*()-]+\(.*\)$")
 

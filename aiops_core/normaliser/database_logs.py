@@ -44,6 +44,8 @@ _PG_USER = re.compile(
     r"(?:\buser=(?P<u>[^,\s]+)|(?<![\w@])(?P<v>[\w.-]+)@(?P<d>[\w.-]+)(?![\w@]))", re.ASCII
 )
 _PG_DATABASE = re.compile(r"\bdb=([^,\s]+)")
+# What log_statement and slow queries quote.
+_PG_ASKED = re.compile(r"\b(?:statement|execute \S+|parse \S+|bind \S+): (.*)", re.DOTALL)
 _PG_PID = re.compile(r"\[(\d+)(?:-\d+)?\]")
 
 
@@ -51,7 +53,7 @@ def _pg_level(word: str) -> Level | None:
     folded = word.casefold()
     if folded in ADDED or folded in _LOG:
         return Level.INFO
-    return stated_levels.of_column(word, marked=True)
+    return stated_levels.of_column(word, True)
 
 
 def _pg(line: ParsedLine) -> ParsedLine:
@@ -66,6 +68,8 @@ def _pg(line: ParsedLine) -> ParsedLine:
         user=user and (user["u"] or user["v"]),
         database=database[1] if database else user and user["d"],
     )
+    if asked := _PG_ASKED.search(line.msg, 0, 400):
+        line = labelled(line, query=asked[1])
     if word.casefold() in ADDED:
         query = line.msg if word.casefold() in _QUERIES else None
         line = labelled(replace(line, msg=f"{word}: {line.msg}"), query=query)
@@ -148,7 +152,7 @@ def mongo_level(initial: str) -> Level:
     return _MONGO.get(initial[:1], Level.DEBUG)
 
 
-_MYSQL = rf"""\[(?P<level>[A-Z][A-Za-z]+)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
+_MYSQL = rf"""\[(?P<level>Note|Warning|ERROR|System)\]\ (?:\[(?P<event_id>MY-\d+)\]\ )?
     (?:\[(?P<provider>[A-Za-z]\w+)\]\ )?{MSG}"""
 
 FORMATS = (
@@ -162,13 +166,13 @@ FORMATS = (
     ),
     _postgres(
         "postgres without a time",
-        rf"""(?P<prefix>(?:\[\d+(?:-\d+)?\]\ |\d+\ |[\w.-]+@[\w.-]+\ ){{0,4}})
+        rf"""(?P<prefix>(?:(?=[^\s"']{{0,60}}[\d@=\])])[^\s"']{{1,160}}\ ){{0,4}})
         (?P<word>{_PG_WORD}):\ \ {MSG}""",
         "",
     ),
     row(
         "mysql",
-        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ )?{_MYSQL}""",
+        rf"""(?P<time>{ISO})\ +(?:(?P<thread>\d+|0x[0-9a-f]+)\ |(?=\[\w+\]\ \[MY-)){_MYSQL}""",
         service="mysql",
         starts=DIGITS,
         has="[",
@@ -180,6 +184,23 @@ FORMATS = (
         iso=False,
         starts=DIGITS,
         has="[",
+    ),
+    row(
+        "mysql queries",
+        rf"""(?:(?P<time>{ISO})\s+)?(?P<thread>\d+)\ (?P<msg>(?P<command>Connect|Query|Quit
+        |Prepare|Execute|Init\ DB|Close\ stmt|Field\ List|Statistics|Ping
+        |Change\ user)\b(?:\t(?P<query>.*))?)""",
+        service="mysql",
+        starts=DIGITS,
+        level=Level.INFO,
+    ),
+    row(
+        "mysql slow queries",
+        r"""\#\ (?:Time:\ (?P<time>\S+)|User@Host:\ (?P<user>\w*).*|Query_time:.*
+        |Thread_id:.*|Schema:.*)""",
+        service="mysql",
+        starts="#",
+        level=Level.INFO,
     ),
     row(
         "mysql without a level",
@@ -199,11 +220,12 @@ FORMATS = (
     ),
     row(
         "redis",
-        rf"""(?P<pid>\d+):[MSCX]\ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
+        rf"""(?:\[(?=\d+\]\ ))?(?P<pid>\d+)(?::[MSCX]|\])
+        \ (?P<time>\d\d\ [A-Z][a-z]{{2}}(?:\ \d{{4}})?\ [\d:.]{{8,12}})
         \ (?P<level>[\#*.-])\ {MSG}""",
         service="redis",
         iso=False,
-        starts=DIGITS,
+        starts=DIGITS + "[",
         level_of=_redis,
     ),
     row(

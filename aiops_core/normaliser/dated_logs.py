@@ -7,6 +7,7 @@ further on is part of the message.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times
-from aiops_core.normaliser.app_format import LABEL_LIMIT, ALPHABET, NAMES
+from aiops_core.normaliser.app_format import ALPHABET, LABEL_LIMIT, NAMES
 from aiops_core.normaliser.line_format import DIGITS
 from aiops_core.normaliser.parsed import ParsedLine
 from aiops_core.normaliser.runtime_logs import EXCEPTION, LABELS_LIMIT, Logfmt
@@ -59,16 +60,30 @@ _LOGGER = re.compile(
     re.DOTALL,
 )
 _LOGGER_DASH = re.compile(r"(?P<logger>[A-Za-z_$][\w$./#-]{1,60})\s+-\s+(?P<msg>.*)", re.DOTALL)
-_BEFORE_MESSAGE = (_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _LOGGER, _LOGGER_DASH)
+_NLOG = re.compile(r"(?P<logger>[A-Za-z_][\w.+-]{0,100})\|(?P<msg>.*?)\|?$", re.DOTALL)
+_WILDFLY = re.compile(
+    r"\[(?P<logger>[\w.$-]{1,100})\] \((?P<thread>[^)]{1,100})\) (?P<msg>.*)", re.DOTALL
+)
+_LOG4NET = re.compile(r"(?P<logger>[\w.$]{1,100}) \[[^\]]{0,60}\] - (?P<msg>.*)", re.DOTALL)
+_BEFORE_MESSAGE = (
+    *(_SPRING, _HOME_ASSISTANT, _THREAD_LOGGER, _WILDFLY, _LOG4NET, _NLOG, _LOGGER, _LOGGER_DASH),
+)
 _BRACKETS = re.compile(
     r"\s*\[(?P<first>[A-Za-z][\w.$/-]{0,80}\s*)\]\s*(?:\[(?P<second>[^\]\s]{1,60})\])?\s*"
 )
 _LOGGER_AT_END = re.compile(r" \((?P<logger>(?:[a-z]\w*\.){2,}[\w$]+)\)$")
 _PROGRAM = re.compile(
-    r"(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+(?P<msg>.*)", re.DOTALL
+    r"(?:(?P<host>[\w.-]{1,60}) )?(?P<service>[A-Za-z][\w./-]{0,40})\[(?P<pid>\d+)\]:\s+"
+    r"(?P<msg>.*)",
+    re.DOTALL,
 )
 _PROGRAM_NAME = re.compile(r"[A-Za-z][\w.-]{1,40}")
 _NUMBER = re.compile(r"\d{1,7}")
+
+
+_ENGLISH = frozenset("IA")  # letters that are words
+# Levels that are nouns as well: after another word they belong to it (HOST ALERT, RED ALERT).
+_WORDS_TOO = frozenset({"alert", "alerts", "panic", "attention", "log", "note", "config"})
 
 
 class _Column(NamedTuple):
@@ -79,22 +94,35 @@ class _Column(NamedTuple):
     separated: bool
     end: int
 
-    def level(self, *, first: bool) -> Level | None:
-        """The level that it states: a word, after another column also a initial."""
-        marked = not self.bare or self.separated or self.text.endswith(":")
-        if found := stated_levels.of_column(self.text, marked=marked):
+    def level(self, before: list[_Column]) -> Level | None:
+        """The level that it states: a word, after another column also an initial."""
+        text, bare = self.text, self.bare
+        marked = not bare or self.separated or text[-1:] == ":"
+        if not marked and text.isascii() and text.islower():
+            return None
+        if bare and before and text.rstrip(":").casefold() in _WORDS_TOO:
+            return None
+        if found := stated_levels.of_column(text, marked):
             return found
-        if len(self.text) == 1 and (not self.bare or (self.separated and not first)):
-            return _INITIALS.get(self.text)
-        return None
+        if len(text) != 1 or (bare and not (before and self._stands_alone(before[-1]))):
+            return None
+        return _INITIALS.get(text)
 
-    @property
-    def plain(self) -> bool:
-        """Whether it could as well be a word of a sentence."""
-        return self.bare and not self.separated and not _HAS_MARK.search(self.text.rstrip(":"))
+    def _stands_alone(self, before: _Column) -> bool:
+        """Whether a letter is a column: between separators, or after a number or a bracket."""
+        numbered = not before.bare or before.text.isdecimal()
+        return self.separated or (numbered and self.text not in _ENGLISH)
+
+    def ends(self, before: list[_Column], text: str) -> bool:
+        """Whether the message of *text* begins with this: it could as well be a word of it."""
+        if not self.bare:
+            return False
+        if not self.separated and not _HAS_MARK.search(self.text.rstrip(":")):
+            return bool(before) or (self.text[-1:] == ":" and _spoken(text, self))
+        return _NAME.fullmatch(self.text) is None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Columns:
     """What stands between the time and the message."""
 
@@ -104,43 +132,49 @@ class _Columns:
     closed: bool = False  # the level stood in brackets, and another bracket followed at once
 
 
+_SEPARATORS = frozenset("\t|,;:-\u2013 ")
+
+
 def _column(text: str, at: int) -> _Column | None:
     found = _COLUMN.match(text, at)
     if found is None:
         return None
-    word = found["w"]
-    raw = word if word is not None else found["b"] or found["p"] or found["a"] or ""
-    end = found.end()
-    separated = end >= len(text) or _SEPARATED.match(text, end) is not None
-    return _Column(raw, word is not None, separated, end)
+    kind, end = found.lastgroup or "w", found.end()
+    following = text[end + 1 : end + 2] if text[end : end + 1] == " " else text[end : end + 1]
+    separated = following in _SEPARATORS and _SEPARATED.match(text, end) is not None
+    return _Column(found[kind], kind == "w", separated or end == len(text), end)
 
 
 def _columns(text: str) -> _Columns:
     at, before = 0, list[_Column]()
-    for number in range(COLUMNS):
+    for _ in range(COLUMNS):
         column = _column(text, at)
         if column is None:
             break
-        if level := column.level(first=number == 0):
+        if level := column.level(before):
             closed = not column.bare and text[column.end : column.end + 1] == "["
             return _Columns(level, _after(text, column.end), before, closed)
-        if column.bare and (dotted := _after_dot(column)):
+        if column.bare and "." in column.text and (dotted := _after_dot(column)):
             named = column._replace(text=column.text.rpartition(".")[0])
             return _Columns(dotted, _after(text, column.end), [*before, named])
-        if column.plain and (before or column.text.endswith(":")):
-            break
-        if column.bare and not _NAME.fullmatch(column.text):
+        if column.ends(before, text):
             break
         before.append(column)
         at = column.end
     return _Columns(None, text.strip())
 
 
+def _spoken(text: str, column: _Column) -> bool:
+    """Whether ``word:`` begins a message: no level in brackets follows (``modbus: [ERROR] …``)."""
+    following = _column(text, column.end)
+    return following is None or following.bare or following.level([column]) is None
+
+
 def _after_dot(column: _Column) -> Level | None:
     """The level of ``production.ERROR:``."""
     name, dot, word = column.text.rstrip(":").rpartition(".")
     marked = column.text.endswith(":") or column.separated
-    return stated_levels.of_column(word, marked=False) if dot and name and marked else None
+    return stated_levels.of_column(word, False) if dot and name and marked else None
 
 
 def _after(text: str, end: int) -> str:
@@ -240,7 +274,7 @@ def _closed(line: str, end: int, closing: str) -> str | None:
     if not inner:
         return rest
     first, _, logger = inner.partition(" ")
-    if stated_levels.of_column(first, marked=True):  # [2026-11-30T12:00:00Z ERROR ais::feed] text
+    if stated_levels.of_column(first, True):  # [2026-11-30T12:00:00Z ERROR ais::feed] text
         return f"[{first}] {logger.strip()}: {rest}" if logger.strip() else f"[{first}] {rest}"
     return f"{inner} {rest}"
 
@@ -253,7 +287,8 @@ def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
     if columns.level is None:
         if found := _PROGRAM.match(columns.msg):
             labels = {"process.pid": found["pid"]}
-            return ParsedLine(found["msg"], None, ts, service=found["service"], labels=labels)
+            program = found["service"]
+            return ParsedLine(found["msg"], None, ts, found["host"], service=program, labels=labels)
         return ParsedLine(columns.msg, None, ts)
     labels = dict[str, str]()
     msg = _message(columns, labels) if "\t" not in columns.msg else _tabbed(columns.msg, labels)
@@ -277,4 +312,42 @@ def _named(before: list[_Column], labels: dict[str, str]) -> str | None:
     return service
 
 
-FORMATS = (DatedFormat(),)
+_LEVEL_FIRST = re.compile(r"([\[(<]?)([A-Za-z]{1,9})[\])>]?(:?)[\s|-]+(?=[\[(]?\d)")
+
+
+class LevelThenTime:
+    """``ERROR 2026-11-30 12:00:00 message``."""
+
+    name, syslog, starts = "level and time", False, "[(<" + ALPHABET
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        """*line* parsed, or None when it does not begin with a level and a time."""
+        found = _LEVEL_FIRST.match(line)
+        if found is None:
+            return None
+        opened, word, colon = found.groups()
+        level = stated_levels.of_column(word, bool(opened or colon)) or _INITIALS.get(word)
+        if level is None:
+            return None
+        dated = _DATED.read(line[found.end() :], now)
+        return None if dated is None else replace(dated, level=level)
+
+
+class QuotedCsv:
+    """``"2026-11-30 12:00:00","ERROR","pump","message"``."""
+
+    name, syslog, starts = "csv", False, '"'
+
+    def read(self, line: str, now: datetime) -> ParsedLine | None:
+        """*line* parsed, or None when its first value is no time."""
+        if '","' not in line and '";"' not in line:
+            return None
+        delimiter = "," if '","' in line else ";"
+        try:
+            values = next(csv.reader([line], delimiter=delimiter))
+        except (csv.Error, StopIteration):
+            return None
+        return _DATED.read("; ".join(values), now)
+
+
+_DATED = DatedFormat()

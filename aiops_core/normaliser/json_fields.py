@@ -8,6 +8,7 @@ no role, or does not fit it, becomes a label, under its semantic name where it h
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -34,6 +35,7 @@ TIME = (
     *("observedtimeunixnano", "observed_timestamp", "dt", "when", "_time", "generated_at"),
     *("created_at", "created", "log_timestamp", "logged_at", "epoch", "unix_time", "unixtime"),
     *("time.repr", "time.timestamp", "receivetimestamp", "ingestiontime", "eventreceivedtime"),
+    *("time.$date", "ts.$date", "timestamp.$date", "date.$date"),
 )
 LEVEL_OF: dict[str, Callable[[object], Level | None]] = {
     **dict.fromkeys(
@@ -43,6 +45,7 @@ LEVEL_OF: dict[str, Callable[[object], Level | None]] = {
             *("levelstr", "severity_name", "severity_label", "leveldisplayname", "log_severity"),
             *("logging.level", "log.severity", "syslog.severity.name", "level_text", "sev"),
             *("event.severity_label", "eventtype", "criticality", "alarm_level", "alert_level"),
+            "message_type",
         ),
         stated_levels.of_text,
     ),
@@ -67,6 +70,7 @@ MESSAGE = (
     *("@mt", "messagetemplate", "description", "resultdescription", "alarm_text", "alarmtext"),
     *("full_message", "summary", "alert.signature", "alarm", "fault", "payload", "value.message"),
     *("event.original", "@message", "line", "content", "details", "detail", "title"),
+    *("_raw", "raw", "eventname", "event_name", "operationname", "operation_name"),
 )
 HOST = (
     *("host", "hostname", "host_name", "_HOSTNAME", "node", "host.name", "host.hostname"),
@@ -88,7 +92,7 @@ SERVICE = (
     *("sourcecontext", "category", "loggername", "logger_name", "log.logger", "categoryname"),
     *("@logger", "name", "channel", "service_id", "tag"),
 )
-DEVICE = ("device_id", "device")
+DEVICE = ("device_id", "device", "device_name", "devicename", "deviceid", "device.name")
 SOURCE = ("source",)
 TYPE = (
     *("exception.type", "error.type", "err.type", "err.name", "thrown.name", "exception.class"),
@@ -143,7 +147,7 @@ SEMANTIC = {
         "event.provider": "winlog.provider_name sourcename providername provider_name provider",
         "systemd.unit": "_systemd_unit systemd_unit",
         "log.iostream": "stream log.iostream",
-        "logger": "logger loggername logger_name sourcecontext",
+        "logger": "logger loggername logger_name sourcecontext target",
         "messaging.destination.name": "topic mqtt_topic mqtt.topic",
         "service.instance.id": "instance instance_id service.instance",
         "device.model": "model device_model",
@@ -156,7 +160,16 @@ SEMANTIC = {
 # Objects that only wrap the fields of the line proper.
 _WRAPPERS = (
     *("jsonpayload.", "payload.", "fields.", "@fields.", "data.", "json.", "record.", "log."),
-    *("properties.", "properties.log.", "body.", "entry.", "attributes.", "event.", "detail."),
+    *(
+        "properties.",
+        "properties.log.",
+        "body.",
+        "entry.",
+        "attributes.",
+        "event.",
+        "detail.",
+        "result.",
+    ),
 )
 _ONLY_LABELS = frozenset({"host", "hostname", "source", "name", "device", "date", "node", "unit"})
 
@@ -241,6 +254,14 @@ def _flatten(fields: Mapping[str, object], prefix: str, flat: Object, depth: int
 def text(value: object) -> str:
     """*value* as text; what is no text stays JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
+
+
+def without_colours(value: str) -> str:
+    """*value* without the escapes that colour it on a terminal."""
+    return _COLOUR.sub("", value) if "\x1b" in value else value
 
 
 Found = dict[str, list[tuple[int, str, object]]]
@@ -339,7 +360,9 @@ _ALWAYS_MESSAGE = frozenset({"msg", "message", "log", "text", "short_message"})
 def _message(key: str, value: object) -> str | None:
     """A field that may be a message is one if it is text; ``message`` always is."""
     if isinstance(value, str):
-        return value.strip() or None
+        return without_colours(value).strip() or None
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return " ".join(value)
     return text(value) if key.casefold() in _ALWAYS_MESSAGE else None
 
 

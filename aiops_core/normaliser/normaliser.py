@@ -24,6 +24,7 @@ from aiops_core.normaliser.context import COLUMNS, JSON, PLAIN, SenderContext
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 from aiops_core.normaliser.payloads import unwrapped
+from aiops_core.normaliser.statement import CHAT, chat_of
 from aiops_core.normaliser.text_formats import FORMATS
 
 WEAK = (PLAIN, "dated")  # formats that say no more than the time of a line
@@ -107,6 +108,8 @@ def _unknown(line: ParsedLine, text: str, now: datetime, context: SenderContext)
     if found is not None and (plain or found.level is not None):
         context.format = COLUMNS
         return unwrapped(found, now)
+    if chat := chat_of(text):
+        return replace(line, labels={**line.labels, CHAT: chat})
     return replace(line, level=continuations.level_of_exception(text)) if plain else line
 
 

@@ -82,7 +82,8 @@ def _content(fields: Object, resource: Object, scope: str, line: str, now: datet
     elif body is not None:
         flat["body"] = text(body)
     flat["@t"] = stated.isoformat() if stated else None
-    flat["level"] = level.value if level else None
+    if level:
+        flat["level"] = level.value
     flat["trace_id"] = _of(fields, "traceId", "trace_id", "TraceId")
     flat["span_id"] = _of(fields, "spanId", "span_id", "SpanId")
     if scope:
@@ -131,6 +132,9 @@ SIGNATURES = {
     "severityNumber": record,
     "severity_number": record,
     "SeverityNumber": record,
+    "severityText": record,
+    "severity_text": record,
+    "SeverityText": record,
     "timeUnixNano": record,
     "observedTimeUnixNano": record,
 }

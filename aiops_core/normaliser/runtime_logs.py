@@ -15,9 +15,9 @@ from typing import TypeVar
 from aiops_core.models import Level
 from aiops_core.normaliser import stated_levels, stated_times, times
 from aiops_core.normaliser.app_format import (
+    ALPHABET,
     ISO,
     LABEL_LIMIT,
-    ALPHABET,
     MSG,
     labelled,
     row,
@@ -27,6 +27,7 @@ from aiops_core.normaliser.parsed import ParsedLine
 
 T = TypeVar("T")
 _GLOG = {"I": Level.INFO, "W": Level.WARNING, "E": Level.ERROR, "F": Level.CRITICAL}
+_ANDROID = {"V": Level.DEBUG, "D": Level.DEBUG, "A": Level.CRITICAL, **_GLOG}
 _DOTNET = "trce|dbug|info|warn|fail|crit"
 _KLOG_ERROR = re.compile(r'\b(?:err|error)="((?:[^"\\]|\\.){1,400})"')
 
@@ -79,7 +80,7 @@ def with_error(msg: str, error: str | None, level: Level | None) -> str:
 
 
 # ------------------------------------------------------------------------------------------ logfmt
-PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=[\s,]|$)')
+PAIR = re.compile(r'(?<![\w.@/-])([A-Za-z_@][\w.@/-]{0,79})=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=[\s,]|$)')
 _FIRST_PAIR = re.compile(r'[A-Za-z_@][\w.@/-]{0,40}=(?:"|\S)')
 _TIME_KEYS = ("time", "ts", "t", "timestamp", "@timestamp", "datetime", "at")
 _LEVEL_KEYS = ("level", "lvl", "severity", "loglevel", "log_level", "log.level", "at")
@@ -212,7 +213,7 @@ def _php(line: ParsedLine) -> ParsedLine:
     return labelled(line, exception=found[1], **{"exception.message": found[2]}) if found else line
 
 
-FORMATS = (
+ALL = (
     row(
         "klog",
         r"""(?P<level>[IWEF])(?P<time>(?:\d{4}|\d{8}\ )\d{0,4}\ ?\d\d:\d\d:\d\d\.\d{6})
@@ -238,7 +239,8 @@ FORMATS = (
     ),
     row(
         "logrus",
-        rf"(?P<level>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[(?P<uptime>\d{{4,}}|{ISO})\]\ {MSG}",
+        rf"""(?P<level>TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)
+        \[(?:(?P<uptime>\d{{4,}})|(?P<time>{ISO}))\]\ {MSG}""",
         starts="TDIWEFP",
         has="[",
         finish=_logrus,
@@ -277,15 +279,57 @@ FORMATS = (
     ),
     row(
         "pm2",
-        r"(?:\d{1,3}\|)?(?P<service>[A-Za-z][\w.-]{0,40})\s*\|\s(?P<msg>.*)",
+        r"(?:\d{1,3}\|(?=[A-Za-z])|(?=[a-z]))(?P<service>[\w.-]{1,40})\s*\|\s(?P<msg>.*)",
         iso=False,
         starts=ALPHABET + DIGITS,
         has="|",
     ),
+    row(  # the virtual machine of Java: uptime, level, topic
+        "jvm",
+        r"""(?:\[(?P<time>\d{4}-[^\]]{15,30})\])?(?:\[(?P<uptime>[\d.,]+m?s)\])
+        \[(?P<level>[a-z]{4,7})\ *\]\[(?P<topic>[\w,\ ]+)\]\ (?P<msg>.*)""",
+        service="jvm",
+        starts="[",
+        has="][",
+    ),
+    row(  # a pause to collect garbage is normal, also for an "Allocation Failure"
+        "jvm garbage collection",
+        rf"(?P<time>{ISO}):\ (?P<uptime>\d+\.\d+):\ (?P<msg>\[.*)",
+        service="jvm",
+        starts=DIGITS,
+        has=": [",
+        level=Level.INFO,
+    ),
+    row(
+        "websphere",
+        r"""\[(?P<time>\d\d?/\d\d?/\d\d\ [^\]]{8,20})\]\ (?P<thread>[0-9a-f]{8})
+        \ (?P<logger>\S{1,13})\ +(?P<level>[FEWAICDORZ<>123])\ +(?P<msg>.*)""",
+        starts="[",
+        level=Level.INFO,
+        level_of=lambda initial: _GLOG.get(initial),
+    ),
+    row(  # Android's logcat
+        "logcat",
+        r"""(?P<time>\d\d-\d\d\ [\d:.]{12})\ +(?P<pid>\d+)\ +(?P<thread>\d+)\ (?P<level>[VDIWEFA])
+        \ (?P<service>[^:]{1,60}?)\s*:\ (?P<msg>.*)""",
+        iso=False,
+        starts=DIGITS,
+        level_of=lambda initial: _ANDROID.get(initial),
+    ),
+    row(
+        "logcat brief",
+        r"""(?:(?P<time>\d\d-\d\d\ [\d:.]{12})\ )?(?P<level>[VDIWEFA])/(?P<service>[^(]{1,60})
+        \(\ *(?P<pid>\d+)\):\ (?P<msg>.*)""",
+        iso=False,
+        starts=DIGITS + "VDIWEFA",
+        has="): ",
+        level_of=lambda initial: _ANDROID.get(initial),
+    ),
     row(  # winston, webpack and many others
         "level first",
         r"""[\[(<]?(?P<level>(?i:debug|info|notice|warn|warning|error|err|crit|critical|fatal
-        |severe|trace|verbose|emerg|alert|panic))[\])>]?(?:(?<=[\])>]):?\s+|:\s+|\s?\|\s|\t)
+        |severe|trace|verbose|emerg|alert|panic)|(?<=[\[<])[EWIDFC](?=[\]>]))[\])>]?
+        (?:(?<=[\])>]):?\s+|:\s+|\s?\|\s|\t)
         (?:-\ )?(?P<msg>.*)""",
         starts=ALPHABET + "[(<",
         finish=_exception,
@@ -297,5 +341,13 @@ FORMATS = (
         starts="DIWEFSCT",
         has="[",
     ),
+    row(
+        "level in capitals",
+        r"""(?P<msg>(?P<level>DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|TRACE
+        |SEVERE(?!\s+[A-Z]{3}))\s+\S.*)""",
+        starts="DINWEFSCT",
+    ),
     Logfmt(),
 )
+FIRST = tuple(one for one in ALL if one.name == "jvm garbage collection")
+FORMATS = tuple(one for one in ALL if one.name != "jvm garbage collection")

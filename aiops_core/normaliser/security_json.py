@@ -28,7 +28,7 @@ def suricata(fields: Object, line: str, now: datetime) -> ParsedLine | None:
         category = f" ({alert['category']})" if alert.get("category") else ""
         said = f"alert: {alert.get('signature', '')}{category}{_between(fields)}"
     flat = flattened({**fields, "msg": said, "level": level.value, "service": "suricata"})
-    del flat["event_type"]
+    flat.pop("event_type", None)
     flat["suricata.event_type"] = kind
     return replace(content(flat, line, now), level=level)
 

@@ -105,3 +105,21 @@ def qnap(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = {**line.labels, **{k: v for k, v in found.items() if v not in ("", "---")}}
     text = match["text"].removeprefix("Content: ")
     return replace(line, msg=text, service="qnap", labels=labels)
+
+
+_ONTAP = re.compile(
+    r"""\[(?:(?P<host>[\w.-]+):\ ?)?(?:(?P<process>\w+):\ ?)?(?P<id>\w+(?:\.\w+)+)
+    :(?P<level>[a-z]+)\]:
+    \ *(?P<text>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def ontap(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``[ntap-1:raid.disk.missing:error]: text`` of NetApp."""
+    match = _ONTAP.match(line.msg)
+    if match is None or (level := levels.from_word(match["level"])) is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"], "device.vendor": "NetApp"}
+    host, service = line.host or match["host"], line.service or "ontap"
+    return replace(line, msg=match["text"], level=level, host=host, service=service, labels=labels)

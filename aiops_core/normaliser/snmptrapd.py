@@ -14,6 +14,7 @@ from aiops_core.models import Level
 from aiops_core.normaliser import times
 from aiops_core.normaliser.parsed import ParsedLine
 
+LONGEST_NAME = 16  # numbers of an object identifier in NAMES
 _SENDER = re.compile(
     r"""(?:(?P<time>\d{4}-\d\d-\d\d\ \d\d:\d\d:\d\d)\ )?(?P<name>[^\s(\[]+)\ ?
     [\[(](?:via\ )?(?:UDP6?|TCP6?|DTLSUDP|UDP/IPv6):\ \[?(?P<address>[^\]>]+)\]?
@@ -155,7 +156,7 @@ def named(oid: str) -> str:
     if "::" in oid:
         return oid.partition("::")[2]
     parts = oid.split(".")
-    for length in range(len(parts), 5, -1):
+    for length in range(min(len(parts), LONGEST_NAME), 5, -1):
         if name := NAMES.get(".".join(parts[:length])):
             return ".".join((name, *parts[length:]))
     return oid

@@ -22,7 +22,7 @@ WORDS = {
     Level.INFO: (
         "info information informational inf infos informative notice notic ntc note normal config"
         " configuration conf ok log success successful audit auditsuccess audit_success"
-        " success_audit succès default http message msg display status none unknown stat sys"
+        " success_audit succès default http message msg display status stat sys"
         # PostgreSQL's in other languages: log, notice
         " hinweis notiz meldung journal notificación notifica nota nachricht замечание сообщение"
         " инфо информация инф uwaga dziennik notis logg ログ 情報 日志 信息 提示 注意 로그"
@@ -46,7 +46,8 @@ WORDS = {
     ),
 }
 BY_WORD = {word: level for level, words in WORDS.items() for word in words.split()}
-BY_WORD["none"] = Level.INFO
+BY_WORD |= {"audit failure": Level.WARNING, "failure audit": Level.WARNING}
+BY_WORD |= {"audit success": Level.INFO, "success audit": Level.INFO}
 SHORTEST = 3  # letters of a word that is a level in a text; a field may hold one initial
 
 # Spellings that a text may have in small letters or as Capitalised word between its separators.
@@ -67,11 +68,19 @@ def word(text: str) -> Level | None:
     return _word(text) if len(text) <= 40 else None
 
 
+def _of_words(text: str) -> Level | None:
+    """The first of two or three words that is a level: ``Critical Error``."""
+    words = text.split()
+    return next((found for one in words if (found := word(one))), None) if len(words) < 4 else None
+
+
 def of_text(value: object) -> Level | None:
     """The level of a field of text; a number in it is of syslog or pino."""
     if isinstance(value, str):
         text = value.strip()
-        return number(int(text)) if text.isdecimal() and len(text) < 6 else word(text)
+        if text.isdecimal() and len(text) < 6:
+            return number(int(text))
+        return word(text) or (_of_words(text) if " " in text else None)
     return number(value)
 
 
@@ -175,7 +184,7 @@ _ONLY_IN_CAPITALS = frozenset(_CAPITAL_WORDS.split())
 
 
 @lru_cache(4096)
-def of_column(text: str, *, marked: bool) -> Level | None:
+def of_column(text: str, marked: bool) -> Level | None:
     """The level that a column of a text states: in capitals, or *marked* by brackets or a colon."""
     plain = text.strip(_STRIPPED)
     if len(plain) < SHORTEST and not (plain in _CJK):

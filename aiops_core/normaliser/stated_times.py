@@ -65,6 +65,10 @@ ZONE_NAMES = "|".join(sorted(_ZONES, key=len, reverse=True))
 
 _DATE = r"(?P<y>\d{4})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)"
 _CLOCK = r"(?P<h>\d\d?):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?"
+# Without seconds, behind a whole date only.
+_SHORT_CLOCK = (
+    r"(?P<h>\d\d?):(?P<mi>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?(?!\d)|(?![\d:]\d))"
+)
 _ZONE = rf"(?:\ ?(?P<z>[+-]\d\d:?\d\d|[+-]\d\d(?!\d)|(?:{ZONE_NAMES})\b))?"
 _MONTH = r"(?P<mon>[^\W\d_]{3,9})\.?"
 _AMPM = r"(?:\ ?(?P<ap>[AaPp])\.?[Mm]\.?)?"
@@ -76,11 +80,12 @@ def _compiled(*patterns: str) -> tuple[re.Pattern[str], ...]:
 
 
 _OF_DIGITS = _compiled(
-    rf"{_DATE}(?:[T_]|\ +|,\ ?|\t|-){_CLOCK}{_ZONE}",
-    rf"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)[./-](?P<y>\d{{4}}),?[\ T]+{_CLOCK}{_AMPM}{_ZONE}",
+    rf"{_DATE}(?:[T_;]|\ +|,\ ?|\t|-){_SHORT_CLOCK}{_ZONE}",
+    rf"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)[./-](?P<y>\d{{4}}),?[\ T]+{_SHORT_CLOCK}{_AMPM}"
+    rf"{_ZONE}",
     rf"(?P<d>\d\d?)[-\ /]{_MONTH}[-\ /](?P<y>\d{{4}})[:,]?[\ :]?{_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<y>\d{{4}})[-/]{_MONTH}[-/](?P<d>\d\d)[\ T]{_CLOCK}{_ZONE}",
-    rf"(?P<a>\d\d)(?P<sep>/)(?P<b>\d\d)/(?P<y>\d\d)[,\ ]\ ?{_CLOCK}{_AMPM}{_ZONE}",
+    rf"(?P<a>\d\d)(?P<sep>/)(?P<b>\d\d)/(?P<y>\d\d)[,\ ]\ ?{_SHORT_CLOCK}{_AMPM}{_ZONE}",
     rf"(?P<y>\d\d)(?P<mo>\d\d)(?P<d>\d\d)\ +{_CLOCK}",
     rf"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[-T\ ,_]\ ?{_CLOCK}{_ZONE}",
     rf"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[-T_](?P<h>\d\d)(?P<mi>\d\d)(?P<s>\d\d)"
@@ -90,7 +95,7 @@ _OF_DIGITS = _compiled(
     r"(?P<epoch>\d{10}(?:[.,]\d{1,9})?|\d{13}|\d{16}|\d{19})(?=[\s\],:|;]|$)",
     rf"(?P<d>\d\d?)\ {_MONTH}\ {_CLOCK}",
     r"(?P<a>\d\d)(?P<sep>[./-])(?P<b>\d\d)[,.\ ]\ ?(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)"
-    r"(?:[.,](?P<f>\d{1,6}))?(?=[\s\]])",
+    r"(?:[.,](?P<f>\d{1,6}))?(?=[\s\]]|$)",
     r"(?P<h>\d\d):(?P<mi>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?(?=[\s\]:|,-]|$)",
 )
 _OF_WORDS = _compiled(
@@ -101,7 +106,9 @@ _OF_WORDS = _compiled(
     rf"{_DAY},?\ +(?P<d>\d\d?)[\ -]{_MONTH}[\ -](?P<y>\d{{4}}),?\ {_CLOCK}{_ZONE}",
     rf"(?:{_DAY}\ +)?{_MONTH}\ +(?P<d>\d\d?)\ {_CLOCK}(?=\W|$)",
 )
-_ISO_FAST = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?")
+_ISO_FAST = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?!:\d)"
+)
 
 Found = tuple[datetime, int]
 
@@ -165,7 +172,7 @@ def _when(match: re.Match[str], now: datetime) -> datetime | None:
     hour, fraction = int(found["h"]), found.get("f") or ""
     if half := found.get("ap"):
         hour = hour % 12 + (12 if half in "pP" else 0)
-    clock = (hour, int(found["mi"]), int(found["s"]), int(fraction[:6].ljust(6, "0") or 0))
+    clock = (hour, int(found["mi"]), int(found["s"] or 0), int(fraction[:6].ljust(6, "0") or 0))
     if not (found.get("d") or found.get("a")):
         return _of_today(clock, now)
     zone = _offset(found["z"]) if found.get("z") else timedelta(0)
@@ -222,6 +229,8 @@ def _of_order(
     elif separator in ".-" and year:
         orders = [(b, a)]
     read = [_of_day(year, month, day, clock, now) for month, day in orders]
+    if separator == "/" and year and len(year) == 2 and not found.get("ap"):
+        read.append(_of_day(f"{a:02}", b, int(year), clock, now))  # 26/11/29
     dates = [when for when in read if when is not None]
     past = [when for when in dates if when <= now + times.AHEAD]
     return min(past or dates, key=lambda when: abs(now - when), default=None)
@@ -258,7 +267,7 @@ _NET_DATE = re.compile(r"/Date\((-?\d{1,16})(?:[+-]\d{4})?\)/")
 
 
 def _slow(text: str, now: datetime) -> datetime | None:
-    text = text.strip("[]<> ")
+    text = text.strip("[]<> ").partition(" m=")[0]  # Go's own clock follows
     if match := _NET_DATE.fullmatch(text):
         return times.from_number(int(match[1]))
     if when := times.epoch(text, now) or times.iso(text, now):

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 HIDDEN = "…"
 LONGEST_NAME = 64  # characters of a name that stays
 
+CHAT = "chat.message"  # label with what somebody wrote in a chat that was exported
+
 # Labels whose values others write; readers of formats fill them, and messages may repeat them.
 FOREIGN_LABELS = (
     *("url.full", "url.path", "url.query", "user_agent.original", "http.request.header.referer"),
     *("user.name", "user.full_name", "email.subject", "email.from.address", "email.to.address"),
     *("db.query.text", "db.statement", "process.command_line", "process.command_args"),
     *("file.name", "file.path", "dns.question.name", "wifi.ssid", "client.name"),
+    CHAT,
 )
 
 # A name with one of these is no name to keep: the patterns of detection look for such words.
@@ -84,6 +87,12 @@ def _possible(text: str) -> Iterator[re.Pattern[str]]:
         lowest = bits & -bits
         yield _PATTERNS[lowest]
         bits ^= lowest
+
+
+def chat_of(text: str) -> str:
+    """What somebody wrote, if *text* is of a chat that was exported; else empty."""
+    found = _CHAT.match(text)
+    return found["text"] if found else ""
 
 
 def _without_labels(text: str, labels: Mapping[str, str]) -> str:
@@ -157,6 +166,12 @@ _NEXT_FIELD = r"(?=[\s,;|]+[\w.-]{1,40}=|[;|]|$)"
 _ENDS = r"(?=\s{2,}|[\t,;|]|\s[A-Z][\w ]{0,30}:\s|$)"
 
 _METHOD = r"(?:GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|PROPFIND|MKCOL)"
+# 30/11/2026, 12:01 - Anna: ...
+_CHAT = re.compile(
+    r"\[?\d{1,2}[/.]\d{1,2}[/.]\d{2,4}, \d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?(?:\]| -) "
+    r"[^:]{1,60}: (?P<text>.*)",
+    re.DOTALL,
+)
 _LOGINS = (
     *("password", "publickey", "none", "pam", "mic", "login", "logon", "failure"),
     *("session", "opened", "closed"),
@@ -167,6 +182,12 @@ _RULES: tuple[_Rule, ...] = (
     # -- the web: URLs, requests, agents
     _marked(
         "://", r"\b[a-z][a-z0-9+.-]{1,15}://(?P<name>[^\s/?#\"'<>|]*)(?P<text>[/?#][^\s\"'<>|]*)?"
+    ),
+    _marked(  # Squid
+        "TCP_|NONE/|NONE_",
+        rf"\b{_METHOD} +(?P<text>\S.{{0,2000}}?)"
+        r"(?= \S+ (?:HIER_|FIRSTUP|DIRECT|NONE|ORIGINAL)\w*/)",
+        re.NOFLAG,
     ),
     _marked("HTTP/", rf"\b{_METHOD} +(?P<text>[^\s].{{0,1000}}?)(?=\sHTTP/\d)", re.NOFLAG),
     _rule(
@@ -233,13 +254,17 @@ _RULES: tuple[_Rule, ...] = (
         "dhcpack dhcprequest dhcpdiscover dhcpoffer dhcprelease dhcpinform assigned lease",
         r"\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\s+(?:\((?P<name1>[^)]*)\)|(?P<name2>[\w-]*[-_.][\w.-]+))",
     ),
+    _rule(
+        "dhcpack assigned",
+        r"\b(?:DHCPACK\b|assigned ).{0,80}?(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2} (?P<name>[^(\s].*)",
+    ),
     _rule("assign renew release update", r"(?:\d{1,3}\.){3}\d{1,3},(?P<name>[^,]*),"),
     _rule(
         "sysname syslocation syscontact sysdescr ifalias",
         r"\b(?:sysName|sysLocation|sysContact|sysDescr|ifAlias)[\w.]*\s*(?:[:=]\s*)*(?:STRING:\s*)?"
         r"(?P<name>[^\"'\s:=].*?)(?=\s{2,}|[\t,;]|$)",
     ),
-    _rule("system", r"\bsystem name[ :=]+(?P<name>[^\"'\s,;]+)"),
+    _rule("system", r"\bsystem name[ :=]+(?P<name>[^\"'\s,;][^\",;]*)"),
     _rule("ssid bssid essid", rf"\b[eb]?ssid\s*[:=]\s*(?P<name>[^\"'\s].*?){_NEXT_FIELD}"),
     _rule(
         "ssid bssid essid",
@@ -256,7 +281,7 @@ _RULES: tuple[_Rule, ...] = (
     # -- names that somebody asks for
     _marked(
         "): query|): view|): rpz|): update|): transfer",
-        r"\((?P<name>[^()\s]+)\):(?= (?:view \S+: )?(?:query|rpz|update|transfer))",
+        r"\((?P<name>[^()]{1,255})\):(?= (?:view \S+: )?(?:query|rpz|update|transfer))",
     ),
     _marked(
         " IN| CH | ANY ",
@@ -268,11 +293,11 @@ _RULES: tuple[_Rule, ...] = (
     _rule(
         "query forwarded reply cached config blocked validation",
         r"\b(?:query\[[\w=]+\]|forwarded|reply|cached|config|blocked|validation)[ ]"
-        r"(?P<name>[\w*-][\w.*-]*)(?=[ ](?:from|to|is)[ ])",
+        r"(?P<name>[\w*-].{0,255}?)(?=[ ](?:from|to|is)[ ])",
         re.NOFLAG,
     ),
     _marked("/IN", r"(?P<name>[\w*-][\w.*-]+)(?=/(?:[A-Z]{1,10}/)?IN\b)", re.NOFLAG),
-    _rule("rewrite", r"\brewrite (?P<name1>\S+)(?: via (?P<name2>\S+))?"),
+    _rule("rewrite", r"\brewrite (?P<text>\S.*)"),
     # -- commands and SQL
     _rule("pwd", r"\bPWD=(?P<text>.*?)(?= ; |$)"),
     _rule("command cmd cmdline", r"\b(?:command|cmd|cmdline)\s?[=:]\s*(?P<text>[^\"].*)"),
@@ -336,11 +361,7 @@ _RULES: tuple[_Rule, ...] = (
         r"(?<!\S)(?:chat(?: message| room)?|sms|whatsapp|telegram|(?:text|instant) message)\b"
         r"[^:]{0,80}:\s(?P<text1>\S.*)|\bPRIVMSG \S{1,80} :(?P<text2>.*)",
     ),
-    _marked(  # a chat that was exported: 30/11/2026, 12:01 - Anna: ...
-        " - |] ",
-        r"^\[?\d{1,2}[/.]\d{1,2}[/.]\d{2,4},? \d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?(?:\]| -) "
-        r"[^:]{1,60}: (?P<text>.*)",
-    ),
+    _Rule((), (" - ", "] "), _CHAT),
     _marked(
         "> ",
         r"^#\S+ <[@+ ]?(?!(?:err|warn|info|debug|crit|notice)\w*>)"

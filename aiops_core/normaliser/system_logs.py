@@ -12,10 +12,10 @@ from datetime import datetime
 from aiops_core.models import Level
 from aiops_core.normaliser import levels, stated_levels, stated_times
 from aiops_core.normaliser.app_format import (
+    ALPHABET,
     CAPITALS,
     CTIME,
     ISO,
-    ALPHABET,
     MSG,
     labelled,
     row,
@@ -70,6 +70,30 @@ def esxi(line: ParsedLine) -> ParsedLine:
     return labelled(replace(line, level=level), event_id=vob and vob[1], provider=sub and sub[1])
 
 
+_ESX_VMKERNEL = frozenset({"vmkernel", "vmkwarning"})
+
+
+def esxi_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """ESXi's own level within a message of syslog, whose priority is the same for all."""
+    process = _ESX_PROCESS.match(line.msg)
+    if process and "[Originator@" in line.msg[:100]:
+        stated = stated_levels.word(process["level"])
+        if stated is None:
+            return None
+        told = labelled(line, pid=process["pid"])
+        return esxi(replace(told, level=stated, msg=line.msg[process.end() :]))
+    word = _ESX_WORD.match(line.msg) if line.service in _ESX_VMKERNEL else None
+    level = stated_levels.word(word[1]) if word else None
+    return replace(line, level=level) if level and level is not line.level else None
+
+
+def kernel_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """A kernel's line with a priority and the time since its start: ``<3>[   12.3] …``."""
+    found = _UPTIME.match(line.msg) if line.service is None else None
+    return replace(line, service="kernel", msg=line.msg[found.end() :]) if found else None
+
+
+_UPTIME = re.compile(r"\[ *\d{1,7}\.\d{6}\] ")
 _DMESG_TIME = r"\[\ *\d{1,7}\.\d{6}\]"
 _KMSG = re.compile(r"(\d{1,3}),\d+,\d+,[-+ca][^;]{0,80};(.*)", re.DOTALL)
 
@@ -108,7 +132,7 @@ class Snare:
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
-        at = line.find("MSWinEventLog")
+        at = line.find("MSWinEventLog", 0, 100)
         if at < 0:
             return None
         columns = line[at:].replace("#011", "\t").split("\t")
@@ -129,7 +153,7 @@ class Snare:
             ),
             event_id=event_id.strip(),
             provider=source.strip(),
-            task=task.strip(),
+            task=task.strip() if task.strip() != "None" else None,
             user=user.strip() if user.strip() not in ("N/A", "Unknown User") else None,
             channel=channel,
         )
@@ -167,6 +191,17 @@ _MAIL_LEVEL = {
     "Fatal": Level.CRITICAL,
     "Panic": Level.CRITICAL,
 }
+_NAGIOS = {
+    "CRITICAL": Level.ERROR,
+    "DOWN": Level.ERROR,
+    "UNREACHABLE": Level.ERROR,
+    "WARNING": Level.WARNING,
+    "UNKNOWN": Level.WARNING,
+    "OK": Level.INFO,
+    "UP": Level.INFO,
+    "STARTED": Level.INFO,
+    "STOPPED": Level.INFO,
+}
 _ASTERISK = "DEBUG|VERBOSE|DTMF|NOTICE|WARNING|ERROR|SECURITY|FAX"
 _ASTERISK_LEVEL = {"SECURITY": Level.INFO, "DTMF": Level.DEBUG, "FAX": Level.INFO}
 
@@ -179,10 +214,10 @@ ALL = (
     Snare(),
     row(
         "event reporter",
-        rf"""EvntSLog:\ ?(?:\d+:)?\ ?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
+        rf"""(?:EvntSLog:\ ?(?:\d+:)?\ ?)?\[(?P<level>[A-Z]{{3,4}})\]\ (?P<time>{CTIME}):?
         \ (?P<host>[^/\s]+)/(?P<service>[^(]{{1,80}}?)\ \((?P<event_id>\d+)\)\ -\ {MSG}""",
-        starts="E",
-        has="EvntSLog",
+        starts="E[",
+        has=") - ",
     ),
     Kmsg(),
     row("dmesg", rf"{_DMESG_TIME}\ {MSG}", service="kernel", starts="[", has="."),
@@ -202,8 +237,64 @@ ALL = (
         has=".",
     ),
     row(
+        "freeradius",
+        rf"""(?:\(\d+\)\ )?(?P<time>{CTIME})\ ?:
+        \ (?:(?P<level>Info|Error|Warning|Debug|ERROR|WARNING|INFO)
+        |(?P<kind>Auth|Proxy|Acct)):\ {MSG}""",
+        service="radiusd",
+        starts=CAPITALS + "(",
+        has=": ",
+    ),
+    row(  # tor and others
+        "date and level",
+        r"""(?P<time>[A-Z][a-z]{2}\ [\ \d]\d\ [\d:.]{8,15})
+        \ \[(?P<level>debug|info|notice|warn|warning|err|error|crit|critical|fatal)\]
+        \ (?P<msg>.*)""",
+        starts=CAPITALS,
+        has="] ",
+    ),
+    row(  # BIND's own files, with category and severity
+        "bind",
+        rf"""(?P<time>\d\d-[A-Z][a-z]{{2}}-\d{{4}}\ [\d:.]{{8,12}})
+        \ (?:(?P<provider>[a-z][a-z-]+):\ )?
+        (?P<level>debug\ \d+|info|notice|warning|error|critical):\ {MSG}""",
+        service="named",
+        starts=DIGITS,
+        has=": ",
+        iso=False,
+        level_of=lambda text: stated_levels.word(text.split()[0]),
+    ),
+    row(
+        "kea",
+        rf"""(?P<time>{ISO})\ (?P<level>[A-Z]{{4,5}})\ +
+        \[(?P<service>kea-[\w-]+)\.(?P<module>[\w-]+)/(?P<pid>\d+)(?:\.\w+)?\]
+        \ (?P<msg>(?P<event_id>[A-Z][A-Z0-9_]+).*)""",
+        starts=DIGITS,
+        has="kea-",
+    ),
+    row(
+        "nagios",
+        r"""\[(?P<time>\d{10})\]\ (?P<msg>(?:CURRENT\ |INITIAL\ )?(?:HOST|SERVICE)
+        \ (?:FLAPPING\ ALERT|ALERT|NOTIFICATION|STATE|DOWNTIME\ ALERT):
+        \ (?P<host>[^;]+);(?:[^;]+;)??
+        (?P<level>OK|UP|WARNING|CRITICAL|DOWN|UNKNOWN|UNREACHABLE|STARTED|STOPPED)\b.*)""",
+        service="nagios",
+        starts="[",
+        has=";",
+        level_of=_NAGIOS.get,
+    ),
+    row(  # its level stands on the next line
+        "java.util.logging",
+        r"""(?P<time>[A-Z][a-z]{2}\ \d{1,2},\ \d{4},?\ [\d:]{7,8}\ [AP]M)
+        \ (?P<msg>(?P<logger>[\w.$]+)(?:\ (?P<function>[\w$<>]+))?)""",
+        starts=CAPITALS,
+        has="M ",
+        level=Level.INFO,
+    ),
+    row(
         "dmesg -T",
-        rf"\[(?P<time>{CTIME})\]\ (?!\[)(?P<msg>.*)",
+        rf"""\[(?P<time>{CTIME})\]\ (?!\[(?:\w*:)?(?:emerg|alert|crit|error|warn|notice|info|debug
+        |trace\d)\])(?P<msg>.*)""",
         service="kernel",
         starts="[",
     ),
@@ -232,6 +323,16 @@ ALL = (
         (?:\ [^\]]*)?\]\ {MSG}""",
         starts=DIGITS,
         has=" '",
+    ),
+    row(
+        "esxi program",
+        rf"""(?P<time>\d{{4}}-\d\d-\d\dT[\d:.]{{8,15}}Z)(?::|\ (?P<service>vobd|vmkernel|vmkwarning
+        |hostd|hostd-probe|vpxa|fdm|Rhttpproxy|Hostd|Vpxa|Fdm|vmksummary|sfcb-\w+|esxupdate
+        |storageRM|vmauthd|smartd|vsanmgmtd|clomd|ESXShell|shell)(?:\[(?P<pid>\w+)\])?:)\ {MSG}""",
+        service="vobd",
+        starts=DIGITS,
+        has="Z",
+        finish=esxi,
     ),
     row(
         "vmkernel",
@@ -357,7 +458,8 @@ ALL = (
         rf"""(?P<time>{CTIME}|\d{{4}}-\d\d-\d\d\ [\d:]{{8}})\ (?:us=\d+\ )?(?P<msg>(?:
         (?:\S+/)?[0-9a-fA-F.:]+:\d{{2,5}}\ .*|(?:TLS|VERIFY|SENT\ CONTROL|MANAGEMENT|OpenVPN
         |UDPv?\d?|TCPv?\d?|AUTH|OPTIONS|Initialization\ Sequence|TUN/TAP
-        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout|Restart\ pause).*))""",
+        |Peer\ Connection|SIGUSR1|SIGTERM|PUSH|WARNING:|net_route|Inactivity\ timeout
+        |Restart\ pause).*))""",
         service="openvpn",
         starts=CAPITALS + DIGITS,
     ),
@@ -428,8 +530,10 @@ ALL = (
     ),
 )
 # Formats of which the header of syslog would read a part.
-_BEFORE_SYSLOG = frozenset(
-    {"logread", "esxi", "esxi 6", "vmkernel", "vcenter", "openvpn", "clamav", "dovecot", "postfix"}
+_NAMES_BEFORE_SYSLOG = (
+    "java.util.logging,esxi program,esxi,esxi 6,vmkernel,vcenter,logread,openvpn,clamav,dovecot"
+    ",postfix,freeradius,bind,date and level"
 )
+_BEFORE_SYSLOG = frozenset(_NAMES_BEFORE_SYSLOG.split(","))
 FIRST = tuple(one for one in ALL if one.name in _BEFORE_SYSLOG)
 FORMATS = tuple(one for one in ALL if one.name not in _BEFORE_SYSLOG)

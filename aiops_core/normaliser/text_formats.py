@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiops_core.normaliser.app_formats import APP_FIRST, APP_FORMATS
-from aiops_core.normaliser.key_value import Makers
+from aiops_core.normaliser.firewalls import Makers
 from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.syslog import Syslog
 

@@ -48,7 +48,7 @@ _DAY_FIRST = re.compile(
     rf"(?P<day>\d{{1,2}})[ -](?P<month>[A-Za-z]{{3}})[ -](?:(?P<year>{_YEAR})\ )?{_CLOCK}"
 )
 _SLASHES = re.compile(
-    rf"(?P<first>\d{{1,2}})/(?P<second>\d{{1,2}})/(?P<year>{_YEAR}|\d\d)[ T-]{_CLOCK}"
+    rf"(?P<first>\d{{1,2}})/(?P<second>\d{{1,2}})/(?P<year>{_YEAR}|\d\d)[ T:-]{_CLOCK}"
 )
 _DASHES = re.compile(  # Huawei
     rf"(?P<year>{_YEAR})-(?P<number>\d{{1,2}})-(?P<day>\d{{1,2}})\ {_CLOCK}(?:\.\d{{1,3}})?"

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.models import Level
-from aiops_core.normaliser import stated_levels
+from aiops_core.normaliser import stated_levels, stated_times
 from aiops_core.normaliser.app_format import (
+    ALPHABET,
     CAPITALS,
     CLF,
     CTIME,
     ISO,
-    ALPHABET,
     MSG,
     labelled,
     row,
@@ -47,6 +47,11 @@ def clf_time(text: str, now: datetime) -> datetime | None:
         return when - offset if text[-5] == "+" else when + offset
     except (ValueError, KeyError, OverflowError):
         return None
+
+
+def access_time(text: str, now: datetime) -> datetime | None:
+    """The time of an access log, mostly of the common format."""
+    return clf_time(text, now) if text[2:3] == "/" else stated_times.text(text, now)
 
 
 def request(line: ParsedLine) -> ParsedLine:
@@ -81,15 +86,16 @@ def _nginx_error(line: ParsedLine) -> ParsedLine:
 FORMATS = (
     row(
         "access log",
-        rf"""(?:(?P<vhost>[\w.*-]+(?::\d{{1,5}})?)\ )?(?P<client>{_ADDRESS})
-        \ \S+\ (?P<user>[^\[\]"]{{1,100}}?)\ \[(?P<time>{CLF})\]
+        rf"""(?:(?P<vhost>(?:[\w.*-]+|\[[0-9a-fA-F:]+\])(?::\d{{1,5}})?)\ )?
+        (?P<client>{_ADDRESS})(?:,\ (?P<forwarded>[\w.:,\ -]{{1,200}}?))?
+        \ \S+\ (?P<user>[^\[\]"]{{1,100}}?)\ \[(?P<time>{CLF}|{ISO})\]
         \ (?P<msg>{_QUOTED}(?:\ (?P<status>\d{{3}}|-))?(?:\ (?P<size>\d+|-))?
         (?:\ "(?P<referrer>(?:[^"\\]|\\.)*)"(?:\ "(?P<user_agent>(?:[^"\\]|\\.)*)")?)?.*)""",
         service="http",
         iso=False,
-        starts=ALPHABET + DIGITS + ":-",
+        starts=ALPHABET + DIGITS + ":-[",
         has='] "',
-        time_of=clf_time,
+        time_of=access_time,
         finish=request,
     ),
     row(  # requests of Django's and Werkzeug's own servers

@@ -16,6 +16,7 @@ from aiops_core.normaliser.json_fields import Object, content, cut, flattened, t
 from aiops_core.normaliser.parsed import ParsedLine
 
 _BLANKS = re.compile(r"\s+")
+_WINDOWS = frozenset({"EventTime", "SourceName", "ProviderName", "Channel", "EventLog"})
 _NO_VALUE = frozenset({"-", "N/A", "", "0x0"})
 _DATA = "winlog.event_data."
 
@@ -25,15 +26,21 @@ def _one_line(parsed: ParsedLine) -> ParsedLine:
     return replace(parsed, msg=_BLANKS.sub(" ", parsed.msg).strip(), labels=labels)
 
 
+_LEVELS = ("LevelDisplayName", "Type", "EntryType", "EventLevelName")
+
+
 def nxlog(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     """An event as NXLog and others write it: flat fields, their names in capitals."""
-    if not fields.keys() & {"EventTime", "SourceName", "ProviderName", "Channel", "EventLog"}:
+    if not fields.keys() & _WINDOWS:
         return None
     flat = flattened(fields)
-    level = flat.get("Level")
-    if isinstance(level, int) and "Severity" not in flat:
-        del flat["Level"]
-        flat["Severity"] = (stated_levels.windows(level) or Level.INFO).value
+    stated = next((flat.pop(name) for name in _LEVELS if name in flat), None)
+    number = flat.pop("Level", None)
+    level = stated_levels.of_text(stated) or stated_levels.windows(number)
+    if level is not None and "Severity" not in flat:
+        flat["Severity"] = level.value
+    if "Id" in flat:
+        flat.setdefault("EventID", flat.pop("Id"))
     for name in ("EventReceivedTime", "SourceModuleName", "SourceModuleType", "Opcode"):
         flat.pop(name, None)
     provider = flat.get("SourceName") or flat.get("ProviderName") or flat.get("Provider")
@@ -145,6 +152,8 @@ def _with_message(parsed: ParsedLine, flat: Object, line: str) -> ParsedLine:
 SIGNATURES = {
     "EventID": nxlog,
     "EventTime": nxlog,
+    "EventCode": nxlog,
+    "LevelDisplayName": nxlog,
     "winlog": winlogbeat,
     "winlog.event_id": winlogbeat,
     "winlog.channel": winlogbeat,

@@ -146,7 +146,7 @@ def _put(text: str, meanings: Mapping[str, str]) -> str:
 def _put_in_rule(rule: Any, meanings: Mapping[str, str]) -> Any:
     if not isinstance(rule, Mapping):
         return rule
-    texts = {key: rule[key] for key in ("regex", "needs", "unless") if key in rule}
+    texts = {key: rule[key] for key in ("regex", "near", "unless") if key in rule}
     return rule | {k: _put(v, meanings) for k, v in texts.items() if isinstance(v, str)}
 
 
@@ -192,7 +192,7 @@ class Packs:
             rules |= {rule.id: rule for rule in one.rules}
             for id_ in one.pack.removed:
                 rules.pop(f"{one.pack.id}/{id_}", None)
-        return cls(loaded, left_out, tuple(rules.values()))
+        return cls(tuple(loaded), tuple(left_out), tuple(rules.values()))
 
     def of_kind(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(rule for rule in self.rules if isinstance(rule, kind))

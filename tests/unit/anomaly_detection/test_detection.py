@@ -140,7 +140,7 @@ class TestPatterns:
         assert (await found(msg, level="warning"))[0] == kind
 
     @pytest.mark.parametrize(
-        "msg", ["directory bind succeeded", "Accepted password for root from 198.51.100.11 port 22"]
+        "msg", ["directory bind succeeded", "Accepted password for ops from 198.51.100.11 port 22"]
     )
     async def test_a_login_that_succeeds_is_no_end_of_an_attack(self, msg):
         assert not await judged(msg, service="sshd")

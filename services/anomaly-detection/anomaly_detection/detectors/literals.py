@@ -18,6 +18,8 @@ _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
 
 REGEXES_KEPT = 8192  # of which texts are cached
+MARK = "%"  # begins the messages of Cisco and others: a text, although it is a single character
+EVERYWHERE = 50
 SHORTEST = 2  # characters of a text that is worth looking for
 Texts = frozenset[str]
 
@@ -89,7 +91,7 @@ def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Parts:
         if op is _ops.LITERAL:
             run += chr(argument).lower()
             continue
-        if len(run) >= SHORTEST:
+        if len(run) >= SHORTEST or run == MARK:
             found.append(run)
         run = ""
         found += _of_part(op, argument)
@@ -122,7 +124,12 @@ def _texts(part: str | tuple[Parts, ...]) -> Texts | None:
 
 def _telling(texts: Texts) -> float:
     """How selective *texts* are: long ones more than short ones, few more than many."""
-    return min(map(len, texts)) - 0.5 * len(texts)
+    return min(map(_worth, texts)) - 0.5 * len(texts)
+
+
+def _worth(text: str) -> int:
+    """Its length; nearly every line has the blanks and colons of a text without a word."""
+    return len(text) if _RUNS.search(text) else -EVERYWHERE
 
 
 def _fixed(parsed: Iterable[tuple[Any, Any]]) -> int:
@@ -163,7 +170,7 @@ def _inner(op: Any, argument: Any) -> Sequence[Any]:
 
 
 _REPEATS = (_ops.MAX_REPEAT, _ops.MIN_REPEAT, _ops.POSSESSIVE_REPEAT)
-_RUNS = re.compile("[a-z]+|[0-9]{3,}")
+_RUNS = re.compile("[a-z]{2,}|[0-9]{3,}")
 _LETTERS = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 _DIGITS = bytes(n if chr(n) in digits else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
@@ -215,6 +222,11 @@ class Fragments(dict[str, int]):
             for start in range(size - length + 1):
                 bits |= sought.get(run[start : start + length], 0)
         return bits
+
+
+def words(lower: str) -> Sequence[str]:
+    """The runs of letters in *lower*."""
+    return _split(lower.encode("utf-8", "surrogatepass"), _LETTERS)
 
 
 def _split(text: bytes, kept: bytes) -> Sequence[str]:

@@ -21,7 +21,12 @@ Precedence = tuple[int, int, int, int]  # the smallest wins
 def precedence(rule: LineRule, place: int) -> Precedence:
     """The place of *rule* among all that match the same line; *place* is that of the files."""
     severity = rule.severity.rank if isinstance(rule, Pattern) else -1
-    return (KINDS.index(rule.kind), -fixed(rule.regex), -severity, place)
+    return (KINDS.index(rule.kind), -specific(rule), -severity, place)
+
+
+def specific(rule: LineRule) -> int:
+    """The fixed characters of *rule*."""
+    return fixed(rule.regex) + (fixed(rule.near) if rule.near else 0)
 
 
 def ranked(
@@ -36,7 +41,7 @@ def why(winner: LineRule, loser: LineRule) -> str:
     """Why *winner* beats *loser*, for a person."""
     if winner.kind != loser.kind:
         return f"a {winner.kind} pack beats a {loser.kind} one"
-    more, fewer = fixed(winner.regex), fixed(loser.regex)
+    more, fewer = specific(winner), specific(loser)
     if more != fewer:
         return f"{more} fixed characters beat {fewer}"
     return "the higher severity, else the first in order"

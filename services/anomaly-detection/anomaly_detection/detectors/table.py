@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -14,7 +15,7 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import Fragments, choices, required
+from anomaly_detection.detectors.literals import MARK, Fragments, choices, required, words
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -24,6 +25,9 @@ LineMatch = tuple[LineRule, re.Match[str]]
 # Characters of a line that are searched. The message stands at its beginning, and the time of a
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
+Places = Sequence[tuple[int, int]]  # beginnings and ends of matches
+NEAR_BEGINNING = 400  # characters of a line in which rules with `near` look
+MOST_PLACES = 16  # of one `near` in a line
 ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 VALUES_KEPT = 8192  # values of labels whose rules are cached
@@ -54,6 +58,13 @@ class RuleTable:
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
         self._fragments = Fragments(self._texts)
+        marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
+        self._unmarked = ~_set(marked)
+        self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
+        self._helps: dict[str, int] = {}
+        for n, rule in enumerate(rules):
+            for word in rule.needs or ():
+                self._helps[word] = self._helps.get(word, 0) | 1 << n
         self._audiences = _audiences(rules, texts_of)
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
@@ -105,23 +116,32 @@ class RuleTable:
         for n in _members(texts):
             if self._texts[n] in lower:
                 candidates |= self._rules_of[n]
-        candidates &= rules
+        candidates &= rules if MARK in lower else rules & self._unmarked
+        if candidates & self._needy:
+            candidates &= ~self._needy | self._helped(lower)
         if not candidates:
             return {}
         likely = [n for n in _members(candidates) if self._may(n, possible, lower)]
         found = self._search(likely, looked_at)
         return self._of_statement(found, line, looked_at) if found else {}
 
+    def _helped(self, lower: str) -> int:
+        """The rules that find a word that they need."""
+        bits, helps = 0, self._helps
+        for word in words(lower):
+            if word in helps:
+                bits |= helps[word]
+        return bits
+
     def _search(self, rules: Iterable[int], text: str) -> dict[int, re.Match[str]]:
         """The *rules* that match *text*."""
-        known: dict[str, bool] = {}  # by regex: whether it is in the text
+        excluded: dict[str, bool] = {}  # by regex: whether it is in the text
+        places: dict[str, Places] = {}  # by regex: where it is in the text
         found: dict[int, re.Match[str]] = {}
         for n in rules:
             rule = self._rules[n]
-            if rule.needs and not _is_in(rule.needs, text, known):
-                continue
-            match = rule.regex.search(text)
-            if match and not (rule.unless and _is_in(rule.unless, text, known)):
+            match = _near(rule, rule.near, text, places) if rule.near else rule.regex.search(text)
+            if match and not (rule.unless and _is_in(rule.unless, text, excluded)):
                 found[n] = match
         return found
 
@@ -155,7 +175,10 @@ class RuleTable:
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
         ASCII ones; a search for a text does not.
         """
-        return all(possible & texts for texts in self._choices[n]) or not lower.isascii()
+        for texts in self._choices[n]:
+            if not possible & texts:
+                return not lower.isascii()
+        return True
 
     def _applicable(self, service: str, device: str, level: Level) -> tuple[int, int]:
         """The texts to look for in such lines, and the rules to try."""
@@ -211,7 +234,25 @@ def in_message(rule: LineRule) -> bool:
 
 def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
     """Sets of texts: a line that *rule* matches has one of each."""
-    return [*choices(rule.regex), *(choices(rule.needs) if rule.needs else ())]
+    return [*choices(rule.regex), *(choices(rule.near) if rule.near else ())]
+
+
+def _near(
+    rule: LineRule, near: re.Pattern[str], text: str, known: dict[str, Places]
+) -> re.Match[str] | None:
+    """The match of *rule* that has *near* close to it; one that names a component before others."""
+    best: re.Match[str] | None = None
+    for match in rule.regex.finditer(text, 0, NEAR_BEGINNING):
+        places = known.get(near.pattern)
+        if places is None:
+            spans = (found.span() for found in near.finditer(text, 0, NEAR_BEGINNING))
+            places = known[near.pattern] = tuple(islice(spans, MOST_PLACES))
+        start, end = match.span()
+        if any(start - b <= rule.within and a - end <= rule.within for a, b in places):
+            if match.lastgroup:
+                return match
+            best = best or match
+    return best
 
 
 def _is_in(regex: re.Pattern[str], text: str, known: dict[str, bool]) -> bool:

@@ -109,3 +109,16 @@ def test_a_mistake_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     result = run(log(tmp_path), "--dry-run")
     assert result.exit_code == 2
     assert "AIOPS_PROBE_PORT" in result.stderr
+
+
+def test_a_dry_run_says_what_each_file_was_taken_for(tmp_path: Path):
+    lines = [f"{n};{'IW'[n % 2]};30.11.2026 11:00:{n:02};gw-1;Poller;unit {n}" for n in range(60)]
+    (tmp_path / "odd.log").write_text("\n".join(lines))
+    result = run(tmp_path / "odd.log", "--dry-run")
+    assert "odd.log: 6 columns learned from 60 lines: " in result.stderr
+    assert "time 3, level 2, host 4, component 5, " in result.stderr
+    assert "(60 lines)" in result.stderr
+    mixed = tmp_path / "mixed.log"
+    mixed.write_text('Jun  1 11:00:00 h a: x\nJun  1 11:00:00 h a: y\n{"msg": "z"}\n')
+    assert "mixed.log: syslog (2 of 3 lines), json (1 of 3 lines)" in run(mixed, "--dry-run").stderr
+    assert "mixed.log" not in run(mixed).stderr

@@ -102,4 +102,4 @@ def test_no_more_devices_are_remembered_than_may() -> None:
     context = SenderContext()
     for n in range(50):
         normalise(f"<13>1 1970-01-01T00:00:01Z gps-{n} app 1 - - x", NOW, context)
-    assert len(context.clocks) <= 8
+    assert len(context.clocks) <= 6

@@ -189,6 +189,6 @@ def test_what_is_remembered_is_small_and_plain() -> None:
             normalise(
                 f"Jan  1 00:00:01 {'h' * 300}{len(context.clocks)} {'s' * 300}: x", NOW, context
             )
-        assert len(json.dumps(adapter.dump_python(context, mode="json"))) <= 3 * 1024
+        assert len(json.dumps(adapter.dump_python(context, mode="json"))) <= 2 * 1024
     again = adapter.validate_python(json.loads(adapter.dump_json(context)))
     assert again == context
