@@ -2,5 +2,7 @@
 
 ``normaliser`` is the way in: a line, its arrival and the context of its sender become a
 ``ParsedLine``. The rest are its parts: ``text_formats`` and ``json_lines`` read a line,
-``payloads`` what lies within its message, ``levels`` and ``times`` its words and times.
+``payloads`` what lies within its message, ``levels`` and ``times`` its words and times. What a line
+owes to earlier ones of its sender is in ``context``: ``continuations``, ``columns``, ``clocks``.
+``statement`` tells what the device itself says from what others wrote.
 """

@@ -312,7 +312,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule("execute parse bind", r"\bms\s+(?:execute|parse|bind) [^:]{1,80}: (?P<text>.*)"),
     _rule(
         "select insert update delete",
-        r"\b(?:SELECT\s+(?P<text1>\S.{0,4000}\sFROM\s.*)|INSERT INTO\s+(?P<text2>.*)"
+        r"\b(?:SELECT\s+(?P<text1>\S.{0,500}\sFROM\s.*)|INSERT INTO\s+(?P<text2>.*)"
         r"|DELETE FROM\s+(?P<text3>.*)|UPDATE\s+(?P<text4>\S+ SET\s.*))",
         re.NOFLAG,
     ),
