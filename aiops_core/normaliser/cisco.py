@@ -156,6 +156,42 @@ def _connection(text: str, labels: dict[str, str]) -> Level | None:
     return _PRIORITIES.get(fields.get("EventPriority", "").lower())
 
 
+_VIPTELA = re.compile(
+    r"%Viptela-(?P<host>\S{1,80}?)-(?P<process>\w+)-(?P<severity>[0-7])-\w+-(?P<id>\d+): "
+)
+
+
+def viptela(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``%Viptela-vedge-1-ftmd-6-INFO-1400002: text`` of SD-WAN's edges; the text stays whole."""
+    match = _VIPTELA.match(line.msg)
+    if match is None or "event.id" in line.labels:
+        return None
+    labels = {**line.labels, "event.id": match["id"]}
+    level, host = levels.from_pri(int(match["severity"])), line.host or match["host"]
+    return replace(line, level=level, host=host, service=match["process"], labels=labels)
+
+
+_ISE = re.compile(
+    r"""(?P<service>CISE_\w+)\ \d+\ \d+\ \d+
+    \ (?P<time>\d{4}-\d\d-\d\d\ [\d:.]+\ [+-]\d\d:\d\d)
+    \ \d+\ (?P<id>\d{4,6})\ (?P<level>[A-Z]+)\ +(?P<text>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def ise(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``CISE_Failed_Attempts 0001 1 0 2026-11-30 12:00:00.1 +00:00 0002 5400 NOTICE text``."""
+    match = _ISE.match(line.msg)
+    if match is None:
+        return None
+    labels = {**line.labels, "event.id": match["id"]}
+    if user := re.search(r", UserName=([^,]{1,200})", match["text"]):
+        labels["user.name"] = user[1]
+    level, ts = levels.from_word(match["level"]) or line.level, times.iso(match["time"], now)
+    text, service = match["text"], match["service"]
+    return replace(line, msg=text, level=level, ts=ts or line.ts, service=service, labels=labels)
+
+
 _WORDED = re.compile(r"(?P<id>%(?P<facility>[A-Z]\w*)-(?P<severity>[AFCEWNID])-(?P<name>\w+))\s?:")
 _SIGNS = {
     **dict.fromkeys("AFC", Level.CRITICAL),

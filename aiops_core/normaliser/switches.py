@@ -148,6 +148,29 @@ def os10(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return replace(line, msg=match["text"], labels={**labels, "device.vendor": "Dell"})
 
 
+_ALCATEL = re.compile(
+    r"""(?:swlogd:?\ )?(?P<service>\w+)\ (?P<part>[\w.-]+)
+    \ (?P<level>ALARM|ERR|ERROR|ALERT|WARN|WARNING|EVENT|INFO|DBG\d?|DEBUG\d?)
+    (?:\(\d\))?:\ ?(?P<text>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ALCATEL_LEVELS = {"ALARM": Level.CRITICAL, "ALERT": Level.ERROR, "EVENT": Level.INFO}
+
+
+def alcatel(line: ParsedLine, now: datetime) -> ParsedLine | None:
+    """``swlogd: intfNi Mgr EVENT: CUSTLOG CMM Link 1/1/5 oper state changed to down``."""
+    if line.service != "swlogd" and not line.msg.startswith("swlogd"):
+        return None
+    match = _ALCATEL.match(line.msg)
+    if match is None:
+        return None
+    word = match["level"].rstrip("0123456789")
+    level = _ALCATEL_LEVELS.get(word) or levels.from_word(word.replace("DBG", "DEBUG"))
+    labels = {**line.labels, "module": match["part"], "device.vendor": "Alcatel-Lucent"}
+    text, service = match["text"].lstrip(": "), match["service"]
+    return replace(line, msg=text, level=level or line.level, service=service, labels=labels)
+
+
 _ZTE = re.compile(
     r"""An\ alarm\ (?P<id>\d+)\ (?:ID\ \d+\ )?level\ (?P<level>\d)\ 
     (?P<what>occurred|cleared|restored)\ at\ (?P<time>\d\d:\d\d:\d\d\ \d\d-\d\d-\d{4})\ 

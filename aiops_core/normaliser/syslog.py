@@ -111,7 +111,7 @@ def _named_sender(text: str, stamp: times.Stamp) -> bool:
         return True
     host, _, after = rest.strip().partition(" ")
     after = after.lstrip(": ")
-    if cisco.BEGINS.match(after):
+    if cisco.BEGINS.match(after) or text[4:5] == " ":  # 2026 Nov 30 12:00:00 sw-1
         return bool(host)
     if not text[4:5].isdigit() and text[2:3] == "/":  # 11/30/2026 12:00:00 10.0.0.1 APC:
         return bool(IPV4.fullmatch(host)) and bool(tags.tagged(after))
