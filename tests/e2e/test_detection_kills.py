@@ -107,7 +107,7 @@ async def test_killed_at_random_moments_it_tells_what_it_would_have_told(own_nat
 
 async def test_a_stop_leaves_a_snapshot_and_the_next_start_reads_nothing_again(own_nats, often):
     file = often / DetectPolicy.file
-    file.write_text(file.read_text().replace("snapshot_every: PT0.5S", "snapshot_every: PT1H"))
+    file.write_text(file.read_text().replace("snapshot_every: PT0.5S", "snapshot_every: PT30M"))
     messages = entries()
     middle = len(messages) // 2
     async with nats_bus(own_nats.url) as bus:

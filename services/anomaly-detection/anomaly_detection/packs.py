@@ -192,7 +192,7 @@ class Packs:
             rules |= {rule.id: rule for rule in one.rules}
             for id_ in one.pack.removed:
                 rules.pop(f"{one.pack.id}/{id_}", None)
-        return cls(loaded, left_out, tuple(rules.values()))
+        return cls(tuple(loaded), tuple(left_out), tuple(rules.values()))
 
     def of_kind(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(rule for rule in self.rules if isinstance(rule, kind))
