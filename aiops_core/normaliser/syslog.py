@@ -23,6 +23,7 @@ _PRI = re.compile(r"(?:\d{1,6} )?<(?P<pri>\d{1,3})>:?\s*")
 _KIWI = re.compile(r"\t\w+\.(?P<level>\w+)\t(?P<host>\S+)\t")
 # WatchGuard: a serial number and the time again.
 _SERIAL = re.compile(r"\w+ \((?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\) (?=[\w-]+(?:\[\d+\])?: )")
+_HOST = re.compile(r"[\w.:%\[\]-]+")
 _IETF = re.compile(
     r"""(?P<service>\S*[^\s:])\ (?P<pid>[^\s\[]\S*)\ (?P<msgid>[^\s\[]\S*)\ +
     (?P<data>-|(?:\[(?:[^"\\\]]|\\.|"(?:[^"\\]|\\.)*")*\])+)(?:\ (?P<msg>.*))?$""",
@@ -118,7 +119,7 @@ def _named_sender(text: str, stamp: times.Stamp) -> bool:
     figures = text[4:5] == "-" and not (text[10:11] == "T" and stamp.zoned)
     if host[:1] == "[" and ":" not in host:
         return False  # [812], a process, and not an address
-    if figures or not re.fullmatch(r"[\w.:%\[\]-]+", host):
+    if figures or not _HOST.fullmatch(host):
         return False
     return bool(tags.tagged(after)) or after.startswith(("last message", "message repeated"))
 

@@ -106,7 +106,8 @@ def latest_year(
     month: int, day: int, clock: tuple[int, int, int, int], now: datetime
 ) -> datetime | None:
     """The date in the latest year in which it is at most a day after *now*."""
-    for year in range(now.year + 1, now.year - LEAP_CYCLE, -1):
+    latest = (now + AHEAD).year
+    for year in range(latest, latest - LEAP_CYCLE - 1, -1):
         try:
             when = datetime(year, month, day, *clock, tzinfo=UTC)
         except ValueError:
