@@ -20,7 +20,7 @@ from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
 _DIGIT = re.compile("[0-9]")
-_LETTERS = re.compile("[a-z]{2}")
+_ALPHABETIC = re.compile("[a-z]{2}")
 _NUMBER = re.compile("[0-9]{3,}")
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 R = TypeVar("R", bound=LineRule)
@@ -64,7 +64,7 @@ class RuleTable:
         self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
         self._with_digits = _set(n for n, text in enumerate(self._texts) if _DIGIT.search(text))
         self._numbers = Numbers(needed)
-        bare = (n for n, of in needed.items() if not all(map(_LETTERS.search, of)))
+        bare = (n for n, of in needed.items() if not all(map(_ALPHABETIC.search, of)))
         self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
         self._bare_rules = _set(self._bare)
         self._of_shape: dict[bytes, int] = {}
