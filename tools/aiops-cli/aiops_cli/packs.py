@@ -262,14 +262,14 @@ def check(
 
 
 @dataclass(frozen=True)
-class Mistake:
+class PackMistake:
     """In the pack *file*; *text* is for a person."""
 
     file: str
     text: str
 
 
-def examine(folder: Path, files: Sequence[Path] = ()) -> tuple[list[Mistake], int]:
+def examine(folder: Path, files: Sequence[Path] = ()) -> tuple[list[PackMistake], int]:
     """The mistakes in *files* (default: all packs in *folder*), and the number of lines tried.
 
     A file from outside the folder is judged as if it were in it.
@@ -281,23 +281,23 @@ def examine(folder: Path, files: Sequence[Path] = ()) -> tuple[list[Mistake], in
     judge = Judge(policy.using(Packs.of([*others, *chosen])) if files else policy)
     found = [*broken]
     for one in chosen:
-        found += [Mistake(one.file, str(complaint)) for complaint in complaints(one, judge)]
+        found += [PackMistake(one.file, str(complaint)) for complaint in complaints(one, judge)]
     lines = sum(len(samples_of(one)) for one in chosen)
     return found, lines
 
 
 def _chosen(
     known: Packs, folder: Path, files: Sequence[Path]
-) -> tuple[list[LoadedPack], list[Mistake]]:
+) -> tuple[list[LoadedPack], list[PackMistake]]:
     if not files:
-        broken = [Mistake(left.file, left.problem) for left in known.left_out]
+        broken = [PackMistake(left.file, left.problem) for left in known.left_out]
         return list(known.loaded), broken
     chosen, broken = [], []
     for path in files:
         try:
             chosen.append(load_pack(path.resolve(), folder.resolve()))
         except Misconfigured as exc:
-            broken.append(Mistake(str(path), str(exc)))
+            broken.append(PackMistake(str(path), str(exc)))
     return chosen, broken
 
 

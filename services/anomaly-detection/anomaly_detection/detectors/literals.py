@@ -171,7 +171,7 @@ def _inner(op: Any, argument: Any) -> Sequence[Any]:
 
 _REPEATS = (_ops.MAX_REPEAT, _ops.MIN_REPEAT, _ops.POSSESSIVE_REPEAT)
 _RUNS = re.compile("[a-z]{2,}|[0-9]{3,}")
-_LETTERS = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
+_ALPHABETIC = bytes(n if chr(n) in ascii_lowercase else ord(" ") for n in range(256))
 _DIGITS = bytes(n if chr(n) in digits else ord(" ") for n in range(256))
 RUNS_KEPT = 20_000
 
@@ -205,7 +205,7 @@ class Fragments(dict[str, int]):
     def possible(self, lower: str) -> int:
         """The texts that *lower*, a line in lower case, may contain, as bits."""
         bits, text = self._always, lower.encode("utf-8", "surrogatepass")
-        for run in _split(text, _LETTERS):
+        for run in _split(text, _ALPHABETIC):
             bits |= self[run]
         if self._digits:
             for run in _split(text, _DIGITS):
@@ -226,7 +226,7 @@ class Fragments(dict[str, int]):
 
 def words(lower: str) -> Sequence[str]:
     """The runs of letters in *lower*."""
-    return _split(lower.encode("utf-8", "surrogatepass"), _LETTERS)
+    return _split(lower.encode("utf-8", "surrogatepass"), _ALPHABETIC)
 
 
 def _split(text: bytes, kept: bytes) -> Sequence[str]:
