@@ -172,7 +172,8 @@ class TestDetection:
 class TestTable:
     def test_the_index_of_words_hides_no_match(self):
         """The table finds every match of a regex; the lines contain all texts of all rules."""
-        rules = [rule for rule in POLICY.line_rules if in_message(rule)]
+        plain = (r for r in POLICY.line_rules if in_message(r) and not (r.near or r.unless))
+        rules = [rule for rule in plain if rule.kind == "generic"]
         table = RuleTable(rules)
         texts = [text for rule in rules for text in required(rule.regex) or ()]
         for n, text in enumerate(texts):
