@@ -4,8 +4,8 @@
    is refused, and named for what it is.
 2. ``formats``: detects the format of the file; the normaliser of ``aiops_core`` reads log lines,
    the same one that detection has for lines of Vector; ``nmea`` reads sentences of instruments.
-3. ``lines``: adds what a line does not say (ship, host) and an id that derives from it → LogEntry or
-   MetricSamples.
+3. ``lines``: adds what a line does not say (ship, host) and an id that derives from it → LogEntry
+   or MetricSamples.
 4. ``replay``: sends batches of lines, as fast as ``flow`` allows.
 5. ``sink``: publishes each message and stores each log line in ``logs.raw``.
 
