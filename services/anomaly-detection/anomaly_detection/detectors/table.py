@@ -15,7 +15,16 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import MARK, Fragments, choices, required, words
+from anomaly_detection.detectors.literals import (
+    MARK,
+    Fragments,
+    Parts,
+    choices,
+    parts,
+    required,
+    stand_in,
+    words,
+)
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -62,7 +71,8 @@ class RuleTable:
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
         self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
-        self._with_digits = _set(n for n, text in enumerate(self._texts) if _DIGIT.search(text))
+        self._shapes = [_shape(text) for text in self._texts]
+        self._parts = {n: _parts(rules[n]) for n in of_message}
         self._numbers = Numbers(needed)
         bare = (n for n, of in needed.items() if not all(map(_ALPHABETIC.search, of)))
         self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
@@ -123,7 +133,7 @@ class RuleTable:
         if likely is None:
             if len(self._of_shape) >= SHAPES_KEPT:
                 self._of_shape.clear()
-            likely = self._of_shape[shape] = self._likely(lower)
+            likely = self._of_shape[shape] = self._likely(_shape(lower))
         likely &= rules
         if likely & self._numbers.rules:
             likely &= ~self._numbers.rules | self._numbers.possible(lower)
@@ -134,23 +144,24 @@ class RuleTable:
         found = self._search(_members(likely), looked_at)
         return self._of_statement(found, line, looked_at) if found else {}
 
-    def _likely(self, lower: str) -> int:
-        """The rules that a line with the letters of *lower* can match, whatever its digits are."""
-        possible = self._fragments.possible(lower)
-        candidates = 0
+    def _likely(self, shape: str) -> int:
+        """The rules that a line of this *shape* can match, whatever its digits are."""
+        possible = self._fragments.possible(shape)
+        present = candidates = 0
         for n in _members(possible):
-            if self._with_digits >> n & 1 or self._texts[n] in lower:
+            if self._shapes[n] in shape:
+                present |= 1 << n
                 candidates |= self._rules_of[n]
-        if MARK not in lower:
+        if MARK not in shape:
             candidates &= self._unmarked
         if candidates & self._needy:
-            candidates &= ~self._needy | self._helped(lower)
-        return _set(n for n in _members(candidates) if self._may(n, possible, lower))
+            candidates &= ~self._needy | self._helped(shape)
+        return _set(n for n in _members(candidates) if self._may(n, present, shape))
 
     def _without_bare(self, likely: int, lower: str) -> int:
         """The *likely* rules without those whose texts have no letters and are not in *lower*."""
-        for n, texts in self._bare.items():
-            if likely >> n & 1 and not any(text in lower for text in texts):
+        for n in _members(likely & self._bare_rules):
+            if not any([text in lower for text in self._bare[n]]):  # noqa: C419 - faster
                 likely ^= 1 << n
         return likely
 
@@ -198,16 +209,16 @@ class RuleTable:
         """The rules about the label *name* that match *value*."""
         return list(self._search(self._of_label[name], value).items())
 
-    def _may(self, n: int, possible: int, lower: str) -> bool:
-        """Whether the line can have the other texts that the nth rule needs.
+    def _may(self, n: int, present: int, shape: str) -> bool:
+        """Whether a line of this *shape* can have all texts that the nth rule needs.
 
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
         ASCII ones; a search for a text does not.
         """
         for texts in self._choices[n]:
-            if not possible & texts:
-                return not lower.isascii()
-        return True
+            if not present & texts:
+                return not shape.isascii()
+        return stand_in(self._parts[n], shape) or not shape.isascii()
 
     def _applicable(self, service: str, device: str, level: Level) -> int:
         """The rules to try on such lines."""
@@ -276,6 +287,22 @@ def _by_label(rules: Sequence[LineRule]) -> Mapping[str, Sequence[int]]:
 def in_message(rule: LineRule) -> bool:
     """Whether *rule* is about the message, and not only about labels."""
     return not rule.looks_in or QUOTED in rule.looks_in
+
+
+def _shape(text: str) -> str:
+    """*text* with another digit for each: what lines have in common that differ in numbers."""
+    return _DIGIT.sub("0", text)
+
+
+def _parts(rule: LineRule) -> Parts:
+    """What a line that *rule* matches has in its shape."""
+    return _of_shape((*parts(rule.regex), *(parts(rule.near) if rule.near else ())))
+
+
+def _of_shape(needed: Parts) -> Parts:
+    return tuple(
+        _shape(part) if isinstance(part, str) else tuple(map(_of_shape, part)) for part in needed
+    )
 
 
 def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
