@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from struct import unpack
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -44,6 +45,7 @@ MOST_PLACES = 16  # of one `near` in a line
 ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 SHAPES_KEPT = 8192  # lines without their digits, whose likely rules are cached: 8 MB at most
+FEW = 8  # members of a bit set that are faster found in the whole of it than in its words
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -70,8 +72,11 @@ class RuleTable:
         for n, of in needed.items():
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
-        self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
         self._shapes = [_shape(text) for text in self._texts]
+        self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
+        self._plain: dict[str, list[int]] = {}  # shapes without a run of letters, of which texts
+        for n in _members(self._fragments.always):
+            self._plain.setdefault(self._shapes[n], []).append(n)
         self._parts = {n: _parts(rules[n]) for n in of_message}
         self._numbers = Numbers(needed)
         bare = (n for n, of in needed.items() if not all(map(_ALPHABETIC.search, of)))
@@ -146,12 +151,14 @@ class RuleTable:
 
     def _likely(self, shape: str) -> int:
         """The rules that a line of this *shape* can match, whatever its digits are."""
-        possible = self._fragments.possible(shape)
+        found = [n for n in _members(self._fragments.possible(shape)) if self._shapes[n] in shape]
+        for text, numbers in self._plain.items():
+            if text in shape:
+                found += numbers
         present = candidates = 0
-        for n in _members(possible):
-            if self._shapes[n] in shape:
-                present |= 1 << n
-                candidates |= self._rules_of[n]
+        for n in found:
+            present |= 1 << n
+            candidates |= self._rules_of[n]
         if MARK not in shape:
             candidates &= self._unmarked
         if candidates & self._needy:
@@ -295,8 +302,16 @@ def _shape(text: str) -> str:
 
 
 def _parts(rule: LineRule) -> Parts:
-    """What a line that *rule* matches has in its shape."""
-    return _of_shape((*parts(rule.regex), *(parts(rule.near) if rule.near else ())))
+    """What a line that *rule* matches has in its shape, beside a text of each of its choices."""
+    needed = (*parts(rule.regex), *(parts(rule.near) if rule.near else ()))
+    return _of_shape(tuple(part for part in needed if _says_more(part)))
+
+
+def _says_more(part: str | tuple[Parts, ...]) -> bool:
+    """Whether *part* demands more than one text of each of its options."""
+    if isinstance(part, str) or not all(part):
+        return False
+    return any(len(option) > 1 or not isinstance(option[0], str) for option in part)
 
 
 def _of_shape(needed: Parts) -> Parts:
@@ -340,12 +355,22 @@ def _set(members: Iterable[int]) -> int:
     return sum(1 << n for n in members)
 
 
-def _members(bits: int) -> Iterator[int]:
+def _members(bits: int) -> Sequence[int]:
     """In ascending order."""
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    found: list[int] = []
+    if bits.bit_count() < FEW:
+        while bits:
+            lowest = bits & -bits
+            found.append(lowest.bit_length() - 1)
+            bits ^= lowest
+        return found
+    count = (bits.bit_length() + 63) // 64
+    for place, word in enumerate(unpack(f"<{count}Q", bits.to_bytes(8 * count, "little"))):
+        while word:
+            lowest = word & -word
+            found.append(64 * place + lowest.bit_length() - 1)
+            word ^= lowest
+    return found
 
 
 def details(match: re.Match[str]) -> dict[str, JsonValue]:
