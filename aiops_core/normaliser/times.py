@@ -124,6 +124,23 @@ def _clock(text: str) -> tuple[int, int, int, int]:
     return int(text[0:2]), int(text[3:5]), int(text[6:8]), micro
 
 
+def of_second(text: str, now: datetime) -> datetime | None:
+    """``Jun  4 15:16:01``: of most lines of one second it is the same."""
+    latest = now + AHEAD
+    when = _of_second(text, latest.year)
+    return when if when is None or when <= latest else rfc3164(text, now)
+
+
+@lru_cache(1024)
+def _of_second(text: str, year: int) -> datetime | None:
+    month, day, clock = text.split()
+    number = _MONTHS.get(month.lower(), 0)
+    try:
+        return datetime(year, number, int(day), *_clock(clock), tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def rfc3164(text: str, now: datetime) -> datetime | None:
     """``Jun  4 15:16:01``, without a year."""
     month, day, clock = text.split()
