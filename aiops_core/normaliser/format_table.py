@@ -35,7 +35,7 @@ class FormatTable:
 
     def _of_beginning(self, first: str, iso: bool) -> Guards[TextFormat]:
         known = (one for one in self._formats if _begins(one, first, iso))
-        return Guards(Guarded(one, getattr(one, "has", "").strip(), _guard(one)) for one in known)
+        return Guards(Guarded(one, _rare(one), _guard(one)) for one in known)
 
 
 def _begins(one: TextFormat, first: str, iso: bool) -> bool:
@@ -43,6 +43,12 @@ def _begins(one: TextFormat, first: str, iso: bool) -> bool:
     if one.starts and not (first and first in one.starts):
         return False
     return not first.isdecimal() or getattr(one, "iso", None) in (None, iso)
+
+
+def _rare(one: TextFormat) -> str:
+    """A text that lines of a format have, and hardly others."""
+    has: str = getattr(one, "has", "")
+    return has if len(has.strip()) > 1 or _guard(one) is None else ""
 
 
 def _guard(one: TextFormat) -> str | None:

