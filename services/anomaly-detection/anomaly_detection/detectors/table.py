@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -62,8 +62,10 @@ class RuleTable:
         of_message = [n for n, rule in enumerate(rules) if in_message(rule)]
         needed = {n: required(rules[n].regex) or ANYTHING for n in of_message}
         chosen = {n: _choices(rules[n]) for n in of_message}
+        self._parts = {n: _parts(rules[n]) for n in of_message}
         all_texts = (*needed.values(), *(texts for of in chosen.values() for texts in of))
-        self._texts = sorted(frozenset[str]().union(*all_texts))
+        of_parts = (text for of in self._parts.values() for text in _texts_in(of))
+        self._texts = sorted(frozenset[str]().union(*all_texts, of_parts))
         places = {text: place for place, text in enumerate(self._texts)}
         self._choices = {
             n: [_set(places[text] for text in texts) for texts in of] for n, of in chosen.items()
@@ -77,12 +79,12 @@ class RuleTable:
         self._plain: dict[str, list[int]] = {}  # shapes without a run of letters, of which texts
         for n in _members(self._fragments.always):
             self._plain.setdefault(self._shapes[n], []).append(n)
-        self._parts = {n: _parts(rules[n]) for n in of_message}
         self._numbers = Numbers(needed)
         bare = (n for n, of in needed.items() if not all(map(_ALPHABETIC.search, of)))
         self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
         self._bare_rules = _set(self._bare)
         self._of_shape: dict[bytes, int] = {}
+        self._of_present: dict[tuple[int, int, bool, bool], int] = {}
         marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
         self._unmarked = ~_set(marked)
         self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
@@ -155,15 +157,27 @@ class RuleTable:
         for text, numbers in self._plain.items():
             if text in shape:
                 found += numbers
-        present = candidates = 0
+        present = _set(found)
+        key = (present, self._helped(shape), MARK in shape, shape.isascii())
+        likely = self._of_present.get(key)
+        if likely is None:
+            if len(self._of_present) >= SHAPES_KEPT:
+                self._of_present.clear()
+            likely = self._of_present[key] = self._with_texts(found, *key, shape)
+        return likely
+
+    def _with_texts(
+        self, found: Sequence[int], present: int, helped: int, mark: bool, ascii_: bool, shape: str
+    ) -> int:
+        """The rules that a line can match of which the texts *found* are known: no other one of
+        the table is in its *shape*."""
+        candidates = 0
         for n in found:
-            present |= 1 << n
             candidates |= self._rules_of[n]
-        if MARK not in shape:
+        if not mark:
             candidates &= self._unmarked
-        if candidates & self._needy:
-            candidates &= ~self._needy | self._helped(shape)
-        return _set(n for n in _members(candidates) if self._may(n, present, shape))
+        candidates &= ~self._needy | helped
+        return _set(n for n in _members(candidates) if self._may(n, present, shape, ascii_))
 
     def _without_bare(self, likely: int, lower: str) -> int:
         """The *likely* rules without those whose texts have no letters and are not in *lower*."""
@@ -216,7 +230,7 @@ class RuleTable:
         """The rules about the label *name* that match *value*."""
         return list(self._search(self._of_label[name], value).items())
 
-    def _may(self, n: int, present: int, shape: str) -> bool:
+    def _may(self, n: int, present: int, shape: str, ascii_: bool) -> bool:
         """Whether a line of this *shape* can have all texts that the nth rule needs.
 
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
@@ -224,8 +238,8 @@ class RuleTable:
         """
         for texts in self._choices[n]:
             if not present & texts:
-                return not shape.isascii()
-        return stand_in(self._parts[n], shape) or not shape.isascii()
+                return not ascii_
+        return stand_in(self._parts[n], shape) or not ascii_
 
     def _applicable(self, service: str, device: str, level: Level) -> int:
         """The rules to try on such lines."""
@@ -315,9 +329,20 @@ def _says_more(part: str | tuple[Parts, ...]) -> bool:
 
 
 def _of_shape(needed: Parts) -> Parts:
-    return tuple(
+    """The shapes of *needed*, without those that have no word: nearly all lines have these."""
+    shapes = (
         _shape(part) if isinstance(part, str) else tuple(map(_of_shape, part)) for part in needed
     )
+    return tuple(one for one in shapes if not isinstance(one, str) or _ALPHABETIC.search(one))
+
+
+def _texts_in(needed: Parts) -> Iterator[str]:
+    for part in needed:
+        if isinstance(part, str):
+            yield part
+        else:
+            for option in part:
+                yield from _texts_in(option)
 
 
 def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
