@@ -46,6 +46,7 @@ ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 SHAPES_KEPT = 8192  # lines without their digits, whose likely rules are cached: 8 MB at most
 FEW = 8  # members of a bit set that are faster found in the whole of it than in its words
+WORDS_KEPT = 2048  # sets of words whose texts are cached: 5 MB at most
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -84,7 +85,7 @@ class RuleTable:
         self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
         self._bare_rules = _set(self._bare)
         self._of_shape: dict[bytes, int] = {}
-        self._of_present: dict[tuple[int, int, bool, bool], int] = {}
+        self._of_texts: dict[tuple[tuple[int, ...], int, bool, bool], int] = {}
         marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
         self._unmarked = ~_set(marked)
         self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
@@ -95,6 +96,7 @@ class RuleTable:
         self._audiences = _audiences(rules)
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
+        self._with_shapes = lru_cache(WORDS_KEPT)(self._shapes_of)
         self._of_sender = lru_cache(SENDERS)(self._applicable)
         self._of_value = lru_cache(VALUES_KEPT)(self._by_value)
         self._line: LogEntry | None = None
@@ -153,25 +155,29 @@ class RuleTable:
 
     def _likely(self, shape: str) -> int:
         """The rules that a line of this *shape* can match, whatever its digits are."""
-        found = [n for n in _members(self._fragments.possible(shape)) if self._shapes[n] in shape]
+        possible = self._with_shapes(self._fragments.possible(shape))
+        found = [n for n, text in possible if text in shape]
         for text, numbers in self._plain.items():
             if text in shape:
                 found += numbers
-        present = _set(found)
-        key = (present, self._helped(shape), MARK in shape, shape.isascii())
-        likely = self._of_present.get(key)
+        key = (tuple(found), self._helped(shape), MARK in shape, shape.isascii())
+        likely = self._of_texts.get(key)
         if likely is None:
-            if len(self._of_present) >= SHAPES_KEPT:
-                self._of_present.clear()
-            likely = self._of_present[key] = self._with_texts(found, *key, shape)
+            if len(self._of_texts) >= SHAPES_KEPT:
+                self._of_texts.clear()
+            likely = self._of_texts[key] = self._with_texts(*key, shape)
         return likely
 
+    def _shapes_of(self, texts: int) -> Sequence[tuple[int, str]]:
+        """The numbers of *texts*, which are given as bits, and their shapes."""
+        return [(n, self._shapes[n]) for n in _members(texts)]
+
     def _with_texts(
-        self, found: Sequence[int], present: int, helped: int, mark: bool, ascii_: bool, shape: str
+        self, found: Sequence[int], helped: int, mark: bool, ascii_: bool, shape: str
     ) -> int:
         """The rules that a line can match of which the texts *found* are known: no other one of
         the table is in its *shape*."""
-        candidates = 0
+        present, candidates = _set(found), 0
         for n in found:
             candidates |= self._rules_of[n]
         if not mark:
