@@ -172,6 +172,11 @@ _CHAT = re.compile(
     r"[^:]{1,60}: (?P<text>.*)",
     re.DOTALL,
 )
+# What a device counts when it says that there is none of it.
+_TROUBLE = (
+    r"(?:errors|failed|failures|faults|lost|dropped|mismatches|time-?outs|alarms|warnings|exceptions"
+    r"|rejected|infected|(?:bad|reallocated|pending) sectors)"
+)
 _LOGINS = (
     *("password", "publickey", "none", "pam", "mic", "login", "logon", "failure"),
     *("session", "opened", "closed"),
@@ -362,6 +367,17 @@ _RULES: tuple[_Rule, ...] = (
         r"[^:]{0,80}:\s(?P<text1>\S.*)|\bPRIVMSG \S{1,80} :(?P<text2>.*)",
     ),
     _Rule((), (" - ", "] "), _CHAT),
+    # -- what did not happen: "with 0 errors", "failed=0", "alarms: none"
+    _marked(
+        " 0 |(0 |zero ",
+        r"(?:[,;(.]|\b(?:with|and|found|had|has|detected|completed|finished|successfully):?)\s?"
+        rf"(?:0|zero) (?P<text>(?:[\w-]+ ){{0,2}}?{_TROUBLE})\b",
+    ),
+    _marked(
+        "0|one",
+        rf"\b(?P<text>{_TROUBLE}|error|failure|fault)\s?[:=]\s?(?:0|none)\b"
+        r"(?=\s*(?:[,;|)\]}]|\.?$|[\w.]{1,40}[:=]))",
+    ),
     _marked(
         "> ",
         r"^#\S+ <[@+ ]?(?!(?:err|warn|info|debug|crit|notice)\w*>)"
