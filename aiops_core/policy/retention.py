@@ -49,7 +49,7 @@ class Tables(Section):
 # others) causes. On the simulator's ship: 540 a line; an anomaly 938 + 2,516 (detected, enriched),
 # 2,232 of facts and 1,021 of recoveries. Under `aiops bench`, 300 lines/s: 638, 843 + 2,269, and
 # 1,713. tests/unit/aiops_core/test_retention.py measures them again.
-COSTS = {"logs": 750, "anomalies": 3_500, "incidents": 3_300}
+COSTS = {"logs": 700, "anomalies": 3_500, "incidents": 3_300}
 
 
 class RetentionPolicy(Policy):

@@ -1,8 +1,8 @@
 """Packs: what the messages of a maker's devices, or of a topic, mean.
 
-Each file of ``policies/packs`` is one pack; a site's own are in ``policies/site/packs``, where a rule
-of the same pack and id replaces ours, and ``enabled: false`` removes it. A pack with a mistake is
-left out as a whole: it never stops detection.
+Each file of ``policies/packs`` is one pack; a site's own are in ``policies/site/packs``, where a
+rule of the same pack and id replaces ours, and ``enabled: false`` removes it. A pack with a mistake
+is left out as a whole: it never stops detection.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def _put_in_rule(rule: Any, meanings: Mapping[str, str]) -> Any:
     if not isinstance(rule, Mapping):
         return rule
     texts = {key: rule[key] for key in ("regex", "near", "unless") if key in rule}
-    return rule | {k: _put(v, meanings) for k, v in texts.items() if isinstance(v, str)}
+    put = {key: _put(text, meanings) for key, text in texts.items() if isinstance(text, str)}
+    return {**rule, **put}
 
 
 class SitePack(Pack):

@@ -123,14 +123,15 @@ class LineRule(ScopedRule):
     """Lines in which *regex* matches somewhere; without *levels* any level.
 
     It looks into what the device itself says, or into the labels that *looks_in* names. The text
-    must have one of the words *needs*, *near* at most *within* characters before or after, and must
-    not match *unless*. Rules that share them cost one search. *positive* are lines that it takes, *negative* those that look alike and that it does not take.
+    must have one of the words *needs*, *near* at most *apart* characters before or after, and must
+    not match *unless*. Rules that share them cost one search. *positive* are lines that it takes,
+    *negative* those that look alike and that it does not take.
     """
 
     regex: Regex
     needs: frozenset[Annotated[str, Field(pattern="^[a-z]+$")]] | None = None
     near: Regex | None = None
-    within: int = Field(50, ge=0, le=400)
+    apart: int = Field(50, ge=0, le=400)
     unless: Regex | None = None
     levels: frozenset[Level] | None = None
     looks_in: tuple[Text, ...] = Field(default=(), alias="in")

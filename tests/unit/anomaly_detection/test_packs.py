@@ -171,7 +171,7 @@ class TestRules:
 
     def test_words_that_must_be_there_and_be_near_and_what_excludes(self, tmp_path):
         rule = PUMP | {"regex": r"pump (?P<pump>\d+)", "needs": ["broke"], "near": "broke"}
-        write(tmp_path, pack(rule | {"within": 5, "unless": "test"}))
+        write(tmp_path, pack(rule | {"apart": 5, "unless": "test"}))
         assert winner(tmp_path, "broke: pump 3") == "acme/broke"
         assert winner(tmp_path, "pump 3 is unbroken") is None
         assert winner(tmp_path, "pump 3 and then something else broke") is None

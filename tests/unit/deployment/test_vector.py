@@ -24,15 +24,18 @@ def settings() -> dict[str, Any]:
     return tomllib.loads((ROOT / "vector/vector.toml").read_text())
 
 
-@pytest.fixture(scope="module", params=["vrl-python", "vector-vrl"])
-def vector(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[VectorFile]:
-    if request.param == "vrl-python":
-        yield VectorFile(Older())
-        return
+@pytest.fixture(scope="module")
+def on_newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorFile]:
     with newer(tmp_path_factory.mktemp("vrl")) as engine:
         yield VectorFile(engine)
+
+
+@pytest.fixture(scope="module", params=["vrl-python", "vector-vrl"])
+def vector(request: pytest.FixtureRequest) -> VectorFile:
+    if request.param == "vrl-python":
+        return VectorFile(Older())
+    found: VectorFile = request.getfixturevalue("on_newer")
+    return found
 
 
 # ----------------------------------------------------------------------------------------- the file
@@ -205,6 +208,7 @@ def lines_of_the_table() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 
 
 TABLE = list(lines_of_the_table())
+SAME = ("host", "device_id", "service", "level", "msg", "source", "labels", "raw")
 
 
 def test_a_line_of_the_table_is_kept_whole_whatever_vector_makes_of_it(vector: VectorFile):
@@ -219,6 +223,20 @@ def test_a_line_of_the_table_is_kept_whole_whatever_vector_makes_of_it(vector: V
         if (got := {key: event.get(key) for key in told}) != told:
             wrong[name] = got
     assert not wrong
+
+
+def test_both_engines_read_the_same_of_each_line_of_the_table(on_newer: VectorFile):
+    older = VectorFile(Older())
+    for name, sender, line, _ in TABLE:
+        came = {"message": line, "host": sender}
+        one, other = (
+            [
+                {key: event[key] for key in SAME}
+                for event in file.through(came, "frames", "log_entry")
+            ]
+            for file in (older, on_newer)
+        )
+        assert one == other, name
 
 
 def _framed(line: str) -> list[str]:

@@ -186,7 +186,8 @@ def examine_packs(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding
         known = DetectPolicy.load(folder).packs
     except Misconfigured:
         return []  # named already, as that of the file
-    problems: dict[str, list[str]] = {one.file: [] for one in (*known.loaded, *known.left_out)}
+    files = [*(one.file for one in known.loaded), *(one.file for one in known.left_out)]
+    problems: dict[str, list[str]] = {file: [] for file in files}
     for mistake in packs.examine(folder)[0]:
         problems[mistake.file].append(mistake.text)
     model = f"{Pack.__module__}.{Pack.__qualname__}"

@@ -294,7 +294,7 @@ def _near(
             spans = (found.span() for found in near.finditer(text, 0, NEAR_BEGINNING))
             places = known[near.pattern] = tuple(islice(spans, MOST_PLACES))
         start, end = match.span()
-        if any(start - b <= rule.within and a - end <= rule.within for a, b in places):
+        if any(start - b <= rule.apart and a - end <= rule.apart for a, b in places):
             if match.lastgroup:
                 return match
             best = best or match

@@ -1,8 +1,8 @@
 """Field cases in a folder: files of lines and what should be found in each, without a fleet.
 
-``expected.jsonl`` has a row for each case: its name (``case``; the file is NAME.in or ``file``), the
-right ``types`` on one of the ``device``, ``severity_at_least``; or ``incidents: 0``. In the file
-``@{FORMAT:SECONDS}`` stands for a time, SECONDS from now.
+``expected.jsonl`` has a row for each case: its name (``case``; the file is NAME.in or ``file``),
+the right ``types`` on one of the ``device``, ``severity_at_least``; or ``incidents: 0``. In the
+file ``@{FORMAT:SECONDS}`` stands for a time, SECONDS from now.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _numbers(scores: PackScores) -> Mapping[str, float]:
 
 
 def plot(judged: Sequence[JudgedPack], folder: Path) -> Path:
-    """Write ``packs.png``: the faults of each pack that are named, by all rules and by the others."""
+    """Write ``packs.png``: the faults of each pack that are named, by all and by other packs."""
     rows = [one for one in judged if one.full.faults][::-1]
     figure = Figure(figsize=(9, 1.5 + 0.24 * len(rows)), layout="constrained")
     axes = figure.add_subplot()

@@ -76,7 +76,7 @@ class PackScores:
 
 @dataclass(frozen=True, slots=True)
 class JudgedPack:
-    """A pack's scores with all packs, and with itself left out; *missed* and *wrong* of the latter."""
+    """A pack's scores with all packs, and without itself; *missed*, *wrong*: of the latter."""
 
     pack: str
     kind: str
