@@ -124,6 +124,15 @@ def test_our_service_can_change_nothing_but_its_own_memory(compose, name):
     assert all(volume.endswith(":ro") for volume in service["volumes"])
 
 
+@pytest.mark.parametrize("name", [*OURS, COMMAND])
+def test_packs_are_those_beside_the_compose_file_also_a_sites_own(compose, name):
+    """``policies/site/packs`` need no new image: the whole folder is mounted, read-only."""
+    service = compose["services"][name]
+    assert "./policies:/app/policies:ro" in service["volumes"]
+    assert service["environment"]["AIOPS_POLICIES"] == "/app/policies"
+    assert "!policies" in read(".dockerignore").splitlines()
+
+
 def test_every_container_is_named_watched_limited_restarted_and_rotates_its_log(compose):
     lasting = {name: it for name, it in compose["services"].items() if name != COMMAND}
     for name, service in lasting.items():

@@ -1,9 +1,11 @@
 """Files and instruments → the platform. The way of a line:
 
-1. ``files``: bytes of a file → whole lines of text; a line that is not text is refused.
-2. ``formats``: detects the format of the file. ``text_formats`` (a table of regular expressions,
-   with ``times`` and ``levels``), ``json_lines`` and ``nmea`` parse a line into ``parsed``.
-3. ``lines``: adds what a line does not say (ship, host, tracking id) → LogEntry or MetricSamples.
+1. ``files``: bytes of a file, an archive or a pipe → whole lines of text; a file that is no text
+   is refused, and named for what it is.
+2. ``formats``: detects the format of the file; the normaliser of ``aiops_core`` reads log lines,
+   the same one that detection has for lines of Vector; ``nmea`` reads sentences of instruments.
+3. ``lines``: adds what a line does not say (ship, host) and an id that derives from it → LogEntry
+   or MetricSamples.
 4. ``replay``: sends batches of lines, as fast as ``flow`` allows.
 5. ``sink``: publishes each message and stores each log line in ``logs.raw``.
 
