@@ -160,7 +160,7 @@ def _of_positive(rule: LineRule, judged: Judged, text: str) -> str | None:
         counted = rule.id in (one.id for one in judged.bursts)
         return None if counted else f"it does not count a positive line ({_read(judged)})"
     if judged.winner is None:
-        return f"it does not take a positive line ({_read(judged)}{_beside(rule, text)})"
+        return f"it does not take a positive line ({_read(judged)}{_beside(rule, judged, text)})"
     if judged.winner.id == rule.id:
         return None
     matched = any(one.rule.id == rule.id for one in judged.losers)
@@ -169,15 +169,19 @@ def _of_positive(rule: LineRule, judged: Judged, text: str) -> str | None:
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
         return f"{judged.winner.id} takes its positive line: {lost}"
-    read = f"{_read(judged)}{_beside(rule, text)}"
+    read = f"{_read(judged)}{_beside(rule, judged, text)}"
     return f"it does not match a positive line, {judged.winner.id} does ({read})"
 
 
-def _beside(rule: LineRule, text: str) -> str:
-    """Why a regex that matches the whole line does not match its message."""
-    if rule.looks_in or not rule.regex.search(text):
+def _beside(rule: LineRule, judged: Judged, text: str) -> str:
+    """Why a rule does not match, of which the regex does match something."""
+    if rule.looks_in:
         return ""
-    return "; a regex sees what the device says in the message, no header, no quoted text"
+    if rule.regex.search(judged.statement):
+        return "; its regex matches, its services, levels, needs, near or unless do not"
+    if rule.regex.search(text):
+        return "; a regex sees what the device says in the message: no header, no quoted text"
+    return ""
 
 
 def _as_good(winner: LineRule, rule: LineRule) -> bool:
