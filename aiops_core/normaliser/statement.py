@@ -355,6 +355,11 @@ _RULES: tuple[_Rule, ...] = (
         r"|filed|noted|raised)\b[^:]{0,60}?(?::| -)\s(?P<text>[^\"].*)",
     ),
     _rule(
+        "ticket work workorder complaint",
+        r"\b(?:ticket|work ?order|complaint)\b\s*#?[\w-]*\s(?:was |has been |is )?"
+        r"(?:closed|completed|finished|resolved|updated)(?::| -) (?P<text>[^\"].*)",
+    ),
+    _rule(
         "guest passenger visitor crew cabin",
         r"\b(?:guest|passenger|visitor|crew member|cabin \w+)\b[^:]{0,60}\b(?:says?|said|wrote"
         r"|writes|reports?|reported|comments?|commented|complains?|complained|asks?|asked|entered|typed"
