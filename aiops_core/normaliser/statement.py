@@ -197,7 +197,8 @@ _RULES: tuple[_Rule, ...] = (
     _marked("HTTP/", rf"\b{_METHOD} +(?P<text>[^\s].{{0,1000}}?)(?=\sHTTP/\d)", re.NOFLAG),
     _rule(
         "get post put head delete patch options connect propfind mkcol",
-        rf"\b{_METHOD} +(?!(?:fail|pass|error|test|code|ok|done|complete)\w*\b)(?P<text>[/*%\w…]\S*)",
+        rf"\b{_METHOD} +(?!(?:fail|pass|error|test|code|ok|done|complete)\w*\b)"
+        r"(?P<text>[/*%\w…]\S*)",
         re.NOFLAG,
     ),
     _rule("agent", rf"\buser[-_ ]?agent\s*[:=]\s*(?P<text>[^\"].*?){_NEXT_FIELD}"),
