@@ -172,6 +172,11 @@ _CHAT = re.compile(
     r"[^:]{1,60}: (?P<text>.*)",
     re.DOTALL,
 )
+# What a device counts when it says that there is none of it.
+_TROUBLE = (
+    r"(?:errors|failed|failures|faults|lost|dropped|mismatches|time-?outs|alarms|warnings|exceptions"
+    r"|rejected|infected|(?:bad|reallocated|pending) sectors)"
+)
 _LOGINS = (
     *("password", "publickey", "none", "pam", "mic", "login", "logon", "failure"),
     *("session", "opened", "closed"),
@@ -192,7 +197,8 @@ _RULES: tuple[_Rule, ...] = (
     _marked("HTTP/", rf"\b{_METHOD} +(?P<text>[^\s].{{0,1000}}?)(?=\sHTTP/\d)", re.NOFLAG),
     _rule(
         "get post put head delete patch options connect propfind mkcol",
-        rf"\b{_METHOD} +(?P<text>[/*%\w…]\S*)",
+        rf"\b{_METHOD} +(?!(?:fail|pass|error|test|code|ok|done|complete)\w*\b)"
+        r"(?P<text>[/*%\w…]\S*)",
         re.NOFLAG,
     ),
     _rule("agent", rf"\buser[-_ ]?agent\s*[:=]\s*(?P<text>[^\"].*?){_NEXT_FIELD}"),
@@ -350,6 +356,11 @@ _RULES: tuple[_Rule, ...] = (
         r"|filed|noted|raised)\b[^:]{0,60}?(?::| -)\s(?P<text>[^\"].*)",
     ),
     _rule(
+        "ticket work workorder complaint",
+        r"\b(?:ticket|work ?order|complaint)\b\s*#?[\w-]*\s(?:was |has been |is )?"
+        r"(?:closed|completed|finished|resolved|updated)(?::| -) (?P<text>[^\"].*)",
+    ),
+    _rule(
         "guest passenger visitor crew cabin",
         r"\b(?:guest|passenger|visitor|crew member|cabin \w+)\b[^:]{0,60}\b(?:says?|said|wrote"
         r"|writes|reports?|reported|comments?|commented|complains?|complained|asks?|asked|entered|typed"
@@ -362,6 +373,17 @@ _RULES: tuple[_Rule, ...] = (
         r"[^:]{0,80}:\s(?P<text1>\S.*)|\bPRIVMSG \S{1,80} :(?P<text2>.*)",
     ),
     _Rule((), (" - ", "] "), _CHAT),
+    # -- what did not happen: "with 0 errors", "failed=0", "alarms: none"
+    _marked(
+        " 0 |(0 |zero ",
+        r"(?:[,;(.]|\b(?:with|and|found|had|has|detected|completed|finished|successfully):?)\s?"
+        rf"(?:0|zero) (?P<text>(?:[\w-]+ ){{0,2}}?{_TROUBLE})\b",
+    ),
+    _marked(
+        "0|one",
+        rf"\b(?P<text>{_TROUBLE}|error|failure|fault)\s?[:=]\s?(?:0|none)\b"
+        r"(?=\s*(?:[,;|)\]}]|\.?$|[\w.]{1,40}[:=]))",
+    ),
     _marked(
         "> ",
         r"^#\S+ <[@+ ]?(?!(?:err|warn|info|debug|crit|notice)\w*>)"

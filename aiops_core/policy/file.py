@@ -131,13 +131,14 @@ def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise Misconfigured(f"{path}{line}: {getattr(exc, 'problem', exc)}") from exc
+        problem = getattr(exc, "problem", exc)
+        raise Misconfigured(f"{path}{line}: wrong YAML: {problem}") from exc
 
 
 def _describe(path: Path, root: yaml.Node | None, exc: ValidationError) -> Iterator[str]:
     for error in exc.errors():
         place = tuple(part for part in error["loc"] if not str(part).startswith("<"))  # a tag
-        yield f"{_where(path, root, place)}: {error['msg']}"
+        yield f"{_where(path, root, place)}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _where(path: Path, root: yaml.Node | None, place: Place) -> str:

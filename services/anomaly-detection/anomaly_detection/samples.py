@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -113,6 +113,7 @@ class Complaint:
     rule: str  # its full name, or `pack/normal`
     sample: str
     problem: str
+    taken_by: str = ""  # the full name of the rule that takes the line instead
 
     def __str__(self) -> str:
         return f"{self.file}: {self.rule}: {self.problem}: {self.sample[:SHOWN]}"
@@ -122,28 +123,44 @@ def complaints(loaded: LoadedPack, judge: Judge) -> Iterator[Complaint]:
     """What is wrong with the samples of a pack, judged by all rules in force."""
     for rule in loaded.rules:
         for sample in rule.positive:
-            if problem := _of_positive(rule, judge.judge(entry_of(sample))):
-                yield Complaint(loaded.file, rule.id, text_of(sample), problem)
+            judged = judge.judge(entry_of(sample))
+            if problem := _of_positive(rule, judged, text_of(sample)):
+                by = judged.winner.id if judged.winner else ""
+                yield Complaint(loaded.file, rule.id, text_of(sample), problem, by)
         for sample in rule.negative:
             if rule.id in judge.matching(entry_of(sample)):
                 yield Complaint(loaded.file, rule.id, text_of(sample), "it takes a negative line")
     for sample in loaded.pack.normal:
         if anomaly := judge.judge(entry_of(sample)).anomaly:
-            by = anomaly.meta.get("rule") or f"level {anomaly.anomaly_type}"
-            problem = f"a normal line is an anomaly by {by}"
-            yield Complaint(loaded.file, f"{loaded.pack.id}/normal", text_of(sample), problem)
+            by = str(anomaly.meta.get("rule") or "")
+            problem = f"a normal line is an anomaly by {by or _of_level(anomaly)}"
+            yield Complaint(loaded.file, f"{loaded.pack.id}/normal", text_of(sample), problem, by)
+
+
+def complaints_about(
+    names: Collection[str], others: Iterable[LoadedPack], judge: Judge
+) -> Iterator[Complaint]:
+    """Samples of *others* that a rule of the packs *names* takes away."""
+    for one in others:
+        for complaint in complaints(one, judge):
+            if complaint.taken_by.partition("/")[0] in names:
+                yield complaint
+
+
+def _of_level(anomaly: Detected) -> str:
+    return f"level {anomaly.anomaly_type}, which a `harmless` rule prevents"
 
 
 def _pack_of(rule: LineRule) -> str:
     return rule.id.partition("/")[0]
 
 
-def _of_positive(rule: LineRule, judged: Judged) -> str | None:
+def _of_positive(rule: LineRule, judged: Judged, text: str) -> str | None:
     if isinstance(rule, Burst):
         counted = rule.id in (one.id for one in judged.bursts)
         return None if counted else f"it does not count a positive line ({_read(judged)})"
     if judged.winner is None:
-        return f"it does not take a positive line ({_read(judged)})"
+        return f"it does not take a positive line ({_read(judged)}{_beside(rule, judged, text)})"
     if judged.winner.id == rule.id:
         return None
     matched = any(one.rule.id == rule.id for one in judged.losers)
@@ -152,7 +169,19 @@ def _of_positive(rule: LineRule, judged: Judged) -> str | None:
     lost = next((one.why for one in judged.losers if one.rule.id == rule.id), None)
     if lost:
         return f"{judged.winner.id} takes its positive line: {lost}"
-    return f"it does not match a positive line, {judged.winner.id} does ({_read(judged)})"
+    read = f"{_read(judged)}{_beside(rule, judged, text)}"
+    return f"it does not match a positive line, {judged.winner.id} does ({read})"
+
+
+def _beside(rule: LineRule, judged: Judged, text: str) -> str:
+    """Why a rule does not match, of which the regex does match something."""
+    if rule.looks_in:
+        return ""
+    if rule.regex.search(judged.statement):
+        return "; its regex matches, its services, levels, needs, near or unless do not"
+    if rule.regex.search(text):
+        return "; a regex sees what the device says in the message: no header, no quoted text"
+    return ""
 
 
 def _as_good(winner: LineRule, rule: LineRule) -> bool:

@@ -24,6 +24,7 @@ from anomaly_detection.samples import (
     Judge,
     Judged,
     complaints,
+    complaints_about,
     entry_of,
     state_of,
     text_of,
@@ -272,7 +273,8 @@ class PackMistake:
 def examine(folder: Path, files: Sequence[Path] = ()) -> tuple[list[PackMistake], int]:
     """The mistakes in *files* (default: all packs in *folder*), and the number of lines tried.
 
-    A file from outside the folder is judged as if it were in it.
+    A file from outside the folder is judged as if it were in it. To the mistakes of *files* belong
+    lines of other packs that their rules take away.
     """
     policy = DetectPolicy.load(folder)
     chosen, broken = _chosen(policy.packs, folder, files)
@@ -282,6 +284,9 @@ def examine(folder: Path, files: Sequence[Path] = ()) -> tuple[list[PackMistake]
     found = [*broken]
     for one in chosen:
         found += [PackMistake(one.file, str(complaint)) for complaint in complaints(one, judge)]
+    if files:
+        lost = complaints_about(names, others, judge)
+        found += [PackMistake(complaint.file, str(complaint)) for complaint in lost]
     lines = sum(len(samples_of(one)) for one in chosen)
     return found, lines
 
