@@ -11,7 +11,7 @@ from aiops_core.normaliser.parsed import Payload
 
 # Readers of what programs write into the messages of a transport (syslog, Docker).
 APP_PAYLOADS: tuple[Payload, ...] = (
-    Payload(system_logs.esxi_payload, starts="cdeiftvw"),
+    Payload(system_logs.esxi_payload, starts="cdeiftvw", begins=r"[a-z]+ [\w-]+\[|cpu\d"),
     Payload(system_logs.kernel_payload, starts="["),
     Payload(app_payloads.read),
 )

@@ -8,7 +8,6 @@ own level counts; time and host are the transport's, which are sure of their zon
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,8 +15,8 @@ from aiops_core.models import Level
 from aiops_core.normaliser import json_lines
 from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
+from aiops_core.normaliser.format_table import FormatTable
 from aiops_core.normaliser.json_fields import cut
-from aiops_core.normaliser.line_format import TextFormat
 from aiops_core.normaliser.parsed import ParsedLine, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
@@ -34,21 +33,9 @@ _TRANSPORT = frozenset({"facility", "process.pid", "container.name", "systemd.un
 _PG_PREFIX = re.compile(r"\[\d+-(\d+)\]\s+(?:#011)?")  # postgres[812]: [3-1] message
 
 
-def _by_first(formats: Iterable[TextFormat]) -> dict[str, tuple[TextFormat, ...]]:
-    """The formats that can begin with each character; ``""``: with any other."""
-    known = list(formats)
-    firsts = {character for one in known for character in one.starts}
-    anywhere = tuple(one for one in known if not one.starts)
-    table = {
-        character: tuple(one for one in known if not one.starts or character in one.starts)
-        for character in firsts
-    }
-    return {**table, "": anywhere}
-
-
 _EVERY = (*APP_FIRST, *APP_FORMATS)
-_ALL = _by_first(_EVERY)
-_STRONG = _by_first(one for one in _EVERY if one.name not in _WEAK)
+_ALL = FormatTable(_EVERY)
+_STRONG = FormatTable(one for one in _EVERY if one.name not in _WEAK)
 
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
@@ -69,8 +56,7 @@ def _text(msg: str, now: datetime, *, contained: bool) -> ParsedLine | None:
     prefix = _PG_PREFIX.match(msg) if msg[:1] == "[" else None
     if prefix:
         msg = msg[prefix.end() :]
-    formats = _ALL if contained else _STRONG
-    for one in formats.get(msg[:1], formats[""]):
+    for one in (_ALL if contained else _STRONG).possible(msg):
         if inner := one.read(msg, now):
             return inner if contained or inner.level is not None else None
     # The second and later parts of an entry quote a statement.

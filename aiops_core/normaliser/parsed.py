@@ -33,9 +33,12 @@ PayloadReader = Callable[[ParsedLine, datetime], ParsedLine | None]
 @dataclass(frozen=True)
 class Payload:
     """A format within messages. *read* is tried where the message begins with one of the
-    characters *starts* ("": any), or on lines of *services*, or that have one of *labels*."""
+    characters *starts* ("": any), or on lines of *services*, or that have one of *labels*.
+
+    *begins* is a regular expression with which its messages begin, where a few characters tell."""
 
     read: PayloadReader
     starts: str = ""
     services: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    begins: str | None = None

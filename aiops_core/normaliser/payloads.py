@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase, digits, hexdigits
 
 from aiops_core.normaliser import (
     cisco,
@@ -24,6 +25,7 @@ from aiops_core.normaliser import (
     syslog,
 )
 from aiops_core.normaliser.app_formats import APP_PAYLOADS
+from aiops_core.normaliser.guards import Guarded, Guards
 from aiops_core.normaliser.parsed import ParsedLine, Payload, PayloadReader
 
 DEPTH = 3  # a relay's header, a device's header, its message
@@ -33,40 +35,52 @@ PAYLOADS: tuple[Payload, ...] = (
     Payload(cisco.console, starts="%"),
     Payload(cisco.mnemonic, starts="%#"),
     Payload(cisco.viptela, starts="%"),
-    Payload(cisco.ise, starts="C"),
+    Payload(cisco.ise, starts="C", begins="CISE_"),
     Payload(cisco.worded, starts="%"),
-    Payload(cisco.slashed, starts="%ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-    Payload(event_formats.cef, starts="C"),
-    Payload(event_formats.leef, starts="L"),
+    Payload(cisco.slashed, starts="%" + ascii_uppercase, begins=r"(?:%%\d\d)?[A-Z][\w-]*/[0-7]/"),
+    Payload(event_formats.cef, starts="C", begins="CEF:"),
+    Payload(event_formats.leef, starts="L", begins="LEEF:"),
     Payload(firewall_lists.pan_os, starts="01,"),
     Payload(firewall_lists.filterlog, services=("filterlog",)),
-    Payload(firewalls.read, starts=firewalls.STARTS),
+    Payload(firewalls.read, starts=firewalls.STARTS, begins=r"[A-Za-z_][\w.-]{0,63}="),
     Payload(firewalls.check_point, services=("CheckPoint",)),
-    Payload(switches.procurve, starts="0123456789WIMDE"),
-    Payload(routers.unifi, starts="(\"'0123456789abcdefABCDEFU"),
+    Payload(switches.procurve, starts=digits + "WIMDE", begins=r"[WIMDE] \d\d/|\d{5} [A-Za-z]"),
+    Payload(routers.unifi, starts="(\"'U" + hexdigits, begins=r"\(?[\"']?[\w.+-]+,[\w.+-]"),
     Payload(switches.aruba, starts="<"),
     Payload(switches.exos, starts="<"),
-    Payload(switches.big_ip, starts="0123456789abcdef"),
-    Payload(switches.aruba_cx, starts="E"),
-    Payload(switches.fastpath, starts="abcdefghijklmnopqrstuvwxyz"),
-    Payload(switches.os10, starts="N"),
-    Payload(routers.mikrotik, starts="abcdefghijklmnopqrstuvwxyz0123456789"),
-    Payload(juniper.netscreen, starts="N"),
+    Payload(switches.big_ip, starts=hexdigits, begins="[0-9a-f]{8}:[0-7]: "),
+    Payload(switches.aruba_cx, starts="E", begins=r"Event\|"),
+    Payload(switches.fastpath, starts=ascii_lowercase, begins=r"[\w.-]+\.[ch]\w{0,2}\(\d"),
+    Payload(switches.os10, starts="N", begins=r"Node\."),
+    Payload(
+        routers.mikrotik,
+        starts=ascii_lowercase + digits,
+        begins=r"[a-z]{3}/\d\d|\d\d-\d\d|\d\d:\d\d:|[a-z][a-z0-9-]*,",
+    ),
+    Payload(juniper.netscreen, starts="N", begins="NetScreen "),
     Payload(server_boards.ontap, starts="["),
-    Payload(juniper.junos, starts="ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    Payload(juniper.junos, starts=ascii_uppercase, begins="[A-Z][A-Z0-9]+_"),
     Payload(juniper.junos_structured, labels=("msgid",)),
     Payload(routers.meraki, labels=("msgid",)),
     Payload(switches.alcatel, starts="s"),
     Payload(switches.alcatel, services=("swlogd",)),
-    Payload(switches.zte, starts="%0123456789Aa"),
+    Payload(switches.zte, starts="A", begins=r"An alarm \d"),
     Payload(syslog.relayed, services=("netsyslog",)),
     Payload(snmptrapd.read, services=("snmptrapd",)),
-    Payload(snmptrapd.read, starts="0123456789<"),
-    Payload(server_boards.idrac, starts="S"),
+    Payload(
+        snmptrapd.read,
+        starts=digits + "<",
+        begins=r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d )?[^\s(\[]+ ?[\[(]",
+    ),
+    Payload(server_boards.idrac, starts="S", begins="Severity: "),
     Payload(server_boards.ilo, starts="i#"),
     Payload(server_boards.ilo_tagged, services=("iLO4", "iLO5", "iLO6", "iLO7")),
-    Payload(server_boards.synology, starts="SCFWB"),
-    Payload(server_boards.event_log, starts="0123456789abcdef"),
+    Payload(
+        server_boards.synology,
+        starts="SCFWB",
+        begins=r"(?:System|Connection|FTP|WinFileService|Backup) \S",
+    ),
+    Payload(server_boards.event_log, starts=hexdigits, begins=r"[0-9a-f]{1,4} *\|"),
     Payload(server_boards.qnap, services=("qlogd",)),
     *APP_PAYLOADS,
 )
@@ -83,7 +97,7 @@ def unwrapped(line: ParsedLine, now: datetime) -> ParsedLine:
 
 
 def _once(line: ParsedLine, now: datetime) -> ParsedLine | None:
-    for reader in _beginning(line.msg[:1]):
+    for reader in _beginning(line.msg[:1]).possible(line.msg):
         if found := reader(line, now):
             return found
     for reader in _of_service(line.service) if line.service in _SERVICES else ():
@@ -101,9 +115,9 @@ _LABELLED = tuple(one.read for one in PAYLOADS if one.labels)
 
 
 @lru_cache(1024)
-def _beginning(first: str) -> tuple[PayloadReader, ...]:
-    return tuple(
-        one.read
+def _beginning(first: str) -> Guards[PayloadReader]:
+    return Guards(
+        Guarded(one.read, begins=one.begins)
         for one in PAYLOADS
         if not one.services and not one.labels and (not one.starts or first in one.starts)
     )

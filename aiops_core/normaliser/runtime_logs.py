@@ -120,6 +120,7 @@ class Logfmt:
     """
 
     name, syslog, starts = "logfmt", False, ALPHABET + "@"
+    begins = r"[A-Za-z_@][\w.@/-]{0,40}="
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""

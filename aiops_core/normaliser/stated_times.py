@@ -110,6 +110,9 @@ _ISO_FAST = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?!:\d)"
 )
 
+# What each of these begins with, perhaps in brackets: a digit after at most two words.
+BEGINS = r"[\[(<]?(?:\d|[^\W\d_]{2,9}\.?,?\ +(?:[^\W\d_]{3,9}\.?\ +)?\d)"
+
 Found = tuple[datetime, int]
 
 

@@ -39,8 +39,48 @@ _PARAM = re.compile(r' ([^\s=\]"]+)="((?:[^"\\\]]|\\.)*)"')
 _COLON_PARAM = re.compile(r'\b(\w[\w -]{0,60}):"((?:[^"\\]|\\.)*)"(?:;|\])')
 
 
+# What most lines are: a priority or none, a time, a host, a program. Nothing in it means more to
+# any of the readers below, so that they would read the same.
+_PLAIN = re.compile(
+    r"""(?:<(?P<pri>\d{1,3})>)?
+    (?:(?P<second>[A-Z][a-z]{2}\ [\ 0-9][0-9]\ \d\d:\d\d:\d\d)
+    |(?<=>)(?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)))
+    \ (?!\d+\ |[A-Z]{1,5}\ |(?:user|daemon|kern|auth|authpriv|cron|local\d)\.\w+\ )
+    (?P<host>[A-Za-z0-9][\w.-]*)
+    \ (?:(?P<service>[A-Za-z_][\w.-]*)\[(?P<pid>[0-9]+)\]:\s*|(?P<bare>[a-z_][\w.-]*):(?:\s+|$))""",
+    re.VERBOSE,
+)
+
+
 def read(line: str, now: datetime) -> ParsedLine | None:
     """*line* parsed, or None when it has neither a priority nor a header of syslog."""
+    return _read_plain(line, now) or read_any(line, now)
+
+
+def _read_plain(line: str, now: datetime) -> ParsedLine | None:
+    """As ``read_any``, for most lines, in a third of the time."""
+    match = _PLAIN.match(line)
+    if match is None:
+        return None
+    written, second, iso, host, service, pid, bare = match.groups()
+    ts = times.of_second(second, now) if second else times.iso(iso, now)
+    if ts is None or (service or bare).lower() in tags.NO_PROGRAM:
+        return None
+    labels, text, level = {}, line[match.end() :], None
+    if pid:
+        labels["process.pid"] = pid
+    if written:
+        pri = int(written)
+        if pri > levels.HIGHEST_PRI:
+            return None
+        labels["facility"] = levels.FACILITIES[pri // 8]
+        level = _level(pri, text)
+    msg = text.removeprefix("\ufeff").strip()
+    return ParsedLine(msg, level, ts, host, service=service or bare, labels=labels)
+
+
+def read_any(line: str, now: datetime) -> ParsedLine | None:
+    """*line* parsed, whatever its header is like."""
     pri, text = None, line
     if match := _PRI.match(line):
         pri, text = int(match["pri"]), line[match.end() :]

@@ -129,6 +129,7 @@ class Snare:
     """``MSWinEventLog``, criticality, log, number, time, event id, source, user, … by tabs."""
 
     name, syslog, starts = "snare", False, ALPHABET + DIGITS
+    has = "MSWinEventLog"
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""

@@ -27,7 +27,7 @@ _TAG = re.compile(
     re.VERBOSE,
 )
 # Words of fields and of levels, which stand where a program stands.
-_NO_PROGRAM = frozenset(
+NO_PROGRAM = frozenset(
     (
         *("severity", "category", "message", "messageid", "event", "time", "date", "trap"),
         *("warning", "warn", "error", "err", "info", "information", "notice", "debug"),
@@ -51,7 +51,7 @@ def tagged(text: str) -> Tag | None:
     if match is None:
         return None
     service, pid = match["service"], match["pid"]
-    if service.isdigit() or service.lower() in _NO_PROGRAM or _SLASHED.search(service):
+    if service.isdigit() or service.lower() in NO_PROGRAM or _SLASHED.search(service):
         return None
     labels = {"module": match["module"]} if match["module"] else {}
     if pid and pid != NIL:

@@ -77,6 +77,10 @@ def in_range(when: datetime) -> datetime | None:
 
 @lru_cache(1024)
 def _iso(text: str) -> datetime | None:
+    try:
+        return in_range(datetime.fromisoformat(text)) if len(text) >= len("2026-01-01") else None
+    except ValueError:  # nearly never
+        pass
     text = _ZONE.sub("Z", text.strip().replace("/", "-"))
     text = _FRACTION.sub(lambda m: "." + m[1][:6].ljust(6, "0"), text, count=1)
     try:
@@ -122,6 +126,23 @@ def _clock(text: str) -> tuple[int, int, int, int]:
     fraction = text[9:15]
     micro = int(fraction.ljust(6, "0")) if fraction else 0
     return int(text[0:2]), int(text[3:5]), int(text[6:8]), micro
+
+
+def of_second(text: str, now: datetime) -> datetime | None:
+    """``Jun  4 15:16:01``: of most lines of one second it is the same."""
+    latest = now + AHEAD
+    when = _of_second(text, latest.year)
+    return when if when is None or when <= latest else rfc3164(text, now)
+
+
+@lru_cache(1024)
+def _of_second(text: str, year: int) -> datetime | None:
+    month, day, clock = text.split()
+    number = _MONTHS.get(month.lower(), 0)
+    try:
+        return datetime(year, number, int(day), *_clock(clock), tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def rfc3164(text: str, now: datetime) -> datetime | None:

@@ -79,9 +79,23 @@ def stand_in(needed: Parts, lower: str) -> bool:
         if isinstance(part, str):
             if part not in lower:
                 return False
-        elif not any(stand_in(option, lower) for option in part):
+        elif not _one_stands_in(part, lower):
             return False
     return True
+
+
+def _one_stands_in(options: tuple[Parts, ...], lower: str) -> bool:
+    """Whether *lower* has all parts of one option: as ``stand_in`` of each, in half of the time."""
+    for option in options:
+        for part in option:
+            if isinstance(part, str):
+                if part not in lower:
+                    break
+            elif not _one_stands_in(part, lower):
+                break
+        else:
+            return True
+    return False
 
 
 def _of_sequence(parsed: Iterable[tuple[Any, Any]]) -> Parts:
@@ -191,7 +205,7 @@ class Fragments(dict[str, int]):
         for n, sought in enumerate([of[-1] for of in runs] + [of[-2:][0] for of in runs]):
             self._sought[sought] = self._sought.get(sought, 0) | 1 << n
         self._count = len(texts)
-        self._always = self._sought.pop("", 0)  # texts without a run
+        self.always = self._sought.pop("", 0) & (1 << self._count) - 1  # texts without a run
         self._lengths = sorted({len(run) for run in self._sought if run.isalpha()})
         self._digits = sorted({len(run) for run in self._sought if run.isdigit()})
 
@@ -203,8 +217,8 @@ class Fragments(dict[str, int]):
         return bits
 
     def possible(self, lower: str) -> int:
-        """The texts that *lower*, a line in lower case, may contain, as bits."""
-        bits, text = self._always, lower.encode("utf-8", "surrogatepass")
+        """The texts with a run that *lower*, a line in lower case, may contain, as bits."""
+        bits, text = 0, lower.encode("utf-8", "surrogatepass")
         for run in _split(text, _ALPHABETIC):
             bits |= self[run]
         if self._digits:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from struct import unpack
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -15,7 +16,16 @@ from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
-from anomaly_detection.detectors.literals import MARK, Fragments, choices, required, words
+from anomaly_detection.detectors.literals import (
+    MARK,
+    Fragments,
+    Parts,
+    choices,
+    parts,
+    required,
+    stand_in,
+    words,
+)
 from anomaly_detection.detectors.overlaps import precedence, ranked
 from anomaly_detection.rules import QUOTED, LineRule, globs
 
@@ -35,6 +45,8 @@ MOST_PLACES = 16  # of one `near` in a line
 ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 SHAPES_KEPT = 8192  # lines without their digits, whose likely rules are cached: 8 MB at most
+FEW = 8  # members of a bit set that are faster found in the whole of it than in its words
+WORDS_KEPT = 2048  # sets of words whose texts are cached: 5 MB at most
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
 
@@ -51,8 +63,10 @@ class RuleTable:
         of_message = [n for n, rule in enumerate(rules) if in_message(rule)]
         needed = {n: required(rules[n].regex) or ANYTHING for n in of_message}
         chosen = {n: _choices(rules[n]) for n in of_message}
+        self._parts = {n: _parts(rules[n]) for n in of_message}
         all_texts = (*needed.values(), *(texts for of in chosen.values() for texts in of))
-        self._texts = sorted(frozenset[str]().union(*all_texts))
+        of_parts = (text for of in self._parts.values() for text in _texts_in(of))
+        self._texts = sorted(frozenset[str]().union(*all_texts, of_parts))
         places = {text: place for place, text in enumerate(self._texts)}
         self._choices = {
             n: [_set(places[text] for text in texts) for texts in of] for n, of in chosen.items()
@@ -61,13 +75,17 @@ class RuleTable:
         for n, of in needed.items():
             for text in of:
                 self._rules_of[places[text]] |= 1 << n
+        self._shapes = [_shape(text) for text in self._texts]
         self._fragments = Fragments([_DIGIT.sub(" ", text) for text in self._texts])
-        self._with_digits = _set(n for n, text in enumerate(self._texts) if _DIGIT.search(text))
+        self._plain: dict[str, list[int]] = {}  # shapes without a run of letters, of which texts
+        for n in _members(self._fragments.always):
+            self._plain.setdefault(self._shapes[n], []).append(n)
         self._numbers = Numbers(needed)
         bare = (n for n, of in needed.items() if not all(map(_ALPHABETIC.search, of)))
         self._bare = {n: needed[n] for n in bare if needed[n] != ANYTHING}
         self._bare_rules = _set(self._bare)
         self._of_shape: dict[bytes, int] = {}
+        self._of_texts: dict[tuple[tuple[int, ...], int, bool, bool], int] = {}
         marked = (n for n, of in chosen.items() if frozenset((MARK,)) in of)
         self._unmarked = ~_set(marked)
         self._needy = _set(n for n, rule in enumerate(rules) if rule.needs)
@@ -78,6 +96,7 @@ class RuleTable:
         self._audiences = _audiences(rules)
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
+        self._with_shapes = lru_cache(WORDS_KEPT)(self._shapes_of)
         self._of_sender = lru_cache(SENDERS)(self._applicable)
         self._of_value = lru_cache(VALUES_KEPT)(self._by_value)
         self._line: LogEntry | None = None
@@ -123,7 +142,7 @@ class RuleTable:
         if likely is None:
             if len(self._of_shape) >= SHAPES_KEPT:
                 self._of_shape.clear()
-            likely = self._of_shape[shape] = self._likely(lower)
+            likely = self._of_shape[shape] = self._likely(_shape(lower))
         likely &= rules
         if likely & self._numbers.rules:
             likely &= ~self._numbers.rules | self._numbers.possible(lower)
@@ -134,23 +153,42 @@ class RuleTable:
         found = self._search(_members(likely), looked_at)
         return self._of_statement(found, line, looked_at) if found else {}
 
-    def _likely(self, lower: str) -> int:
-        """The rules that a line with the letters of *lower* can match, whatever its digits are."""
-        possible = self._fragments.possible(lower)
-        candidates = 0
-        for n in _members(possible):
-            if self._with_digits >> n & 1 or self._texts[n] in lower:
-                candidates |= self._rules_of[n]
-        if MARK not in lower:
+    def _likely(self, shape: str) -> int:
+        """The rules that a line of this *shape* can match, whatever its digits are."""
+        possible = self._with_shapes(self._fragments.possible(shape))
+        found = [n for n, text in possible if text in shape]
+        for text, numbers in self._plain.items():
+            if text in shape:
+                found += numbers
+        key = (tuple(found), self._helped(shape), MARK in shape, shape.isascii())
+        likely = self._of_texts.get(key)
+        if likely is None:
+            if len(self._of_texts) >= SHAPES_KEPT:
+                self._of_texts.clear()
+            likely = self._of_texts[key] = self._with_texts(*key, shape)
+        return likely
+
+    def _shapes_of(self, texts: int) -> Sequence[tuple[int, str]]:
+        """The numbers of *texts*, which are given as bits, and their shapes."""
+        return [(n, self._shapes[n]) for n in _members(texts)]
+
+    def _with_texts(
+        self, found: Sequence[int], helped: int, mark: bool, ascii_: bool, shape: str
+    ) -> int:
+        """The rules that a line can match of which the texts *found* are known: no other one of
+        the table is in its *shape*."""
+        present, candidates = _set(found), 0
+        for n in found:
+            candidates |= self._rules_of[n]
+        if not mark:
             candidates &= self._unmarked
-        if candidates & self._needy:
-            candidates &= ~self._needy | self._helped(lower)
-        return _set(n for n in _members(candidates) if self._may(n, possible, lower))
+        candidates &= ~self._needy | helped
+        return _set(n for n in _members(candidates) if self._may(n, present, shape, ascii_))
 
     def _without_bare(self, likely: int, lower: str) -> int:
         """The *likely* rules without those whose texts have no letters and are not in *lower*."""
-        for n, texts in self._bare.items():
-            if likely >> n & 1 and not any(text in lower for text in texts):
+        for n in _members(likely & self._bare_rules):
+            if not any([text in lower for text in self._bare[n]]):  # noqa: C419 - faster
                 likely ^= 1 << n
         return likely
 
@@ -198,16 +236,16 @@ class RuleTable:
         """The rules about the label *name* that match *value*."""
         return list(self._search(self._of_label[name], value).items())
 
-    def _may(self, n: int, possible: int, lower: str) -> bool:
-        """Whether the line can have the other texts that the nth rule needs.
+    def _may(self, n: int, present: int, shape: str, ascii_: bool) -> bool:
+        """Whether a line of this *shape* can have all texts that the nth rule needs.
 
         A regex without regard to case equates some non-ASCII letters, such as the long s, with
         ASCII ones; a search for a text does not.
         """
         for texts in self._choices[n]:
-            if not possible & texts:
-                return not lower.isascii()
-        return True
+            if not present & texts:
+                return not ascii_
+        return stand_in(self._parts[n], shape) or not ascii_
 
     def _applicable(self, service: str, device: str, level: Level) -> int:
         """The rules to try on such lines."""
@@ -278,6 +316,41 @@ def in_message(rule: LineRule) -> bool:
     return not rule.looks_in or QUOTED in rule.looks_in
 
 
+def _shape(text: str) -> str:
+    """*text* with another digit for each: what lines have in common that differ in numbers."""
+    return _DIGIT.sub("0", text)
+
+
+def _parts(rule: LineRule) -> Parts:
+    """What a line that *rule* matches has in its shape, beside a text of each of its choices."""
+    needed = (*parts(rule.regex), *(parts(rule.near) if rule.near else ()))
+    return _of_shape(tuple(part for part in needed if _says_more(part)))
+
+
+def _says_more(part: str | tuple[Parts, ...]) -> bool:
+    """Whether *part* demands more than one text of each of its options."""
+    if isinstance(part, str) or not all(part):
+        return False
+    return any(len(option) > 1 or not isinstance(option[0], str) for option in part)
+
+
+def _of_shape(needed: Parts) -> Parts:
+    """The shapes of *needed*, without those that have no word: nearly all lines have these."""
+    shapes = (
+        _shape(part) if isinstance(part, str) else tuple(map(_of_shape, part)) for part in needed
+    )
+    return tuple(one for one in shapes if not isinstance(one, str) or _ALPHABETIC.search(one))
+
+
+def _texts_in(needed: Parts) -> Iterator[str]:
+    for part in needed:
+        if isinstance(part, str):
+            yield part
+        else:
+            for option in part:
+                yield from _texts_in(option)
+
+
 def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
     """Sets of texts: a line that *rule* matches has one of each."""
     return [*choices(rule.regex), *(choices(rule.near) if rule.near else ())]
@@ -313,12 +386,22 @@ def _set(members: Iterable[int]) -> int:
     return sum(1 << n for n in members)
 
 
-def _members(bits: int) -> Iterator[int]:
+def _members(bits: int) -> Sequence[int]:
     """In ascending order."""
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    found: list[int] = []
+    if bits.bit_count() < FEW:
+        while bits:
+            lowest = bits & -bits
+            found.append(lowest.bit_length() - 1)
+            bits ^= lowest
+        return found
+    count = (bits.bit_length() + 63) // 64
+    for place, word in enumerate(unpack(f"<{count}Q", bits.to_bytes(8 * count, "little"))):
+        while word:
+            lowest = word & -word
+            found.append(64 * place + lowest.bit_length() - 1)
+            word ^= lowest
+    return found
 
 
 def details(match: re.Match[str]) -> dict[str, JsonValue]:

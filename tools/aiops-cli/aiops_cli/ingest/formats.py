@@ -60,7 +60,7 @@ class TextReader:
     def __init__(
         self,
         name: str,
-        formats: Sequence[TextFormat] = FORMATS,
+        formats: tuple[TextFormat, ...] = FORMATS,
         *,
         json: bool = True,
         json_only: bool = False,
