@@ -61,13 +61,14 @@ _QUOTED = re.compile(
     r"|(?<![\w'])'(?P<single>[^']*)'(?!\w)",
     re.DOTALL,
 )
-_QUOTES = ('"', "'", "“", "„", "«", "»", "`", "\u2018")
+_QUOTES = re.compile("[\"'“„«»`\u2018]")
+_FOREIGN = frozenset(FOREIGN_LABELS)
 
 
 def statement(text: str, labels: Mapping[str, str]) -> str:
     """The message *text* of a line with *labels*, with ``HIDDEN`` for what others wrote."""
-    said = _without_labels(text, labels) if labels else text
-    if any(quote in said for quote in _QUOTES):
+    said = text if _FOREIGN.isdisjoint(labels) else _without_labels(text, labels)
+    if _QUOTES.search(said):
         said = said if _is_one_quotation(said) else _QUOTED.sub(_unquoted, said)
     for pattern in _possible(said):
         said = pattern.sub(_hide, said)
@@ -78,8 +79,9 @@ def _possible(text: str) -> Iterator[re.Pattern[str]]:
     """The patterns of rules that may find something in *text*, in the order of the rules."""
     bits = 0
     words = text.encode("utf-8", "surrogatepass").translate(_LOWER_CASE).split()
-    for word in _WORDS.keys() & words:
-        bits |= _WORDS[word]
+    for word in words:
+        if word in _WORDS:
+            bits |= _WORDS[word]
     for mark, bit in _MARKS:
         if mark in text:
             bits |= bit

@@ -47,7 +47,8 @@ _PLAIN = re.compile(
     |(?<=>)(?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)))
     \ (?!\d+\ |[A-Z]{1,5}\ |(?:user|daemon|kern|auth|authpriv|cron|local\d)\.\w+\ )
     (?P<host>[A-Za-z0-9][\w.-]*)
-    \ (?:(?P<service>[A-Za-z_][\w.-]*)\[(?P<pid>[0-9]+)\]:\s*|(?P<bare>[a-z_][\w.-]*):(?:\s+|$))""",
+    \ (?:(?P<service>[A-Za-z_][\w.-]*|[a-z_][\w.-]*\((?P<module>[^()\s]*)\))\[(?P<pid>[0-9]+)\]:\s*
+    |(?P<bare>[a-z_][\w.-]*):(?:\s+|$))""",
     re.VERBOSE,
 )
 
@@ -62,11 +63,14 @@ def _read_plain(line: str, now: datetime) -> ParsedLine | None:
     match = _PLAIN.match(line)
     if match is None:
         return None
-    written, second, iso, host, service, pid, bare = match.groups()
+    written, second, iso, host, service, module, pid, bare = match.groups()
     ts = times.of_second(second, now) if second else times.iso(iso, now)
-    if ts is None or (service or bare).lower() in tags.NO_PROGRAM:
+    service = service.partition("(")[0] if service else bare
+    if ts is None or service.lower() in tags.NO_PROGRAM:
         return None
-    labels, text, level = {}, line[match.end() :], None
+    labels, text, level = dict[str, str](), line[match.end() :], None
+    if module:
+        labels["module"] = module
     if pid:
         labels["process.pid"] = pid
     if written:
@@ -76,7 +80,7 @@ def _read_plain(line: str, now: datetime) -> ParsedLine | None:
         labels["facility"] = levels.FACILITIES[pri // 8]
         level = _level(pri, text)
     msg = text.removeprefix("\ufeff").strip()
-    return ParsedLine(msg, level, ts, host, service=service or bare, labels=labels)
+    return ParsedLine(msg, level, ts, host, service=service, labels=labels)
 
 
 def read_any(line: str, now: datetime) -> ParsedLine | None:

@@ -12,6 +12,7 @@ from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.table import RuleTable, in_message
 from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.rules import EVERYTHING
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line
 from tests.log_cases import by_time, said, words
@@ -173,6 +174,11 @@ def is_regex_alone(rule):
     return not (rule.near or rule.needs or rule.unless)
 
 
+def shifted(text):
+    """*text* with other digits."""
+    return text.translate(str.maketrans("0123456789", "9012345678"))
+
+
 class TestTable:
     def test_the_index_of_words_hides_no_match(self):
         """The table finds every match of a regex; the lines contain texts of all kinds of rules."""
@@ -189,6 +195,21 @@ class TestTable:
         of_level = rule.levels is None or entry.level in rule.levels
         of_service = rule.concerns("sshd", "srv-1")
         return of_level and of_service and rule.regex.search(entry.msg)
+
+    def test_every_rule_for_all_senders_has_a_text_to_look_for(self):
+        """Without one it is tried on every line."""
+        rules = [rule for rule in POLICY.line_rules if in_message(rule)]
+        assert not [r.id for r in rules if r.services == EVERYTHING and not required(r.regex)]
+
+    def test_lines_of_one_shape_are_told_apart_by_their_digits(self):
+        rules = [rule for rule in POLICY.line_rules if in_message(rule) and is_regex_alone(rule)]
+        table = RuleTable(rules)
+        texts = [text for rule in rules for text in required(rule.regex) or ()]
+        for text in [text for text in texts if not text.isalpha() and text != shifted(text)][::3]:
+            for said_ in (f"x {shifted(text)}: y", f"x {text}: y"):
+                entry = line(said_, service="sshd", level="error")
+                expected = [rule.id for rule in rules if self.finds(rule, entry)]
+                assert [rule.id for rule, _ in table.matches(entry)] == expected
 
     def test_words_that_come_and_go_are_forgotten(self):
         table = RuleTable(POLICY.patterns)
