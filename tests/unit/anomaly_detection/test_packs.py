@@ -219,6 +219,14 @@ class TestCommand:
         assert (told["rule"], told["component"], told["state"]) == ("acme/broke", "pump 3", "raise")
         assert told["lost"] == [{"rule": "other/broke", "why": "a maker pack beats a topic one"}]
 
+    def test_check_of_one_file_tells_which_lines_of_others_it_takes_away(self, tmp_path):
+        (tmp_path / "detect.yaml").write_text((POLICIES / "detect.yaml").read_text())
+        greedy = {"anomaly_type": "temperature", "positive": ["pump 3 broke in two"]}
+        broad = PUMP | {"regex": r"pump (?P<pump>\d+) broke(?: in two)?"} | greedy
+        write(tmp_path, pack(PUMP), pack(broad | {"severity": "critical"}, id_="new"))
+        problems, _ = examine(tmp_path, [tmp_path / "packs" / "new.yaml"])
+        assert any("acme/broke: new/broke takes its positive line" in p.text for p in problems)
+
     def test_check_runs_the_samples(self, tmp_path):
         (tmp_path / "detect.yaml").write_text((POLICIES / "detect.yaml").read_text())
         wrong = PUMP | {"negative": ["pump 4 broke"], "positive": ["pump four broke"]}
