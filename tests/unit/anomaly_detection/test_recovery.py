@@ -60,7 +60,7 @@ async def test_a_recovery_leaves_detection_as_a_message_about_the_device():
     [told] = Detection(POLICY).on_line(line("Uplink 1, changed state to up", n=7))
     assert isinstance(told, AnomalyCleared)
     assert (told.device, told.service, told.detector) == ("srv-1", "unknown", "recovery")
-    assert told.reason == "At 12:00:07 UTC app on srv-1 reported that the link is up."
+    assert told.reason == "At 12:00:07 UTC app on srv-1 reported that the link is up (interface 1)."
 
 
 def test_of_the_same_service_only_where_the_rule_says_so():
@@ -70,7 +70,7 @@ def test_of_the_same_service_only_where_the_rule_says_so():
 
 
 def test_a_peer_that_is_named_restricts_it():
-    [end] = DETECTOR.observe(line("[sshd] Ban 198.51.100.7"))
+    [end] = DETECTOR.observe(line("[sshd] Ban 198.51.100.7", service="fail2ban"))
     assert end.peer == "198.51.100.7"
 
 

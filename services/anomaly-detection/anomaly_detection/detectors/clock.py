@@ -61,13 +61,14 @@ class ClockDetector(Detector[LogEntry]):
             return ()
         if stated is None:
             return self._right(entry, key, device)
+        found = (_detected(entry, stated, self._rule),) if device.wrong is None else ()
+        # Nothing from here on can raise: an entry is observed as a whole, or not at all.
         device.last, device.newest, device.right = entry.tracking_id, entry.ts, 0
-        if device.wrong is not None:
-            return ()
-        device.wrong = entry.ts
-        device.times += 1
-        self._wrong.add(key)
-        return (_detected(entry, stated, self._rule),)
+        if found:
+            device.wrong = entry.ts
+            device.times += 1
+            self._wrong.add(key)
+        return found
 
     def _right(
         self, entry: LogEntry, key: tuple[str, str], device: DeviceClock
@@ -77,13 +78,14 @@ class ClockDetector(Detector[LogEntry]):
         states_time = entry.ts != entry.stages.get("ingest") and CONTINUES not in entry.labels
         if began is None or not states_time or entry.ts <= began:
             return ()
+        enough = device.right + 1 >= (STEADY if device.times > SEVERAL else 1)
+        found = (_cleared(entry, began, self._rule),) if enough else ()
         device.last, device.newest = entry.tracking_id, entry.ts
         device.right += 1
-        if device.right < (STEADY if device.times > SEVERAL else 1):
-            return ()
-        device.wrong, device.right = None, 0
-        self._wrong.discard(key)
-        return (_cleared(entry, began, self._rule),)
+        if found:
+            device.wrong, device.right = None, 0
+            self._wrong.discard(key)
+        return found
 
     def restore(self, state: Mapping[str, JsonValue], /) -> None:
         super().restore(state)
