@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from aiops_core.models import AnomalyDetected, Severity
+from aiops_core.models import AnomalyDetected, LogEntry, Severity
+from aiops_lab.simulator.scenario import named
+from aiops_lab.simulator.voyage import Voyage
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.samples import entry_of
@@ -41,6 +44,20 @@ def test_daily_life_raises_nothing() -> None:
         if (serious := [o for o in judged(detection, line) if o.severity > Severity.LOW])
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_quiet_day_of_the_simulator_raises_nothing(seed: int) -> None:
+    detection, voyage = Detection(policy()), Voyage(datetime(2026, 6, 1, 10, tzinfo=UTC))
+    lines = (voyage.message(event) for event in named("quiet", seed=seed, rate=20))
+    found = {
+        (one.meta.get("rule"), one.msg)
+        for line in lines
+        if isinstance(line, LogEntry)
+        for one in detection.on_line(line)
+        if isinstance(one, AnomalyDetected)
+    }
+    assert not found
 
 
 def test_faults_are_found_by_their_type() -> None:
