@@ -26,6 +26,7 @@ from aiops_core.errors import Reject, in_words
 from aiops_core.inventory import inventory
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
+    VERSION,
     AnomalyCleared,
     AnomalyContext,
     AnomalyDetected,
@@ -527,7 +528,7 @@ async def label_counts(clickhouse: ClickHouse) -> int:
 async def what_if_anomalies(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse)
     good = enriched().model_dump_json()
-    later = good.replace('"schema_version":"3.0"', '"schema_version":"4.0"')
+    later = good.replace(f'"schema_version":"{VERSION}"', '"schema_version":"4.0"')
     wrong = [*bodies(good), good.replace('"severity":"high"', '"severity":"awful"'), later]
     bad = await spoil_anomalies(clickhouse, body=wrong)
     pages = await recorded.pages(clickhouse, utc_now() - WINDOW)
@@ -678,6 +679,7 @@ NO_READER = {
     "anomaly_detection/clocks.py": "memory of this process",
     "anomaly_detection/detectors/": "raises what the checkpointer takes for a damaged snapshot",
     "aiops_lab/evaluation/detection/": "data sets of an evaluation",
+    "aiops_lab/evaluation/packs/": "cases of people, in a folder that they name",
     "anomaly_detection/checkpoint.py": "has its own battery: a damaged part costs one detector",
     "anomaly_detection/policy.py": "a query of the policy, not to a store",
     "anomaly_detection/snapshot": "raises what the checkpointer takes for a damaged snapshot",
