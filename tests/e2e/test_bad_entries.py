@@ -23,7 +23,7 @@ from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
 from tests.v3.conftest import entry, incidents_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # it measures how long a start takes
 
 BACK_WITHIN = 10.0  # seconds after the last kill
 BUCKETS = (silences.BUCKET, ship.BUCKET, inventory.BUCKET, tally.BUCKET, snapshots.BUCKET)

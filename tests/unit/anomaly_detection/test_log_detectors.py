@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from aiops_core.normaliser.statement import statement
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Cleared, Detected
 from anomaly_detection.detectors.line_rate import LONGEST
@@ -12,7 +13,7 @@ from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.table import RuleTable, in_message
 from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.rules import EVERYTHING
+from anomaly_detection.rules import EVERYTHING, QUOTED
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line
 from tests.log_cases import by_time, said, words
@@ -184,7 +185,7 @@ class TestTable:
         """The table finds every match of a regex; the lines contain texts of all kinds of rules."""
         rules = [rule for rule in POLICY.line_rules if in_message(rule) and is_regex_alone(rule)]
         table = RuleTable(rules)
-        texts = [text for rule in rules for text in required(rule.regex) or ()][::7]
+        texts = [text for rule in rules for text in sorted(required(rule.regex) or ())][::7]
         for n, text in enumerate(texts):
             for said_ in (f"x{text.upper()}y", f"{texts[n - 1]} {text}"):
                 entry = line(said_, service="sshd", level="error")
@@ -194,7 +195,9 @@ class TestTable:
     def finds(self, rule, entry):
         of_level = rule.levels is None or entry.level in rule.levels
         of_service = rule.concerns("sshd", "srv-1")
-        return of_level and of_service and rule.regex.search(entry.msg)
+        said_ = entry.msg if QUOTED in rule.looks_in else statement(entry.msg, entry.labels)
+        texts = (entry.msg, said_)
+        return of_level and of_service and all(map(rule.regex.search, texts))
 
     def test_every_rule_for_all_senders_has_a_text_to_look_for(self):
         """Without one it is tried on every line."""
@@ -204,7 +207,7 @@ class TestTable:
     def test_lines_of_one_shape_are_told_apart_by_their_digits(self):
         rules = [rule for rule in POLICY.line_rules if in_message(rule) and is_regex_alone(rule)]
         table = RuleTable(rules)
-        texts = [text for rule in rules for text in required(rule.regex) or ()]
+        texts = [text for rule in rules for text in sorted(required(rule.regex) or ())]
         for text in [text for text in texts if not text.isalpha() and text != shifted(text)][::3]:
             for said_ in (f"x {shifted(text)}: y", f"x {text}: y"):
                 entry = line(said_, service="sshd", level="error")
