@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,6 +73,36 @@ def wait_for_port(port: int, within: float = 10.0) -> None:
                 return
         time.sleep(0.02)
     raise TimeoutError(f"nothing listens on port {port}")
+
+
+@asynccontextmanager
+async def tcp_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], port: int = 0
+) -> AsyncIterator[int]:
+    """Its port. At the end every connection is closed: *serve* has returned or is cancelled."""
+    open_connections: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        open_connections.add(task)
+        try:
+            with suppress(OSError):
+                await serve(reader, writer)
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+            open_connections.discard(task)
+
+    async with await asyncio.start_server(handle, "127.0.0.1", port) as server:
+        yield server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0.01)  # what the kernel had accepted becomes a connection
+        while open_connections:
+            for task in open_connections:
+                task.cancel()
+            await asyncio.sleep(0.01)
 
 
 class NatsServer:

@@ -19,7 +19,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
-from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, unavailable
+from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, cancellable, unavailable
 from aiops_core.adapters.nats_streams import read
 from aiops_core.errors import Unavailable
 
@@ -88,13 +88,14 @@ class NatsBucket:
                     cause = exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
                     self._connection.refused(operation, cause)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), CHECK_EVERY)
+                    async with asyncio.timeout(CHECK_EVERY):
+                        await changed.wait()
                     changed.clear()
                     await asyncio.sleep(SETTLE)
         finally:
             self._connection.works(operation)
             if heard:
-                with contextlib.suppress(*FAILURES):
+                with contextlib.suppress(*FAILURES), cancellable():
                     await heard.unsubscribe()
 
     @property

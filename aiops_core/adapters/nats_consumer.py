@@ -16,7 +16,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_bucket import NatsBucket
-from aiops_core.adapters.nats_connection import NatsConnection
+from aiops_core.adapters.nats_connection import NatsConnection, cancellable
 from aiops_core.adapters.nats_offsets import ACK_FLOORS, AckFloor, Look, Overtaken
 from aiops_core.errors import Unavailable
 from aiops_core.observability import metrics
@@ -102,8 +102,9 @@ class DurableConsumer:
 
     async def info(self) -> ConsumerInfo:
         """Its state; also counts the messages that the stream has discarded unread."""
-        state = (await self._connection.js.stream_info(self.stream)).state
-        info: ConsumerInfo = await self._connection.js.consumer_info(self.stream, self.group)
+        with cancellable():
+            state = (await self._connection.js.stream_info(self.stream)).state
+            info: ConsumerInfo = await self._connection.js.consumer_info(self.stream, self.group)
         self._raise_floor(info)
         given = info.delivered or SequenceInfo(0, 0)
         pending = info.num_pending or 0

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
-from aiops_core.adapters.nats_connection import FAILURES, NatsConnection
+from aiops_core.adapters.nats_connection import FAILURES, NatsConnection, cancellable
 
 REQUEST = 512  # messages that one open request asks for
 REQUEST_EXPIRES = 30.0  # seconds
@@ -89,7 +89,7 @@ class PullRequests:
         self._connection.works(self._operation)
         if self._subscribed:
             await asyncio.sleep(0)  # nats-py drops what it has not handed over yet
-            with contextlib.suppress(*FAILURES):
+            with contextlib.suppress(*FAILURES), cancellable():
                 await self._subscribed[1].unsubscribe()
 
     async def wait(self, most: int) -> None:

@@ -4,9 +4,10 @@ the process."""
 import asyncio
 import socket
 import uuid
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
+from nats.aio.client import Client
 from nats.js.errors import ServiceUnavailableError
 from structlog.testing import capture_logs
 
@@ -16,7 +17,7 @@ from aiops_core.models import MetricSample
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Outgoing
-from tests.conftest import ROOT, nats_bus, sample
+from tests.conftest import ROOT, nats_bus, sample, tcp_server
 
 LIMITS = RetentionPolicy.load(ROOT / "policies").streams
 
@@ -165,13 +166,9 @@ async def dumb_broker():
             if line.startswith(b"PING"):
                 writer.write(b"PONG\r\n")
         connections.discard(writer)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
-    finally:
-        server.close()
+    async with tcp_server(serve) as port:
+        yield f"nats://127.0.0.1:{port}", connections
 
 
 async def test_a_broker_without_jetstream_gets_one_connection_however_long_it_takes(quick):
@@ -260,3 +257,43 @@ async def test_a_stop_is_heard_at_every_moment(own_nats, quick, broken, work):
                 task.cancel()
                 await asyncio.wait({task}, timeout=1)
                 assert task.done()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("work", [publish_many, take_two, bury])
+async def test_a_cancellation_that_nats_py_swallows_is_heard(own_nats, quick, monkeypatch, work):
+    """During each request and each message to the broker in turn; the first message waits."""
+    working: set[asyncio.Task] = set()
+    calls, swallowed_at = 0, 0
+
+    def swallowing(name):
+        real = getattr(Client, name)
+
+        async def call(client, *args, **options):
+            nonlocal calls
+            if asyncio.current_task() in working:
+                calls += 1
+                if calls == swallowed_at:
+                    asyncio.current_task().cancel()
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
+            return await real(client, *args, **options)
+
+        monkeypatch.setattr(Client, name, call)
+
+    for name in ("request", "publish", "subscribe"):
+        swallowing(name)
+    async with nats_bus(own_nats.url) as bus:
+        await bus.publish([out(1.0)])
+        for swallowed_at in range(1, 30):
+            calls = 0
+            task = asyncio.create_task(work(bus))
+            working.add(task)
+            await asyncio.wait({task}, timeout=1)
+            heard = task.cancelled()
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+            if calls < swallowed_at:
+                break
+            assert heard, f"not after call {swallowed_at}"
+    assert swallowed_at > 3

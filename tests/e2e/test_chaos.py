@@ -8,7 +8,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,9 +24,8 @@ from aiops_lab.bench.load import AnomalyLoad, Publish, StormLoad, open_sink
 from aiops_lab.bench.relay import open_bus
 from aiops_lab.demo.feed import load_inventory
 from aiops_lab.fleet.plan import CLICKHOUSE, INFRASTRUCTURE, Plan, Ports
-from aiops_lab.fleet.ports import LOOPBACK
 from tests.chaos_history import FAULTS, history
-from tests.conftest import ROOT
+from tests.conftest import ROOT, tcp_server
 
 pytestmark = pytest.mark.e2e
 
@@ -123,16 +122,18 @@ async def test_after_twenty_kills_the_incidents_are_those_of_an_undisturbed_run(
 async def without_clickhouse(parts: BenchFleet) -> AsyncIterator[None]:
     """ClickHouse is killed, and its address taken by something that closes every connection."""
 
-    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+    async def close(*_: object) -> None:
+        """The server closes what nobody serves."""
 
     parts.fleet.kill(CLICKHOUSE)
-    port, squatter = parts.fleet.plan.ports.clickhouse, None
-    while squatter is None:
-        await asyncio.sleep(0.01)
-        with suppress(OSError):  # until the kernel has buried it
-            squatter = await asyncio.start_server(close, LOOPBACK, port)
-    async with squatter:
+    async with AsyncExitStack() as stack:
+        while True:
+            await asyncio.sleep(0.01)
+            with suppress(OSError):  # until the kernel has buried it
+                await stack.enter_async_context(
+                    tcp_server(close, parts.fleet.plan.ports.clickhouse)
+                )
+                break
         yield
 
 

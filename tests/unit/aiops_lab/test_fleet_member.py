@@ -17,6 +17,7 @@ from aiops_lab.fleet.member import STEADY, Death, Member, State
 from aiops_lab.fleet.plan import Spec
 from aiops_lab.fleet.ports import free_ports
 from aiops_lab.fleet.process import http_get, why_not_ready
+from tests.conftest import tcp_server
 
 PATIENT = 10.0  # seconds until a test gives up
 NOT_READY = b'HTTP/1.1 503 Not\r\n\r\n{"state": '
@@ -106,12 +107,9 @@ async def answering(reply: bytes) -> AsyncIterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply)
-        await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with tcp_server(serve) as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -143,12 +141,10 @@ async def test_nobody_listens() -> None:
 async def test_silence_is_a_timeout() -> None:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    async with server:
+    async with tcp_server(hold) as port:
         with pytest.raises(TimeoutError):
-            await http_get(server.sockets[0].getsockname()[1], "/ready", within=0.1)
+            await http_get(port, "/ready", within=0.1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")

@@ -16,6 +16,7 @@ from aiops_cli.ingest.nmea import live
 from aiops_cli.ingest.nmea.live import Listener, tcp, udp
 from aiops_cli.nmea import address, multicast
 from aiops_core.errors import Misconfigured, Unavailable
+from tests.conftest import tcp_server
 from tests.unit.aiops_cli.ingest.test_nmea import RMC, signed
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -99,12 +100,12 @@ async def test_lines_of_a_stream_end_as_they_like(listener, end):
         writer.write(HEADING + end + signed("HEHDT,275.1,T").encode() + end)
         await writer.drain()
         await until(lambda: listener.stats.sentences == 2)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with running([listener.run(), tcp(listener, "127.0.0.1", port)]):
-            await until(lambda: listener.stats.sentences == 2)
+    async with (
+        tcp_server(serve) as port,
+        running([listener.run(), tcp(listener, "127.0.0.1", port)]),
+    ):
+        await until(lambda: listener.stats.sentences == 2)
     assert listener.stats.refused == 0
 
 
@@ -128,12 +129,9 @@ async def test_a_multiplexer_that_goes_away_is_called_again(listener):
 
     async def serve(_, writer):
         told.append(writer)
-        writer.write(SENTENCE)
-        await writer.drain()
-        writer.close()  # each time
+        writer.write(SENTENCE)  # then it goes away, each time
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with tcp_server(serve) as port:
         client = tcp(listener, "127.0.0.1", port, sleep=lambda _: asyncio.sleep(0.01))
         with capture_logs() as said:
             async with running([listener.run(), client]):
