@@ -148,6 +148,9 @@ class Anomaly(Message):
     msg: str
     error_msg: str | None = None
     component: str = Field(default="", description="part of the device, as component_of spells it")
+    state: bool | None = Field(
+        default=None, description="whether it lasts until it is cleared; None: its type decides"
+    )
     metric: str | None = None
     value: float | None = None
     threshold: float | None = None
@@ -181,7 +184,7 @@ class AnomalyCleared(Message):
 
     It clears every anomaly of *anomaly_types* on the device (and on its service, unless that is
     ``unknown``) up to ``ts``; with a *component* only those of it. That nothing more was seen is
-    no such sign.
+    no such sign. *confidence* is below 1 when the end is inferred: nobody said that it is over.
     """
 
     subject: ClassVar[str] = "anomaly.cleared"
@@ -195,6 +198,7 @@ class AnomalyCleared(Message):
     metric: str | None = None
     peer: str | None = None
     started: UtcDatetime | None = Field(default=None, description="when the episode began")
+    confidence: Fraction = 1.0
     reason: Text
 
     @property
@@ -300,6 +304,32 @@ class AnomalySuppressed(Message):
     anomaly_type: str = ""
 
 
+class AnomalyDigested(Message):
+    """anomaly-detection publishes it for a finding that is not worth an incident by itself.
+
+    The daily digest of its device counts it. *reason* says why it opened none.
+    """
+
+    subject: ClassVar[str] = "anomaly.digested"
+
+    anomaly_id: Text
+    anomaly_type: Text
+    detector: Text
+    device_id: str | None = None
+    host: Text
+    service: str = ""
+    component: str = ""
+    severity: Severity
+    msg: str
+    template_id: str = ""
+    template: str = ""
+    reason: Text
+
+    @property
+    def device(self) -> str:
+        return self.device_id or self.host
+
+
 class Role(StrEnum):
     MEMBER = "member"  # first of its fingerprint in the incident
     DUPLICATE = "duplicate"  # a repetition of a member
@@ -324,6 +354,8 @@ class Evidence(Record):
     service: str
     detector: str = ""
     component: str = ""
+    state: bool = Field(default=False, description="it lasts until it is cleared")
+    template_id: str = ""
     metric: str = ""
     peer: str = Field(default="", description="the other side, of an attack for instance")
     severity: Severity
@@ -371,6 +403,21 @@ def _stamp_members(members: tuple[Evidence, ...], stage: str, at: datetime) -> t
     return tuple(m.but(stages=m.stages | {stage: at}) for m in members)
 
 
+class Recurrence(Record):
+    """The problem that an incident is an occurrence of.
+
+    *cadence* says in words how often it comes, such as ``daily at 04:02``; empty while unknown.
+    """
+
+    problem_id: Text
+    occurrence: Annotated[int, Field(ge=1)] = 1
+    cadence: str = ""
+    previous: UtcDatetime | None = Field(
+        default=None, description="when the occurrence before this one began"
+    )
+    resolved_before: str = Field(default="", description="what ended the occurrence before")
+
+
 class Incident(Message):
     """correlation-service publishes it when an anomaly opens an incident; the API when a user does.
 
@@ -403,6 +450,11 @@ class Incident(Message):
     resolve_reason: str | None = None
     assignee: str | None = None
     tracking_ids: tuple[str, ...] = Field(default=(), max_length=TRACKING_IDS_KEPT)
+    recurrence: Recurrence | None = None
+    quiet_since: UtcDatetime | None = Field(
+        default=None, description="still open, though nothing more was seen since then"
+    )
+    announce: bool = Field(default=True, description="whether a person is to be told of it")
     revision: Annotated[int, Field(ge=1)] = 1
 
     def stamped(self, stage: str, at: datetime) -> Self:
@@ -465,6 +517,16 @@ class IncidentUpdated(_LaterFact):
         default=None,
         description="incident that an operator merged into this one; its members stay there",
     )
+    recurrence: Recurrence | None = None
+    reopens: bool = Field(
+        default=False, description="the incident was over and goes on with these members"
+    )
+    quiet_since: UtcDatetime | None = Field(
+        default=None, description="nothing more was seen since then, and it is not over"
+    )
+    announce: bool = Field(
+        default=False, description="whether a person is to be told of this change"
+    )
     joined: tuple[int, ...] = Field(
         default=(), description="revisions that this fact contains and that never come on their own"
     )
@@ -481,13 +543,15 @@ class IncidentUpdated(_LaterFact):
 class IncidentCleared(_LaterFact):
     """correlation-service publishes it when an incident is resolved.
 
-    ``resolve_reason`` is ``recovered``, ``expired``, ``sender_lost`` or ``merged``.
+    ``resolve_reason`` is ``recovered``, ``expired`` or ``merged``; *confidence* is below 1 when
+    the end is inferred.
     """
 
     subject: ClassVar[str] = "incidents.cleared"
 
     resolve_reason: Text
     note: str = ""
+    confidence: Fraction = 1.0
     merged_into: str | None = Field(default=None, description="the incident that has its members")
 
 
@@ -511,6 +575,25 @@ class IncidentTransitioned(Message):
     severity: Severity | None = None
     title: str | None = None
     merged_into: str | None = None
+
+
+class ProblemEdited(Message):
+    """incident-api publishes it when an operator says which incidents are one problem.
+
+    ``merge``: problem *into* has all occurrences of *problem_id* from now on. ``split``: incident
+    *incident_id* and what comes like it are a problem of their own. ``change`` counts the edits of
+    one problem.
+    """
+
+    subject: ClassVar[str] = "incidents.problem_edited"
+
+    problem_id: Text
+    change: Annotated[int, Field(ge=1)]
+    kind: Literal["merge", "split"]
+    into: str | None = None
+    incident_id: str | None = None
+    actor: str = "anonymous"
+    comment: str = ""
 
 
 class Citation(Record):
@@ -593,10 +676,12 @@ MESSAGES: tuple[type[Message], ...] = (
     AnomalyCleared,
     EnrichedAnomaly,
     AnomalySuppressed,
+    AnomalyDigested,
     Incident,
     IncidentUpdated,
     IncidentCleared,
     IncidentTransitioned,
+    ProblemEdited,
     EnrichedIncident,
     AuditEvent,
     ActionRequested,

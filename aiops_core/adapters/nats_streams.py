@@ -15,7 +15,13 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StoreCompressi
 from nats.js.errors import NotFoundError
 
 from aiops_core.adapters.nats_connection import ANSWER_WITHIN, FAILURES, unavailable
-from aiops_core.models import AnomalyCleared, AnomalyDetected, AnomalySuppressed, EnrichedAnomaly
+from aiops_core.models import (
+    AnomalyCleared,
+    AnomalyDetected,
+    AnomalyDigested,
+    AnomalySuppressed,
+    EnrichedAnomaly,
+)
 from aiops_core.policy.retention import StreamLimits, Streams
 from aiops_core.runtime.bus import Stored
 
@@ -25,7 +31,7 @@ LOGS, ANOMALIES, INCIDENTS, OPS = "LOGS", "ANOMALIES", "INCIDENTS", "OPS"
 # under load it would push out facts that are still needed (decision 18).
 SUBJECTS: Mapping[str, tuple[str, ...]] = {
     LOGS: ("logs.>", "metrics.>"),
-    ANOMALIES: (AnomalyDetected.subject, EnrichedAnomaly.subject),
+    ANOMALIES: (AnomalyDetected.subject, EnrichedAnomaly.subject, AnomalyDigested.subject),
     INCIDENTS: ("incidents.>", AnomalySuppressed.subject, AnomalyCleared.subject, "actions.>"),
     OPS: ("ops.>", "dead.>"),
 }
