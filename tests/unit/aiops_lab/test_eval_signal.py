@@ -171,6 +171,14 @@ def test_a_title_is_vague_if_it_has_only_the_name_of_some_program_of_the_inciden
     assert not incident(1, "Errors of squid on sw-1", members=members).vague
 
 
+def test_the_other_side_says_who_and_not_what():
+    other = {"meta": {"peer": "host-9.example.net"}}
+    assert incident(1, "Security event on sw-1 from host-9.example.net", **other).vague
+    attack = incident(1, "Credential attack on sw-1 from host-9.example.net", **other)
+    assert not attack.vague
+    assert kind_of(attack).title == "credential attack on … from …"
+
+
 def log(incidents, shown, lines=1000):
     return ToldLog("a.log", lines, 0, len(incidents), incidents, shown)
 

@@ -72,7 +72,7 @@ class JudgedLog:
 
 @dataclass(frozen=True, slots=True)
 class TitleKind:
-    """A title without device, addresses and counts, and the rule or detector behind it."""
+    """A title without device, peer, addresses and counts, and the rule or detector behind it."""
 
     title: str
     maker: str
@@ -108,6 +108,6 @@ def total(scores: Iterable[SignalScores]) -> SignalScores:
 
 def kind_of(incident: ToldIncident) -> TitleKind:
     title = ADDRESSES.sub(HIDDEN, incident.title)
-    for name in names_of(incident.device):
+    for name in (*names_of(incident.peer), *names_of(incident.device)):
         title = without_name(title, name, HIDDEN)
     return TitleKind(re.sub(r"\d+", "N", without_counts(title)), incident.maker)

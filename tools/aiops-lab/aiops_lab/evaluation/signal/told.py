@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops_core.models import EnrichedAnomaly
-from aiops_lab.evaluation.signal.vague import is_vague, without_counts
+from aiops_lab.evaluation.signal.vague import is_vague, without_counts, without_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,15 @@ class ToldIncident:
 
     @property
     def vague(self) -> bool:
-        """Whether the title says nothing but names of programs that are known from the members."""
+        """Whether the title says nothing but who: device, program, and the other side."""
+        title = without_name(self.title, self.peer) if self.peer else self.title
         programs = {member.service for member in self.members}
-        return any(is_vague(self.title, self.device, program) for program in programs)
+        return any(is_vague(title, self.device, program) for program in programs)
+
+    @property
+    def peer(self) -> str:
+        """The other side, of an attack for instance."""
+        return str(self.root.meta.get("peer") or "")
 
     @property
     def maker(self) -> str:
