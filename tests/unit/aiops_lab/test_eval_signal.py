@@ -374,6 +374,22 @@ def test_the_picture_and_the_largest_kinds_are_of_all_logs(tmp_path):
     assert plot([one, other], tmp_path).stat().st_size > 5000
 
 
+def test_logs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for host in ("srv-1", "srv-2"):
+        (tmp_path / host).mkdir()
+        (tmp_path / host / "auth.log").write_text(stated(1, "fan 2 failed") + "\n")
+    (tmp_path / "sw.log").write_text(stated(1, "fan 2 failed") + "\n")
+    done = CliRunner().invoke(
+        app,
+        ["eval", "signal", str(tmp_path), "--policies", str(ROOT / "policies")],
+        catch_exceptions=False,
+        env={"COLUMNS": "250"},
+    )
+    assert all(
+        f"│ {name} " in done.output for name in ("srv-1/auth.log", "srv-2/auth.log", "sw.log")
+    )
+
+
 def test_a_folder_of_which_nothing_can_be_judged_is_refused(tmp_path):
     (tmp_path / "empty.log").write_text("")
     with pytest.raises(Misconfigured, match="no log could be judged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,11 +43,19 @@ def _counts(judged: Sequence[JudgedLog]) -> Table:
         "they are when those that are alike count once. No fault: items of lines that a person "
         "passes over",
     )
+    names = _names(judged)
     for one in judged:
-        table.add_row(one.name, *_cells(one.scores))
+        table.add_row(names[one.name], *_cells(one.scores))
     table.add_section()
     table.add_row("all", *_cells(whole), style="bold")
     return table
+
+
+def _names(judged: Sequence[JudgedLog]) -> Mapping[str, str]:
+    """What each log is called: its folder is told only where files of one name differ by it."""
+    short = {one.name: one.name.rpartition("/")[2] for one in judged}
+    times = Counter(short.values())
+    return {name: file if times[file] == 1 else name for name, file in short.items()}
 
 
 def _cells(scores: SignalScores) -> Iterator[str]:
@@ -67,8 +76,9 @@ def _kinds(judged: Sequence[JudgedLog]) -> Table:
         ("incidents",),
         "without devices, addresses and numbers",
     )
+    names = _names(judged)
     for log, kind, n in largest(judged):
-        table.add_row(escape(kind.title), log, escape(kind.maker), str(n))
+        table.add_row(escape(kind.title), names[log], escape(kind.maker), str(n))
     return table
 
 
@@ -85,12 +95,13 @@ def _faults(judged: Sequence[JudgedLog]) -> Table:
         ("lines", "devices", "told", "incidents", "items"),
         "devices: how many have it, and on how many of them it is told",
     )
+    names = _names(judged)
     for one in judged:
         for fault in one.faults:
             name = f"{fault.fault} {fault.device}".strip()
             said = "yes" if fault.named else "no"
             table.add_row(
-                *(one.name, name, fault.what),
+                *(names[one.name], name, fault.what),
                 *("yes" if fault.found else "[red]lost[/]", said if fault.found else "-"),
                 *map(str, (fault.lines, fault.devices, fault.told)),
                 *map(str, (fault.incidents, fault.items)),
@@ -134,7 +145,8 @@ def plot(judged: Sequence[JudgedLog], folder: Path) -> Path:
     ):
         axes.barh(places, part, color=colour, height=height, label=label)
     axes.axvline(MOST_ITEMS, color=LIMIT, linewidth=1, linestyle="--", label="target, over all")
-    axes.set_yticks(places, [one.name for one in rows], fontsize=8, color=INK)
+    names = _names(judged)
+    axes.set_yticks(places, [names[one.name] for one in rows], fontsize=8, color=INK)
     axes.set_xlabel("per 1,000 lines")
     whole = total([one.scores for one in judged])
     lost = f", {whole.lost} of {whole.faults} faults lost" if whole.faults else ""
