@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -29,10 +30,17 @@ from aiops_lab.evaluation.detection.run import Results, watch_corpus
 from aiops_lab.evaluation.packs import report as pack_report
 from aiops_lab.evaluation.packs.cases import judge_folder
 from aiops_lab.evaluation.packs.scores import judge_packs
+from aiops_lab.evaluation.signal import report as signal_report
+from aiops_lab.evaluation.signal.logs import logs_in
+from aiops_lab.evaluation.signal.replay import JudgingPolicies, replay
+from aiops_lab.evaluation.signal.scores import JudgedLog, judge_log
+from aiops_lab.evaluation.signal.truth import Expected
 from aiops_lab.simulator.other_ships import other_voyage
 from aiops_lab.simulator.scenario import SCENARIOS, named
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.policy import CorrelatePolicy
+
+T = TypeVar("T")
 
 SHARED = Path("../shared/data")  # data sets beside a checkout
 FIELD = Path("../shared/field")  # field cases beside a checkout
@@ -53,7 +61,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 @app.callback()
 def evaluate() -> None:
-    """Score detection and correlation against known truth."""
+    """Score detection, correlation and what a person is told against known truth."""
 
 
 @app.command()
@@ -146,6 +154,53 @@ def packs(
 
 
 @app.command()
+def signal(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of log files, or files; default ../shared/data/loghub."),
+    ] = None,
+    policies: PoliciesOption = None,
+    json_file: FileOption = None,
+    plots: PlotsOption = None,
+) -> None:
+    """Count what a person is told about logs, and what of their evident faults is missing.
+
+    Each log is replayed by its own clock through detection, enrichment and correlation, without a
+    fleet. What a person finds by reading is known of the logs of loghub, and judged for them.
+    """
+    places = folders or [folder for folder in (_shared("loghub"),) if folder]
+    if not places:
+        raise Misconfigured(f"{SHARED}: no loghub there; name a folder of log files")
+    files, expected = logs_in(places), Expected.load()
+    chosen = JudgingPolicies.load(policies or Settings.read().policies)
+    screen, judged, left_out = console(), list[JudgedLog](), list[str]()
+    with create(json_file) if json_file else nullcontext() as file:
+        for log in _progress(files, "logs"):
+            try:
+                judged.append(_judged(log, chosen, expected))
+            except Misconfigured as exc:  # the other logs are judged all the same
+                left_out.append(str(exc))
+        for text in left_out:
+            screen.print(f"left out: {text}", markup=False, soft_wrap=True)
+        if not judged:
+            raise Misconfigured("no log could be judged")
+        screen.print(signal_report.tables(judged))
+        if plots is not None:
+            plots.mkdir(parents=True, exist_ok=True)
+            screen.print(f"a picture in {signal_report.plot(judged, plots)}")
+        if file:
+            numbers = signal_report.as_json(judged, left_out)
+            file.write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+
+
+def _judged(log: Path, policies: JudgingPolicies, expected: Expected) -> JudgedLog:
+    truth, now = expected.logs.get(log.name), datetime.now(UTC)
+    if truth is None:
+        return judge_log(replay(log, policies, now))
+    return judge_log(replay(log, policies, now, truth.shows), truth)
+
+
+@app.command()
 def correlate(
     scenario: Annotated[
         list[str] | None,
@@ -184,13 +239,17 @@ def correlate(
 
 def _runs(name: str, seeds: int) -> Iterator[LabelledRun]:
     numbers = range(1, seeds + 1)
-    for seed in track(numbers, description=name, console=Console(stderr=True), transient=True):
+    for seed in _progress(numbers, name):
         if name == STRANGERS:
             devices, faults, noise = 40 + 10 * (seed % 6), 3 + seed % 4, seed % 9
             yield strangers.run(seed, devices=devices, faults=faults, noise=noise)
         else:
             voyage = other_voyage(seed) if name == OTHERS else named(name, seed=seed)
             yield asyncio.run(pipeline.play(voyage))
+
+
+def _progress(work: Sequence[T], name: str) -> Iterable[T]:
+    return track(work, description=name, console=Console(stderr=True), transient=True)
 
 
 def _table(found: Mapping[str, Mapping[str, GroupingScores]]) -> Table:

@@ -1,0 +1,89 @@
+"""What a person is told about one log: incidents, and the items that they make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiops_core.models import EnrichedAnomaly
+from aiops_lab.evaluation.signal.vague import is_vague, without_counts, without_name
+
+
+@dataclass(frozen=True, slots=True)
+class ToldIncident:
+    """An incident as it stood in the end. *root* is the anomaly at its root, else its first."""
+
+    id: str
+    title: str
+    device: str
+    root: EnrichedAnomaly
+    members: Sequence[EnrichedAnomaly]  # in the order in which they happened
+
+    @property
+    def vague(self) -> bool:
+        """Whether the title says nothing but who: device, program, and the other side."""
+        title = without_name(self.title, self.peer) if self.peer else self.title
+        programs = {member.service for member in self.members}
+        return any(is_vague(title, self.device, program) for program in programs)
+
+    @property
+    def peer(self) -> str:
+        """The other side, of an attack for instance."""
+        return str(self.root.meta.get("peer") or "")
+
+    @property
+    def maker(self) -> str:
+        """The rule, or the detector, that made the anomaly at the root."""
+        return str(self.root.meta.get("rule") or f"{self.root.detector}: {self.root.anomaly_type}")
+
+
+@dataclass(frozen=True, slots=True)
+class ToldItem:
+    """What lies before a person as one thing: an incident, or all occurrences of one problem."""
+
+    incidents: Sequence[ToldIncident]
+
+
+def items(incidents: Iterable[ToldIncident]) -> list[ToldItem]:
+    """*incidents* in the order in which they were opened, those that are alike as one item."""
+    groups: dict[Hashable, list[ToldIncident]] = {}
+    for incident in incidents:
+        groups.setdefault(likeness(incident), []).append(incident)
+    return [ToldItem(tuple(group)) for group in groups.values()]
+
+
+def likeness(incident: ToldIncident) -> Hashable:
+    """What incidents have in common that are one problem: device, component, type and template at
+    the root; without a template the title."""
+    root = incident.root
+    what = root.template_id or without_counts(incident.title)
+    return incident.device, root.component, root.anomaly_type, what
+
+
+def told_again(incidents: Iterable[ToldIncident]) -> int:
+    """How many have the title of an earlier one on the same device, counts and times aside."""
+    told = [(without_counts(one.title), one.device) for one in incidents]
+    return len(told) - len(set(told))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLine:
+    """Which *faults* of the truth a line shows, and the device that it was read to be of."""
+
+    device: str
+    faults: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldLog:
+    """One log with numbers of its *lines* that were read, of *refused* ones and of *anomalies*.
+
+    *shown*: the lines about which the truth says something, by tracking id.
+    """
+
+    name: str
+    lines: int
+    refused: int
+    anomalies: int
+    incidents: Sequence[ToldIncident]
+    shown: Mapping[str, ShownLine] = field(default_factory=dict)
