@@ -21,7 +21,7 @@ from incident_api.rows import Batch, anomaly_row
 from tests.api_parts import empty_tables, platform_on, recovered
 from tests.clickhouse_server import running
 from tests.conftest import ROOT
-from tests.incident_cases import created, enriched, evidence, updated
+from tests.incident_cases import created, detected, enriched, evidence, updated
 
 NOW = datetime.now(UTC)
 LONG_AGO = datetime(2005, 6, 3, 4, tzinfo=UTC)
@@ -91,6 +91,20 @@ async def test_incidents_of_long_ago_are_listed_after_a_restart_and_all_merges(t
     )
     assert {entry["ts"][:10] for entry in shown["timeline"]} == {"2005-06-03"}
     assert len(shown["tracking_ids"]) == counted["fast_path"]["processed"] == 2
+
+
+async def test_a_row_that_is_replaced_in_another_month_counts_once_and_by_its_newest(tables):
+    """Merges join rows of one partition only, and partitions are months of storing."""
+    rows = [anomaly_row(detected(ts=LONG_AGO)), anomaly_row(enriched(ts=LONG_AGO))]
+    months = [NOW - timedelta(days=20), NOW + timedelta(days=20)]  # never one
+    columns = (*rows[0]._fields, "stored_at")
+    for row, stored_at in zip(rows, months, strict=True):
+        await tables.insert("aiops.anomalies", columns, [(*row, stored_at)])
+    assert await merged(tables, "aiops.anomalies") == [2]
+    made = platform_on(tables).components
+    assert await made.stats.anomalies(NOW - timedelta(days=30), "severity") == {"high": 1}
+    (anomaly,) = (await made.traces.traced("t0")).anomalies
+    assert anomaly.version == 2
 
 
 # ---------------------------------------------------------------------------------------- upgrade
