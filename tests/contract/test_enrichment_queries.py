@@ -23,6 +23,7 @@ from tests.clickhouse_server import running
 SCHEMA = Path(__file__).parents[2] / "clickhouse"
 NOW = datetime.now(UTC).replace(microsecond=654_321)
 DAY_AGO = NOW - timedelta(days=1)
+LONG_AGO = datetime(2005, 6, 1, tzinfo=UTC)
 NOTHING_YET, EARLIER = NOW + timedelta(hours=1), NOW - timedelta(minutes=10)
 
 
@@ -166,7 +167,8 @@ async def test_incidents_come_in_their_last_version_oldest_first(tables, queries
             status=status,
             version=version,
             last_seen=last_seen,
-            updated_at=NOW,
+            updated_at=LONG_AGO,  # of the past that a replay brings
+            stored_at=NOW,
             **shared,
         )
     rows = await queries.incidents(DAY_AGO)

@@ -276,15 +276,15 @@ async def test_a_kill_between_a_migration_and_its_record_is_harmless(clickhouse)
 
 
 async def test_a_migration_that_changed_later_is_refused(clickhouse, tmp_path):
-    for name in ("0001_init.sql", "0002_more.sql"):
-        (tmp_path / name).write_text("CREATE DATABASE IF NOT EXISTS aiops;\n")
+    folder = shutil.copytree(ROOT / "clickhouse", tmp_path / "clickhouse")
+    more = folder / f"{len(list(folder.glob('*.sql'))) + 1:04}_more.sql"
+    more.write_text("CREATE DATABASE IF NOT EXISTS aiops;\n")
     await clickhouse.execute("DROP TABLE IF EXISTS aiops.migrations SYNC")
     try:
-        (tmp_path / "0001_init.sql").write_text((ROOT / "clickhouse/0001_init.sql").read_text())
-        await migrate(clickhouse, tmp_path, days())
-        (tmp_path / "0002_more.sql").write_text("SELECT 1;\n")
+        await migrate(clickhouse, folder, days())
+        more.write_text("SELECT 1;\n")
         with pytest.raises(Misconfigured, match="was changed after"):
-            await migrate(clickhouse, tmp_path, days())
+            await migrate(clickhouse, folder, days())
     finally:
         await clickhouse.execute("DROP TABLE aiops.migrations SYNC")
 

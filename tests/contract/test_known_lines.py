@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("chdb")
 
+from aiops_cli.ingest.lines import UNSHIFTED
 from aiops_cli.ingest.sink import IngestSink
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import LogEntry
@@ -44,3 +45,13 @@ async def test_what_was_stored_is_known_and_nothing_else(store: ClickHouse, time
         other_ship = [one.but(ship_id="another") for one in entries] if timed else []
         assert await sink.known(other_ship) in ((), set())
     assert known == {one.tracking_id for one in entries[::2]}
+
+
+async def test_a_shifted_line_is_known_at_whatever_time_it_is_sent_again(store: ClickHouse):
+    def shifted(n: int, by: timedelta) -> LogEntry:
+        return entry(n).but(ts=entry(n).ts + by, labels={UNSHIFTED: entry(n).ts.isoformat()})
+
+    async with IngestSink.open(MemoryBus(), store, linger=0) as sink:
+        await sink.send([shifted(n, timedelta(days=199)) for n in range(10)])
+        known = await sink.known([shifted(n, timedelta(days=200)) for n in range(20)])
+    assert known == {f"id-{n}" for n in range(10)}

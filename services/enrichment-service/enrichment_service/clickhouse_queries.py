@@ -46,7 +46,7 @@ ORDER BY ts DESC LIMIT %(each)s BY fingerprint LIMIT %(most)s
 INCIDENTS = """
 SELECT ship_id, affected_devices, affected_services, id, title, severity, status, last_seen,
        resolve_reason
-FROM aiops.incidents FINAL WHERE updated_at >= fromUnixTimestamp64Micro(%(since)s)
+FROM aiops.incidents FINAL WHERE stored_at >= fromUnixTimestamp64Micro(%(since)s)
 ORDER BY last_seen DESC LIMIT %(most)s
 """
 
@@ -89,7 +89,7 @@ class ContextQueries:
         return await self._store.query(MEMBERSHIPS, _newest_of_each(since))
 
     async def incidents(self, since: datetime) -> list[PastIncident]:
-        """Incidents that changed from *since* on, oldest first."""
+        """Incidents that were stored from *since* on, changed ones too, oldest first."""
         bound = {"since": _micros(since), "most": INCIDENTS_KEPT}
         rows = await self._store.query(INCIDENTS, bound)
         return read_all(reversed(rows), "enrichment.incidents", _incident, name=itemgetter(3))

@@ -8,7 +8,7 @@ order of arrival. A redelivered anomaly is known by its id. Counts exclude the a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypeVar
 
 from aiops_core.bounded import BoundedDict
@@ -29,6 +29,7 @@ LOOKUPS = (DEVICES, SHIP, HISTORY, SIMILAR, INCIDENTS)
 SEEN_KEPT = 50_000  # anomaly ids, against redelivery; many times the number in flight
 INCIDENTS_KEPT = 20_000
 WINDOWS_KEPT = 10_000  # devices and services
+LATER = timedelta(days=1)  # so much later is not the past of a line that is late, or of an old log
 EVER, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 UPSTREAM_SHOWN = 8  # devices, nearest first; they travel in every message
 
@@ -142,11 +143,12 @@ class Memory:
         return "unknown" if HISTORY in self.failed else "healthy"
 
     def _last_incident(self, anomaly: Anomaly) -> LastIncident | None:
-        """The one of the device, else of the service on any device."""
-        ship = anomaly.ship_id
-        return self._incidents.get((ship, "device", anomaly.device)) or self._incidents.get(
-            (ship, "service", anomaly.service)
-        )
+        """The one of the device, else of the service on any device; none of the future."""
+        for key in (("device", anomaly.device), ("service", anomaly.service)):
+            known = self._incidents.get((anomaly.ship_id, *key))
+            if known and known.last_seen - anomaly.ts <= LATER:
+                return known
+        return None
 
     def _devices(self, ids: Iterable[str]) -> Iterator[Device]:
         return (device for id in ids if (device := self.inventory.get(id)))

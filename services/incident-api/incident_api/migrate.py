@@ -30,10 +30,13 @@ RECORD = (
         " ENGINE = ReplacingMergeTree ORDER BY number"
     ),
 )
+# The age of a row: never the time that a line states, nor that at which its sender says it came.
+STORED = "stored_at"
 NOT_THERE = {60, 81}  # the table, the database
 APPLIED = "SELECT number, name, checksum FROM aiops.migrations FINAL ORDER BY number"
-TTL_DAYS = (
-    "SELECT toUInt32OrZero(extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)'))"
+TTL = (
+    "SELECT extract(engine_full, 'TTL toDateTime\\\\((\\\\w+)\\\\)'),"
+    " toUInt32OrZero(extract(engine_full, 'TTL .*toIntervalDay\\\\((\\\\d+)\\\\)'))"
     " FROM system.tables WHERE database = %(database)s AND name = %(table)s"
 )
 
@@ -66,8 +69,8 @@ async def migrate(clickhouse: ClickHouse, folder: Path, days: Tables) -> None:
     for migration in migrations:
         if migration.number not in applied:
             await _apply(clickhouse, migration)
-    for table, column, kept in retention(days):
-        await _keep(clickhouse, table, column, kept)
+    for table, kept in retention(days):
+        await _keep(clickhouse, table, kept)
 
 
 async def _applied(clickhouse: ClickHouse) -> dict[int, tuple[str, str]]:
@@ -124,23 +127,23 @@ async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     log.info("migrated", migration=migration.name)
 
 
-def retention(days: Tables) -> Sequence[tuple[str, str, int]]:
-    """Table, the column its age is counted from, and the days that its rows stay."""
+def retention(days: Tables) -> Sequence[tuple[str, int]]:
+    """Table, and the days that its rows stay after they were stored."""
     return (
-        ("logs.raw", "ingestion_timestamp", days.logs_raw),
-        ("aiops.anomalies", "stored_at", days.anomalies),
-        ("aiops.incidents", "stored_at", days.incidents),
-        ("aiops.incident_members", "stored_at", days.incidents),
-        ("aiops.incident_events", "stored_at", days.incidents),
+        ("logs.raw", days.logs_raw),
+        ("aiops.anomalies", days.anomalies),
+        ("aiops.incidents", days.incidents),
+        ("aiops.incident_members", days.incidents),
+        ("aiops.incident_events", days.incidents),
     )
 
 
-async def _keep(clickhouse: ClickHouse, table: str, column: str, days: int) -> None:
+async def _keep(clickhouse: ClickHouse, table: str, days: int) -> None:
     """Set the table's TTL where it differs."""
     database, name = table.split(".")
-    rows = await clickhouse.query(TTL_DAYS, {"database": database, "table": name})
-    if rows and rows[0][0] != days:
+    rows = await clickhouse.query(TTL, {"database": database, "table": name})
+    if rows and rows[0] != (STORED, days):
         await clickhouse.execute(
-            f"ALTER TABLE {table} MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY"
+            f"ALTER TABLE {table} MODIFY TTL toDateTime({STORED}) + INTERVAL {days} DAY"
         )
         log.info("retention set", table=table, days=days)

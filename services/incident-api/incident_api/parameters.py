@@ -71,7 +71,8 @@ def parse_span(text: str, name: str = "query.time_range") -> timedelta:
 Since = Annotated[
     str,
     Query(
-        description="A span up to now (15m, 1h, 24h, 7d), or a time with its zone.",
+        description="A span up to now (15m, 1h, 24h, 7d), or a time with its zone: of when"
+        " something reached the platform, whatever time its log lines state.",
         examples=["1h", "2026-06-01T12:00:00Z"],
     ),
 ]

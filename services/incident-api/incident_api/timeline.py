@@ -27,7 +27,7 @@ def describe(fact: Message) -> TimelineEntry:
 
 def _creation_words(fact: Incident) -> TimelineEntry:
     return creation(fact.timeline) or TimelineEntry(
-        ts=fact.created_at, kind="created", text=fact.title, actor=CORRELATION
+        ts=fact.ts, kind="created", text=fact.title, actor=CORRELATION
     )
 
 

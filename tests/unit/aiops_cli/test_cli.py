@@ -5,9 +5,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 import aiops_core
 from aiops_cli import COMMANDS, app, load, main
 from aiops_cli.api import Api
+from aiops_cli.screen import when
 from aiops_core.errors import Unavailable
 
 INCIDENT = {
@@ -228,6 +231,45 @@ def test_incidents_are_listed_with_root_cause_and_members(api: str) -> None:
     output = run("incidents", "--api", api, "--status", "open").output
     assert all(word in output for word in ("i-1", "Disk [full] on srv-1", "srv-1", "high", "4"))
     assert FakeApi.asked[-1][1] == "status=open&limit=50"
+
+
+def test_incidents_of_a_span_are_asked_for_and_an_old_one_has_its_date(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = INCIDENT | {"first_seen": "2005-06-03T04:01:00Z", "last_seen": "2005-06-03T04:02:09Z"}
+    page = {"items": [old], "next_cursor": "x"}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/incidents", page)
+    words = ("--since", "2005-06-03", "--until", "2005-06-04T12:00+02:00", "--limit", "1")
+    output = run("incidents", "--api", api, *words).output
+    asked = dict(parse_qsl(FakeApi.asked[-1][1]))
+    assert asked["since"] == "2005-06-03T00:00:00+00:00"
+    assert asked["until"] == "2005-06-04T12:00:00+02:00"
+    assert "2005-06-03 04:02" in output
+    assert "there are more than 1: choose with --since, --until or --limit" in output
+
+
+def test_a_span_of_incidents_ends_now(api: str) -> None:
+    run("incidents", "--api", api, "--since", "2h")
+    since = datetime.fromisoformat(dict(parse_qsl(FakeApi.asked[-1][1]))["since"])
+    assert timedelta(hours=2) <= datetime.now(UTC) - since < timedelta(hours=2, minutes=1)
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_time_that_is_none_is_named(api: str, monkeypatch, capsys, option: str) -> None:
+    assert leave(monkeypatch, "incidents", "--api", api, option, "yesterday") == 2
+    assert f"{option} yesterday: not a time like" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("then", "shown"),
+    [
+        ("2026-06-01T11:58:00Z", "2 min ago"),
+        ("2026-05-03T12:00:00Z", "29 d ago"),
+        ("2005-06-03T04:02:00+02:00", "2005-06-03 02:02"),
+    ],
+)
+def test_long_ago_is_a_date(then: str, shown: str) -> None:
+    assert when(then, datetime(2026, 6, 1, 12, tzinfo=UTC)) == shown
 
 
 def test_no_incidents_is_said(api: str, monkeypatch: pytest.MonkeyPatch) -> None:

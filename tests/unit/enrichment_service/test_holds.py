@@ -164,6 +164,19 @@ class TestClocks:
             [last] = await enricher(received(anomaly(n, at=old + n * MINUTE, detected=NOON)))
         assert (last.context.count_1h, len(last.context.similar_7d)) == (7, 5)
 
+    def test_the_last_incident_of_an_old_line_is_none_of_its_future(self):
+        known, old = memory(), datetime(2005, 6, 1, tzinfo=UTC)
+        known.set_incident("s1", ["sw-1"], ["kernel"], incident("of-today", NOON))
+        known.set_incident("s1", [], ["kernel"], incident("of-then", old - HOUR))
+        assert known.observe(anomaly(1, at=old, detected=NOON)).last_incident is None
+        assert known.observe(anomaly(2)).last_incident.id == "of-today"
+
+    def test_an_old_log_does_not_take_the_place_of_the_last_incident(self):
+        known = memory()
+        for id_, seen in (("of-today", NOON), ("of-then", NOON.replace(year=2005))):
+            known.set_incident("s1", ["sw-1"], [], incident(id_, seen), now=NOON + HOUR)
+        assert known.observe(anomaly(1)).last_incident.id == "of-today"
+
     def test_an_incident_of_2038_does_not_stay_the_last_one(self):
         known = memory()
         for id_, seen in (("wrong", IN_2038), ("right", NOON), ("newer", NOON + HOUR)):

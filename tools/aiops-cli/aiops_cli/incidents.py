@@ -14,7 +14,8 @@ from typer.core import TyperGroup
 
 from aiops_cli.api import Api, ApiOption
 from aiops_cli.output import JsonOption, emit_json
-from aiops_cli.screen import SEVERITY_STYLE, STATUS_STYLE, age, coloured, console, dig
+from aiops_cli.screen import SEVERITY_STYLE, STATUS_STYLE, coloured, console, dig, when
+from aiops_cli.times import moment, since_of
 
 MEMBERS_SHOWN = 20
 
@@ -47,11 +48,22 @@ def incidents(
     severity: Annotated[str | None, typer.Option(help="low, medium, high, critical.")] = None,
     device_id: Annotated[str | None, typer.Option(help="An affected device.")] = None,
     tracking_id: Annotated[str | None, typer.Option(help="A log line of the incident.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="With anomalies of then or later: 2h, 7d, or a time like 2005-06-03."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="With anomalies of then or before: a time.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows at most.")] = 50,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List incidents, newest first; `incidents ID` shows one."""
+    """List incidents, newest first; `incidents ID` shows one.
+
+    The newest is that which was found last, whenever its log lines are of: the incidents of an old
+    log stand first after its replay.
+    """
     if ctx.invoked_subcommand is not None:
         return
     with Api.open(api) as calls:
@@ -61,6 +73,8 @@ def incidents(
             severity=severity,
             device_id=device_id,
             tracking_id=tracking_id,
+            since=since and since_of(since).isoformat(),
+            until=until and moment(until, "--until").isoformat(),
             limit=limit,
         )
     if as_json:
@@ -70,6 +84,8 @@ def incidents(
         console().print(listing(items))
     else:
         console().print("no incidents")
+    if page.get("next_cursor"):
+        console().print(f"there are more than {limit}: choose with --since, --until or --limit")
     if partial := page.get("partial"):
         console().print(f"not all may be here: {partial}")
 
@@ -140,7 +156,7 @@ def listing(items: Sequence[Mapping[str, Any]]) -> Table:
             Text(one["title"]),
             Text(_root_cause(one)),
             str(one.get("anomaly_count", "")),
-            f"{age(one['last_seen'])} ago",
+            when(one["last_seen"]),
         )
     return table
 

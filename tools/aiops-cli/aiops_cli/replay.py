@@ -1,4 +1,7 @@
-"""``aiops replay FILES...``: send log files; their incidents are those of then."""
+"""``aiops replay FILES...``: send log files; their incidents are those of then.
+
+With ``--as-now`` they are those of a log that ends now: the same faults, as if they were today's.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +74,12 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Send also lines that an earlier replay has sent.")
     ] = False,
+    as_now: Annotated[
+        bool,
+        typer.Option(
+            "--as-now", help="Move all times by one span, so that the newest line is of now."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the messages and send nothing; needs no server.")
@@ -81,6 +90,10 @@ def replay(
     The incidents are those of that time; only lines without a time happen now. Lines of a pipe or
     a growing file are sent within a second. The same lines sent twice add nothing.
 
+    --as-now makes other lines of them: a file can be sent with its own times and as of now. Sent
+    as of now once more, they are the same lines again, and --again sends them. Times inside of
+    messages stay.
+
     Exit code 0: all lines sent; 1: some refused; 2: nothing read or sent; 130: Ctrl-C.
     """
     out, err = Console(soft_wrap=True), Console(stderr=True)
@@ -89,6 +102,8 @@ def replay(
         settings = Settings.read()
         StructuredLogger.configure(settings.log_level)
         check(files)
+        if follow and as_now:
+            raise Misconfigured("--follow and --as-now: a file that grows has no newest line")
         send = partial(
             send_files,
             files,
@@ -100,6 +115,7 @@ def replay(
             limit=limit,
             follow=follow,
             again=again,
+            as_now=as_now,
         )
         dry = report.DryRun(out, as_json=as_json) if dry_run else None
         with report.progress(files, err, quiet=dry_run) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.text import Text
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 STATUS_STYLE = {"open": "bold", "ack": "blue", "resolved": "green", "suppressed": "dim"}
 
+AGES = timedelta(days=30)  # within which people count days; longer ago has a date
 DEFAULT_WIDTH = 140  # columns, when the output is not a terminal
 
 
@@ -36,6 +37,14 @@ def age(then: str | datetime, now: datetime | None = None) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def when(then: str, now: datetime | None = None) -> str:
+    """``12 min ago``, or the minute in UTC when *then* is of an older log: ``2005-06-03 04:01``."""
+    moment = datetime.fromisoformat(then)
+    if (now or datetime.now(UTC)) - moment > AGES:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return f"{age(moment, now)} ago"
 
 
 def milliseconds(value: float | None) -> str:

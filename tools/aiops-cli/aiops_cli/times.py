@@ -17,6 +17,12 @@ def moment(text: str, option: str) -> datetime:
     return stated if stated.tzinfo else stated.replace(tzinfo=UTC)
 
 
+def since_of(text: str, now: datetime | None = None) -> datetime:
+    """The time in *text*, or so long before *now* as the span in it says (``2h``, ``7d``)."""
+    span = span_of(text)
+    return (now or datetime.now(UTC)) - span if span else moment(text, "--since")
+
+
 def end_of(
     command: str,
     ends_at: str | None,

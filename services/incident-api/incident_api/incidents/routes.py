@@ -58,6 +58,10 @@ async def list_incidents(
     after: Cursor,
     limit: Limit = PAGE,
 ) -> PartialPage[IncidentSummary]:
+    """The newest is that which the platform found last (`created_at`). `first_seen`, `last_seen`,
+    `since` and `until` are of the log lines: incidents of an old log are listed first after its
+    replay, and are of then.
+    """
     found, partial = await api.reader.page(where, after, limit + 1)
     return PartialPage[IncidentSummary].of(found, limit, place, partial=partial)
 

@@ -41,7 +41,12 @@ class StatsSpan:
         self,
         api: Api,
         time_range: Annotated[
-            str, Query(description="Span up to now.", examples=["15m", "1h", "24h", "7d"])
+            str,
+            Query(
+                description="Span up to now, in which something reached the platform: a log of last"
+                " year counts when it was replayed.",
+                examples=["15m", "1h", "24h", "7d"],
+            ),
         ] = "1h",
     ) -> None:
         self.text, self._auditor = time_range, api.auditor

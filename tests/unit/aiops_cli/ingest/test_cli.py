@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from aiops_cli import replay
 from aiops_cli.ingest.sink import IngestSink
 from aiops_core.models import LogEntry
+from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
 
 
@@ -96,6 +98,27 @@ def test_dry_run_as_json_can_be_replayed(tmp_path: Path, bus: MemoryBus):
     first = [LogEntry.model_validate_json(line) for line in shown.splitlines()]
     run(log(tmp_path, shown.encode()))
     assert [m.tracking_id for m in bus.published] == [e.tracking_id for e in first]
+
+
+def test_as_of_now_the_same_file_is_other_lines_and_once_more_the_same(
+    tmp_path: Path, bus: MemoryBus
+):
+    path = log(tmp_path, b"2005-06-01T04:00:00Z h a: x\n2005-06-03T04:00:00Z h a: y\n")
+    sent = [json.loads(run(path, "--json", *more).stdout) for more in ([], *[["--as-now"]] * 2)]
+    assert [(one["sent"], one["repeated"]) for one in sent] == [(2, 0), (2, 0), (0, 2)]
+    *_, first, newest = [entry.ts for entry in bus.published]
+    assert timedelta(0) <= utc_now() - newest < timedelta(minutes=1)
+    assert newest - first == timedelta(days=2)
+
+
+@pytest.mark.parametrize("words", [("-", "--as-now"), ("a.log", "--follow", "--as-now")])
+def test_what_has_no_newest_line_is_refused_in_one_line(tmp_path: Path, bus: MemoryBus, words):
+    file, *options = words
+    result = run(file if file == "-" else log(tmp_path), *options)
+    assert result.exit_code == 2
+    assert "--as-now: " in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert bus.published == []
 
 
 def test_forced_format(tmp_path: Path, bus: MemoryBus):

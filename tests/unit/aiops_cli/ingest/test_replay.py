@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -247,6 +247,95 @@ class TestTwice:
 
         summary = await self.run(MemoryBus(), Unmigrated(), file_of(tmp_path, 10))
         assert summary.sent == 10
+
+
+class TestAsNow:
+    OLD = (
+        "2005-06-01T04:00:00.250+00:00 h a: first",
+        "2005-06-03T04:00:00+00:00 h a: newest",
+        "2005-06-02T04:00:00+00:00 h a: late",
+    )
+
+    async def sent(self, *files: Path, at: datetime = NOW, **options) -> list[LogEntry]:
+        sink, options = Recorder(), {"as_now": True} | options
+        await replay(files, sink, ship_id="s1", host="here", now=lambda: at, **options)
+        return sink.sent
+
+    def written(self, tmp_path: Path, *lines: str, name: str = "a.log") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    async def test_the_newest_line_is_of_now_and_distances_stay(self, tmp_path: Path):
+        first, newest, late = await self.sent(self.written(tmp_path, *self.OLD))
+        assert (newest.ts, late.ts) == (NOW, NOW - timedelta(days=1))
+        assert first.ts == NOW - timedelta(days=2) + timedelta(milliseconds=250)
+        assert first.labels["log.original_time"] == "2005-06-01T04:00:00.250000+00:00"
+
+    async def test_of_several_files_the_newest_of_all_is_of_now(self, tmp_path: Path):
+        older = self.written(tmp_path, "2005-05-03T04:00:00Z h a: x", name="older.log")
+        entries = await self.sent(older, self.written(tmp_path, *self.OLD))
+        assert [one.ts for one in entries[::2]] == [NOW - timedelta(days=31), NOW]
+
+    async def test_lines_beyond_the_limit_do_not_count(self, tmp_path: Path):
+        (first,) = await self.sent(self.written(tmp_path, *self.OLD), limit=1)
+        assert first.ts == NOW
+
+    async def test_a_line_without_a_time_is_of_its_neighbour_or_of_now(self, tmp_path: Path):
+        plain = self.written(tmp_path, "no time", name="plain.log")
+        before, *_, after = await self.sent(plain, self.written(tmp_path, *self.OLD, "no time"))
+        assert (before.ts, before.labels) == (NOW, {})
+        assert after.ts == NOW - timedelta(days=1)
+        assert [one.ts for one in await self.sent(plain)] == [NOW]
+
+    async def test_a_clock_that_was_never_set_does_not_make_the_file_one_of_now(self, tmp_path):
+        """Its line arrives before any neighbour: it is of its arrival, and the others move."""
+        unset = "1990-01-01T00:00:07+00:00 h a: boot"
+        _, *others = await self.sent(self.written(tmp_path, unset, *self.OLD))
+        assert max(one.ts for one in others) == NOW
+
+    async def test_readings_and_messages_of_ours_move_without_new_series(self, tmp_path: Path):
+        of_then = {"ship_id": "s1", "ts": NOW.replace(year=2005), "host": "h", "labels": {"a": "b"}}
+        line = LogEntry(tracking_id="t", msg="m", **of_then)
+        reading = MetricSample(tracking_id="u", metric="m", value=1.0, **of_then)
+        ours = (line.model_dump_json(), reading.model_dump_json())
+        moved, sample = await self.sent(self.written(tmp_path, *ours, name="a.jsonl"))
+        assert (moved.ts, sample.ts, sample.labels) == (NOW, NOW, {"a": "b"})
+        assert {moved.tracking_id, sample.tracking_id}.isdisjoint({"t", "u"})
+
+    async def test_ids_are_others_than_those_of_then_and_stay(self, tmp_path: Path):
+        """However far the lines move: a replay that broke off is repeated a minute later."""
+        path, later = self.written(tmp_path, *self.OLD), NOW + timedelta(minutes=1)
+        of_then = {one.tracking_id for one in await self.sent(path, as_now=False)}
+        first = {one.tracking_id for one in await self.sent(path)}
+        assert first == {one.tracking_id for one in await self.sent(path, at=later)}
+        assert len(of_then | first) == 6
+        again = await self.sent(path, again=True)
+        assert first.isdisjoint(one.tracking_id for one in again)
+
+    @pytest.mark.parametrize("kind", ["-", "fifo"])
+    async def test_a_pipe_is_refused_before_it_is_read(self, tmp_path: Path, kind: str):
+        path = Path(kind) if kind == "-" else tmp_path / kind
+        if kind == "fifo":
+            os.mkfifo(path)
+        with pytest.raises(Misconfigured, match=f"{path}: the end of a pipe is not known"):
+            await self.sent(self.written(tmp_path, *self.OLD), path)
+
+    async def test_a_stop_while_the_newest_is_looked_for_sends_nothing(self, tmp_path: Path):
+        stop, lines = asyncio.Event(), 0
+
+        def now() -> datetime:
+            nonlocal lines
+            lines += 1
+            if lines == 5:
+                stop.set()
+            return NOW
+
+        path = self.written(tmp_path, *self.OLD * 200)
+        sink = Recorder()
+        summary = await replay([path], sink, ship_id="s", host="h", now=now, as_now=True, stop=stop)
+        assert summary.interrupted and lines < 100
+        assert sink.sent == []
 
 
 class TestPipe:

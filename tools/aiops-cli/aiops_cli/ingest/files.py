@@ -121,6 +121,16 @@ def check(paths: Sequence[Path]) -> None:
             raise Misconfigured(f"{path}: no permission to read it")
 
 
+def check_ends(paths: Sequence[Path]) -> None:
+    """Raise Misconfigured on the first path that is no file, and so has no end that is known."""
+    for path in paths:
+        if is_stdin(path) or not path.is_file():
+            raise Misconfigured(
+                f"--as-now: {path}: the end of a pipe is not known before it comes; "
+                "write it to a file, and replay that"
+            )
+
+
 def is_stdin(path: Path) -> bool:
     return path == STDIN
 

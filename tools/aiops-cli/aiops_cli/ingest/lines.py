@@ -1,7 +1,9 @@
 """The lines of one file → messages, refused lines or blank lines, in order.
 
 The tracking id of a message derives from what its line says and where it stands: the same file
-sent twice gives the same ids, and what knows them refuses the second (decision 29).
+sent twice gives the same ids, and what knows them refuses the second (decision 29). A line whose
+time was shifted is another line than that of the log's own time: it has another id, the same at
+each shift, however far.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, count
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -36,6 +38,7 @@ Now = Callable[[], datetime]
 OnUnderstood = Callable[[str], None]  # gets a sentence about the format of a file, at its end
 
 STAGE = "ingest"
+UNSHIFTED = "log.original_time"  # label of a shifted line: the time that it states
 DETECT_WITHIN = 64  # lines from which the format of a file is detected
 DATE_WITHIN = 1000  # NMEA sentences in which the first date is looked for
 _ROTATED = re.compile(r"(?:[.-]\d{1,8}|\.(?:gz|bz2|xz|zst))+$")
@@ -47,7 +50,8 @@ class LineOrigin:
     """Stands in for what a line does not say.
 
     *devices* maps names of instruments to ids of the inventory (``gps-gp``: a GPS receiver that
-    signs its sentences with GP). With *again* every line gets a new id.
+    signs its sentences with GP). With *again* every line gets a new id. With *shift* all times that
+    lines state are later by so much.
     """
 
     ship_id: str
@@ -57,6 +61,7 @@ class LineOrigin:
     devices: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     again: bool = False
+    shift: timedelta | None = None
 
     @classmethod
     def of(
@@ -67,10 +72,11 @@ class LineOrigin:
         devices: Mapping[str, str] | None = None,
         *,
         again: bool = False,
+        shift: timedelta | None = None,
     ) -> LineOrigin:
         name = "stdin" if is_stdin(path) else path.name
         folder = str(path.absolute().parent)
-        return cls(ship_id, host, service_of(path), name, devices or {}, folder, again)
+        return cls(ship_id, host, service_of(path), name, devices or {}, folder, again, shift)
 
 
 def service_of(path: Path) -> str:
@@ -127,7 +133,28 @@ def _read_with(
         except Unreadable as exc:
             yield RefusedLine(str(path), line.number, str(exc))
             continue
+        if origin.shift is not None:
+            entries = tuple(_shifted(entry, origin.shift) for entry in entries)
         yield AcceptedLine(entries, line.text) if entries else BlankLine(line.number)
+
+
+def states_time(entry: IngestMessage) -> bool:
+    """Whether the line of *entry* states a time; another one is of its arrival."""
+    return entry.ts != entry.stages.get(STAGE)
+
+
+def _shifted(entry: IngestMessage, shift: timedelta) -> IngestMessage:
+    """*entry* later by *shift*, under another id; as it is when it states no time.
+
+    Labels of a sample name its series, so only a log line keeps its own time as a label.
+    """
+    if not states_time(entry):
+        return entry
+    id_ = str(uuid5(_LINES, f"shifted\x1f{entry.tracking_id}"))
+    later = entry.but(ts=entry.ts + shift, tracking_id=id_)
+    if isinstance(later, LogEntry):
+        return later.but(labels=later.labels | {UNSHIFTED: entry.ts.isoformat()})
+    return later
 
 
 def _head(lines: Iterator[FileLine], most: int) -> list[FileLine]:

@@ -8,15 +8,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from datetime import datetime, timedelta
+from itertools import chain, takewhile
 from pathlib import Path
 
-from aiops_cli.ingest.files import BlankLine, Pause, RefusedLine, check
+from aiops_cli.ingest.files import BlankLine, Pause, RefusedLine, check, check_ends
 from aiops_cli.ingest.flow import InFlightLimit, RateLimiter
 from aiops_cli.ingest.formats import Format
-from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, Now, OnUnderstood, Outcome, outcomes
+from aiops_cli.ingest.lines import (
+    AcceptedLine,
+    LineOrigin,
+    Now,
+    OnUnderstood,
+    Outcome,
+    outcomes,
+    states_time,
+)
 from aiops_cli.ingest.sink import MessageSink
 from aiops_core.errors import AiopsError
 from aiops_core.runtime.service import utc_now
@@ -83,6 +92,7 @@ async def replay(
     limit: int | None = None,
     follow: bool = False,
     again: bool = False,
+    as_now: bool = False,
     understood: OnUnderstood = lambda text: None,
     now: Now = utc_now,
     progress: Progress = lambda summary: None,
@@ -92,26 +102,51 @@ async def replay(
 
     *host* is the host of lines that name none, by default this machine. *devices* maps names of
     instruments to ids of the inventory. *limit* is in lines read. With *follow* files are read for
-    ever, with *again* lines are sent that an earlier replay has sent. After *stop* is set, what was
-    read may still arrive for GRACE seconds; the summary says how far the replay came.
+    ever, with *again* lines are sent that an earlier replay has sent. With *as_now* all times move
+    by one span, so that the newest of all files is now: they are read twice. After *stop* is set,
+    what was read may still arrive for GRACE seconds; the summary says how far the replay came.
     """
     check(files)
+    if as_now:
+        check_ends(files)
     host, stop = host or socket.gethostname(), stop or asyncio.Event()
-    lines = (
-        outcomes(
-            path,
-            LineOrigin.of(path, ship_id, host, devices, again=again),
-            now,
-            wanted,
-            follow=follow,
-            stopped=stop.is_set,
-            understood=understood,
+
+    def stream(
+        shift: timedelta | None, understood: OnUnderstood = lambda text: None
+    ) -> Iterator[Outcome]:
+        lines = (
+            outcomes(
+                path,
+                LineOrigin.of(path, ship_id, host, devices, again=again, shift=shift),
+                now,
+                wanted,
+                follow=follow,
+                stopped=stop.is_set,
+                understood=understood,
+            )
+            for path in files
         )
-        for path in files
-    )
-    stream = _limited(chain.from_iterable(lines), limit)
+        return _limited(chain.from_iterable(lines), limit)
+
+    shift = None
+    if as_now:
+        unstopped = takewhile(lambda _: not stop.is_set(), stream(None))
+        newest = await asyncio.to_thread(_newest, unstopped)
+        shift = now() - newest if newest else None
     limiter = RateLimiter(rate) if rate else None
-    return await _Replay(stream, sink, limiter, progress, stop).run()
+    return await _Replay(stream(shift, understood), sink, limiter, progress, stop).run()
+
+
+def _newest(outcomes: Iterable[Outcome]) -> datetime | None:
+    """The newest time that a line states; None when none states one."""
+    times = (
+        entry.ts
+        for outcome in outcomes
+        if isinstance(outcome, AcceptedLine)
+        for entry in outcome.entries
+        if states_time(entry)
+    )
+    return max(times, default=None)
 
 
 def _limited(stream: Iterator[Outcome], limit: int | None) -> Iterator[Outcome]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from aiops_cli.ingest.flow import Batcher, running
-from aiops_cli.ingest.lines import STAGE, IngestMessage
+from aiops_cli.ingest.lines import STAGE, UNSHIFTED, IngestMessage, states_time
 from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.errors import Misconfigured, Unavailable
@@ -135,8 +135,8 @@ class IngestSink:
         lines = [entry for entry in entries if isinstance(entry, LogEntry)]
         if not lines or time.monotonic() < self._ask_again_at:
             return ()
-        timed = [line for line in lines if line.ts != line.stages.get(STAGE)]
-        untimed = [line.tracking_id for line in lines if line.ts == line.stages.get(STAGE)]
+        timed = [line for line in lines if _comes_again(line)]
+        others = [line.tracking_id for line in lines if not _comes_again(line)]
         found: set[str] = set()
         try:
             if timed:
@@ -148,8 +148,8 @@ class IngestSink:
                     "ids": tuple(line.tracking_id for line in timed),
                 }
                 found.update(row[0] for row in await self._store.query(KNOWN_OF_TIME, about))
-            if untimed:
-                rows = await self._store.query(KNOWN, {"ids": tuple(untimed)})
+            if others:
+                rows = await self._store.query(KNOWN, {"ids": tuple(others)})
                 found.update(row[0] for row in rows)
         except Unavailable:
             self._ask_again_at = time.monotonic() + ASK_AGAIN
@@ -157,6 +157,11 @@ class IngestSink:
             if exc.code not in _NOT_MIGRATED:
                 raise
         return found
+
+
+def _comes_again(line: LogEntry) -> bool:
+    """Whether *line* has the same time whenever it is sent."""
+    return states_time(line) and UNSHIFTED not in line.labels
 
 
 def row_of(entry: LogEntry, raw: str) -> RawRow:
