@@ -62,7 +62,10 @@ def never_set(ts: datetime) -> bool:
 
 def lost_weeks(ts: datetime, now: datetime) -> bool:
     """Whether *ts* is now but for one or two cycles of the week number of GPS."""
-    return any(abs(now - ts - cycle) <= _GPS_TOLERANCE for cycle in _GPS_CYCLES)
+    behind = now - ts
+    if behind < _GPS_CYCLES[0] - _GPS_TOLERANCE:  # nearly always
+        return False
+    return any(abs(behind - cycle) <= _GPS_TOLERANCE for cycle in _GPS_CYCLES)
 
 
 def _is_wrong(

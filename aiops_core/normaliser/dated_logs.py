@@ -320,7 +320,7 @@ class LevelThenTime:
     """``ERROR 2026-11-30 12:00:00 message``."""
 
     name, syslog, starts = "level and time", False, "[(<" + ALPHABET
-    begins = _LEVEL_FIRST.pattern
+    begins = rf"{_LEVEL_FIRST.pattern}(?={stated_times.BEGINS})"
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not begin with a level and a time."""

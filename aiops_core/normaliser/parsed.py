@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from aiops_core.models import Level
+from aiops_core.normaliser.guards import Guarded
 
 
 class Unreadable(ValueError):
@@ -35,10 +36,13 @@ class Payload:
     """A format within messages. *read* is tried where the message begins with one of the
     characters *starts* ("": any), or on lines of *services*, or that have one of *labels*.
 
-    *begins* is a regular expression with which its messages begin, where a few characters tell."""
+    *begins* is a regular expression with which its messages begin, where a few characters tell;
+    *guards* those of a reader of many formats, by the first character and whether it may be a date.
+    """
 
     read: PayloadReader
     starts: str = ""
     services: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     begins: str | None = None
+    guards: Callable[[str, bool], Sequence[Guarded[PayloadReader]]] | None = None

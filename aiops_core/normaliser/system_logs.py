@@ -102,6 +102,7 @@ class Kmsg:
     """``/dev/kmsg``: ``6,1234,5678901,-;message``."""
 
     name, syslog, starts, iso = "kmsg", False, DIGITS, False
+    begins = _KMSG.pattern
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
