@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.models import LogEntry, MetricSample
@@ -28,6 +29,18 @@ from tests import clickhouse_server as embedded
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("others", deadline=None)
 settings.load_profile("same")
+
+_constants_of_loaded_modules = providers._get_local_constants
+
+
+def _constants() -> providers.Constants:
+    """Hypothesis tries constants of all modules that are loaded, and so other examples after other
+    tests: what failed once in a worker could not be repeated."""
+    same = settings.default is not None and settings.default.derandomize
+    return providers.Constants() if same else _constants_of_loaded_modules()
+
+
+providers._get_local_constants = _constants
 
 # As in production: structlog's own default writes every local variable of a traceback, which takes
 # seconds.

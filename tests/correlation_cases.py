@@ -199,7 +199,8 @@ def told(
 
 
 def snapshot(state: CorrelationState) -> dict[str, object]:
-    """All that *state* knows, to be compared; but for the order in which alerts were filed."""
+    """All that *state* knows, to be compared; but for the order in which alerts came into
+    their incidents."""
     open_, memory, inhibitions = state.open, state.recoveries, state.inhibitions
     return {
         "alerts": {id_: _values(alert) for id_, alert in open_.alerts.items()},
@@ -208,7 +209,7 @@ def snapshot(state: CorrelationState) -> dict[str, object]:
             for id_, incident in open_.incidents.items()
         },
         "indexes": [
-            {key: set(alerts) for key, alerts in index.filed.items()}
+            {key: [alert.id for alert in alerts] for key, alerts in index.filed.items()}
             for index in (open_.of_key, open_.sharing, open_.on, open_.below, open_.strays)
         ],
         "open": (dict(open_.inferred), open_.members, dict(state.emptied)),

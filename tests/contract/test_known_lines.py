@@ -12,6 +12,7 @@ pytest.importorskip("chdb")
 from aiops_cli.ingest.lines import UNSHIFTED
 from aiops_cli.ingest.sink import IngestSink
 from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.errors import Unavailable
 from aiops_core.models import LogEntry
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_lab.memory_bus import MemoryBus
@@ -19,6 +20,7 @@ from incident_api.migrate import migrate
 from tests.conftest import ROOT
 
 NOW = datetime.now(UTC).replace(microsecond=654_321)
+LATER = NOW + timedelta(seconds=9)
 
 
 @pytest.fixture
@@ -34,6 +36,39 @@ def entry(n: int, *, timed: bool = True) -> LogEntry:
     ts = NOW - timedelta(days=200, seconds=n) if timed else NOW
     stages = {"ingest": NOW}
     return LogEntry(tracking_id=f"id-{n}", ship_id="s", ts=ts, stages=stages, host="h", msg="m")
+
+
+class Returning:
+    """A store that does not answer the first question."""
+
+    def __init__(self, store: ClickHouse) -> None:
+        self._store, self.insert, self.away = store, store.insert, True
+
+    async def query(self, sql, parameters=None):
+        if self.away:
+            self.away = False
+            raise Unavailable("clickhouse: away")
+        return await self._store.query(sql, parameters)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+async def test_what_was_sent_again_while_the_store_was_away_is_stored_once(
+    store: ClickHouse, timed: bool
+):
+    """Of a replay that was killed together with the store, and repeated at once."""
+    await store.execute("SYSTEM STOP MERGES logs.raw")
+    entries = [entry(n, timed=timed) for n in range(20)]
+    async with IngestSink.open(MemoryBus(), store, linger=0) as sink:
+        await sink.send(entries[:12])
+    again = [one.but(stages={"ingest": LATER}) for one in entries]
+    again = again if timed else [one.but(ts=LATER) for one in again]
+    async with IngestSink.open(MemoryBus(), Returning(store), linger=0) as sink:
+        for part in (again[:10], again[10:]):  # the second within the time in which it is not asked
+            assert not await sink.known(part)
+            await sink.send(part)
+    await store.execute("SYSTEM START MERGES logs.raw")
+    rows = await store.query("SELECT tracking_id FROM logs.raw")
+    assert sorted(id_ for (id_,) in rows) == sorted(one.tracking_id for one in entries)
 
 
 @pytest.mark.parametrize("timed", [True, False])

@@ -30,13 +30,16 @@ class AlertKey(NamedTuple):
     anomaly_type: str
 
 
+Place = tuple[datetime, AlertKey, str]
+
+
 @dataclass(slots=True, eq=False)
 class Alert:
     """*id* is that of the anomaly that opened it, *head* its first anomaly by event time.
 
-    *place* orders alerts: the same in every process. *members* are its anomalies as JSON, None once
-    there are too many to be moved. An alert is *believed* when enough of it came from one service
-    (``min_evidence``).
+    *place* orders alerts: the same in every process, and no two have the same. *members* are its
+    anomalies as JSON, None once there are too many to be moved. An alert is *believed* when enough
+    of it came from one service (``min_evidence``).
     """
 
     id: str
@@ -56,7 +59,7 @@ class Alert:
     series: dict[SeriesKey, SeriesState] = field(default_factory=dict)
     members: list[bytes] | None = field(default_factory=list)
     first: datetime = field(init=False)
-    place: tuple[datetime, AlertKey] = field(init=False)
+    place: Place = field(init=False)
 
     def __post_init__(self) -> None:
         self._begin_with(self.head)
@@ -208,7 +211,7 @@ class Alert:
         self.members = both if fits else None
 
     def _begin_with(self, head: Evidence) -> None:
-        self.head, self.first, self.place = head, head.ts, (head.ts, self.key)
+        self.head, self.first, self.place = head, head.ts, (head.ts, self.key, self.id)
 
     def _weigh(self) -> None:
         """Look whether there is enough evidence now; it never becomes less."""
@@ -233,8 +236,12 @@ def unpacked(members: Sequence[bytes]) -> Iterator[Evidence]:
     return map(Evidence.model_validate_json, members)
 
 
+def place_of(alert: Alert) -> Place:
+    return alert.place
+
+
 def earliest(alerts: Iterable[Alert]) -> Alert:
-    return min(alerts, key=lambda alert: alert.place)
+    return min(alerts, key=place_of)
 
 
 def recovered_of(alerts: Iterable[Alert]) -> datetime | None:

@@ -73,7 +73,7 @@ class Closing:
         if len(self._state.open.alerts) <= ALERTS_OPEN:
             return
         for incident in sorted(
-            self._state.open.incidents.values(), key=lambda one: one.last_arrival
+            self._state.open.incidents.values(), key=lambda one: (one.last_arrival, one.id)
         ):
             note = f"more than {ALERTS_OPEN} alerts are open; {QUIETEST}"
             yield IncidentEnd(incident, "expired", note)

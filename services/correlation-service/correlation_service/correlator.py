@@ -92,7 +92,7 @@ class Correlator:
         scope, overlay = RecoveryScope.of(cleared), Overlay(self.state, self.policy)
         ended: dict[str, list[str]] = {}
         for key in self.state.keys_of(cleared):
-            for alert in self.state.open.of_key[key].values():
+            for alert in self.state.open.of_key[key]:
                 if scope.ends(alert, cleared.ts):
                     twin = alert.copy()
                     twin.clear(list(scope.covered(alert)), cleared.ts)
@@ -115,7 +115,7 @@ class Correlator:
         if not (gone and home and gone.alerts):
             return
         overlay, reason = Overlay(self.state, self.policy), _merged(change)
-        for alert in gone.alerts.values():
+        for alert in gone.in_order():
             if gone.movable:
                 overlay.note(alert, reason)
             overlay.move(alert, home.id)
@@ -126,7 +126,7 @@ class Correlator:
             yield builder.updated(home.id, reason=reason, continues=gone.id)
 
     def _overdue(self, now: datetime) -> Iterator[IncidentCleared]:
-        for incident_id, into in list(self.state.emptied.items()):
+        for incident_id, into in sorted(self.state.emptied.items()):
             yield self._at(now, incident_id).merged(incident_id, into)
         for end in self._closing.over(now):
             yield self._at(now, end.incident.id).closed(end.incident.id, end.why, end.note)

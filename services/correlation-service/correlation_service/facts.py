@@ -17,6 +17,7 @@ from aiops_core.models import (
 )
 from correlation_service.incident import OpenIncident
 from correlation_service.overlay import Overlay
+from correlation_service.recoveries import Times
 from correlation_service.root_cause import root_cause
 from correlation_service.wording import description, title
 
@@ -163,7 +164,7 @@ class FactBuilder:
         firsts = incident.firsts()
         cause = root_cause(firsts, incident.inferred)
         root = firsts.get(cause.device or "") or next(iter(firsts.values()))
-        flaps = max(map(self._overlay.flaps, incident.alerts.values()), key=len)
+        flaps = max(map(self._overlay.flaps, incident.alerts.values()), key=_how_often)
         if len(flaps) < self._policy.flapping.times:
             flaps = ()
         silent = "" if cause.anomaly else incident.inferred
@@ -182,6 +183,10 @@ class FactBuilder:
 def _opening(member: Evidence, anomaly: EnrichedAnomaly | None) -> TimelineEntry:
     text = (anomaly.reason if anomaly else "") or member.msg
     return TimelineEntry(ts=member.ts, kind="opened", text=text, actor=SERVICE)
+
+
+def _how_often(flaps: Times) -> tuple[int, Times]:
+    return len(flaps), flaps
 
 
 def _context(anomaly: EnrichedAnomaly | None) -> dict[str, object]:

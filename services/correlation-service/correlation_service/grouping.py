@@ -188,7 +188,7 @@ class Placement:
         whole = len(branch) == len(origin.alerts)
         stays = any(alert.members is None for alert in branch)
         if whole and home.movable and (stays or origin.weight > home.weight):
-            branch, origin, home = list(home.alerts.values()), home, origin
+            branch, origin, home = home.in_order(), home, origin
         elif stays:
             return
         if self._length(home, branch) > self._policy.max_length:

@@ -9,7 +9,7 @@ from heapq import nsmallest
 from itertools import islice
 
 from aiops_core.models import Evidence, Severity
-from correlation_service.alerts import Alert
+from correlation_service.alerts import Alert, place_of
 
 # Anybody who can send a line can invent hosts and peers, so what a fact says is bounded.
 KEYS_TOLD = 50
@@ -67,20 +67,21 @@ class OpenIncident:
     @property
     def devices(self) -> tuple[str, ...]:
         """The affected devices, in the order in which they were affected."""
-        return _first(alert.key.device for alert in self._in_order())
+        return _first(alert.key.device for alert in self.in_order())
 
     @property
     def services(self) -> tuple[str, ...]:
-        return _first(key.service for alert in self._in_order() for key in alert.series)
+        return _first(key.service for alert in self.in_order() for key in alert.series)
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Correlation keys of the earliest alerts."""
-        first = nsmallest(KEYS_TOLD, self.alerts.values(), key=lambda alert: alert.place)
+        first = nsmallest(KEYS_TOLD, self.alerts.values(), key=place_of)
         return tuple(dict.fromkeys(key for alert in first for key in alert.keys))[:KEYS_TOLD]
 
-    def _in_order(self) -> list[Alert]:
-        return sorted(self.alerts.values(), key=lambda alert: alert.place)
+    def in_order(self) -> list[Alert]:
+        """Its alerts in an order that does not depend on how they came into it."""
+        return sorted(self.alerts.values(), key=place_of)
 
     def take(self, alert: Alert) -> None:
         self.alerts[alert.id] = alert

@@ -80,7 +80,7 @@ class Inhibitions:
                 sources = self._sources.get(key, {}).values() if key else ()
                 active = [s for s in sources if self._is_active(s, anomaly)]
                 if active:
-                    return rule, max(active, key=lambda s: (s.last, s.incident_id))
+                    return rule, max(active, key=lambda s: (s.last, s.incident_id, s.name))
         return None
 
     def _is_active(self, source: InhibitionSource, anomaly: EnrichedAnomaly) -> bool:

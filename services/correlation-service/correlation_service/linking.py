@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from correlation_service.alerts import Alert, earliest
+from correlation_service.alerts import Alert, earliest, place_of
 from correlation_service.overlay import Overlay
 from correlation_service.policy import GroupingRule
 from correlation_service.wording import SHARED
@@ -68,23 +68,23 @@ class Linker:
         )
 
     def subtree(self, top: Alert) -> list[Alert]:
-        """*top* and what follows it, directly or not, within its incident."""
+        """*top* and what follows it, directly or not, within its incident, in their order."""
         incident = self.overlay.incident(self.overlay.home_of(top))
         parents = {
             alert.id: link.parent if (link := self.best(alert, incident.id)) else None
             for alert in incident.alerts.values()
             if alert is not top
         }
-        return [alert for alert in incident.alerts.values() if _leads_to(alert, top, parents)]
+        return [alert for alert in incident.in_order() if _leads_to(alert, top, parents)]
 
     def neighbours(self, alert: Alert) -> list[Alert]:
         """Alerts that might follow *alert*, in their order."""
         ship, device, _ = alert.key
         near = {a.id: a for key in alert.keys for a in self.overlay.sharing(key)}
-        near |= {a.id: a for a in self.overlay.strays(ship)}
+        near |= {a.id: a for a in self.overlay.strays(alert)}
         near |= {a.id: a for a in self.overlay.below(ship, device)}
         near.pop(alert.id, None)
-        return sorted(near.values(), key=lambda a: a.place)
+        return sorted(near.values(), key=place_of)
 
     def _explaining(self, child: Alert) -> Iterator[Link]:
         yield from self._shared(child)
@@ -128,7 +128,7 @@ class Linker:
         """Single errors that nothing explains: one list of them instead of many incidents."""
         if child.believed:
             return
-        for parent in self.overlay.strays(child.key.ship):
+        for parent in self.overlay.strays(child):
             if not parent.precedes(child) or not self._in_time(parent, child):
                 continue
             if self._is_alone(parent):

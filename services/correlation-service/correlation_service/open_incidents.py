@@ -7,35 +7,47 @@ decides when an incident of old lines has been quiet long enough to be closed.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable
+from bisect import bisect_left
+from collections.abc import Hashable, Iterator, Sequence
 
 from aiops_core.models import Evidence
-from correlation_service.alerts import Alert
+from correlation_service.alerts import Alert, Place, place_of
 from correlation_service.incident import OpenIncident
 
 MEMBERS_KEPT = (
     200_000  # of all alerts, 0.9 KB each; beyond, alerts that get more cannot move any more
 )
-NONE: dict[str, Alert] = {}
 
 
 class AlertIndex:
-    """Alerts (by id) under keys, in the order in which they were filed."""
+    """Alerts under keys, in the order of their places: the same whenever they were filed.
+
+    While an alert is filed its place must not change.
+    """
 
     def __init__(self) -> None:
-        self.filed: defaultdict[Hashable, dict[str, Alert]] = defaultdict(dict)
+        self.filed: dict[Hashable, list[Alert]] = {}
 
-    def __getitem__(self, key: Hashable) -> dict[str, Alert]:
-        return self.filed.get(key, NONE)
+    def __getitem__(self, key: Hashable) -> Sequence[Alert]:
+        return self.filed.get(key, ())
+
+    def near(self, key: Hashable, place: Place, most: int) -> Sequence[Alert]:
+        """The alerts next to *place*, at most *most* on each side."""
+        filed = self[key]
+        at = bisect_left(filed, place, key=place_of)
+        return filed[max(at - most, 0) : at + most]
 
     def add(self, key: Hashable, alert: Alert) -> None:
-        self.filed[key][alert.id] = alert
+        filed = self.filed.setdefault(key, [])
+        at = bisect_left(filed, alert.place, key=place_of)
+        if filed[at : at + 1] != [alert]:
+            filed.insert(at, alert)
 
     def remove(self, key: Hashable, alert: Alert) -> None:
-        filed = self.filed.get(key)
-        if filed is not None:
-            filed.pop(alert.id, None)
+        filed = self.filed.get(key, [])
+        at = bisect_left(filed, alert.place, key=place_of)
+        if filed[at : at + 1] == [alert]:
+            del filed[at]
             if not filed:
                 del self.filed[key]
 
@@ -66,20 +78,17 @@ class OpenIncidents:
 
     def file(self, alert: Alert) -> None:
         """Make a new *alert* findable."""
-        ship, device, _ = alert.key
         self.alerts[alert.id] = alert
-        self.of_key.add(alert.key, alert)
-        self.on.add((ship, device), alert)
-        for key in alert.keys:
-            self.sharing.add(key, alert)
-        for upper in alert.upstream:
-            self.below.add((ship, upper), alert)
-        if not alert.believed:
-            self.strays.add(ship, alert)
+        self._add(alert)
         self.incidents[alert.incident_id].take(alert)
 
     def absorb(self, alert: Alert, member: Evidence) -> None:
-        alert.absorb(member)
+        if member.ts < alert.first:  # its place changes
+            self._take_out(alert)
+            alert.absorb(member)
+            self._add(alert)
+        else:
+            alert.absorb(member)
         self._keep(alert, member)
         incident = self.incidents[alert.incident_id]
         incident.count += 1
@@ -92,16 +101,16 @@ class OpenIncidents:
     def unite(self, alert: Alert, other: Alert) -> None:
         """One alert instead of two."""
         self._remove(other)
+        self._take_out(alert)
         self.members -= alert.kept
         alert.unite(other, self._members_kept)
         self.members += alert.kept
+        self._add(alert)
         incident = self.incidents[alert.incident_id]
         incident.count += other.count
         incident.widen(alert.first, alert.last)
         for key in alert.add_keys(other.keys):
             self.sharing.add(key, alert)
-        if alert.believed:
-            self.strays.remove(alert.key.ship, alert)
 
     def move(self, alert: Alert, to: OpenIncident) -> None:
         self.incidents[alert.incident_id].give(alert)
@@ -122,14 +131,27 @@ class OpenIncidents:
         self.members += alert.kept
 
     def _remove(self, alert: Alert) -> None:
-        ship, device, _ = alert.key
         self.members -= alert.kept
         del self.alerts[alert.id]
-        self.of_key.remove(alert.key, alert)
-        self.on.remove((ship, device), alert)
-        for key in alert.keys:
-            self.sharing.remove(key, alert)
-        for upper in alert.upstream:
-            self.below.remove((ship, upper), alert)
-        self.strays.remove(ship, alert)
+        self._take_out(alert)
         self.incidents[alert.incident_id].give(alert)
+
+    def _add(self, alert: Alert) -> None:
+        for index, key in self._entries(alert):
+            index.add(key, alert)
+
+    def _take_out(self, alert: Alert) -> None:
+        for index, key in self._entries(alert):
+            index.remove(key, alert)
+
+    def _entries(self, alert: Alert) -> Iterator[tuple[AlertIndex, Hashable]]:
+        """Where *alert* is found."""
+        ship, device, _ = alert.key
+        yield self.of_key, alert.key
+        yield self.on, (ship, device)
+        for key in alert.keys:
+            yield self.sharing, key
+        for upper in alert.upstream:
+            yield self.below, (ship, upper)
+        if not alert.believed:
+            yield self.strays, ship

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from aiops_core.models import derived_id
@@ -57,7 +56,7 @@ class Overlay:
 
     def at(self, key: AlertKey, ts: datetime) -> list[Alert]:
         """The alerts of *key* that an anomaly of that time belongs to: two when it closes a gap."""
-        near = self.state.open.of_key[key].values()
+        near = self.state.open.of_key[key]
         longest = self.policy.max_length
         return [
             alert
@@ -81,13 +80,15 @@ class Overlay:
         mine = new is not None and device in new.upstream
         return self._read(self.state.open.below, (ship, device), mine)
 
-    def strays(self, ship: str) -> list[Alert]:
-        """The newest alerts with too little evidence to be believed."""
-        found = list(islice(reversed(self.state.open.strays[ship].values()), STRAYS_COMPARED + 2))
-        newest = [alert for alert in self._now(found) if not alert.believed]
+    def strays(self, near: Alert) -> list[Alert]:
+        """Alerts with too little evidence to be believed, those that began shortly before or after
+        *near*."""
+        ship = near.key.ship
+        found = self.state.open.strays.near(ship, near.place, STRAYS_COMPARED)
+        strays = [alert for alert in self._now(found) if not alert.believed]
         if (new := self._new_on(ship)) and not new.believed:
-            newest.insert(0, new)
-        return newest[STRAYS_COMPARED - 1 :: -1]
+            strays.append(new)
+        return strays
 
     def inferring(self, ship: str, device: str) -> OpenIncident | None:
         """The incident for which *device*, which is silent, is held responsible."""
@@ -113,9 +114,8 @@ class Overlay:
         return flapping.resolve_delay if is_flapping else self.policy.resolve_delay
 
     def _read(self, index: AlertIndex, key: Hashable, mine: bool) -> list[Alert]:
-        filed = index[key]
-        found = self._now(filed.values())
-        if mine and self.subject and self.subject.id not in filed:
+        found = self._now(index[key])
+        if mine and self.subject and self.subject not in found:
             found.append(self.subject)
         return found
 

@@ -129,7 +129,7 @@ class CorrelationState:
                 self.open.absorb(alert, member)
                 self._pass(incident.ship_id, min(member.ts, arrival_of(member)))
         self.inhibitions.note(incident.id, incident.ship_id, members)
-        for origin in {member.moved_from for member in members if member.moved_from}:
+        for origin in dict.fromkeys(m.moved_from for m in members if m.moved_from):
             self.inhibitions.leave(origin, members)
             if (gone := self.open.incidents.get(origin)) and not gone.alerts:
                 self.emptied[origin] = incident.id

@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,6 +194,50 @@ def test_the_state_is_that_of_the_joined_facts_whole(history, size):
     for one in (*state["alerts"].values(), *again["alerts"].values()):
         del one["members"], one["head"]  # they carry the stamp
     assert again == state
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_after_a_kill_a_recovery_is_told_of_its_incidents_in_the_same_order(size):
+    """Joined facts file the alerts of srv-1 in the other order."""
+    faults = [("core-1", "link_down", 1000), ("core-1", "link_down", 1001)]
+    faults += [("srv-1", "service_error", 0), ("srv-1", "service_error", 1002)]
+    history = [anomaly(n, device, kind, at=at) for n, (device, kind, at) in enumerate(faults)]
+    undisturbed, reborn = Correlator(POLICY), Correlator(POLICY)
+    for fact in joined(lived(history, undisturbed), size):
+        reborn.evolve(fact)
+    told_of = undisturbed.handle(cleared(1010, "srv-1"))
+    assert len({fact.incident_id for fact in told_of}) == 2
+    assert reborn.handle(cleared(1010, "srv-1")) == told_of
+
+
+def _in_any_order(table, chance):
+    entries = chance.sample(list(table.items()), len(table))
+    table.clear()
+    table.update(entries)
+
+
+@st.composite
+def crowded(draw):
+    """Few types of trouble, close together, that come and go, and are merged by operators."""
+    begun = [*draw(events(("service_error", "link_down"), seconds=900, most=30))]
+    times = draw(st.lists(st.integers(0, 1200), max_size=12, unique=True))
+    over = [cleared(at, draw(st.sampled_from(DEVICES)), *KINDS[:2]) for at in times]
+    orders = [Merging(n, draw(st.integers(0, 9))) for n in range(draw(st.integers(0, 4)))]
+    return draw(st.permutations([*begun, *over, *orders]))
+
+
+@settings(max_examples=150)
+@given(crowded(), st.randoms(use_true_random=False))
+def test_the_order_of_a_table_in_memory_makes_no_difference(history, chance):
+    """It is another one after a kill; the facts are not."""
+    undisturbed, shuffled = Correlator(POLICY), Correlator(POLICY)
+    for event in history:
+        tables = [incident.alerts for incident in shuffled.state.open.incidents.values()]
+        for table in (*tables, shuffled.state.open.incidents, shuffled.state.emptied):
+            _in_any_order(table, chance)
+        assert lived([event], shuffled) == lived([event], undisturbed)
+    later = NOON + timedelta(days=1)
+    assert list(shuffled.expire(later)) == list(undisturbed.expire(later))
 
 
 @settings(max_examples=150)

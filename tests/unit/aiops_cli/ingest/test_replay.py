@@ -23,7 +23,7 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 class Store:
-    """ClickHouse with deduplication by token; *plan* says what goes wrong with the next inserts."""
+    """ClickHouse with deduplication by token; *plan* says what goes wrong with the next calls."""
 
     def __init__(self, *plan: str) -> None:
         self.plan = list(plan)
@@ -33,6 +33,7 @@ class Store:
 
     async def query(self, sql, parameters=None):
         if self.plan and self.plan[0] in ("before", "after"):
+            del self.plan[0]
             raise Unavailable("clickhouse does not answer")
         return [(row[0],) for row in self.rows if row[0] in parameters["ids"]]
 

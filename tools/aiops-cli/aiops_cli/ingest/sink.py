@@ -6,7 +6,8 @@ returns when its rows are stored (``replay`` uses an ``InFlightLimit``).
 
 An insert whose answer is lost is sent again with the same token, and ClickHouse drops the second
 one (``non_replicated_deduplication_window`` of the table). Lines of an earlier replay are known by
-their ids, as long as ``logs.raw`` keeps them (decision 29).
+their ids, as long as ``logs.raw`` keeps them (decision 29). When it could not be asked about lines
+before they were sent, it is asked before their rows are inserted.
 """
 
 from __future__ import annotations
@@ -92,8 +93,15 @@ def publishing(publish: Callable[[list[Outgoing]], Awaitable[object]]) -> Batche
 class IngestSink:
     """Bus and ``logs.raw``; ``send`` may be called concurrently."""
 
-    def __init__(self, store: LogStore, messages: Batcher[Outgoing], rows: Batcher[RawRow]) -> None:
-        self._store, self._messages, self._rows = store, messages, rows
+    def __init__(
+        self,
+        store: LogStore,
+        messages: Batcher[Outgoing],
+        rows: Batcher[RawRow],
+        unasked: set[str],
+    ) -> None:
+        """*unasked* gets the ids of lines that may be in *store* already."""
+        self._store, self._messages, self._rows, self._unasked = store, messages, rows, unasked
         self._ask_again_at = 0.0
 
     @classmethod
@@ -101,14 +109,18 @@ class IngestSink:
     async def open(
         cls, bus: Bus, store: LogStore, *, linger: float = ROWS_LINGER, retry: Backoff = RETRY
     ) -> AsyncIterator[IngestSink]:
+        unasked: set[str] = set()
+
         async def insert(rows: list[RawRow]) -> None:
-            token = str(uuid4())
-            await until_available(_insert, store, rows, token, backoff=retry)
+            token, ids = str(uuid4()), {str(row[0]) for row in rows}
+            doubtful = tuple(ids & unasked)
+            await until_available(_insert, store, rows, doubtful, token, backoff=retry)
+            unasked.difference_update(ids)
 
         messages = publishing(bus.publish)
         rows = Batcher(insert, largest=MAX_ROWS, linger=linger)
         async with running([messages.run(), *(rows.run() for _ in range(WRITERS))]):
-            yield cls(store, messages, rows)
+            yield cls(store, messages, rows, unasked)
 
     async def send(
         self, entries: Sequence[IngestMessage], raw: Sequence[str] | None = None
@@ -133,7 +145,10 @@ class IngestSink:
         Sending does not wait for it: for a while the broker refuses the second by itself.
         """
         lines = [entry for entry in entries if isinstance(entry, LogEntry)]
-        if not lines or time.monotonic() < self._ask_again_at:
+        if not lines:
+            return ()
+        if time.monotonic() < self._ask_again_at:
+            self._unasked.update(line.tracking_id for line in lines)
             return ()
         timed = [line for line in lines if _comes_again(line)]
         others = [line.tracking_id for line in lines if not _comes_again(line)]
@@ -153,6 +168,7 @@ class IngestSink:
                 found.update(row[0] for row in rows)
         except Unavailable:
             self._ask_again_at = time.monotonic() + ASK_AGAIN
+            self._unasked.update(line.tracking_id for line in lines)
         except QueryFailed as exc:
             if exc.code not in _NOT_MIGRATED:
                 raise
@@ -182,9 +198,16 @@ def row_of(entry: LogEntry, raw: str) -> RawRow:
     )
 
 
-async def _insert(store: LogStore, rows: Sequence[RawRow], token: str) -> None:
+async def _insert(
+    store: LogStore, rows: Sequence[RawRow], doubtful: Collection[str], token: str
+) -> None:
+    """Insert *rows*; those whose ids are *doubtful* only if the table does not have them."""
     try:
-        await store.insert(TABLE, COLUMNS, rows, token=token)
+        if doubtful:
+            known = {row[0] for row in await store.query(KNOWN, {"ids": tuple(doubtful)})}
+            rows = [row for row in rows if row[0] not in known]
+        if rows:
+            await store.insert(TABLE, COLUMNS, rows, token=token)
     except QueryFailed as exc:
         if exc.code in _NOT_MIGRATED:
             raise Unavailable(f"{TABLE} does not exist until incident-api has started") from exc
