@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -91,8 +90,7 @@ def _merged(line: ParsedLine, inner: ParsedLine, *, contained: bool) -> ParsedLi
     first, second = line.service, inner.service
     if contained or first in _FORWARDERS:
         first, second = second, first
-    return replace(
-        line,
+    return line._replace(
         msg=inner.msg,
         level=inner.level or line.level,
         ts=line.ts or inner.ts,

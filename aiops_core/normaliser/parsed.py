@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from aiops_core.models import Level
 from aiops_core.normaliser.guards import Guarded
@@ -14,8 +16,10 @@ class Unreadable(ValueError):
     """The line is not of the format of its file; the text is the reason, for a person."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedLine:
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class ParsedLine(NamedTuple):
     """A log line. None: the line does not say. *level* None: neither a field nor a word says."""
 
     msg: str
@@ -25,7 +29,7 @@ class ParsedLine:
     device_id: str | None = None
     service: str | None = None
     source: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = NO_LABELS
 
 
 PayloadReader = Callable[[ParsedLine, datetime], ParsedLine | None]

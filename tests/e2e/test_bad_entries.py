@@ -15,9 +15,11 @@ from aiops_cli.ingest.sink import open_sink
 from aiops_core.inventory import inventory
 from aiops_core.models import BY_SUBJECT
 from aiops_core.observability import tally
+from aiops_core.runtime import crashes
 from aiops_core.runtime.bus import LARGEST
 from aiops_core.runtime.service import utc_now
 from aiops_core.suppression import ship, silences
+from aiops_lab.fleet.plan import SERVICES
 from anomaly_detection import snapshots
 from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
@@ -26,7 +28,7 @@ from tests.v3.conftest import entry, incidents_of
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # it measures how long a start takes
 
 BACK_WITHIN = 10.0  # seconds after the last kill
-BUCKETS = (silences.BUCKET, ship.BUCKET, inventory.BUCKET, tally.BUCKET, snapshots.BUCKET)
+BUCKETS = tuple(one.BUCKET for one in (silences, ship, inventory, tally, snapshots, crashes))
 
 
 def bad_messages() -> Iterator[bytes]:
@@ -50,7 +52,7 @@ async def spoil(bus) -> None:
         known = await bucket.all()
         for n, data in enumerate(bad_messages()):
             await bucket.put(f"bad-{n}", data)
-        for key in list(known)[:3]:
+        for key in [*list(known)[:3], *SERVICES]:  # some are read under the name of a service
             await bucket.put(key, b"{broken")
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 LINES = 4000
 RATE = 200  # lines a second; what was sent at a kill is a part of the file
 APART = timedelta(milliseconds=50)  # between two lines of the file
+QUIET = 3.0  # seconds; what is counted is stored once a second
 Incidents = dict[str, set[str]]  # id -> tracking ids of its members
 
 
@@ -67,10 +68,10 @@ def replay(fleet: RunningFleet, file: Path) -> subprocess.Popen[str]:
     )
 
 
-def summary(process: subprocess.Popen[str]) -> dict[str, object]:
+def summary(process: subprocess.Popen[str]) -> dict[str, Any]:
     said, problems = process.communicate(timeout=120)
     assert process.returncode == 0, problems
-    found: dict[str, object] = json.loads(said)
+    found: dict[str, Any] = json.loads(said)
     return found
 
 
@@ -86,6 +87,7 @@ def disturbed(fleet: RunningFleet, file: Path) -> None:
     fleet.wait_back("nats", pid)
     time.sleep(3)
     pid = fleet.kill("clickhouse")
+    assert first.poll() is None, "it is over before it is killed"
     first.kill()
     first.communicate()
     again = replay(fleet, file)
@@ -121,10 +123,17 @@ async def outcome(
 
 
 def settled(fleet: RunningFleet, anomalous: int) -> bool:
-    """Whether every anomalous line has ended, and nothing else is on its way."""
-    found = httpx.get(f"{fleet.settings.api_url}/api/v3/ledger", params={"since": "1h"}).json()
-    balance = found["balance"]
-    return found["balanced"] and balance["detected"] >= anomalous
+    """Whether every anomalous line has ended, and nothing more has come for a while."""
+    before = ledger(fleet)
+    time.sleep(QUIET)
+    balance = before["balance"]
+    return before["balanced"] and balance["detected"] >= anomalous and ledger(fleet) == before
+
+
+def ledger(fleet: RunningFleet) -> dict[str, Any]:
+    url = f"{fleet.settings.api_url}/api/v3/ledger"
+    found = httpx.get(url, params={"since": "1h"}).raise_for_status().json()
+    return {name: found[name] for name in ("balanced", "balance")}
 
 
 async def test_a_replay_that_is_killed_and_repeated_adds_every_line_once(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def altered(draw: st.DrawFn) -> str:
 @given(altered())
 def test_a_reader_that_reads_a_message_is_possible(text: str):
     line = ParsedLine(text, host="sw-1", service="x")
-    in_container = replace(line, labels={STREAM: "stderr"})
+    in_container = line._replace(labels={STREAM: "stderr"})
     possible = payloads.possible(text)
     for payload in PAYLOADS:
         if payload.services or payload.labels:
