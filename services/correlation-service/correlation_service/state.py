@@ -55,6 +55,7 @@ class CorrelationState:
         self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
         self.seen: OrderedDict[str, None] = OrderedDict()
         self.closed: OrderedDict[str, None] = OrderedDict()  # newest incidents that are over
+        self.acknowledged: OrderedDict[str, bool] = OrderedDict()  # newest orders of people
         self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
         self.emptied: dict[str, str] = {}
         self.merging: dict[str, str] = {}
@@ -84,6 +85,32 @@ class CorrelationState:
                 self._transition(fact)
             case AnomalySuppressed():
                 self._see(fact.anomaly_id)
+
+    def restore(
+        self,
+        incident: OpenIncident,
+        inferred: str,
+        alerts: Sequence[tuple[Alert, Sequence[datetime]]],
+    ) -> None:
+        """Put an *incident* that was kept in force, with its *alerts* and when each recovered.
+
+        Facts before it may have told of a part of it. One that was closed stays so, and what a
+        person did meanwhile counts.
+        """
+        if incident.id in self.closed:
+            return
+        self.open.close(incident.id)
+        incident.acknowledged = self.acknowledged.get(incident.id, incident.acknowledged)
+        self.open.incidents[incident.id] = incident
+        self.open.infer(incident, inferred)
+        for alert, flaps in alerts:
+            self.open.forget(alert.id)
+            self.open.file(alert)
+            for at in flaps:
+                self.recoveries.flap(alert.key, at, self._policy.flapping.within)
+            self.inhibitions.note(incident.id, incident.ship_id, [alert.head])
+            self._pass(incident.ship_id, min(alert.said, alert.arrival))
+        self.touched.add(incident.id)
 
     def _open(self, fact: Incident) -> None:
         """Incidents that were made by hand have no evidence, and absorb nothing."""
@@ -178,6 +205,7 @@ class CorrelationState:
 
     def _acknowledge(self, incident_id: str, acknowledged: bool) -> None:
         """What is acknowledged does not expire; what is so no more may be over."""
+        _remember(self.acknowledged, incident_id, acknowledged, CLOSED_KEPT)
         if incident := self.open.incidents.get(incident_id):
             incident.acknowledged = acknowledged
             self.touched.add(incident_id)
