@@ -20,15 +20,17 @@ from aiops_core.models import (
     EnrichedAnomaly,
     IncidentCleared,
     IncidentTransitioned,
+    IncidentUpdated,
     Message,
 )
-from correlation_service.closing import Closing
+from correlation_service.alerts import Alert
+from correlation_service.closing import Closing, StillOpen
 from correlation_service.facts import FactBuilder
 from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.recoveries import RecoveryScope
+from correlation_service.recoveries import Recovery, RecoveryScope
 from correlation_service.state import CorrelationState
 from correlation_service.suppression import Suppression
 from correlation_service.wording import words
@@ -60,8 +62,8 @@ class Correlator:
         """Learn a fact that was published before this process began."""
         self.state.evolve(fact)
 
-    def expire(self, now: datetime) -> Iterator[IncidentCleared]:
-        """Close the incidents that are over at that time."""
+    def expire(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
+        """Close the incidents that are over at that time; say of others that they are quiet."""
         for fact in self._overdue(now):
             self.state.evolve(fact)
             yield fact
@@ -90,21 +92,21 @@ class Correlator:
     def _clear(self, cleared: AnomalyCleared) -> Iterator[Message]:
         """A recovery: one fact for each incident in which it ends something."""
         scope, overlay = RecoveryScope.of(cleared), Overlay(self.state, self.policy)
-        ended: dict[str, list[str]] = {}
+        ended: dict[str, list[Alert]] = {}
         for key in self.state.keys_of(cleared):
-            for alert in self.state.open.of_key[key]:
-                if scope.ends(alert, cleared.ts):
-                    twin = alert.copy()
-                    twin.clear(list(scope.covered(alert)), cleared.ts)
-                    overlay.replace(twin)
-                    overlay.flap(twin, cleared.ts)
-                    ended.setdefault(alert.incident_id, []).append(alert.id)
+            for alert in scope.ended(self.state.open.of_key[key], cleared.ts):
+                twin = alert.copy()
+                scope.clear(twin, Recovery(cleared.ts, cleared.confidence))
+                overlay.replace(twin)
+                overlay.flap(twin, cleared.ts)
+                ended.setdefault(alert.incident_id, []).append(alert)
         builder = FactBuilder(overlay, cleared)
         for incident_id, alerts in ended.items():
-            keys = [self.state.open.alerts[alert].key for alert in alerts]
-            types = ", ".join(dict.fromkeys(words(key.anomaly_type) for key in keys))
-            reason = f"{types} on {keys[0].device} is over: {cleared.reason}"
-            ends = AlertsCleared(alerts=tuple(alerts), **scope._asdict())
+            sure = min(_sureness(scope, alert, cleared) for alert in alerts)
+            ends = AlertsCleared(
+                alerts=tuple(alert.id for alert in alerts), confidence=sure, **scope._asdict()
+            )
+            reason = _over(alerts, cleared, sure)
             yield builder.updated(incident_id, reason=reason, cleared=ends)
 
     def _merge(self, change: IncidentTransitioned) -> Iterator[Message]:
@@ -125,11 +127,15 @@ class Correlator:
         else:
             yield builder.updated(home.id, reason=reason, continues=gone.id)
 
-    def _overdue(self, now: datetime) -> Iterator[IncidentCleared]:
+    def _overdue(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
         for incident_id, into in sorted(self.state.emptied.items()):
             yield self._at(now, incident_id).merged(incident_id, into)
         for end in self._closing.over(now):
-            yield self._at(now, end.incident.id).closed(end.incident.id, end.why, end.note)
+            builder, incident_id = self._at(now, end.incident.id), end.incident.id
+            if isinstance(end, StillOpen):
+                yield builder.updated(incident_id, reason=end.note, quiet_since=end.since)
+            else:
+                yield builder.closed(incident_id, end.why, end.note, confidence=end.confidence)
 
     def _at(self, now: datetime, incident_id: str) -> FactBuilder:
         """A builder of facts that the passing of time causes."""
@@ -156,6 +162,16 @@ def placement_facts(placement: Placement, builder: FactBuilder) -> list[Message]
     else:
         own = builder.opened(incident_id, member)
     return [own, *move_facts(overlay, builder)]
+
+
+def _sureness(scope: RecoveryScope, alert: Alert, cleared: AnomalyCleared) -> float:
+    return min(scope.sureness(series, cleared.confidence) for series in scope.covered(alert))
+
+
+def _over(alerts: Sequence[Alert], cleared: AnomalyCleared, sure: float) -> str:
+    types = ", ".join(dict.fromkeys(words(alert.key.anomaly_type) for alert in alerts))
+    is_over = "is over" if sure == 1 else "is probably over"
+    return f"{types} on {alerts[0].key.device} {is_over}: {cleared.reason}"
 
 
 def _merged(change: IncidentTransitioned) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from itertools import islice
@@ -15,6 +15,7 @@ from correlation_service.alerts import Alert, place_of
 KEYS_TOLD = 50
 NAMES_TOLD = 500  # devices, and services
 RANKED = tuple(Severity)
+MOVABLE_FOR = timedelta(minutes=55)  # shortly before the members of an incident may be forgotten
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +23,9 @@ class OpenIncident:
     """*revision* is 0 until its creation is published, *severity* as it was published last.
 
     *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
-    may be too wide after an alert has moved away.
+    may be too wide after an alert has moved away. An *acknowledged* incident does not expire; one
+    that is open though quiet has said so, *quiet_since* its last anomaly. *guess* is the newest
+    reason why something in it is probably over.
     """
 
     id: str
@@ -33,10 +36,12 @@ class OpenIncident:
     alerts: dict[str, Alert] = field(default_factory=dict)
     count: int = 0  # anomalies in all alerts
     bounds: tuple[datetime, datetime] | None = None
+    acknowledged: bool = False
+    quiet_since: datetime | None = None
+    guess: str = ""
 
     def copy(self) -> OpenIncident:
-        told = self.id, self.ship_id, self.revision, self.severity, self.inferred
-        return OpenIncident(*told, self.alerts.copy(), self.count, self.bounds)
+        return replace(self, alerts=self.alerts.copy())
 
     @property
     def first_seen(self) -> datetime:
@@ -49,6 +54,25 @@ class OpenIncident:
     @property
     def last_arrival(self) -> datetime:
         return max(alert.arrival for alert in self.alerts.values())
+
+    @property
+    def said(self) -> datetime:
+        """Its newest anomaly, which did not happen after it arrived."""
+        return max(min(alert.said, alert.arrival) for alert in self.alerts.values())
+
+    @property
+    def began(self) -> datetime:
+        """The earliest arrival of what is in it."""
+        return min(alert.began for alert in self.alerts.values())
+
+    @property
+    def lasts(self) -> bool:
+        """Whether a state in it is open."""
+        return any(alert.lasts for alert in self.alerts.values())
+
+    def is_old(self, now: datetime) -> bool:
+        """Whether it has lasted so long that it is not taken apart any more."""
+        return bool(self.alerts) and now - self.began > MOVABLE_FOR
 
     @property
     def movable(self) -> bool:

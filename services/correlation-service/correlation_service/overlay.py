@@ -12,6 +12,7 @@ from correlation_service.incident import OpenIncident
 from correlation_service.open_incidents import AlertIndex
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.recoveries import Times
+from correlation_service.series import SeriesKey
 from correlation_service.state import CorrelationState
 
 STRAYS_COMPARED = 64
@@ -65,10 +66,18 @@ class Overlay:
             and self.incident(alert.incident_id).fits(ts, longest)
         ]
 
-    def sharing(self, key: str, most: int | None = None) -> list[Alert]:
-        """Alerts with a correlation key, the first ones."""
+    def lasting(self, key: AlertKey, series: SeriesKey, ts: datetime) -> Alert | None:
+        """The alert whose state of *series* is open: it lasts, however long nothing is said."""
+        for alert in self.state.open.of_key[key]:
+            known = alert.series.get(series)
+            if known and known.lasts and alert.first <= ts:
+                return alert
+        return None
+
+    def sharing(self, key: str) -> list[Alert]:
+        """Alerts with a correlation key."""
         mine = self.subject is not None and key in self.subject.keys
-        return self._read(self.state.open.sharing, key, mine)[:most]
+        return self._read(self.state.open.sharing, key, mine)
 
     def on(self, ship: str, device: str) -> list[Alert]:
         mine = self.subject is not None and self.subject.key[:2] == (ship, device)
@@ -185,7 +194,9 @@ class Overlay:
 
     def infer(self, incident_id: str, device: str) -> None:
         incident = self.edit(incident_id)
-        self._inferred[incident.ship_id, incident.inferred] = ""
+        former = self.inferring(incident.ship_id, incident.inferred)
+        if former and former.id == incident_id:
+            self._inferred[incident.ship_id, incident.inferred] = ""
         incident.inferred = device
         if device:
             self._inferred[incident.ship_id, device] = incident_id
