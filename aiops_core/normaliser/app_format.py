@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -112,7 +112,7 @@ def row(
 def labelled(line: ParsedLine, **labels: str | None) -> ParsedLine:
     """*line* with more labels, of which those without a value are left out."""
     more = {NAMES.get(name, name): text[:LABEL_LIMIT] for name, text in labels.items() if text}
-    return replace(line, labels={**line.labels, **more})
+    return line._replace(labels={**line.labels, **more})
 
 
 # Parts of expressions.

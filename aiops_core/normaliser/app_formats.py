@@ -13,7 +13,7 @@ from aiops_core.normaliser.parsed import Payload
 APP_PAYLOADS: tuple[Payload, ...] = (
     Payload(system_logs.esxi_payload, starts="cdeiftvw", begins=r"[a-z]+ [\w-]+\[|cpu\d"),
     Payload(system_logs.kernel_payload, starts="["),
-    Payload(app_payloads.read),
+    Payload(app_payloads.read, guards=app_payloads.guards),
 )
 
 APP_FIRST: tuple[TextFormat, ...] = app_table.APP_FIRST

@@ -8,7 +8,7 @@ own level counts; time and host are the transport's, which are sure of their zon
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -16,8 +16,9 @@ from aiops_core.normaliser import json_lines
 from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
 from aiops_core.normaliser.containers import STREAM
 from aiops_core.normaliser.format_table import FormatTable
+from aiops_core.normaliser.guards import Guarded
 from aiops_core.normaliser.json_fields import cut
-from aiops_core.normaliser.parsed import ParsedLine, Unreadable
+from aiops_core.normaliser.parsed import ParsedLine, PayloadReader, Unreadable
 
 # Formats that begin with a word or a bracket as many sentences do.
 _WEAK = frozenset(
@@ -36,6 +37,17 @@ _PG_PREFIX = re.compile(r"\[\d+-(\d+)\]\s+(?:#011)?")  # postgres[812]: [3-1] me
 _EVERY = (*APP_FIRST, *APP_FORMATS)
 _ALL = FormatTable(_EVERY)
 _STRONG = FormatTable(one for one in _EVERY if one.name not in _WEAK)
+
+
+# JSON, the mark before it, and the prefix of PostgreSQL, which ``read`` looks at itself.
+_OTHERS = frozenset("{@[")
+
+
+def guards(first: str, iso: bool) -> Sequence[Guarded[PayloadReader]]:
+    """What ``read`` may read of messages that begin with *first*, and with a date if *iso*."""
+    if first in _OTHERS:
+        return [Guarded(read)]
+    return [Guarded(read, one.has, one.begins) for one in _ALL.guarded(first, iso)]
 
 
 def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
@@ -78,8 +90,7 @@ def _merged(line: ParsedLine, inner: ParsedLine, *, contained: bool) -> ParsedLi
     first, second = line.service, inner.service
     if contained or first in _FORWARDERS:
         first, second = second, first
-    return replace(
-        line,
+    return line._replace(
         msg=inner.msg,
         level=inner.level or line.level,
         ts=line.ts or inner.ts,

@@ -8,7 +8,7 @@ uptime, and a mnemonic with the severity. Arista, Dell, Huawei, H3C and AireOS v
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -135,7 +135,7 @@ def mnemonic(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if line.service and _SYSLOG.match(facility):
         labels["event.id"] = match["mnemonic"]
         msg = f"{match['mnemonic']}: {match['text']}"
-        return replace(line, msg=msg, level=level, labels=labels)
+        return line._replace(msg=msg, level=level, labels=labels)
     labels["event.id"] = match["id"]
     if line.service and line.service != line.host:
         labels.setdefault("process.executable.name", line.service)
@@ -144,7 +144,7 @@ def mnemonic(line: ParsedLine, now: datetime) -> ParsedLine | None:
         if match["mnemonic"].startswith("43000"):
             level = _connection(match["text"], labels) or level
     msg = line.msg[match.start("id") :]
-    return replace(line, msg=msg, level=level, service=facility, labels=labels)
+    return line._replace(msg=msg, level=level, service=facility, labels=labels)
 
 
 def _connection(text: str, labels: dict[str, str]) -> Level | None:
@@ -168,7 +168,7 @@ def viptela(line: ParsedLine, now: datetime) -> ParsedLine | None:
         return None
     labels = {**line.labels, "event.id": match["id"]}
     level, host = levels.from_pri(int(match["severity"])), line.host or match["host"]
-    return replace(line, level=level, host=host, service=match["process"], labels=labels)
+    return line._replace(level=level, host=host, service=match["process"], labels=labels)
 
 
 _ISE = re.compile(
@@ -189,7 +189,7 @@ def ise(line: ParsedLine, now: datetime) -> ParsedLine | None:
         labels["user.name"] = user[1]
     level, ts = levels.from_word(match["level"]) or line.level, times.iso(match["time"], now)
     text, service = match["text"], match["service"]
-    return replace(line, msg=text, level=level, ts=ts or line.ts, service=service, labels=labels)
+    return line._replace(msg=text, level=level, ts=ts or line.ts, service=service, labels=labels)
 
 
 _WORDED = re.compile(r"(?P<id>%(?P<facility>[A-Z]\w*)-(?P<severity>[AFCEWNID])-(?P<name>\w+))\s?:")
@@ -208,7 +208,7 @@ def worded(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if match is None:
         return None
     labels = {**line.labels, "event.id": match["id"]}
-    return replace(line, level=_SIGNS[match["severity"]], service=match["facility"], labels=labels)
+    return line._replace(level=_SIGNS[match["severity"]], service=match["facility"], labels=labels)
 
 
 _TASK = re.compile(r"(?:\[\w+\])?\*(?P<task>[\w.-]+):\s+(?=[A-Z*.\d])")
@@ -225,7 +225,7 @@ def controller(line: ParsedLine, now: datetime) -> ParsedLine | None:
     host = line.host or (line.service if line.service else None)
     service = None if host == line.service else line.service
     ts = line.ts or stamp.ts
-    return replace(line, msg=rest, ts=ts, host=host, service=service, labels=labels)
+    return line._replace(msg=rest, ts=ts, host=host, service=service, labels=labels)
 
 
 _SLASHED = re.compile(
@@ -242,7 +242,7 @@ def slashed(line: ParsedLine, now: datetime) -> ParsedLine | None:
         return None
     labels = {**line.labels, "event.id": match["id"].lstrip("%0123456789")}
     level = levels.from_pri(int(match["severity"]))
-    return replace(line, level=level, service=match["module"], labels=labels)
+    return line._replace(level=level, service=match["module"], labels=labels)
 
 
 _CONSOLE = re.compile(r"%(?=[A-Z][a-z]{2} [ \d]?\d )")
@@ -255,4 +255,4 @@ def console(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if stamp is None:
         return None
     host, _, text = line.msg[1 + stamp.end :].strip().partition(" ")
-    return replace(line, msg=text.strip(), ts=stamp.ts, host=line.host or host)
+    return line._replace(msg=text.strip(), ts=stamp.ts, host=line.host or host)

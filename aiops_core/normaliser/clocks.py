@@ -7,7 +7,6 @@ becomes the label ``STATED``. A clock that is behind is believed, as a file may 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.normaliser.context import DEVICES, NAME, SenderContext
@@ -50,7 +49,7 @@ def believed(line: ParsedLine, raw: str, now: datetime, context: SenderContext) 
     while len(context.clocks) > DEVICES:
         del context.clocks[next(iter(context.clocks))]
     labels = {**line.labels, STATED: line.ts.isoformat()}
-    return replace(line, ts=time_of_neighbour(now, context), labels=labels)
+    return line._replace(ts=time_of_neighbour(now, context), labels=labels)
 
 
 def never_set(ts: datetime) -> bool:
@@ -62,7 +61,10 @@ def never_set(ts: datetime) -> bool:
 
 def lost_weeks(ts: datetime, now: datetime) -> bool:
     """Whether *ts* is now but for one or two cycles of the week number of GPS."""
-    return any(abs(now - ts - cycle) <= _GPS_TOLERANCE for cycle in _GPS_CYCLES)
+    behind = now - ts
+    if behind < _GPS_CYCLES[0] - _GPS_TOLERANCE:  # nearly always
+        return False
+    return any(abs(behind - cycle) <= _GPS_TOLERANCE for cycle in _GPS_CYCLES)
 
 
 def _is_wrong(

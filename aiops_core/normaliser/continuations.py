@@ -9,7 +9,6 @@ one. A line with a header continues only the newest entry of the same program on
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.models import Level
@@ -189,7 +188,7 @@ def remember(line: ParsedLine, now: datetime, context: SenderContext, trace: str
     entry.arrived = now.timestamp()
     entry.trace, entry.event_id = trace, ""
     if trace and EXCEPTION not in line.labels and (stated := _exception_in(line.msg)):
-        return replace(line, labels={**line.labels, EXCEPTION: stated})
+        return line._replace(labels={**line.labels, EXCEPTION: stated})
     return line
 
 
@@ -331,7 +330,7 @@ def _with_context(
 
 def _marked(line: ParsedLine, labels: object) -> ParsedLine:
     more = dict(labels) if isinstance(labels, dict) else {CONTINUES: "true"}
-    return replace(line, level=Level.INFO, labels={**line.labels, **more})
+    return line._replace(level=Level.INFO, labels={**line.labels, **more})
 
 
 def _announced(text: str) -> str:
@@ -384,8 +383,8 @@ def _dated(
     if ts is None:
         return None
     opened = _opened(text, OpenEntry("", service, at=ts.timestamp(), trace=HEADER), now, context)
-    return replace(
-        opened, labels={**opened.labels, **({"code.function.name": function} if function else {})}
+    return opened._replace(
+        labels={**opened.labels, **({"code.function.name": function} if function else {})}
     )
 
 
@@ -406,7 +405,7 @@ def _first_of(entry: OpenEntry, read: ParsedLine) -> ParsedLine:
     entry.level = level.value if level else Level.ERROR.value if exception else ""
     found = _with_context(read.msg, level, entry, {EXCEPTION: exception} if exception else {})
     service, labels = read.service or found.service, {**read.labels, **found.labels}
-    return replace(found, service=service, labels=labels)
+    return found._replace(service=service, labels=labels)
 
 
 def _of_record(text: str, key: str, value: str, entry: OpenEntry, now: datetime) -> ParsedLine:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -63,7 +62,7 @@ def _pg(line: ParsedLine) -> ParsedLine:
     user, pid = _PG_USER.search(prefix), _PG_PID.search(prefix)
     database = _PG_DATABASE.search(prefix)
     line = labelled(
-        replace(line, labels=kept),
+        line._replace(labels=kept),
         pid=pid and pid[1],
         user=user and (user["u"] or user["v"]),
         database=database[1] if database else user and user["d"],
@@ -72,7 +71,7 @@ def _pg(line: ParsedLine) -> ParsedLine:
         line = labelled(line, query=asked[1])
     if word.casefold() in ADDED:
         query = line.msg if word.casefold() in _QUERIES else None
-        line = labelled(replace(line, msg=f"{word}: {line.msg}"), query=query)
+        line = labelled(line._replace(msg=f"{word}: {line.msg}"), query=query)
     return line
 
 
@@ -122,7 +121,7 @@ def _sql_server(line: ParsedLine) -> ParsedLine:
         return line
     severity = int(found[2])
     level = Level.CRITICAL if severity >= 20 else Level.ERROR if severity >= 16 else Level.WARNING
-    return labelled(replace(line, level=level if severity > 10 else Level.INFO), event_id=found[1])
+    return labelled(line._replace(level=level if severity > 10 else Level.INFO), event_id=found[1])
 
 
 _REDIS = {"#": Level.WARNING, "*": Level.INFO, "-": Level.DEBUG, ".": Level.DEBUG}
@@ -141,7 +140,7 @@ def _oracle(line: ParsedLine) -> ParsedLine:
     critical = _ORA_CRITICAL.match(line.msg)
     level = Level.CRITICAL if critical else Level.ERROR
     code = _ORA.match(line.msg)
-    return labelled(replace(line, level=level), event_id=code and code[1])
+    return labelled(line._replace(level=level), event_id=code and code[1])
 
 
 _MONGO = {"F": Level.CRITICAL, "E": Level.ERROR, "W": Level.WARNING, "I": Level.INFO}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -283,7 +283,7 @@ def _closed(line: str, end: int, closing: str) -> str | None:
 def _content(text: str, ts: datetime, now: datetime) -> ParsedLine:
     text = text.removeprefix("- ")
     if "=" in text[:48] and (pairs := _LOGFMT.read(text, now)) and pairs.level:
-        return replace(pairs, ts=pairs.ts or ts)
+        return pairs._replace(ts=pairs.ts or ts)
     columns = _columns(text)
     if columns.level is None:
         if found := _PROGRAM.match(columns.msg):
@@ -320,7 +320,7 @@ class LevelThenTime:
     """``ERROR 2026-11-30 12:00:00 message``."""
 
     name, syslog, starts = "level and time", False, "[(<" + ALPHABET
-    begins = _LEVEL_FIRST.pattern
+    begins = rf"{_LEVEL_FIRST.pattern}(?={stated_times.BEGINS})"
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not begin with a level and a time."""
@@ -332,7 +332,7 @@ class LevelThenTime:
         if level is None:
             return None
         dated = _DATED.read(line[found.end() :], now)
-        return None if dated is None else replace(dated, level=level)
+        return None if dated is None else dated._replace(level=level)
 
 
 class QuotedCsv:

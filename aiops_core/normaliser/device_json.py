@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser.json_fields import Object, content, flattened, text
@@ -53,7 +52,7 @@ def dish(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     said = ", ".join(part for part in parts if part) or "no alerts"
     parsed = content(flat, line, now)
     msg = said if parsed.msg == line else f"{parsed.msg}: {said}"
-    return replace(parsed, msg=msg)
+    return parsed._replace(msg=msg)
 
 
 def entity(fields: Object, line: str, now: datetime) -> ParsedLine | None:
@@ -75,11 +74,9 @@ def entity(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     labels = {**parsed.labels, "entity": text(name)}
     when = state.get("last_changed") or state.get("last_updated")
     if parsed.ts is None and when:
-        parsed = replace(parsed, ts=content({"ts": when}, line, now).ts)
-    return replace(
-        parsed, msg=said if parsed.msg == line else parsed.msg, service=parsed.service or "home",
-        labels=labels,
-    )  # fmt: skip
+        parsed = parsed._replace(ts=content({"ts": when}, line, now).ts)
+    msg = said if parsed.msg == line else parsed.msg
+    return parsed._replace(msg=msg, service=parsed.service or "home", labels=labels)
 
 
 def mqtt(fields: Object, line: str, now: datetime) -> ParsedLine | None:
@@ -98,9 +95,9 @@ def mqtt(fields: Object, line: str, now: datetime) -> ParsedLine | None:
         if parsed.msg != line:
             return parsed
         said = ", ".join(f"{key}={text(value)}" for key, value in flattened(payload).items())
-        return replace(parsed, msg=f"{text(fields['topic'])}: {said}")
-    return replace(
-        content(flattened(rest), line, now), msg=f"{text(fields['topic'])}: {text(payload)}"
+        return parsed._replace(msg=f"{text(fields['topic'])}: {said}")
+    return content(flattened(rest), line, now)._replace(
+        msg=f"{text(fields['topic'])}: {text(payload)}"
     )
 
 

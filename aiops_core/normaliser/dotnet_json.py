@@ -6,7 +6,6 @@ A message template (``Cannot open {Port}``) is filled from the event's propertie
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -35,7 +34,7 @@ def compact(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     if isinstance(number := rest.pop("@i", None), str | int):
         rest["event_id"] = rest.get("event_id", number)
     parsed = content(flattened(rest), line, now)
-    return replace(parsed, level=parsed.level or Level.INFO)
+    return parsed._replace(level=parsed.level or Level.INFO)
 
 
 def long(fields: Object, line: str, now: datetime) -> ParsedLine | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -105,8 +104,7 @@ def cef(line: ParsedLine, now: datetime) -> ParsedLine | None:
     }
     if version:
         labels["device.version"] = version
-    return replace(
-        line,
+    return line._replace(
         msg=f"{name}: {said}" if said and said != name else name or said or line.msg,
         level=_level(line, severity(rest[0]) if rest else None),
         ts=line.ts or rt,
@@ -143,8 +141,7 @@ def leef(line: ParsedLine, now: datetime) -> ParsedLine | None:
     host = found.get("devHostName") or found.get("identHostName")
     labels = {"device.vendor": vendor, "device.model": product, "device.version": version}
     labels["event.id"] = number
-    return replace(
-        line,
+    return line._replace(
         msg=": ".join(part for part in (number, said) if part) or line.msg,
         level=_level(line, level),
         ts=line.ts or _moment(found.get("devTime"), now),

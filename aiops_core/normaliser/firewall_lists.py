@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -80,8 +79,7 @@ def pan_os(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if "fail" in (found.get("status") or found.get("result") or "").lower():
         level = Level.WARNING
     host = found.pop("device", None) or line.host
-    return replace(
-        line,
+    return line._replace(
         msg=f"{kind} {found.get('subtype', '').strip('0')}".strip() + f": {_pan_text(kind, found)}",
         level=level,
         ts=times.iso(generated, now) or times.iso(received, now) or line.ts,
@@ -140,4 +138,4 @@ def filterlog(line: ParsedLine, now: datetime) -> ParsedLine | None:
         labels["details"] = ",".join(rest)
     act = f"{row[6]} {row[7]} on {row[4]}: {labels.get('network.transport', '')}"
     msg = f"{act} {ends[0]} -> {ends[1]}"
-    return replace(line, msg=msg, level=line.level or Level.INFO, labels={**line.labels, **labels})
+    return line._replace(msg=msg, level=line.level or Level.INFO, labels={**line.labels, **labels})

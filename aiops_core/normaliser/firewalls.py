@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -132,7 +132,7 @@ def watchguard(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | N
     if match is None:
         return None
     labels = {**line.labels, "event.id": match[1], "device.vendor": "WatchGuard"}
-    return replace(line, msg=match[2], labels=labels)
+    return line._replace(msg=match[2], labels=labels)
 
 
 def zyxel(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine | None:
@@ -156,7 +156,7 @@ def check_point(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if line.msg or not ({"action", "product", "loguid"} & line.labels.keys()):
         return None
     found = dict(line.labels)
-    return _check_point(replace(line, labels={}), found, now)
+    return _check_point(line._replace(labels={}), found, now)
 
 
 def _check_point(line: ParsedLine, found: Fields, now: datetime) -> ParsedLine:
@@ -200,8 +200,7 @@ def _answer(
     if keep_host and line.host and host:
         labels["device_name"] = host
         host = None
-    return replace(
-        line,
+    return line._replace(
         msg=text or line.msg,
         ts=ts or line.ts,
         level=level or line.level,

@@ -27,15 +27,24 @@ class FormatTable:
     def named(self, name: str, text: str) -> TextFormat | None:
         """The format *name*, if *text* begins as its lines do."""
         one = self._by_name.get(name)
-        return one if one and _begins(one, text[:1], text[4:5] in _OF_DATES) else None
+        return one if one and _begins(one, *beginning(text)) else None
 
     def possible(self, text: str) -> Sequence[TextFormat]:
         """The formats that may read *text*, without most that cannot."""
-        return self._beginning(text[:1], text[4:5] in _OF_DATES).possible(text)
+        return self._beginning(*beginning(text)).possible(text)
+
+    def guarded(self, first: str, iso: bool) -> Sequence[Guarded[TextFormat]]:
+        """The formats of texts that begin with *first*, and with a date if *iso*."""
+        known = (one for one in self._formats if _begins(one, first, iso))
+        return [Guarded(one, _rare(one), _guard(one)) for one in known]
 
     def _of_beginning(self, first: str, iso: bool) -> Guards[TextFormat]:
-        known = (one for one in self._formats if _begins(one, first, iso))
-        return Guards(Guarded(one, _rare(one), _guard(one)) for one in known)
+        return Guards(self.guarded(first, iso))
+
+
+def beginning(text: str) -> tuple[str, bool]:
+    """The first character of *text*, and whether it may begin with a date as 2026-11-30."""
+    return text[:1], text[4:5] in _OF_DATES
 
 
 def _begins(one: TextFormat, first: str, iso: bool) -> bool:

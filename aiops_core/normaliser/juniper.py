@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -18,7 +17,7 @@ def junos(line: ParsedLine, now: datetime) -> ParsedLine | None:
     match = _JUNOS.match(line.msg)
     if match is None or "event.id" in line.labels or not (line.service or line.host):
         return None
-    return replace(line, labels={**line.labels, "event.id": match[1]})
+    return line._replace(labels={**line.labels, "event.id": match[1]})
 
 
 _JUNOS_NAMES = {
@@ -46,7 +45,7 @@ def junos_structured(line: ParsedLine, now: datetime) -> ParsedLine | None:
         if own != name:
             said.append(f"{own} {value}")
     text = line.msg.removeprefix(f"{named}: ") or ", ".join(said)
-    return replace(line, msg=f"{named}: {text}", labels=labels)
+    return line._replace(msg=f"{named}: {text}", labels=labels)
 
 
 _NETSCREEN = re.compile(
@@ -65,6 +64,6 @@ def netscreen(line: ParsedLine, now: datetime) -> ParsedLine | None:
     level = _NETSCREEN_LEVELS.get(word) or levels.from_word(word) or line.level
     labels = {**line.labels, "event.id": match["id"], "device.vendor": "Juniper"}
     host = line.host or match["host"]
-    return replace(
-        line, msg=match["text"], level=level, host=host, service="netscreen", labels=labels
+    return line._replace(
+        msg=match["text"], level=level, host=host, service="netscreen", labels=labels
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -40,7 +39,7 @@ def event(fields: Object, line: str, now: datetime) -> ParsedLine | None:
         ("k8s.namespace.name", about.get("namespace")),
         ("k8s.pod.name", about.get("name") if about.get("kind") == "Pod" else None),
     ]
-    return replace(parsed, labels=cut([(name, value) for name, value in labels if value]))
+    return parsed._replace(labels=cut([(name, value) for name, value in labels if value]))
 
 
 def audit(fields: Object, line: str, now: datetime) -> ParsedLine | None:
@@ -57,7 +56,7 @@ def audit(fields: Object, line: str, now: datetime) -> ParsedLine | None:
             "user": user.get("username") if isinstance(user, dict) else None,
         }
     )
-    return replace(content(flat, line, now), level=Level.INFO)
+    return content(flat, line, now)._replace(level=Level.INFO)
 
 
 SIGNATURES = {"involvedObject": event, "regarding": event, "auditID": audit}

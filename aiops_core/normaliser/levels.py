@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from aiops_core.models import Level
+from aiops_core.normaliser.parsed import NO_LABELS
 from aiops_core.normaliser.statement import statement
 
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 MESSAGE_SEARCHED = 2048  # characters; a longer message (a dump) states its level in the first ones
 
 # The index is the severity of RFC 5424; notice is normal operation.
@@ -196,7 +195,7 @@ def from_number(number: float) -> Level | None:
     return BY_NUMBER.get(int(number)) if 10 <= number <= 60 else None
 
 
-def from_message(msg: str, labels: Mapping[str, str] = _NO_LABELS) -> Level:
+def from_message(msg: str, labels: Mapping[str, str] = NO_LABELS) -> Level:
     """The level that the device's own words in *msg* suggest; ``info`` when none does."""
     text = statement(msg[:MESSAGE_SEARCHED], labels).lower()
     if named := _FIRST.match(text) or ("level=" in text and _LOGFMT.search(text)):

@@ -8,6 +8,7 @@ times.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase, digits, hexdigits
@@ -25,6 +26,7 @@ from aiops_core.normaliser import (
     syslog,
 )
 from aiops_core.normaliser.app_formats import APP_PAYLOADS
+from aiops_core.normaliser.format_table import beginning
 from aiops_core.normaliser.guards import Guarded, Guards
 from aiops_core.normaliser.parsed import ParsedLine, Payload, PayloadReader
 
@@ -97,7 +99,7 @@ def unwrapped(line: ParsedLine, now: datetime) -> ParsedLine:
 
 
 def _once(line: ParsedLine, now: datetime) -> ParsedLine | None:
-    for reader in _beginning(line.msg[:1]).possible(line.msg):
+    for reader in possible(line.msg):
         if found := reader(line, now):
             return found
     for reader in _of_service(line.service) if line.service in _SERVICES else ():
@@ -110,16 +112,26 @@ def _once(line: ParsedLine, now: datetime) -> ParsedLine | None:
     return None
 
 
+def possible(msg: str) -> Sequence[PayloadReader]:
+    """The readers that may read *msg*, whatever service and labels its line has."""
+    return _guards(*beginning(msg)).possible(msg)
+
+
 _SERVICES = frozenset(service for one in PAYLOADS for service in one.services)
 _LABELLED = tuple(one.read for one in PAYLOADS if one.labels)
 
 
 @lru_cache(1024)
-def _beginning(first: str) -> Guards[PayloadReader]:
+def _guards(first: str, iso: bool) -> Guards[PayloadReader]:
+    """The readers of messages that begin with *first*, and with a date if *iso*."""
+    known = [one for one in PAYLOADS if not one.services and not one.labels]
     return Guards(
-        Guarded(one.read, begins=one.begins)
-        for one in PAYLOADS
-        if not one.services and not one.labels and (not one.starts or first in one.starts)
+        guarded
+        for one in known
+        if not one.starts or first in one.starts
+        for guarded in (
+            one.guards(first, iso) if one.guards else [Guarded(one.read, begins=one.begins)]
+        )
     )
 
 

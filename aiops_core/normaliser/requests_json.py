@@ -6,7 +6,6 @@ of the server. Without a level of its own a 5xx is a warning and everything else
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -62,7 +61,7 @@ def read(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     }
     parsed = content({key: one for key, one in rest.items() if one is not None}, line, now)
     level = parsed.level or stated_levels.http_status(status) or Level.INFO
-    return replace(parsed, level=level, service=parsed.service or "http")
+    return parsed._replace(level=level, service=parsed.service or "http")
 
 
 SIGNATURES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import levels, times
@@ -37,9 +36,9 @@ def unifi(line: ParsedLine, now: datetime) -> ParsedLine | None:
         labels["device.version"] = version
     host = line.host or mac
     if tag is None:
-        return replace(line, msg=text, host=host, labels=labels)
-    return replace(
-        line, msg=tag.text, host=host, service=tag.service, labels={**labels, **tag.labels}
+        return line._replace(msg=text, host=host, labels=labels)
+    return line._replace(
+        msg=tag.text, host=host, service=tag.service, labels={**labels, **tag.labels}
     )
 
 
@@ -73,7 +72,7 @@ def mikrotik(line: ParsedLine, now: datetime) -> ParsedLine | None:
         host = service  # its identity as a prefix: rb-1: dhcp,error …
     ts = line.ts or (_routeros_time(match["time"], now) if match["time"] else None)
     rest = {"msg": match["text"], "level": _TOPICS[named], "ts": ts, "host": host}
-    return replace(line, **rest, service=topics[0], labels=labels)  # type: ignore[arg-type]
+    return line._replace(**rest, service=topics[0], labels=labels)  # type: ignore[arg-type]
 
 
 def _routeros_time(text: str, now: datetime) -> datetime | None:
@@ -105,6 +104,6 @@ def meraki(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if request := _REQUEST.search(text):
         labels["url.full"] = request["url"]
         text = text[: request.start("url")].strip()
-    return replace(
-        line, msg=f"{match['kind']} {text}", service="meraki", labels=labels, level=line.level
+    return line._replace(
+        msg=f"{match['kind']} {text}", service="meraki", labels=labels, level=line.level
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -52,7 +51,7 @@ def _klog(line: ParsedLine) -> ParsedLine:
     pairs = PAIR.findall(line.msg[line.msg.find('"', 1) + 1 :])
     text, error = _unquoted(line.msg), _KLOG_ERROR.search(line.msg)
     labels = {**line.labels, **_labels({key: _unquoted(value) for key, value in pairs})}
-    return replace(line, msg=with_error(text, error and error[1], line.level), labels=labels)
+    return line._replace(msg=with_error(text, error and error[1], line.level), labels=labels)
 
 
 def _unquoted(text: str) -> str:
@@ -178,8 +177,7 @@ def _logrus(line: ParsedLine) -> ParsedLine:
         return line
     pairs = {key: _unquoted(value) for key, value in PAIR.findall(found["pairs"])}
     error = pairs.pop("error", None) or pairs.pop("err", None)
-    return replace(
-        labelled(line, **{"exception.message": error}),
+    return labelled(line, **{"exception.message": error})._replace(
         msg=with_error(found["msg"].strip(), error, line.level),
         labels={**line.labels, **_labels(pairs)},
     )
@@ -251,7 +249,7 @@ ALL = (
         rf"(?P<level>{_DOTNET}):\ (?P<service>[A-Za-z_][\w.+`]*)\[(?P<event_id>\d+)\](?:\s+{MSG})?",
         starts="tdiwfc",
         has="[",
-        finish=lambda line: replace(line, msg=line.msg or f"{line.service}"),
+        finish=lambda line: line._replace(msg=line.msg or f"{line.service}"),
     ),
     row(
         "npm",

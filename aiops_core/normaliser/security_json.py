@@ -5,7 +5,6 @@ Names that they have seen (of hosts, files, programs) are others' text and stay 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -30,7 +29,7 @@ def suricata(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     flat = flattened({**fields, "msg": said, "level": level.value, "service": "suricata"})
     flat.pop("event_type", None)
     flat["suricata.event_type"] = kind
-    return replace(content(flat, line, now), level=level)
+    return content(flat, line, now)._replace(level=level)
 
 
 def _between(fields: Object) -> str:

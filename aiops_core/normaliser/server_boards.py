@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import levels, times
@@ -23,7 +22,7 @@ def idrac(line: ParsedLine, now: datetime) -> ParsedLine | None:
         return None
     labels = {**line.labels, "event.id": match["id"], "category": match["category"]}
     level = levels.from_word(match["level"]) or line.level
-    return replace(line, msg=match["text"], level=level, service="iDRAC", labels=labels)
+    return line._replace(msg=match["text"], level=level, service="iDRAC", labels=labels)
 
 
 _ILO = re.compile(r"#?\s?iLO\s?(?P<model>\d)?\s?:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
@@ -44,13 +43,13 @@ def ilo(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = dict(line.labels)
     if match["model"]:
         labels["device.model"] = f"iLO {match['model']}"
-    return replace(line, msg=text, ts=ts, service="iLO", labels=labels)
+    return line._replace(msg=text, ts=ts, service="iLO", labels=labels)
 
 
 def ilo_tagged(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """``iLO5: text``, whose tag the header has."""
     model = f"iLO {line.service[3:]}".strip() if line.service else "iLO"
-    return replace(line, service="iLO", labels={**line.labels, "device.model": model})
+    return line._replace(service="iLO", labels={**line.labels, "device.model": model})
 
 
 _SYNOLOGY = re.compile(
@@ -65,7 +64,7 @@ def synology(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if match is None or line.service:
         return None
     labels = {**line.labels, "user.name": match["user"]}
-    return replace(line, msg=match["text"].strip(), service=match["service"], labels=labels)
+    return line._replace(msg=match["text"].strip(), service=match["service"], labels=labels)
 
 
 _SEL = re.compile(
@@ -85,7 +84,7 @@ def event_log(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = {**line.labels, "record": match["id"]}
     ts = stamp.ts if stamp else line.ts
     service = line.service or "ipmi-sel"
-    return replace(line, msg=match["text"], ts=ts, service=service, labels=labels)
+    return line._replace(msg=match["text"], ts=ts, service=service, labels=labels)
 
 
 _QNAP = re.compile(
@@ -104,7 +103,7 @@ def qnap(line: ParsedLine, now: datetime) -> ParsedLine | None:
     found |= {"computer": match["computer"], "device.vendor": "QNAP"}
     labels = {**line.labels, **{k: v for k, v in found.items() if v not in ("", "---")}}
     text = match["text"].removeprefix("Content: ")
-    return replace(line, msg=text, service="qnap", labels=labels)
+    return line._replace(msg=text, service="qnap", labels=labels)
 
 
 _ONTAP = re.compile(
@@ -122,4 +121,4 @@ def ontap(line: ParsedLine, now: datetime) -> ParsedLine | None:
         return None
     labels = {**line.labels, "event.id": match["id"], "device.vendor": "NetApp"}
     host, service = line.host or match["host"], line.service or "ontap"
-    return replace(line, msg=match["text"], level=level, host=host, service=service, labels=labels)
+    return line._replace(msg=match["text"], level=level, host=host, service=service, labels=labels)

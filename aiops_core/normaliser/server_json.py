@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.normaliser import stated_levels
@@ -66,7 +65,7 @@ def gelf(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     parsed = content(flattened(rest), line, now)
     if facility:
         labels = cut([*parsed.labels.items(), ("facility", text(facility))])
-        parsed = replace(parsed, service=parsed.service or text(facility), labels=labels)
+        parsed = parsed._replace(service=parsed.service or text(facility), labels=labels)
     return parsed
 
 

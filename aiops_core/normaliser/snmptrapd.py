@@ -7,7 +7,6 @@ community is left out: it is a password.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -175,8 +174,7 @@ def read(line: ParsedLine, now: datetime) -> ParsedLine | None:
     host = match["address"] if unknown else match["name"]
     if line.host and line.host != host:
         labels["sender"] = line.host
-    return replace(
-        line,
+    return line._replace(
         level=line.level or (Level.WARNING if trap in _FAULTS else None),
         msg=": ".join(part for part in (trap, said) if part) or line.msg,
         ts=line.ts or (times.iso(match["time"], now) if match["time"] else None),

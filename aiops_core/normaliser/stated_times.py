@@ -110,11 +110,13 @@ _ISO_FAST = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?!:\d)"
 )
 
-# What each of these begins with, perhaps in brackets: some digits, or one after two words at most.
+# What each of these begins with, perhaps in brackets: some digits, or one after two words at most
+# where a clock may follow.
 BEGINS = (
-    r"[\[(<]?(?:\d{4}[-/.]|\d\d?[-\ /][^\W\d_]|\d\d?[./-]\d\d?[./-]\d{4}[,\ T]"
+    r"[\[(<]?(?:\d{4}[-/.]|\d\d?[-\ /][^\W\d_]{3,9}\.?[-\ /]\d|\d\d?[./-]\d\d?[./-]\d{4}[,\ T]"
     r"|\d\d/\d\d/\d\d[,\ ]|\d{6}\ |\d{8}[-T\ ,_]|\d{10}|\d\d[./-]\d\d[,.\ ]\ ?\d\d:"
-    r"|\d\d:\d\d:\d\d|[^\W\d_]{2,9}\.?,?\ +(?:[^\W\d_]{3,9}\.?\ +)?\d)"
+    r"|\d\d:\d\d:\d\d"
+    rf"|[^\W\d_]{{2,9}}\.?,?\ +(?:[^\W\d_]{{3,9}}\.?\ +)?\d(?=[^:]{{0,{LONGEST}}}:))"
 )
 
 Found = tuple[datetime, int]

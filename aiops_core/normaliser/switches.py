@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -34,7 +33,7 @@ def procurve(line: ParsedLine, now: datetime) -> ParsedLine | None:
     level = _MARKS[match["mark"]] if match["mark"] else line.level
     ts = line.ts or (stamp.ts if stamp else None)
     text, service = match["text"], match["service"]
-    return replace(line, msg=text, level=level, ts=ts, service=service, labels=labels)
+    return line._replace(msg=text, level=level, ts=ts, service=service, labels=labels)
 
 
 _ARUBA = re.compile(
@@ -58,7 +57,7 @@ def aruba(line: ParsedLine, now: datetime) -> ParsedLine | None:
         return None
     found = {"event.id": match["id"], "origin": match["origin"], "module": match["who"]}
     labels = {**line.labels, **{name: value for name, value in found.items() if value}}
-    return replace(line, msg=match["text"], level=_SHORT_LEVELS[match["level"]], labels=labels)
+    return line._replace(msg=match["text"], level=_SHORT_LEVELS[match["level"]], labels=labels)
 
 
 _EXOS = re.compile(
@@ -82,7 +81,7 @@ def exos(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = {**line.labels, "event.id": match["id"], "device.vendor": "Extreme Networks"}
     level = _EXOS_LEVELS.get(match["level"], Level.INFO)
     service = line.service or match["part"]
-    return replace(line, msg=match["text"], level=level, service=service, labels=labels)
+    return line._replace(msg=match["text"], level=level, service=service, labels=labels)
 
 
 _BIG_IP = re.compile(r"(?P<id>[0-9a-f]{8}):(?P<severity>[0-7]): ")
@@ -94,7 +93,7 @@ def big_ip(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if match is None or "event.id" in line.labels:
         return None
     level = levels.from_pri(int(match["severity"]))
-    return replace(line, level=level, labels={**line.labels, "event.id": match["id"]})
+    return line._replace(level=level, labels={**line.labels, "event.id": match["id"]})
 
 
 _CX = re.compile(r"Event\|(\d+)\|LOG_(\w+)\|([^|]*)\|([^|]*)\|(.*)", re.DOTALL)
@@ -108,7 +107,7 @@ def aruba_cx(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = {**line.labels, "event.id": match[1]}
     labels |= {name: value for name, value in (("module", match[3]), ("unit", match[4])) if value}
     level = levels.from_word(match[2]) or line.level
-    return replace(line, msg=match[5], level=level, labels=labels)
+    return line._replace(msg=match[5], level=level, labels=labels)
 
 
 _FASTPATH = re.compile(
@@ -129,7 +128,7 @@ def fastpath(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if host and (unit := _STACKED.fullmatch(host)):
         host, labels["unit"] = unit[1], unit[2]
     level = _SHORT_LEVELS[match["level"]] if match["level"] else line.level
-    return replace(line, msg=match["text"], host=host, level=level, labels=labels)
+    return line._replace(msg=match["text"], host=host, level=level, labels=labels)
 
 
 _OS10 = re.compile(
@@ -145,7 +144,7 @@ def os10(line: ParsedLine, now: datetime) -> ParsedLine | None:
     if match is None:
         return None
     labels = {**line.labels, "event.id": match["id"], "unit": match["unit"], "kind": match["kind"]}
-    return replace(line, msg=match["text"], labels={**labels, "device.vendor": "Dell"})
+    return line._replace(msg=match["text"], labels={**labels, "device.vendor": "Dell"})
 
 
 _ALCATEL = re.compile(
@@ -168,7 +167,7 @@ def alcatel(line: ParsedLine, now: datetime) -> ParsedLine | None:
     level = _ALCATEL_LEVELS.get(word) or levels.from_word(word.replace("DBG", "DEBUG"))
     labels = {**line.labels, "module": match["part"], "device.vendor": "Alcatel-Lucent"}
     text, service = match["text"].lstrip(": "), match["service"]
-    return replace(line, msg=text, level=level or line.level, service=service, labels=labels)
+    return line._replace(msg=text, level=level or line.level, service=service, labels=labels)
 
 
 _ZTE = re.compile(
@@ -187,8 +186,7 @@ def zte(line: ParsedLine, now: datetime) -> ParsedLine | None:
     clock, _, day = match["time"].partition(" ")
     stamp = times.leading(f"{day.replace('-', '/')} {clock}", now)
     module = re.match(r"%(\w+)%", match["text"])
-    return replace(
-        line,
+    return line._replace(
         msg=f"alarm {match['what']}: {match['text']}",
         level=levels.from_number(max(0, int(match["level"]) - 1)),
         ts=stamp.ts if stamp else line.ts,

@@ -8,7 +8,7 @@ what the message itself states is of ``payloads``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -286,7 +286,7 @@ def relayed(line: ParsedLine, now: datetime) -> ParsedLine | None:
     labels = {**line.labels, **inner.labels}
     if line.host and line.host != host:
         labels["sender"] = line.host
-    return replace(inner, host=host, labels=labels)
+    return inner._replace(host=host, labels=labels)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Kernels (dmesg), OpenWrt's logread, ESXi, Windows' text logs, Asterisk, OpenVPN,
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -67,7 +66,7 @@ def esxi(line: ParsedLine) -> ParsedLine:
         level = stated
         line = labelled(line, pid=process["pid"])
     vob, sub = _ESX_VOB.search(line.msg[:300]), _ESX_SUB.search(line.msg[:200])
-    return labelled(replace(line, level=level), event_id=vob and vob[1], provider=sub and sub[1])
+    return labelled(line._replace(level=level), event_id=vob and vob[1], provider=sub and sub[1])
 
 
 _ESX_VMKERNEL = frozenset({"vmkernel", "vmkwarning"})
@@ -81,16 +80,16 @@ def esxi_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
         if stated is None:
             return None
         told = labelled(line, pid=process["pid"])
-        return esxi(replace(told, level=stated, msg=line.msg[process.end() :]))
+        return esxi(told._replace(level=stated, msg=line.msg[process.end() :]))
     word = _ESX_WORD.match(line.msg) if line.service in _ESX_VMKERNEL else None
     level = stated_levels.word(word[1]) if word else None
-    return replace(line, level=level) if level and level is not line.level else None
+    return line._replace(level=level) if level and level is not line.level else None
 
 
 def kernel_payload(line: ParsedLine, now: datetime) -> ParsedLine | None:
     """A kernel's line with a priority and the time since its start: ``<3>[   12.3] …``."""
     found = _UPTIME.match(line.msg) if line.service is None else None
-    return replace(line, service="kernel", msg=line.msg[found.end() :]) if found else None
+    return line._replace(service="kernel", msg=line.msg[found.end() :]) if found else None
 
 
 _UPTIME = re.compile(r"\[ *\d{1,7}\.\d{6}\] ")
@@ -102,6 +101,7 @@ class Kmsg:
     """``/dev/kmsg``: ``6,1234,5678901,-;message``."""
 
     name, syslog, starts, iso = "kmsg", False, DIGITS, False
+    begins = _KMSG.pattern
 
     def read(self, line: str, now: datetime) -> ParsedLine | None:
         """*line* parsed, or None when it does not have this format."""
@@ -173,7 +173,7 @@ _DHCP = {  # what the number of Windows' DHCP server means, beyond what its text
 
 def _windows_dhcp(line: ParsedLine) -> ParsedLine:
     number = line.labels.get("event.id", "")
-    return replace(line, level=_DHCP.get(number, Level.INFO))
+    return line._replace(level=_DHCP.get(number, Level.INFO))
 
 
 _FAIL2BAN = re.compile(r"\[([^\]]+)\] (?:Ban|Unban|Found|Restore Ban) (\S+)")
@@ -400,7 +400,7 @@ ALL = (
         service="samba",
         starts="[",
         has="/",
-        finish=lambda line: replace(line, msg=line.msg or line.labels.get("code.file.path", "")),
+        finish=lambda line: line._replace(msg=line.msg or line.labels.get("code.file.path", "")),
     ),
     row(
         "asterisk",

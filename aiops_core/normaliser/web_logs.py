@@ -7,7 +7,6 @@ program. The level of a request is its answer: a 5xx is a warning, everything el
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from aiops_core.models import Level
@@ -60,9 +59,9 @@ def request(line: ParsedLine) -> ParsedLine:
     stated = stated_levels.http_status(status) or Level.INFO
     asked = _REQUEST.search(line.msg)
     if asked is None or "http.request.method" in line.labels:
-        return replace(line, level=line.level or stated)
-    return replace(
-        labelled(line, method=asked[1], url=asked[2].rstrip('"')), level=line.level or stated
+        return line._replace(level=line.level or stated)
+    return labelled(line, method=asked[1], url=asked[2].rstrip('"'))._replace(
+        level=line.level or stated
     )
 
 

@@ -7,7 +7,6 @@ lines and tabs, becomes one line.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from aiops_core.models import Level
@@ -23,7 +22,7 @@ _DATA = "winlog.event_data."
 
 def _one_line(parsed: ParsedLine) -> ParsedLine:
     labels = {name: value for name, value in parsed.labels.items() if value not in _NO_VALUE}
-    return replace(parsed, msg=_BLANKS.sub(" ", parsed.msg).strip(), labels=labels)
+    return parsed._replace(msg=_BLANKS.sub(" ", parsed.msg).strip(), labels=labels)
 
 
 _LEVELS = ("LevelDisplayName", "Type", "EntryType", "EventLevelName")
@@ -47,7 +46,7 @@ def nxlog(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     parsed = content(flat, line, now)
     if isinstance(provider, str):
         labels = {**parsed.labels, "event.provider": provider}
-        parsed = replace(parsed, service=provider, labels=labels)
+        parsed = parsed._replace(service=provider, labels=labels)
     return _one_line(_with_message(parsed, flat, line))
 
 
@@ -75,7 +74,7 @@ def winlogbeat(fields: Object, line: str, now: datetime) -> ParsedLine | None:
     if code:
         labels["event.id"] = text(code)
     service = text(provider) if provider else parsed.service
-    parsed = replace(parsed, service=service, labels=labels)
+    parsed = parsed._replace(service=service, labels=labels)
     return _one_line(_with_message(parsed, flat, line))
 
 
@@ -146,7 +145,7 @@ def _with_message(parsed: ParsedLine, flat: Object, line: str) -> ParsedLine:
     data = {key.removeprefix(_DATA): value for key, value in flat.items() if key.startswith(_DATA)}
     number = parsed.labels.get("event.id", "")
     said = f"{parsed.service or 'Windows'}: event {number}: {_listed(data)}".removesuffix(": ")
-    return replace(parsed, msg=said, labels=cut(parsed.labels.items()))
+    return parsed._replace(msg=said, labels=cut(parsed.labels.items()))
 
 
 SIGNATURES = {

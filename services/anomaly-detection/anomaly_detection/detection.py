@@ -105,7 +105,7 @@ class Detection:
             line.ship_id, line.service, device_of(line)
         )
         found: list[Finding] = []
-        if self._call((("pattern", self._rules.matches),), line):
+        if self._call((("pattern", self._rules.deciding),), line):
             found = self._call(rules, line)
         if not any(isinstance(finding, Detected) for finding in found):
             found += self._call(level, line)

@@ -85,7 +85,9 @@ class Judge:
         matches = [one for one in self._table.ranked(entry) if _pack_of(one[0]) != without]
         winner, match = matches[0] if matches else (None, None)
         losers = [Loser(rule, why(winner, rule)) for rule, _ in matches[1:] if winner]
-        bursts = [rule for rule, _ in self._table.of(Burst, entry) if _pack_of(rule) != without]
+        bursts = [
+            rule for rule, _ in self._table.decision(entry).bursts if _pack_of(rule) != without
+        ]
         said = statement(entry.msg[:LOOKED_AT], entry.labels)
         finding = self._finding(entry, winner, match)
         return Judged(entry, said, winner, match, losers, bursts, finding)

@@ -13,7 +13,7 @@ from anomaly_detection.detectors.literals import required
 from anomaly_detection.detectors.table import RuleTable, in_message
 from anomaly_detection.layers import DetectorTuning
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.rules import EVERYTHING, QUOTED
+from anomaly_detection.rules import EVERYTHING, QUOTED, Burst
 from tests import log_cases as cases
 from tests.conftest import NOON, ROOT, line
 from tests.log_cases import by_time, said, words
@@ -175,6 +175,11 @@ def is_regex_alone(rule):
     return not (rule.near or rule.needs or rule.unless)
 
 
+def ids(matches):
+    """The rules of *matches*, and where in the line."""
+    return [(rule.id, match.span()) for rule, match in matches]
+
+
 def shifted(text):
     """*text* with other digits."""
     return text.translate(str.maketrans("0123456789", "9012345678"))
@@ -213,6 +218,20 @@ class TestTable:
                 entry = line(said_, service="sshd", level="error")
                 expected = [rule.id for rule in rules if self.finds(rule, entry)]
                 assert [rule.id for rule, _ in table.matches(entry)] == expected
+
+    def test_who_decides_is_the_first_of_all_that_match(self):
+        """The search for it ends with the first; the samples are of all packs."""
+        table = RuleTable(POLICY.line_rules)
+        every = (text for rule in POLICY.line_rules for text in rule.positive)
+        samples = [text for text in every if isinstance(text, str)][::5]
+        for n, text in enumerate(samples):
+            for said_ in (text, f"{samples[n - 1]} {text}", f'said "{text}"'):
+                entry = line(said_, service="sshd", level="error")
+                bursts = [one for one in table.matches(entry) if isinstance(one[0], Burst)]
+                ranked = table.ranked(entry)
+                decision = table.decision(entry)
+                assert ids(decision.bursts) == ids(bursts)
+                assert ids([decision.winner] if decision.winner else []) == ids(ranked[:1])
 
     def test_words_that_come_and_go_are_forgotten(self):
         table = RuleTable(POLICY.patterns)

@@ -82,8 +82,8 @@ class BurstDetector(Detector[LogEntry]):
         self.state: SegmentedLru[Recent] = SegmentedLru(keys_kept, Recent)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        matches = self._table.of(Burst, entry)
-        found = [self._count(rule, entry, details(match)) for rule, match in matches]
+        bursts = self._table.decision(entry).bursts
+        found = [self._count(rule, entry, details(match)) for rule, match in bursts]
         counted = [one for one in found if one is not None]
         findings = worst(finding for _, _, finding in counted if finding)
         self.state.put_all((key, recent) for key, recent, _ in counted)

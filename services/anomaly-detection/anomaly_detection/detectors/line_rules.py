@@ -36,7 +36,7 @@ class PatternDetector(Detector[LogEntry]):
         self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        won = self._table.winner(entry)
+        won = self._table.decision(entry).winner
         if won is None or not isinstance(won[0], Pattern):
             return ()
         return (detected(won[0], entry, won[1]),)
@@ -71,7 +71,7 @@ class LevelDetector(Detector[LogEntry]):
         """Whether the level of *entry* says nothing: of good news and of continuations too."""
         if CONTINUES in entry.labels:
             return True
-        won = self._table.winner(entry)
+        won = self._table.decision(entry).winner
         return won is not None and isinstance(won[0], Harmless | Recovery)
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
@@ -101,7 +101,7 @@ class RecoveryDetector(Detector[LogEntry]):
         self._table = table
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
-        won = self._table.winner(entry)
+        won = self._table.decision(entry).winner
         if won is None or not isinstance(won[0], Recovery):
             return ()
         return (cleared(won[0], entry, won[1]),)

@@ -85,9 +85,12 @@ class RateDetector(Detector[LogEntry]):
         if window != device.window:
             return self._in_other_window(window, entry, mined, bad)
         rate = device.kinds.get(mined.group)
-        if rate is None or bad or rate.count >= self._fewest:
+        if rate is None or bad:
             return self._count(device, entry, mined, bad)
-        rate.count += 1
+        count = rate.count + 1
+        if count > self._fewest and self._exceeds(device, mined.group, rate, count, entry):
+            return self._count(device, entry, mined, bad)
+        rate.count = count
         device.last = entry.tracking_id
         return ()
 
@@ -139,7 +142,7 @@ class RateDetector(Detector[LogEntry]):
             spikes = [
                 (rate, self._spike(kind, rate, line))
                 for kind, rate in kinds
-                if rate.since is None and self._too_many(device, kind, rate, line)
+                if self._exceeds(device, kind, rate, rate.count, line)
             ]
             findings = [finding for _, finding in spikes]
             self._measure(mined.device, device)
@@ -152,14 +155,17 @@ class RateDetector(Detector[LogEntry]):
         device.last = line.tracking_id
         return findings
 
-    def _too_many(self, device: DeviceRates, kind: str, rate: LineRate, line: LogEntry) -> bool:
-        """Whether this line exceeds the limit, on a device after its warm-up."""
+    def _exceeds(
+        self, device: DeviceRates, kind: str, rate: LineRate, count: int, line: LogEntry
+    ) -> bool:
+        """Whether *count* lines are the first above the limit, on a device after its warm-up."""
+        if rate.since is not None:
+            return False
         limit = rate.limit(self._rules.excess(kind == ERRORS))
-        if rate.count <= self._eager * limit:
+        if count <= self._eager * limit:
             return False
         tuning = self._tuning_of(line.ship_id, line.service, device_of(line))
-        warm = self._warm(device.learned, tuning.warm_up)
-        return warm and rate.count > tuning.scale * limit
+        return self._warm(device.learned, tuning.warm_up) and count > tuning.scale * limit
 
     def _warm(self, windows: int, warm_up: timedelta | None = None) -> bool:
         return windows * self._rules.rate.window >= (warm_up or self._rules.rate.warm_up)

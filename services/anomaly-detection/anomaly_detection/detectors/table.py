@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from itertools import islice
+from functools import lru_cache, partial
 from struct import unpack
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
-from aiops_core.normaliser.statement import statement
 from anomaly_detection.detectors.base import SENDERS, EntrySource, device_of
 from anomaly_detection.detectors.literals import (
     MARK,
@@ -27,21 +25,18 @@ from anomaly_detection.detectors.literals import (
     words,
 )
 from anomaly_detection.detectors.overlaps import precedence, ranked
-from anomaly_detection.rules import QUOTED, LineRule, globs
+from anomaly_detection.detectors.searched import SearchedMessage, SearchedText
+from anomaly_detection.rules import QUOTED, Burst, LineRule, globs
 
 _DIGIT = re.compile("[0-9]")
 _ALPHABETIC = re.compile("[a-z]{2}")
 _NUMBER = re.compile("[0-9]{3,}")
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-R = TypeVar("R", bound=LineRule)
 LineMatch = tuple[LineRule, re.Match[str]]
 
 # Characters of a line that are searched. The message stands at its beginning, and the time of a
 # regex may grow with the square of the length.
 LOOKED_AT = 2048
-Places = Sequence[tuple[int, int]]  # beginnings and ends of matches
-NEAR_BEGINNING = 400  # characters of a line in which rules with `near` look
-MOST_PLACES = 16  # of one `near` in a line
 ANYTHING = frozenset(("",))  # the text that every line has
 SERVICE = "service"  # the group of a regex that replaces the service of the finding
 SHAPES_KEPT = 8192  # lines without their digits, whose likely rules are cached: 8 MB at most
@@ -49,6 +44,25 @@ FEW = 8  # members of a bit set that are faster found in the whole of it than in
 WORDS_KEPT = 2048  # sets of words whose texts are cached: 5 MB at most
 VALUES_KEPT = 8192  # values of labels whose rules are cached
 LONGEST_KEPT = 80  # characters of such a value
+
+
+class Decision(NamedTuple):
+    """The rule that decides about a line, and the bursts that count beside it."""
+
+    winner: LineMatch | None
+    bursts: Sequence[tuple[Burst, re.Match[str]]]
+
+
+class Candidates(NamedTuple):
+    """The *rules* that may match a line, as bits; those that match its labels surely do."""
+
+    rules: int
+    of_labels: Mapping[int, re.Match[str]]
+    message: SearchedMessage
+
+
+NO_CANDIDATES = Candidates(0, {}, SearchedMessage("", {}))
+NOTHING = Decision(None, ())
 
 
 class RuleTable:
@@ -93,50 +107,81 @@ class RuleTable:
         for n, rule in enumerate(rules):
             for word in rule.needs or ():
                 self._helps[word] = self._helps.get(word, 0) | 1 << n
-        self._audiences = _audiences(rules)
+        self._of_level = {level: _of_level(rules, level) for level in Level}
         self._of_label = _by_label(rules)
         self._order = {rule.id: precedence(rule, n) for n, rule in enumerate(rules)}
+        self._bursts = _set(n for n, rule in enumerate(rules) if isinstance(rule, Burst))
         self._with_shapes = lru_cache(WORDS_KEPT)(self._shapes_of)
-        self._of_sender = lru_cache(SENDERS)(self._applicable)
+        of_services = _by_globs([rule.services for rule in rules])
+        of_devices = _by_globs([rule.device_id for rule in rules])
+        self._of_service = lru_cache(SENDERS)(partial(_including, of_services))
+        self._of_device = lru_cache(SENDERS)(partial(_including, of_devices))
         self._of_value = lru_cache(VALUES_KEPT)(self._by_value)
         self._line: LogEntry | None = None
         self._matches: Sequence[LineMatch] = ()
-        self._ranked: Sequence[LineMatch] = ()
+        self._decided: LogEntry | None = None
+        self._decision = NOTHING
 
     def matches(self, line: LogEntry) -> Sequence[LineMatch]:
-        """The rules that match *line*, in the order of the files."""
+        """All rules that match *line*, in the order of the files."""
         if line is not self._line:
-            found = self._found(line)
-            self._ranked = ranked(found, self._order) if found else ()
-            self._line, self._matches = line, found  # last: what raises has changed nothing
+            found = self._candidates(line)
+            self._matches = list(self._matching(found, _members(found.rules)))
+            self._line = line  # last: what raises has changed nothing
         return self._matches
 
     def ranked(self, line: LogEntry) -> Sequence[LineMatch]:
         """The matches of which one wins, that one first."""
-        self.matches(line)
-        return self._ranked
+        return ranked(self.matches(line), self._order)
 
-    def winner(self, line: LogEntry) -> LineMatch | None:
-        """The rule that decides about *line*; bursts count beside it."""
-        ranked_ = self.ranked(line)
-        return ranked_[0] if ranked_ else None
+    def decision(self, line: LogEntry) -> Decision:
+        """What decides about *line*: the first of its matches, which are not all looked for."""
+        if line is not self._decided:
+            self._decision = self._decide(self._candidates(line))
+            self._decided = line  # last, as above
+        return self._decision
 
-    def of(self, kind: type[R], line: LogEntry) -> Sequence[tuple[R, re.Match[str]]]:
-        """The matches of one *kind* of rules."""
-        return [(rule, match) for rule, match in self.matches(line) if isinstance(rule, kind)]
+    def deciding(self, line: LogEntry) -> Sequence[LineMatch]:
+        """The rules of the decision; of nearly all lines none."""
+        winner, bursts = self.decision(line)
+        return [winner, *bursts] if winner else bursts
 
-    def _found(self, line: LogEntry) -> Sequence[LineMatch]:
-        if line.labels and CONTINUES in line.labels:
-            return ()
-        rules = self._of_sender(line.service, device_of(line), line.level)
-        found = self._in_message(line, rules) if rules else {}
-        if line.labels and not self._of_label.keys().isdisjoint(line.labels):
-            found |= self._in_labels(line, rules)
-        return [(self._rules[n], found[n]) for n in sorted(found)] if found else ()
+    def _decide(self, candidates: Candidates) -> Decision:
+        if not candidates.rules:
+            return NOTHING
+        counted = self._matching(candidates, _members(candidates.rules & self._bursts))
+        bursts = [(rule, match) for rule, match in counted if isinstance(rule, Burst)]
+        others = _members(candidates.rules & ~self._bursts)
+        in_order = sorted(others, key=lambda n: self._order[self._rules[n].id])
+        return Decision(next(self._matching(candidates, in_order), None), bursts)
 
-    def _in_message(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
-        looked_at = line.msg[:LOOKED_AT]
-        lower = looked_at.lower()
+    def _matching(self, candidates: Candidates, rules: Iterable[int]) -> Iterator[LineMatch]:
+        """Those of *rules* that match."""
+        for n in rules:
+            rule = self._rules[n]
+            match = candidates.of_labels.get(n) or candidates.message.match(rule)
+            if match:
+                yield rule, match
+
+    def _candidates(self, line: LogEntry) -> Candidates:
+        """The rules that may match *line*."""
+        labels = line.labels
+        if labels and CONTINUES in labels:
+            return NO_CANDIDATES
+        rules = self._of_service(line.service) & self._of_device(device_of(line))
+        rules &= self._of_level[line.level]
+        message = line.msg[:LOOKED_AT]
+        likely = self._in_message(message, rules) if rules else 0
+        of_labels: Mapping[int, re.Match[str]] = {}
+        if labels and not self._of_label.keys().isdisjoint(labels):
+            of_labels = self._in_labels(line, rules)
+        if not likely and not of_labels:
+            return NO_CANDIDATES
+        return Candidates(likely | _set(of_labels), of_labels, SearchedMessage(message, labels))
+
+    def _in_message(self, message: str, rules: int) -> int:
+        """Those of *rules* that may match *message*."""
+        lower = message.lower()
         shape = lower.encode("utf-8", "surrogatepass").translate(_ZEROS)
         likely = self._of_shape.get(shape)
         if likely is None:
@@ -148,10 +193,7 @@ class RuleTable:
             likely &= ~self._numbers.rules | self._numbers.possible(lower)
         if likely & self._bare_rules:
             likely = self._without_bare(likely, lower)
-        if not likely:
-            return {}
-        found = self._search(_members(likely), looked_at)
-        return self._of_statement(found, line, looked_at) if found else {}
+        return likely
 
     def _likely(self, shape: str) -> int:
         """The rules that a line of this *shape* can match, whatever its digits are."""
@@ -200,28 +242,6 @@ class RuleTable:
                 bits |= helps[word]
         return bits
 
-    def _search(self, rules: Iterable[int], text: str) -> dict[int, re.Match[str]]:
-        """The *rules* that match *text*."""
-        excluded: dict[str, bool] = {}  # by regex: whether it is in the text
-        places: dict[str, Places] = {}  # by regex: where it is in the text
-        found: dict[int, re.Match[str]] = {}
-        for n in rules:
-            rule = self._rules[n]
-            match = _near(rule, rule.near, text, places) if rule.near else rule.regex.search(text)
-            if match and not (rule.unless and _is_in(rule.unless, text, excluded)):
-                found[n] = match
-        return found
-
-    def _of_statement(
-        self, found: dict[int, re.Match[str]], line: LogEntry, looked_at: str
-    ) -> dict[int, re.Match[str]]:
-        """*found*, without what matches only in texts that the device quotes."""
-        said = statement(looked_at, line.labels)
-        if said == looked_at:
-            return found
-        quoted = {n: match for n, match in found.items() if QUOTED in self._rules[n].looks_in}
-        return quoted | self._search((n for n in found if n not in quoted), said)
-
     def _in_labels(self, line: LogEntry, rules: int) -> dict[int, re.Match[str]]:
         found: dict[int, re.Match[str]] = {}
         for name in self._of_label.keys() & line.labels.keys():
@@ -234,7 +254,8 @@ class RuleTable:
 
     def _by_value(self, name: str, value: str) -> Sequence[tuple[int, re.Match[str]]]:
         """The rules about the label *name* that match *value*."""
-        return list(self._search(self._of_label[name], value).items())
+        text, rules = SearchedText(value), self._of_label[name]
+        return [(n, match) for n in rules if (match := text.match(self._rules[n]))]
 
     def _may(self, n: int, present: int, shape: str, ascii_: bool) -> bool:
         """Whether a line of this *shape* can have all texts that the nth rule needs.
@@ -246,11 +267,6 @@ class RuleTable:
             if not present & texts:
                 return not ascii_
         return stand_in(self._parts[n], shape) or not ascii_
-
-    def _applicable(self, service: str, device: str, level: Level) -> int:
-        """The rules to try on such lines."""
-        of = self._audiences.items()
-        return sum(rules for audience, rules in of if audience.includes(service, device, level))
 
 
 class Numbers:
@@ -277,28 +293,22 @@ class Numbers:
         return bits
 
 
-class Audience(NamedTuple):
-    """The senders and levels that some rules are about."""
-
-    services: tuple[str, ...]
-    device_id: tuple[str, ...]
-    levels: frozenset[Level] | None
-
-    def includes(self, service: str, device: str, level: Level) -> bool:
-        return (
-            (self.levels is None or level in self.levels)
-            and globs(self.services)(service)
-            and globs(self.device_id)(device)
-        )
+def _of_level(rules: Sequence[LineRule], level: Level) -> int:
+    """The rules about lines of *level*."""
+    return _set(n for n, rule in enumerate(rules) if rule.levels is None or level in rule.levels)
 
 
-def _audiences(rules: Sequence[LineRule]) -> Mapping[Audience, int]:
-    """The rules of each audience: many have the same."""
-    found: dict[Audience, int] = {}
-    for n, rule in enumerate(rules):
-        audience = Audience(rule.services, rule.device_id, rule.levels)
-        found[audience] = found.get(audience, 0) | 1 << n
+def _by_globs(each: Iterable[tuple[str, ...]]) -> Mapping[tuple[str, ...], int]:
+    """The rules by the globs of *each*: many have the same."""
+    found: dict[tuple[str, ...], int] = {}
+    for n, patterns in enumerate(each):
+        found[patterns] = found.get(patterns, 0) | 1 << n
     return found
+
+
+def _including(rules: Mapping[tuple[str, ...], int], name: str) -> int:
+    """Those of *rules* whose globs include *name*."""
+    return sum(bits for patterns, bits in rules.items() if globs(patterns)(name))
 
 
 def _by_label(rules: Sequence[LineRule]) -> Mapping[str, Sequence[int]]:
@@ -354,32 +364,6 @@ def _texts_in(needed: Parts) -> Iterator[str]:
 def _choices(rule: LineRule) -> Sequence[frozenset[str]]:
     """Sets of texts: a line that *rule* matches has one of each."""
     return [*choices(rule.regex), *(choices(rule.near) if rule.near else ())]
-
-
-def _near(
-    rule: LineRule, near: re.Pattern[str], text: str, known: dict[str, Places]
-) -> re.Match[str] | None:
-    """The match of *rule* that has *near* close to it; one that names a component before others."""
-    best: re.Match[str] | None = None
-    for match in rule.regex.finditer(text, 0, NEAR_BEGINNING):
-        places = known.get(near.pattern)
-        if places is None:
-            spans = (found.span() for found in near.finditer(text, 0, NEAR_BEGINNING))
-            places = known[near.pattern] = tuple(islice(spans, MOST_PLACES))
-        start, end = match.span()
-        if any(start - b <= rule.apart and a - end <= rule.apart for a, b in places):
-            if match.lastgroup:
-                return match
-            best = best or match
-    return best
-
-
-def _is_in(regex: re.Pattern[str], text: str, known: dict[str, bool]) -> bool:
-    """Whether *regex* is in *text*; *known* keeps the answer."""
-    answer = known.get(regex.pattern)
-    if answer is None:
-        answer = known[regex.pattern] = regex.search(text) is not None
-    return answer
 
 
 def _set(members: Iterable[int]) -> int:

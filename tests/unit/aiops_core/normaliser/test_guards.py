@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aiops_core.normaliser import syslog
+from aiops_core.normaliser import payloads, syslog
 from aiops_core.normaliser.app_table import APP_FIRST, APP_FORMATS
+from aiops_core.normaliser.containers import STREAM
 from aiops_core.normaliser.context import SenderContext
 from aiops_core.normaliser.format_table import FormatTable
 from aiops_core.normaliser.guards import Guarded, Guards
@@ -83,11 +86,56 @@ def test_what_a_payload_begins_with_is_in_all_that_it_reads():
                     assert re.match(payload.begins or "", text), (payload.read, text)
 
 
+PIECES = ("", "<27>", "12:00:00 ", "Nov 30 ", "30 Nov 2026 ", "ERROR ", "[", "(", ": ", " | ", "=")
+
+
+@st.composite
+def altered(draw: st.DrawFn) -> str:
+    """A line of the cases, or its message, with a part of another line or a piece within."""
+    line = draw(st.sampled_from(LINES))
+    text = draw(st.sampled_from((line, normalise(line, NOW, SenderContext()).msg)))
+    start, end = sorted((draw(st.integers(0, 40)), draw(st.integers(0, 40))))
+    tail = draw(st.one_of(st.just(text[end:]), st.sampled_from(LINES).map(lambda one: one[end:])))
+    return text[:start] + draw(st.sampled_from(PIECES)) + tail
+
+
+@given(altered())
+def test_a_reader_that_reads_a_message_is_possible(text: str):
+    line = ParsedLine(text, host="sw-1", service="x")
+    in_container = line._replace(labels={STREAM: "stderr"})
+    possible = payloads.possible(text)
+    for payload in PAYLOADS:
+        if payload.services or payload.labels:
+            continue
+        if not payload.starts or text[:1] in payload.starts:
+            for one in (line, in_container):
+                assert payload.read in possible or payload.read(one, NOW) is None, payload.read
+
+
+@given(altered())
+def test_a_format_that_reads_an_altered_line_is_possible(text: str):
+    formats = (*APP_FIRST, *APP_FORMATS)
+    possible = APP_TABLE.possible(text)
+    for one in formats:
+        if APP_TABLE.named(one.name, text) is one and one not in possible:
+            assert one.read(text, NOW) is None, one.name
+
+
+APP_TABLE = FormatTable((*APP_FIRST, *APP_FORMATS))
+
+
+def test_a_reader_of_several_formats_is_possible_once():
+    guards = Guards([Guarded("x", begins="a"), Guarded("x", has="z"), Guarded("y", begins="b")])
+    assert guards.possible("az") == ("x", "y")
+    assert guards.possible("b") == ("y",)
+    assert guards.possible("z") == ("x",)
+
+
 def test_readers_are_possible_in_their_order():
     guards = Guards(
         [Guarded("any"), Guarded("b", begins="ab"), Guarded("has", has="z"), Guarded("c", "", "a")]
     )
-    assert guards.possible("abz") == ["any", "b", "has", "c"]
-    assert guards.possible("ac") == ["any", "c"]
-    assert guards.possible("x") == ["any"]
+    assert guards.possible("abz") == ("any", "b", "has", "c")
+    assert guards.possible("ac") == ("any", "c")
+    assert guards.possible("x") == ("any",)
     assert Guards[str]([]).possible("x") == ()
