@@ -68,9 +68,9 @@ class Life:
     async def tick(self, now: datetime) -> list[Message]:
         self.now = now
         facts = [outgoing.message for outgoing in self.correlation.tick(now)]
-        keeper = self.correlation.keeper
-        if keeper and keeper.has_copied:
-            await keeper.write()
+        writer = self.correlation.writer
+        if writer and writer.has_copied:
+            await writer.write()
         return await self._publish(facts)
 
     async def _publish(self, facts: Iterable[Message]) -> list[Message]:

@@ -706,7 +706,7 @@ NO_READER = {
     "anomaly_detection/poller.py": "a query of the policy, not to a store",
     "anomaly_detection/victoriametrics.py": "a query of the policy, not to a store",
     "correlation_service/alerts.py:unpacked": "memory of this process",
-    "correlation_service/keeper.py:Keeper._find_place": "only asks for a place in the stream",
+    "correlation_service/bucket_writer.py:BucketWriter._find_place": "asks only for a sequence",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:ContextQueries.history": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:ContextQueries.memberships": COLUMNS_ALONE,

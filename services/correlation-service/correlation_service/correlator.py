@@ -30,7 +30,7 @@ from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.recoveries import Recovery, RecoveryScope
+from correlation_service.recoveries import RecoveryScope, SeriesEnd
 from correlation_service.state import CorrelationState
 from correlation_service.suppression import Suppression
 from correlation_service.wording import words
@@ -96,7 +96,7 @@ class Correlator:
         for key in self.state.keys_of(cleared):
             for alert in scope.ended(self.state.open.of_key[key], cleared.ts):
                 twin = alert.copy()
-                scope.clear(twin, Recovery(cleared.ts, cleared.confidence))
+                scope.clear(twin, SeriesEnd(cleared.ts, cleared.confidence))
                 overlay.replace(twin)
                 overlay.flap(twin, cleared.ts)
                 ended.setdefault(alert.incident_id, []).append(alert)

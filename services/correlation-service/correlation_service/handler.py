@@ -21,11 +21,11 @@ from aiops_core.runtime.bus import Bus, Outgoing, Stored
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
-from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.unreadable import read_stored, skip
 from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from correlation_service.bucket_writer import BucketWriter
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
-from correlation_service.keeper import Keeper
 from correlation_service.kept import BUCKET, Kept, Restoring, decode
 from correlation_service.policy import CorrelatePolicy
 
@@ -53,7 +53,7 @@ class Correlation:
         """What is open for long is kept when *sink* says what is published."""
         self._policy = policy
         self._kept = bus.bucket(BUCKET)
-        self.keeper = Keeper(bus, sink) if sink else None
+        self.writer = BucketWriter(bus, sink) if sink else None
         self._silences = watched_silences(bus, lambda _: self._declare(self.correlator))
         self._ship = watched_ship(bus, lambda _: self._declare(self.correlator))
         self._inventory = watched_inventory(bus, lambda _: self._declare(self.correlator))
@@ -63,7 +63,7 @@ class Correlation:
     def background(self) -> Sequence[Background]:
         """Loops that follow the declarations of people, and the one that keeps what is open."""
         following = [one.keep for one in (self._inventory, self._silences, self._ship)]
-        return [*following, self.keeper.keep] if self.keeper else following
+        return [*following, self.writer.run] if self.writer else following
 
     async def handle(self, received: Received[Any]) -> Sequence[Message]:
         facts = self.correlator.handle(received.message)
@@ -73,8 +73,8 @@ class Correlation:
         return facts
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
-        if self.keeper:
-            self.keeper.copy(self.correlator.state, now)
+        if self.writer:
+            self.writer.copy(self.correlator.state, now)
         told = list(self.correlator.expire(now))
         state, suppression = self.correlator.state, self.correlator.suppression
         sizes = {
@@ -99,11 +99,13 @@ class Correlation:
         correlator = Correlator(self._policy)
         self._declare(correlator)
         values = await self._kept.all()
-        kept, as_of = decode(values)
+        kept, as_of, wrong = decode(values)
+        for key, reason in wrong.items():
+            skip("correlation.kept", key, reason)
         await self._evolve(correlator, bus, kept.values(), as_of)
         self._declare(correlator)  # again: they may have changed meanwhile
-        if self.keeper:
-            self.keeper.begin({key: len(values[key]) for key in kept})
+        if self.writer:
+            self.writer.begin({key: len(values[key]) for key in kept})
         self.correlator = correlator
 
     def _declare(self, correlator: Correlator) -> None:

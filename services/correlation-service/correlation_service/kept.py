@@ -18,7 +18,6 @@ from pydantic import Field, NonNegativeInt
 
 from aiops_core.models import Evidence, Fraction, Record, Severity, Text, UtcDatetime
 from aiops_core.runtime.bus import LARGEST
-from aiops_core.runtime.unreadable import skip
 from correlation_service.alerts import Alert
 from correlation_service.incident import OpenIncident
 from correlation_service.policy import CorrelatePolicy
@@ -27,7 +26,6 @@ from correlation_service.state import CorrelationState
 
 BUCKET = "open-incidents"
 AS_OF = "as_of"  # key of when everything that is to be kept was
-WHERE = "correlation.kept"  # see aiops_core.runtime.unreadable
 KEPT_AFTER = timedelta(hours=1)  # of an incident, by arrival; younger ones are in the stream whole
 FINGERPRINTS_KEPT = 100  # of an alert, the newest; beyond, a repetition is a member once more
 
@@ -195,8 +193,11 @@ def _is_over(alert: KeptAlert) -> bool:
     )
 
 
-def decode(values: Mapping[str, bytes]) -> tuple[dict[str, Kept], datetime | None]:
-    """What the bucket has, by key, and of when; what cannot be read is skipped."""
+def decode(
+    values: Mapping[str, bytes],
+) -> tuple[dict[str, Kept], datetime | None, dict[str, ValueError]]:
+    """What the bucket has, by key, and of when; and what of it cannot be read, and why."""
+    wrong: dict[str, ValueError] = {}
     kept: dict[str, Kept] = {}
     as_of: datetime | None = None
     for key, value in values.items():
@@ -208,8 +209,8 @@ def decode(values: Mapping[str, bytes]) -> tuple[dict[str, Kept], datetime | Non
             else:
                 kept[key] = _kind_of(key).model_validate_json(value)
         except ValueError as exc:  # ValidationError is one
-            skip(WHERE, key, exc)
-    return kept, as_of
+            wrong[key] = exc
+    return kept, as_of, wrong
 
 
 def _kind_of(key: str) -> type[Kept]:

@@ -149,10 +149,10 @@ class Linker:
     def _in_time(self, parent: Alert, child: Alert) -> bool:
         if parent.first - child.first > self._policy.propagation.max_cause_delay:
             return False
-        if child.first > parent.until(self.overlay.resolve_delay(parent)):
-            return False
         spread = max(parent.last, child.last) - min(parent.first, child.first)
-        return spread <= self._policy.max_length
+        if spread > self._policy.max_length:
+            return False
+        return child.first <= parent.until(self.overlay.resolve_delay(parent))
 
     def _cost(self, parent: Alert, child: Alert, distance: int) -> tuple[int, timedelta]:
         """The nearer in time and graph, the better; alerts of one family are nearer."""

@@ -25,8 +25,8 @@ FLAPS_KEPT = 50
 GUESSED = 0.6  # how sure it is that a part's recovery is that of a part nobody named
 
 
-class Recovery(NamedTuple):
-    """When something recovered, and how sure that is."""
+class SeriesEnd(NamedTuple):
+    """When a series recovered, and how sure that is."""
 
     at: datetime
     confidence: float = 1.0
@@ -74,7 +74,7 @@ class RecoveryScope(NamedTuple):
         named = [alert for alert in found if self.names(alert)]
         return [alert for alert in named or found if self.ends(alert, at)]
 
-    def clear(self, alert: Alert, recovery: Recovery) -> None:
+    def clear(self, alert: Alert, recovery: SeriesEnd) -> None:
         for key in self.covered(alert):
             sure = self.sureness(key, recovery.confidence)
             alert.series[key] = alert.series[key].clear(recovery.at, sure)
@@ -89,21 +89,21 @@ class Recoveries:
     """The newest recoveries of each alert key, and the times at which its alerts recovered."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[AlertKey, dict[RecoveryScope, Recovery]] = OrderedDict()
+        self._known: OrderedDict[AlertKey, dict[RecoveryScope, SeriesEnd]] = OrderedDict()
         self._flaps: OrderedDict[AlertKey, Times] = OrderedDict()
         self._scopes = 0
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def before(self, key: AlertKey, series: SeriesKey, alerts: Iterable[Alert]) -> Recovery | None:
+    def before(self, key: AlertKey, series: SeriesKey, alerts: Iterable[Alert]) -> SeriesEnd | None:
         """The newest recovery of *series*, if that is none of a component that *alerts* know."""
         known = self._known.get(key)
         if not known:
             return None
         named = set() if series.component else {s.component for a in alerts for s in a.series}
         found = (
-            Recovery(ended.at, scope.sureness(series, ended.confidence))
+            SeriesEnd(ended.at, scope.sureness(series, ended.confidence))
             for scope, ended in known.items()
             if scope.covers(series) and not (scope.component and scope.component in named)
         )
@@ -122,7 +122,7 @@ class Recoveries:
     def remember(self, key: AlertKey, cleared: AnomalyCleared) -> None:
         scopes, scope = self._known.setdefault(key, {}), RecoveryScope.of(cleared)
         before = len(scopes)
-        recovery = Recovery(cleared.ts, cleared.confidence)
+        recovery = SeriesEnd(cleared.ts, cleared.confidence)
         scopes[scope] = max(recovery, scopes.pop(scope, recovery))
         if len(scopes) > SCOPES_KEPT:
             del scopes[next(iter(scopes))]

@@ -29,7 +29,7 @@ from correlation_service.incident import OpenIncident
 from correlation_service.inhibition import Inhibitions
 from correlation_service.open_incidents import OpenIncidents
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.recoveries import Recoveries, Recovery, RecoveryScope
+from correlation_service.recoveries import Recoveries, RecoveryScope, SeriesEnd
 
 V = TypeVar("V")
 
@@ -177,7 +177,7 @@ class CorrelationState:
         return self.open.alerts.get(member.alerts[0]) if member.alerts else None
 
     def _clear(self, incident: OpenIncident, fact: IncidentUpdated, cleared: AlertsCleared) -> None:
-        scope, recovery = RecoveryScope.of(cleared), Recovery(fact.ts, cleared.confidence)
+        scope, recovery = RecoveryScope.of(cleared), SeriesEnd(fact.ts, cleared.confidence)
         if cleared.confidence < 1:
             incident.guess = fact.reason[:GUESS_KEPT]
         for alert in filter(None, map(self.open.alerts.get, cleared.alerts)):

@@ -26,8 +26,7 @@ from aiops_core.policy.settings import Settings
 from aiops_core.runtime.bus import LARGEST, Outgoing
 from aiops_core.runtime.launch import Context
 from aiops_lab.memory_bus import MemoryBus
-from correlation_service import keeper as keeping
-from correlation_service import kept
+from correlation_service import bucket_writer, kept
 from correlation_service.__main__ import recipe
 from correlation_service.kept import AS_OF, BUCKET, KeptIncident, decode
 from tests.conftest import NOON, ROOT
@@ -92,7 +91,7 @@ async def test_the_end_of_which_the_stream_alone_tells_counts_too():
     [opened] = await life.receive(anomaly(1, "sw-1", "link_down", **PORT))
     await life.advance(after(DAY))
     await life.receive(cleared(DAY + 1, "sw-1", "link_down", **PORT))
-    with patch.object(keeping.Keeper, "copy"):  # the kill comes before the next copy
+    with patch.object(bucket_writer.BucketWriter, "copy"):  # the kill comes before the next copy
         assert await life.advance(after(DAY + 600))
     assert f"incident.{opened.id}" in await bucket(life)
     await life.kill()
@@ -130,7 +129,7 @@ async def test_a_stream_that_begins_anew_does_not_hide_what_it_tells():
     life.bus.stored.clear()
     life.bus._sequence = 0
     await life.receive(cleared(DAY + 1, "sw-1", "link_down", **PORT))
-    with patch.object(keeping.Keeper, "copy"):
+    with patch.object(bucket_writer.BucketWriter, "copy"):
         [end] = await life.advance(after(DAY + 600))
     assert end.incident_id == opened.id
     await life.kill()
@@ -189,7 +188,7 @@ async def test_nothing_is_written_before_what_was_decided_is_published():
     life.now = after(4000)
     life.correlation.tick(after(4000))
     assert list(await bucket(life)) == [AS_OF]  # the sink has not come to the mark
-    await life.correlation.keeper.write()
+    await life.correlation.writer.write()
     assert len(await bucket(life)) == 2
 
 
@@ -210,7 +209,7 @@ async def test_a_bucket_that_cannot_be_written_is_tried_again():
 
 async def test_many_are_kept_in_several_ticks_and_only_then_as_of_the_first():
     life = Life()
-    with patch.object(keeping, "COPIED", 10):
+    with patch.object(bucket_writer, "COPIED", 10):
         for n in range(25):
             await life.receive(anomaly(n, f"host-{n}", "disk_full", at=n))
         await life.tick(after(5000))
@@ -224,7 +223,7 @@ async def test_many_are_kept_in_several_ticks_and_only_then_as_of_the_first():
 
 async def test_more_than_fits_is_left_to_the_stream():
     life = Life()
-    with patch.object(keeping, "BYTES_KEPT", 10_000):
+    with patch.object(bucket_writer, "BYTES_KEPT", 10_000):
         for n in range(25):
             await life.receive(anomaly(n, f"host-{n}", "disk_full", at=n))
         await life.tick(after(5000))

@@ -25,7 +25,7 @@ from aiops_core.utils import core_logger
 from correlation_service.kept import AS_OF, BUCKET, KINDS, AsOf, Kept
 from correlation_service.state import CorrelationState
 
-log = core_logger("keeper")
+log = core_logger("bucket_writer")
 
 EVERY = timedelta(minutes=1)
 COPIED = 200  # entries of one tick, 5 ms; with more the next ticks go on
@@ -45,7 +45,7 @@ class Copy:
     sequence: int | None = field(default=None)
 
 
-class Keeper:
+class BucketWriter:
     def __init__(self, bus: Bus, sink: Publishing) -> None:
         self._bus, self._sink, self._bucket = bus, sink, bus.bucket(BUCKET)
         self._marks: dict[str, object] = {}  # of what is in the bucket, by key
@@ -93,7 +93,7 @@ class Keeper:
         self._copy.place = self._sink.mark(self._find_place)
         self._copied.set()
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """The background loop."""
         while True:
             await self.write()
