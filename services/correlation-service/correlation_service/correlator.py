@@ -20,9 +20,11 @@ from aiops_core.models import (
     EnrichedAnomaly,
     IncidentCleared,
     IncidentTransitioned,
+    IncidentUpdated,
     Message,
+    ProblemEdited,
 )
-from correlation_service.closing import Closing
+from correlation_service.closing import Closing, IncidentEnd
 from correlation_service.facts import FactBuilder
 from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
@@ -60,8 +62,8 @@ class Correlator:
         """Learn a fact that was published before this process began."""
         self.state.evolve(fact)
 
-    def expire(self, now: datetime) -> Iterator[IncidentCleared]:
-        """Close the incidents that are over at that time."""
+    def expire(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
+        """Close the incidents that are over at that time; say of chronic ones that they wait."""
         for fact in self._overdue(now):
             self.state.evolve(fact)
             yield fact
@@ -76,6 +78,8 @@ class Correlator:
                 return list(self._clear(message))
             case IncidentTransitioned(kind="merge"):
                 return list(self._merge(message))
+            case ProblemEdited():
+                return list(self._edit(message))
         return []
 
     def _correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
@@ -125,15 +129,30 @@ class Correlator:
         else:
             yield builder.updated(home.id, reason=reason, continues=gone.id)
 
-    def _overdue(self, now: datetime) -> Iterator[IncidentCleared]:
+    def _edit(self, edit: ProblemEdited) -> Iterator[Message]:
+        """Of two problems that a person merges, one that waits in an incident of its own does so
+        no more."""
+        if pair := self.state.problems.left_open(edit):
+            yield FactBuilder(Overlay(self.state, self.policy), edit).united(*pair)
+
+    def _overdue(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
         for incident_id, into in list(self.state.emptied.items()):
             yield self._at(now, incident_id).merged(incident_id, into)
         for end in self._closing.over(now):
-            yield self._at(now, end.incident.id).closed(end.incident.id, end.why, end.note)
+            yield self._ended(end, now)
+        for problem in list(self.state.problems.stopped(now)):
+            yield self._at(now, problem.incident, problem.ship_id).stopped(problem)
 
-    def _at(self, now: datetime, incident_id: str) -> FactBuilder:
+    def _ended(self, end: IncidentEnd, now: datetime) -> IncidentCleared | IncidentUpdated:
+        """The incident is over, unless its problem will be back."""
+        builder, incident_id = self._at(now, end.incident.id), end.incident.id
+        if problem := self.state.problems.keeps_open(end.incident, now):
+            return builder.waits(incident_id, problem, end.why, end.note)
+        return builder.closed(incident_id, end.why, end.note)
+
+    def _at(self, now: datetime, incident_id: str, ship: str = "") -> FactBuilder:
         """A builder of facts that the passing of time causes."""
-        ship = self.state.open.incidents[incident_id].ship_id
+        ship = ship or self.state.open.incidents[incident_id].ship_id
         cause = Message(tracking_id=incident_id, ship_id=ship, ts=now)
         return FactBuilder(Overlay(self.state, self.policy), cause)
 

@@ -87,7 +87,7 @@ class Placement:
         series = SeriesKey.of(member)
         if cleared_at := self.overlay.state.recoveries.before(key, series):
             member = member.but(cleared_at=cleared_at)
-        found = self.overlay.at(key, member.ts)
+        found = self.overlay.at(key, member.ts) or self.overlay.going_on(key, member)
         return self._join(found, member) if found else self._open(member)
 
     def _open(self, member: Evidence) -> tuple[Alert, Evidence]:
@@ -95,9 +95,11 @@ class Placement:
         alert = Alert.opened(incident.id, self._ship, member, self._policy)
         alert.absorb(member)
         self.overlay.add(alert)
-        link = self._linker.best(alert)
+        link, reason = self._linker.best(alert), OPENED
+        if link is None and (again := self.overlay.again(member, self._ship)):
+            self.overlay.move(alert, again.id)
+            incident, reason = again, AGAIN
         self._regroup(alert, AlertChange.NEW)
-        reason = OPENED
         if self.overlay.home_of(alert) != incident.id:
             reason = link.reason(alert) if link else f"affected devices depend on {member.device}"
         return alert, member.but(reason=reason, alerts=(alert.id,))
@@ -186,7 +188,7 @@ class Placement:
         """Bring *branch* into *home*; when that makes one of two incidents, the heavier remains."""
         origin = self.overlay.incident(self.overlay.home_of(branch[0]))
         whole = len(branch) == len(origin.alerts)
-        stays = any(alert.members is None for alert in branch)
+        stays = any(alert.members is None for alert in branch) or (whole and origin.earlier > 0)
         if whole and home.movable and (stays or origin.weight > home.weight):
             branch, origin, home = list(home.alerts.values()), home, origin
         elif stays:

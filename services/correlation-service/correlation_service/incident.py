@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from itertools import islice
 
-from aiops_core.models import Evidence, Severity
+from aiops_core.models import Evidence, RootCause, Severity
 from correlation_service.alerts import Alert
 
 # Anybody who can send a line can invent hosts and peers, so what a fact says is bounded.
@@ -22,7 +22,8 @@ class OpenIncident:
     """*revision* is 0 until its creation is published, *severity* as it was published last.
 
     *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
-    may be too wide after an alert has moved away.
+    may be too wide after an alert has moved away. *earlier* anomalies, *since* the first of them,
+    are in occurrences that are over; *root* is as it was published last.
     """
 
     id: str
@@ -33,10 +34,17 @@ class OpenIncident:
     alerts: dict[str, Alert] = field(default_factory=dict)
     count: int = 0  # anomalies in all alerts
     bounds: tuple[datetime, datetime] | None = None
+    earlier: int = 0
+    since: datetime | None = None
+    root: RootCause | None = None
 
     def copy(self) -> OpenIncident:
-        told = self.id, self.ship_id, self.revision, self.severity, self.inferred
-        return OpenIncident(*told, self.alerts.copy(), self.count, self.bounds)
+        return replace(self, alerts=self.alerts.copy())
+
+    @property
+    def total(self) -> int:
+        """Anomalies of all its occurrences."""
+        return self.earlier + self.count
 
     @property
     def first_seen(self) -> datetime:
@@ -52,12 +60,13 @@ class OpenIncident:
 
     @property
     def movable(self) -> bool:
-        return not any(alert.members is None for alert in self.alerts.values())
+        """Whether it may go over to another: what is in its earlier occurrences would not."""
+        return not self.earlier and not any(a.members is None for a in self.alerts.values())
 
     @property
     def weight(self) -> tuple[bool, int]:
         """Of two incidents that become one the heavier remains."""
-        return self.revision > 0, self.count
+        return self.revision > 0, self.total
 
     @property
     def is_list(self) -> bool:
@@ -68,6 +77,11 @@ class OpenIncident:
     def devices(self) -> tuple[str, ...]:
         """The affected devices, in the order in which they were affected."""
         return _first(alert.key.device for alert in self._in_order())
+
+    @property
+    def width(self) -> int:
+        """How many devices are affected."""
+        return len({alert.key.device for alert in self.alerts.values()})
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -1,0 +1,114 @@
+"""All problems, found by signature and by incident, and which of them are to be saved. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from correlation_service.problem import MERGED, WAITING, Problem
+
+PROBLEMS_KEPT = 5000  # least recently seen go first; up to 10 KB each
+WAITING_KEPT = 4000  # chronic problems whose incident is open without an alert
+
+
+class Unsaved(NamedTuple):
+    """What has changed since it was saved last: problems, and ids of those that are forgotten."""
+
+    kept: Sequence[Problem]
+    gone: Sequence[str]
+
+
+class ProblemTable:
+    """*absorbed* problems are part of another one; *waiting* are the longest waiting first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Problem] = OrderedDict()  # least recently seen first
+        self._by_signature: dict[str, str] = {}
+        self._of_incident: dict[str, str] = {}  # newest incident of a problem -> problem
+        self.absorbed: dict[str, str] = {}
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._unsaved: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._known.values())
+
+    def get(self, problem_id: str | None) -> Problem | None:
+        return self._known.get(problem_id or "")
+
+    def of_incident(self, incident_id: str) -> Problem | None:
+        """The problem whose newest occurrence is that incident."""
+        return self.get(self._of_incident.get(incident_id))
+
+    def with_signature(self, signature: str) -> Problem | None:
+        return self.get(self._by_signature.get(signature))
+
+    @property
+    def waiting(self) -> list[Problem]:
+        return [self._known[problem_id] for problem_id in self._waiting]
+
+    # -- changing ---------------------------------------------------------------------------------
+
+    def put(self, problem: Problem) -> None:
+        if known := self._known.get(problem.id):
+            self._unfile(known)
+        self._known[problem.id] = problem
+        self._known.move_to_end(problem.id)
+        for signature in problem.signatures:
+            self._by_signature.setdefault(signature, problem.id)
+        if problem.ending != MERGED:
+            self._of_incident[problem.incident] = problem.id
+        if problem.ending == WAITING:
+            self._waiting[problem.id] = None
+        self.absorbed |= dict.fromkeys(problem.absorbed, problem.id)
+        self._unsaved[problem.id] = None
+        self._evict()
+
+    def forget(self, problem: Problem) -> None:
+        self._unfile(problem)
+        del self._known[problem.id]
+        self._unsaved[problem.id] = None
+
+    def _unfile(self, problem: Problem) -> None:
+        for index, keys in (
+            (self._by_signature, problem.signatures),
+            (self._of_incident, (problem.incident,)),
+            (self.absorbed, problem.absorbed),
+        ):
+            for key in keys:
+                if index.get(key) == problem.id:
+                    del index[key]
+        self._waiting.pop(problem.id, None)
+
+    def _evict(self) -> None:
+        """The least recently seen goes, but for those that wait: their incident is open."""
+        for _ in range(len(self._waiting)):
+            if len(self._known) <= PROBLEMS_KEPT or next(iter(self._known)) not in self._waiting:
+                break
+            self._known.move_to_end(next(iter(self._known)))
+        if len(self._known) > PROBLEMS_KEPT:
+            self.forget(next(iter(self._known.values())))
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def restore(self, problems: Iterable[Problem]) -> None:
+        """Know *problems* that were saved."""
+        for problem in sorted(problems, key=lambda one: (one.newest.began, one.id)):
+            self.put(problem)
+            self._unsaved.pop(problem.id, None)
+
+    def unsaved(self) -> Unsaved:
+        kept = [self._known[id_] for id_ in self._unsaved if id_ in self._known]
+        return Unsaved(kept, [id_ for id_ in self._unsaved if id_ not in self._known])
+
+    def saved(self, unsaved: Unsaved) -> None:
+        """*unsaved* is stored now; what has changed again meanwhile is not."""
+        for problem in unsaved.kept:
+            if self._known.get(problem.id) is problem:
+                self._unsaved.pop(problem.id, None)
+        for problem_id in unsaved.gone:
+            if problem_id not in self._known:
+                self._unsaved.pop(problem_id, None)
