@@ -232,6 +232,9 @@ class Problem(Record):
         if incident and incident.alerts:
             later = max(end.at - incident.last_arrival, ZERO)
             one = self.finished(incident, ending).but(ended=incident.last_seen + later, until=until)
+        elif self.newest.ended is None:  # what was in it is in another incident
+            newest = self.newest._replace(ended=self.newest.began, ending=ending)
+            one = self.but(occurrences=(*self.occurrences[:-1], newest))
         return one.but(
             ending=ending,
             note=end.note[:NOTE_KEPT],
@@ -312,7 +315,8 @@ class Problem(Record):
 
     def split(self, incident_id: str) -> tuple[Problem, Problem] | None:
         """Without the occurrences of that incident, and a new problem of them and what comes like
-        them; None when it has none or no others. Only one goes on in the newest incident."""
+        them; None when it has none or no others. Only one goes on in the newest incident. The
+        numbers of the others stay: facts have told them."""
         own = [one for one in self.occurrences if one.incident == incident_id]
         rest = [one for one in self.occurrences if one.incident != incident_id]
         if not own or not rest:
@@ -320,7 +324,7 @@ class Problem(Record):
         signs = tuple(dict.fromkeys(one.signature for one in own))
         others = tuple(one for one in self.signatures if one not in signs)
         return (
-            self._of(rest, self.count - len(own)).but(signatures=others),
+            self._of(rest, self.count).but(signatures=others),
             self._of(own, len(own)).but(
                 id=derived_id("problem", incident_id, "split"),
                 signatures=signs[:SIGNATURES_KEPT],

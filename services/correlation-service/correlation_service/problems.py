@@ -204,14 +204,16 @@ class Problems:
             self.table.put(problem.but(held=held, ending=ending))
 
     def edit(self, fact: ProblemEdited) -> None:
-        """A person merges or splits problems; what names nothing known changes nothing."""
+        """A person merges or splits problems. What names nothing known only counts: read again,
+        it must not find what has become known since."""
         problem = self.table.get(fact.problem_id)
         if pair := self._merged_by(fact):
             self.table.forget(pair[0])
             self._put_anew(pair[1].united(pair[0]))
-        elif problem and fact.kind == "split" and fact.change > problem.change:
-            parts = problem.but(change=fact.change).split(fact.incident_id or "")
-            for part in parts or ():
+        elif problem and fact.change > problem.change:
+            edited = problem.but(change=fact.change)
+            parts = edited.split(fact.incident_id or "") if fact.kind == "split" else None
+            for part in parts or (edited,):
                 self._put_anew(part)
 
     def _merged_by(self, edit: ProblemEdited) -> tuple[Problem, Problem] | None:
