@@ -17,7 +17,7 @@ from aiops_core.models import (
 )
 from correlation_service.correlator import Correlator
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.problem import Problem
+from correlation_service.problem import KnownProblem
 from tests.conftest import NOON
 from tests.correlation_cases import POLICY
 
@@ -37,7 +37,7 @@ class Ship:
         self.correlator = Correlator(self.policy)
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[KnownProblem]:
         return list(self.correlator.state.problems.table)
 
     def says(self, *messages: Message) -> list[Message]:
@@ -64,10 +64,10 @@ class Ship:
     def after(self, **time: float) -> list[Message]:
         return self.waits(self.now + timedelta(**time))
 
-    def is_killed(self, saved: Iterable[Problem] = (), since: datetime | None = None) -> None:
+    def is_killed(self, saved: Iterable[KnownProblem] = (), since: datetime | None = None) -> None:
         """Another process reads the problems that were *saved*, then the stream."""
         self.correlator = Correlator(self.policy)
-        read = [Problem.model_validate_json(one.model_dump_json()) for one in saved]
+        read = [KnownProblem.model_validate_json(one.model_dump_json()) for one in saved]
         self.correlator.state.problems.table.restore(read)
         for fact in self.stream:
             if since is None or fact.ts >= since:

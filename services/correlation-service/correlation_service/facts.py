@@ -19,7 +19,7 @@ from aiops_core.models import (
 )
 from correlation_service.incident import OpenIncident
 from correlation_service.overlay import Overlay
-from correlation_service.problem import Problem
+from correlation_service.problem import KnownProblem
 from correlation_service.root_cause import root_cause
 from correlation_service.signatures import signature_of
 from correlation_service.wording import description, title
@@ -121,7 +121,9 @@ class FactBuilder:
             )
         return f"severity up to {incident.severity}" if incident.severity > before else ""
 
-    def waits(self, incident_id: str, problem: Problem, why: str, note: str) -> IncidentUpdated:
+    def waits(
+        self, incident_id: str, problem: KnownProblem, why: str, note: str
+    ) -> IncidentUpdated:
         """The occurrence is over, and the incident stays open for the next one of *problem*."""
         incident = self._overlay.incident(incident_id)
         return self.updated(
@@ -131,16 +133,16 @@ class FactBuilder:
             recurrence=problem.recurrence.but(resolved_before=f"{why}: {note}"),
         )
 
-    def stopped(self, problem: Problem) -> IncidentCleared:
+    def stopped(self, problem: KnownProblem) -> IncidentCleared:
         """The incident of *problem* waited in vain."""
         return self._cleared(problem, "expired", f"it did not come back; it came {problem.cadence}")
 
-    def united(self, problem: Problem, into: Problem) -> IncidentCleared:
+    def united(self, problem: KnownProblem, into: KnownProblem) -> IncidentCleared:
         """The incident of *problem* waited; that of *into* goes on for it."""
         note = f"its problem is that of incident {into.incident} now"
         return self._cleared(problem, "merged", note)
 
-    def _cleared(self, problem: Problem, why: str, note: str) -> IncidentCleared:
+    def _cleared(self, problem: KnownProblem, why: str, note: str) -> IncidentCleared:
         return self._cause.derive(
             IncidentCleared,
             incident_id=problem.incident,

@@ -90,7 +90,7 @@ class End(NamedTuple):
     into: str | None = None
 
 
-class Problem(Record):
+class KnownProblem(Record):
     """What came *count* times; the newest of them are known.
 
     *incident* is that of the newest occurrence, *since* its first anomaly, *earlier* the anomalies
@@ -124,7 +124,7 @@ class Problem(Record):
     )
 
     @classmethod
-    def begun(cls, start: Start, signatures: tuple[str, ...]) -> Problem:
+    def begun(cls, start: Start, signatures: tuple[str, ...]) -> KnownProblem:
         """A new problem; of one that was forgotten the number of occurrences is known."""
         return cls(
             id=start.recurrence.problem_id,
@@ -176,7 +176,7 @@ class Problem(Record):
 
     # -- other occurrences ------------------------------------------------------------------------
 
-    def added(self, start: Start, cadence: Cadence | None) -> Problem:
+    def added(self, start: Start, cadence: Cadence | None) -> KnownProblem:
         """With another occurrence, in its incident or a new one."""
         same = start.incident == self.incident
         return self.but(
@@ -193,7 +193,7 @@ class Problem(Record):
             held=self.held and same,
         ).with_cadence(cadence)
 
-    def going_on(self, revision: int) -> Problem:
+    def going_on(self, revision: int) -> KnownProblem:
         """The newest occurrence goes on; or the fact that it began is read again."""
         newest = self.newest._replace(ended=None, ending="")
         return self.but(
@@ -205,7 +205,7 @@ class Problem(Record):
             until=None,
         )
 
-    def finished(self, incident: OpenIncident, ending: str) -> Problem:
+    def finished(self, incident: OpenIncident, ending: str) -> KnownProblem:
         """The newest occurrence is as long, as bad and as wide as *incident* shows it."""
         known = self.newest
         newest = known._replace(
@@ -222,7 +222,7 @@ class Problem(Record):
         occurrences = (*self.occurrences[:-1], newest)
         return self.but(occurrences=occurrences, told=told, anomalies=incident.total)
 
-    def over(self, end: End, incident: OpenIncident | None, until: datetime | None) -> Problem:
+    def over(self, end: End, incident: OpenIncident | None, until: datetime | None) -> KnownProblem:
         """The newest occurrence is over, *incident* with its last alerts; None while it waited. The
         host clock says how long after them; they may be lines of last year."""
         ending = end.ending
@@ -243,7 +243,7 @@ class Problem(Record):
             held=self.held and waits,
         )
 
-    def announcing(self, severity: Severity, device: str) -> Problem:
+    def announcing(self, severity: Severity, device: str) -> KnownProblem:
         """A person was told what the newest occurrence is like; the former ones are known."""
         former = self.occurrences[:-1]
         told = Told(
@@ -255,13 +255,13 @@ class Problem(Record):
         )
         return self.but(told=self.told.both(told)._replace(gap=told.gap), announced=True)
 
-    def with_cadence(self, cadence: Cadence | None) -> Problem:
+    def with_cadence(self, cadence: Cadence | None) -> KnownProblem:
         gap, words = cadence or (None, "")
         return self.but(gap=gap, cadence=words)
 
     # -- its signatures ---------------------------------------------------------------------------
 
-    def learned(self, root: str, is_known: bool) -> Problem:
+    def learned(self, root: str, is_known: bool) -> KnownProblem:
         """Found by the signature of the *root* alert of its only occurrence, too, unless that is
         known elsewhere.
 
@@ -288,7 +288,7 @@ class Problem(Record):
         sure = self.signatures and not any(map(is_doubtful, self.signatures))
         return bool(sure and merged and self.count >= 2 and self.count == len(self.occurrences))
 
-    def absorbing(self, other: Problem) -> Problem:
+    def absorbing(self, other: KnownProblem) -> KnownProblem:
         """Found by the signatures of *other*, too, which is part of it from now on."""
         signatures = dict.fromkeys((*self.signatures, *other.signatures))
         absorbed = dict.fromkeys((*self.absorbed, other.id, *other.absorbed))
@@ -299,7 +299,7 @@ class Problem(Record):
 
     # -- edits by a person ------------------------------------------------------------------------
 
-    def united(self, other: Problem) -> Problem:
+    def united(self, other: KnownProblem) -> KnownProblem:
         """With all occurrences of *other*; it goes on in the incident of ``going_on_of`` them."""
         going_on = going_on_of(self, other)
         both = sorted((*self.occurrences, *other.occurrences), key=lambda one: one.began)
@@ -313,7 +313,7 @@ class Problem(Record):
             **{name: getattr(going_on, name) for name in OF_INCIDENT},
         )
 
-    def split(self, incident_id: str) -> tuple[Problem, Problem] | None:
+    def split(self, incident_id: str) -> tuple[KnownProblem, KnownProblem] | None:
         """Without the occurrences of that incident, and a new problem of them and what comes like
         them; None when it has none or no others. Only one goes on in the newest incident. The
         numbers of the others stay: facts have told them."""
@@ -333,7 +333,7 @@ class Problem(Record):
             ),
         )
 
-    def _of(self, occurrences: Sequence[Occurrence], count: int) -> Problem:
+    def _of(self, occurrences: Sequence[Occurrence], count: int) -> KnownProblem:
         """With these occurrences only. Nobody knows the newest revision of an older incident, so it
         is not reopened."""
         one, last = self.but(occurrences=tuple(occurrences), count=count), occurrences[-1]
@@ -352,7 +352,7 @@ class Problem(Record):
         )
 
 
-def going_on_of(one: Problem, other: Problem) -> Problem:
+def going_on_of(one: KnownProblem, other: KnownProblem) -> KnownProblem:
     """Of two problems that become one, that whose incident goes on: the open one, the newer."""
     return max((one, other), key=lambda problem: (problem.is_open, problem.newest.began))
 

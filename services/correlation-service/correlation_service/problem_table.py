@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from correlation_service.problem import MERGED, WAITING, Problem
+from correlation_service.problem import MERGED, WAITING, KnownProblem
 
 PROBLEMS_KEPT = 5000  # least recently seen go first; up to 10 KB each
 WAITING_KEPT = 4000  # chronic problems whose incident is open without an alert
@@ -15,7 +15,7 @@ WAITING_KEPT = 4000  # chronic problems whose incident is open without an alert
 class Unsaved(NamedTuple):
     """What has changed since it was saved last: problems, and ids of those that are forgotten."""
 
-    kept: Sequence[Problem]
+    kept: Sequence[KnownProblem]
     gone: Sequence[str]
 
 
@@ -23,7 +23,7 @@ class ProblemTable:
     """*absorbed* problems are part of another one; *waiting* are the longest waiting first."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Problem] = OrderedDict()  # least recently seen first
+        self._known: OrderedDict[str, KnownProblem] = OrderedDict()  # least recently seen first
         self._by_signature: dict[str, str] = {}
         self._of_incident: dict[str, str] = {}  # newest incident of a problem -> problem
         self.absorbed: dict[str, str] = {}
@@ -33,26 +33,26 @@ class ProblemTable:
     def __len__(self) -> int:
         return len(self._known)
 
-    def __iter__(self) -> Iterator[Problem]:
+    def __iter__(self) -> Iterator[KnownProblem]:
         return iter(self._known.values())
 
-    def get(self, problem_id: str | None) -> Problem | None:
+    def get(self, problem_id: str | None) -> KnownProblem | None:
         return self._known.get(problem_id or "")
 
-    def of_incident(self, incident_id: str) -> Problem | None:
+    def of_incident(self, incident_id: str) -> KnownProblem | None:
         """The problem whose newest occurrence is that incident."""
         return self.get(self._of_incident.get(incident_id))
 
-    def with_signature(self, signature: str) -> Problem | None:
+    def with_signature(self, signature: str) -> KnownProblem | None:
         return self.get(self._by_signature.get(signature))
 
     @property
-    def waiting(self) -> list[Problem]:
+    def waiting(self) -> list[KnownProblem]:
         return [self._known[problem_id] for problem_id in self._waiting]
 
     # -- changing ---------------------------------------------------------------------------------
 
-    def put(self, problem: Problem) -> None:
+    def put(self, problem: KnownProblem) -> None:
         if known := self._known.get(problem.id):
             self._unfile(known)
         self._known[problem.id] = problem
@@ -67,12 +67,12 @@ class ProblemTable:
         self._unsaved[problem.id] = None
         self._evict()
 
-    def forget(self, problem: Problem) -> None:
+    def forget(self, problem: KnownProblem) -> None:
         self._unfile(problem)
         del self._known[problem.id]
         self._unsaved[problem.id] = None
 
-    def _unfile(self, problem: Problem) -> None:
+    def _unfile(self, problem: KnownProblem) -> None:
         for index, keys in (
             (self._by_signature, problem.signatures),
             (self._of_incident, (problem.incident,)),
@@ -94,7 +94,7 @@ class ProblemTable:
 
     # -- saving -----------------------------------------------------------------------------------
 
-    def restore(self, problems: Iterable[Problem]) -> None:
+    def restore(self, problems: Iterable[KnownProblem]) -> None:
         """Know *problems* that were saved."""
         for problem in sorted(problems, key=lambda one: (one.newest.began, one.id)):
             self.put(problem)

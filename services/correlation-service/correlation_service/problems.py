@@ -22,7 +22,7 @@ from correlation_service.problem import (
     WAITING,
     ZERO,
     End,
-    Problem,
+    KnownProblem,
     Start,
     going_on_of,
 )
@@ -60,7 +60,7 @@ class Problems:
         return problem.next(self._cadence(problem, at))
 
     def again(
-        self, problem: Problem, at: datetime, severity: Severity, goes_on: bool
+        self, problem: KnownProblem, at: datetime, severity: Severity, goes_on: bool
     ) -> Return | None:
         """How *problem* comes back in its newest incident, if that takes it.
 
@@ -75,14 +75,14 @@ class Problems:
         cadence = self._cadence(problem, at)
         return Return(problem.next(cadence), reopens, self._news(problem, cadence, severity, at))
 
-    def keeps_open(self, incident: OpenIncident, now: datetime) -> Problem | None:
+    def keeps_open(self, incident: OpenIncident, now: datetime) -> KnownProblem | None:
         """The chronic problem for which *incident* stays open now that its alerts are over."""
         problem = self.table.of_incident(incident.id)
         if problem is None or not problem.is_chronic:
             return None
         return problem if problem.held or self._until(problem, incident) >= now else None
 
-    def stopped(self, now: datetime) -> Iterator[Problem]:
+    def stopped(self, now: datetime) -> Iterator[KnownProblem]:
         """Chronic problems that have not come back in time; and the longest quiet of too many."""
         waiting = self.table.waiting
         for place, problem in enumerate(waiting):
@@ -90,7 +90,7 @@ class Problems:
             if late or place < len(waiting) - WAITING_KEPT:
                 yield problem
 
-    def left_open(self, edit: ProblemEdited) -> tuple[Problem, Problem] | None:
+    def left_open(self, edit: ProblemEdited) -> tuple[KnownProblem, KnownProblem] | None:
         """Of the two problems that *edit* merges, the one whose incident waits and is over by that,
         and the one whose incident goes on."""
         if pair := self._merged_by(edit):
@@ -100,7 +100,7 @@ class Problems:
         return None
 
     def news(
-        self, problem: Problem, severity: Severity, root: str, devices: int, lasted: timedelta
+        self, problem: KnownProblem, severity: Severity, root: str, devices: int, lasted: timedelta
     ) -> str:
         """What a person is told of an occurrence that goes on; empty: nothing."""
         told, grown = problem.told, self._rules.grown
@@ -116,14 +116,14 @@ class Problems:
             return f"it lasts longer than before, for {round(lasted / timedelta(minutes=1))} min"
         return ""
 
-    def _may_reopen(self, problem: Problem, at: datetime) -> bool:
+    def _may_reopen(self, problem: KnownProblem, at: datetime) -> bool:
         """Whether an anomaly of that time belongs into its incident, which is over."""
         if problem.ended and abs(at - problem.ended) <= self._rules.reopen_within:
             return True
         return at > problem.newest.began and self._cadence(problem, at) is not None
 
     def _news(
-        self, problem: Problem, cadence: Cadence | None, severity: Severity, at: datetime
+        self, problem: KnownProblem, cadence: Cadence | None, severity: Severity, at: datetime
     ) -> str:
         """What a person is told of another occurrence."""
         if problem.ending == RESOLVED:
@@ -137,16 +137,16 @@ class Problems:
             return f"it comes {cadence.words}{before}"
         return ""
 
-    def _is_new(self, problem: Problem, cadence: Cadence, at: datetime) -> bool:
+    def _is_new(self, problem: KnownProblem, cadence: Cadence, at: datetime) -> bool:
         """Whether it comes otherwise than was told, and did so three times."""
         told, change = problem.told.gap, self._rules.change
         newest = gaps_of([*problem.begins, at][-4:])
         return told is None or all(differs(gap, told, change) for gap in (cadence.gap, *newest))
 
-    def _cadence(self, problem: Problem, at: datetime) -> Cadence | None:
+    def _cadence(self, problem: KnownProblem, at: datetime) -> Cadence | None:
         return cadence_of([*problem.begins, at], self._rules)
 
-    def _until(self, problem: Problem, incident: OpenIncident) -> datetime:
+    def _until(self, problem: KnownProblem, incident: OpenIncident) -> datetime:
         """How long it is waited for, by the host clock."""
         patience = self._rules.patience * (problem.gap or ZERO)
         return max(incident.last_seen + patience, incident.last_arrival + self._policy.settle)
@@ -161,7 +161,7 @@ class Problems:
         known = self.table.get(said.problem_id)
         if known is None:
             taken = self.table.with_signature(start.signature)
-            self.table.put(Problem.begun(start, () if taken else (start.signature,)))
+            self.table.put(KnownProblem.begun(start, () if taken else (start.signature,)))
         elif said.occurrence > known.count:
             self.table.put(known.added(start, self._cadence(known, start.at)))
         elif start.incident == known.incident and said.occurrence == known.count:
@@ -216,7 +216,7 @@ class Problems:
             for part in parts or (edited,):
                 self._put_anew(part)
 
-    def _merged_by(self, edit: ProblemEdited) -> tuple[Problem, Problem] | None:
+    def _merged_by(self, edit: ProblemEdited) -> tuple[KnownProblem, KnownProblem] | None:
         """The problem that is part of another from now on, and that one."""
         problem, into = self.table.get(edit.problem_id), self.table.get(edit.into)
         if edit.kind != "merge" or not problem or not into or edit.change <= problem.change:
@@ -224,5 +224,5 @@ class Problems:
         one_ship = into.ship_id == problem.ship_id
         return (problem, into) if into.id != problem.id and one_ship else None
 
-    def _put_anew(self, problem: Problem) -> None:
+    def _put_anew(self, problem: KnownProblem) -> None:
         self.table.put(problem.with_cadence(cadence_of(problem.begins, self._rules)))

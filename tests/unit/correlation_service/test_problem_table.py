@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from aiops_core.models import BY_SUBJECT, Recurrence, Severity
 from correlation_service import problem_table
 from correlation_service.correlator import Correlator
-from correlation_service.problem import OCCURRENCES_KEPT, Problem, Start
+from correlation_service.problem import OCCURRENCES_KEPT, KnownProblem, Start
 from correlation_service.problem_table import PROBLEMS_KEPT, WAITING_KEPT, ProblemTable
 from correlation_service.problems import Problems
 from tests.conftest import NOON
@@ -124,7 +124,7 @@ def chronic():
 def test_a_problem_is_read_back_as_it_was_written():
     [problem] = chronic().problems
     assert problem.cadence and problem.told.gap
-    assert Problem.model_validate_json(problem.model_dump_json()) == problem
+    assert KnownProblem.model_validate_json(problem.model_dump_json()) == problem
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_one_that_cannot_be_read_is_refused(broken):
     text = broken if isinstance(broken, bytes) else None
     with pytest.raises(ValidationError):
         if text is None:
-            Problem.model_validate(whole | broken)
+            KnownProblem.model_validate(whole | broken)
         else:
-            Problem.model_validate_json(text)
+            KnownProblem.model_validate_json(text)
 
 
 def test_only_what_has_changed_is_saved():
