@@ -67,12 +67,13 @@ class Ship:
     def is_killed(self, saved: Iterable[KnownProblem] = (), since: datetime | None = None) -> None:
         """Another process reads the problems that were *saved*, then the stream."""
         self.correlator = Correlator(self.policy)
-        read = [KnownProblem.model_validate_json(one.model_dump_json()) for one in saved]
-        self.correlator.state.problems.table.restore(read)
+        for one in saved:
+            again = KnownProblem.model_validate_json(one.model_dump_json())
+            self.correlator.state.problems.table.put(again)
         for fact in self.stream:
             if since is None or fact.ts >= since:
-                again = BY_SUBJECT[fact.subject].model_validate_json(fact.model_dump_json())
-                self.correlator.evolve(again)
+                read = BY_SUBJECT[fact.subject].model_validate_json(fact.model_dump_json())
+                self.correlator.evolve(read)
 
 
 def announced(facts: Iterable[Message]) -> list[Incident | IncidentUpdated]:

@@ -1,22 +1,14 @@
-"""All problems, found by signature and by incident, and which of them are to be saved. Pure."""
+"""All problems, found by signature and by incident; which of them have changed. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from correlation_service.problem import MERGED, WAITING, KnownProblem
 
 PROBLEMS_KEPT = 5000  # least recently seen go first; up to 10 KB each
 WAITING_KEPT = 4000  # chronic problems whose incident is open without an alert
-
-
-class Unsaved(NamedTuple):
-    """What has changed since it was saved last: problems, and ids of those that are forgotten."""
-
-    kept: Sequence[KnownProblem]
-    gone: Sequence[str]
 
 
 class ProblemTable:
@@ -28,7 +20,8 @@ class ProblemTable:
         self._of_incident: dict[str, str] = {}  # newest incident of a problem -> problem
         self.absorbed: dict[str, str] = {}
         self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._unsaved: dict[str, None] = {}
+        self._marks: dict[str, int] = {}
+        self._changes = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -50,6 +43,11 @@ class ProblemTable:
     def waiting(self) -> list[KnownProblem]:
         return [self._known[problem_id] for problem_id in self._waiting]
 
+    @property
+    def marks(self) -> Mapping[str, int]:
+        """By problem, a number that is another one after each change."""
+        return self._marks
+
     # -- changing ---------------------------------------------------------------------------------
 
     def put(self, problem: KnownProblem) -> None:
@@ -64,13 +62,13 @@ class ProblemTable:
         if problem.ending == WAITING:
             self._waiting[problem.id] = None
         self.absorbed |= dict.fromkeys(problem.absorbed, problem.id)
-        self._unsaved[problem.id] = None
+        self._changes += 1
+        self._marks[problem.id] = self._changes
         self._evict()
 
     def forget(self, problem: KnownProblem) -> None:
         self._unfile(problem)
-        del self._known[problem.id]
-        self._unsaved[problem.id] = None
+        del self._known[problem.id], self._marks[problem.id]
 
     def _unfile(self, problem: KnownProblem) -> None:
         for index, keys in (
@@ -91,24 +89,3 @@ class ProblemTable:
             self._known.move_to_end(next(iter(self._known)))
         if len(self._known) > PROBLEMS_KEPT:
             self.forget(next(iter(self._known.values())))
-
-    # -- saving -----------------------------------------------------------------------------------
-
-    def restore(self, problems: Iterable[KnownProblem]) -> None:
-        """Know *problems* that were saved."""
-        for problem in sorted(problems, key=lambda one: (one.newest.began, one.id)):
-            self.put(problem)
-            self._unsaved.pop(problem.id, None)
-
-    def unsaved(self) -> Unsaved:
-        kept = [self._known[id_] for id_ in self._unsaved if id_ in self._known]
-        return Unsaved(kept, [id_ for id_ in self._unsaved if id_ not in self._known])
-
-    def saved(self, unsaved: Unsaved) -> None:
-        """*unsaved* is stored now; what has changed again meanwhile is not."""
-        for problem in unsaved.kept:
-            if self._known.get(problem.id) is problem:
-                self._unsaved.pop(problem.id, None)
-        for problem_id in unsaved.gone:
-            if problem_id not in self._known:
-                self._unsaved.pop(problem_id, None)

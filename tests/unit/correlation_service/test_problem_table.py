@@ -15,7 +15,7 @@ from aiops_core.models import BY_SUBJECT, Recurrence, Severity
 from correlation_service import problem_table
 from correlation_service.correlator import Correlator
 from correlation_service.problem import OCCURRENCES_KEPT, KnownProblem, Start
-from correlation_service.problem_table import PROBLEMS_KEPT, WAITING_KEPT, ProblemTable
+from correlation_service.problem_table import PROBLEMS_KEPT, WAITING_KEPT
 from correlation_service.problems import Problems
 from tests.conftest import NOON
 from tests.correlation_cases import POLICY, anomaly, cleared, snapshot
@@ -151,26 +151,14 @@ def test_one_that_cannot_be_read_is_refused(broken):
             KnownProblem.model_validate_json(text)
 
 
-def test_only_what_has_changed_is_saved():
+def test_who_saves_sees_what_has_changed():
     problems = filled(5)
-    first = problems.table.unsaved()
-    assert len(first.kept) == 5
-    problems.begin(start(3, occurrence=2))  # while it is being saved
-    problems.table.saved(first)
-    again = problems.table.unsaved()
-    assert [one.id for one in again.kept] == ["problem-3"] and again.gone == []
-    problems.table.saved(again)
+    before = dict(problems.table.marks)
+    problems.begin(start(3, occurrence=2))
     problems.table.forget(problems.table.get("problem-4"))
-    gone = problems.table.unsaved()
-    assert (gone.kept, gone.gone) == ([], ["problem-4"])
-    problems.table.saved(gone)
-    assert problems.table.unsaved() == ([], [])
-
-
-def test_what_was_restored_need_not_be_saved():
-    table = ProblemTable()
-    table.restore(filled(5).table)
-    assert len(table) == 5 and table.unsaved() == ([], [])
+    after = problems.table.marks
+    assert {id_ for id_ in after if after[id_] != before[id_]} == {"problem-3"}
+    assert before.keys() - after.keys() == {"problem-4"}
 
 
 # --- kills
