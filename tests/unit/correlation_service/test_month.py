@@ -22,7 +22,10 @@ def month():
     single = [(3 * DAY, "sw-1", "link_down"), (9 * DAY, "srv-3", "disk_full")]
     single.append((20 * DAY, "dir-1", "certificate_error"))
     happened = sorted(chronic + daily + single)
-    return [anomaly(n, d, kind, at=at, upstream=()) for n, (at, d, kind) in enumerate(happened)]
+    return [
+        anomaly(n, device, kind, at=at, upstream=(), state=False)
+        for n, (at, device, kind) in enumerate(happened)
+    ]
 
 
 def lived(kills=()):

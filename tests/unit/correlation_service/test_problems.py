@@ -125,7 +125,7 @@ def test_a_reopened_incident_goes_over_to_no_other(ship):
     """Its earlier members would be nowhere."""
     first = ship.says(*times(0, device="srv-1"))[0]
     ship.says(anomaly(1, "srv-1", at=30 * MINUTE))
-    facts = ship.says(anomaly(2, "sw-1", "link_down", at=30 * MINUTE + 5))
+    facts = ship.says(anomaly(2, "sw-1", "link_down", at=30 * MINUTE + 5, state=False))
     assert facts[-1].incident_id == first.id
     assert facts[-1].root_cause.device == "sw-1"
 
@@ -230,7 +230,7 @@ def test_twice_as_many_devices_are_told_once(ship):
     for n in range(6):
         below = ("srv-1", "srv-2") if n in (3, 4) else ()
         start = n * 17 * MINUTE
-        history.append(anomaly(10 * n, "sw-1", "link_down", at=start))
+        history.append(anomaly(10 * n, "sw-1", "link_down", at=start, state=False))
         history += [anomaly(10 * n + m, d, at=start + m) for m, d in enumerate(below, 1)]
     told = announced(ship.says(*history))
     assert len(told) == 3
@@ -254,7 +254,7 @@ def test_another_root_is_told_once(ship):
         start = n * 17 * MINUTE
         history.append(anomaly(10 * n, "srv-1", at=start))
         if n >= 3:
-            history.append(anomaly(10 * n + 1, "sw-1", "link_down", at=start + 5))
+            history.append(anomaly(10 * n + 1, "sw-1", "link_down", at=start + 5, state=False))
     told = announced(ship.says(*history))
     assert len(told) == 3 and "the root is sw-1 now" in told[-1].reason
 
@@ -276,11 +276,13 @@ def test_another_root_is_told_once(ship):
         ({"component": "fan 1"}, {"component": "fan 1", "service": "snmp"}, True),
         ({"component": "fan 1"}, {"component": "fan 2"}, False),
         ({"metric": "load"}, {"metric": "load", "msg": "load is 17"}, True),
+        ({"metric": "load"}, {"metric": "idle"}, False),
     ],
 )
 def test_which_occurrences_are_one_problem(ship, one, other, same):
     facts = ship.says(
-        anomaly(1, at=0, upstream=(), **one), anomaly(2, at=2 * HOUR, upstream=(), **other)
+        anomaly(1, at=0, upstream=(), state=False, **one),
+        anomaly(2, at=2 * HOUR, upstream=(), state=False, **other),
     )
     first, second = opened(facts)
     assert (first.recurrence.problem_id == second.recurrence.problem_id) is same
@@ -304,7 +306,7 @@ def cascade(n, start, *devices):
     """Each device some seconds after the one before."""
     kinds = {"sw-1": "link_down", "sw-2": "link_down"}
     return [
-        anomaly(100 * n + m, d, kinds.get(d, "service_error"), at=start + 5 * m)
+        anomaly(100 * n + m, d, kinds.get(d, "service_error"), at=start + 5 * m, state=False)
         for m, d in enumerate(devices)
     ]
 
