@@ -9,7 +9,7 @@ from heapq import nsmallest
 from itertools import islice
 
 from aiops_core.models import Evidence, RootCause, Severity
-from correlation_service.alerts import Alert
+from correlation_service.alerts import Alert, recovered_of
 
 # Anybody who can send a line can invent hosts and peers, so what a fact says is bounded.
 KEYS_TOLD = 50
@@ -57,6 +57,15 @@ class OpenIncident:
     @property
     def last_arrival(self) -> datetime:
         return max(alert.arrival for alert in self.alerts.values())
+
+    @property
+    def over_since(self) -> datetime:
+        """When it was over by its own times: it had recovered, or was quiet for its windows."""
+        alerts = self.alerts.values()
+        if recovered := recovered_of(alerts):
+            return max(recovered, self.last_seen)
+        ends = (series.cleared for alert in alerts for series in alert.series.values())
+        return max([*(alert.last + alert.window for alert in alerts), *filter(None, ends)])
 
     @property
     def movable(self) -> bool:

@@ -140,7 +140,7 @@ class KnownProblem(Record):
         )
 
     @property
-    def newest(self) -> Occurrence:
+    def latest(self) -> Occurrence:
         return self.occurrences[-1]
 
     @property
@@ -163,7 +163,7 @@ class KnownProblem(Record):
 
     def next(self, cadence: Cadence | None) -> Recurrence:
         """What the fact says that begins another occurrence."""
-        return self._recurrence(self.count + 1, cadence.words if cadence else "", self.newest.began)
+        return self._recurrence(self.count + 1, cadence.words if cadence else "", self.latest.began)
 
     def _recurrence(self, occurrence: int, cadence: str, previous: datetime | None) -> Recurrence:
         return Recurrence(
@@ -195,7 +195,7 @@ class KnownProblem(Record):
 
     def going_on(self, revision: int) -> KnownProblem:
         """The newest occurrence goes on; or the fact that it began is read again."""
-        newest = self.newest._replace(ended=None, ending="")
+        newest = self.latest._replace(ended=None, ending="")
         return self.but(
             occurrences=(*self.occurrences[:-1], newest),
             earlier=self.anomalies if revision > self.revision else self.earlier,
@@ -207,7 +207,7 @@ class KnownProblem(Record):
 
     def finished(self, incident: OpenIncident, ending: str) -> KnownProblem:
         """The newest occurrence is as long, as bad and as wide as *incident* shows it."""
-        known = self.newest
+        known = self.latest
         newest = known._replace(
             ended=max(incident.last_seen, known.began),
             severity=max(known.severity, incident.severity),
@@ -223,17 +223,18 @@ class KnownProblem(Record):
         return self.but(occurrences=occurrences, told=told, anomalies=incident.total)
 
     def over(self, end: End, incident: OpenIncident | None, until: datetime | None) -> KnownProblem:
-        """The newest occurrence is over, *incident* with its last alerts; None while it waited. The
-        host clock says how long after them; they may be lines of last year."""
+        """The newest occurrence is over, *incident* with its last alerts; None while it waited. Of
+        an order the host clock says how long after them it came: they may be of last year."""
         ending = end.ending
         if self.ending == WAITING and ending == EXPIRED:
             ending = STOPPED
         waits, one = ending == WAITING, self
         if incident and incident.alerts:
-            later = max(end.at - incident.last_arrival, ZERO)
-            one = self.finished(incident, ending).but(ended=incident.last_seen + later, until=until)
-        elif self.newest.ended is None:  # what was in it is in another incident
-            newest = self.newest._replace(ended=self.newest.began, ending=ending)
+            by_person = incident.last_seen + max(end.at - incident.last_arrival, ZERO)
+            ended = by_person if ending == RESOLVED else incident.over_since
+            one = self.finished(incident, ending).but(ended=ended, until=until)
+        elif self.latest.ended is None:  # what was in it is in another incident
+            newest = self.latest._replace(ended=self.latest.began, ending=ending)
             one = self.but(occurrences=(*self.occurrences[:-1], newest))
         return one.but(
             ending=ending,
@@ -268,7 +269,7 @@ class KnownProblem(Record):
         A later signature that opened an incident with another root is a symptom of several
         problems: it leads to this one no more.
         """
-        known, opener = self.signatures, self.newest.signature
+        known, opener = self.signatures, self.latest.signature
         if not root or root in known or is_doubtful(opener):
             return self
         if self.count == 1 and known and not is_known:
@@ -354,7 +355,7 @@ class KnownProblem(Record):
 
 def going_on_of(one: KnownProblem, other: KnownProblem) -> KnownProblem:
     """Of two problems that become one, that whose incident goes on: the open one, the newer."""
-    return max((one, other), key=lambda problem: (problem.is_open, problem.newest.began))
+    return max((one, other), key=lambda problem: (problem.is_open, problem.latest.began))
 
 
 def _occurrence(start: Start) -> Occurrence:

@@ -55,7 +55,7 @@ class Problems:
         problem = self.table.with_signature(signature)
         if problem is None:
             return Recurrence(problem_id=derived_id("problem", signature))
-        if problem.is_open or at < problem.newest.began:
+        if problem.is_open or at < problem.latest.began:
             return Recurrence(problem_id=derived_id("problem", incident_id))
         return problem.next(self._cadence(problem, at))
 
@@ -67,7 +67,7 @@ class Problems:
         An occurrence that *goes_on*, too long for the alerts that there are, is no other one; nor
         is an anomaly of its time that comes late.
         """
-        reopens, newest = not problem.is_open, problem.newest
+        reopens, newest = not problem.is_open, problem.latest
         if problem.ending == MERGED or (reopens and not self._may_reopen(problem, at)):
             return None
         if goes_on or at <= (newest.ended or newest.began):
@@ -120,7 +120,7 @@ class Problems:
         """Whether an anomaly of that time belongs into its incident, which is over."""
         if problem.ended and abs(at - problem.ended) <= self._rules.reopen_within:
             return True
-        return at > problem.newest.began and self._cadence(problem, at) is not None
+        return at > problem.latest.began and self._cadence(problem, at) is not None
 
     def _news(
         self, problem: KnownProblem, cadence: Cadence | None, severity: Severity, at: datetime

@@ -45,7 +45,7 @@ def filled(most=PROBLEMS_KEPT, occurrences=1):
         problems.begin(start(n))
         table = problems.table
         many = tuple(
-            table.get(f"problem-{n}").newest._replace(
+            table.get(f"problem-{n}").latest._replace(
                 began=NOON + k * timedelta(minutes=17), ended=NOON + k * timedelta(minutes=18)
             )
             for k in range(occurrences)
@@ -195,7 +195,7 @@ def message(event, ship):
         return by_person(problem.incident, kind, to, at=at, change=n + 1)
     if kind == "merge":
         return edited(problem.id, "merge", at, into=other.id, change=n + 1)
-    return edited(problem.id, "split", at, incident_id=problem.newest.incident, change=n + 1)
+    return edited(problem.id, "split", at, incident_id=problem.latest.incident, change=n + 1)
 
 
 def lives(events, ship):
