@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from aiops_core.fingerprints import normalise
 from aiops_core.models import Evidence
 from correlation_service.policy import CorrelatePolicy
 
 ATTACK = "attack"  # the family of which one campaign is one problem
+REMEMBERED = 256  # messages: one anomaly asks several times for its signature
 DOUBTFUL = "?"  # begins the signature of what means little alone
 
 
@@ -25,8 +27,13 @@ def signature_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> str:
     about = ship, member.device, kind
     if member.component or member.metric:
         return mark + _digest(*about, member.component, member.metric)
-    words = "" if member.state else member.template_id or normalise(member.msg)
+    words = "" if member.state else member.template_id or _masked(member.msg)
     return mark + _digest(*about, member.service, words)
+
+
+@lru_cache(REMEMBERED)
+def _masked(msg: str) -> str:
+    return normalise(msg)
 
 
 def is_doubtful(signature: str) -> bool:
