@@ -152,6 +152,8 @@ class Book:
             case Incident():
                 self._members(fact.id, fact.evidence, fact.evidence[0].anomaly_id in self.place)
             case IncidentUpdated():
+                if fact.reopens:
+                    del self.over[fact.incident_id]
                 assert fact.incident_id not in self.over, "a closed incident absorbs nothing"
                 self._members(fact.incident_id, fact.members, bool(fact.moved_from))
                 assert all(self.place[id_] != fact.incident_id for id_ in fact.departed)
@@ -216,6 +218,7 @@ def snapshot(state: CorrelationState) -> dict[str, object]:
         "memory": deepcopy((dict(memory._known), dict(memory._flaps))),
         "inhibitions": deepcopy((dict(inhibitions._sources), dict(inhibitions._cleared))),
         "known": (set(state.seen), dict(state.latest)),
+        "problems": {problem.id: problem.model_dump() for problem in state.problems.table},
     }
 
 

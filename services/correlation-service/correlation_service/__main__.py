@@ -3,7 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiops_core.models import AnomalyCleared, EnrichedAnomaly, IncidentTransitioned
+from aiops_core.models import (
+    AnomalyCleared,
+    EnrichedAnomaly,
+    IncidentTransitioned,
+    ProblemEdited,
+)
 from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.launch import Context, launch
 from aiops_core.runtime.publishing import Publishing
@@ -25,6 +30,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             EnrichedAnomaly: correlation.handle,
             AnomalyCleared: correlation.handle,
             IncidentTransitioned: correlation.handle,
+            ProblemEdited: correlation.handle,
         },
         sink,
         tuning=Tuning(linger=LINGER),

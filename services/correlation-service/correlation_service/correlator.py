@@ -22,9 +22,10 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    ProblemEdited,
 )
 from correlation_service.alerts import Alert
-from correlation_service.closing import Closing, StillOpen
+from correlation_service.closing import Closing, IncidentEnd, StillOpen
 from correlation_service.facts import FactBuilder
 from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
@@ -78,6 +79,8 @@ class Correlator:
                 return list(self._clear(message))
             case IncidentTransitioned(kind="merge"):
                 return list(self._merge(message))
+            case ProblemEdited():
+                return list(self._edit(message))
         return []
 
     def _correlate(self, anomaly: EnrichedAnomaly) -> Sequence[Message]:
@@ -127,19 +130,34 @@ class Correlator:
         else:
             yield builder.updated(home.id, reason=reason, continues=gone.id)
 
+    def _edit(self, edit: ProblemEdited) -> Iterator[Message]:
+        """Of two problems that a person merges, one that waits in an incident of its own does so
+        no more."""
+        if pair := self.state.problems.left_open(edit):
+            yield FactBuilder(Overlay(self.state, self.policy), edit).united(*pair)
+
     def _overdue(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
         for incident_id, into in sorted(self.state.emptied.items()):
             yield self._at(now, incident_id).merged(incident_id, into)
         for end in self._closing.over(now):
-            builder, incident_id = self._at(now, end.incident.id), end.incident.id
             if isinstance(end, StillOpen):
+                builder, incident_id = self._at(now, end.incident.id), end.incident.id
                 yield builder.updated(incident_id, reason=end.note, quiet_since=end.since)
             else:
-                yield builder.closed(incident_id, end.why, end.note, confidence=end.confidence)
+                yield self._ended(end, now)
+        for problem in list(self.state.problems.stopped(now)):
+            yield self._at(now, problem.incident, problem.ship_id).stopped(problem)
 
-    def _at(self, now: datetime, incident_id: str) -> FactBuilder:
+    def _ended(self, end: IncidentEnd, now: datetime) -> IncidentCleared | IncidentUpdated:
+        """The incident is over, unless its problem will be back."""
+        builder, incident_id = self._at(now, end.incident.id), end.incident.id
+        if problem := self.state.problems.keeps_open(end.incident, now):
+            return builder.waits(incident_id, problem, end.why, end.note)
+        return builder.closed(incident_id, end.why, end.note, confidence=end.confidence)
+
+    def _at(self, now: datetime, incident_id: str, ship: str = "") -> FactBuilder:
         """A builder of facts that the passing of time causes."""
-        ship = self.state.open.incidents[incident_id].ship_id
+        ship = ship or self.state.open.incidents[incident_id].ship_id
         cause = Message(tracking_id=incident_id, ship_id=ship, ts=now)
         return FactBuilder(Overlay(self.state, self.policy), cause)
 

@@ -11,14 +11,18 @@ from aiops_core.models import (
     Evidence,
     Incident,
     IncidentCleared,
+    IncidentTransitioned,
     IncidentUpdated,
     Message,
+    Severity,
     TimelineEntry,
 )
 from correlation_service.incident import OpenIncident
 from correlation_service.overlay import Overlay
+from correlation_service.problem import KnownProblem
 from correlation_service.recoveries import Times
 from correlation_service.root_cause import root_cause
+from correlation_service.signatures import signature_of
 from correlation_service.wording import description, title
 
 JOINED = 100  # members of one fact: even of long lines it stays far below bus.LARGEST
@@ -39,6 +43,7 @@ class FactBuilder:
 
     def __init__(self, overlay: Overlay, cause: Message) -> None:
         self._overlay, self._policy, self._cause = overlay, overlay.policy, cause
+        self._problems = overlay.state.problems
 
     def opened(self, incident_id: str, member: Evidence) -> Incident:
         """The creation of an incident, of which *member* is the first anomaly to be published."""
@@ -47,6 +52,7 @@ class FactBuilder:
         known = self._known(incident)
         del known["inferred"]
         incident.revision = 1
+        sign = signature_of(incident.ship_id, member, self._policy)
         anomaly = cause if isinstance(cause, EnrichedAnomaly) else None
         return Incident(
             tracking_id=member.tracking_id,
@@ -67,6 +73,8 @@ class FactBuilder:
             last_seen=member.ts,
             created_at=arrival,
             updated_at=arrival,
+            recurrence=self._problems.first(sign, incident.id, member.ts),
+            announce=True,
             **known,
         )
 
@@ -78,19 +86,70 @@ class FactBuilder:
         **changes: object,
     ) -> IncidentUpdated:
         incident = self._overlay.edit(incident_id)
-        before = incident.severity
+        before, back = incident.severity, self._overlay.returns.pop(incident_id, None)
         known = self._known(incident)
         incident.revision += 1
-        if incident.severity < before:
-            reason += f"; severity down from {before} to {incident.severity}"
+        if back:
+            changes |= {"recurrence": back.recurrence, "reopens": back.reopens}
+            news = back.news
+        else:
+            news = self._news(incident, before)
+            if incident.severity < before:
+                reason += f"; severity down from {before} to {incident.severity}"
+        if news:
+            reason += f"; {news}"
         return self._cause.derive(
             IncidentUpdated,
             incident_id=incident.id,
             revision=incident.revision,
             members=tuple(members),
             reason=reason,
+            announce=bool(news),
             **known,
             **changes,
+        )
+
+    def _news(self, incident: OpenIncident, before: Severity) -> str:
+        """What a person is to be told of an incident that goes on; empty: nothing. Who merges
+        incidents knows what follows."""
+        if isinstance(self._cause, IncidentTransitioned):
+            return ""
+        place = incident.root.device if incident.root else None
+        if problem := self._problems.table.of_incident(incident.id):
+            lasted = incident.last_seen - incident.first_seen
+            return self._problems.news(
+                problem, incident.severity, place or "", incident.width, lasted
+            )
+        return f"severity up to {incident.severity}" if incident.severity > before else ""
+
+    def waits(
+        self, incident_id: str, problem: KnownProblem, why: str, note: str
+    ) -> IncidentUpdated:
+        """The occurrence is over, and the incident stays open for the next one of *problem*."""
+        incident = self._overlay.incident(incident_id)
+        return self.updated(
+            incident_id,
+            reason=f"{note}; it stays open, as it comes {problem.cadence}",
+            quiet_since=incident.last_seen,
+            recurrence=problem.recurrence.but(resolved_before=f"{why}: {note}"),
+        )
+
+    def stopped(self, problem: KnownProblem) -> IncidentCleared:
+        """The incident of *problem* waited in vain."""
+        return self._cleared(problem, "expired", f"it did not come back; it came {problem.cadence}")
+
+    def united(self, problem: KnownProblem, into: KnownProblem) -> IncidentCleared:
+        """The incident of *problem* waited; that of *into* goes on for it."""
+        note = f"its problem is that of incident {into.incident} now"
+        return self._cleared(problem, "merged", note)
+
+    def _cleared(self, problem: KnownProblem, why: str, note: str) -> IncidentCleared:
+        return self._cause.derive(
+            IncidentCleared,
+            incident_id=problem.incident,
+            revision=problem.revision + 1,
+            resolve_reason=why,
+            note=note,
         )
 
     def recounts(self, incident_id: str) -> bool:
@@ -169,9 +228,10 @@ class FactBuilder:
             flaps = ()
         silent = "" if cause.anomaly else incident.inferred
         incident.severity = incident.worst(self._policy.escalate_devices)
+        incident.root = cause
         return {
             "title": title(root, len(firsts), silent, len(flaps), incident.is_list),
-            "description": description(firsts, incident.count, root, flaps),
+            "description": description(firsts, incident.total, root, flaps, incident.since),
             "category": self._policy.wording_of(root.anomaly_type).category,
             "severity": incident.severity,
             "root_cause": cause,

@@ -92,6 +92,7 @@ class Placement:
         lasting = self.overlay.lasting(key, series, member.ts)
         if lasting and lasting not in found:
             return self._return(lasting, member)
+        found = found or self.overlay.going_on(key, member)
         return self._join(found, member) if found else self._open(member)
 
     def _open(self, member: Evidence) -> tuple[Alert, Evidence]:
@@ -99,9 +100,11 @@ class Placement:
         alert = Alert.opened(incident.id, self._ship, member, self._policy)
         alert.absorb(member)
         self.overlay.add(alert)
-        link = self._linker.best(alert)
+        link, reason = self._linker.best(alert), OPENED
+        if link is None and (again := self.overlay.again(member, self._ship)):
+            self.overlay.move(alert, again.id)
+            incident, reason = again, AGAIN
         self._regroup(alert, AlertChange.NEW)
-        reason = OPENED
         if self.overlay.home_of(alert) != incident.id:
             reason = link.reason(alert) if link else f"affected devices depend on {member.device}"
         return alert, member.but(reason=reason, alerts=(alert.id,))
@@ -204,7 +207,7 @@ class Placement:
         """Bring *branch* into *home*; when that makes one of two incidents, the heavier remains."""
         origin = self.overlay.incident(self.overlay.home_of(branch[0]))
         whole = len(branch) == len(origin.alerts)
-        stays = any(map(self._stays, branch))
+        stays = any(map(self._stays, branch)) or (whole and origin.earlier > 0)
         movable = home.movable and not self._is_old(home.id)
         if whole and movable and (stays or origin.weight > home.weight):
             branch, origin, home = home.in_order(), home, origin

@@ -15,6 +15,7 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    ProblemEdited,
 )
 from aiops_core.observability import metrics
 from aiops_core.runtime.bus import Bus, Outgoing, Stored
@@ -34,6 +35,7 @@ FACTS = (
     IncidentUpdated,
     IncidentCleared,
     IncidentTransitioned,
+    ProblemEdited,
     AnomalySuppressed,
     AnomalyCleared,
 )
@@ -80,6 +82,7 @@ class Correlation:
         sizes = {
             "open_incidents": len(state.open.incidents),
             "known_anomalies": len(state.seen),
+            "problems": len(state.problems.table),
             "silences": len(suppression.silences),
             "outages": len(suppression.outages),
             "inhibition_sources": len(state.inhibitions),

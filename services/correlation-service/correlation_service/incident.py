@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from heapq import nsmallest
 from itertools import islice
 
-from aiops_core.models import Evidence, Severity
-from correlation_service.alerts import Alert, place_of
+from aiops_core.models import Evidence, RootCause, Severity
+from correlation_service.alerts import Alert, place_of, recovered_of
 
 # Anybody who can send a line can invent hosts and peers, so what a fact says is bounded.
 KEYS_TOLD = 50
@@ -25,7 +25,8 @@ class OpenIncident:
     *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
     may be too wide after an alert has moved away. An *acknowledged* incident does not expire; one
     that is open though quiet has said so, *quiet_since* its last anomaly. *guess* is the newest
-    reason why something in it is probably over.
+    reason why something in it is probably over. *earlier* anomalies, *since*
+    the first of them, are in occurrences that are over; *root* is as it was published last.
     """
 
     id: str
@@ -39,9 +40,17 @@ class OpenIncident:
     acknowledged: bool = False
     quiet_since: datetime | None = None
     guess: str = ""
+    earlier: int = 0
+    since: datetime | None = None
+    root: RootCause | None = None
 
     def copy(self) -> OpenIncident:
         return replace(self, alerts=self.alerts.copy())
+
+    @property
+    def total(self) -> int:
+        """Anomalies of all its occurrences."""
+        return self.earlier + self.count
 
     @property
     def first_seen(self) -> datetime:
@@ -75,13 +84,23 @@ class OpenIncident:
         return bool(self.alerts) and now - self.began > MOVABLE_FOR
 
     @property
+    def over_since(self) -> datetime:
+        """When it was over by its own times: it had recovered, or was quiet for its windows."""
+        alerts = self.alerts.values()
+        if recovered := recovered_of(alerts):
+            return max(recovered, self.last_seen)
+        ends = (series.cleared for alert in alerts for series in alert.series.values())
+        return max([*(alert.last + alert.window for alert in alerts), *filter(None, ends)])
+
+    @property
     def movable(self) -> bool:
-        return not any(alert.members is None for alert in self.alerts.values())
+        """Whether it may go over to another: what is in its earlier occurrences would not."""
+        return not self.earlier and not any(a.members is None for a in self.alerts.values())
 
     @property
     def weight(self) -> tuple[bool, int]:
         """Of two incidents that become one the heavier remains."""
-        return self.revision > 0, self.count
+        return self.revision > 0, self.total
 
     @property
     def is_list(self) -> bool:
@@ -92,6 +111,11 @@ class OpenIncident:
     def devices(self) -> tuple[str, ...]:
         """The affected devices, in the order in which they were affected."""
         return _first(alert.key.device for alert in self.in_order())
+
+    @property
+    def width(self) -> int:
+        """How many devices are affected."""
+        return len({alert.key.device for alert in self.alerts.values()})
 
     @property
     def services(self) -> tuple[str, ...]:

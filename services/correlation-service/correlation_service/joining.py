@@ -15,7 +15,8 @@ def merge(effects: Sequence[Outgoing]) -> Sequence[Outgoing]:
     creation.
 
     A fact that moves members keeps its place: it must come after the fact that named them first. So
-    does one that ends something: it was true of the members before it, not of later ones.
+    does one that ends something or begins an occurrence: it was true of the members before it, not
+    of later ones; and one that a person is told of.
     """
     joined: list[Outgoing | JoinedUpdate] = []
     newest: dict[str, JoinedUpdate] = {}
@@ -62,4 +63,6 @@ class JoinedUpdate:
 
 def _only_joins(fact: IncidentUpdated) -> bool:
     """A fact without new members tells of a recovery or a departure, for its cause alone."""
+    if fact.recurrence or fact.announce:
+        return False
     return bool(fact.members) and not fact.moved_from

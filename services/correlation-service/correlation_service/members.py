@@ -38,6 +38,7 @@ class Members:
             msg=anomaly.msg[:MSG_KEPT],
             fingerprint=compute_fingerprint(anomaly),
             upstream=tuple(upstream[:UPSTREAM_KEPT]),
+            template_id=anomaly.template_id or "",
             stages=anomaly.stages,
         )
 

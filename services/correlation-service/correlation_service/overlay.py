@@ -6,13 +6,15 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from aiops_core.models import derived_id
+from aiops_core.models import Evidence, Severity, derived_id
 from correlation_service.alerts import Alert, AlertKey
 from correlation_service.incident import OpenIncident
 from correlation_service.open_incidents import AlertIndex
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.problems import Return
 from correlation_service.recoveries import Times
 from correlation_service.series import SeriesKey
+from correlation_service.signatures import signature_of
 from correlation_service.state import CorrelationState
 
 STRAYS_COMPARED = 64
@@ -42,6 +44,7 @@ class Overlay:
         self._inferred: dict[tuple[str, str], str] = {}
         self._flaps: dict[AlertKey, Times] = {}
         self._noted: set[str] = set()
+        self.returns: dict[str, Return] = {}  # incidents that begin another occurrence
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -73,6 +76,24 @@ class Overlay:
             if known and known.lasts and alert.first <= ts:
                 return alert
         return None
+
+    def going_on(self, key: AlertKey, member: Evidence) -> list[Alert]:
+        """The alert of *key* about the same as *member*, quiet for longer than its window, while
+        its incident goes on."""
+        for alert in self.state.open.of_key[key]:
+            incident = self.incident(alert.incident_id)
+            if (
+                _is_about_the_same(key.ship, alert.head, member, self.policy)
+                and self._is_going_on(incident, member.ts)
+                and incident.fits(member.ts, self.policy.max_length)
+            ):
+                return [alert]
+        return []
+
+    def _is_going_on(self, incident: OpenIncident, ts: datetime) -> bool:
+        """Whether something in it may still grow, however late it comes."""
+        at = ts - self.policy.lateness
+        return any(at <= one.until(self.resolve_delay(one)) for one in incident.alerts.values())
 
     def sharing(self, key: str) -> list[Alert]:
         """Alerts with a correlation key."""
@@ -153,6 +174,36 @@ class Overlay:
         self._incidents[incident.id] = incident
         return incident
 
+    def again(self, member: Evidence, ship: str) -> OpenIncident | None:
+        """The incident of the problem that *member* is another occurrence of, without its former
+        alerts; None when it belongs to no incident that there was."""
+        state = self.state
+        problem = state.problems.table.with_signature(signature_of(ship, member, self.policy))
+        if problem is None or not state.may_go_on(problem.incident):
+            return None
+        stored = state.open.incidents.get(problem.incident)
+        goes_on = stored is not None and self._is_going_on(stored, member.ts)
+        back = state.problems.again(problem, member.ts, member.severity, goes_on)
+        if back is None:
+            return None
+        self.returns[problem.incident] = back
+        self._retire(stored)
+        self._incidents[problem.incident] = incident = OpenIncident(
+            problem.incident,
+            ship,
+            revision=stored.revision if stored else problem.revision,
+            severity=Severity.LOW,
+            earlier=stored.total if stored else problem.anomalies,
+            since=problem.since,
+        )
+        return incident
+
+    def _retire(self, incident: OpenIncident | None) -> None:
+        """The alerts of *incident* are over: nothing follows them any more."""
+        if incident:
+            self._alerts |= dict.fromkeys(incident.alerts)
+            self._inferred[incident.ship_id, incident.inferred] = ""
+
     def add(self, alert: Alert) -> None:
         """A new *alert*."""
         self.subject = self._alerts[alert.id] = alert
@@ -204,3 +255,11 @@ class Overlay:
     def flap(self, alert: Alert, at: datetime) -> None:
         within = self.policy.flapping.within
         self._flaps[alert.key] = self.state.recoveries.flaps_with(alert.key, at, within)
+
+
+def _is_about_the_same(
+    ship: str, head: Evidence, member: Evidence, policy: CorrelatePolicy
+) -> bool:
+    if head.fingerprint == member.fingerprint:
+        return True
+    return signature_of(ship, head, policy) == signature_of(ship, member, policy)

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from aiops_core.models import Fraction
 from aiops_core.policy.file import Replay, Section
 from aiops_core.suppression.policy import SuppressPolicy
+from correlation_service.cadence import CadenceRules
 
 KeyKind = Literal["peer", "service", "device", "attacked", "type"]
 Reach = Literal["any", "family", "none"]
@@ -72,6 +73,19 @@ class Flapping(Section):
     resolve_delay: Positive
 
 
+class ProblemRules(CadenceRules):
+    """When what comes back is one problem, and what is told of it.
+
+    *reopen_within* this time after its end an incident is reopened. A problem with a cadence is
+    chronic: one incident, open until it was silent for *patience* gaps. *grown*: so many times as
+    many devices, or as long, is told.
+    """
+
+    reopen_within: Positive
+    patience: float = Field(ge=1, allow_inf_nan=False)
+    grown: float = Field(gt=1, allow_inf_nan=False)
+
+
 class Wording(Section):
     """The title of incidents that begin with a type; ``{device}``, ``{service}``, ``{peer}``,
     ``{metric}`` stand for values of its anomalies."""
@@ -100,6 +114,7 @@ class CorrelatePolicy(SuppressPolicy):
     families: dict[str, tuple[str, ...]]
     propagation: Propagation
     silent_parent: SilentParent
+    problems: ProblemRules
     escalate_devices: int = Field(ge=2)
     default_wording: Wording
     wording: dict[str, Wording]

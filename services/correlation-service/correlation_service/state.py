@@ -22,6 +22,7 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    ProblemEdited,
     Status,
 )
 from correlation_service.alerts import Alert, AlertKey, arrival_of
@@ -29,9 +30,13 @@ from correlation_service.incident import OpenIncident
 from correlation_service.inhibition import Inhibitions
 from correlation_service.open_incidents import OpenIncidents
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.problem import EXPIRED, MERGED, RESOLVED, WAITING, End, Start
+from correlation_service.problems import Problems
 from correlation_service.recoveries import Recoveries, RecoveryScope, SeriesEnd
+from correlation_service.signatures import signature_of
 
 V = TypeVar("V")
+ENDED_BY = {"resolve": RESOLVED, "merge": MERGED}
 
 SEEN_KEPT = 200_000  # anomaly ids, newest, so that a redelivery changes nothing; 150 bytes each
 CLOSED_KEPT = 10_000  # incidents; a fact that was overtaken by their end does not open them again
@@ -53,6 +58,7 @@ class CorrelationState:
         self.open = OpenIncidents(policy.members_kept)
         self.recoveries = Recoveries()
         self.inhibitions = Inhibitions(policy.inhibit, policy.window_of, policy.settle)
+        self.problems = Problems(policy)
         self.seen: OrderedDict[str, None] = OrderedDict()
         self.closed: OrderedDict[str, None] = OrderedDict()  # newest incidents that are over
         self.acknowledged: OrderedDict[str, bool] = OrderedDict()  # newest orders of people
@@ -67,6 +73,10 @@ class CorrelationState:
         device = known or cleared.device
         return [AlertKey(cleared.ship_id, device, kind) for kind in cleared.anomaly_types]
 
+    def may_go_on(self, incident_id: str) -> bool:
+        """Whether nothing has it end as part of another one."""
+        return incident_id not in self.emptied and incident_id not in self.merging
+
     def evolve(self, fact: Message) -> None:
         """Facts come in the order in which they were published. The facts of others (recoveries,
         transitions) may stand before facts that were decided without knowing them."""
@@ -76,13 +86,13 @@ class CorrelationState:
             case Incident():
                 self._open(fact)
             case IncidentCleared():
-                self._close(fact.incident_id)
+                self._clear_incident(fact)
             case AnomalyCleared():
                 self.inhibitions.clear(fact)
                 for key in self.keys_of(fact):
                     self.recoveries.remember(key, fact)
-            case IncidentTransitioned():
-                self._transition(fact)
+            case IncidentTransitioned() | ProblemEdited():
+                self._order(fact)
             case AnomalySuppressed():
                 self._see(fact.anomaly_id)
 
@@ -122,27 +132,100 @@ class CorrelationState:
         self.open.incidents[fact.id] = incident
         if (root := fact.root_cause) and root.device and root.anomaly is None:
             self.open.infer(incident, root.device)
+        incident.root = fact.root_cause
         self._join(incident, fact.evidence)
+        self._begin(incident, fact, fact.evidence[0])
         self.touched.add(incident.id)
+
+    def _begin(
+        self, incident: OpenIncident, fact: Incident | IncidentUpdated, opener: Evidence
+    ) -> None:
+        """*opener* begins an occurrence of a problem."""
+        if fact.recurrence:
+            self.problems.begin(
+                Start(
+                    recurrence=fact.recurrence,
+                    incident=incident.id,
+                    revision=fact.revision,
+                    ship=incident.ship_id,
+                    signature=signature_of(incident.ship_id, opener, self._policy),
+                    at=opener.ts,
+                    severity=opener.severity,
+                    device=_root_of(incident) or opener.device,
+                    announce=fact.announce,
+                )
+            )
 
     def _update(self, fact: IncidentUpdated) -> None:
         incident = self.open.incidents.get(fact.incident_id)
-        if incident is None or fact.revision <= incident.revision:
+        if self._returns(fact, incident):
+            incident = self._return(fact, incident)
+        elif incident is None or fact.revision <= incident.revision:
             for member in fact.members:
                 self._see(member.anomaly_id)
             return
         incident.revision = fact.revision
         incident.severity = fact.severity or incident.severity
         self._hush(incident, fact)
+        incident.root = fact.root_cause or incident.root
         if fact.inferred not in (None, incident.inferred):
             self.open.infer(incident, fact.inferred or "")
         self._join(incident, fact.members)
         if fact.cleared:
             self._clear(incident, fact, fact.cleared)
         if fact.continues:
-            self._continue(incident, fact.continues)
+            self._continue(incident, fact.continues, fact.ts)
         if fact.cleared or fact.continues or fact.moved_from:
             self.touched.add(incident.id)
+        self._tell_problem(incident, fact)
+
+    def _tell_problem(self, incident: OpenIncident, fact: IncidentUpdated) -> None:
+        """What *fact* says of the problem, but for its beginning."""
+        if fact.announce and not fact.recurrence:
+            self.problems.announce(incident.id, incident.severity, _root_of(incident))
+        if fact.quiet_since and fact.recurrence:
+            self._wait(incident, fact)
+
+    def _returns(self, fact: IncidentUpdated, incident: OpenIncident | None) -> bool:
+        """Whether *fact* begins another occurrence; not when a person ended the incident before
+        correlation knew."""
+        if not (fact.recurrence and fact.members):
+            return False
+        if incident:
+            return fact.revision > incident.revision
+        return fact.reopens or fact.incident_id not in self.closed
+
+    def _return(self, fact: IncidentUpdated, former: OpenIncident | None) -> OpenIncident:
+        """The incident with another occurrence and without its *former* alerts."""
+        problem = self.problems.table.of_incident(fact.incident_id)
+        if former and problem and fact.revision > problem.revision:
+            self.problems.pause(former, EXPIRED)
+        self.open.close(fact.incident_id)
+        self.inhibitions.forget(fact.incident_id)
+        self.closed.pop(fact.incident_id, None)
+        incident = OpenIncident(fact.incident_id, fact.ship_id, fact.revision, root=fact.root_cause)
+        self.open.incidents[incident.id] = incident
+        self._begin(incident, fact, fact.members[0])
+        if problem := self.problems.table.of_incident(incident.id):
+            incident.earlier, incident.since = problem.earlier, problem.since
+        self.touched.add(incident.id)
+        return incident
+
+    def _wait(self, incident: OpenIncident, fact: IncidentUpdated) -> None:
+        """The occurrence is over; the incident stays open without its alerts."""
+        note = fact.recurrence.resolved_before if fact.recurrence else ""
+        end = End(WAITING, note, fact.ts, fact.revision, self._sure_root(incident))
+        self.problems.end(incident.id, incident, end)
+        self.inhibitions.forget(incident.id)
+        self.open.close(incident.id)
+
+    def _sure_root(self, incident: OpenIncident) -> str:
+        """The signature of its root alert; empty when that means little or says nothing itself."""
+        root = incident.root.anomaly if incident.root else None
+        for alert in incident.alerts.values():
+            if alert.head.anomaly_id == root and alert.believed and not alert.doubtful:
+                return signature_of(incident.ship_id, alert.head, self._policy)
+        return ""
 
     def _hush(self, incident: OpenIncident, fact: IncidentUpdated) -> None:
         """Its next member ends the quiet of an incident that stays open."""
@@ -184,24 +267,32 @@ class CorrelationState:
             scope.clear(alert, recovery)
             self.recoveries.flap(alert.key, fact.ts, self._policy.flapping.within)
 
-    def _continue(self, incident: OpenIncident, gone: str) -> None:
+    def _continue(self, incident: OpenIncident, gone: str, at: datetime) -> None:
         """*incident* has the alerts of *gone*, whose members stay where they were published."""
         if origin := self.open.incidents.get(gone):
             for alert in list(origin.alerts.values()):
                 self.open.move(alert, incident)
-            self._close(gone)
+            self._close(gone, End(MERGED, "", at, into=incident.id))
+
+    def _order(self, fact: IncidentTransitioned | ProblemEdited) -> None:
+        """A person changes something."""
+        if isinstance(fact, ProblemEdited):
+            self.problems.edit(fact)
+        else:
+            self._transition(fact)
 
     def _transition(self, fact: IncidentTransitioned) -> None:
         """The facts of a merge follow, or the order itself comes again. Edits and comments end
         nothing, whatever the status was."""
         if fact.to_status != Status.RESOLVED:
             self._acknowledge(fact.incident_id, fact.to_status == Status.ACK)
-        elif fact.kind not in ("resolve", "merge"):
-            return
+            self.problems.hold(fact.incident_id, fact.kind, fact.to_status)
         elif fact.kind == "merge" and fact.merged_into in self.open.incidents:
             self.merging[fact.incident_id] = fact.merged_into
-        else:
-            self._close(fact.incident_id)
+        elif fact.kind in ("resolve", "merge"):
+            said = f": {fact.comment}" if fact.comment else ""
+            ending, note = ENDED_BY[fact.kind], f"{fact.kind}d by {fact.actor}{said}"
+            self._close(fact.incident_id, End(ending, note, fact.ts, into=fact.merged_into))
 
     def _acknowledge(self, incident_id: str, acknowledged: bool) -> None:
         """What is acknowledged does not expire; what is so no more may be over."""
@@ -210,16 +301,24 @@ class CorrelationState:
             incident.acknowledged = acknowledged
             self.touched.add(incident_id)
 
-    def _close(self, incident_id: str) -> None:
+    def _clear_incident(self, fact: IncidentCleared) -> None:
+        incident = self.open.incidents.get(fact.incident_id)
+        root = self._sure_root(incident) if incident else ""
+        ending, note = fact.resolve_reason, f"{fact.resolve_reason}: {fact.note}"
+        end = End(ending, note, fact.ts, fact.revision, root, fact.merged_into)
+        self._close(fact.incident_id, end)
+
+    def _close(self, incident_id: str, end: End) -> None:
         """Incidents that were to be merged into it end with it: nothing is left that has their
         members."""
+        self.problems.end(incident_id, self.open.incidents.get(incident_id), end)
         self.emptied.pop(incident_id, None)
         self.merging.pop(incident_id, None)
         self.inhibitions.forget(incident_id)
         _remember(self.closed, incident_id, None, CLOSED_KEPT)
         self.open.close(incident_id)
         for gone in [gone for gone, into in self.merging.items() if into == incident_id]:
-            self._close(gone)
+            self._close(gone, End(MERGED, "", end.at))
 
     def _see(self, anomaly_id: str) -> bool:
         """Whether the anomaly was not known."""
@@ -231,6 +330,10 @@ class CorrelationState:
     def _pass(self, ship: str, at: datetime) -> None:
         """Time on *ship* has come to *at*. A clock that is ahead does not make all others late."""
         _remember(self.latest, ship, max(at, self.latest.get(ship, at)), SHIPS_KEPT)
+
+
+def _root_of(incident: OpenIncident) -> str:
+    return (incident.root.device if incident.root else "") or ""
 
 
 def _remember(table: OrderedDict[str, V], key: str, value: V, most: int) -> None:

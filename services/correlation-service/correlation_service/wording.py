@@ -68,13 +68,18 @@ def title(root: Evidence, devices: int, silent: str, flaps: int, is_list: bool) 
 
 
 def description(
-    firsts: Mapping[str, Evidence], count: int, root: Evidence, flaps: Sequence[datetime]
+    firsts: Mapping[str, Evidence],
+    count: int,
+    root: Evidence,
+    flaps: Sequence[datetime],
+    since: datetime | None = None,
 ) -> str:
+    """*since* an earlier occurrence, of which *count* counts the anomalies as well."""
     devices = ", ".join(list(firsts)[:NAMED_DEVICES])
     more = len(firsts) - NAMED_DEVICES
     where = devices + (f" and {more} more" if more > 0 else "")
     times = "1 anomaly" if count == 1 else f"{count} anomalies"
-    since = min(first.ts for first in firsts.values())
+    since = since or min(first.ts for first in firsts.values())
     since_when = f"since {since:%Y-%m-%d %H:%M:%S} UTC."
     return f"{times} on {where} {since_when}{_flapping(flaps)} At the root: {root.msg}"
 

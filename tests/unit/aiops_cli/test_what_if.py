@@ -92,7 +92,7 @@ def test_a_rule_that_is_taken_away_shows_what_it_hid():
 
 
 def test_a_shorter_window_splits_and_a_longer_one_merges():
-    quiet = [anomaly(0), anomaly(200), anomaly(400)]
+    quiet = [anomaly(n, service=f"app{n}") for n in (0, 200, 400)]
     short = {"window": timedelta(minutes=1), "windows": {}}
     found = diff(quiet, policy(), policy(**short))
     [split] = found.split

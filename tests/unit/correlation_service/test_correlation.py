@@ -153,24 +153,29 @@ def test_an_empty_key_does_not_group(correlator):
     assert isinstance(own(correlator, anomaly(2, "srv-2", **attack)), Incident)
 
 
-def test_after_the_window_a_new_incident_opens(correlator):
+def test_after_the_window_another_problem_opens_a_new_incident(correlator):
     first = own(correlator, anomaly(1))
-    later = own(correlator, anomaly(2, at=POLICY.window.total_seconds() + 2))
+    later = own(correlator, anomaly(2, at=POLICY.window.total_seconds() + 2, service="db"))
     assert isinstance(later, Incident) and later.id != first.id
 
 
 def test_a_late_anomaly_lands_in_the_incident_of_its_time(correlator):
     window = POLICY.window.total_seconds()
     first = own(correlator, anomaly(1))
-    second = own(correlator, anomaly(2, at=3 * window))
+    second = own(correlator, anomaly(2, at=3 * window, service="db"))
     assert own(correlator, anomaly(3, at=30)).incident_id == first.id
     assert own(correlator, anomaly(4, at=3 * window + 30)).incident_id == second.id
 
 
-def test_no_incident_grows_longer_than_the_maximum():
+def test_what_lasts_longer_than_the_maximum_goes_on_in_its_incident_with_new_alerts():
     correlator = with_policy(max_length=timedelta(minutes=10))
-    facts = [own(correlator, anomaly(n, at=n * 60)) for n in range(13)]
-    assert sum(isinstance(f, Incident) for f in facts) == 2
+    facts = [own(correlator, anomaly(n, at=n * 60)) for n in range(40)]
+    assert sum(isinstance(f, Incident) for f in facts) == 1
+    assert {f.recurrence.occurrence for f in facts if f.recurrence} == {1}
+    assert not any(f.announce for f in facts[1:])
+    [incident] = correlator.state.open.incidents.values()
+    assert incident.last_seen - incident.first_seen <= timedelta(minutes=10)
+    assert incident.total == 40
 
 
 def test_severity_is_the_worst_and_rises_when_many_devices_are_affected(correlator):
@@ -181,13 +186,13 @@ def test_severity_is_the_worst_and_rises_when_many_devices_are_affected(correlat
     assert severities == ["medium", "medium", "high", "high"]
 
 
-def test_silence_expires_an_incident_and_it_never_absorbs_again(correlator):
+def test_silence_expires_an_incident_and_nothing_else_joins_it(correlator):
     incident = own(correlator, anomaly(1))
     assert list(correlator.expire(NOON + timedelta(seconds=60))) == []
     [cleared] = correlator.expire(NOON + POLICY.window + POLICY.settle + timedelta(seconds=60))
     assert (cleared.incident_id, cleared.resolve_reason) == (incident.id, "expired")
     assert cleared.revision == 2
-    assert isinstance(own(correlator, anomaly(2)), Incident)
+    assert isinstance(own(correlator, anomaly(2, service="db")), Incident)
 
 
 def test_old_lines_stay_open_while_their_replay_goes_on(correlator):
@@ -198,10 +203,10 @@ def test_old_lines_stay_open_while_their_replay_goes_on(correlator):
     assert len(list(correlator.expire(years_later + POLICY.settle * 2))) == 1
 
 
-def test_an_incident_that_an_operator_resolved_never_absorbs_again(correlator):
+def test_nothing_else_joins_an_incident_that_an_operator_resolved(correlator):
     incident = own(correlator, anomaly(1))
     correlator.handle(resolved(incident.id))
-    assert isinstance(own(correlator, anomaly(2)), Incident)
+    assert isinstance(own(correlator, anomaly(2, service="db")), Incident)
 
 
 RULE = {"id": "bench", "reason": "test bench", "match": {"device_id": "bench-*"}}
@@ -378,7 +383,7 @@ async def test_what_was_closed_before_the_kill_stays_closed(correlator):
         await bus.publish([Outgoing(fact, f"e{n}")])
     again = await reborn(bus)
     assert len(again.state.open.incidents) == 0
-    assert isinstance(own(again, anomaly(5, "srv-0")), Incident)
+    assert isinstance(own(again, anomaly(5, "srv-0", service="db")), Incident)
 
 
 async def test_an_empty_broker_is_no_obstacle():

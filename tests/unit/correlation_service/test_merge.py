@@ -117,7 +117,7 @@ def parting(correlator):
     """A problem that was over and came again, made one incident by an operator; the second has a
     cause."""
     first, over = (
-        own(correlator, anomaly(0, "srv-1", "link_down")),
+        own(correlator, anomaly(0, "srv-1", "link_down", component="interface 1")),
         cleared(1, "srv-1", "link_down"),
     )
     facts = [first, over, *correlator.handle(over)]
