@@ -55,10 +55,12 @@ class Alert:
     fingerprints: dict[str, str] = field(default_factory=dict)  # anomaly that showed it first
     series: dict[SeriesKey, SeriesState] = field(default_factory=dict)
     members: list[bytes] | None = field(default_factory=list)
+    shown: Evidence = field(init=False)
     first: datetime = field(init=False)
     place: tuple[datetime, AlertKey] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.shown = self.head
         self._begin_with(self.head)
 
     @classmethod
@@ -103,6 +105,19 @@ class Alert:
         return self.rule.min_evidence > 1
 
     @property
+    def alike(self) -> int:
+        """How many more addresses, or else parts of the device, it has than ``shown`` names."""
+        if self.shown.peer:
+            return len({key.peer for key in self.series if key.peer}) - 1
+        if self.shown.component:
+            return len({key.component for key in self.series if key.component}) - 1
+        return 0
+
+    def is_told_by(self, member: Evidence) -> bool:
+        """Whether *member*, which comes in addition, says best what this alert is about."""
+        return _telling(member) < _telling(self.shown)
+
+    @property
     def recovered_at(self) -> datetime | None:
         """When the last series recovered; None while one is open."""
         newest: datetime | None = None
@@ -120,6 +135,11 @@ class Alert:
             if series.worst > worst and series.is_open:
                 worst = series.worst
         return worst
+
+    @property
+    def worst_ever(self) -> int:
+        """Severity rank of the worst series, whether it has recovered or not."""
+        return max((series.worst for series in self.series.values()), default=-1)
 
     def until(self, resolve_delay: timedelta) -> datetime:
         """The latest time of an anomaly that still belongs here."""
@@ -149,6 +169,7 @@ class Alert:
             and member.severity.rank <= series.worst
             and member.cleared_at is None
             and (self.head.ts, self.head.anomaly_id) <= (member.ts, member.anomaly_id)
+            and not self.is_told_by(member)
             and all(key in self.keys for key in member.keys)
         )
 
@@ -158,6 +179,7 @@ class Alert:
         """Count *member* in."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
             self._begin_with(member)
+        self.shown = min(self.shown, member, key=_telling)
         self.last, self.arrival = max(self.last, member.ts), max(self.arrival, arrival_of(member))
         self.upstream = self.upstream or member.upstream
         self.count += 1
@@ -193,6 +215,7 @@ class Alert:
     def unite(self, other: Alert, most: int) -> None:
         """Take over *other*, after an anomaly has closed the gap between them; but for its keys."""
         self._begin_with(min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id)))
+        self.shown = min(self.shown, other.shown, key=_telling)
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
         self.count += other.count
         for fingerprint, anomaly_id in other.fingerprints.items():
@@ -218,6 +241,10 @@ class Alert:
         for key, series in self.series.items():
             counts[key.service] = counts.get(key.service, 0) + series.anomalies
         self.believed = max(counts.values(), default=0) >= self.rule.min_evidence
+
+
+def _telling(member: Evidence) -> tuple[bool, datetime, str]:
+    return not member.component, member.ts, member.anomaly_id
 
 
 def arrival_of(member: Evidence) -> datetime:

@@ -161,16 +161,28 @@ class FactBuilder:
     def _known(self, incident: OpenIncident) -> dict[str, object]:
         """What is true of *incident* now."""
         firsts = incident.firsts()
+        telling = incident.telling(self._policy.is_generic)
         cause = root_cause(firsts, incident.inferred)
-        root = firsts.get(cause.device or "") or next(iter(firsts.values()))
+        at_root = telling.get(cause.device or "") or next(iter(telling.values()))
+        root = at_root.shown
+        if cause.anomaly:
+            cause = cause.but(anomaly=root.anomaly_id, service=root.service)
         flaps = max(map(self._overlay.flaps, incident.alerts.values()), key=len)
         if len(flaps) < self._policy.flapping.times:
             flaps = ()
         silent = "" if cause.anomaly else incident.inferred
         incident.severity = incident.worst(self._policy.escalate_devices)
+        text = title(
+            root,
+            devices=len(firsts),
+            silent=silent,
+            flaps=len(flaps),
+            is_list=incident.is_list,
+            alike=at_root.alike,
+        )
         return {
-            "title": title(root, len(firsts), silent, len(flaps), incident.is_list),
-            "description": description(firsts, incident.count, root, flaps),
+            "title": text,
+            "description": description(firsts, incident.count, root, flaps, text),
             "category": self._policy.wording_of(root.anomaly_type).category,
             "severity": incident.severity,
             "root_cause": cause,

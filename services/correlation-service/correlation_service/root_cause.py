@@ -69,7 +69,7 @@ def _reason(
 ) -> str:
     since = f"{first.ts:%H:%M:%S} UTC"
     if affected == 1:
-        return f"{root} is the only affected device; first seen at {since}: {first.msg}"
+        return f"{root} is the only affected device; first seen at {since}"
     when = f"was the first to be seen, at {since}" if earliest else f"was seen at {since}"
     if not explained:
         return f"{root} {when}; no dependency between the {affected} affected devices is known"

@@ -153,6 +153,8 @@ class CorrelationState:
     def _transition(self, fact: IncidentTransitioned) -> None:
         """The facts of a merge follow, or the order itself comes again."""
         if fact.to_status != Status.RESOLVED:
+            if incident := self.open.incidents.get(fact.incident_id):
+                incident.acknowledged = fact.to_status == Status.ACK
             return
         if fact.kind == "merge" and fact.merged_into in self.open.incidents:
             self.merging[fact.incident_id] = fact.merged_into
