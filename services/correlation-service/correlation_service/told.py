@@ -38,7 +38,7 @@ _KINDS = {
     **{kind: kind.upper() for kind in ("psu", "ups", "ap", "vlan", "vpn", "vm")},
     **dict.fromkeys(("what", "part", "condition", "alarm", "title", "device", "unit"), ""),
 }
-_VAGUE = frozenset(("error", "errors", "failure", "failed", "warning", "alarm", "critical", "fault"))
+_VAGUE = frozenset(("error", "errors", "failure", "failed", "warning", "alarm", "fault"))
 _PORT_NUMBER = re.compile(r"[\d/:.]+")
 _UNITS = (
     *("_percent", "_celsius", "_dbm", "_db", "_kbps", "_per_s", "_per_min", "_ms", "_deg", "_hz"),
