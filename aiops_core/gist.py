@@ -30,7 +30,7 @@ _KEYS = r"(?:message|msg|logdesc|summary|description|error|err|reason|title|even
 _SENTENCES = (
     re.compile(rf'(?i)\b{_KEYS}"?\s?[=:]\s?"(?P<said>[^"]*[^\W\d_][^"]* [^"]*)"'),
     re.compile(rf"(?i)\b{_KEYS}=(?P<said>[a-z][^=,;\"]{{7,}}?)(?=[,;:]|\s+[\w.-]+=|$)"),
-    re.compile(r"(?i)\bmessage(?: text)?: (?P<said>\S+ \S.*)"),
+    re.compile(r"(?i)\bmessage(?: text)? ?[:=] (?P<said>\S+ \S.*)"),
 )
 _REPEATED = re.compile(r"(?i)^(?:last )?message repeated \d+ times:? ?\[? ?(?P<said>.*?)\]?$")
 
@@ -81,6 +81,11 @@ _NOISES = (
     _noise("<", r"<\*>"),
     _noise("<", r"<([^<>]{1,80})>", r"\1"),
     # times and dates
+    _noise(
+        ":",
+        r"(?:\b(?:on|at) )?\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? [A-Z][a-z]{2} +\d+ [\d:]{5,8}"
+        r"(?: \d{4})?",
+    ),
     _noise("-", r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d[\d:.,]*(?:Z|[+-]\d\d:?\d\d)?)?"),
     _noise("/", r"\b(?:\d{1,2}/\d{1,2}/\d{4}|\d{4}/\d\d/\d\d)\b-?"),
     _noise(":", r"(?<![\d:])\d\d:\d\d:\d\d(?:[.,]\d+)?(?![\d:])"),
@@ -121,18 +126,18 @@ _TIDY = (
     _noise("[", r"\[\s*\]"),
     _noise("(", r"(?<!\w)\(\s*\)"),
     _noise(" ", r"\s+([,;:.!?)\]])", r"\1"),
-    _noise("", r"(?:[,;:]\s*){2,}", ", "),
+    _noise("", r"(?:[,;:]\s+)+[,;:](?=\s|$)|[,;:]\s+(?=[,;:]\s)|,{2,}", ","),
     _noise(HIDDEN, rf"(?:{HIDDEN}\s*)+", f"{HIDDEN} "),
 )
 _PAIR = re.compile(r"([A-Za-z][\w.-]*)=\"?([^\s,;\"=]*[A-Za-z][^\s,;\"=]*)")
 _SENTENCE_END = re.compile(r"(?<=[\w)])[.!?](?= +[A-Z(])")
 _CLAUSE_END = re.compile(r"; |\. | - | \u2013 | \u2014 |, | \(| \[| because | while | when ")
 _OPENS = re.compile(r"(?i)(?:can|could|fail|unable|error|no|not|invalid|lost|bad)\w*\b")
-_LEAD = re.compile(r"([^:]{1,48}):\s+(?=(?:\S+\s+){2})")
+_LEAD = re.compile(r"([^:]{1,48}):\s+(?!\d+ )(?=(?:\S+\s+){2})")
 # Words and signs that say nothing at the end.
 _DANGLING = re.compile(
     r"(?:[\s,;:({\[<>=/\\|+-]+|(?<=\s)(?i:with|of|in|for|at|from|to|by|on|as|and|or|the|a|an"
-    rf"|after|due|is|was|has|have|had|will|that|which|because|than|via|port)|(?<=\s){HIDDEN})$"
+    rf"|after|due|is|was|has|have|had|will|that|which|because|than|via|port|it|says)|(?<=\s){HIDDEN})$"
 )
 _CAPITAL_BEHIND_NAME = re.compile(r"^(\w+\(\)) ([A-Z])(?=[a-z'\u2019 ])")
 _WORD = re.compile(r"[^\W\d_]{2,}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from aiops_core.gist import gist, trimmed
+from aiops_core.gist import ELLIPSIS, gist, trimmed
 from aiops_core.models import EnrichedAnomaly
 
 FEW_WORDS = 3  # so short a sentence needs the program before it
@@ -36,7 +36,7 @@ _VERB = re.compile(
 # Kinds of components: how a person writes them; an empty word is left out.
 _KINDS = {
     **{kind: kind.upper() for kind in ("psu", "ups", "ap", "vlan", "vpn", "vm")},
-    **dict.fromkeys(("what", "part", "condition", "alarm", "title", "device", "unit"), ""),
+    **dict.fromkeys(("what", "part", "condition", "alarm", "title", "device", "unit", "link"), ""),
 }
 _VAGUE = frozenset(("error", "errors", "failure", "failed", "warning", "alarm", "fault"))
 _PORT_NUMBER = re.compile(r"[\d/:.]+")
@@ -64,7 +64,7 @@ def values_of(anomaly: EnrichedAnomaly, program_of: Callable[[str], str]) -> dic
     values = {
         "service": service,
         "program": program,
-        "peer": " ".join(str(anomaly.meta.get("peer") or "").split())[:LONGEST_PEER],
+        "peer": _cut(str(anomaly.meta.get("peer") or "").rstrip(".,;:"), LONGEST_PEER),
         "component": part,
         "far": "" if anomaly.component.startswith("interface ") or part == anomaly.device else part,
         "type": anomaly.anomaly_type.replace("_", " "),
@@ -84,17 +84,26 @@ def values_of(anomaly: EnrichedAnomaly, program_of: Callable[[str], str]) -> dic
 
 def _what(anomaly: EnrichedAnomaly, service: str, program: str) -> str:
     """The gist of the line, after the program that it is about where that is not clear."""
+    if component(anomaly.component) == anomaly.device:
+        return ""  # others say of it that it is away
     told = anomaly.msg
     if told == anomaly.reason:  # a sentence of the detector: there was no line
         told = anomaly.template or ""
     text = _without_place(gist(told), anomaly.device)
-    if not text or not program or service.casefold() in text.casefold():
+    if not text or not program or has_word(text, service):
+        return text
+    if _FACILITY.fullmatch(service):
         return text
     if _VERB.match(text):
         return f"{program} {_presently(text)}"
-    if len(text.split()) <= FEW_WORDS and not _FACILITY.fullmatch(service):
+    if len(text.split()) <= FEW_WORDS:
         return f"{program}: {text}"
     return text
+
+
+def has_word(text: str, name: str) -> bool:
+    """Whether *text* has *name* as a word of its own, whatever its case."""
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE) is not None
 
 
 def _without_place(text: str, device: str) -> str:
@@ -121,7 +130,13 @@ def _program(service: str, program_of: Callable[[str], str]) -> str:
 def component(name: str, msg: str = "") -> str:
     """``interface Gi1/0/24`` as a person writes it, with the capitals that *msg* has."""
     parts = (_component(part, msg) for part in name.split(", ") if part)
-    return ", ".join(parts)[:LONGEST_PART].rstrip()
+    return _cut(", ".join(parts), LONGEST_PART)
+
+
+def _cut(text: str, room: int) -> str:
+    """*text* in one line; a name that is too long loses its end."""
+    text = " ".join(text.split())
+    return text if len(text) <= room else text[: room - 1] + ELLIPSIS
 
 
 def _component(part: str, msg: str) -> str:

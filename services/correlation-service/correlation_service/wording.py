@@ -14,13 +14,14 @@ from datetime import datetime
 from aiops_core.gist import ELLIPSIS, shortened
 from aiops_core.models import EnrichedAnomaly, Evidence, Recurrence
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.told import values_of
+from correlation_service.told import has_word, values_of
 
 LONGEST = 90  # characters of a title
 LONGEST_NAME = 40  # of a device in it
 LONGEST_CADENCE = 24
 LABEL_LEAST = 48  # characters that a label keeps, whatever is said about the incident
 NAMED_DEVICES = 5
+MASK = "<*>"  # what stands for a variable part in a template; no word for a person
 SHARED = {
     "peer": "peer",
     "service": "service",
@@ -65,7 +66,7 @@ def _filled(title: str, values: Mapping[str, str]) -> str:
     if kind and tells and _says_kind(said, kind[1]):
         title = title.replace(kind[0], kind[2], 1)
     if tells:
-        if _names(said, values["device"]):
+        if has_word(said, values["device"]):
             title = title.replace(" on {device}", "")
         elif _AT_A_PLACE.search(said):
             title = title.replace(" on {device}", " of {device}")
@@ -98,13 +99,6 @@ def _part(text: str, values: Mapping[str, str]) -> str:
 def _value(place: str, values: Mapping[str, str]) -> str:
     """The first value that is known of the names of a *place*, as in ``component|what``."""
     return next((values[name] for name in place.split("|") if values.get(name)), "")
-
-
-def _names(text: str, name: str) -> bool:
-    """Whether *text* has *name* as a word of its own."""
-    at = text.casefold().find(name.casefold())
-    around = text[max(at - 1, 0) : at] + text[at + len(name) : at + len(name) + 1]
-    return at >= 0 and name in text and not any(c.isalnum() or c in "-_." for c in around)
 
 
 def _capital(text: str, values: Mapping[str, str]) -> str:
@@ -198,7 +192,7 @@ def ordinal(number: int) -> str:
 
 def fitted(text: str, device: str, room: int) -> str:
     """*text* in at most *room* characters, cut at words, with *device* whole."""
-    text = " ".join(text.split())
+    text = " ".join(text.replace(MASK, ELLIPSIS).split())
     if len(text) <= room:
         return text
     at = text.rfind(device)
@@ -216,7 +210,7 @@ def fitted(text: str, device: str, room: int) -> str:
 
 def _name(device: str) -> str:
     """*device* in one line, whole unless it alone is too long."""
-    name = " ".join(device.split()) or "a device"
+    name = " ".join(device.replace(MASK, ELLIPSIS).split()) or "a device"
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + ELLIPSIS
 
 

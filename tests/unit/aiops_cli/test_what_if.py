@@ -106,7 +106,7 @@ def test_other_words_change_an_incident_and_name_what():
     found = diff(HISTORY[:1], policy(), policy(**worded))
     [change] = found.changed
     assert change.differs == ["title", "category"]
-    assert (change.before.title, change.after.title) == ("app reports an error on srv-0", "Trouble")
+    assert (change.before.title, change.after.title) == ("app: service_error happened on srv-0", "Trouble")
     assert not (found.gained or found.lost or found.merged or found.split)
 
 
@@ -213,11 +213,11 @@ async def test_what_cannot_be_read_any_more_is_left_out():
     ("after", "words"),
     [
         ({}, ["No difference"]),
-        ({"suppress": [rule("srv-*")]}, ["lost", "bench", "12", "app reports an error on srv-0"]),
+        ({"suppress": [rule("srv-*")]}, ["lost", "bench", "12", "app: service_error happened on srv-0"]),
         ({"window": timedelta(minutes=1), "windows": {}}, ["incidents now", "3"]),
         (
             {"default_wording": {"category": "misc", "title": "Trouble"}, "wording": {}},
-            ["category", "misc", "app reports an error on srv-0", "Trouble"],
+            ["category", "misc", "app: service_error happened on srv-0", "Trouble"],
         ),
     ],
 )
