@@ -57,6 +57,7 @@ _FRONT = re.compile(
     r"|(?:[a-z]\w*\.){2,}\w*[A-Z]\w*:?(?=\s+[A-Z])"  # org.apache.x.Service
     r"|[A-Z][a-z]+[A-Z]\w*\s+-(?=\s)"  # PmsController -
     r"|\((?:\d+|[A-Z][a-z]+)\)(?=\s*[A-Z])"
+    r"|DHCP[A-Z]{3,}(?:\([\w.-]+\))? (?:(?:from|for|on|of) )?(?:[0-9a-f]{2}:){5}[0-9a-f]{2}:?(?=\s)"
     r")\s*"
 )
 

@@ -19,8 +19,10 @@ from correlation_service.told import has_word, values_of
 LONGEST = 90  # characters of a title
 LONGEST_NAME = 40  # of a device in it
 LONGEST_CADENCE = 24
-LABEL_LEAST = 48  # characters that a label keeps, whatever is said about the incident
+WORTH_CUTTING = 24  # characters; of less nothing remains that a person understands
+LABEL_LEAST = 60  # characters that a label keeps, whatever is said about the incident
 NAMED_DEVICES = 5
+NEW_WORDS = 0.25  # share of the words of a line that makes it worth to be repeated in full
 MASK = "<*>"  # what stands for a variable part in a template; no word for a person
 SHARED = {
     "peer": "peer",
@@ -38,7 +40,7 @@ _AT_A_PLACE = re.compile(
     r" on (?:[a-z]+ )?\S*\d\S*$"
 )  # "… on eth0 of sw-1", not "… on eth0 on sw-1"
 _JOINT = re.compile(r"(?:,? (?:on|of|from))? $")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 # -- labels ---------------------------------------------------------------------------------------
@@ -203,7 +205,8 @@ def fitted(text: str, device: str, room: int) -> str:
     before, on = (before[: joint.start()], joint[0]) if joint else (before, "")
     space = room - len(on) - len(device)
     after_space = max(space - len(before), min(len(after), space // 3))
-    after = shortened(after, after_space).rstrip() if after_space > 1 else ""
+    if len(after) > after_space:
+        after = shortened(after, after_space) if after_space >= WORTH_CUTTING else ""
     before = shortened(before, space - len(after)) if before else ""
     return f"{before}{on}{device}{after}".strip()
 
@@ -225,7 +228,7 @@ def description(
     title: str = "",
     recurrence: Recurrence | None = None,
 ) -> str:
-    """Since when, where and how often; and the line at the root, unless *title* says all of it."""
+    """Since when, where and how often; and the line at the root, unless *title* says it."""
     devices = ", ".join(list(firsts)[:NAMED_DEVICES])
     more = len(firsts) - NAMED_DEVICES
     where = devices + (f" and {more} more" if more > 0 else "")
@@ -237,8 +240,9 @@ def description(
 
 
 def _says(text: str, msg: str) -> bool:
-    """Whether *text* has every word of *msg*."""
-    return set(_WORD.findall(msg.casefold())) <= set(_WORD.findall(text.casefold()))
+    """Whether *text* has nearly all words of *msg*."""
+    known, said = set(_WORD.findall(text.casefold())), _WORD.findall(msg.casefold())
+    return sum(word not in known for word in said) <= len(said) * NEW_WORDS
 
 
 def _before(recurrence: Recurrence | None) -> str:

@@ -99,7 +99,7 @@ def test_a_cause_that_arrives_after_its_symptoms_takes_over_the_title_and_the_ro
     assert late.root_cause.device == "sw-1"
     assert late.title.startswith("Link down on sw-1")
     assert late.category == "network"
-    assert "1 of the 1 other affected devices depend on sw-1" in late.root_cause.reason
+    assert "the other affected device depends on sw-1" in late.root_cause.reason
 
 
 def test_the_nearest_open_cause_gets_the_symptom(correlator):
