@@ -113,7 +113,7 @@ _NOISES = (
         r"|[Cc]onnection|[Tt]ransaction|[Qq]uery|[Tt]ask|[Cc]lient))(?: id)?[ #:]+\d{2,}\b",
         r"\1",
     ),
-    _noise(_DIGIT, r"[,;]?\s?\b(?i:pid|tid|uid|gid|rc|seq|opid|errno|eid)[ #:=]+-?\d+\b", ""),
+    _noise(_DIGIT, r"\b(?i:pid|tid|uid|gid|rc|seq|opid|errno|eid)[ #:=]+-?\d+\b", ""),
     _noise(":", r"\b(?i:severity|state|priority|category|class(?:ification)?): \w+\b,?"),
     _noise(" port ", r",? port \d{4,5}\b(?: ssh2)?", ""),
     # fields, but for names of things
