@@ -64,11 +64,13 @@ class Alert:
     members: list[bytes] | None = field(default_factory=list)
     said: datetime = field(init=False)
     began: datetime = field(init=False)
+    shown: Evidence = field(init=False)
     first: datetime = field(init=False)
     place: Place = field(init=False)
 
     def __post_init__(self) -> None:
         self.said, self.began = self.last, self.arrival
+        self.shown = self.head
         self._begin_with(self.head)
 
     @classmethod
@@ -113,6 +115,19 @@ class Alert:
         return self.rule.min_evidence > 1
 
     @property
+    def alike(self) -> int:
+        """How many more addresses, or else parts of the device, it has than ``shown`` names."""
+        if self.shown.peer:
+            return len({key.peer for key in self.series if key.peer}) - 1
+        if self.shown.component:
+            return len({key.component for key in self.series if key.component}) - 1
+        return 0
+
+    def is_told_by(self, member: Evidence) -> bool:
+        """Whether *member*, which comes in addition, says best what this alert is about."""
+        return _telling(member) < _telling(self.shown)
+
+    @property
     def recovered_at(self) -> datetime | None:
         """When the last series recovered; None while one is open."""
         newest: datetime | None = None
@@ -148,6 +163,11 @@ class Alert:
                 worst = series.worst
         return worst
 
+    @property
+    def worst_ever(self) -> int:
+        """Severity rank of the worst series, whether it has recovered or not."""
+        return max((series.worst for series in self.series.values()), default=-1)
+
     def until(self, resolve_delay: timedelta) -> datetime:
         """The latest time of an anomaly that still belongs here."""
         quiet = self.last + self.window
@@ -176,6 +196,7 @@ class Alert:
             and member.severity.rank <= series.worst
             and member.cleared_at is None
             and (self.head.ts, self.head.anomaly_id) <= (member.ts, member.anomaly_id)
+            and not self.is_told_by(member)
             and all(key in self.keys for key in member.keys)
         )
 
@@ -185,6 +206,7 @@ class Alert:
         """Count *member* in."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
             self._begin_with(member)
+        self.shown = min(self.shown, member, key=_telling)
         if not self._outlasts(member):
             self.last = max(self.last, member.ts)
         arrival = arrival_of(member)
@@ -221,6 +243,7 @@ class Alert:
     def unite(self, other: Alert, most: int) -> None:
         """Take over *other*, after an anomaly has closed the gap between them; but for its keys."""
         self._begin_with(min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id)))
+        self.shown = min(self.shown, other.shown, key=_telling)
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
         self.said, self.began = max(self.said, other.said), min(self.began, other.began)
         self.count += other.count
@@ -268,6 +291,11 @@ class Alert:
 
 def _most(member: Evidence) -> int:
     return STATES_KEPT if member.state else SERIES_KEPT
+
+
+def _telling(member: Evidence) -> tuple[bool, float, datetime, str]:
+    """The lower, the more does *member* say: of a part, by the surest rule, and first."""
+    return not member.component, -member.score, member.ts, member.anomaly_id
 
 
 def arrival_of(member: Evidence) -> datetime:

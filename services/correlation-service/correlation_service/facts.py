@@ -14,6 +14,7 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    Recurrence,
     Severity,
     TimelineEntry,
 )
@@ -49,10 +50,11 @@ class FactBuilder:
         """The creation of an incident, of which *member* is the first anomaly to be published."""
         incident, cause = self._overlay.edit(incident_id), self._cause
         arrival = max(cause.stages.values(), default=cause.ts)
-        known = self._known(incident)
+        sign = signature_of(incident.ship_id, member, self._policy)
+        recurrence = self._problems.first(sign, incident.id, member.ts)
+        known = self._known(incident, recurrence)
         del known["inferred"]
         incident.revision = 1
-        sign = signature_of(incident.ship_id, member, self._policy)
         anomaly = cause if isinstance(cause, EnrichedAnomaly) else None
         return Incident(
             tracking_id=member.tracking_id,
@@ -73,7 +75,7 @@ class FactBuilder:
             last_seen=member.ts,
             created_at=arrival,
             updated_at=arrival,
-            recurrence=self._problems.first(sign, incident.id, member.ts),
+            recurrence=recurrence,
             announce=True,
             **known,
         )
@@ -87,7 +89,7 @@ class FactBuilder:
     ) -> IncidentUpdated:
         incident = self._overlay.edit(incident_id)
         before, back = incident.severity, self._overlay.returns.pop(incident_id, None)
-        known = self._known(incident)
+        known = self._known(incident, back.recurrence if back else self._recurrence(incident.id))
         incident.revision += 1
         if back:
             changes |= {"recurrence": back.recurrence, "reopens": back.reopens}
@@ -108,6 +110,10 @@ class FactBuilder:
             **known,
             **changes,
         )
+
+    def _recurrence(self, incident_id: str) -> Recurrence | None:
+        problem = self._problems.table.of_incident(incident_id)
+        return problem.recurrence if problem else None
 
     def _news(self, incident: OpenIncident, before: Severity) -> str:
         """What a person is to be told of an incident that goes on; empty: nothing. Who merges
@@ -218,20 +224,35 @@ class FactBuilder:
             **more,
         )
 
-    def _known(self, incident: OpenIncident) -> dict[str, object]:
+    def _known(self, incident: OpenIncident, recurrence: Recurrence | None) -> dict[str, object]:
         """What is true of *incident* now."""
         firsts = incident.firsts()
+        telling = incident.telling(self._policy.is_generic)
         cause = root_cause(firsts, incident.inferred)
-        root = firsts.get(cause.device or "") or next(iter(firsts.values()))
+        at_root = telling.get(cause.device or "") or next(iter(telling.values()))
+        root = at_root.shown
+        if cause.anomaly:
+            cause = cause.but(anomaly=root.anomaly_id, service=root.service)
         flaps = max(map(self._overlay.flaps, incident.alerts.values()), key=_how_often)
         if len(flaps) < self._policy.flapping.times:
             flaps = ()
         silent = "" if cause.anomaly else incident.inferred
         incident.severity = incident.worst(self._policy.escalate_devices)
         incident.root = cause
+        text = title(
+            root,
+            devices=len(firsts),
+            silent=silent,
+            flaps=len(flaps),
+            is_list=incident.is_list,
+            alike=at_root.alike,
+            recurrence=recurrence,
+        )
         return {
-            "title": title(root, len(firsts), silent, len(flaps), incident.is_list),
-            "description": description(firsts, incident.total, root, flaps, incident.since),
+            "title": text,
+            "description": description(
+                firsts, incident.total, root, flaps, text, recurrence, incident.since
+            ),
             "category": self._policy.wording_of(root.anomaly_type).category,
             "severity": incident.severity,
             "root_cause": cause,

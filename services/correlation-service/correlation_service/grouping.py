@@ -3,10 +3,10 @@ Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import Enum, auto
-from functools import cached_property
+from functools import cached_property, partial
 
 from aiops_core.models import EnrichedAnomaly, Evidence, Role
 from correlation_service.alerts import Alert, AlertKey, arrival_of
@@ -18,7 +18,7 @@ from correlation_service.policy import CorrelatePolicy
 from correlation_service.series import SeriesKey
 from correlation_service.silent_parent import SilentDevice, SilentParents
 from correlation_service.state import CorrelationState
-from correlation_service.wording import SHARED
+from correlation_service.wording import SHARED, label
 
 ALERTS_TOGETHER = 1000  # of one incident: each of its facts takes a millisecond then
 OPENED = "it opened the incident"
@@ -50,17 +50,26 @@ class Grouper:
         """*anomaly* put where it belongs, over *state*."""
         upstream = state.inventory.upstream_of(anomaly.device)
         member = self._members.of(anomaly, anomaly_id, upstream)
-        return Placement(Overlay(state, self._policy), anomaly.ship_id, member)
+        return Placement(
+            Overlay(state, self._policy),
+            anomaly.ship_id,
+            member,
+            partial(label, self._policy, anomaly),
+        )
 
 
 class Placement:
     """Puts *member* where it belongs in *overlay*, and moves what follows from that.
 
-    *repeats*: it changes nothing of its incident but the count.
+    *repeats*: it changes nothing of its incident but the count. *label* makes the label of the
+    member, which takes long: only of what may stand for its alert.
     """
 
-    def __init__(self, overlay: Overlay, ship: str, member: Evidence) -> None:
+    def __init__(
+        self, overlay: Overlay, ship: str, member: Evidence, label: Callable[[], str]
+    ) -> None:
         self.overlay, self._policy = overlay, overlay.policy
+        self._label = label
         self._ship, self._cause, self._arrival = ship, member.anomaly_id, arrival_of(member)
         self.repeats = False
         self.alert, self.member = self._place(member)
@@ -97,6 +106,7 @@ class Placement:
 
     def _open(self, member: Evidence) -> tuple[Alert, Evidence]:
         incident = self.overlay.new_incident(self._ship, member.anomaly_id)
+        member = member.but(label=self._label())
         alert = Alert.opened(incident.id, self._ship, member, self._policy)
         alert.absorb(member)
         self.overlay.add(alert)
@@ -116,16 +126,19 @@ class Placement:
         if not others and not self._is_late(known, member) and known.only_counts(member):
             self.repeats = True
             return known, member
+        if known.is_told_by(member):
+            member = member.but(label=self._label())
         alert = known.copy()
         change = self._extend(alert, member, others)
-        if not change and alert.head is known.head and alert.worst == known.worst:
+        same = alert.head is known.head and alert.shown is known.shown
+        if not change and same and alert.worst == known.worst:
             self.repeats = True
             return known, member
         self.overlay.extend(alert)
         if change:
             self._regroup(alert, change)
         else:
-            self.repeats = alert.head is known.head and self._is_as_bad(alert)
+            self.repeats = same and self._is_as_bad(alert)
         return alert, member
 
     def _return(self, known: Alert, member: Evidence) -> tuple[Alert, Evidence]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
@@ -152,15 +152,34 @@ class OpenIncident:
 
     def worst(self, escalate_devices: int) -> Severity:
         """The worst open severity, one step more when many devices are affected; low when all has
-        recovered, and of a mere list of single errors."""
+        recovered, and of a mere list of single errors. An attack that is over stays as severe as
+        it was until somebody acknowledges it."""
         if self.is_list:
             return Severity.LOW
-        bad = [(rank, alert) for alert in self.alerts.values() if (rank := alert.worst) >= 0]
+        bad = [(rank, alert) for alert in self.alerts.values() if (rank := self._rank(alert)) >= 0]
         if not bad:
             return Severity.LOW
         rank = max(rank for rank, _ in bad)
         devices = {alert.key.device for _, alert in bad if alert.believed}
         return RANKED[min(rank + (len(devices) >= escalate_devices), len(RANKED) - 1)]
+
+    def _rank(self, alert: Alert) -> int:
+        keeps = alert.rule.keeps_severity and not self.acknowledged
+        return alert.worst_ever if keeps else alert.worst
+
+    def telling(self, generic: Callable[[str], bool]) -> dict[str, Alert]:
+        """Of each affected device the alert that says best what is wrong there: of a type that is
+        not *generic*, and of those the first."""
+        best: dict[str, Alert] = {}
+
+        def rank(alert: Alert) -> tuple[bool, bool, object]:
+            return alert.doubtful, generic(alert.key.anomaly_type), alert.place
+
+        for alert in self.alerts.values():
+            known = best.setdefault(alert.key.device, alert)
+            if rank(alert) < rank(known):
+                best[alert.key.device] = alert
+        return best
 
     def firsts(self) -> dict[str, Evidence]:
         """The first anomaly of each affected device, preferably of a type that means something."""

@@ -1,7 +1,8 @@
-"""Open incidents apart from the stream: what is kept of them, and how they come back. Pure.
+"""Open incidents and problems apart from the stream: what is kept, and how it comes back. Pure.
 
-An incident may stay open for weeks, longer than its facts are in the stream. So those that have
-lasted for an hour are copied into a bucket. A copy holds what all facts up to one place of the
+An incident may stay open for weeks, longer than its facts are in the stream, and a problem comes
+back after months. So incidents that have lasted for an hour and all problems are copied into a
+bucket. A copy holds what all facts up to one place of the
 stream say. When state is made anew, the facts are read in their order, and each copy is put in
 force at its place: what the facts before it said of the incident is in it already, what follows
 goes on from it. The members of a copy are not kept, so they move to no other incident any more.
@@ -16,11 +17,20 @@ from typing import ClassVar, Self
 
 from pydantic import Field, NonNegativeInt
 
-from aiops_core.models import Evidence, Fraction, Record, Severity, Text, UtcDatetime
+from aiops_core.models import (
+    Evidence,
+    Fraction,
+    Record,
+    RootCause,
+    Severity,
+    Text,
+    UtcDatetime,
+)
 from aiops_core.runtime.bus import LARGEST
 from correlation_service.alerts import Alert
 from correlation_service.incident import OpenIncident
 from correlation_service.policy import CorrelatePolicy
+from correlation_service.problem import KnownProblem
 from correlation_service.series import SeriesKey, SeriesState
 from correlation_service.state import CorrelationState
 
@@ -79,6 +89,7 @@ class KeptSeries(Record):
 class KeptAlert(Record):
     id: Text
     head: Evidence
+    shown: Evidence
     last: UtcDatetime
     said: UtcDatetime
     began: UtcDatetime
@@ -96,6 +107,7 @@ class KeptAlert(Record):
         return cls(
             id=alert.id,
             head=alert.head,
+            shown=alert.shown,
             last=alert.last,
             said=alert.said,
             began=alert.began,
@@ -113,7 +125,8 @@ class KeptAlert(Record):
 
     def alert(self, incident: OpenIncident, policy: CorrelatePolicy) -> Alert:
         alert = Alert.opened(incident.id, incident.ship_id, self.head, policy)
-        alert.id, alert.last, alert.said = self.id, self.last, self.said
+        alert.id, alert.shown = self.id, self.shown
+        alert.last, alert.said = self.last, self.said
         alert.began, alert.arrival = self.began, self.arrival
         alert.believed, alert.count = self.believed, self.count
         alert.keys, alert.upstream = dict.fromkeys(self.keys), self.upstream
@@ -137,6 +150,9 @@ class KeptIncident(Kept):
     acknowledged: bool = False
     quiet_since: UtcDatetime | None = None
     guess: str = ""
+    earlier: NonNegativeInt = 0
+    since: UtcDatetime | None = None
+    root: RootCause | None = None
     alerts: tuple[KeptAlert, ...] = Field(min_length=1)
 
     @classmethod
@@ -159,6 +175,9 @@ class KeptIncident(Kept):
             acknowledged=incident.acknowledged,
             quiet_since=incident.quiet_since,
             guess=incident.guess,
+            earlier=incident.earlier,
+            since=incident.since,
+            root=incident.root,
             alerts=tuple(KeptAlert.of(a, flaps(a.key)) for a in incident.alerts.values()),
         )
 
@@ -171,6 +190,9 @@ class KeptIncident(Kept):
             acknowledged=self.acknowledged,
             quiet_since=self.quiet_since,
             guess=self.guess,
+            earlier=self.earlier,
+            since=self.since,
+            root=self.root,
         )
         alerts = [(kept.alert(incident, policy), kept.flaps) for kept in self.alerts]
         state.restore(incident, self.inferred, alerts)
@@ -184,7 +206,30 @@ class KeptIncident(Kept):
         return data
 
 
-KINDS: tuple[type[Kept], ...] = (KeptIncident,)
+class KeptProblem(Kept):
+    prefix: ClassVar[str] = "problem."
+
+    problem: KnownProblem
+
+    @classmethod
+    def marks(cls, state: CorrelationState, now: datetime) -> Mapping[str, object]:
+        return state.problems.table.marks
+
+    @classmethod
+    def copied(cls, state: CorrelationState, id_: str) -> KeptProblem:
+        problem = state.problems.table.get(id_)
+        if problem is None:
+            raise LookupError(f"there is no problem {id_}")
+        return cls(problem=problem)
+
+    def restore(self, state: CorrelationState, policy: CorrelatePolicy) -> None:
+        table = state.problems.table
+        for part in filter(None, map(table.get, self.problem.absorbed)):
+            table.forget(part)
+        table.put(self.problem)
+
+
+KINDS: tuple[type[Kept], ...] = (KeptIncident, KeptProblem)
 
 
 def _is_over(alert: KeptAlert) -> bool:

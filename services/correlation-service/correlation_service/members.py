@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
 from aiops_core.models import EnrichedAnomaly, Evidence
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.wording import label
 
 MSG_KEPT = 500  # characters of a line that evidence carries; the whole line is in logs.raw
 UPSTREAM_KEPT = 64  # devices that a member is known to depend on, nearest first
@@ -82,7 +81,6 @@ class Members:
             severity=anomaly.severity,
             score=anomaly.score,
             msg="",
-            label=label(self._policy.wording_of(anomaly.anomaly_type), anomaly),
             keys=tuple(self._keys(anomaly)),
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from aiops_core.models import Fraction
 from aiops_core.policy.file import Replay, Section
@@ -21,7 +22,19 @@ Positive = Annotated[timedelta, Field(gt=timedelta(0))]
 Window = Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(minutes=30))]
 T = TypeVar("T")
 
+# What a title may name; ``told`` gives the values.
+PLACES = frozenset(
+    (
+        *("device", "service", "program", "peer", "component", "far", "what", "type", "since"),
+        *("times", "metric", "value", "reading", "usual"),
+    )
+)
+_PLACES = re.compile(r"\{([^{}]*)\}")
 TYPES_KEPT = 4096  # anomaly types whose rules are remembered; detectors invent no more
+
+
+def _several(titles: object) -> object:
+    return (titles,) if isinstance(titles, str) else titles
 
 
 class GroupingRule(Section):
@@ -32,6 +45,7 @@ class GroupingRule(Section):
     may explain it (``family``: only of the same family, by default its own type alone). Fewer than
     *min_evidence* of the type on a device explain nothing and follow only a cause that has just
     begun. *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
+    *keeps_severity*: it is as bad as it was after it has ended, until somebody has looked at it.
     """
 
     by: tuple[KeyKind, ...]
@@ -39,6 +53,7 @@ class GroupingRule(Section):
     causes: Reach = "any"
     min_evidence: int = Field(1, ge=1)
     suspect_upstream: bool = False
+    keeps_severity: bool = False
 
 
 class Propagation(Section):
@@ -87,11 +102,25 @@ class ProblemRules(CadenceRules):
 
 
 class Wording(Section):
-    """The title of incidents that begin with a type; ``{device}``, ``{service}``, ``{peer}``,
-    ``{metric}`` stand for values of its anomalies."""
+    """The title of incidents with a type at their root: the first of *title* of which all places
+    have a value. ``{device}``, ``{component|what}`` are places, text in brackets is left out when
+    a place in it has no value. *generic*: the type says little, and any other is named first.
+    """
 
     category: str
-    title: str
+    title: Annotated[tuple[str, ...], BeforeValidator(_several)]
+    generic: bool = False
+
+    @field_validator("title")
+    @classmethod
+    def _known_places(cls, titles: tuple[str, ...]) -> tuple[str, ...]:
+        used = {name for title in titles for name in _PLACES.findall(title)}
+        names = {part for name in used for part in name.split("|")}
+        if unknown := sorted(names - PLACES):
+            raise ValueError(f"{unknown[0]} is no place; there are {', '.join(sorted(PLACES))}")
+        if not titles:
+            raise ValueError("at least one title")
+        return titles
 
 
 class CorrelatePolicy(SuppressPolicy):
@@ -118,6 +147,7 @@ class CorrelatePolicy(SuppressPolicy):
     escalate_devices: int = Field(ge=2)
     default_wording: Wording
     wording: dict[str, Wording]
+    programs: dict[str, str] = Field(default_factory=dict)  # by name, in lower case
 
     @cached_property
     def window_of(self) -> Callable[[str], timedelta]:
@@ -141,6 +171,15 @@ class CorrelatePolicy(SuppressPolicy):
     @cached_property
     def wording_of(self) -> Callable[[str], Wording]:
         return _by_type(self.wording, lambda kind: self.default_wording)
+
+    def is_generic(self, kind: str) -> bool:
+        """Whether a type says so little that any other is named before it."""
+        return self.wording_of(kind).generic
+
+    @cached_property
+    def program_of(self) -> Callable[[str], str]:
+        """The plain word for a program; empty when none is known."""
+        return _by_type(self.programs, lambda name: "")
 
     @property
     def longest_memory(self) -> timedelta:

@@ -67,11 +67,17 @@ def _confidence(explained: int, affected: int, earliest: bool) -> float:
 def _reason(
     root: str, first: Evidence, explained: Sequence[str], affected: int, earliest: bool
 ) -> str:
-    since = f"{first.ts:%H:%M:%S} UTC"
     if affected == 1:
-        return f"{root} is the only affected device; first seen at {since}: {first.msg}"
+        return f"{root} is the only affected device"
+    since = f"{first.ts:%H:%M:%S} UTC"
     when = f"was the first to be seen, at {since}" if earliest else f"was seen at {since}"
     if not explained:
         return f"{root} {when}; no dependency between the {affected} affected devices is known"
-    share = f"{len(explained)} of the {affected - 1} other affected devices"
-    return f"{share} depend on {root}, which {when}"
+    return f"{_share(len(explained), affected - 1)} on {root}, which {when}"
+
+
+def _share(explained: int, others: int) -> str:
+    if others == 1:
+        return "the other affected device depends"
+    share = f"all {others}" if explained == others else f"{explained} of the {others}"
+    return f"{share} other affected devices depend"

@@ -223,7 +223,7 @@ class CorrelationState:
         """The signature of its root alert; empty when that means little or says nothing itself."""
         root = incident.root.anomaly if incident.root else None
         for alert in incident.alerts.values():
-            if alert.head.anomaly_id == root and alert.believed and not alert.doubtful:
+            if alert.shown.anomaly_id == root and alert.believed and not alert.doubtful:
                 return signature_of(incident.ship_id, alert.head, self._policy)
         return ""
 

@@ -25,7 +25,7 @@ def _sentences(incident: Incident, root_cause: str) -> Iterator[str]:
         yield f"Affected devices: {_listed(incident.affected_devices)}."
     yield root_cause
     root = incident.root_cause
-    if root and root.device and root.reason:
+    if root and root.device and root.reason and len(incident.affected_devices) > 1:
         yield f"{root.device} is taken for the origin: {root.reason.rstrip('.')}."
 
 

@@ -70,7 +70,12 @@ class RuleBook:
         return None
 
     def _of_texts(self, incident: Incident) -> RuleMatch | None:
-        """A rule whose patterns match the title or description written by a person."""
+        """A rule whose patterns match the title or description written by a person.
+
+        Those of an incident with evidence were made from it, and say nothing more.
+        """
+        if incident.evidence:
+            return None
         for rule, patterns in self._rules:
             if patterns and (not rule.domains or incident.domain in rule.domains):
                 groups = _groups(patterns, f"{incident.title}\n{incident.description}")

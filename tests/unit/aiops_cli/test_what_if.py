@@ -69,6 +69,7 @@ def diff(anomalies, before, after) -> Diff:
     return compare(outcome(anomalies, before), outcome(anomalies, after))
 
 
+TITLE = "app: service_error happened on srv-0"
 HISTORY = [anomaly(n * 10, f"srv-{n % 3}") for n in range(12)]
 
 
@@ -106,7 +107,7 @@ def test_other_words_change_an_incident_and_name_what():
     found = diff(HISTORY[:1], policy(), policy(**worded))
     [change] = found.changed
     assert change.differs == ["title", "category"]
-    assert (change.before.title, change.after.title) == ("Errors of app on srv-0", "Trouble")
+    assert (change.before.title, change.after.title) == (TITLE, "Trouble")
     assert not (found.gained or found.lost or found.merged or found.split)
 
 
@@ -213,11 +214,11 @@ async def test_what_cannot_be_read_any_more_is_left_out():
     ("after", "words"),
     [
         ({}, ["No difference"]),
-        ({"suppress": [rule("srv-*")]}, ["lost", "bench", "12", "Errors of app on srv-0"]),
+        ({"suppress": [rule("srv-*")]}, ["lost", "bench", "12", TITLE]),
         ({"window": timedelta(minutes=1), "windows": {}}, ["incidents now", "3"]),
         (
             {"default_wording": {"category": "misc", "title": "Trouble"}, "wording": {}},
-            ["category", "misc", "Errors of app on srv-0", "Trouble"],
+            ["category", "misc", TITLE, "Trouble"],
         ),
     ],
 )

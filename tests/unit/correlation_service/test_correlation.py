@@ -45,12 +45,12 @@ def correlator():
 def test_the_first_anomaly_opens_an_incident_that_says_what_where_and_why(correlator):
     incident = own(correlator, anomaly(1))
     assert isinstance(incident, Incident)
-    assert incident.title == "Errors of app on srv-1"
+    assert incident.title == "app reports an error on srv-1"
     assert (incident.category, incident.severity) == ("service", Severity.MEDIUM)
     assert incident.affected_devices == ("srv-1",)
     assert incident.root_cause.device == "srv-1"
     assert incident.root_cause.anomaly == incident.evidence[0].anomaly_id
-    assert "error on srv-1" in incident.description
+    assert incident.description == "1 anomaly on srv-1 since 2026-06-01 12:00:01 UTC."
 
 
 def test_a_name_at_the_beginning_of_a_title_stays_as_it_is_written(correlator):
@@ -99,7 +99,7 @@ def test_a_cause_that_arrives_after_its_symptoms_takes_over_the_title_and_the_ro
     assert late.root_cause.device == "sw-1"
     assert late.title.startswith("Link down on sw-1")
     assert late.category == "network"
-    assert "1 of the 1 other affected devices depend on sw-1" in late.root_cause.reason
+    assert "the other affected device depends on sw-1" in late.root_cause.reason
 
 
 def test_the_nearest_open_cause_gets_the_symptom(correlator):
@@ -142,7 +142,7 @@ def test_an_attack_groups_by_its_peer_and_not_with_a_breakdown(correlator):
     own(correlator, anomaly(1, "srv-1"))
     first = own(correlator, anomaly(2, "srv-1", meta={"peer": "10.9.8.7"}, **attack))
     assert isinstance(first, Incident)
-    assert first.title == "Credential attack on srv-1 from 10.9.8.7"
+    assert first.title == "Password guessing on srv-1 from 10.9.8.7"
     second = own(correlator, anomaly(3, "srv-2", meta={"peer": "10.9.8.7"}, **attack))
     assert second.incident_id == first.id
 
@@ -539,7 +539,7 @@ def test_single_errors_that_nothing_connects_are_one_list_of_low_severity(correl
     book = told(singles, correlator)
     assert len(book.open) == 1
     last = book.facts[-1]
-    assert last.title == "Single errors on 3 devices that nothing connects"
+    assert last.title == "Single errors that nothing connects on srv-1 and 2 more"
     assert last.severity is Severity.LOW
     assert last.members[0].reason == "it stands alone, and is kept with other single errors"
 
