@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from aiops_core.errors import AiopsError, Unavailable
+from aiops_core.errors import AiopsError
 from aiops_core.models import (
     AnomalySuppressed,
     Incident,
@@ -114,7 +114,7 @@ class BucketWriter:
             return
         try:
             newest = [await self._bus.newest(kind.subject) for kind in OURS]
-        except Unavailable as exc:
+        except AiopsError as exc:
             self._fails(exc)
             return
         self._copy.sequence = max((one.sequence for one in newest if one), default=0)
