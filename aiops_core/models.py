@@ -373,6 +373,7 @@ class Evidence(Record):
     cleared_at: UtcDatetime | None = Field(
         default=None, description="newest recovery of its series that was known when it came"
     )
+    cleared_confidence: Fraction = Field(default=1.0, description="below 1: it was inferred")
     stages: Stages = Field(default_factory=dict)
 
     @property
@@ -472,13 +473,14 @@ class _LaterFact(Message):
 
 class AlertsCleared(Record):
     """Alerts (by id) that a recovery ended: only their series of that service, metric, peer and
-    component. Empty: any."""
+    component. Empty: any. *confidence* is below 1 when the end is inferred."""
 
     alerts: tuple[str, ...]
     service: str = ""
     metric: str = ""
     peer: str = ""
     component: str = ""
+    confidence: Fraction = 1.0
 
 
 class IncidentUpdated(_LaterFact):

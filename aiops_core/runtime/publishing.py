@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 
 from aiops_core.errors import Reject
 from aiops_core.models import Message
@@ -55,6 +56,14 @@ class Publishing:
     async def drain(self) -> None:
         """Return when everything that was put is published and acknowledged."""
         await self._outbox.empty()
+
+    def mark(self, work: Callable[[], Awaitable[None]]) -> Mark:
+        """Have *work* done when everything that was put so far is published and nothing later."""
+        return self._outbox.mark(work)
+
+    async def reach(self, mark: Mark) -> None:
+        """Return when the work of *mark* is done."""
+        await self._outbox.reach(mark)
 
     async def _send(self, waiting: Sequence[HandledBatch]) -> None:
         handled = [one for batch in waiting for one in batch.handled]
@@ -111,12 +120,20 @@ class Publishing:
         await self._acks.bury(one.delivery, "refused", reason)
 
 
+@dataclass
+class Mark:
+    """A place between two batches that are never published together, and what to do there."""
+
+    work: Callable[[], Awaitable[None]]
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Outbox:
-    """A queue in order; *send* gets everything that waits."""
+    """A queue in order; *send* gets everything that waits, up to the next mark."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._waiting: list[HandledBatch] = []
+        self._waiting: list[HandledBatch | Mark] = []
         self._changed = asyncio.Condition()
         self._sending = False
 
@@ -129,10 +146,24 @@ class Outbox:
     async def run(self) -> None:
         """Ends by cancellation, or with what *send* raises."""
         while True:
-            await self._send(await self._take())
+            match await self._take():
+                case Mark() as mark:
+                    await mark.work()
+                    mark.reached.set()
+                case batches:
+                    await self._send(batches)
             async with self._changed:
                 self._sending = False
                 self._changed.notify_all()
+
+    def mark(self, work: Callable[[], Awaitable[None]]) -> Mark:
+        self._waiting.append(mark := Mark(work))
+        return mark
+
+    async def reach(self, mark: Mark) -> None:
+        async with self._changed:
+            self._changed.notify_all()  # the mark was set without a lock, and nobody may know of it
+        await mark.reached.wait()
 
     async def empty(self) -> None:
         """Return when everything has been sent."""
@@ -141,12 +172,16 @@ class Outbox:
 
     @property
     def _load(self) -> int:
-        return sum(len(batch.handled) for batch in self._waiting)
+        return sum(len(one.handled) for one in self._waiting if isinstance(one, HandledBatch))
 
-    async def _take(self) -> Sequence[HandledBatch]:
+    async def _take(self) -> Sequence[HandledBatch] | Mark:
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting)
-            taken, self._waiting = self._waiting, []
             self._sending = True
             self._changed.notify_all()
-            return taken
+            if isinstance(first := self._waiting[0], Mark):
+                del self._waiting[0]
+                return first
+            taken = [*takewhile(lambda one: isinstance(one, HandledBatch), self._waiting)]
+            del self._waiting[: len(taken)]
+            return [batch for batch in taken if isinstance(batch, HandledBatch)]

@@ -47,6 +47,9 @@ from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
 from aiops_core.suppression.silences import Matcher, Silence
 from aiops_lab.memory_bus import MemoryBus
+from correlation_service import kept
+from correlation_service.correlator import Correlator
+from correlation_service.kept import KeptIncident
 from enrichment_service.clickhouse_queries import ContextQueries
 from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
@@ -63,7 +66,7 @@ from incident_api.store import IncidentFilter
 from incident_api.trace.queries import TraceQueries
 from tests import clickhouse_server as embedded
 from tests.conftest import ROOT
-from tests.correlation_cases import reborn
+from tests.correlation_cases import POLICY, anomaly, reborn
 from tests.incident_cases import (
     NOON,
     created,
@@ -148,6 +151,20 @@ async def correlation(bus: MemoryBus) -> int:
     open_incidents = (await reborn(bus)).state.open.incidents
     assert all(open_incidents.get(fact.id) for fact in facts)
     return bad
+
+
+async def kept_incidents(bus: MemoryBus) -> int:
+    correlator = Correlator(POLICY)
+    for n in range(GOOD):
+        correlator.handle(anomaly(n, f"host-{n}", "disk_full"))
+    found = correlator.state.open.incidents
+    good = [KeptIncident.copied(correlator.state, id_) for id_ in found]
+    bad = await put_all(bus, kept.BUCKET, KeptIncident.prefix, good)
+    await bus.bucket(kept.BUCKET).put(kept.AS_OF, b"{}")
+    await bus.bucket(kept.BUCKET).put("voyage.7", b"{}")
+    open_incidents = (await reborn(bus)).state.open.incidents
+    assert set(open_incidents) == set(found)
+    return bad + 2
 
 
 class NoRows:
@@ -564,6 +581,7 @@ async def devices(clickhouse: ClickHouse) -> int:
 
 STREAMS_AND_BUCKETS = (
     Reader("correlation.facts", correlation),
+    Reader("correlation.kept", kept_incidents),
     Reader("enrichment.anomalies", enrichment),
     Reader("incident-api.transitions", recorder),
     Reader("incident-api.dead_letters", dead_letters),
@@ -637,7 +655,9 @@ BELONGS_TO = {
     "aiops_core/runtime/watched.py:Watched.": "inventory",
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
+    "correlation_service/handler.py:Correlation._evolve": "correlation.facts",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
+    "correlation_service/kept.py:decode": "correlation.kept",
     "aiops_cli/what_if/recorded.py:_anomaly": "what-if.anomalies",
     "aiops_cli/what_if/recorded.py:pages": "what-if.anomalies",
     "aiops_cli/what_if/recorded.py:read": "what-if.anomalies",
@@ -686,6 +706,7 @@ NO_READER = {
     "anomaly_detection/poller.py": "a query of the policy, not to a store",
     "anomaly_detection/victoriametrics.py": "a query of the policy, not to a store",
     "correlation_service/alerts.py:unpacked": "memory of this process",
+    "correlation_service/keeper.py:Keeper._find_place": "only asks for a place in the stream",
     "incident_api/reads.py": "passes rows on to the readers of the tables",
     "enrichment_service/clickhouse_queries.py:ContextQueries.history": COLUMNS_ALONE,
     "enrichment_service/clickhouse_queries.py:ContextQueries.memberships": COLUMNS_ALONE,

@@ -50,6 +50,8 @@ from aiops_core.suppression.silences import Silence
 from anomaly_detection import snapshots
 from anomaly_detection.offsets import Offset
 from anomaly_detection.snapshots import EmittedMessage, Manifest
+from correlation_service.kept import AS_OF, AsOf, KeptIncident
+from correlation_service.kept import BUCKET as OPEN_INCIDENTS
 from incident_api.folding import StoredIncident
 from incident_api.rows import incident_row, stored_incident
 
@@ -212,6 +214,8 @@ KEPT: Mapping[str, Kept] = {
         lambda: [Inventory([one]).to_json() for one in examples(Device)],
         lambda line: Inventory.from_json(line).to_json(),
     ),
+    f"buckets/{OPEN_INCIDENTS}.incident": _kept(KeptIncident),
+    f"buckets/{OPEN_INCIDENTS}.{AS_OF}": _kept(AsOf),
     f"buckets/{tally.BUCKET}": Kept(_tallies, _tally_again),
     f"buckets/{crashes.BUCKET}": Kept(
         _notes, lambda line: crashes.VALUE.dump_json(crashes.VALUE.validate_json(line))

@@ -22,7 +22,8 @@ from correlation_service.policy import CorrelatePolicy
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(CorrelatePolicy, context.settings.policies)
-    correlation = Correlation(policy, context.bus)
+    sink = Publishing(stage="correlate", merge=merge)
+    correlation = Correlation(policy, context.bus, sink)
     yield Service(
         SERVICE,
         {
@@ -31,7 +32,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             IncidentTransitioned: correlation.handle,
             ProblemEdited: correlation.handle,
         },
-        Publishing(stage="correlate", merge=merge),
+        sink,
         tuning=Tuning(linger=LINGER),
         recover=correlation.recover,
         rebuild=True,

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from aiops_core.models import Evidence
 from correlation_service.policy import CorrelatePolicy, GroupingRule
-from correlation_service.series import SeriesKey, SeriesState
+from correlation_service.series import OTHERS, SeriesKey, SeriesState
 
 # Attackers invent peers and hosts. Series beyond these are told apart by service alone,
 # fingerprints beyond are members each time they come, and further correlation keys are not indexed.
 SERIES_KEPT = 64
+STATES_KEPT = 256  # series of which some last until each is cleared: the ports of a large switch
 FINGERPRINTS_KEPT = 1000
 KEYS_KEPT = 64
 
@@ -37,6 +38,9 @@ class Alert:
     *place* orders alerts: the same in every process. *members* are its anomalies as JSON, None once
     there are too many to be moved. An alert is *believed* when enough of it came from one service
     (``min_evidence``).
+
+    *last* is its end for what may belong to it. A state may be told of again long after that: then
+    only *said*, its newest anomaly, grows. *began* is its earliest arrival, *arrival* its newest.
     """
 
     id: str
@@ -55,10 +59,13 @@ class Alert:
     fingerprints: dict[str, str] = field(default_factory=dict)  # anomaly that showed it first
     series: dict[SeriesKey, SeriesState] = field(default_factory=dict)
     members: list[bytes] | None = field(default_factory=list)
+    said: datetime = field(init=False)
+    began: datetime = field(init=False)
     first: datetime = field(init=False)
     place: tuple[datetime, AlertKey] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.said, self.began = self.last, self.arrival
         self._begin_with(self.head)
 
     @classmethod
@@ -113,6 +120,23 @@ class Alert:
         return newest
 
     @property
+    def lasts(self) -> bool:
+        """Whether it has a state that nothing has cleared."""
+        return any(series.lasts for series in self.series.values())
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last of its states was cleared."""
+        ends = (series.cleared for series in self.series.values() if series.raised)
+        return max(filter(None, ends), default=None)
+
+    @property
+    def sureness(self) -> float:
+        """How sure it is that what has recovered here has."""
+        closed = (series.confidence for series in self.series.values() if not series.is_open)
+        return min(closed, default=1.0)
+
+    @property
     def worst(self) -> int:
         """Severity rank of the worst open series, -1 when none is open."""
         worst = -1
@@ -158,17 +182,23 @@ class Alert:
         """Count *member* in."""
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
             self._begin_with(member)
-        self.last, self.arrival = max(self.last, member.ts), max(self.arrival, arrival_of(member))
+        if not self._outlasts(member):
+            self.last = max(self.last, member.ts)
+        arrival = arrival_of(member)
+        self.said, self.began = max(self.said, member.ts), min(self.began, arrival)
+        self.arrival = max(self.arrival, arrival)
         self.upstream = self.upstream or member.upstream
         self.count += 1
         if len(self.fingerprints) < FINGERPRINTS_KEPT:
             repeated = member.duplicate_of or member.anomaly_id
             self.fingerprints.setdefault(member.fingerprint, repeated)
         rank, key = member.severity.rank, SeriesKey.of(member)
-        if key not in self.series and len(self.series) >= SERIES_KEPT:
-            key = SeriesKey(member.service)
+        if key not in self.series and len(self.series) >= _most(member):
+            key = SeriesKey(member.service, component=OTHERS if member.component else "")
         series = self.series.get(key) or SeriesState(member.ts, rank)
-        self.series[key] = series.add(member.ts, rank).clear(member.cleared_at)
+        series = series.add(member.ts, rank, member.state)
+        self.series[key] = series.clear(member.cleared_at, member.cleared_confidence)
+        self._bridge()
         self._weigh()
 
     def keep(self, member: Evidence, most: int) -> None:
@@ -185,15 +215,11 @@ class Alert:
         self.keys.update(dict.fromkeys(new))
         return new
 
-    def clear(self, series: Iterable[SeriesKey], at: datetime) -> None:
-        """*series* have recovered at that time."""
-        for key in series:
-            self.series[key] = self.series[key].clear(at)
-
     def unite(self, other: Alert, most: int) -> None:
         """Take over *other*, after an anomaly has closed the gap between them; but for its keys."""
         self._begin_with(min(self.head, other.head, key=lambda e: (e.ts, e.anomaly_id)))
         self.last, self.arrival = max(self.last, other.last), max(self.arrival, other.arrival)
+        self.said, self.began = max(self.said, other.said), min(self.began, other.began)
         self.count += other.count
         for fingerprint, anomaly_id in other.fingerprints.items():
             if fingerprint in self.fingerprints or len(self.fingerprints) < FINGERPRINTS_KEPT:
@@ -202,10 +228,27 @@ class Alert:
         for key, series in other.series.items():
             mine = self.series.get(key)
             self.series[key] = mine.unite(series) if mine else series
+        self._bridge()
         self._weigh()
         both = [*(self.members or ()), *(other.members or ())]
         fits = None not in (self.members, other.members) and len(both) <= most
         self.members = both if fits else None
+
+    def _outlasts(self, member: Evidence) -> bool:
+        """Whether *member* tells again, after the window, of a state that is open."""
+        if member.ts - self.last <= self.window:
+            return False
+        series = self.series.get(SeriesKey.of(member))
+        return series is not None and series.lasts
+
+    def _bridge(self) -> None:
+        """Reach what came too late for the window, now that an anomaly stands between."""
+        while self.said > self.last:
+            until = self.last + self.window
+            near = [s.last for s in self.series.values() if self.last < s.last <= until]
+            if not near:
+                break
+            self.last = max(near)
 
     def _begin_with(self, head: Evidence) -> None:
         self.head, self.first, self.place = head, head.ts, (head.ts, self.key)
@@ -218,6 +261,10 @@ class Alert:
         for key, series in self.series.items():
             counts[key.service] = counts.get(key.service, 0) + series.anomalies
         self.believed = max(counts.values(), default=0) >= self.rule.min_evidence
+
+
+def _most(member: Evidence) -> int:
+    return STATES_KEPT if member.state else SERIES_KEPT
 
 
 def arrival_of(member: Evidence) -> datetime:

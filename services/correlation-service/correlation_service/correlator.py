@@ -24,13 +24,14 @@ from aiops_core.models import (
     Message,
     ProblemEdited,
 )
-from correlation_service.closing import Closing, IncidentEnd
+from correlation_service.alerts import Alert
+from correlation_service.closing import Closing, IncidentEnd, StillOpen
 from correlation_service.facts import FactBuilder
 from correlation_service.grouping import Grouper, Placement
 from correlation_service.moves import move_facts
 from correlation_service.overlay import Overlay
 from correlation_service.policy import CorrelatePolicy
-from correlation_service.recoveries import RecoveryScope
+from correlation_service.recoveries import Recovery, RecoveryScope
 from correlation_service.state import CorrelationState
 from correlation_service.suppression import Suppression
 from correlation_service.wording import words
@@ -63,7 +64,7 @@ class Correlator:
         self.state.evolve(fact)
 
     def expire(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
-        """Close the incidents that are over at that time; say of chronic ones that they wait."""
+        """Close the incidents that are over at that time; say of others that they are quiet."""
         for fact in self._overdue(now):
             self.state.evolve(fact)
             yield fact
@@ -94,21 +95,21 @@ class Correlator:
     def _clear(self, cleared: AnomalyCleared) -> Iterator[Message]:
         """A recovery: one fact for each incident in which it ends something."""
         scope, overlay = RecoveryScope.of(cleared), Overlay(self.state, self.policy)
-        ended: dict[str, list[str]] = {}
+        ended: dict[str, list[Alert]] = {}
         for key in self.state.keys_of(cleared):
-            for alert in self.state.open.of_key[key].values():
-                if scope.ends(alert, cleared.ts):
-                    twin = alert.copy()
-                    twin.clear(list(scope.covered(alert)), cleared.ts)
-                    overlay.replace(twin)
-                    overlay.flap(twin, cleared.ts)
-                    ended.setdefault(alert.incident_id, []).append(alert.id)
+            for alert in scope.ended(self.state.open.of_key[key].values(), cleared.ts):
+                twin = alert.copy()
+                scope.clear(twin, Recovery(cleared.ts, cleared.confidence))
+                overlay.replace(twin)
+                overlay.flap(twin, cleared.ts)
+                ended.setdefault(alert.incident_id, []).append(alert)
         builder = FactBuilder(overlay, cleared)
         for incident_id, alerts in ended.items():
-            keys = [self.state.open.alerts[alert].key for alert in alerts]
-            types = ", ".join(dict.fromkeys(words(key.anomaly_type) for key in keys))
-            reason = f"{types} on {keys[0].device} is over: {cleared.reason}"
-            ends = AlertsCleared(alerts=tuple(alerts), **scope._asdict())
+            sure = min(_sureness(scope, alert, cleared) for alert in alerts)
+            ends = AlertsCleared(
+                alerts=tuple(alert.id for alert in alerts), confidence=sure, **scope._asdict()
+            )
+            reason = _over(alerts, cleared, sure)
             yield builder.updated(incident_id, reason=reason, cleared=ends)
 
     def _merge(self, change: IncidentTransitioned) -> Iterator[Message]:
@@ -143,12 +144,16 @@ class Correlator:
         for problem in list(self.state.problems.stopped(now)):
             yield self._at(now, problem.incident, problem.ship_id).stopped(problem)
 
-    def _ended(self, end: IncidentEnd, now: datetime) -> IncidentCleared | IncidentUpdated:
-        """The incident is over, unless its problem will be back."""
+    def _ended(
+        self, end: IncidentEnd | StillOpen, now: datetime
+    ) -> IncidentCleared | IncidentUpdated:
+        """The incident is over, unless something in it lasts or its problem will be back."""
         builder, incident_id = self._at(now, end.incident.id), end.incident.id
+        if isinstance(end, StillOpen):
+            return builder.updated(incident_id, reason=end.note, quiet_since=end.since)
         if problem := self.state.problems.keeps_open(end.incident, now):
             return builder.waits(incident_id, problem, end.why, end.note)
-        return builder.closed(incident_id, end.why, end.note)
+        return builder.closed(incident_id, end.why, end.note, confidence=end.confidence)
 
     def _at(self, now: datetime, incident_id: str, ship: str = "") -> FactBuilder:
         """A builder of facts that the passing of time causes."""
@@ -175,6 +180,16 @@ def placement_facts(placement: Placement, builder: FactBuilder) -> list[Message]
     else:
         own = builder.opened(incident_id, member)
     return [own, *move_facts(overlay, builder)]
+
+
+def _sureness(scope: RecoveryScope, alert: Alert, cleared: AnomalyCleared) -> float:
+    return min(scope.sureness(series, cleared.confidence) for series in scope.covered(alert))
+
+
+def _over(alerts: Sequence[Alert], cleared: AnomalyCleared, sure: float) -> str:
+    types = ", ".join(dict.fromkeys(words(alert.key.anomaly_type) for alert in alerts))
+    is_over = "is over" if sure == 1 else "is probably over"
+    return f"{types} on {alerts[0].key.device} {is_over}: {cleared.reason}"
 
 
 def _merged(change: IncidentTransitioned) -> str:

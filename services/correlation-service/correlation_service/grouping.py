@@ -9,7 +9,7 @@ from enum import Enum, auto
 from functools import cached_property
 
 from aiops_core.models import EnrichedAnomaly, Evidence, Role
-from correlation_service.alerts import Alert, AlertKey
+from correlation_service.alerts import Alert, AlertKey, arrival_of
 from correlation_service.incident import OpenIncident
 from correlation_service.linking import Linker
 from correlation_service.members import Members
@@ -61,7 +61,7 @@ class Placement:
 
     def __init__(self, overlay: Overlay, ship: str, member: Evidence) -> None:
         self.overlay, self._policy = overlay, overlay.policy
-        self._ship, self._cause = ship, member.anomaly_id
+        self._ship, self._cause, self._arrival = ship, member.anomaly_id, arrival_of(member)
         self.repeats = False
         self.alert, self.member = self._place(member)
 
@@ -85,9 +85,14 @@ class Placement:
     def _place(self, member: Evidence) -> tuple[Alert, Evidence]:
         key = AlertKey(self._ship, member.device, member.anomaly_type)
         series = SeriesKey.of(member)
-        if cleared_at := self.overlay.state.recoveries.before(key, series):
-            member = member.but(cleared_at=cleared_at)
-        found = self.overlay.at(key, member.ts) or self.overlay.going_on(key, member)
+        known = self.overlay.state.open.of_key[key].values()
+        if recovery := self.overlay.state.recoveries.before(key, series, known):
+            member = member.but(cleared_at=recovery.at, cleared_confidence=recovery.confidence)
+        found = self.overlay.at(key, member.ts)
+        lasting = self.overlay.lasting(key, series, member.ts)
+        if lasting and lasting not in found:
+            return self._return(lasting, member)
+        found = found or self.overlay.going_on(key, member)
         return self._join(found, member) if found else self._open(member)
 
     def _open(self, member: Evidence) -> tuple[Alert, Evidence]:
@@ -105,15 +110,9 @@ class Placement:
         return alert, member.but(reason=reason, alerts=(alert.id,))
 
     def _join(self, found: list[Alert], member: Evidence) -> tuple[Alert, Evidence]:
-        known = found[0] if len(found) == 1 else max(found, key=_standing)
-        others = [alert for alert in found if alert is not known and alert.members is not None]
-        repeated = known.fingerprints.get(member.fingerprint)
-        member = member.but(
-            role=Role.DUPLICATE if repeated else Role.MEMBER,
-            reason=AGAIN if repeated else _shared(known, member),
-            alerts=(known.id, *(other.id for other in others)),
-            duplicate_of=repeated,
-        )
+        known = found[0] if len(found) == 1 else max(found, key=self._standing)
+        others = [alert for alert in found if alert is not known and not self._stays(alert)]
+        member = _joining(member, known, others)
         if not others and not self._is_late(known, member) and known.only_counts(member):
             self.repeats = True
             return known, member
@@ -128,6 +127,26 @@ class Placement:
         else:
             self.repeats = alert.head is known.head and self._is_as_bad(alert)
         return alert, member
+
+    def _return(self, known: Alert, member: Evidence) -> tuple[Alert, Evidence]:
+        """A state that is open is told of again, long after: what belongs together stays so."""
+        member, alert = _joining(member, known), known.copy()
+        alert.absorb(member)
+        self.repeats = alert.worst == known.worst
+        if not self.repeats:
+            self.overlay.extend(alert)
+            self.repeats = self._is_as_bad(alert)
+        return alert, member
+
+    def _stays(self, alert: Alert) -> bool:
+        """Whether *alert* cannot leave its incident: its members, or most of them, are not kept."""
+        return alert.members is None or self._is_old(self.overlay.home_of(alert))
+
+    def _is_old(self, incident_id: str) -> bool:
+        return self.overlay.incident(incident_id).is_old(self._arrival)
+
+    def _standing(self, alert: Alert) -> tuple[bool, int, object]:
+        return self._stays(alert), alert.count, alert.place
 
     def _is_late(self, alert: Alert, member: Evidence) -> bool:
         """Whether *member* lengthens *alert* although later anomalies have come."""
@@ -188,8 +207,9 @@ class Placement:
         """Bring *branch* into *home*; when that makes one of two incidents, the heavier remains."""
         origin = self.overlay.incident(self.overlay.home_of(branch[0]))
         whole = len(branch) == len(origin.alerts)
-        stays = any(alert.members is None for alert in branch) or (whole and origin.earlier > 0)
-        if whole and home.movable and (stays or origin.weight > home.weight):
+        stays = any(map(self._stays, branch)) or (whole and origin.earlier > 0)
+        movable = home.movable and not self._is_old(home.id)
+        if whole and movable and (stays or origin.weight > home.weight):
             branch, origin, home = list(home.alerts.values()), home, origin
         elif stays:
             return
@@ -210,19 +230,26 @@ class Placement:
         device = incident.inferred
         if device and not self._silent.explains(device, self._ship):
             self.overlay.infer(incident.id, "")
-            for alert in self.overlay.below(self._ship, device):
+            for alert in self._silent.below(self._ship, device):
                 self._reconsider(alert, may_part=True)
 
     def _infer(self, silent: SilentDevice) -> None:
         """Make one incident of the alerts that complain below a silent device."""
         homes = [self.overlay.incident(self.overlay.home_of(root)) for root in silent.roots]
         self.overlay.infer(max(homes, key=lambda home: home.weight).id, silent.device)
-        for alert in (*silent.roots, *self.overlay.below(self._ship, silent.device)):
+        for alert in (*silent.roots, *self._silent.below(self._ship, silent.device)):
             self._reconsider(alert, may_part=False)
 
 
-def _standing(alert: Alert) -> tuple[bool, int, object]:
-    return alert.members is None, alert.count, alert.place
+def _joining(member: Evidence, known: Alert, others: Sequence[Alert] = ()) -> Evidence:
+    """*member* as a part of *known*, to which it brings *others*."""
+    repeated = known.fingerprints.get(member.fingerprint)
+    return member.but(
+        role=Role.DUPLICATE if repeated else Role.MEMBER,
+        reason=AGAIN if repeated else _shared(known, member),
+        alerts=(known.id, *(other.id for other in others)),
+        duplicate_of=repeated,
+    )
 
 
 def _shared(alert: Alert, member: Evidence) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiops_core.errors import Unavailable
@@ -18,13 +18,16 @@ from aiops_core.models import (
     ProblemEdited,
 )
 from aiops_core.observability import metrics
-from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.bus import Bus, Outgoing, Stored
+from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
 from aiops_core.runtime.unreadable import read_stored
 from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
+from correlation_service.keeper import Keeper
+from correlation_service.kept import BUCKET, Kept, Restoring, decode
 from correlation_service.policy import CorrelatePolicy
 
 FACTS = (
@@ -36,6 +39,8 @@ FACTS = (
     AnomalySuppressed,
     AnomalyCleared,
 )
+SUBJECTS = [kind.subject for kind in FACTS]
+CLOCKS_APART = timedelta(minutes=1)  # those of this process and of the broker, at most
 LOAD_WITHIN = 5.0  # seconds, for one bucket
 
 
@@ -46,8 +51,11 @@ class Correlation:
     So it can be interrupted and repeated.
     """
 
-    def __init__(self, policy: CorrelatePolicy, bus: Bus) -> None:
+    def __init__(self, policy: CorrelatePolicy, bus: Bus, sink: Publishing | None = None) -> None:
+        """What is open for long is kept when *sink* says what is published."""
         self._policy = policy
+        self._kept = bus.bucket(BUCKET)
+        self.keeper = Keeper(bus, sink) if sink else None
         self._silences = watched_silences(bus, lambda _: self._declare(self.correlator))
         self._ship = watched_ship(bus, lambda _: self._declare(self.correlator))
         self._inventory = watched_inventory(bus, lambda _: self._declare(self.correlator))
@@ -55,8 +63,9 @@ class Correlation:
 
     @property
     def background(self) -> Sequence[Background]:
-        """Loops that follow the declarations of people."""
-        return [one.keep for one in (self._inventory, self._silences, self._ship)]
+        """Loops that follow the declarations of people, and the one that keeps what is open."""
+        following = [one.keep for one in (self._inventory, self._silences, self._ship)]
+        return [*following, self.keeper.keep] if self.keeper else following
 
     async def handle(self, received: Received[Any]) -> Sequence[Message]:
         facts = self.correlator.handle(received.message)
@@ -66,7 +75,9 @@ class Correlation:
         return facts
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
-        cleared = list(self.correlator.expire(now))
+        if self.keeper:
+            self.keeper.copy(self.correlator.state, now)
+        told = list(self.correlator.expire(now))
         state, suppression = self.correlator.state, self.correlator.suppression
         sizes = {
             "open_incidents": len(state.open.incidents),
@@ -78,11 +89,11 @@ class Correlation:
         }
         for name, size in sizes.items():
             metrics.STATE_SIZE.labels(SERVICE, name).set(size)
-        return [Outgoing(c, f"{SERVICE}/{c.incident_id}/{c.revision}") for c in cleared]
+        return [Outgoing(c, f"{SERVICE}/{c.incident_id}/{c.revision}") for c in told]
 
     async def recover(self, bus: Bus) -> None:
-        """Read the declarations, then the facts of the longest time that can still matter before
-        the newest of them."""
+        """Read the declarations, then what was kept, and the facts of the longest time that can
+        still matter before the newest of them."""
         await self._inventory.load(LOAD_WITHIN)
         for declared in (self._silences, self._ship):
             await declared.load(LOAD_WITHIN)
@@ -90,9 +101,12 @@ class Correlation:
                 raise Unavailable("nats: silences and outages cannot be read")
         correlator = Correlator(self._policy)
         self._declare(correlator)
-        async for fact in self._published(bus):
-            correlator.evolve(fact)
+        values = await self._kept.all()
+        kept, as_of = decode(values)
+        await self._evolve(correlator, bus, kept.values(), as_of)
         self._declare(correlator)  # again: they may have changed meanwhile
+        if self.keeper:
+            self.keeper.begin({key: len(values[key]) for key in kept})
         self.correlator = correlator
 
     def _declare(self, correlator: Correlator) -> None:
@@ -101,15 +115,30 @@ class Correlation:
         correlator.suppression.silences.replace(self._silences.value)
         correlator.suppression.outages.replace(self._ship.value.outages)
 
-    async def _published(self, bus: Bus) -> AsyncIterator[Message]:
-        subjects = [kind.subject for kind in FACTS]
-        newest = [stored.at for s in subjects if (stored := await bus.newest(s))]
+    async def _evolve(
+        self, correlator: Correlator, bus: Bus, kept: Iterable[Kept], as_of: datetime | None
+    ) -> None:
+        newest = [stored for s in SUBJECTS if (stored := await bus.newest(s))]
+        restoring = Restoring(kept, max((stored.sequence for stored in newest), default=0))
+        async for stored in self._published(bus, newest, as_of):
+            for one in restoring.before(stored.sequence):
+                one.restore(correlator.state, self._policy)
+            if fact := read_stored(stored, "correlation.facts"):
+                correlator.evolve(fact)
+        for one in restoring.rest():
+            one.restore(correlator.state, self._policy)
+
+    async def _published(
+        self, bus: Bus, newest: Sequence[Stored], as_of: datetime | None
+    ) -> AsyncIterator[Stored]:
+        """The facts that may not be in what was kept."""
         if not newest:
             return
-        since = max(newest) - self._policy.longest_memory
-        async for stored in bus.history(subjects, since=since):
-            if fact := read_stored(stored, "correlation.facts"):
-                yield fact
+        since = max(stored.at for stored in newest) - self._policy.longest_memory
+        if as_of:
+            since = min(since, as_of - CLOCKS_APART)
+        async for stored in bus.history(SUBJECTS, since=since):
+            yield stored
 
 
 def _label(fact: AnomalySuppressed) -> str:

@@ -15,6 +15,7 @@ from correlation_service.alerts import Alert, recovered_of
 KEYS_TOLD = 50
 NAMES_TOLD = 500  # devices, and services
 RANKED = tuple(Severity)
+MOVABLE_FOR = timedelta(minutes=55)  # shortly before the members of an incident may be forgotten
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +24,9 @@ class OpenIncident:
 
     *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
     may be too wide after an alert has moved away. *earlier* anomalies, *since* the first of them,
-    are in occurrences that are over; *root* is as it was published last.
+    are in occurrences that are over; *root* is as it was published last. An *acknowledged* incident
+    does not expire; one that is open though quiet has said so, *quiet_since* its last anomaly.
+    *guess* is the newest reason why something in it is probably over.
     """
 
     id: str
@@ -34,6 +37,9 @@ class OpenIncident:
     alerts: dict[str, Alert] = field(default_factory=dict)
     count: int = 0  # anomalies in all alerts
     bounds: tuple[datetime, datetime] | None = None
+    acknowledged: bool = False
+    quiet_since: datetime | None = None
+    guess: str = ""
     earlier: int = 0
     since: datetime | None = None
     root: RootCause | None = None
@@ -57,6 +63,25 @@ class OpenIncident:
     @property
     def last_arrival(self) -> datetime:
         return max(alert.arrival for alert in self.alerts.values())
+
+    @property
+    def said(self) -> datetime:
+        """Its newest anomaly, which did not happen after it arrived."""
+        return max(min(alert.said, alert.arrival) for alert in self.alerts.values())
+
+    @property
+    def began(self) -> datetime:
+        """The earliest arrival of what is in it."""
+        return min(alert.began for alert in self.alerts.values())
+
+    @property
+    def lasts(self) -> bool:
+        """Whether a state in it is open."""
+        return any(alert.lasts for alert in self.alerts.values())
+
+    def is_old(self, now: datetime) -> bool:
+        """Whether it has lasted so long that it is not taken apart any more."""
+        return bool(self.alerts) and now - self.began > MOVABLE_FOR
 
     @property
     def over_since(self) -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from correlation_service.matching import Matching
 
 SOURCES_KEPT = 10_000  # of all open incidents; what comes beyond hides nothing
 CLEARED_KEPT = 10_000  # newest recoveries
+NEVER = datetime.max.replace(tzinfo=UTC)
 SOME = "*"  # in place of a component: one recovered, whichever
 
 Key = tuple[str, ...]  # rule, ship and the values of its equal labels
@@ -45,10 +46,13 @@ class InhibitionSource:
     first: datetime
     last: datetime
     window: timedelta
+    state: bool = False
 
     def end(self, cleared: datetime | None) -> datetime:
-        """A recovery ends it, unless it has been seen again since."""
-        return cleared if cleared and cleared >= self.last else self.last + self.window
+        """A recovery ends it, unless it has been seen again since; a state nothing else."""
+        if cleared and cleared >= self.last:
+            return cleared
+        return NEVER if self.state else self.last + self.window
 
 
 class Inhibitions:
@@ -132,6 +136,7 @@ class Inhibitions:
             source = InhibitionSource(name, incident_id, member.ts, member.ts, window)
             self._sources[key][incident_id, name] = source
             self._of_incident[incident_id].add(key)
+        source.state = source.state or member.state
         source.first, source.last = min(source.first, member.ts), max(source.last, member.ts)
 
     def _drop(self, incident_id: str, gone: Callable[[SourceName], bool]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from correlation_service.alerts import Alert, earliest
@@ -84,7 +85,11 @@ class Linker:
         near |= {a.id: a for a in self.overlay.strays(ship)}
         near |= {a.id: a for a in self.overlay.below(ship, device)}
         near.pop(alert.id, None)
-        return sorted(near.values(), key=lambda a: a.place)
+        return sorted((a for a in near.values() if self.may_meet(a, alert)), key=lambda a: a.place)
+
+    def may_meet(self, one: Alert, other: Alert) -> bool:
+        """Whether one may ever follow the other: a state that is open for weeks follows nothing."""
+        return abs(one.first - other.first) <= 2 * self._policy.max_length
 
     def _explaining(self, child: Alert) -> Iterator[Link]:
         yield from self._shared(child)
@@ -93,8 +98,9 @@ class Linker:
 
     def _shared(self, child: Alert) -> Iterator[Link]:
         for key in child.keys:
-            for parent in self.overlay.sharing(key, ALERTS_COMPARED):
-                if parent.leads(child) and self._in_time(parent, child):
+            near = (one for one in self.overlay.sharing(key) if self._in_time(one, child))
+            for parent in islice(near, ALERTS_COMPARED):
+                if parent.leads(child):
                     yield Link(self._cost(parent, child, 0), parent, key)
 
     def _upstream(self, child: Alert) -> Iterator[Link]:

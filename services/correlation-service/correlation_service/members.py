@@ -55,6 +55,7 @@ class Members:
             anomaly.metric,
             peer_of(anomaly),
             anomaly.component,
+            anomaly.state,
         )
         common = self._commons.get(series)
         if common is None:
@@ -77,12 +78,19 @@ class Members:
             metric=anomaly.metric or "",
             peer=peer_of(anomaly),
             component=anomaly.component,
+            state=self._is_state(anomaly),
             severity=anomaly.severity,
             score=anomaly.score,
             msg="",
             label=label(self._policy.wording_of(anomaly.anomaly_type), anomaly),
             keys=tuple(self._keys(anomaly)),
         )
+
+    def _is_state(self, anomaly: EnrichedAnomaly) -> bool:
+        """As it says itself; a reading is one, as its detector says when it is over."""
+        if anomaly.state is not None:
+            return anomaly.state
+        return bool(anomaly.metric) or self._policy.is_state(anomaly.anomaly_type)
 
     def _keys(self, anomaly: EnrichedAnomaly) -> Iterator[str]:
         """Its correlation keys by which its type groups, the strongest first."""

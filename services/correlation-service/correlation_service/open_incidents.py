@@ -116,6 +116,11 @@ class OpenIncidents:
                 self._remove(alert)
             del self.incidents[incident_id]
 
+    def forget(self, alert_id: str) -> None:
+        """Take an alert out, wherever it is."""
+        if alert := self.alerts.get(alert_id):
+            self._remove(alert)
+
     def _keep(self, alert: Alert, member: Evidence) -> None:
         self.members -= alert.kept
         alert.keep(member, self._members_kept if self.members < MEMBERS_KEPT else 0)

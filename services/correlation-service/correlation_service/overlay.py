@@ -14,6 +14,7 @@ from correlation_service.open_incidents import AlertIndex
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.problems import Return
 from correlation_service.recoveries import Times
+from correlation_service.series import SeriesKey
 from correlation_service.signatures import signature_of
 from correlation_service.state import CorrelationState
 
@@ -69,6 +70,14 @@ class Overlay:
             and self.incident(alert.incident_id).fits(ts, longest)
         ]
 
+    def lasting(self, key: AlertKey, series: SeriesKey, ts: datetime) -> Alert | None:
+        """The alert whose state of *series* is open: it lasts, however long nothing is said."""
+        for alert in self.state.open.of_key[key].values():
+            known = alert.series.get(series)
+            if known and known.lasts and alert.first <= ts:
+                return alert
+        return None
+
     def going_on(self, key: AlertKey, member: Evidence) -> list[Alert]:
         """The alert of *key* about the same as *member*, quiet for longer than its window, while
         its incident goes on."""
@@ -77,20 +86,22 @@ class Overlay:
             if (
                 _is_about_the_same(key.ship, alert.head, member, self.policy)
                 and self._is_going_on(incident, member.ts)
-                and incident.fits(member.ts, self.policy.max_length)
+                and (incident.lasts or incident.fits(member.ts, self.policy.max_length))
             ):
                 return [alert]
         return []
 
     def _is_going_on(self, incident: OpenIncident, ts: datetime) -> bool:
-        """Whether something in it may still grow, however late it comes."""
+        """Whether something in it lasts or may still grow, however late it comes."""
+        if incident.lasts:
+            return True
         at = ts - self.policy.lateness
         return any(at <= one.until(self.resolve_delay(one)) for one in incident.alerts.values())
 
-    def sharing(self, key: str, most: int | None = None) -> list[Alert]:
-        """Alerts with a correlation key, the first ones."""
+    def sharing(self, key: str) -> list[Alert]:
+        """Alerts with a correlation key."""
         mine = self.subject is not None and key in self.subject.keys
-        return self._read(self.state.open.sharing, key, mine)[:most]
+        return self._read(self.state.open.sharing, key, mine)
 
     def on(self, ship: str, device: str) -> list[Alert]:
         mine = self.subject is not None and self.subject.key[:2] == (ship, device)
@@ -173,6 +184,8 @@ class Overlay:
         if problem is None or not state.may_go_on(problem.incident):
             return None
         stored = state.open.incidents.get(problem.incident)
+        if stored and stored.lasts:
+            return None  # its alerts are not over
         goes_on = stored is not None and self._is_going_on(stored, member.ts)
         back = state.problems.again(problem, member.ts, member.severity, goes_on)
         if back is None:
@@ -236,7 +249,9 @@ class Overlay:
 
     def infer(self, incident_id: str, device: str) -> None:
         incident = self.edit(incident_id)
-        self._inferred[incident.ship_id, incident.inferred] = ""
+        former = self.inferring(incident.ship_id, incident.inferred)
+        if former and former.id == incident_id:
+            self._inferred[incident.ship_id, incident.inferred] = ""
         incident.inferred = device
         if device:
             self._inferred[incident.ship_id, device] = incident_id

@@ -102,6 +102,7 @@ class CorrelatePolicy(SuppressPolicy):
 
     window: Window
     windows: dict[str, Window]
+    states: tuple[str, ...]
     max_length: Positive
     lateness: Positive
     settle: Positive
@@ -121,6 +122,11 @@ class CorrelatePolicy(SuppressPolicy):
     @cached_property
     def window_of(self) -> Callable[[str], timedelta]:
         return _by_type(self.windows, lambda kind: self.window)
+
+    @cached_property
+    def is_state(self) -> Callable[[str], bool]:
+        """Whether anomalies of a type last until they are cleared, unless they say otherwise."""
+        return _by_type(dict.fromkeys(self.states, True), lambda kind: False)
 
     @cached_property
     def grouping_of(self) -> Callable[[str], GroupingRule]:

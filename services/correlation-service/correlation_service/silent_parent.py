@@ -3,7 +3,7 @@ without evidence of its own. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from correlation_service.alerts import Alert
@@ -29,9 +29,10 @@ class SilentParents:
             return None
         ship = alert.key.ship
         for device in alert.upstream:
-            if self._overlay.inferring(ship, device):
+            inferring = self._overlay.inferring(ship, device)
+            if inferring and self._speaks(inferring.alerts.values(), alert):
                 return None
-            if self._overlay.on(ship, device):
+            if self._speaks(self._overlay.on(ship, device), alert):
                 continue  # it speaks for itself; another one above it may be silent
             roots = self._beside(alert, device)
             if self._is_enough(device, roots):
@@ -40,8 +41,18 @@ class SilentParents:
 
     def explains(self, device: str, ship: str) -> bool:
         """Whether enough devices complain still to infer that *device* is down."""
-        roots = [alert for alert in self._overlay.below(ship, device) if self._complains(alert)]
+        roots = [alert for alert in self.below(ship, device) if self._complains(alert)]
         return any(self._is_enough(device, self._beside(root, device)) for root in roots)
+
+    def below(self, ship: str, device: str) -> list[Alert]:
+        """What depends on *device* and began at about the time of what is decided about."""
+        found, subject = self._overlay.below(ship, device), self._overlay.subject
+        return [one for one in found if subject is None or self._linker.may_meet(one, subject)]
+
+    def _speaks(self, alerts: Iterable[Alert], when: Alert) -> bool:
+        """Whether one of *alerts* was not quiet when *when* began, as a state may be for weeks."""
+        late = self._overlay.policy.lateness
+        return any(when.first <= other.last + other.window + late for other in alerts)
 
     def _complains(self, alert: Alert) -> bool:
         """Whether *alert* suspects a device upstream and nothing that speaks explains it."""

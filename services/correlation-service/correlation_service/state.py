@@ -32,7 +32,7 @@ from correlation_service.open_incidents import OpenIncidents
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.problem import EXPIRED, MERGED, RESOLVED, WAITING, End, Start
 from correlation_service.problems import Problems
-from correlation_service.recoveries import Recoveries, RecoveryScope
+from correlation_service.recoveries import Recoveries, Recovery, RecoveryScope
 from correlation_service.signatures import signature_of
 
 V = TypeVar("V")
@@ -40,6 +40,7 @@ ENDED_BY = {"resolve": RESOLVED, "merge": MERGED}
 
 SEEN_KEPT = 200_000  # anomaly ids, newest, so that a redelivery changes nothing; 150 bytes each
 CLOSED_KEPT = 10_000  # incidents; a fact that was overtaken by their end does not open them again
+GUESS_KEPT = 300  # characters of the reason why something is probably over
 SHIPS_KEPT = 1000  # whose newest event time is remembered; a shore hub has some hundred
 
 
@@ -60,6 +61,7 @@ class CorrelationState:
         self.problems = Problems(policy)
         self.seen: OrderedDict[str, None] = OrderedDict()
         self.closed: OrderedDict[str, None] = OrderedDict()  # newest incidents that are over
+        self.acknowledged: OrderedDict[str, bool] = OrderedDict()  # newest orders of people
         self.latest: OrderedDict[str, datetime] = OrderedDict()  # event time of each ship
         self.emptied: dict[str, str] = {}
         self.merging: dict[str, str] = {}
@@ -94,9 +96,37 @@ class CorrelationState:
             case AnomalySuppressed():
                 self._see(fact.anomaly_id)
 
+    def restore(
+        self,
+        incident: OpenIncident,
+        inferred: str,
+        alerts: Sequence[tuple[Alert, Sequence[datetime]]],
+    ) -> None:
+        """Put an *incident* that was kept in force, with its *alerts* and when each recovered.
+
+        Facts before it may have told of a part of it. One that was closed stays so, and what a
+        person did meanwhile counts.
+        """
+        if incident.id in self.closed:
+            return
+        self.open.close(incident.id)
+        incident.acknowledged = self.acknowledged.get(incident.id, incident.acknowledged)
+        self.open.incidents[incident.id] = incident
+        self.open.infer(incident, inferred)
+        for alert, flaps in alerts:
+            self.open.forget(alert.id)
+            self.open.file(alert)
+            for at in flaps:
+                self.recoveries.flap(alert.key, at, self._policy.flapping.within)
+            self.inhibitions.note(incident.id, incident.ship_id, [alert.head])
+            self._pass(incident.ship_id, min(alert.said, alert.arrival))
+        self.touched.add(incident.id)
+
     def _open(self, fact: Incident) -> None:
         """Incidents that were made by hand have no evidence, and absorb nothing."""
         if not fact.evidence or fact.id in self.open.incidents or fact.id in self.closed:
+            for member in fact.evidence:
+                self._see(member.anomaly_id)
             return
         incident = OpenIncident(fact.id, fact.ship_id, fact.revision, fact.severity)
         self.open.incidents[fact.id] = incident
@@ -137,11 +167,12 @@ class CorrelationState:
         incident.revision = fact.revision
         incident.severity = fact.severity or incident.severity
         incident.root = fact.root_cause or incident.root
+        self._hush(incident, fact)
         if fact.inferred not in (None, incident.inferred):
             self.open.infer(incident, fact.inferred or "")
         self._join(incident, fact.members)
         if fact.cleared:
-            self._clear(fact.cleared, fact.ts)
+            self._clear(incident, fact, fact.cleared)
         if fact.continues:
             self._continue(incident, fact.continues, fact.ts)
         if fact.cleared or fact.continues or fact.moved_from:
@@ -173,6 +204,7 @@ class CorrelationState:
         self.inhibitions.forget(fact.incident_id)
         self.closed.pop(fact.incident_id, None)
         incident = OpenIncident(fact.incident_id, fact.ship_id, fact.revision, root=fact.root_cause)
+        incident.acknowledged = self.acknowledged.get(incident.id, False)
         self.open.incidents[incident.id] = incident
         self._begin(incident, fact, fact.members[0])
         if problem := self.problems.table.of_incident(incident.id):
@@ -195,6 +227,14 @@ class CorrelationState:
             if alert.head.anomaly_id == root and alert.believed and not alert.doubtful:
                 return signature_of(incident.ship_id, alert.head, self._policy)
         return ""
+
+    def _hush(self, incident: OpenIncident, fact: IncidentUpdated) -> None:
+        """Its next member ends the quiet of an incident that stays open."""
+        if fact.members and incident.quiet_since:
+            incident.quiet_since = None
+            self.touched.add(incident.id)
+        elif fact.quiet_since:
+            incident.quiet_since = fact.quiet_since
 
     def _join(self, incident: OpenIncident, members: Sequence[Evidence]) -> None:
         for member in members:
@@ -220,11 +260,13 @@ class CorrelationState:
     def _alert_of(self, member: Evidence) -> Alert | None:
         return self.open.alerts.get(member.alerts[0]) if member.alerts else None
 
-    def _clear(self, cleared: AlertsCleared, at: datetime) -> None:
-        scope = RecoveryScope.of(cleared)
+    def _clear(self, incident: OpenIncident, fact: IncidentUpdated, cleared: AlertsCleared) -> None:
+        scope, recovery = RecoveryScope.of(cleared), Recovery(fact.ts, cleared.confidence)
+        if cleared.confidence < 1:
+            incident.guess = fact.reason[:GUESS_KEPT]
         for alert in filter(None, map(self.open.alerts.get, cleared.alerts)):
-            alert.clear(list(scope.covered(alert)), at)
-            self.recoveries.flap(alert.key, at, self._policy.flapping.within)
+            scope.clear(alert, recovery)
+            self.recoveries.flap(alert.key, fact.ts, self._policy.flapping.within)
 
     def _continue(self, incident: OpenIncident, gone: str, at: datetime) -> None:
         """*incident* has the alerts of *gone*, whose members stay where they were published."""
@@ -241,13 +283,16 @@ class CorrelationState:
             self._transition(fact)
 
     def _transition(self, fact: IncidentTransitioned) -> None:
-        """The facts of a merge follow, or the order itself comes again."""
+        """The facts of a merge follow, or the order itself comes again. Edits and comments end
+        nothing, whatever the status was."""
         if fact.to_status != Status.RESOLVED:
             self.problems.hold(fact.incident_id, fact.kind, fact.to_status)
+            self._acknowledge(fact.incident_id, fact.to_status == Status.ACK)
+        elif fact.kind not in ("resolve", "merge"):
             return
-        if fact.kind == "merge" and fact.merged_into in self.open.incidents:
+        elif fact.kind == "merge" and fact.merged_into in self.open.incidents:
             self.merging[fact.incident_id] = fact.merged_into
-        elif fact.kind in ("resolve", "merge"):
+        else:
             said = f": {fact.comment}" if fact.comment else ""
             ending, note = ENDED_BY[fact.kind], f"{fact.kind}d by {fact.actor}{said}"
             self._close(fact.incident_id, End(ending, note, fact.ts, into=fact.merged_into))
@@ -258,6 +303,13 @@ class CorrelationState:
         ending, note = fact.resolve_reason, f"{fact.resolve_reason}: {fact.note}"
         end = End(ending, note, fact.ts, fact.revision, root, fact.merged_into)
         self._close(fact.incident_id, end)
+
+    def _acknowledge(self, incident_id: str, acknowledged: bool) -> None:
+        """What is acknowledged does not expire; what is so no more may be over."""
+        _remember(self.acknowledged, incident_id, acknowledged, CLOSED_KEPT)
+        if incident := self.open.incidents.get(incident_id):
+            incident.acknowledged = acknowledged
+            self.touched.add(incident_id)
 
     def _close(self, incident_id: str, end: End) -> None:
         """Incidents that were to be merged into it end with it: nothing is left that has their

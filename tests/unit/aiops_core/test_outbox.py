@@ -69,3 +69,35 @@ async def test_a_full_outbox_holds_back_who_puts(box):
     await asyncio.wait_for(waiting, 1)
     await asyncio.wait_for(outbox.empty(), 1)
     assert [effect for sent in broker.sent for effect in sent] == ["first", "full", "more"]
+
+
+async def test_what_comes_after_a_mark_is_not_sent_before_its_work_is_done(box):
+    outbox, broker = box
+    done = asyncio.Event()
+
+    async def work():
+        broker.sent.append("mark")
+        await done.wait()
+
+    await outbox.put(batch("a"))
+    await asyncio.sleep(0)
+    await outbox.put(batch("b"))
+    mark = outbox.mark(work)
+    await outbox.put(batch("c"))
+    broker.free.set()
+    await asyncio.sleep(0.02)
+    assert broker.sent == [["a"], ["b"], "mark"] and not mark.reached.is_set()
+    done.set()
+    await asyncio.wait_for(outbox.reach(mark), 1)
+    await asyncio.wait_for(outbox.empty(), 1)
+    assert broker.sent == [["a"], ["b"], "mark", ["c"]]
+
+
+async def test_a_mark_is_reached_when_nothing_else_happens(box):
+    outbox, _ = box
+    await asyncio.sleep(0.01)  # it waits for something to send
+
+    async def work():
+        pass
+
+    await asyncio.wait_for(outbox.reach(outbox.mark(work)), 1)

@@ -100,7 +100,7 @@ def test_of_too_many_open_problems_the_quietest_are_closed_early():
 def test_the_number_of_open_alerts_is_that_of_all_incidents():
     correlator = Correlator(POLICY)
     told(
-        [anomaly(n, f"host-{n % 7}", ("link_down", "log_error")[n % 2]) for n in range(40)],
+        [anomaly(n, f"host-{n % 7}", ("service_error", "log_error")[n % 2]) for n in range(40)],
         correlator,
     )
     open_ = correlator.state.open
@@ -129,7 +129,7 @@ def test_of_too_many_members_in_memory_alerts_can_move_no_more():
     correlator = Correlator(POLICY)
     with patch.object(open_incidents, "MEMBERS_KEPT", 10):
         book = told((anomaly(n, f"host-{n % 8}", at=n) for n in range(40)), correlator)
-        told([anomaly(50, "host-0", "link_down", at=50)], correlator, book)
+        told([anomaly(50, "host-0", "link_down", at=50, state=False)], correlator, book)
     open_ = correlator.state.open
     assert open_.members == sum(alert.kept for alert in open_.alerts.values()) <= 11
     assert set(book.told.values()) == {1}
@@ -185,8 +185,8 @@ IN_2038 = 12 * 365 * 86_400
 def test_an_anomaly_of_the_future_is_over_when_it_has_been_quiet_since_it_came():
     correlator = Correlator(POLICY)
     arrival = {"stages": {"enrich": NOON}}
-    [opened] = correlator.handle(anomaly(1, "srv-1", "link_down", at=IN_2038, **arrival))
-    [over] = correlator.expire(after(POLICY.window.total_seconds() + 60))
+    [opened] = correlator.handle(anomaly(1, "srv-1", "link_degraded", at=IN_2038, **arrival))
+    [over] = correlator.expire(after(POLICY.window_of("link_degraded").total_seconds() + 60))
     assert isinstance(over, IncidentCleared)
     assert over.incident_id == opened.id
 

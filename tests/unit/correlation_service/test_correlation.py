@@ -579,8 +579,9 @@ def test_a_recovery_that_overtakes_its_anomaly_ends_it_all_the_same(correlator):
 def test_what_came_after_the_recovery_is_not_over(correlator):
     own(correlator, anomaly(1, "srv-1", "link_down", at=20))
     assert list(correlator.handle(cleared(10, "srv-1", "link_down"))) == []
-    [over] = correlator.expire(NOON + timedelta(hours=1))
-    assert over.resolve_reason == "expired"
+    [told] = correlator.expire(NOON + timedelta(hours=1))
+    assert told.quiet_since == NOON + timedelta(seconds=20)
+    assert len(correlator.state.open.incidents) == 1
 
 
 @pytest.mark.parametrize(
@@ -655,8 +656,9 @@ def test_when_the_cause_has_recovered_and_the_rest_is_quiet_it_is_recovered(corr
 def test_a_sender_that_stays_silent_has_not_recovered(correlator):
     own(correlator, anomaly(1, "srv-1", "sender_lost"))
     assert list(correlator.expire(NOON + timedelta(minutes=29))) == []
-    [over] = correlator.expire(NOON + timedelta(minutes=31))
-    assert over.resolve_reason == "sender_lost"
+    [told] = correlator.expire(NOON + timedelta(minutes=31))
+    assert told.quiet_since == NOON + timedelta(seconds=1)
+    assert list(correlator.expire(NOON + timedelta(days=31))) == []
 
 
 def test_what_comes_and_goes_is_one_incident_that_says_so(correlator):

@@ -11,6 +11,7 @@ import pytest
 from aiops_core.models import EnrichedAnomaly
 from correlation_service import members, state
 from correlation_service.correlator import Correlator
+from correlation_service.kept import KeptIncident
 from correlation_service.members import Members
 from correlation_service.policy import CorrelatePolicy
 from tests import correlation_cases
@@ -84,6 +85,33 @@ def anomaly(window: int, problem: int) -> EnrichedAnomaly:
             "msg": f"part {chr(97 + problem)} of it went wrong " + "x" * 80,
         }
     )
+
+
+def test_a_thousand_open_states_take_thirty_megabytes_at_most():
+    """As found in alerts of three objects each, and as restored from what was kept."""
+    correlator = Correlator(correlation_cases.POLICY)
+    tracemalloc.start()
+    try:
+        for n in range(3000):
+            port = f"interface Gi1/0/{n // 1000}"
+            fields = {"component": port, "msg": f"{port} is down " + "x" * 200, "at": n / 100}
+            correlator.handle(correlation_cases.anomaly(n, f"sw-{n % 1000}", "link_down", **fields))
+        found, _ = tracemalloc.get_traced_memory()
+        copies = [KeptIncident.copied(correlator.state, id_).encoded() for id_ in _open(correlator)]
+        del correlator
+        before, _ = tracemalloc.get_traced_memory()
+        again = Correlator(correlation_cases.POLICY)
+        for copy in copies:
+            KeptIncident.model_validate_json(copy).restore(again.state, again.policy)
+        restored = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(_open(again)) == 1000
+    assert found < 30e6 and restored < 30e6 and sum(map(len, copies)) < 10e6
+
+
+def _open(correlator: Correlator) -> list[str]:
+    return list(correlator.state.open.incidents)
 
 
 def test_ten_problems_each_in_many_windows_take_less_than_a_hundredth_of_a_megabyte_each(

@@ -255,11 +255,19 @@ def test_a_source_of_another_ship_inhibits_nothing():
 
 def test_a_source_that_has_been_quiet_for_its_window_explains_nothing_more():
     correlator = inhibiting()
-    own(correlator, anomaly(1, kind="power_event", at=0))
+    own(correlator, anomaly(1, kind="power_event", at=0, state=False))
     inside, outside = (
         own(correlator, anomaly(n, kind="device_unreachable", at=WINDOW + n)) for n in (0, 2)
     )
     assert (hides(inside), hides(outside)) == (True, False)
+
+
+def test_a_source_that_lasts_explains_until_it_is_cleared():
+    correlator = inhibiting()
+    own(correlator, anomaly(1, kind="power_event", at=0))
+    assert hides(own(correlator, anomaly(2, kind="device_unreachable", at=20 * WINDOW)))
+    correlator.handle(recovery(21 * WINDOW))
+    assert not hides(own(correlator, anomaly(3, kind="device_unreachable", at=22 * WINDOW)))
 
 
 def recovery(seconds, **fields):
@@ -345,7 +353,7 @@ async def test_an_incident_that_is_over_explains_nothing():
 
 def test_expiry_ends_it_and_frees_its_memory():
     correlator = inhibiting()
-    own(correlator, anomaly(1, kind="power_event"))
+    own(correlator, anomaly(1, kind="power_event", state=False))
     assert len(correlator.suppression.inhibitions) == 1
     assert list(correlator.expire(at(10 * WINDOW)))
     assert len(correlator.suppression.inhibitions) == 0

@@ -137,7 +137,7 @@ class MemoryInbox:
 
     def offset(self) -> ConsumerOffset:
         open_ = {d.stored.sequence for d in (*self.waiting, *self.in_flight.values())}
-        first = min(open_ | self.later, default=len(self.bus.stored) + 1)
+        first = min(open_ | self.later, default=self.bus.sequence + 1)
         wanted = (s.sequence for s in self.bus.stored if self.wants(s.subject))
         return ConsumerOffset(max((n for n in wanted if n < first), default=0), self.delivered)
 
@@ -210,6 +210,7 @@ class MemoryBus:
         self.buried: list[tuple[bytes, str]] = []
         self.stored: list[Stored] = []
         self.connected = True
+        self._sequence = 0
         self._seen: dict[str, float] = {}  # ids of the duplicate window, and when they came
         self._inboxes: dict[str, MemoryInbox] = {}
         self._buckets: dict[str, MemoryBucket] = {}
@@ -222,6 +223,15 @@ class MemoryBus:
         """Store raw bytes, as any client of the broker could."""
         self._put(subject, data, {})
 
+    @property
+    def sequence(self) -> int:
+        """The place of the message that was stored last."""
+        return self._sequence
+
+    def discard(self, before: datetime) -> None:
+        """As if the streams had been full: nothing older is there any more."""
+        self.stored = [stored for stored in self.stored if stored.at >= before]
+
     def bury(self, delivery: MemoryDelivery, owner: str, reason: str) -> bool:
         if not self._is_new(f"{owner}/{delivery.id}/dead"):
             return False
@@ -230,7 +240,8 @@ class MemoryBus:
         return True
 
     def _put(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
-        stored = Stored(subject, data, self.clock(), len(self.stored) + 1, headers)
+        self._sequence += 1
+        stored = Stored(subject, data, self.clock(), self._sequence, headers)
         self.stored.append(stored)
         for inbox in self._inboxes.values():
             if inbox.wants(subject):
