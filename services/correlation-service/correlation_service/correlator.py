@@ -140,17 +140,17 @@ class Correlator:
         for incident_id, into in sorted(self.state.emptied.items()):
             yield self._at(now, incident_id).merged(incident_id, into)
         for end in self._closing.over(now):
-            if isinstance(end, StillOpen):
-                builder, incident_id = self._at(now, end.incident.id), end.incident.id
-                yield builder.updated(incident_id, reason=end.note, quiet_since=end.since)
-            else:
-                yield self._ended(end, now)
+            yield self._ended(end, now)
         for problem in list(self.state.problems.stopped(now)):
             yield self._at(now, problem.incident, problem.ship_id).stopped(problem)
 
-    def _ended(self, end: IncidentEnd, now: datetime) -> IncidentCleared | IncidentUpdated:
-        """The incident is over, unless its problem will be back."""
+    def _ended(
+        self, end: IncidentEnd | StillOpen, now: datetime
+    ) -> IncidentCleared | IncidentUpdated:
+        """The incident is over, unless something in it lasts or its problem will be back."""
         builder, incident_id = self._at(now, end.incident.id), end.incident.id
+        if isinstance(end, StillOpen):
+            return builder.updated(incident_id, reason=end.note, quiet_since=end.since)
         if problem := self.state.problems.keeps_open(end.incident, now):
             return builder.waits(incident_id, problem, end.why, end.note)
         return builder.closed(incident_id, end.why, end.note, confidence=end.confidence)

@@ -23,10 +23,10 @@ class OpenIncident:
     """*revision* is 0 until its creation is published, *severity* as it was published last.
 
     *inferred* is a silent device that is probably the root. All of it lies within *bounds*, which
-    may be too wide after an alert has moved away. An *acknowledged* incident does not expire; one
-    that is open though quiet has said so, *quiet_since* its last anomaly. *guess* is the newest
-    reason why something in it is probably over. *earlier* anomalies, *since*
-    the first of them, are in occurrences that are over; *root* is as it was published last.
+    may be too wide after an alert has moved away. *earlier* anomalies, *since* the first of them,
+    are in occurrences that are over; *root* is as it was published last. An *acknowledged* incident
+    does not expire; one that is open though quiet has said so, *quiet_since* its last anomaly.
+    *guess* is the newest reason why something in it is probably over.
     """
 
     id: str

@@ -85,13 +85,15 @@ class Overlay:
             if (
                 _is_about_the_same(key.ship, alert.head, member, self.policy)
                 and self._is_going_on(incident, member.ts)
-                and incident.fits(member.ts, self.policy.max_length)
+                and (incident.lasts or incident.fits(member.ts, self.policy.max_length))
             ):
                 return [alert]
         return []
 
     def _is_going_on(self, incident: OpenIncident, ts: datetime) -> bool:
-        """Whether something in it may still grow, however late it comes."""
+        """Whether something in it lasts or may still grow, however late it comes."""
+        if incident.lasts:
+            return True
         at = ts - self.policy.lateness
         return any(at <= one.until(self.resolve_delay(one)) for one in incident.alerts.values())
 
@@ -182,6 +184,8 @@ class Overlay:
         if problem is None or not state.may_go_on(problem.incident):
             return None
         stored = state.open.incidents.get(problem.incident)
+        if stored and stored.lasts:
+            return None  # its alerts are not over
         goes_on = stored is not None and self._is_going_on(stored, member.ts)
         back = state.problems.again(problem, member.ts, member.severity, goes_on)
         if back is None:

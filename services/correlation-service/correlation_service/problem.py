@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from aiops_core.models import Record, Recurrence, Severity, Text, UtcDatetime, derived_id
+from correlation_service.alerts import recovered_of
 from correlation_service.cadence import Cadence
 from correlation_service.incident import OpenIncident
 from correlation_service.signatures import is_doubtful
@@ -28,8 +29,8 @@ OF_INCIDENT = (
 
 
 class Occurrence(NamedTuple):
-    """One time that a problem came. *ended*: its last anomaly, None while it goes on; *ending* says
-    how, in one word."""
+    """One time that a problem came. *ended*: its recovery, or its last anomaly; None while it goes
+    on. *ending* says how, in one word."""
 
     incident: str
     signature: str
@@ -209,7 +210,7 @@ class KnownProblem(Record):
         """The newest occurrence is as long, as bad and as wide as *incident* shows it."""
         known = self.latest
         newest = known._replace(
-            ended=max(incident.last_seen, known.began),
+            ended=max(recovered_of(incident.alerts.values()) or known.began, incident.last_seen),
             severity=max(known.severity, incident.severity),
             devices=max(known.devices, incident.width),
             ending=ending,

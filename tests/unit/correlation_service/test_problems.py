@@ -69,6 +69,7 @@ def test_what_recovered_is_reopened_too(ship):
     facts = ship.says(anomaly(0), cleared(60), anomaly(2, at=20 * MINUTE))
     assert [one.resolve_reason for one in ended(facts)] == ["recovered"]
     assert facts[-1].reopens and facts[-1].severity == Severity.MEDIUM
+    assert ship.problems[0].occurrences[0].lasted == timedelta(seconds=60)
     assert ended(ship.after(minutes=20))[0].incident_id == facts[0].id
 
 

@@ -136,11 +136,14 @@ def test_what_is_told_again_late_pulls_nothing_in(correlator):
     assert opened.id not in (symptom.id, getattr(beside, "id", beside.incident_id))
 
 
-def test_a_cleared_state_that_comes_again_is_a_new_incident(correlator):
+def test_a_cleared_state_that_comes_again_is_another_occurrence(correlator):
     [opened] = correlator.handle(anomaly(1, "sw-1", "link_down", **PORT))
     correlator.handle(cleared(10, "sw-1", "link_down", **PORT))
+    list(correlator.expire(NOON + timedelta(hours=1)))
     [again] = correlator.handle(anomaly(2, "sw-1", "link_down", at=3600, **PORT))
-    assert isinstance(again, Incident) and again.id != opened.id
+    assert (again.incident_id, again.reopens) == (opened.id, True)
+    [later] = correlator.handle(anomaly(3, "sw-1", "link_down", at=9 * 3600, **PORT))
+    assert later.incident_id == opened.id  # nothing has cleared it
 
 
 def test_an_old_state_on_a_switch_does_not_let_it_speak_for_itself(correlator):
