@@ -290,7 +290,7 @@ class CorrelationState:
             self.problems.hold(fact.incident_id, fact.kind, fact.to_status)
         elif fact.kind == "merge" and fact.merged_into in self.open.incidents:
             self.merging[fact.incident_id] = fact.merged_into
-        else:
+        elif fact.kind in ENDED_BY:
             said = f": {fact.comment}" if fact.comment else ""
             ending, note = ENDED_BY[fact.kind], f"{fact.kind}d by {fact.actor}{said}"
             self._close(fact.incident_id, End(ending, note, fact.ts, into=fact.merged_into))
@@ -308,13 +308,6 @@ class CorrelationState:
         ending, note = fact.resolve_reason, f"{fact.resolve_reason}: {fact.note}"
         end = End(ending, note, fact.ts, fact.revision, root, fact.merged_into)
         self._close(fact.incident_id, end)
-
-    def _acknowledge(self, incident_id: str, acknowledged: bool) -> None:
-        """What is acknowledged does not expire; what is so no more may be over."""
-        _remember(self.acknowledged, incident_id, acknowledged, CLOSED_KEPT)
-        if incident := self.open.incidents.get(incident_id):
-            incident.acknowledged = acknowledged
-            self.touched.add(incident_id)
 
     def _close(self, incident_id: str, end: End) -> None:
         """Incidents that were to be merged into it end with it: nothing is left that has their
