@@ -319,6 +319,70 @@ class Templates(Section):
         return self.errors if of_errors else self.rate
 
 
+# What the numbers of ``digest`` are multiplied with; of numbers of findings, divided by.
+DIGEST_SCALE: Mapping[str, float] = {"low": 2.0, "normal": 1.0, "high": 0.5}
+
+
+class DigestBurst(Section):
+    """*least* lines of a message *within* a time, and *factor* times more than ever before."""
+
+    least: int = Field(ge=2, le=1000)
+    within: Positive
+    factor: float = Field(gt=1)
+
+
+class DigestSpread(Section):
+    """A message on so many *devices* *within* a time."""
+
+    devices: int = Field(ge=2, le=16)
+    within: Positive
+
+
+class DigestReturn(Section):
+    """A message that was silent for *silence*, and for *factor* times its usual gap."""
+
+    silence: Positive
+    factor: float = Field(gt=1)
+
+
+class DigestRules(Section):
+    """Which findings that nobody can name open an incident; the others are digested.
+
+    *types* are those of the level rules and of generic patterns. At most *new_per_hour* messages
+    that are new on a device open one; none that *common* other devices of the ship have said.
+    """
+
+    sensitivity: Literal["low", "normal", "high"] = "normal"
+    types: frozenset[Text]
+    new_per_hour: int = Field(ge=1, le=100)
+    common: int = Field(ge=1, le=1000)
+    burst: DigestBurst
+    spread: DigestSpread
+    back: DigestReturn
+
+    @property
+    def scaled(self) -> Self:
+        """These rules as the sensitivity wants them."""
+        scale = DIGEST_SCALE[self.sensitivity]
+        burst, spread, back = self.burst, self.spread, self.back
+        return self.model_copy(
+            update={
+                "new_per_hour": max(1, round(self.new_per_hour / scale)),
+                "common": max(1, round(self.common / scale)),
+                "burst": burst.model_copy(
+                    update={
+                        "least": max(2, round(burst.least * scale)),
+                        "factor": 1 + (burst.factor - 1) * scale,
+                    }
+                ),
+                "spread": spread.model_copy(
+                    update={"devices": max(2, round(spread.devices * scale))}
+                ),
+                "back": back.model_copy(update={"silence": back.silence * scale}),
+            }
+        )
+
+
 # The ways in which a series of readings can be abnormal without a rule.
 Deviation = Literal["outlier", "shift", "unsteady", "stuck"]
 
