@@ -129,6 +129,7 @@ def retention(days: Tables) -> Sequence[tuple[str, str, int]]:
     return (
         ("logs.raw", "ingestion_timestamp", days.logs_raw),
         ("aiops.anomalies", "stored_at", days.anomalies),
+        ("aiops.anomalies_digested", "stored_at", days.anomalies),
         ("aiops.incidents", "stored_at", days.incidents),
         ("aiops.incident_members", "stored_at", days.incidents),
         ("aiops.incident_events", "stored_at", days.incidents),

@@ -263,7 +263,7 @@ class TestState:
         """Snapshots of everything that is remembered, restored into a new process."""
         bare = POLICY.using(Packs())
         whole, cut = Ship(bare), Ship(bare)
-        for n, (text, device, gap) in enumerate(said):
+        for n, (text, device, _) in enumerate(said):
             if n == killed:
                 cut.detection = restarted(cut.detection, bare)
             at = {"at": sum(one[2] for one in said[: n + 1]), "device": f"d{device}"}
