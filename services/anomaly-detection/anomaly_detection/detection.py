@@ -194,7 +194,7 @@ class Detection:
         return [self._judged(finding, line)]
 
     def _judged(self, finding: Finding, line: LogEntry) -> Message:
-        """The message about a finding in *line*; of one that opens no incident, that it is digested."""
+        """The message about a finding in *line*, or that it is digested."""
         if isinstance(finding, Cleared):
             return message_of(finding, line)
         verdict = self.digest.judge(finding, line)
