@@ -147,9 +147,13 @@ class LineRule(ScopedRule):
     def of(self, kind: Kind, id_: str, services: tuple[str, ...]) -> Self:
         """This rule as one of a pack of *kind*, with its full name; *services* by default."""
         stated = self.services if "services" in self.model_fields_set else services
-        rule = self.model_copy(update={"id": id_, "services": stated})
+        rule = self.but(id=id_, services=stated)
         rule._kind = kind
         return rule
+
+    def but(self, **changes: object) -> Self:
+        """The same rule with other values."""
+        return self.model_copy(update=changes)
 
 
 class Scoped(LineRule):
@@ -169,10 +173,13 @@ class Pattern(Scoped, Judgement):
     """One line is enough. *says* ends a sentence.
 
     What is raised lasts until it is cleared; an event has happened. Named groups of the regex go to
-    ``meta``; ``service`` replaces the service of the anomaly.
+    ``meta``; ``service`` replaces the service of the anomaly. *lasts* says whether it stays true
+    until it is cleared; without it, what is raised does if the pack has a clear of its type, and of
+    all else the type decides (``states`` in correlate.yaml).
     """
 
     state: Literal["raise", "event"] = "event"
+    lasts: bool | None = None
     domain: Domain
 
 

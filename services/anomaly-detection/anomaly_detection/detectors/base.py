@@ -60,6 +60,7 @@ class Detected:
     reason: str
     domain: Domain | None = None  # without one, that of its service
     component: str = ""  # the part of the device that it is about, see component_of
+    state: bool | None = None  # whether it lasts until it is cleared; None: its type decides
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None

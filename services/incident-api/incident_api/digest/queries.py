@@ -1,7 +1,5 @@
 """The digest of a day, from ClickHouse."""
 
-
-
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
