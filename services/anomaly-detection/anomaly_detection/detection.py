@@ -31,6 +31,7 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
+from anomaly_detection.detectors.speaking import SpeakingDetector
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
 from anomaly_detection.digest import Digest
@@ -74,6 +75,7 @@ class Detection:
             RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
             MixDetector(templates.mix, lines, tuning("mix"), kept),
             SilenceDetector(templates.silence, tuning("silence"), kept),
+            SpeakingDetector(self._rules, kept),
         )
 
         self.metric = MetricDetector(layers.metrics_of(policy.metrics), kept)

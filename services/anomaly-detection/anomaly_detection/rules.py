@@ -56,6 +56,7 @@ DetectorName = Literal[
     "level",
     "pattern",
     "recovery",
+    "speaking",
     "burst",
     "new_template",
     "rate",

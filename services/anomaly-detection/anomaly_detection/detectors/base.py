@@ -99,6 +99,7 @@ class Cleared:
     peak: float | None = None
     peer: str | None = None
     component: str = ""
+    confidence: float = 1.0  # below 1 when the end is inferred
 
 
 Finding = Detected | Cleared
