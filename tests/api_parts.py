@@ -21,6 +21,7 @@ from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import DeviceStore
+from incident_api.digest.queries import DigestQueries
 from incident_api.guard import parse_tokens
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor
@@ -41,7 +42,14 @@ from tests.incident_cases import receive
 from tests.memory_stores import MemoryDevices, MemoryStore
 
 SHIP_POLICY = ShipPolicy.load(ROOT / "policies")
-TABLES = ("anomalies", "incidents", "incident_members", "incident_events", "devices")
+TABLES = (
+    "anomalies",
+    "anomalies_digested",
+    "incidents",
+    "incident_members",
+    "incident_events",
+    "devices",
+)
 
 
 class NoClickHouse:
@@ -97,6 +105,7 @@ def platform(
         stats=StatsQueries(queries),
         traces=TraceQueries(queries),
         auditor=Auditor(LedgerQueries(queries), BrokerRecords(bus), timedelta(seconds=60), clock),
+        digest=DigestQueries(queries),
         devices=inventory,
         ship=ShipCommands(bus, SHIP_POLICY, lambda: inventory.inventory, clock),
         silences=SilenceRepository(bus, suppress, clock),

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiops_core.models import (
     AnomalyDetected,
+    AnomalyDigested,
     AnomalySuppressed,
     EnrichedAnomaly,
     EnrichedIncident,
@@ -157,6 +158,19 @@ def suppressed(n: int = 0, by: str = "dock-noise", **fields) -> AnomalySuppresse
         reason="the ship is in dock",
         anomaly_type="link_down",
     )
+
+
+def digested(n: int = 0, **fields) -> AnomalyDigested:
+    """A finding that opened no incident, with the id that the anomaly *n* would have."""
+    shared = ("tracking_id", "ship_id", "ts", "anomaly_type", "service", "device_id", "host")
+    given = {k: v for k, v in _anomaly(n).items() if k in (*shared, "detector", "severity", "msg")}
+    passed = {k: v for k, v in stages(n).items() if k in ("ingest", "detect")}
+    more = {"stages": passed, "template_id": "x1", "template": "link down on port <*>"}
+    told = {
+        "anomaly_id": derived_id(f"t{n}", "pattern", "link_down"),
+        "reason": "Known here: once.",
+    }
+    return AnomalyDigested.model_validate(given | more | told | fields, extra="forbid")
 
 
 async def handle(recorder: Recorder, *messages: Message) -> None:

@@ -15,6 +15,7 @@ from incident_api.rows import (
     MOVED,
     AnomalyRow,
     Batch,
+    DigestedRow,
     EventRow,
     IncidentRow,
     MemberRow,
@@ -28,6 +29,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.anomalies: dict[str, AnomalyRow] = {}
+        self.digested: dict[str, DigestedRow] = {}
         self.members: dict[tuple[str, str, str], MemberRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.events: dict[str, EventRow] = {}
@@ -41,6 +43,8 @@ class MemoryStore:
             match row:
                 case AnomalyRow():
                     _keep_newest(self.anomalies, row.anomaly_id, row)
+                case DigestedRow():
+                    self.digested[row.anomaly_id] = row
                 case IncidentRow():
                     _keep_newest(self.incidents, row.id, row)
                 case MemberRow():

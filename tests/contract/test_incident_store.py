@@ -14,6 +14,7 @@ from aiops_core.models import AnomalyContext, Device, Role, Severity, Status
 from aiops_core.policy.retention import RetentionPolicy, Tables
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.digest import queries
 from incident_api.migrate import migrate
 from incident_api.pages import PagePosition
 from incident_api.recorder import Recorder
@@ -27,6 +28,7 @@ from tests.incident_cases import (
     cleared,
     created,
     detected,
+    digested,
     enriched,
     evidence,
     explained,
@@ -45,6 +47,7 @@ class Remembered:
     def __init__(self, made: Platform) -> None:
         self.incidents: IncidentStore = made.components.store
         self.stats, self.traces = made.components.stats, made.components.traces
+        self.digest = made.components.digest
         self.recorder, self.after = made.recorder, made.after
 
     async def ids(self, **where: object) -> list[str]:
@@ -240,6 +243,53 @@ async def test_a_trace_has_the_enriched_anomaly_and_where_it_ended(real):
     assert (await real.traces.traced("t9")).members == []
 
 
+async def test_a_trace_has_what_was_found_and_digested(real):
+    await real.after(digested(0), digested(0))
+    (found,) = (await real.traces.traced("t0")).digested
+    assert (found.view.anomaly_type, found.view.reason) == ("link_down", "Known here: once.")
+    assert found.stages == digested(0).stages and found.stored_at
+
+
+async def test_a_digest_counts_each_message_of_a_device_once_and_the_most_frequent_first(real):
+    told = [digested(n, device_id="sw-1") for n in range(3)]
+    told += [digested(3, device_id="SW-1", template="fan <*> is slow", severity="low")]
+    told += [digested(5, device_id="ap-2"), digested(6, device_id="sw-1", ts=at(86_400))]
+    await real.after(*told, told[0])
+    digest = await real.digest.of_day(NOON.date())
+    assert (digest.number, digest.messages) == (5, 3)
+    assert [(one.device, one.template, one.number) for one in digest.items] == [
+        ("SW-1", "fan <*> is slow", 1),
+        ("ap-2", "link down on port <*>", 1),
+        ("sw-1", "link down on port <*>", 3),
+    ]
+    one = digest.items[-1]
+    assert (one.first, one.last, one.severity) == (at(0), at(2), Severity.HIGH)
+    assert (one.msg, one.tracking_id) == ("link down on port 2", "t2")
+
+
+async def test_a_digest_is_of_one_device_however_its_name_is_written(real):
+    await real.after(digested(1), digested(2))
+    digest = await real.digest.of_day(NOON.date(), "Sw-2")
+    assert [one.device for one in digest.items] == ["sw-2"] and digest.number == 1
+    assert (await real.digest.of_day((NOON - timedelta(days=1)).date())).items == []
+
+
+async def test_a_message_has_the_highest_of_its_severities(real):
+    rising = [digested(n, device_id="sw-1", severity=s) for n, s in enumerate(("low", "critical"))]
+    await real.after(*rising, digested(2, device_id="sw-1", severity="medium"))
+    (one,) = (await real.digest.of_day(NOON.date())).items
+    assert one.severity is Severity.CRITICAL
+
+
+async def test_of_very_many_messages_the_most_frequent_are_listed(real, monkeypatch):
+    monkeypatch.setattr(queries, "LISTED", 2)
+    frequent = [digested(n, device_id="sw-1") for n in range(3)]
+    await real.after(*frequent, *(digested(10 + n, template=f"{n} again") for n in range(4)))
+    digest = await real.digest.of_day(NOON.date())
+    assert (len(digest.items), digest.messages, digest.number) == (2, 5, 7)
+    assert "sw-1" in [one.device for one in digest.items]
+
+
 # The schema itself, which only ClickHouse has.
 
 
@@ -258,6 +308,7 @@ async def test_migrating_again_changes_nothing_and_retention_follows_the_policy(
     assert await sizes(clickhouse) == before
     await migrate(clickhouse, ROOT / "clickhouse", Tables(logs_raw=3, anomalies=4, incidents=5))
     kept = dict(await sizes(clickhouse))
+    assert kept["anomalies_digested"] == "4"
     assert (kept["raw"], kept["anomalies"], kept["incident_events"]) == ("3", "4", "5")
 
 

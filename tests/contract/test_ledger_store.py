@@ -23,6 +23,7 @@ from tests.incident_cases import (
     cleared,
     created,
     detected,
+    digested,
     enriched,
     evidence,
     receive,
@@ -92,6 +93,23 @@ async def test_every_end_is_counted_under_its_role_and_what_has_none_is_open(cou
     )
     assert sorted(await counted.open()) == ["t3", "t4"]
     assert len(await counted.open(most=1)) == 1
+
+
+async def test_what_is_digested_has_ended_and_is_counted_once(counted):
+    await counted.after(digested(0), digested(0), digested(1))
+    assert await counted.totals() == Totals(0, 0, 0, 0, 0, digested=2)
+    (place,) = await counted.ledger.placed(["t0"])
+    assert (place.role, list(place.places)) == ("digested", ["digested"])
+    found = minute_of(digested(0).stages["detect"])
+    assert await counted.ledger.detected(found, found + MINUTE) == {found: 2}
+
+
+async def test_what_is_sent_again_and_digested_then_stays_where_it_was(counted):
+    hidden = suppressed(1).model_copy(update={"stages": {"ingest": utc_now()}})
+    await counted.after(created(evidence=(fresh(0),)), hidden, *found(0), *found(1))
+    await counted.after(digested(0), digested(1))
+    assert await counted.totals() == Totals(1, 0, 1, 0, 0, digested=0)
+    assert await counted.doubled() == {}
 
 
 async def test_the_oldest_of_what_is_open_comes_first(counted):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from aiops_core.models import AnomalyCleared, AnomalyDetected
+from aiops_core.models import AnomalyCleared, AnomalyDetected, AnomalyDigested
 from aiops_core.runtime.bus import Outgoing
 from anomaly_detection import NAME, snapshots
 from anomaly_detection.handler import DetectionHandler
@@ -24,7 +24,7 @@ from tests.unit.anomaly_detection.test_checkpoint import entries
 pytestmark = pytest.mark.e2e
 SUBJECTS = ["logs.ingested", "metrics.sampled"]
 KILLS, APART = 5, 1.5  # how many, and seconds between them on average
-KINDS = {kind.subject: kind for kind in (AnomalyDetected, AnomalyCleared)}
+KINDS = {kind.subject: kind for kind in (AnomalyDetected, AnomalyCleared, AnomalyDigested)}
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def detection(nats_url, policies, **settings):
 
 
 def fingerprint(message):
-    told = message.anomaly_type if isinstance(message, AnomalyDetected) else message.anomaly_types
+    cleared = isinstance(message, AnomalyCleared)
+    told = message.anomaly_types if cleared else message.anomaly_type
     return message.subject, message.tracking_id, message.detector, told, message.reason
 
 

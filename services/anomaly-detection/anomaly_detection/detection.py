@@ -31,10 +31,12 @@ from anomaly_detection.detectors.mix import MixDetector
 from anomaly_detection.detectors.new_template import NewTemplateDetector
 from anomaly_detection.detectors.rate import RateDetector
 from anomaly_detection.detectors.silence import SilenceDetector
+from anomaly_detection.detectors.speaking import SpeakingDetector
 from anomaly_detection.detectors.table import RuleTable
 from anomaly_detection.detectors.threshold import ThresholdDetector
+from anomaly_detection.digest import Digest
 from anomaly_detection.layers import LayerTarget
-from anomaly_detection.messages import message_of, message_without_cause
+from anomaly_detection.messages import digested_of, message_of, message_without_cause
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import DetectorName
 from anomaly_detection.templates.masking import parameters
@@ -67,11 +69,13 @@ class Detection:
             RecoveryDetector(self._rules),
         )
         self._clock = ClockDetector(policy.clocks, kept)
+        self.digest = Digest(policy.digest, templates, policy.line_rules, kept)
         self._line_learners = (
             NewTemplateDetector(templates.new, lines, tuning("new_template"), kept),
             RateDetector(templates, lines, self._level.harmless, tuning("rate"), kept),
             MixDetector(templates.mix, lines, tuning("mix"), kept),
             SilenceDetector(templates.silence, tuning("silence"), kept),
+            SpeakingDetector(self._rules, kept),
         )
 
         self.metric = MetricDetector(layers.metrics_of(policy.metrics), kept)
@@ -189,7 +193,17 @@ class Detection:
             finding = replace(
                 finding, template_id=mined.template_id, template=mined.template, meta=meta
             )
-        return [message_of(self._with_domain(finding), line)]
+        return [self._judged(finding, line)]
+
+    def _judged(self, finding: Finding, line: LogEntry) -> Message:
+        """The message about a finding in *line*, or that it is digested."""
+        if isinstance(finding, Cleared):
+            return message_of(finding, line)
+        verdict = self.digest.judge(finding, line)
+        if not verdict.opens:
+            return digested_of(finding, line, verdict.why)
+        reason = f"{finding.reason} {verdict.why}".rstrip()
+        return message_of(self._with_domain(replace(finding, reason=reason)), line)
 
     def _of_sample(self, finding: Finding, sample: MetricSample) -> Sequence[Message]:
         return [message_of(self._with_domain(finding), sample)]

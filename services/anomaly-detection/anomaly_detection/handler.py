@@ -32,7 +32,8 @@ from anomaly_detection.detectors.base import Detector, span
 from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.packs import LeftOut
 from anomaly_detection.policy import DetectPolicy
-from anomaly_detection.reading import EntryReader, Remembered
+from anomaly_detection.reading import EntryReader
+from anomaly_detection.remembered import Remembered
 
 ENTRIES = {kind.subject: kind for kind in (LogEntry, MetricSample)}
 STEP = timedelta(seconds=10)  # smallest step of this host's clock that is reported
@@ -117,7 +118,8 @@ class DetectionHandler:
     @property
     def remembering(self) -> Sequence[Detector[Any] | Remembered]:
         """All that is in a snapshot, each under its name."""
-        return (*self.detection.detectors, *self.reader.memories)
+        detection = self.detection
+        return (*detection.detectors, *detection.digest.memories, *self.reader.memories)
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """The findings of time without entries."""

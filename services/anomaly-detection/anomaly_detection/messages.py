@@ -8,6 +8,7 @@ from datetime import datetime
 from aiops_core.models import (
     AnomalyCleared,
     AnomalyDetected,
+    AnomalyDigested,
     LogEntry,
     Message,
     MetricSample,
@@ -32,6 +33,26 @@ def message_of(finding: Finding, cause: Message) -> Message:
     values["msg"] = msg = _text(finding, cause)
     error = extract_error_message(msg) if isinstance(cause, LogEntry) else None
     return cause.derive(AnomalyDetected, **values, error_msg=error)
+
+
+def digested_of(finding: Detected, cause: Message, why: str) -> AnomalyDigested:
+    """The message about a *finding* that opens no incident, and *why* it does not."""
+    source = finding.source
+    return cause.derive(
+        AnomalyDigested,
+        anomaly_id=derived_id(cause.tracking_id, finding.detector, finding.anomaly_type),
+        anomaly_type=finding.anomaly_type,
+        detector=finding.detector,
+        host=source.host,
+        device_id=source.device_id,
+        service=source.service,
+        component=finding.component,
+        severity=finding.severity,
+        msg=_text(finding, cause),
+        template_id=finding.template_id or "",
+        template=finding.template or "",
+        reason=why,
+    )
 
 
 def message_without_cause(finding: Finding, now: datetime) -> Outgoing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -234,8 +234,32 @@ def load_pack(path: Path, folder: Path) -> LoadedPack:
         raise Misconfigured(f"{path}: only a site's own pack may say `enabled: false`")
     kind = "site" if site else pack.kind
     rules = [rule.of(kind, f"{pack.id}/{rule.id}", pack.services) for rule in pack.rules]
+    cleared = {type_ for rule in rules if isinstance(rule, Recovery) for type_ in rule.clears}
+    rules = [_lasting(rule, cleared) for rule in rules]
     file = path.relative_to(folder) if path.is_relative_to(folder) else path
     return LoadedPack(pack, str(file), rules, site)
+
+
+def _lasting(rule: LineRule, cleared: Collection[str]) -> LineRule:
+    """*rule*, which lasts if it raises what the pack clears and does not say otherwise."""
+    if not isinstance(rule, Pattern) or rule.state != "raise" or rule.lasts is not None:
+        return rule
+    return rule.but(lasts=True) if rule.anomaly_type in cleared else rule
+
+
+def uncleared_of(one: LoadedPack) -> Sequence[Pattern]:
+    """Rules that raise what no rule of the pack clears, of that part of the device or of all."""
+    clears = [rule for rule in one.rules if isinstance(rule, Recovery)]
+    return [
+        rule
+        for rule in one.rules
+        if isinstance(rule, Pattern)
+        and (rule.lasts or (rule.state == "raise" and rule.lasts is None))
+        and not any(
+            rule.anomaly_type in clear.clears and (not clear.scope or rule.scope)
+            for clear in clears
+        )
+    ]
 
 
 def source_of(folder: Path, file: object, name: object) -> str:

@@ -23,6 +23,7 @@ from anomaly_detection.rules import (
     WARM_UPS,
     Burst,
     DetectorName,
+    DigestRules,
     Gaps,
     Harmless,
     Judgement,
@@ -62,6 +63,7 @@ class DetectPolicy(Policy):
     domains: tuple[ServiceDomain, ...]
     levels: Mapping[Level, Judgement]
     templates: Templates
+    digest: DigestRules
     metrics: Metrics
     gaps: Gaps
     clocks: Judgement = Judgement(

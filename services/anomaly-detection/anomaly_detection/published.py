@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import AnomalyDetected, Message
+from aiops_core.models import AnomalyDetected, AnomalyDigested, Message
 from aiops_core.observability.tally import (
     BUCKET,
     KEPT,
@@ -30,6 +30,7 @@ from aiops_core.runtime.unreadable import read_stored
 WRITE_EVERY = 1.0  # seconds
 LAST_WITHIN = 1.0  # seconds for the write at a stop
 STAGE = "detect"
+FOUND = (AnomalyDetected, AnomalyDigested)
 
 
 class PublishedCounts:
@@ -41,7 +42,7 @@ class PublishedCounts:
     def count(self, messages: Sequence[Message]) -> None:
         """Count *messages*, which the broker has just stored for the first time."""
         for message in messages:
-            if isinstance(message, AnomalyDetected):
+            if isinstance(message, FOUND):
                 minute = minute_of(message.stages[STAGE])
                 self._tally[minute] += 1
                 self._unwritten.add(key_of(minute))
@@ -53,7 +54,7 @@ class PublishedCounts:
             return
         since = min(max(written), minute_of(self._clock())) - MINUTE  # a clock may have been ahead
         again: Tally = Counter()
-        async for stored in bus.history([AnomalyDetected.subject], since=since):
+        async for stored in bus.history([kind.subject for kind in FOUND], since=since):
             message = read_stored(stored, "detection.published")
             if message and (at := message.stages.get(STAGE)) and minute_of(at) >= since:
                 again[minute_of(at)] += 1

@@ -9,11 +9,8 @@ Both memories are in the snapshots: after a kill the same lines are the same ent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
-
-from pydantic import JsonValue
 
 from aiops_core.inventory.names import DeviceNames
 from aiops_core.models import LogEntry, MetricSample
@@ -21,26 +18,10 @@ from aiops_core.normaliser.context import SenderContext
 from aiops_core.normaliser.entries import FROM_NETWORK, SENDER, fields_of
 from aiops_core.normaliser.normaliser import normalise
 from anomaly_detection.detectors.base import SENDERS, bounded_key, device_of
-from anomaly_detection.detectors.state import SegmentedLru, State
+from anomaly_detection.remembered import Remembered
 
 AnyEntry = LogEntry | MetricSample
 OnFailure = Callable[[str, Exception], None]  # gets the name of the part, and what it raised
-
-
-class Remembered:
-    """State per key under a name of its own in the snapshots."""
-
-    def __init__(self, name: str, most: int, kind: Any) -> None:
-        self.name = name
-        self.state: SegmentedLru[Any] = SegmentedLru(most, kind)
-
-    def parts(self) -> Iterator[State]:
-        """The state at this call, least recently used first."""
-        return self.state.parts()
-
-    def restore(self, state: Mapping[str, JsonValue], /) -> None:
-        """Add a snapshot. Raises ValueError for something else."""
-        self.state.restore(state)
 
 
 class EntryReader:

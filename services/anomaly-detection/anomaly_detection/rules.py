@@ -56,6 +56,7 @@ DetectorName = Literal[
     "level",
     "pattern",
     "recovery",
+    "speaking",
     "burst",
     "new_template",
     "rate",
@@ -147,9 +148,13 @@ class LineRule(ScopedRule):
     def of(self, kind: Kind, id_: str, services: tuple[str, ...]) -> Self:
         """This rule as one of a pack of *kind*, with its full name; *services* by default."""
         stated = self.services if "services" in self.model_fields_set else services
-        rule = self.model_copy(update={"id": id_, "services": stated})
+        rule = self.but(id=id_, services=stated)
         rule._kind = kind
         return rule
+
+    def but(self, **changes: object) -> Self:
+        """The same rule with other values."""
+        return self.model_copy(update=changes)
 
 
 class Scoped(LineRule):
@@ -169,10 +174,13 @@ class Pattern(Scoped, Judgement):
     """One line is enough. *says* ends a sentence.
 
     What is raised lasts until it is cleared; an event has happened. Named groups of the regex go to
-    ``meta``; ``service`` replaces the service of the anomaly.
+    ``meta``; ``service`` replaces the service of the anomaly. *lasts* says whether it stays true
+    until it is cleared; without it, what is raised does if the pack has a clear of its type, and of
+    all else the type decides (``states`` in correlate.yaml).
     """
 
     state: Literal["raise", "event"] = "event"
+    lasts: bool | None = None
     domain: Domain
 
 
@@ -317,6 +325,70 @@ class Templates(Section):
 
     def excess(self, of_errors: bool) -> ExcessRule:
         return self.errors if of_errors else self.rate
+
+
+# What the numbers of ``digest`` are multiplied with; of numbers of findings, divided by.
+DIGEST_SCALE: Mapping[str, float] = {"low": 2.0, "normal": 1.0, "high": 0.5}
+
+
+class DigestBurst(Section):
+    """*least* lines of a message *within* a time, and *factor* times more than ever before."""
+
+    least: int = Field(ge=2, le=1000)
+    within: Positive
+    factor: float = Field(gt=1)
+
+
+class DigestSpread(Section):
+    """A message on so many *devices* *within* a time."""
+
+    devices: int = Field(ge=2, le=16)
+    within: Positive
+
+
+class DigestReturn(Section):
+    """A message that was silent for *silence*, and for *factor* times its usual gap."""
+
+    silence: Positive
+    factor: float = Field(gt=1)
+
+
+class DigestRules(Section):
+    """Which findings that nobody can name open an incident; the others are digested.
+
+    *types* are those of the level rules and of generic patterns. At most *new_per_hour* messages
+    that are new on a device open one; none that *common* other devices of the ship have said.
+    """
+
+    sensitivity: Literal["low", "normal", "high"] = "normal"
+    types: frozenset[Text]
+    new_per_hour: int = Field(ge=1, le=100)
+    common: int = Field(ge=1, le=1000)
+    burst: DigestBurst
+    spread: DigestSpread
+    back: DigestReturn
+
+    @property
+    def scaled(self) -> Self:
+        """These rules as the sensitivity wants them."""
+        scale = DIGEST_SCALE[self.sensitivity]
+        burst, spread, back = self.burst, self.spread, self.back
+        return self.model_copy(
+            update={
+                "new_per_hour": max(1, round(self.new_per_hour / scale)),
+                "common": max(1, round(self.common / scale)),
+                "burst": burst.model_copy(
+                    update={
+                        "least": max(2, round(burst.least * scale)),
+                        "factor": 1 + (burst.factor - 1) * scale,
+                    }
+                ),
+                "spread": spread.model_copy(
+                    update={"devices": max(2, round(spread.devices * scale))}
+                ),
+                "back": back.model_copy(update={"silence": back.silence * scale}),
+            }
+        )
 
 
 # The ways in which a series of readings can be abnormal without a rule.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import AnomalyDetected, EnrichedAnomaly, Message
+from aiops_core.models import AnomalyDetected, AnomalyDigested, EnrichedAnomaly, Message
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.received import MessageKey, Received
 from aiops_core.runtime.service import Service, Tuning
@@ -20,12 +20,12 @@ from aiops_core.runtime.storing import Storing
 from incident_api.batch_writer import TakesNothing, write_batch
 from incident_api.outage import Outage
 from incident_api.recorder import SERVICE, Recorder
-from incident_api.rows import AnomalyRow, Batch, anomaly_row
+from incident_api.rows import AnomalyRow, Batch, DigestedRow, anomaly_row, digested_row
 from incident_api.store import IncidentStore
 
-Found = AnomalyDetected | EnrichedAnomaly
+Found = AnomalyDetected | EnrichedAnomaly | AnomalyDigested
 Identity = tuple[str, str, str]  # tracking id, detector, anomaly type
-ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly)
+ANOMALIES: tuple[type[Message], ...] = (AnomalyDetected, EnrichedAnomaly, AnomalyDigested)
 CONSUMER = f"{SERVICE}-history"
 TUNING = Tuning(
     max_batch=2048,
@@ -57,13 +57,15 @@ class WaitingAnomaly:
         return isinstance(self.message, EnrichedAnomaly)
 
     @cached_property
-    def row(self) -> AnomalyRow:
+    def row(self) -> AnomalyRow | DigestedRow:
+        if isinstance(self.message, AnomalyDigested):
+            return digested_row(self.message)
         return anomaly_row(self.message, self.data.decode())
 
 
 class History:
     """Rows wait in memory, where ``pending`` finds them, each anomaly once however often it comes,
-    and in the last of its two versions."""
+    and in the last of its two versions. One that is digested has one version only."""
 
     def __init__(
         self, store: IncidentStore, recorder: Recorder, outage: Outage | None = None
@@ -102,7 +104,7 @@ class History:
             self._bytes += len(one.data) - (len(known.data) if known else 0)
         return ()
 
-    def pending(self, tracking_id: str) -> list[AnomalyRow]:
+    def pending(self, tracking_id: str) -> list[AnomalyRow | DigestedRow]:
         """Anomalies of one line that may not be in the store yet."""
         return [one.row for key, one in self._waiting.items() if key[0] == tracking_id]
 

@@ -132,6 +132,7 @@ def retention(days: Tables) -> Sequence[tuple[str, int]]:
     return (
         ("logs.raw", days.logs_raw),
         ("aiops.anomalies", days.anomalies),
+        ("aiops.anomalies_digested", days.anomalies),
         ("aiops.incidents", days.incidents),
         ("aiops.incident_members", days.incidents),
         ("aiops.incident_events", days.incidents),

@@ -14,6 +14,7 @@ from uuid import uuid4
 from aiops_core.fingerprints import compute_fingerprint
 from aiops_core.models import (
     AnomalyDetected,
+    AnomalyDigested,
     AnomalySuppressed,
     EnrichedAnomaly,
     Evidence,
@@ -32,6 +33,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = 4_102_444_800_000_000  # year 2100; a wilder clock is cut to what DateTime64 can hold
 SUPPRESSED = "suppressed"
+DIGESTED = "digested"
 MOVED = "moved"  # in the place that it had before
 STAGES = "mapApply((k, v) -> (k, toUnixTimestamp64Micro(v)), stages)"  # the column, in SQL
 
@@ -55,6 +57,26 @@ class AnomalyRow(NamedTuple):
     stages: dict[str, int]
     version: int
     body: str
+
+
+class DigestedRow(NamedTuple):
+    """A finding that opened no incident; *template* and *msg* say what it was."""
+
+    anomaly_id: str
+    tracking_id: str
+    ship_id: str
+    ts: int
+    device_id: str
+    service: str
+    component: str
+    anomaly_type: str
+    detector: str
+    severity: str
+    msg: str
+    template_id: str
+    template: str
+    reason: str
+    stages: dict[str, int]
 
 
 class MemberRow(NamedTuple):
@@ -117,9 +139,10 @@ class EventRow(NamedTuple):
     body: str
 
 
-TableRow = AnomalyRow | MemberRow | IncidentRow | EventRow
+TableRow = AnomalyRow | DigestedRow | MemberRow | IncidentRow | EventRow
 TABLES: dict[type[TableRow], str] = {
     AnomalyRow: "anomalies",
+    DigestedRow: "anomalies_digested",
     MemberRow: "incident_members",
     IncidentRow: "incidents",
     EventRow: "incident_events",
@@ -198,6 +221,26 @@ def anomaly_row(anomaly: AnomalyDetected | EnrichedAnomaly, body: str = "") -> A
         stages=_times(anomaly.stages),
         version=2 if isinstance(anomaly, EnrichedAnomaly) else 1,
         body=body or anomaly.model_dump_json(),
+    )
+
+
+def digested_row(found: AnomalyDigested) -> DigestedRow:
+    return DigestedRow(
+        anomaly_id=found.anomaly_id,
+        tracking_id=found.tracking_id,
+        ship_id=found.ship_id,
+        ts=micros(found.ts),
+        device_id=found.device,
+        service=found.service,
+        component=found.component,
+        anomaly_type=found.anomaly_type,
+        detector=found.detector,
+        severity=found.severity.value,
+        msg=found.msg,
+        template_id=found.template_id,
+        template=found.template,
+        reason=found.reason,
+        stages=_times(found.stages),
     )
 
 

@@ -19,6 +19,7 @@ from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.digest.queries import DigestQueries
 from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
@@ -79,6 +80,7 @@ class Wiring:
             stats=StatsQueries(written),
             traces=TraceQueries(written, self.history.pending),
             auditor=auditor,
+            digest=DigestQueries(reads),
             devices=self.devices,
             ship=self.ship,
             silences=self.silences,

@@ -77,6 +77,7 @@ LEDGER: dict[str, Any] = {
         "members": 100,
         "duplicates": 1890,
         "suppressed": 4,
+        "digested": 0,
         "dead_letters": 1,
         "in_flight": 5,
         "unaccounted": 0,
@@ -110,6 +111,36 @@ UNBALANCED = LEDGER | {
     "balance": LEDGER["balance"] | {"unaccounted": 8, "unread": 5, "doubled": 1},
     "unaccounted": [LOST],
     "doubled": [{"anomaly_id": "a-2", "tracking_id": "t-2", "places": ["i-1", "i-2"]}],
+}
+DIGEST = {
+    "day": "2026-01-01",
+    "device": "",
+    "number": 1074,
+    "messages": 3,
+    "items": [
+        {
+            "device": "srv-1",
+            "service": "ecdis-gw",
+            "component": "",
+            "template": "chart [<*>] is locked",
+            "msg": "chart [7] is locked",
+            "number": 1073,
+            "first": "2026-01-01T00:02:11Z",
+            "last": "2026-01-01T23:58:40Z",
+            "severity": "medium",
+        },
+        {
+            "device": "sw-1",
+            "service": "",
+            "component": "fan 2",
+            "template": "",
+            "msg": "turns slowly",
+            "number": 1,
+            "first": "2026-01-01T04:00:00Z",
+            "last": "2026-01-01T04:00:00Z",
+            "severity": "low",
+        },
+    ],
 }
 SUPPRESSIONS = {
     "time_range": "1h",
@@ -151,6 +182,7 @@ class FakeApi(BaseHTTPRequestHandler):
         "/api/v3/trace/t-1": TRACE,
         "/api/v3/stats": STATS,
         "/api/v3/ledger": LEDGER,
+        "/api/v3/digest": DIGEST,
         "/api/v3/stats/suppressions": SUPPRESSIONS,
     }
 
@@ -344,6 +376,36 @@ def test_a_ledger_that_does_not_balance_names_the_lost_and_the_doubled_and_fails
     assert done.exit_code == 1
     only = run("ledger", "--unaccounted", "--api", api)
     assert "t-1" in only.output and "members" not in only.output and only.exit_code == 1
+
+
+def test_a_digest_shows_what_came_how_often_and_when(api: str) -> None:
+    done = run("digest", "--day", "2026-01-01", "--api", api)
+    assert FakeApi.asked[-1][:2] == ("GET /api/v3/digest", "day=2026-01-01&device=")
+    rows = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert rows[0] == "1,074 findings of 2026-01-01 that opened no incident"
+    assert "srv-1 ecdis-gw: chart [<*>] is locked 1,073 00:02:11 23:58:40 medium" in rows
+    assert "sw-1 fan 2: turns slowly 1 04:00:00 04:00:00 low" in rows
+    assert rows[-1] == "and 1 less frequent messages; name a device to see its own"
+    assert json.loads(run("digest", "--api", api, "--json").output) == DIGEST
+
+
+def test_a_day_without_findings_says_so(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = DIGEST | {"items": [], "number": 0, "messages": 0, "device": "srv-9"}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/digest", nothing)
+    done = run("digest", "--device", "srv-9", "--api", api)
+    assert done.output == "Nothing was digested on 2026-01-01 of srv-9.\n"
+    assert run("digest", "--day", "yesterday-ish", "--api", api).exit_code == 2
+
+
+def test_a_trace_says_why_a_line_opened_no_incident(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"anomaly_type": "log_error", "reason": "Known here: 73 times."}
+    trace = TRACE | {"status": "digested", "incident": None, "digested": told}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/trace/t-1", trace)
+    assert (
+        "digested as log_error: Known here: 73 times." in run("trace", "t-1", "--api", api).output
+    )
 
 
 def test_that_nothing_is_lost_is_said(api: str) -> None:

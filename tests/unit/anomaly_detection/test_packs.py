@@ -12,7 +12,7 @@ from aiops_cli.packs import examine
 from aiops_core.observability import metrics
 from anomaly_detection.detectors.overlaps import precedence
 from anomaly_detection.handler import Notes
-from anomaly_detection.packs import Packs, load_pack, load_packs
+from anomaly_detection.packs import Packs, load_pack, load_packs, uncleared_of
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Harmless, Pattern
 from anomaly_detection.samples import Judge, complaints, entry_of
@@ -151,6 +151,32 @@ class TestRules:
         cleared = judge(tmp_path).judge(line("pump 3 runs", level="error")).cleared
         assert raised.component == cleared.component == "pump 3"
         assert raised.meta == {"pump": "3", "rule": "acme/broke", "state": "raise"}
+
+    @pytest.mark.parametrize(
+        ("stated", "clears", "lasts"),
+        [
+            ({"state": "raise"}, "hardware_failure", True),
+            ({"state": "raise"}, "link_down", None),  # its type decides
+            ({"state": "raise", "lasts": False}, "hardware_failure", False),
+            ({"state": "event"}, "hardware_failure", None),
+            ({"state": "event", "lasts": True}, "link_down", True),
+        ],
+    )
+    def test_what_is_raised_and_can_be_cleared_lasts_and_a_rule_may_say_otherwise(
+        self, tmp_path, stated, clears, lasts
+    ):
+        ok = {"id": "ok", "state": "clear", "regex": "pump runs", "says": "so", **SAMPLES}
+        write(tmp_path, pack(PUMP | stated, ok | {"clears": [clears]}))
+        assert judge(tmp_path).judge(line("pump 3 broke")).anomaly.state is lasts
+
+    def test_what_no_rule_of_its_pack_clears_is_known(self, tmp_path):
+        part = {"regex": r"pump (?P<pump>\d+) runs", "scope": ["pump"]}
+        ok = {"id": "ok", "state": "clear", "says": "so", "clears": ["hardware_failure"], **SAMPLES}
+        whole = PUMP | {"id": "whole", "regex": "pump room (?P<pump>[a-z]+) burns", "scope": []}
+        event = PUMP | {"id": "event", "state": "event"}
+        write(tmp_path, pack(PUMP, whole, event, ok | part))
+        [loaded] = load_packs(tmp_path).loaded
+        assert [rule.id for rule in uncleared_of(loaded)] == ["acme/whole"]
 
     def test_the_group_service_names_whom_it_is_about(self, tmp_path):
         write(tmp_path, pack(PUMP | {"regex": r"pump (?P<pump>\d+) of (?P<service>\S+) broke"}))

@@ -19,7 +19,7 @@ from anomaly_detection.handler import DetectionHandler
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.published import PublishedCounts
 from tests.conftest import NOON, line
-from tests.incident_cases import detected
+from tests.incident_cases import detected, digested
 from tests.runtime_cases import running, until
 
 MINUTE = timedelta(minutes=1)
@@ -41,6 +41,19 @@ async def test_anomalies_are_counted_by_the_minute_in_which_they_were_detected()
     await published.write()
     later = NOON + timedelta(hours=1)
     assert await written(bus) == {NOON: 2, NOON + MINUTE: 1, later: 1}
+
+
+async def test_what_is_digested_is_counted_as_well_also_after_a_kill():
+    bus = MemoryBus()
+    told = [digested(n).stamped("detect", NOON) for n in range(3)]
+    published = PublishedCounts(bus, lambda: NOON)
+    published.count(told[:2])
+    await published.write()
+    await bus.publish([Outgoing(one, one.anomaly_id) for one in told])
+    reborn = PublishedCounts(bus, lambda: NOON)
+    await reborn.recover(bus)
+    await reborn.write()
+    assert await written(bus) == {NOON: 3}
 
 
 async def test_what_a_kill_kept_from_being_written_is_counted_again_in_the_stream():

@@ -27,6 +27,7 @@ from tests.incident_cases import (
     cleared,
     created,
     detected,
+    digested,
     enriched,
     evidence,
     explained,
@@ -571,6 +572,7 @@ async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(
         "anomaly",
         "incident",
         "suppressed",
+        "digested",
     }
     assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
     assert [trace["stages"][s]["latency_ms"] for s in ("detect", "enrich", "correlate")] == [1] * 3
@@ -588,6 +590,8 @@ async def test_a_trace_has_exactly_the_four_stages_and_what_they_are_about(
         ((), "not_anomalous"),
         ((detected(),), "in_progress"),
         ((detected(), enriched(), suppressed()), "suppressed"),
+        ((digested(),), "digested"),
+        ((suppressed(), digested()), "suppressed"),
     ],
 )
 async def test_a_trace_says_how_far_its_line_came(on_clickhouse, full_client, messages, status):
@@ -597,6 +601,30 @@ async def test_a_trace_says_how_far_its_line_came(on_clickhouse, full_client, me
     assert trace["status"] == status
     assert list(trace["stages"]) == ["detect", "enrich", "correlate", "store"]
     assert trace["incident"] is None
+
+
+async def test_a_digested_line_says_what_was_found_and_why_it_opened_nothing(
+    on_clickhouse, full_client
+):
+    await on_clickhouse.after(digested())
+    trace = (await full_client.get(f"{API}/trace/t0")).json()
+    assert trace["digested"]["reason"] == "Known here: once."
+    assert trace["anomaly"] is None and trace["stages"]["detect"]["ts"]
+    assert trace["stages"]["store"]["ts"] and trace["stages"]["correlate"]["ts"] is None
+
+
+async def test_the_digest_of_a_day_is_read_by_device(on_clickhouse, full_client):
+    await on_clickhouse.after(digested(1), digested(2))
+    day = (await full_client.get(f"{API}/digest?day=2026-06-01&device=SW-1")).json()
+    assert [(one["device"], one["number"]) for one in day["items"]] == [("sw-1", 1)]
+    assert (day["day"], day["device"], day["number"]) == ("2026-06-01", "SW-1", 1)
+    assert (await full_client.get(f"{API}/digest")).json()["items"] == []  # of today
+    for wrong in ("1969-12-31", "2100-01-01", "noon"):
+        problem(await full_client.get(f"{API}/digest?day={wrong}"), 422)
+
+
+async def test_without_the_store_there_is_no_digest(client):
+    problem(await client.get(f"{API}/digest"), 503)
 
 
 async def test_a_line_that_nobody_knows_has_no_trace(full_client):

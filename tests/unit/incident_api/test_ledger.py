@@ -10,7 +10,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import AnomalyDetected, EnrichedAnomaly, IncidentUpdated, Role
+from aiops_core.models import (
+    AnomalyDetected,
+    AnomalyDigested,
+    EnrichedAnomaly,
+    IncidentUpdated,
+    Role,
+)
 from aiops_core.observability import metrics
 from aiops_core.observability.tally import minute_of
 from aiops_core.runtime.bus import REASON, SOURCE, SUBJECT, Stored
@@ -31,6 +37,7 @@ from tests.incident_cases import (
     at,
     created,
     detected,
+    digested,
     enriched,
     evidence,
     receive,
@@ -171,6 +178,27 @@ def test_an_anomaly_is_the_same_before_and_after_enrichment():
         dead_letter(enriched(1).model_dump_json().encode(), EnrichedAnomaly.subject)
     )
     assert [one.anomaly_id for one in before] == [one.anomaly_id for one in after]
+
+
+def test_a_finding_that_could_not_be_digested_is_one_as_well():
+    data = digested(1).model_dump_json().encode()
+    [one] = anomalies_of(dead_letter(data, AnomalyDigested.subject))
+    assert (one.anomaly_id, one.tracking_id) == (detected(1).anomaly_id, "t1")
+
+
+async def test_what_is_digested_is_counted_as_such_and_a_dead_one_that_came_again_once(audited):
+    await audited.after(digested(1), digested(2))
+    audited.bury(digested(2), "dead.incident-api")
+    audited.bury(digested(3), "dead.incident-api")
+    balance = await audited.balance()
+    assert (balance.digested, balance.dead_letters, balance.detected) == (2, 1, 3)
+    assert balance.unaccounted == balance.doubled == 0
+
+
+async def test_what_was_digested_and_never_read_is_missing(audited):
+    await audited.after(digested(1))
+    await audited.published(m0=3)
+    assert (await audited.balance()).unread == 2
 
 
 def open_(n: int) -> OpenAnomaly:

@@ -19,6 +19,7 @@ ROWS = {
     "members": "members of incidents",
     "duplicates": "duplicates of members",
     "suppressed": "suppressed by a rule",
+    "digested": "digested, see `aiops digest`",
     "dead_letters": "dead letters",
     "in_flight": "in flight",
     "unaccounted": "unaccounted for",

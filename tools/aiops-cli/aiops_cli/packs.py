@@ -17,7 +17,7 @@ from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
-from anomaly_detection.packs import LoadedPack, Packs, load_pack
+from anomaly_detection.packs import LoadedPack, Packs, load_pack, uncleared_of
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Harmless, LineRule, Pattern, Recovery, StatedLine
 from anomaly_detection.samples import (
@@ -131,11 +131,12 @@ def show(
     screen = console()
     for one in chosen:
         screen.print(f"{escape(one.pack.title)} ({one.file}; {escape(one.pack.source)})")
-        table = Table("rule", "state", "means", "severity", "regex", box=None)
+        table = Table("rule", "state", "lasts", "means", "severity", "regex", box=None)
         for rule in one.rules:
             state = state_of(rule) if id(rule) in in_force else "replaced or removed"
             means, severity = meaning(rule)
-            table.add_row(rule.id, state, means, severity, escape(rule.regex.pattern))
+            lasts = lasts_of(rule)
+            table.add_row(rule.id, state, lasts, means, severity, escape(rule.regex.pattern))
         screen.print(table)
 
 
@@ -148,6 +149,13 @@ def meaning(rule: LineRule) -> tuple[str, str]:
     if isinstance(rule, Pattern | Burst):
         return rule.anomaly_type, rule.severity.value
     return "", ""
+
+
+def lasts_of(rule: LineRule) -> str:
+    """Whether what *rule* finds lasts until it is cleared."""
+    if not isinstance(rule, Pattern):
+        return ""
+    return {True: "until cleared", False: "no", None: "as its type"}[rule.lasts]
 
 
 def rule_json(rule: LineRule) -> Mapping[str, object]:
@@ -246,11 +254,20 @@ def check(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Files of packs; default: all of the policies.")
     ] = None,
+    uncleared: Annotated[
+        bool,
+        typer.Option(
+            "--uncleared", help="Only list what is raised and no rule of its pack clears."
+        ),
+    ] = False,
     policies: PoliciesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the samples of packs through the normaliser and all rules; exit code 2 on a mistake."""
     folder = _folder(policies)
+    if uncleared:
+        _list_uncleared(DetectPolicy.load(folder).packs, as_json=as_json)
+        return
     problems, lines = examine(folder, files or ())
     if as_json:
         emit_json([asdict(one) for one in problems])
@@ -260,6 +277,17 @@ def check(
         console().print(f"{lines} samples, {len(problems)} mistakes")
     if problems:
         raise typer.Exit(MISTAKE)
+
+
+def _list_uncleared(known: Packs, *, as_json: bool) -> None:
+    """Such a state lasts until a person ends it: allowed, but better known."""
+    found = [(rule.id, rule.anomaly_type) for one in known.loaded for rule in uncleared_of(one)]
+    if as_json:
+        emit_json([{"rule": id_, "anomaly_type": type_} for id_, type_ in found])
+        return
+    for id_, type_ in found:
+        console().print(f"{id_} raises {type_}", soft_wrap=True)
+    console().print(f"{len(found)} rules raise what no rule of their pack clears")
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ def way(found: Mapping[str, Any]) -> RenderableType:
         parts.append(Text(f"incident: {incident.get('id')} {incident.get('title', '')}"))
     if hidden := found.get("suppressed"):
         parts.append(Text(suppression(hidden)))
+    if digested := found.get("digested"):
+        parts.append(Text(f"digested as {digested['anomaly_type']}: {digested['reason']}"))
     return Group(*parts)
 
 

@@ -60,6 +60,7 @@ class Detected:
     reason: str
     domain: Domain | None = None  # without one, that of its service
     component: str = ""  # the part of the device that it is about, see component_of
+    state: bool | None = None  # whether it lasts until it is cleared; None: its type decides
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
     metric: str | None = None
     value: float | None = None
@@ -98,6 +99,7 @@ class Cleared:
     peak: float | None = None
     peer: str | None = None
     component: str = ""
+    confidence: float = 1.0  # below 1 when the end is inferred
 
 
 Finding = Detected | Cleared

@@ -52,6 +52,7 @@ def detected(rule: Pattern, line: LogEntry, match: re.Match[str]) -> Detected:
     more = {
         "domain": rule.domain,
         "component": component_of(rule.scope, match.groupdict()),
+        "state": rule.lasts,
         "meta": found | {"rule": rule.id, "state": rule.state},
     }
     return Detected.by(PatternDetector.name, rule, source, line.ts, reason, **more)

@@ -55,6 +55,12 @@ class SegmentedLru(Generic[V]):
         self._probation[key] = value
         return value
 
+    def find(self, key: Key) -> V | None:
+        """The state of *key*, which the caller may change; None if there is none."""
+        if key not in self._protected and key not in self._probation:
+            return None
+        return self.get(key, _never)
+
     def put(self, key: Key, value: V) -> None:
         """Replace the state of *key*, or add it to the protected segment."""
         self.put_all([(key, value)])
@@ -116,6 +122,10 @@ class SegmentedLru(Generic[V]):
             if key in self._pending:
                 self._preserved |= self._dump(key)
                 del self._pending[key]
+
+
+def _never() -> Any:
+    raise AssertionError("the key is there")
 
 
 @dataclass(slots=True)

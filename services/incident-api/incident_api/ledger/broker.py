@@ -11,6 +11,7 @@ from aiops_core.models import (
     BY_SUBJECT,
     Anomaly,
     AnomalyDetected,
+    AnomalyDigested,
     AnomalySuppressed,
     EnrichedAnomaly,
     Incident,
@@ -28,7 +29,12 @@ from incident_api.outage import ensure_connected
 ENDINGS = {
     "dead.enrichment-service": (AnomalyDetected.subject,),
     "dead.correlation-service": (EnrichedAnomaly.subject,),
-    "dead.incident-api": (Incident.subject, IncidentUpdated.subject, AnomalySuppressed.subject),
+    "dead.incident-api": (
+        Incident.subject,
+        IncidentUpdated.subject,
+        AnomalySuppressed.subject,
+        AnomalyDigested.subject,
+    ),
 }
 
 
@@ -86,7 +92,7 @@ def _ids(dead_letter: Stored) -> list[tuple[str, str]]:
 
 def _anomaly_ids(message: Message) -> list[tuple[str, str]]:
     match message:
-        case Anomaly() | AnomalySuppressed():
+        case Anomaly() | AnomalySuppressed() | AnomalyDigested():
             return [(message.anomaly_id, message.tracking_id)]
         case Incident(evidence=members) | IncidentUpdated(members=members):
             return [(member.anomaly_id, member.tracking_id) for member in members]

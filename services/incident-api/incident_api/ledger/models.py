@@ -11,16 +11,19 @@ from typing import NamedTuple
 from pydantic import BaseModel, Field, computed_field
 
 from aiops_core.models import FAST_PATH, Stages, UtcDatetime
-from incident_api.rows import SUPPRESSED
+from incident_api.rows import DIGESTED, SUPPRESSED
 
 
 class Balance(BaseModel):
-    """``detected`` is the sum of the next six. ``unaccounted`` and ``doubled`` must be 0."""
+    """``detected`` is the sum of the next seven. ``unaccounted`` and ``doubled`` must be 0."""
 
     detected: int = Field(description="Anomalies that are known of in the span.", examples=[1234])
     members: int = Field(description="First of their kind in an incident.")
     duplicates: int = Field(description="Repetitions of a member.")
     suppressed: int = Field(description="Hidden by a rule that is named.")
+    digested: int = Field(
+        default=0, description="Not worth an incident by themselves; `aiops digest` lists them."
+    )
     dead_letters: int = Field(description="Could not be handled; `aiops dead list` says why.")
     in_flight: int = Field(description="Younger than `settled_after_s`, or still waiting.")
     unaccounted: int = Field(description="Lost: in none of the places above.", examples=[0])
@@ -92,6 +95,7 @@ class Totals(NamedTuple):
     suppressed: int
     open: int
     doubled: int
+    digested: int = 0
 
 
 class Place(NamedTuple):
@@ -146,6 +150,7 @@ class Books:
             "members": self.totals.members + late["member"],
             "duplicates": self.totals.duplicates + late["duplicate"],
             "suppressed": self.totals.suppressed + late[SUPPRESSED],
+            "digested": self.totals.digested + late[DIGESTED],
             "dead_letters": len(self.dead),
             "in_flight": missing - lost,
             "unaccounted": lost + self.unread,

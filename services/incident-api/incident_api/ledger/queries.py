@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from aiops_core.adapters.clickhouse import Row
 from incident_api.ledger.models import OpenAnomaly, Place, Totals
 from incident_api.reads import SqlQueries
-from incident_api.rows import micros, moment, sql_time, stages_of
+from incident_api.rows import DIGESTED, micros, moment, sql_time, stages_of
 
 BEFORE = timedelta(minutes=5)  # an end may be stored so much earlier than the anomaly itself
 CHUNK = 2000  # ids in one query, whose text may have 256 KiB
@@ -24,16 +24,21 @@ SPAN = f"stored_at >= {sql_time('since')} AND stored_at < {sql_time('until')}"
 ENDED = f"stored_at >= {sql_time('ended')}"
 # An incident that was merged into another has passed its members on.
 MERGED = "SELECT id FROM aiops.incidents FINAL WHERE startsWith(resolve_reason, 'merged')"
+# Lines that are sent again may be digested then, though they are in an incident: that end stands.
 TOTALS = (
-    "SELECT countIf(ending = 1), countIf(ending = 2), countIf(ending = 3), countIf(ending = 0),"
-    " countIf(first != last) FROM ("
-    " SELECT argMaxIf(code, told, code > 0) AS ending, minIf(place, code > 0) AS first,"
-    " maxIf(place, code > 0) AS last FROM ("
+    "SELECT countIf(ending = 1), countIf(ending = 2), countIf(ending = 3),"
+    " countIf(ending = 0 AND NOT digested), countIf(first != last),"
+    " countIf(ending = 0 AND digested) FROM ("
+    " SELECT argMaxIf(code, told, code BETWEEN 1 AND 3) AS ending, max(code = 4) AS digested,"
+    " minIf(place, code BETWEEN 1 AND 3) AS first, maxIf(place, code BETWEEN 1 AND 3) AS last"
+    " FROM ("
     " SELECT sipHash128(anomaly_id) AS id, 0 AS code, toUInt64(0) AS place, toUInt64(0) AS told"
     f" FROM aiops.anomalies WHERE {SPAN}"
     " UNION ALL SELECT sipHash128(anomaly_id),"
     " multiIf(role = 'member', 1, role = 'duplicate', 2, role = 'moved', 0, 3),"
     f" sipHash64(place), version FROM aiops.incident_members WHERE {SPAN}"
+    " UNION ALL SELECT sipHash128(anomaly_id), 4, 0, 0"
+    f" FROM aiops.anomalies_digested WHERE {SPAN}"
     ") GROUP BY id)"
 )
 OPEN = (
@@ -46,8 +51,10 @@ OPEN = (
 )
 PLACED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place)"
+    " FROM (SELECT anomaly_id, tracking_id, toString(role) AS role, version, place"
     " FROM aiops.incident_members WHERE tracking_id IN %(ids)s AND role != 'moved'"
-    " GROUP BY anomaly_id"
+    f" UNION ALL SELECT anomaly_id, tracking_id, '{DIGESTED}', 0, '{DIGESTED}'"
+    " FROM aiops.anomalies_digested WHERE tracking_id IN %(ids)s) GROUP BY anomaly_id"
 )
 DOUBLED = (
     "SELECT anomaly_id, any(tracking_id), argMax(role, version), groupUniqArray(place) AS places"
@@ -65,6 +72,8 @@ DETECTED = (
     " SELECT sipHash128(anomaly_id) AS id, stages['detect'] AS at FROM aiops.anomalies"
     f" WHERE {ENDED} AND {_STAGE}"
     " UNION ALL SELECT sipHash128(anomaly_id), stages['detect'] FROM aiops.incident_members"
+    f" WHERE {ENDED} AND {_STAGE}"
+    " UNION ALL SELECT sipHash128(anomaly_id), stages['detect'] FROM aiops.anomalies_digested"
     f" WHERE {ENDED} AND {_STAGE}"
     ") GROUP BY 1"
 )

@@ -14,9 +14,9 @@ router = APIRouter(prefix="/api/v3/ledger", tags=["ledger"], responses=responses
 
 @router.get("", summary="Where every anomaly ended")
 async def ledger(api: Api, since: Since = "1h") -> LedgerView:
-    """Every anomaly is a member of one incident, a duplicate of a member, suppressed by a rule or a
-    dead letter, exactly one of them. Those in none are `unaccounted`, those in two `doubled`:
-    both must be 0.
+    """Every anomaly is a member of one incident, a duplicate of a member, suppressed by a rule,
+    digested or a dead letter, exactly one of them. Those in none are `unaccounted`, those in two
+    `doubled`: both must be 0.
     """
     ensure_recovered(api.recorder)
     return await api.auditor.ledger(parse_since(since, api.auditor.clock()))

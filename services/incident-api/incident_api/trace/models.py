@@ -14,7 +14,7 @@ from incident_api.folding import StoredIncident
 from incident_api.rows import SUPPRESSED
 from incident_api.store import IncidentSummary
 
-TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed"]
+TraceStatus = Literal["complete", "in_progress", "not_anomalous", "suppressed", "digested"]
 
 
 class PassedStage(BaseModel):
@@ -51,6 +51,17 @@ class TracedSuppression(BaseModel):
     )
 
 
+class TracedDigest(BaseModel):
+    """A finding that opened no incident, and why."""
+
+    anomaly_id: str
+    anomaly_type: str
+    detector: str
+    severity: str
+    template: str
+    reason: str = Field(examples=["Known here: 73 times since 04 Dec 2025, last 3 min 0 s before."])
+
+
 class TracedLogLine(BaseModel):
     """The line as it is in ``logs.raw``."""
 
@@ -81,6 +92,9 @@ class Trace(BaseModel):
     )
     incident: IncidentSummary | None
     suppressed: TracedSuppression | None = Field(description="Null: nothing hid it.")
+    digested: TracedDigest | None = Field(
+        default=None, description="Null: nothing in it was merely counted in the daily digest."
+    )
 
 
 class TracedAnomaly(NamedTuple):
@@ -106,11 +120,20 @@ class TracedMember(NamedTuple):
     source: str
 
 
+class DigestedFinding(NamedTuple):
+    """What was found in the line and opened no incident; *stored_at* None: not stored yet."""
+
+    view: TracedDigest
+    stages: Stages
+    stored_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Traced:
     log: TracedLogLine | None
     anomalies: Sequence[TracedAnomaly]
     members: Sequence[TracedMember]
+    digested: Sequence[DigestedFinding] = ()
 
 
 SETTLED = timedelta(seconds=10)  # a line that has no anomaly by then has none
@@ -136,10 +159,13 @@ def assemble(
 ) -> Trace | None:
     """The trace, None when nothing is known under the id."""
     anomaly, member = principal(traced)
-    log = traced.log
-    if not (log or anomaly or member):
+    log, digested = traced.log, next(iter(traced.digested), None)
+    if not (log or anomaly or member or digested):
         return None
     passed: Stages = {"ingest": log.ingestion_timestamp} if log else {}
+    if digested and not (anomaly or member):
+        passed |= digested.stages
+        passed |= {"store": digested.stored_at} if digested.stored_at else {}
     passed |= anomaly.stages if anomaly else {}
     passed |= member.stages | {"store": member.stored_at} if member else {}
     return Trace(
@@ -152,6 +178,7 @@ def assemble(
         anomaly=anomaly.body if anomaly else None,
         incident=IncidentSummary.model_validate(stored.incident) if stored else None,
         suppressed=_suppression(member),
+        digested=digested.view if digested else None,
     )
 
 
@@ -171,6 +198,8 @@ def _status(
 ) -> TraceStatus:
     if member:
         return "suppressed" if member.role == SUPPRESSED else "complete"
+    if traced.digested and not anomaly:
+        return "digested"
     if anomaly or (traced.log and now - traced.log.ingestion_timestamp < SETTLED):
         return "in_progress"
     return "not_anomalous"

@@ -25,6 +25,7 @@ async def trace(tracking_id: Id, api: Api) -> Trace:
     """Each stage of the fast path with its time, and the line, anomaly and incident themselves.
 
     `not_anomalous`: the line was read and nothing was wrong with it. `suppressed`: a rule hid it.
+    `digested`: it opened no incident and is counted in the daily digest, see `/api/v3/digest`.
     """
     ensure_recovered(api.recorder)
     traced = await api.traces.traced(tracking_id)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aiops_core.models import AnomalyDetected
+from aiops_core.models import AnomalyDetected, AnomalyDigested
 from aiops_lab.simulator.faults import FAULTS
 from aiops_lab.simulator.readings import LIMITS
 from aiops_lab.simulator.scenario import named
@@ -15,16 +15,17 @@ from anomaly_detection.policy import DetectPolicy
 from tests.conftest import ROOT
 
 POLICY = DetectPolicy.load(ROOT / "policies")
+FOUND = AnomalyDetected | AnomalyDigested
 START = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 
 async def watched(scenario):
-    """Every event of the scenario with the anomalies that it became."""
+    """Every event of the scenario with what was found in it, also what is digested."""
     detection, run = Detection(POLICY), Voyage(START)
     for event in scenario:
         message = run.message(event)
         told = detection.observe(message)
-        yield event, [one for one in told if isinstance(one, AnomalyDetected)]
+        yield event, [one for one in told if isinstance(one, FOUND)]
 
 
 async def test_a_normal_day_is_quiet():
@@ -37,7 +38,8 @@ async def test_a_fault_is_found_on_its_own_device_within_ten_seconds(fault):
     scenario = named(fault, rate=10)
     (episode,) = scenario.episodes
     async for event, found in watched(scenario):
-        if found and event.device.id == episode.root_device:
+        opened = any(isinstance(one, AnomalyDetected) for one in found)
+        if opened and event.device.id == episode.root_device:
             assert event.offset - episode.start < 10
             return
     pytest.fail(f"{fault} was not found")

@@ -13,7 +13,7 @@ PATH = ("ingest", *FAST_PATH)
 
 
 Places = Mapping[str, Collection[str]]
-"""Tracking id -> the incidents (or the suppression) that it became part of."""
+"""Tracking id -> the incidents (the suppression, the digest) that it became part of."""
 
 
 def lost(places: Places, anomalous: Collection[str]) -> list[str]:
@@ -25,11 +25,15 @@ def doubled(places: Places, anomalous: Collection[str]) -> list[str]:
 
 
 async def stored(store: ClickHouse, ship_id: str, since: datetime) -> Places:
-    """By the table ``aiops.incident_members``."""
+    """By the tables ``aiops.incident_members`` and ``aiops.anomalies_digested``."""
     rows = await store.query(
-        "SELECT tracking_id, groupUniqArray(incident_id) FROM aiops.incident_members FINAL "
+        "SELECT tracking_id, groupUniqArray(place) FROM ("
+        "SELECT tracking_id, incident_id AS place FROM aiops.incident_members FINAL "
         "WHERE role != 'moved' AND ship_id = %(ship)s "
-        "AND stored_at >= fromUnixTimestamp64Micro(%(since)s) GROUP BY tracking_id",
+        "AND stored_at >= fromUnixTimestamp64Micro(%(since)s) "
+        "UNION ALL SELECT tracking_id, 'digested' FROM aiops.anomalies_digested "
+        "WHERE ship_id = %(ship)s AND stored_at >= fromUnixTimestamp64Micro(%(since)s)"
+        ") GROUP BY tracking_id",
         {"ship": ship_id, "since": _micros(since)},
     )
     return dict(rows)

@@ -25,7 +25,7 @@ from statistics import fmean
 from rich.table import Table
 
 from aiops_core.errors import Misconfigured, why
-from aiops_core.models import AnomalyDetected, LogEntry
+from aiops_core.models import AnomalyDetected, AnomalyDigested, LogEntry
 from aiops_core.normaliser.levels import from_message, from_word
 from anomaly_detection.detection import Detection
 from anomaly_detection.policy import DetectPolicy
@@ -73,7 +73,8 @@ def _groups(labels: Iterable[Hashable]) -> Iterable[tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Alarms:
-    """Numbers of lines *labelled* as anomalous, *alarmed* by detection, and both (*right*)."""
+    """Numbers of lines *labelled* as anomalous, *alarmed* by detection (also those that it
+    digests), and both (*right*)."""
 
     labelled: int
     alarmed: int
@@ -144,7 +145,7 @@ def _alarms(rows: Sequence[Row], labels: Sequence[str], policy: DetectPolicy) ->
     alarmed = right = 0
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
         found = detection.on_line(_entry(number, row))
-        if any(isinstance(message, AnomalyDetected) for message in found):
+        if any(isinstance(message, AnomalyDetected | AnomalyDigested) for message in found):
             alarmed += 1
             right += label != NORMAL
     return Alarms(sum(label != NORMAL for label in labels), alarmed, right)
