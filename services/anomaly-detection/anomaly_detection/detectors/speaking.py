@@ -79,7 +79,7 @@ class SpeakingDetector(Detector[LogEntry]):
 
     def observe(self, entry: LogEntry, /) -> Sequence[Finding]:
         key = bounded_key(entry.ship_id, device_of(entry))
-        won, known = self._table.winner(entry), self.state.find(key)
+        won, known = self._table.decision(entry).winner, self.state.find(key)
         if won is None:
             return self._hear(entry, known) if known else ()
         rule, match = won
