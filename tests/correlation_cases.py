@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -140,6 +140,8 @@ class Book:
     over: dict[str, str] = field(default_factory=dict)
     ts: dict[str, datetime] = field(default_factory=dict)
     facts: list[Message] = field(default_factory=list)
+    occurrence: dict[str, int] = field(default_factory=dict)  # newest one of each incident
+    came_with: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, facts: Iterable[Message]) -> Book:
         for fact in facts:
@@ -150,11 +152,14 @@ class Book:
     def _read(self, fact: Message) -> None:
         match fact:
             case Incident():
+                self._begins(fact.id, fact.recurrence)
                 self._members(fact.id, fact.evidence, fact.evidence[0].anomaly_id in self.place)
             case IncidentUpdated():
                 if fact.reopens:
                     del self.over[fact.incident_id]
                 assert fact.incident_id not in self.over, "a closed incident absorbs nothing"
+                if fact.members:
+                    self._begins(fact.incident_id, fact.recurrence)
                 self._members(fact.incident_id, fact.members, bool(fact.moved_from))
                 assert all(self.place[id_] != fact.incident_id for id_ in fact.departed)
             case IncidentCleared():
@@ -164,23 +169,38 @@ class Book:
                 self.place[fact.anomaly_id] = fact.by
                 self.told[fact.anomaly_id] += 1
 
+    def _begins(self, incident, recurrence):
+        if recurrence:
+            self.occurrence[incident] = recurrence.occurrence
+
     def _members(self, incident, members, moved):
         for member in members:
             assert (member.anomaly_id in self.place) == moved
             self.place[member.anomaly_id] = incident
+            self.came_with[member.anomaly_id] = incident, self.occurrence.get(incident, 1)
             self.ts[member.anomaly_id] = member.ts
             self.told[member.anomaly_id] += not moved
 
     @property
     def groups(self) -> set[frozenset[str]]:
-        groups: dict[str, set[str]] = {}
-        for anomaly_id, incident in self.place.items():
-            groups.setdefault(incident, set()).add(anomaly_id)
-        return {frozenset(group) for group in groups.values()}
+        """What is in one incident."""
+        return _together(self.place)
+
+    @property
+    def occurrences(self) -> set[frozenset[str]]:
+        """What came together: an incident that was opened again has several."""
+        return _together(self.came_with)
 
     @property
     def open(self) -> set[str]:
         return set(self.place.values()) - set(self.over)
+
+
+def _together(places: Mapping[str, object]) -> set[frozenset[str]]:
+    groups: dict[object, set[str]] = {}
+    for anomaly_id, place in places.items():
+        groups.setdefault(place, set()).add(anomaly_id)
+    return {frozenset(group) for group in groups.values()}
 
 
 async def reborn(bus: Bus, policy: CorrelatePolicy = POLICY) -> Correlator:
