@@ -41,7 +41,10 @@ from tests.incident_cases import receive
 from tests.memory_stores import MemoryDevices, MemoryStore
 
 SHIP_POLICY = ShipPolicy.load(ROOT / "policies")
-TABLES = ("anomalies", "incidents", "incident_members", "incident_events", "devices")
+TABLES = (
+    *("anomalies", "incidents", "incident_members", "incident_events", "devices"),
+    *("problem_occurrences", "problem_edits"),
+)
 
 
 class NoClickHouse:

@@ -7,20 +7,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Device, Evidence, Status
+from aiops_core.models import Device, Evidence, ProblemEdited, Status
 from incident_api.devices.models import UnknownHost
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
+from incident_api.problem_homes import ProblemHomes
 from incident_api.rows import (
     MOVED,
     AnomalyRow,
     Batch,
+    EditRow,
     EventRow,
     IncidentRow,
     MemberRow,
+    OccurrenceRow,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary
+from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary
 
 
 class MemoryStore:
@@ -31,6 +34,8 @@ class MemoryStore:
         self.members: dict[tuple[str, str, str], MemberRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.events: dict[str, EventRow] = {}
+        self.occurrences: dict[tuple[str, str, int], OccurrenceRow] = {}
+        self.edited: dict[tuple[str, int], EditRow] = {}
         self.writes = 0
         self.problem: str | None = None
 
@@ -45,6 +50,11 @@ class MemoryStore:
                     _keep_newest(self.incidents, row.id, row)
                 case MemberRow():
                     _keep_newest(self.members, (row.tracking_id, row.anomaly_id, row.place), row)
+                case OccurrenceRow():
+                    key = (row.problem_id, row.incident_id, row.occurrence)
+                    _keep_newest(self.occurrences, key, row)
+                case EditRow():
+                    self.edited[row.problem_id, row.change] = row
                 case EventRow():
                     self.events[row.event_id] = row
 
@@ -59,15 +69,23 @@ class MemoryStore:
         return _stored(sorted(alive, key=lambda r: (r.updated_at, r.id), reverse=True)[:most])
 
     async def page(
-        self, where: IncidentFilter, after: PagePosition | None, most: int
+        self,
+        where: IncidentFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes = AS_NAMED,
     ) -> Sequence[IncidentSummary]:
         self._check()
         incidents = [one.incident for one in _stored(self.incidents.values())]
         if where.tracking_id:
             lines = {(row.incident_id, row.tracking_id) for row in self.present()}
             incidents = [one for one in incidents if (one.id, where.tracking_id) in lines]
-        found = replace(where, tracking_id="").page(incidents, after, most)
-        return [IncidentSummary.model_validate(one) for one in found]
+        found = replace(where, tracking_id="").page(incidents, after, most, homes=homes)
+        return [IncidentSummary.of(one, homes) for one in found]
+
+    async def edits(self) -> Sequence[ProblemEdited]:
+        self._check()
+        return [ProblemEdited.model_validate_json(row.body) for row in self.edited.values()]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
         rows = sorted(self._members_of(incident_id), key=lambda r: (r.ts, r.tracking_id))
@@ -140,7 +158,9 @@ class MemoryDevices:
             raise Unavailable(self.problem)
 
 
-def _keep_newest(rows: dict, key: object, row: AnomalyRow | IncidentRow | MemberRow) -> None:
+def _keep_newest(
+    rows: dict, key: object, row: AnomalyRow | IncidentRow | MemberRow | OccurrenceRow
+) -> None:
     if key not in rows or row.version >= rows[key].version:
         rows[key] = row
 

@@ -62,6 +62,7 @@ from incident_api.stats.queries import StatsQueries
 from incident_api.store import IncidentFilter
 from incident_api.trace.queries import TraceQueries
 from tests import clickhouse_server as embedded
+from tests.api_parts import TABLES as EMPTIED
 from tests.conftest import ROOT
 from tests.correlation_cases import reborn
 from tests.incident_cases import (
@@ -373,7 +374,7 @@ async def tables(url: str) -> AsyncIterator[ClickHouse]:
     async with ClickHouse.open(url) as clickhouse:
         limits = RetentionPolicy.load(ROOT / "policies").tables_days
         await migrate(clickhouse, ROOT / "clickhouse", limits)
-        for table in ("anomalies", "incidents", "incident_members", "incident_events", "devices"):
+        for table in EMPTIED:
             await clickhouse.execute(f"TRUNCATE TABLE aiops.{table}")
         await clickhouse.execute("TRUNCATE TABLE logs.raw")
         yield clickhouse

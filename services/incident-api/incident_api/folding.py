@@ -33,7 +33,6 @@ from aiops_core.models import (
     Record,
     Role,
     SimilarIncident,
-    Status,
     UtcDatetime,
 )
 from incident_api.occurrences import Extent, Occurrence, Occurrences, Pause, Start
@@ -347,9 +346,10 @@ def _advanced(
 ) -> StoredIncident:
     """One version further, with the fact's revision ticked off. *changes* are of the incident,
     *fold* of what is stored with it."""
-    after = stored.model_copy(update=fold or {})
-    standing = _turns(after).standing
-    changes |= standing.model_dump()
+    after, standing = stored.model_copy(update=fold or {}), _shown_standing(stored.incident)
+    if fold and "turns" in fold:
+        standing = _turns(after).standing
+        changes |= {"status": standing.status, "resolve_reason": standing.resolve_reason}
     changes["quiet_since"] = after.quiet_since if standing.is_open else None
     changes["updated_at"] = max(stored.incident.updated_at, _passed_at(fact))
     update: dict[str, Any] = {

@@ -132,6 +132,8 @@ def retention(days: Tables) -> Sequence[tuple[str, str, int]]:
         ("aiops.incidents", "stored_at", days.incidents),
         ("aiops.incident_members", "stored_at", days.incidents),
         ("aiops.incident_events", "stored_at", days.incidents),
+        ("aiops.problem_occurrences", "stored_at", days.incidents),
+        ("aiops.problem_edits", "stored_at", days.incidents),
     )
 
 

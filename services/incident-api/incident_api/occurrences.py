@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from aiops_core.models import Record, Recurrence, UtcDatetime
+from aiops_core.models import Record, UtcDatetime
 
 KEPT = 32  # newest of one incident that later facts can change; aiops.problem_occurrences has all
 

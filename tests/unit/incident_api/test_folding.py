@@ -31,6 +31,7 @@ from tests.incident_cases import (
     updated,
 )
 
+
 def occurrence(number: int, **fields) -> Recurrence:
     return Recurrence(problem_id="p1", occurrence=number, **fields)
 
