@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Device, Evidence, ProblemEdited, Status
+from aiops_core.models import Device, Evidence, Incident, ProblemEdited, Status
 from incident_api.devices.models import UnknownHost
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
+from incident_api.recurrence.models import occurrence_place, problem_place
+from incident_api.recurrence.store import (
+    Ending,
+    ProblemFilter,
+    ProblemSummary,
+    StoredOccurrence,
+    times_of,
+)
 from incident_api.rows import (
     MOVED,
     AnomalyRow,
@@ -23,7 +31,7 @@ from incident_api.rows import (
     OccurrenceRow,
     stored_incident,
 )
-from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary
+from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, problem_of
 
 
 class MemoryStore:
@@ -119,6 +127,100 @@ class MemoryStore:
     def _check(self) -> None:
         if self.problem:
             raise Unavailable(self.problem)
+
+
+class MemoryProblems:
+    """Problems of the rows in a ``MemoryStore``, found as ClickHouse finds them."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def page(
+        self, where: ProblemFilter, after: PagePosition | None, most: int, homes: ProblemHomes
+    ) -> Sequence[ProblemSummary]:
+        self._store._check()
+        found = [
+            problem
+            for problem, incidents in self._problems(homes)
+            if problem.times >= where.times
+            and where.open in (None, problem.open)
+            and where.chronic in (None, bool(problem.cadence))
+            and where.ship_id in ("", problem.ship_id)
+            and any(_affects(one, where.device) for one in incidents)
+            and any(
+                where.q.casefold() in text.casefold()
+                for one in incidents
+                for text in (one.title, *one.affected_devices, problem.id)
+            )
+        ]
+        found.sort(key=problem_place, reverse=True)
+        return [one for one in found if not after or problem_place(one) < after][:most]
+
+    async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
+        self._store._check()
+        return next((one for one, _ in self._problems(homes) if one.id == problem_id), None)
+
+    async def occurrences(
+        self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
+    ) -> Sequence[StoredOccurrence]:
+        self._store._check()
+        found = [
+            StoredOccurrence(0, row.problem_id, row.incident_id, row.occurrence, *row[4:10])
+            for row in self._occurrences(problem_id, homes)
+        ]
+        found.sort(key=occurrence_place, reverse=True)
+        placed = [one._replace(place=n) for n, one in enumerate(found, start=1)]
+        return [one for one in placed if not after or occurrence_place(one) < after][:most]
+
+    async def endings(self, problem_id: str, homes: ProblemHomes) -> Sequence[Ending]:
+        self._store._check()
+        last: dict[str, list[int]] = {}
+        for row in self._occurrences(problem_id, homes):
+            if row.ending and row.ended is not None:
+                last.setdefault(row.ending, []).append(row.ended)
+        found = [Ending(ending, len(ends), max(ends)) for ending, ends in last.items()]
+        return sorted(found, key=lambda one: (-one.number, -one.last, one.ending))
+
+    def _occurrences(self, problem_id: str, homes: ProblemHomes) -> list[OccurrenceRow]:
+        rows = self._store.occurrences.values()
+        return [row for row in rows if homes.of(row.problem_id, row.incident_id) == problem_id]
+
+    def _problems(self, homes: ProblemHomes) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
+        of: dict[str, list[Incident]] = {}
+        for stored in _stored(self._store.incidents.values()):
+            if home := problem_of(stored.incident, homes):
+                of.setdefault(home, []).append(stored.incident)
+        for problem_id, incidents in of.items():
+            yield self._summary(problem_id, incidents, homes), incidents
+
+    def _summary(
+        self, problem_id: str, incidents: list[Incident], homes: ProblemHomes
+    ) -> ProblemSummary:
+        newest = max(incidents, key=lambda one: (one.last_seen, one.id))
+        named = max(one.recurrence.occurrence for one in incidents if one.recurrence)
+        known = len(self._occurrences(problem_id, homes))
+        quiet = [one.quiet_since for one in incidents if one.quiet_since]
+        return ProblemSummary(
+            id=problem_id,
+            ship_id=newest.ship_id,
+            title=newest.title,
+            severity=newest.severity,
+            devices=newest.affected_devices,
+            root_device=newest.root_cause.device if newest.root_cause else None,
+            times=times_of(named, known, problem_id in homes.edited),
+            cadence=newest.recurrence.cadence if newest.recurrence else "",
+            open=any(one.status in (Status.OPEN, Status.ACK) for one in incidents),
+            quiet_since=max(quiet, default=None),
+            incidents=len(incidents),
+            newest_incident=newest.id,
+            first_seen=min(one.first_seen for one in incidents),
+            last_seen=max(one.last_seen for one in incidents),
+        )
+
+
+def _affects(incident: Incident, device: str) -> bool:
+    known = (one.casefold() for one in incident.affected_devices)
+    return device.casefold() in ("", *known)
 
 
 class MemoryDevices:

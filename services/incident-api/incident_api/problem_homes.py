@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aiops_core.models import ProblemEdited
 
@@ -26,10 +27,11 @@ class ProblemHomes:
         home = self.split.get((problem_id, incident_id))
         return home or self.merged.get(problem_id, problem_id)
 
-    def are_edited(self, problem_id: str) -> bool:
-        """Whether occurrences have left or joined that problem: their numbers count no more."""
-        homes = {*self.merged.values(), *self.split.values()}
-        return problem_id in homes or any(named == problem_id for named, _ in self.split)
+    @property
+    def edited(self) -> set[str]:
+        """Problems that occurrences have left or joined: their numbers count no more."""
+        left = {self.merged.get(named, named) for named, _ in self.split}
+        return {*self.merged.values(), *self.split.values(), *left}
 
     def after(self, edit: ProblemEdited) -> ProblemHomes:
         if edit.into is None:
@@ -75,6 +77,10 @@ class ProblemEdits:
 
     def in_order(self) -> list[ProblemEdited]:
         return sorted(self._edits.values(), key=lambda one: (one.ts, one.problem_id, one.change))
+
+    @property
+    def newest(self) -> datetime | None:
+        return max((edit.ts for edit in self._edits.values()), default=None)
 
     def changes_of(self, problem_id: str) -> int:
         """The number of its newest edit; 0 without any."""

@@ -6,6 +6,7 @@ While the store does not answer, memory alone is shown, and ``partial`` says why
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiops_core.adapters.clickhouse_errors import TookTooLong
@@ -45,6 +46,7 @@ class IncidentReader:
             for id_, changed in self._recorder.unwritten().incidents.items()
         }
         homes = self._recorder.edits.homes
+        where = replace(where, problem_id=homes.of(where.problem_id))
         try:
             stored = await self._store.page(where, after, most + len(unstored), homes)
         except Unavailable as exc:
