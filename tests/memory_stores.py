@@ -7,17 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Device, Evidence, Incident, ProblemEdited, Status
+from aiops_core.models import Device, Evidence, Incident, ProblemEdited, Severity, Status
 from incident_api.devices.models import UnknownHost
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
-from incident_api.recurrence.models import occurrence_place, problem_place
+from incident_api.recurrence.models import problem_place
 from incident_api.recurrence.store import (
     Ending,
     ProblemFilter,
     ProblemSummary,
     StoredOccurrence,
+    occurrence_place,
     times_of,
 )
 from incident_api.rows import (
@@ -165,7 +166,15 @@ class MemoryProblems:
     ) -> Sequence[StoredOccurrence]:
         self._store._check()
         found = [
-            StoredOccurrence(0, row.problem_id, row.incident_id, row.occurrence, *row[4:10])
+            StoredOccurrence(
+                0,
+                row.problem_id,
+                row.incident_id,
+                row.occurrence,
+                *(row.began, row.ended, row.ending, row.note),
+                Severity(row.severity),
+                row.devices,
+            )
             for row in self._occurrences(problem_id, homes)
         ]
         found.sort(key=occurrence_place, reverse=True)

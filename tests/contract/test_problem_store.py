@@ -9,8 +9,8 @@ import pytest
 from aiops_core.models import Message, ProblemEdited, Recurrence
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemEdits, ProblemHomes
-from incident_api.recurrence.models import occurrence_place, problem_place
-from incident_api.recurrence.store import ProblemFilter, ProblemStore
+from incident_api.recurrence.models import problem_place
+from incident_api.recurrence.store import ProblemFilter, ProblemStore, occurrence_place
 from incident_api.rows import micros
 from incident_api.store import IncidentFilter
 from tests.api_parts import Platform, empty_tables, platform, platform_on, recovered

@@ -79,7 +79,8 @@ class ProblemEdits:
         return sorted(self._edits.values(), key=lambda one: (one.ts, one.problem_id, one.change))
 
     @property
-    def newest(self) -> datetime | None:
+    def last_at(self) -> datetime | None:
+        """The time of the last one."""
         return max((edit.ts for edit in self._edits.values()), default=None)
 
     def changes_of(self, problem_id: str) -> int:

@@ -67,17 +67,17 @@ class Standing(Record):
 
 
 class Turns(Record):
-    """*settled* is what *newest*, in order of their places, start from."""
+    """*settled* is what *recent*, in order of their places, start from."""
 
     settled: Standing
-    newest: tuple[Turn, ...] = ()
+    recent: tuple[Turn, ...] = ()
 
     @property
     def standing(self) -> Standing:
-        return reduce(Standing.after, self.newest, self.settled)
+        return reduce(Standing.after, self.recent, self.settled)
 
     def having(self, turn: Turn) -> Turns:
-        turns: Sequence[Turn] = sorted((*self.newest, turn), key=lambda one: one.place)
-        old, newest = turns[:-TURNS_KEPT], turns[-TURNS_KEPT:]
+        turns: Sequence[Turn] = sorted((*self.recent, turn), key=lambda one: one.place)
+        old, recent = turns[:-TURNS_KEPT], turns[-TURNS_KEPT:]
         settled = reduce(Standing.after, old, self.settled)
-        return Turns(settled=settled, newest=tuple(newest))
+        return Turns(settled=settled, recent=tuple(recent))

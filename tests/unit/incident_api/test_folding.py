@@ -403,7 +403,7 @@ def test_what_is_stored_of_turns_and_occurrences_is_bounded():
         facts.append(returned(revision + 1, 10 * n, recurrence=occurrence(n + 1)))
     stored = folded(*facts)
     assert [one.number for one in occurrences_of(stored)] == list(range(3 * KEPT + 1, 4 * KEPT + 1))
-    assert stored.turns and len(stored.turns.newest) == standing.TURNS_KEPT
+    assert stored.turns and len(stored.turns.recent) == standing.TURNS_KEPT
     assert len(stored.occurrences.pauses) <= 2 * KEPT
     assert stored.incident.status is OPEN
     assert len(incident_row(stored).fold) < 40_000

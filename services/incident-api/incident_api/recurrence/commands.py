@@ -105,8 +105,9 @@ class ProblemCommands:
     ) -> None:
         edits = self._recorder.edits
         check_number(len(edits))
-        newest = edits.newest
-        now = max(self._clock(), newest + TICK) if newest else self._clock()
+        now = self._clock()
+        if last := edits.last_at:
+            now = max(now, last + TICK)
         fact = fact_of(now, edits.changes_of(problem_id) + 1)
         await publish(self._bus, fact, derived_id(fact.model_dump_json()))
         self._recorder.edit(fact)

@@ -41,7 +41,7 @@ class OccurrenceView(BaseModel):
             began=moment(stored.began),
             ended=None if ended is None else moment(ended),
             duration_s=None if ended is None else (ended - stored.began) / 1e6,
-            severity=Severity(stored.severity),
+            severity=stored.severity,
             devices=stored.devices,
             ending=stored.ending,
             note=stored.note,
@@ -145,10 +145,6 @@ def check_split(
 def check_number(edits: int) -> None:
     if edits >= EDITS_MOST:
         raise Problem(409, f"{EDITS_MOST} edits of problems are in force; no more can be kept")
-
-
-def occurrence_place(one: StoredOccurrence) -> tuple[int, str]:
-    return one.began, one.key
 
 
 def problem_place(one: ProblemSummary) -> tuple[int, str]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
 
+from pydantic import TypeAdapter
+
 from aiops_core.adapters.clickhouse import Row
 from incident_api.clickhouse_store import AFTER, HOME, HOME_OF_INCIDENT, filled, home_parameters
 from incident_api.pages import PagePosition
@@ -19,6 +21,7 @@ from incident_api.recurrence.store import (
     ProblemFilter,
     ProblemSummary,
     StoredOccurrence,
+    occurrence_place,
 )
 from incident_api.rows import moment
 
@@ -76,6 +79,7 @@ ENDINGS = (
     " AND ending != '' AND ended IS NOT NULL"
     " GROUP BY ending ORDER BY number DESC, last DESC, ending LIMIT %(most)s"
 )
+OCCURRENCE = TypeAdapter(StoredOccurrence)
 COLUMNS = (
     *("id", "ship_id", "title", "severity", "devices", "root_device", "times", "cadence"),
     *("open", "quiet_since", "incidents", "newest_incident", "first_seen", "last_seen"),
@@ -118,14 +122,27 @@ class ClickHouseProblems:
     async def occurrences(
         self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
     ) -> Sequence[StoredOccurrence]:
+        fetch = partial(self._occurrence_rows, problem_id, homes)
+        return await filled(fetch, after, most, "occurrences", _occurrence, _place)
+
+    async def _occurrence_rows(
+        self, problem_id: str, homes: ProblemHomes, after: PagePosition | None, most: int
+    ) -> list[Row]:
         bound = {"problem": problem_id, "most": most} | home_parameters(homes)
         sql = OCCURRENCES.format(after=f"(began, key) < ({AFTER})" if after else "1")
-        rows = await self._reads.query(sql, bound | (after._asdict() if after else {}))
-        return [StoredOccurrence._make(row) for row in rows]
+        return await self._reads.query(sql, bound | (after._asdict() if after else {}))
 
     async def endings(self, problem_id: str, homes: ProblemHomes) -> Sequence[Ending]:
         bound = {"problem": problem_id, "most": ENDINGS_SHOWN} | home_parameters(homes)
         return [Ending._make(row) for row in await self._reads.query(ENDINGS, bound)]
+
+
+def _occurrence(row: Row) -> StoredOccurrence:
+    return OCCURRENCE.validate_python(row)
+
+
+def _place(row: Row) -> tuple[int, str]:
+    return occurrence_place(StoredOccurrence._make(row))
 
 
 def _summary(row: Row) -> ProblemSummary:

@@ -17,11 +17,10 @@ from incident_api.recurrence.models import (
     OccurrenceView,
     ProblemView,
     SplitProblem,
-    occurrence_place,
     problem_place,
     views,
 )
-from incident_api.recurrence.store import ProblemFilter, ProblemSummary
+from incident_api.recurrence.store import ProblemFilter, ProblemSummary, occurrence_place
 from incident_api.store import IncidentFilter
 
 SHOWN = 20  # occurrences and incidents of one problem

@@ -69,13 +69,18 @@ class StoredOccurrence(NamedTuple):
     ended: int | None
     ending: str
     note: str
-    severity: str
+    severity: Severity
     devices: int
 
     @property
     def key(self) -> str:
         """Orders occurrences that began at the same time."""
         return f"{self.incident_id} {self.named} {self.number:010}"
+
+
+def occurrence_place(one: StoredOccurrence) -> tuple[int, str]:
+    """Its position in a list."""
+    return one.began, one.key
 
 
 class Ending(NamedTuple):
