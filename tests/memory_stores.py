@@ -208,7 +208,8 @@ class MemoryProblems:
         newest = max(incidents, key=lambda one: (one.last_seen, one.id))
         named = max(one.recurrence.occurrence for one in incidents if one.recurrence)
         known = len(self._occurrences(problem_id, homes))
-        quiet = [one.quiet_since for one in incidents if one.quiet_since]
+        alive = [one for one in incidents if one.status in (Status.OPEN, Status.ACK)]
+        quiet = [one.quiet_since for one in alive if one.quiet_since]
         return ProblemSummary(
             id=problem_id,
             ship_id=newest.ship_id,
@@ -218,8 +219,8 @@ class MemoryProblems:
             root_device=newest.root_cause.device if newest.root_cause else None,
             times=times_of(named, known, problem_id in homes.edited),
             cadence=newest.recurrence.cadence if newest.recurrence else "",
-            open=any(one.status in (Status.OPEN, Status.ACK) for one in incidents),
-            quiet_since=max(quiet, default=None),
+            open=bool(alive),
+            quiet_since=max(quiet) if quiet and len(quiet) == len(alive) else None,
             incidents=len(incidents),
             newest_incident=newest.id,
             first_seen=min(one.first_seen for one in incidents),

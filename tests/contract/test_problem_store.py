@@ -218,6 +218,16 @@ async def test_edits_are_known_again_after_a_start(remembered):
     assert len(again) == 2
 
 
+async def test_a_problem_is_quiet_when_all_of_it_that_is_open_is(remembered):
+    await remembered.after(opened("a1", 1, "a"), opened("a2", 5, "a", 2))
+    quiet = [updated(2, incident=one, quiet_since=at(9)) for one in ("a1", "a2")]
+    shown = []
+    for fact in (*quiet, cleared(3, "a1"), cleared(3, "a2")):
+        await remembered.after(fact)
+        shown.append((await remembered.problems.problem("a", remembered.homes)).quiet_since)
+    assert shown == [None, at(9), at(9), None]
+
+
 @pytest.mark.parametrize("quiet", [True, False])
 async def test_quiet_incidents_are_found(remembered, quiet):
     await remembered.after(opened("i1", 1, "a"), opened("i2", 2, "b"), opened("i3", 3, "c"))

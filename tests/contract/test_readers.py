@@ -720,7 +720,6 @@ BELONGS_TO = {
     "incident_api/ledger/broker.py:_ids": "incident-api.dead_letters",
     "incident_api/recorder.py:Recorder.recover": "incident-api.transitions",
     "incident_api/recurrence/queries.py:ClickHouseProblems._occurrence": "incident-api.occurrences",
-    "incident_api/recurrence/queries.py:_occurrence": "incident-api.occurrences",
     "incident_api/recurrence/queries.py:ClickHouseProblems._rows": "incident-api.problems",
     "incident_api/rows.py:stored_incident": "incident-api.incidents",
     "incident_api/silences/repository.py:SilenceRepository.all": "incident-api.silences",

@@ -37,7 +37,7 @@ from aiops_core.models import (
 )
 from incident_api.occurrences import Extent, Occurrence, Occurrences, Pause, Start
 from incident_api.standing import Standing, Turn, TurnKind, Turns
-from incident_api.timeline import describe, ending_of, newest_entries, with_entry
+from incident_api.timeline import describe, ending_of, newest_entries, note_of, with_entry
 
 T = TypeVar("T")
 
@@ -236,7 +236,9 @@ def _clear(stored: StoredIncident, fact: IncidentCleared) -> StoredIncident:
         changes |= {"evidence": (), "anomaly_count": 0, "tracking_ids": ()}
     turn = Turn(revision=fact.revision, kind="clear", reason=ending)
     seen = stored.incident.last_seen
-    pause = _pause(stored, fact.revision, max(seen, stored.recovered or seen), ending, fact.note)
+    pause = _pause(
+        stored, fact.revision, max(seen, stored.recovered or seen), ending, note_of(fact)
+    )
     fold = {
         "turns": _turns(stored).having(turn),
         "occurrences": stored.occurrences.paused(pause),

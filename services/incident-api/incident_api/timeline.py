@@ -41,9 +41,9 @@ def _update_words(fact: IncidentUpdated) -> TimelineEntry:
     if fact.severity:
         parts.append(f"severity is now {fact.severity}")
     kind = "reopened" if fact.reopens else "quiet" if fact.quiet_since else "updated"
-    if fact.reopens:
-        parts[:0] = ["reopened", *_times(fact.recurrence)]
     text = "; ".join(parts) or kind
+    if fact.reopens:
+        text = f"reopened: {'; '.join([*_times(fact.recurrence), *parts]) or 'it is back'}"
     return TimelineEntry(ts=fact.ts, kind=kind, text=text, actor=CORRELATION)
 
 
@@ -58,7 +58,7 @@ def _clear_words(fact: IncidentCleared) -> TimelineEntry:
     ending = "merged" if fact.merged_into else ending_of(fact)
     if fact.confidence < 1:
         ending += f" ({fact.confidence:.0%} sure)"
-    note = fact.note.removeprefix(f"{PROBABLY}: ")
+    note = note_of(fact)
     text = f"{ending}: {note}" if note else ending
     return TimelineEntry(ts=fact.ts, kind="cleared", text=text, actor=CORRELATION)
 
@@ -68,6 +68,11 @@ def ending_of(fact: IncidentCleared) -> str:
     if fact.merged_into:
         return f"{fact.resolve_reason} into {fact.merged_into}"
     return fact.resolve_reason if fact.confidence == 1 else f"{PROBABLY} {fact.resolve_reason}"
+
+
+def note_of(fact: IncidentCleared) -> str:
+    """Why it is over, without repeating that this is only probable."""
+    return fact.note.removeprefix(f"{PROBABLY}: ")
 
 
 def _transition_words(fact: IncidentTransitioned) -> TimelineEntry:

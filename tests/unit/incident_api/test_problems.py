@@ -167,6 +167,7 @@ async def test_what_is_split_off_is_a_problem_of_its_own(ship, client):
         ("nobody/split", {"incident_id": "i1"}, 404, "there is no problem nobody"),
         ("p/split", {"incident_id": "other"}, 422, "other is no incident of problem p"),
         ("p/split", {"incident_id": "nobody"}, 422, "nobody is no incident of problem p"),
+        ("q/split", {"incident_id": "i1"}, 422, "i1 is no incident of problem q"),
         ("q/split", {"incident_id": "other"}, 409, "problem q has no other incident"),
     ],
 )
@@ -180,6 +181,7 @@ async def test_an_edit_that_makes_no_sense_is_refused_and_nothing_is_published(
         created("gone1", 302, **said("gone")),
         merge_fact("gone", "p"),
     )
+    await ship.after(*(created(f"z{n}", 310 + n, **said("z", n)) for n in (1, 2)))
     assert words in problem(await client.post(f"{PROBLEMS}/{path}", json=body), status)
     assert ship.bus.published == []
 

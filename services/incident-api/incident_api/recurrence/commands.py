@@ -27,7 +27,6 @@ from incident_api.recurrence.models import (
     split_id,
 )
 from incident_api.recurrence.store import ProblemStore, ProblemSummary
-from incident_api.store import problem_of
 
 TICK = timedelta(microseconds=1)
 
@@ -73,11 +72,12 @@ class ProblemCommands:
         async with self._editing:
             ours, incident_id = await self.find(problem_id), body.incident_id
             stored = await self._recorder.registry.get(incident_id)
-            named = problem_of(stored.incident, self._homes) if stored else None
-            into = split_id(incident_id)
-            if named == into:
-                return into
-            check_split(ours, incident_id, self._homes, named)
+            said = stored.incident.recurrence if stored else None
+            named, homes = said.problem_id if said else "", self._homes
+            into, home = split_id(incident_id), homes.of(named, incident_id)
+            if home == into and homes.of(named) == ours.id:
+                return into  # it is done already
+            check_split(ours, incident_id, homes, home)
             await self._edit(
                 lambda now, change: edit(
                     ours,

@@ -127,12 +127,10 @@ def check_merge(problem: ProblemSummary, into: ProblemSummary) -> None:
         raise Problem(409, f"problem {into.id} is of another ship, {into.ship_id}")
 
 
-def check_split(
-    problem: ProblemSummary, incident_id: str, homes: ProblemHomes, named: str | None
-) -> None:
-    """*named* is the problem that the incident belongs to. Problem 422 when that is another one,
-    409 when nothing would be left, or when the incident was split off before."""
-    if named != problem.id:
+def check_split(problem: ProblemSummary, incident_id: str, homes: ProblemHomes, home: str) -> None:
+    """*home* is the problem that the incident belongs to, empty for none. Problem 422 when that is
+    another one, 409 when nothing would be left, or when the incident was split off before."""
+    if home != problem.id:
         raise Problem(
             422, f"body.incident_id: {incident_id} is no incident of problem {problem.id}"
         )

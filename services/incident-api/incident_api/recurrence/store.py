@@ -51,7 +51,7 @@ class ProblemSummary(BaseModel):
     times: int = Field(description="How often it came, as far as that is known.")
     cadence: str = Field(description="Empty while unknown.", examples=["daily at 04:02"])
     open: bool
-    quiet_since: UtcDatetime | None
+    quiet_since: UtcDatetime | None = Field(description="Null while an open incident is not quiet.")
     incidents: int
     newest_incident: str = Field(description="Its id.")
     first_seen: UtcDatetime
