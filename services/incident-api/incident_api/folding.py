@@ -269,22 +269,20 @@ def _transition(stored: StoredIncident, fact: IncidentTransitioned) -> StoredInc
 
 
 def _turned(stored: StoredIncident, fact: IncidentTransitioned) -> dict[str, Any]:
-    """What becomes of status and occurrence; nothing when correlation was faster and the way is
-    closed."""
+    """What becomes of status and occurrence."""
     kind = TURNS_BY_OPERATOR.get(fact.kind)
     if kind is None:
         return {}
     place = {"revision": fact.revision or stored.revision, "change": fact.change}
     reason = _reason(fact) if kind == "resolve" else None
-    before = _turns(stored)
-    after = before.having(Turn(kind=kind, reason=reason, **place))
-    if kind == "ack" or after.standing == before.standing:
-        return {"turns": after}
+    turns = _turns(stored).having(Turn(kind=kind, reason=reason, **place))
+    if kind == "ack":
+        return {"turns": turns}
     said = f"{fact.actor}: {fact.comment}" if fact.comment else fact.actor
     at = fact.ts if kind == "resolve" else None
     extent = _extent(stored.incident)._asdict()
     pause = Pause(at=at, ending=reason or "", note=said, **place, **extent)
-    return {"turns": after, "occurrences": stored.occurrences.paused(pause)}
+    return {"turns": turns, "occurrences": stored.occurrences.paused(pause)}
 
 
 def _reason(fact: IncidentTransitioned) -> str:

@@ -113,12 +113,9 @@ class Occurrences(Record):
         return Occurrence(*start.key, start.began, ended, pause.ending, pause.note, *shown)
 
     def _pause(self, start: Start, later: Start | None) -> Pause | None:
-        """The last word on how it ended; None while it goes on."""
-        within = [
-            one
-            for one in self.pauses
-            if start.revision <= one.revision and (later is None or one.revision < later.revision)
-        ]
-        if within and within[-1].at:
-            return within[-1]
-        return later.before if later else None
+        """How it ended, by what ended it first since it went on last; None while it goes on."""
+        found: Pause | None = None
+        for one in self.pauses:
+            if start.revision <= one.revision and (later is None or one.revision < later.revision):
+                found = (found or one) if one.at else None
+        return found or (later.before if later else None)
