@@ -27,6 +27,12 @@ class ProblemHomes:
         home = self.split.get((problem_id, incident_id))
         return home or self.merged.get(problem_id, problem_id)
 
+    def named(self, problem_id: str) -> list[str]:
+        """The problems that facts may name of what is at home in *problem_id*."""
+        merged = [named for named, home in self.merged.items() if home == problem_id]
+        split = [named for (named, _), home in self.split.items() if home == problem_id]
+        return [problem_id, *merged, *split]
+
     @property
     def edited(self) -> set[str]:
         """Problems that occurrences have left or joined: their numbers count no more."""

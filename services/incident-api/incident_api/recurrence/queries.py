@@ -66,17 +66,19 @@ CONDITIONS = {
         " arrayStringConcat(every_device, '\\n'), '\\n', problem), %(q)s) > 0"
     ),
 }
+# By the key of the table first.
+OF_PROBLEM = f"problem_id IN %(named)s AND {HOME_OF_OCCURRENCE} = %(problem)s"
 KEY = "concat(incident_id, ' ', problem_id, ' ', leftPad(toString(occurrence), 10, '0'))"
 OCCURRENCES = (
     "SELECT place, problem_id, incident_id, occurrence, toUnixTimestamp64Micro(began),"
     " toUnixTimestamp64Micro(ended), ending, note, severity, devices FROM ("
     f"SELECT *, {KEY} AS key, row_number() OVER (ORDER BY began DESC, {KEY} DESC) AS place"
-    f" FROM aiops.problem_occurrences FINAL WHERE {HOME_OF_OCCURRENCE} = %(problem)s"
+    f" FROM aiops.problem_occurrences FINAL WHERE {OF_PROBLEM}"
     ") WHERE {after} ORDER BY place LIMIT %(most)s"
 )
 ENDINGS = (
     "SELECT ending, count() AS number, toUnixTimestamp64Micro(max(assumeNotNull(ended))) AS last"
-    f" FROM aiops.problem_occurrences FINAL WHERE {HOME_OF_OCCURRENCE} = %(problem)s"
+    f" FROM aiops.problem_occurrences FINAL WHERE {OF_PROBLEM}"
     " AND ending != '' AND ended IS NOT NULL"
     " GROUP BY ending ORDER BY number DESC, last DESC, ending LIMIT %(most)s"
 )
@@ -129,13 +131,19 @@ class ClickHouseProblems:
     async def _occurrence_rows(
         self, problem_id: str, homes: ProblemHomes, after: PagePosition | None, most: int
     ) -> list[Row]:
-        bound = {"problem": problem_id, "most": most} | home_parameters(homes)
+        bound = _bound(problem_id, homes) | {"most": most}
         sql = OCCURRENCES.format(after=f"(began, key) < ({AFTER})" if after else "1")
         return await self._reads.query(sql, bound | (after._asdict() if after else {}))
 
     async def endings(self, problem_id: str, homes: ProblemHomes) -> Sequence[Ending]:
-        bound = {"problem": problem_id, "most": ENDINGS_SHOWN} | home_parameters(homes)
+        bound = _bound(problem_id, homes) | {"most": ENDINGS_SHOWN}
         return [Ending._make(row) for row in await self._reads.query(ENDINGS, bound)]
+
+
+def _bound(problem_id: str, homes: ProblemHomes) -> dict[str, object]:
+    """The parameters of ``OF_PROBLEM``."""
+    named = tuple(homes.named(problem_id))
+    return {"problem": problem_id, "named": named} | home_parameters(homes)
 
 
 def _occurrence(row: Row) -> StoredOccurrence:
