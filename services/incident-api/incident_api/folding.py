@@ -35,8 +35,14 @@ from aiops_core.models import (
     SimilarIncident,
     UtcDatetime,
 )
-from incident_api.occurrences import Extent, Occurrence, Occurrences, Pause, Start
-from incident_api.standing import Standing, Turn, TurnKind, Turns
+from incident_api.occurrences import (
+    Extent,
+    FoldedOccurrence,
+    OccurrencePause,
+    Occurrences,
+    OccurrenceStart,
+)
+from incident_api.standing import StatusNow, Turn, TurnKind, Turns
 from incident_api.timeline import describe, ending_of, newest_entries, note_of, with_entry
 
 T = TypeVar("T")
@@ -151,7 +157,7 @@ def _occurred(stored: StoredIncident, fact: IncidentUpdated) -> dict[str, Any]:
         began = min((member.ts for member in fact.members), default=fact.ts)
         changes |= _started(stored, fact, began)
         known: Occurrences = changes.get("occurrences", stored.occurrences)
-        changes["occurrences"] = known.paused(Pause(revision=fact.revision, at=None))
+        changes["occurrences"] = known.paused(OccurrencePause(revision=fact.revision, at=None))
     elif fact.recurrence and fact.quiet_since:
         ending, _, note = fact.recurrence.resolved_before.partition(": ")
         changes["occurrences"] = stored.occurrences.paused(
@@ -166,7 +172,7 @@ def _started(
     if (said := fact.recurrence) is None:
         return {}
     last = min(stored.incident.last_seen, began)
-    start = Start(
+    start = OccurrenceStart(
         problem_id=said.problem_id,
         number=said.occurrence,
         revision=fact.revision,
@@ -178,8 +184,8 @@ def _started(
 
 def _pause(
     stored: StoredIncident, revision: int, at: datetime, ending: str = "", note: str = ""
-) -> Pause:
-    return Pause(
+) -> OccurrencePause:
+    return OccurrencePause(
         revision=revision, at=at, ending=ending, note=note, **_extent(stored.incident)._asdict()
     )
 
@@ -188,7 +194,7 @@ def _extent(incident: Incident) -> Extent:
     return Extent(incident.severity.value, len(incident.affected_devices))
 
 
-def occurrences_of(stored: StoredIncident) -> list[Occurrence]:
+def occurrences_of(stored: StoredIncident) -> list[FoldedOccurrence]:
     """The newest occurrences within the incident, oldest first."""
     return list(stored.occurrences.all(_extent(stored.incident)))
 
@@ -281,7 +287,7 @@ def _turned(stored: StoredIncident, fact: IncidentTransitioned) -> dict[str, Any
     said = f"{fact.actor}: {fact.comment}" if fact.comment else fact.actor
     at = fact.ts if kind == "resolve" else None
     extent = _extent(stored.incident)._asdict()
-    pause = Pause(at=at, ending=reason or "", note=said, **place, **extent)
+    pause = OccurrencePause(at=at, ending=reason or "", note=said, **place, **extent)
     return {"turns": turns, "occurrences": stored.occurrences.paused(pause)}
 
 
@@ -295,8 +301,8 @@ def _turns(stored: StoredIncident) -> Turns:
     return stored.turns or Turns(settled=_shown_standing(stored.incident))
 
 
-def _shown_standing(incident: Incident) -> Standing:
-    return Standing(status=incident.status, resolve_reason=incident.resolve_reason)
+def _shown_standing(incident: Incident) -> StatusNow:
+    return StatusNow(status=incident.status, resolve_reason=incident.resolve_reason)
 
 
 def _explain(stored: StoredIncident, fact: EnrichedIncident) -> StoredIncident:

@@ -18,7 +18,7 @@ from aiops_core.models import Record, UtcDatetime
 KEPT = 32  # newest of one incident that later facts can change; aiops.problem_occurrences has all
 
 
-class Occurrence(NamedTuple):
+class FoldedOccurrence(NamedTuple):
     """*ended* is None while it lasts, *ending* says how in a word or two, *note* in a sentence."""
 
     problem_id: str
@@ -38,7 +38,7 @@ class Extent(NamedTuple):
     devices: int
 
 
-class Pause(Record):
+class OccurrencePause(Record):
     """The occurrence of that time is over; with *at* None it goes on. Placed like a ``Turn``."""
 
     revision: int
@@ -54,7 +54,7 @@ class Pause(Record):
         return self.revision, self.change
 
 
-class Start(Record):
+class OccurrenceStart(Record):
     """*revision* is that of the first fact that names it, *began* its first anomaly, *before* how
     the occurrence before it ended, should nobody have said so."""
 
@@ -62,13 +62,13 @@ class Start(Record):
     number: int
     revision: int
     began: UtcDatetime
-    before: Pause
+    before: OccurrencePause
 
     @property
     def key(self) -> tuple[str, int]:
         return self.problem_id, self.number
 
-    def joined(self, other: Start) -> Start:
+    def joined(self, other: OccurrenceStart) -> OccurrenceStart:
         """Of two facts that name one occurrence."""
         first = min(self, other, key=lambda one: one.revision)
         return first.but(began=min(self.began, other.began))
@@ -77,44 +77,50 @@ class Start(Record):
 class Occurrences(Record):
     """Starts and pauses in order of their places."""
 
-    starts: tuple[Start, ...] = ()
-    pauses: tuple[Pause, ...] = ()
+    starts: tuple[OccurrenceStart, ...] = ()
+    pauses: tuple[OccurrencePause, ...] = ()
 
-    def started(self, start: Start) -> Occurrences:
+    def started(self, start: OccurrenceStart) -> Occurrences:
         known = {one.key: one for one in self.starts}
         known[start.key] = known[start.key].joined(start) if start.key in known else start
         starts = sorted(known.values(), key=lambda one: one.revision)[-KEPT:]
         return self._kept(tuple(starts), self.pauses)
 
-    def paused(self, pause: Pause) -> Occurrences:
+    def paused(self, pause: OccurrencePause) -> Occurrences:
         pauses = sorted((*self.pauses, pause), key=lambda one: one.place)
         return self._kept(self.starts, tuple(pauses))
 
-    def _kept(self, starts: tuple[Start, ...], pauses: tuple[Pause, ...]) -> Occurrences:
-        """Of the pauses between two starts only the last counts; a late fact may lie between."""
+    def _kept(
+        self, starts: tuple[OccurrenceStart, ...], pauses: tuple[OccurrencePause, ...]
+    ) -> Occurrences:
+        """The newest starts, and the pauses that may be of them."""
         oldest = starts[0].revision if starts else 0
         kept = tuple(one for one in pauses if one.revision >= oldest)[-2 * KEPT :]
         return Occurrences(starts=starts, pauses=kept)
 
-    def all(self, now: Extent) -> Iterator[Occurrence]:
+    def all(self, now: Extent) -> Iterator[FoldedOccurrence]:
         """Each occurrence, oldest first; *now* is what the incident shows."""
         for start, later in pairwise((*self.starts, None)):
             if start is not None:
                 yield self._occurrence(start, later, now)
 
-    def _occurrence(self, start: Start, later: Start | None, now: Extent) -> Occurrence:
+    def _occurrence(
+        self, start: OccurrenceStart, later: OccurrenceStart | None, now: Extent
+    ) -> FoldedOccurrence:
         pause = self._pause(start, later)
         if pause is None:
-            return Occurrence(*start.key, start.began, None, "", "", *now)
+            return FoldedOccurrence(*start.key, start.began, None, "", "", *now)
         ended = max(pause.at or start.began, start.began)
         if later:  # a late fact of its end has met members of the next
             ended = min(ended, max(later.began, start.began))
         shown = pause.severity, pause.devices
-        return Occurrence(*start.key, start.began, ended, pause.ending, pause.note, *shown)
+        return FoldedOccurrence(*start.key, start.began, ended, pause.ending, pause.note, *shown)
 
-    def _pause(self, start: Start, later: Start | None) -> Pause | None:
-        """How it ended, by what ended it first since it went on last; None while it goes on."""
-        found: Pause | None = None
+    def _pause(
+        self, start: OccurrenceStart, later: OccurrenceStart | None
+    ) -> OccurrencePause | None:
+        """What ended it first after it went on last; None while it goes on."""
+        found: OccurrencePause | None = None
         for one in self.pauses:
             if start.revision <= one.revision and (later is None or one.revision < later.revision):
                 found = (found or one) if one.at else None

@@ -47,7 +47,7 @@ class Turn(Record):
         return self.revision, self.change
 
 
-class Standing(Record):
+class StatusNow(Record):
     status: Status = Status.OPEN
     resolve_reason: str | None = None
 
@@ -59,25 +59,25 @@ class Standing(Record):
     def is_merged(self) -> bool:
         return (self.resolve_reason or "").startswith(MERGED)
 
-    def after(self, turn: Turn) -> Standing:
+    def after(self, turn: Turn) -> StatusNow:
         before, status = CHANGES[turn.kind]
         if self.status not in before or (turn.kind == "return" and self.is_merged):
             return self
-        return Standing(status=status, resolve_reason=turn.reason)
+        return StatusNow(status=status, resolve_reason=turn.reason)
 
 
 class Turns(Record):
     """*settled* is what *recent*, in order of their places, start from."""
 
-    settled: Standing
+    settled: StatusNow
     recent: tuple[Turn, ...] = ()
 
     @property
-    def standing(self) -> Standing:
-        return reduce(Standing.after, self.recent, self.settled)
+    def standing(self) -> StatusNow:
+        return reduce(StatusNow.after, self.recent, self.settled)
 
     def having(self, turn: Turn) -> Turns:
         turns: Sequence[Turn] = sorted((*self.recent, turn), key=lambda one: one.place)
         old, recent = turns[:-TURNS_KEPT], turns[-TURNS_KEPT:]
-        settled = reduce(Standing.after, old, self.settled)
+        settled = reduce(StatusNow.after, old, self.settled)
         return Turns(settled=settled, recent=tuple(recent))
