@@ -567,6 +567,9 @@ class IncidentTransitioned(Message):
 
     incident_id: Text
     change: Annotated[int, Field(ge=1)]
+    revision: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="the newest fact of correlation-service that was known then"
+    )
     kind: Literal["ack", "resolve", "reopen", "edit", "comment", "merge"]
     from_status: Status
     to_status: Status
@@ -583,8 +586,8 @@ class ProblemEdited(Message):
     """incident-api publishes it when an operator says which incidents are one problem.
 
     ``merge``: problem *into* has all occurrences of *problem_id* from now on. ``split``: incident
-    *incident_id* and what comes like it are a problem of their own. ``change`` counts the edits of
-    one problem.
+    *incident_id* and what comes like it are a problem of their own, *into*. ``change`` counts the
+    edits of one problem.
     """
 
     subject: ClassVar[str] = "incidents.problem_edited"

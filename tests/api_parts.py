@@ -32,6 +32,9 @@ from incident_api.parameters import Components
 from incident_api.policy import PathSlo, ShipPolicy, SloPolicy
 from incident_api.reads import Reads, SqlQueries
 from incident_api.recorder import Recorder
+from incident_api.recurrence.commands import ProblemCommands
+from incident_api.recurrence.queries import ClickHouseProblems
+from incident_api.recurrence.store import ProblemStore
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
@@ -39,7 +42,7 @@ from incident_api.store import IncidentStore
 from incident_api.trace.queries import TraceQueries
 from tests.conftest import ROOT
 from tests.incident_cases import receive
-from tests.memory_stores import MemoryDevices, MemoryStore
+from tests.memory_stores import MemoryDevices, MemoryProblems, MemoryStore
 
 SHIP_POLICY = ShipPolicy.load(ROOT / "policies")
 TABLES = (
@@ -49,6 +52,8 @@ TABLES = (
     "incident_members",
     "incident_events",
     "devices",
+    "problem_occurrences",
+    "problem_edits",
 )
 
 
@@ -93,15 +98,19 @@ def platform(
     devices: DeviceStore | None = None,
     bus: MemoryBus | None = None,
     clock: Callable[[], datetime] = utc_now,
+    problems: ProblemStore | None = None,
 ) -> Platform:
     store, bus, queries = store or MemoryStore(), bus or MemoryBus(), queries or NoClickHouse()
     recorder = recorder or Recorder(store)
     suppress = SuppressPolicy.load(ROOT / "policies")
     inventory = DeviceCommands(devices or MemoryDevices(), bus, clock)
+    problems = problems or MemoryProblems(store)
     components = Components(
         recorder=recorder,
         store=store,
         incidents=IncidentCommands(recorder, bus, "ship-1", clock),
+        problem_store=problems,
+        problems=ProblemCommands(recorder, bus, problems, clock),
         stats=StatsQueries(queries),
         traces=TraceQueries(queries),
         auditor=Auditor(LedgerQueries(queries), BrokerRecords(bus), timedelta(seconds=60), clock),
@@ -129,7 +138,8 @@ def platform_on(clickhouse: ClickHouse, clock: Callable[[], datetime] = utc_now)
     recorder = Recorder(ClickHouseStore(clickhouse))
     written = Reads(clickhouse, write=recorder.write_shown)
     store = ClickHouseStore(clickhouse, whole=written)
-    return platform(store, written, recorder, clock=clock)
+    problems = ClickHouseProblems(written)
+    return platform(store, written, recorder, clock=clock, problems=problems)
 
 
 @asynccontextmanager

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Device, Evidence, Status
+from aiops_core.models import Device, Evidence, Incident, ProblemEdited, Severity, Status
 from incident_api.devices.models import UnknownHost
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
+from incident_api.problem_homes import ProblemHomes
+from incident_api.recurrence.models import problem_place
+from incident_api.recurrence.store import (
+    Ending,
+    ProblemFilter,
+    ProblemSummary,
+    StoredOccurrence,
+    occurrence_place,
+    times_of,
+)
 from incident_api.rows import (
     MOVED,
     AnomalyRow,
     Batch,
     DigestedRow,
+    EditRow,
     EventRow,
     IncidentRow,
     MemberRow,
+    OccurrenceRow,
+    TableRow,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary
+from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, problem_of
 
 
 class MemoryStore:
@@ -33,6 +46,8 @@ class MemoryStore:
         self.members: dict[tuple[str, str, str], MemberRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.events: dict[str, EventRow] = {}
+        self.occurrences: dict[tuple[str, str, int], OccurrenceRow] = {}
+        self.edited: dict[tuple[str, int], EditRow] = {}
         self.writes = 0
         self.problem: str | None = None
 
@@ -41,16 +56,27 @@ class MemoryStore:
         self.writes += 1
         for row in batch.rows:
             match row:
-                case AnomalyRow():
-                    _keep_newest(self.anomalies, row.anomaly_id, row)
                 case DigestedRow():
                     self.digested[row.anomaly_id] = row
-                case IncidentRow():
-                    _keep_newest(self.incidents, row.id, row)
-                case MemberRow():
-                    _keep_newest(self.members, (row.tracking_id, row.anomaly_id, row.place), row)
+                case EditRow():
+                    self.edited[row.problem_id, row.change] = row
                 case EventRow():
                     self.events[row.event_id] = row
+                case _:
+                    self._replace(row)
+
+    def _replace(self, row: TableRow) -> None:
+        """Of rows with the same key the newest version holds."""
+        match row:
+            case AnomalyRow():
+                _keep_newest(self.anomalies, row.anomaly_id, row)
+            case IncidentRow():
+                _keep_newest(self.incidents, row.id, row)
+            case MemberRow():
+                _keep_newest(self.members, (row.tracking_id, row.anomaly_id, row.place), row)
+            case OccurrenceRow():
+                key = (row.problem_id, row.incident_id, row.occurrence)
+                _keep_newest(self.occurrences, key, row)
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         self._check()
@@ -63,15 +89,23 @@ class MemoryStore:
         return _stored(sorted(alive, key=lambda r: (r.updated_at, r.id), reverse=True)[:most])
 
     async def page(
-        self, where: IncidentFilter, after: PagePosition | None, most: int
+        self,
+        where: IncidentFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes = AS_NAMED,
     ) -> Sequence[IncidentSummary]:
         self._check()
         incidents = [one.incident for one in _stored(self.incidents.values())]
         if where.tracking_id:
             lines = {(row.incident_id, row.tracking_id) for row in self.present()}
             incidents = [one for one in incidents if (one.id, where.tracking_id) in lines]
-        found = replace(where, tracking_id="").page(incidents, after, most)
-        return [IncidentSummary.model_validate(one) for one in found]
+        found = replace(where, tracking_id="").page(incidents, after, most, homes=homes)
+        return [IncidentSummary.of(one, homes) for one in found]
+
+    async def edits(self) -> Sequence[ProblemEdited]:
+        self._check()
+        return [ProblemEdited.model_validate_json(row.body) for row in self.edited.values()]
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
         rows = sorted(self._members_of(incident_id), key=lambda r: (r.ts, r.tracking_id))
@@ -105,6 +139,109 @@ class MemoryStore:
     def _check(self) -> None:
         if self.problem:
             raise Unavailable(self.problem)
+
+
+class MemoryProblems:
+    """Problems of the rows in a ``MemoryStore``, found as ClickHouse finds them."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def page(
+        self, where: ProblemFilter, after: PagePosition | None, most: int, homes: ProblemHomes
+    ) -> Sequence[ProblemSummary]:
+        self._store._check()
+        found = [
+            problem
+            for problem, incidents in self._problems(homes)
+            if problem.times >= where.times
+            and where.open in (None, problem.open)
+            and where.chronic in (None, bool(problem.cadence))
+            and where.ship_id in ("", problem.ship_id)
+            and any(_affects(one, where.device) for one in incidents)
+            and any(
+                where.q.casefold() in text.casefold()
+                for one in incidents
+                for text in (one.title, *one.affected_devices, problem.id)
+            )
+        ]
+        found.sort(key=problem_place, reverse=True)
+        return [one for one in found if not after or problem_place(one) < after][:most]
+
+    async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
+        self._store._check()
+        return next((one for one, _ in self._problems(homes) if one.id == problem_id), None)
+
+    async def occurrences(
+        self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
+    ) -> Sequence[StoredOccurrence]:
+        self._store._check()
+        found = [
+            StoredOccurrence(
+                0,
+                row.problem_id,
+                row.incident_id,
+                row.occurrence,
+                *(row.began, row.ended, row.ending, row.note),
+                Severity(row.severity),
+                row.devices,
+            )
+            for row in self._occurrences(problem_id, homes)
+        ]
+        found.sort(key=occurrence_place, reverse=True)
+        placed = [one._replace(place=n) for n, one in enumerate(found, start=1)]
+        return [one for one in placed if not after or occurrence_place(one) < after][:most]
+
+    async def endings(self, problem_id: str, homes: ProblemHomes) -> Sequence[Ending]:
+        self._store._check()
+        last: dict[str, list[int]] = {}
+        for row in self._occurrences(problem_id, homes):
+            if row.ending and row.ended is not None:
+                last.setdefault(row.ending, []).append(row.ended)
+        found = [Ending(ending, len(ends), max(ends)) for ending, ends in last.items()]
+        return sorted(found, key=lambda one: (-one.number, -one.last, one.ending))
+
+    def _occurrences(self, problem_id: str, homes: ProblemHomes) -> list[OccurrenceRow]:
+        rows = self._store.occurrences.values()
+        return [row for row in rows if homes.of(row.problem_id, row.incident_id) == problem_id]
+
+    def _problems(self, homes: ProblemHomes) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
+        of: dict[str, list[Incident]] = {}
+        for stored in _stored(self._store.incidents.values()):
+            if home := problem_of(stored.incident, homes):
+                of.setdefault(home, []).append(stored.incident)
+        for problem_id, incidents in of.items():
+            yield self._summary(problem_id, incidents, homes), incidents
+
+    def _summary(
+        self, problem_id: str, incidents: list[Incident], homes: ProblemHomes
+    ) -> ProblemSummary:
+        newest = max(incidents, key=lambda one: (one.last_seen, one.id))
+        named = max(one.recurrence.occurrence for one in incidents if one.recurrence)
+        known = len(self._occurrences(problem_id, homes))
+        alive = [one for one in incidents if one.status in (Status.OPEN, Status.ACK)]
+        quiet = [one.quiet_since for one in alive if one.quiet_since]
+        return ProblemSummary(
+            id=problem_id,
+            ship_id=newest.ship_id,
+            title=newest.title,
+            severity=newest.severity,
+            devices=newest.affected_devices,
+            root_device=newest.root_cause.device if newest.root_cause else None,
+            times=times_of(named, known, problem_id in homes.edited),
+            cadence=newest.recurrence.cadence if newest.recurrence else "",
+            open=bool(alive),
+            quiet_since=max(quiet) if quiet and len(quiet) == len(alive) else None,
+            incidents=len(incidents),
+            newest_incident=newest.id,
+            first_seen=min(one.first_seen for one in incidents),
+            last_seen=max(one.last_seen for one in incidents),
+        )
+
+
+def _affects(incident: Incident, device: str) -> bool:
+    known = (one.casefold() for one in incident.affected_devices)
+    return device.casefold() in ("", *known)
 
 
 class MemoryDevices:
@@ -144,7 +281,9 @@ class MemoryDevices:
             raise Unavailable(self.problem)
 
 
-def _keep_newest(rows: dict, key: object, row: AnomalyRow | IncidentRow | MemberRow) -> None:
+def _keep_newest(
+    rows: dict, key: object, row: AnomalyRow | IncidentRow | MemberRow | OccurrenceRow
+) -> None:
     if key not in rows or row.version >= rows[key].version:
         rows[key] = row
 

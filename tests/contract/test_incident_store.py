@@ -18,7 +18,7 @@ from incident_api.digest import queries
 from incident_api.migrate import migrate
 from incident_api.pages import PagePosition
 from incident_api.recorder import Recorder
-from incident_api.rows import Batch, anomaly_row, micros
+from incident_api.rows import Batch, IncidentRow, anomaly_row, micros
 from incident_api.store import IncidentFilter, IncidentStore
 from tests.api_parts import Platform, empty_tables, platform, platform_on
 from tests.conftest import ROOT
@@ -39,6 +39,9 @@ from tests.incident_cases import (
 )
 
 EVERYTHING = IncidentFilter()
+FORMER_FOLD = (
+    '{"insights":null,"similar":[],"version":1,"revision":1,"recorded_at":"2026-06-01T12:00:00Z"}'
+)
 
 
 class Remembered:
@@ -216,6 +219,34 @@ async def test_stats_count_incidents_members_and_latency(real):
     assert (group.member, group.members, group.duplicates) == (member.anomaly_id, 1, 1)
     assert await real.stats.hidden_by_type(since) == {"dock-noise": {"link_down": 1}}
     assert await real.stats.anomalies(since, "anomaly_type") == {"link_down": 1}
+
+
+async def test_an_incident_that_is_reopened_counts_once_as_open_and_explained_once(real):
+    back = updated(3, 9, reopens=True, reason="it is back")
+    await real.after(created(), explained("rules", 1), cleared(2), back, explained("rules", 9))
+    assert await real.stats.incidents(NOON) == [("high", "open", "network", 1)]
+    path = await real.stats.insight_path(NOON, 5000)
+    assert (path.processed, path.p99) == (1, pytest.approx(997, abs=1))
+    fast = await real.stats.fast_path(NOON, 1e15)
+    assert fast.processed == 2
+    [stored] = await real.incidents.newest_open(10)
+    assert (stored.incident.id, stored.incident.resolve_reason) == ("i1", None)
+
+
+async def test_rows_of_a_former_release_are_read_and_are_of_no_problem(real, clickhouse):
+    await real.after(created())
+    later = {"problem_id", "occurrence", "cadence", "quiet_since"}
+    columns = [name for name in IncidentRow._fields if name not in later]
+    sql = f"SELECT {', '.join(columns)} FROM aiops.incidents FINAL"  # noqa: S608 - our own names
+    [row] = await clickhouse.query(sql)
+    former = dict(zip(columns, row, strict=True)) | {"id": "former", "fold": FORMER_FOLD}
+    former["body"] = former["body"].replace('"id":"i1"', '"id":"former"')
+    await clickhouse.insert("aiops.incidents", columns, [tuple(former.values())])
+    [one] = await real.incidents.page(IncidentFilter(q="former"), None, 9)
+    assert (one.problem_id, one.occurrence, one.cadence, one.quiet_since) == (None, None, "", None)
+    assert await real.ids(quiet=True) == []
+    await real.after(cleared(2, "former"))
+    assert await real.ids(status=(Status.RESOLVED,)) == ["former"]
 
 
 async def test_an_empty_span_has_no_latency(real):

@@ -32,6 +32,8 @@ from aiops_core.models import (
     AnomalyDetected,
     Device,
     Message,
+    ProblemEdited,
+    Recurrence,
 )
 from aiops_core.observability import metrics, tally
 from aiops_core.observability.probe import Readiness
@@ -59,12 +61,15 @@ from incident_api.devices.store import ClickHouseDevices
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
+from incident_api.recurrence.queries import ClickHouseProblems
+from incident_api.recurrence.store import ProblemFilter
 from incident_api.rows import incident_row
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
-from incident_api.store import IncidentFilter
+from incident_api.store import AS_NAMED, IncidentFilter
 from incident_api.trace.queries import TraceQueries
 from tests import clickhouse_server as embedded
+from tests.api_parts import TABLES as EMPTIED
 from tests.conftest import ROOT
 from tests.correlation_cases import POLICY, anomaly, reborn
 from tests.incident_cases import (
@@ -390,7 +395,7 @@ async def tables(url: str) -> AsyncIterator[ClickHouse]:
     async with ClickHouse.open(url) as clickhouse:
         limits = RetentionPolicy.load(ROOT / "policies").tables_days
         await migrate(clickhouse, ROOT / "clickhouse", limits)
-        for table in ("anomalies", "incidents", "incident_members", "incident_events", "devices"):
+        for table in EMPTIED:
             await clickhouse.execute(f"TRUNCATE TABLE aiops.{table}")
         await clickhouse.execute("TRUNCATE TABLE logs.raw")
         yield clickhouse
@@ -465,6 +470,60 @@ async def listed_incidents(clickhouse: ClickHouse) -> int:
     for most in (4, GOOD, 100):  # a page is as full as it would be without them
         found = await store.page(IncidentFilter(), None, most)
         assert [one.id for one in found] == [f"i{n:02}" for n in reversed(range(GOOD))][:most]
+    return bad
+
+
+async def recurring(clickhouse: ClickHouse) -> ClickHouseProblems:
+    """The store of problems, with as many as are good, the first of them three times."""
+    store = ClickHouseStore(clickhouse)
+    facts = [
+        created(f"i{n:02}", n, recurrence=Recurrence(problem_id=f"p{n:02}")) for n in range(GOOD)
+    ]
+    again = [
+        updated(n, 900 + n, incident="i00", reopens=True, recurrence=one)
+        for n in range(2, GOOD + 1)
+        for one in [Recurrence(problem_id="p00", occurrence=n)]
+    ]
+    await receive(Recorder(store), store, *facts, *again)
+    return ClickHouseProblems(clickhouse)
+
+
+async def problems(clickhouse: ClickHouse) -> int:
+    store = await recurring(clickhouse)
+    good = incident_row(await ClickHouseStore(clickhouse).incident("i01"))
+    spoiled = ({"severity": "awful"}, {"title": b"\xff"}, {"ship_id": b"\xff"})
+    bad = [good._replace(id=f"x{n}", problem_id=f"x{n}", **one) for n, one in enumerate(spoiled)]
+    await clickhouse.insert("aiops.incidents", good._fields, bad)
+    wanted = ["p00", *(f"p{n:02}" for n in reversed(range(1, GOOD)))]
+    for most in (4, GOOD, 100):
+        found = await store.page(ProblemFilter(times=1), None, most, AS_NAMED)
+        assert [one.id for one in found] == wanted[:most]
+    return len(bad)
+
+
+async def occurrences(clickhouse: ClickHouse) -> int:
+    store = await recurring(clickhouse)
+    bad = await copies(
+        clickhouse,
+        "aiops.problem_occurrences",
+        "incident_id",
+        {"severity": ["awful", b"\xff"], "note": [b"\xff"]},
+    )
+    for most in (4, GOOD, 100):
+        found = await store.occurrences("p00", None, most, AS_NAMED)
+        assert [one.number for one in found] == list(range(GOOD, 0, -1))[:most]
+    return bad
+
+
+async def edits_of_problems(clickhouse: ClickHouse) -> int:
+    store = ClickHouseStore(clickhouse)
+    edit = ProblemEdited(
+        tracking_id="t", ship_id="s", ts=utc_now(), problem_id="p", change=1, kind="merge", into="q"
+    )
+    await receive(Recorder(store), store, edit)
+    wrong = bodies(edit.model_dump_json())
+    bad = await copies(clickhouse, "aiops.problem_edits", "problem_id", {"body": wrong})
+    assert await store.edits() == [edit]
     return bad
 
 
@@ -598,6 +657,9 @@ TABLES = (
     Reader("incident-api.incidents", incident_by_incident),
     Reader("incident-api.incidents", open_incidents),
     Reader("incident-api.incident_list", listed_incidents),
+    Reader("incident-api.problems", problems),
+    Reader("incident-api.occurrences", occurrences),
+    Reader("incident-api.problem_edits", edits_of_problems),
     Reader("incident-api.evidence", members),
     Reader("incident-api.timeline", events),
     Reader("incident-api.trace", traced),
@@ -669,12 +731,16 @@ BELONGS_TO = {
     "incident_api/clickhouse_store.py:ClickHouseStore._rows_of": "incident-api.timeline",
     "incident_api/clickhouse_store.py:ClickHouseStore.incident": "incident-api.incidents",
     "incident_api/clickhouse_store.py:ClickHouseStore.newest_open": "incident-api.incidents",
+    "incident_api/clickhouse_store.py:ClickHouseStore.edits": "incident-api.problem_edits",
+    "incident_api/clickhouse_store.py:_edit": "incident-api.problem_edits",
     "incident_api/clickhouse_store.py:_evidence": "incident-api.evidence",
     "incident_api/devices/store.py:ClickHouseDevices.load": "incident-api.devices",
     "incident_api/ledger/broker.py:BrokerRecords.dead_anomalies": "incident-api.dead_letters",
     "incident_api/ledger/broker.py:BrokerRecords.detected": "tally",
     "incident_api/ledger/broker.py:_ids": "incident-api.dead_letters",
     "incident_api/recorder.py:Recorder.recover": "incident-api.transitions",
+    "incident_api/recurrence/queries.py:ClickHouseProblems._occurrence": "incident-api.occurrences",
+    "incident_api/recurrence/queries.py:ClickHouseProblems._rows": "incident-api.problems",
     "incident_api/rows.py:stored_incident": "incident-api.incidents",
     "incident_api/silences/repository.py:SilenceRepository.all": "incident-api.silences",
     "incident_api/stats/queries.py:StatsQueries.label_counts": "incident-api.anomaly_labels",
@@ -720,6 +786,7 @@ NO_READER = {
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,
     "incident_api/pages.py": "a request's, refused with 422",
+    "incident_api/recurrence/queries.py:ClickHouseProblems.endings": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries._latency": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.anomalies": COLUMNS_ALONE,
     "incident_api/stats/queries.py:StatsQueries.duplicates": COLUMNS_ALONE,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.models import Message
+from aiops_core.models import Message, Recurrence
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import REASON, Outgoing
@@ -95,21 +95,25 @@ async def until(is_so) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("table", ["anomalies", "incident_members", "incidents", "incident_events"])
+@pytest.mark.parametrize(
+    "table",
+    ["anomalies", "incident_members", "incidents", "incident_events", "problem_occurrences"],
+)
 async def test_a_table_that_is_missing_is_waited_for(clickhouse, table):
     async with Serving(clickhouse, MemoryBus()).running() as service:
         await service.publish(created(), detected(0))
         await service.settled()
         await clickhouse.execute(f"RENAME TABLE aiops.{table} TO aiops.elsewhere")
-        await service.publish(created("i2", 5), updated(2, 1), suppressed(9), enriched(5))
+        again = created("i2", 5, recurrence=Recurrence(problem_id="p"))
+        await service.publish(again, updated(2, 1), suppressed(9), enriched(5))
         await until(lambda: service.problem and table in service.problem)
         known = service.recorder.registry.known("i2")
         assert known and known.incident.anomaly_count == 1
         await clickhouse.execute(f"RENAME TABLE aiops.elsewhere TO aiops.{table}")
         await service.settled()
         await until(lambda: service.problem is None)
-        counts = [await service.count(t) for t in ("incidents", "incident_members", "anomalies")]
-        assert counts == [2, 4, 2]
+        tables = ("incidents", "incident_members", "anomalies", "problem_occurrences")
+        assert [await service.count(one) for one in tables] == [2, 4, 2, 1]
         assert service.dead_letters() == []
 
 

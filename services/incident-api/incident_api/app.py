@@ -22,6 +22,7 @@ from incident_api.incidents import routes as incidents
 from incident_api.ledger import routes as ledger
 from incident_api.parameters import Components
 from incident_api.problems import FieldError, Problem, ProblemDocument, problem_response
+from incident_api.recurrence import routes as recurrence
 from incident_api.ship import routes as ship
 from incident_api.silences import routes as silences
 from incident_api.stats import routes as stats
@@ -49,7 +50,7 @@ def build(components: Components) -> FastAPI:
         redoc_url=None,
     )
     app.state.components = components
-    for noun in (incidents, digest, stats, trace, ledger, devices, ship, silences):
+    for noun in (incidents, recurrence, digest, stats, trace, ledger, devices, ship, silences):
         app.include_router(noun.router)
     _probe(app, components.readiness)
     for kind in ANSWERED:

@@ -13,13 +13,15 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
-from aiops_core.models import Evidence, RootCause
+from aiops_core.models import Evidence, ProblemEdited, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
+from incident_api.problem_homes import ProblemHomes
 from incident_api.reads import SqlQueries
 from incident_api.rows import (
+    OCCURRENCES,
     Batch,
     EventRow,
     MemberRow,
@@ -29,10 +31,17 @@ from incident_api.rows import (
     sql_time,
     stored_incident,
 )
-from incident_api.store import IncidentFilter, IncidentSummary
+from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, Order
 
 T = TypeVar("T")
 
+# The problem of a row, as persons have merged and split them; ``problem_homes`` has its parameters.
+HOME = (
+    "transform(concat(problem_id, ' ', {incident}), %(split_of)s, %(split_to)s,"
+    " transform(problem_id, %(merged_of)s, %(merged_to)s, problem_id))"
+)
+HOME_OF_INCIDENT = HOME.format(incident="id")
+QUIET = "quiet_since IS NOT NULL AND status IN ('open', 'ack')"
 CONDITIONS = {
     "status": "status IN %(status)s",
     "severity": "severity IN %(severity)s",
@@ -45,6 +54,8 @@ CONDITIONS = {
         " WHERE tracking_id = %(tracking_id)s ORDER BY version DESC, stored_at DESC"
         " LIMIT 1 BY anomaly_id, place) WHERE role != 'moved')"
     ),
+    "problem_id": f"{HOME_OF_INCIDENT} = %(problem_id)s",
+    "quiet": f"({QUIET}) = %(quiet)s",
     "since": f"last_seen >= {sql_time('since')}",
     "until": f"first_seen <= {sql_time('until')}",
     "q": (
@@ -66,16 +77,19 @@ NEWEST_OPEN = (
     " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
 )
 TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
-COLUMNS = {name: name for name in IncidentSummary.model_fields} | {
-    name: f"toUnixTimestamp64Micro({name})" for name in TIMES
-}
-BY_CREATION = itemgetter(*map(list(COLUMNS).index, ("created_at", "id")))
+COLUMNS = (
+    {name: name for name in IncidentSummary.model_fields}
+    | {name: f"toUnixTimestamp64Micro({name})" for name in (*TIMES, "quiet_since")}
+    | {"problem_id": HOME_OF_INCIDENT}
+)
 EVENT = TypeAdapter(EventRow)
 SELECTED = ", ".join(COLUMNS.values())
-PAGE = (
-    "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions}"
-    " ORDER BY created_at DESC, id DESC LIMIT %(most)s"
-)
+PAGE = "SELECT {columns} FROM aiops.incidents FINAL WHERE {conditions} ORDER BY {order}"
+ORDERS: dict[Order, tuple[str, str, str]] = {  # column, comparison, order
+    "newest": ("created_at", "<", "created_at DESC, id DESC LIMIT %(most)s"),
+    "longest_quiet": ("quiet_since", ">", "quiet_since, id LIMIT %(most)s"),
+}
+EDITS = "SELECT problem_id, change, body FROM aiops.problem_edits FINAL ORDER BY problem_id, change"
 # Of a member that is stored twice the newest row counts.
 MEMBERS = (
     "SELECT tracking_id, anomaly_id, ts, role, {body} FROM aiops.incident_members"
@@ -101,7 +115,7 @@ TIMELINE = (
 
 
 class ClickHouseStore:
-    """``IncidentStore`` over the tables of ``clickhouse/0001_init.sql``.
+    """``IncidentStore`` over the tables of ``clickhouse/``.
 
     *reads* limits how long a query may take. Members and events are read through *whole*, which
     writes waiting rows first.
@@ -118,22 +132,27 @@ class ClickHouseStore:
         self._whole = whole or self._reads
 
     async def write(self, batch: Batch) -> None:
-        """All tables at once: writing is idempotent, so it needs no order."""
+        """All tables at once: writing is idempotent, so it needs no order. But occurrences come
+        first: a fact that an incident has been stored with says nothing new of them when it comes
+        again."""
+        tables = batch.tables()
+        if occurrences := tables.pop(OCCURRENCES, None):
+            await self._insert(OCCURRENCES, occurrences, batch.token)
         outcomes = await asyncio.gather(
-            *(
-                self._clickhouse.insert(
-                    f"aiops.{name}",
-                    table.rows[0]._fields,
-                    _dated(table.rows),
-                    token=f"{batch.token}-{name}",
-                )
-                for name, table in batch.tables().items()
-            ),
+            *(self._insert(name, table, batch.token) for name, table in tables.items()),
             return_exceptions=True,
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _insert(self, name: str, table: Batch, token: str) -> None:
+        await self._clickhouse.insert(
+            f"aiops.{name}",
+            table.rows[0]._fields,
+            _dated(table.rows),
+            token=f"{token}-{name}",
+        )
 
     async def incident(self, incident_id: str) -> StoredIncident | None:
         rows = await self._reads.query(INCIDENT, {"id": incident_id})
@@ -144,22 +163,34 @@ class ClickHouseStore:
         return _incidents(rows)
 
     async def page(
-        self, where: IncidentFilter, after: PagePosition | None, most: int
+        self,
+        where: IncidentFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes = AS_NAMED,
     ) -> Sequence[IncidentSummary]:
-        fetch = partial(self._page_rows, where)
-        return await _filled(fetch, after, most, "incident_list", _summary, BY_CREATION)
+        fetch = partial(self._page_rows, where, homes)
+        by = itemgetter(*map(list(COLUMNS).index, (ORDERS[where.order][0], "id")))
+        return await filled(fetch, after, most, "incident_list", _summary, by)
 
     async def _page_rows(
-        self, where: IncidentFilter, after: PagePosition | None, most: int
+        self, where: IncidentFilter, homes: ProblemHomes, after: PagePosition | None, most: int
     ) -> list[Row]:
         wanted = _parameters(where)
         conditions = [CONDITIONS[name] for name in wanted]
+        column, beyond, order = ORDERS[where.order]
+        if where.order == "longest_quiet":
+            conditions.append(QUIET)
         if after:
-            conditions.append(f"(created_at, id) < ({AFTER})")
+            conditions.append(f"({column}, id) {beyond} ({AFTER})")
             wanted |= after._asdict()
-        sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1")
+        sql = PAGE.format(columns=SELECTED, conditions=" AND ".join(conditions) or "1", order=order)
         reader = self._whole if where.tracking_id else self._reads
-        return await reader.query(sql, wanted | {"most": most})
+        return await reader.query(sql, wanted | home_parameters(homes) | {"most": most})
+
+    async def edits(self) -> Sequence[ProblemEdited]:
+        rows = await self._reads.query(EDITS)
+        return read_all(rows, "incident-api.problem_edits", _edit, name=itemgetter(0))
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
         rows = await self._whole.query(TRACKING_IDS, {"incident_id": incident_id, "most": most})
@@ -169,13 +200,13 @@ class ClickHouseStore:
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[Evidence]:
         fetch = partial(self._rows_of, EVIDENCE, "(ts, anomaly_id) <", incident_id)
-        return await _filled(fetch, after, most, "evidence", _evidence, itemgetter(0, 1))
+        return await filled(fetch, after, most, "evidence", _evidence, itemgetter(0, 1))
 
     async def timeline(
         self, incident_id: str, after: PagePosition | None, most: int
     ) -> Sequence[EventRow]:
         fetch = partial(self._rows_of, TIMELINE, "(ts, event_id) >", incident_id)
-        return await _filled(fetch, after, most, "timeline", _event, itemgetter(2, 0))
+        return await filled(fetch, after, most, "timeline", _event, itemgetter(2, 0))
 
     async def _rows_of(
         self, sql: str, beyond: str, incident_id: str, after: PagePosition | None, most: int
@@ -191,10 +222,28 @@ class ClickHouseStore:
 def _summary(row: Row) -> IncidentSummary:
     columns = dict(zip(COLUMNS, row, strict=True))
     columns |= {name: moment(columns[name]) for name in TIMES}
-    columns |= {name: columns[name] or None for name in ("resolve_reason", "assignee")}
+    absent = ("resolve_reason", "assignee", "problem_id", "occurrence")
+    columns |= {name: columns[name] or None for name in absent}
+    quiet = columns["quiet_since"]
+    columns["quiet_since"] = None if quiet is None else moment(quiet)
     cause = columns["root_cause"]
     columns["root_cause"] = RootCause.model_validate_json(cause) if cause else None
     return IncidentSummary.model_validate(columns)
+
+
+def home_parameters(homes: ProblemHomes) -> dict[str, object]:
+    """What ``HOME`` needs. ClickHouse refuses empty lists; nothing has an empty id."""
+    split = {f"{problem} {incident}": home for (problem, incident), home in homes.split.items()}
+    return {
+        "merged_of": ["", *homes.merged],
+        "merged_to": ["", *homes.merged.values()],
+        "split_of": ["", *split],
+        "split_to": ["", *split.values()],
+    }
+
+
+def _edit(row: Row) -> ProblemEdited:
+    return ProblemEdited.model_validate_json(row[-1])
 
 
 def _event(row: Row) -> EventRow:
@@ -205,7 +254,7 @@ def _evidence(row: Row) -> Evidence:
     return Evidence.model_validate_json(row[-1])
 
 
-async def _filled(
+async def filled(
     fetch: Callable[[PagePosition | None, int], Awaitable[list[Row]]],
     after: PagePosition | None,
     most: int,
@@ -243,8 +292,10 @@ def _dated(rows: Sequence[TableRow]) -> Sequence[TableRow]:
 
 def _parameters(where: IncidentFilter) -> dict[str, object]:
     """The fields that restrict something, as the driver can bind them."""
-    texts = ("category", "ship_id", "service", "device_id", "tracking_id", "q")
+    texts = ("category", "ship_id", "service", "device_id", "tracking_id", "problem_id", "q")
     wanted: dict[str, object] = {n: getattr(where, n) for n in texts if getattr(where, n)}
+    if where.quiet is not None:
+        wanted["quiet"] = int(where.quiet)
     for name in ("status", "severity"):
         if values := getattr(where, name):
             wanted[name] = tuple(value.value for value in values)

@@ -4,7 +4,8 @@ Each fact counts once: a fact of correlation-service by its ``revision``, a tran
 ``change``, an explanation by its rank. After a kill a later revision may arrive before an earlier
 one. The earlier one is then listed in ``missing``: it still adds its members, while of every other
 field the value with the highest revision stands. So the order of arrival does not matter once the
-creation is there. The revisions in a fact's ``joined`` never arrive on their own.
+creation is there. The revisions in a fact's ``joined`` never arrive on their own. ``standing.py``
+decides the status likewise, ``occurrences.py`` when the problem came and went.
 """
 
 from __future__ import annotations
@@ -32,17 +33,27 @@ from aiops_core.models import (
     Record,
     Role,
     SimilarIncident,
-    Status,
     UtcDatetime,
 )
-from incident_api.timeline import describe, newest_entries, with_entry
+from incident_api.occurrences import (
+    Extent,
+    FoldedOccurrence,
+    OccurrencePause,
+    Occurrences,
+    OccurrenceStart,
+)
+from incident_api.standing import StatusNow, Turn, TurnKind, Turns
+from incident_api.timeline import describe, ending_of, newest_entries, note_of, with_entry
 
 T = TypeVar("T")
 
 MISSING_KEPT = 2048  # revisions that may still arrive late: as many as messages may be out
 AFFECTED_KEPT = 1000  # devices, and services; the newest, as senders choose their own names
 BY_OPERATOR = 1 << 60  # a revision above all others: what a person decided stays
-SCALARS = ("severity", "title", "description", "category", "root_cause", "corr_keys")
+SCALARS = (
+    *("severity", "title", "description", "category", "root_cause", "corr_keys"),
+    "recurrence",
+)
 RANK = {"rules": 0, "cache": 1, "llm": 2}
 
 
@@ -59,6 +70,12 @@ class StoredIncident(Record):
     decided: dict[str, int] = Field(
         default_factory=dict, description="per field, the revision that set it"
     )
+    turns: Turns | None = Field(default=None, description="None: of a former release")
+    quiet_since: UtcDatetime | None = Field(
+        default=None, description="since then nothing was seen, whatever the status is"
+    )
+    recovered: UtcDatetime | None = Field(default=None, description="newest recovery of a part")
+    occurrences: Occurrences = Field(default_factory=Occurrences)
     recorded_at: UtcDatetime
     insight_at: UtcDatetime | None = None
     insight_ms: float | None = Field(None, description="from creation to the first explanation")
@@ -83,26 +100,103 @@ def create(incident: Incident) -> StoredIncident:
     known = [entry for entry in incident.timeline if entry.kind != "created"]
     timeline = newest_entries((describe(incident), *known))
     shown = incident.model_copy(update={"timeline": timeline})
-    return StoredIncident(
+    stored = StoredIncident(
         incident=shown,
         revision=incident.revision,
+        turns=Turns(settled=_shown_standing(incident)),
+        quiet_since=incident.quiet_since,
         recorded_at=incident.stages.get("correlate", incident.created_at),
     )
+    return stored.model_copy(update=_started(stored, incident, incident.first_seen))
 
 
 def _update(stored: StoredIncident, fact: IncidentUpdated) -> StoredIncident:
     if not _is_new(stored, fact.revision):
         return stored
-    decided = {
-        name: fact.revision
-        for name in SCALARS
-        if getattr(fact, name) is not None and stored.decided.get(name, 1) < fact.revision
+    said = {
+        name: value
+        for name, value in _said(fact).items()
+        if stored.decided.get(name, 1) < fact.revision
     }
-    changes: dict[str, Any] = {name: getattr(fact, name) for name in decided}
-    changes |= _absorb(stored.incident, fact.members) | _part(stored.incident, fact)
-    if fact.reason or any(getattr(fact, name) is not None for name in SCALARS):
+    decided = dict.fromkeys(said, fact.revision)
+    fold = _occurred(stored, fact)
+    if "quiet_since" in said:
+        fold["quiet_since"] = said.pop("quiet_since")
+    if fact.reopens:
+        fold["turns"] = _turns(stored).having(Turn(revision=fact.revision, kind="return"))
+    changes = said | _absorb(stored.incident, fact.members) | _part(stored.incident, fact)
+    if fact.reason or fact.reopens or fact.quiet_since or _names_scalar(fact):
         changes["timeline"] = with_entry(stored.incident, describe(fact))
-    return _advanced(stored, fact, changes, decided)
+    return _advanced(stored, fact, changes, decided, fold)
+
+
+def _names_scalar(fact: IncidentUpdated) -> bool:
+    return any(getattr(fact, name) is not None for name in SCALARS)
+
+
+def _said(fact: IncidentUpdated) -> dict[str, Any]:
+    """The fields of the incident that *fact* sets, with their values.
+
+    Whether a person is to be told is of the newest occurrence or announced change: mere growth
+    leaves it. Members end the quiet.
+    """
+    said = {name: getattr(fact, name) for name in SCALARS if getattr(fact, name) is not None}
+    if fact.announce or fact.reopens or fact.recurrence:
+        said["announce"] = fact.announce
+    if fact.members or fact.quiet_since:
+        said["quiet_since"] = fact.quiet_since
+    return said
+
+
+def _occurred(stored: StoredIncident, fact: IncidentUpdated) -> dict[str, Any]:
+    """What *fact* says of occurrences: one begins, goes on, or is over while its incident waits."""
+    changes: dict[str, Any] = {}
+    if fact.cleared:
+        changes["recovered"] = max(stored.recovered or fact.ts, fact.ts)
+    if fact.reopens or (fact.recurrence and fact.members):
+        began = min((member.ts for member in fact.members), default=fact.ts)
+        changes |= _started(stored, fact, began)
+        known: Occurrences = changes.get("occurrences", stored.occurrences)
+        changes["occurrences"] = known.paused(OccurrencePause(revision=fact.revision, at=None))
+    elif fact.recurrence and fact.quiet_since:
+        ending, _, note = fact.recurrence.resolved_before.partition(": ")
+        changes["occurrences"] = stored.occurrences.paused(
+            _pause(stored, fact.revision, fact.quiet_since, ending, note)
+        )
+    return changes
+
+
+def _started(
+    stored: StoredIncident, fact: Incident | IncidentUpdated, began: datetime
+) -> dict[str, Any]:
+    if (said := fact.recurrence) is None:
+        return {}
+    last = min(stored.incident.last_seen, began)
+    start = OccurrenceStart(
+        problem_id=said.problem_id,
+        number=said.occurrence,
+        revision=fact.revision,
+        began=began,
+        before=_pause(stored, fact.revision, last),
+    )
+    return {"occurrences": stored.occurrences.started(start)}
+
+
+def _pause(
+    stored: StoredIncident, revision: int, at: datetime, ending: str = "", note: str = ""
+) -> OccurrencePause:
+    return OccurrencePause(
+        revision=revision, at=at, ending=ending, note=note, **_extent(stored.incident)._asdict()
+    )
+
+
+def _extent(incident: Incident) -> Extent:
+    return Extent(incident.severity.value, len(incident.affected_devices))
+
+
+def occurrences_of(stored: StoredIncident) -> list[FoldedOccurrence]:
+    """The newest occurrences within the incident, oldest first."""
+    return list(stored.occurrences.all(_extent(stored.incident)))
 
 
 def _absorb(incident: Incident, members: Sequence[Evidence]) -> dict[str, Any]:
@@ -143,12 +237,27 @@ def _clear(stored: StoredIncident, fact: IncidentCleared) -> StoredIncident:
     if not _is_new(stored, fact.revision):
         return stored
     changes: dict[str, Any] = {"timeline": with_entry(stored.incident, describe(fact))}
-    if stored.incident.status in (Status.OPEN, Status.ACK):
-        into = f" into {fact.merged_into}" if fact.merged_into else ""
-        changes |= {"status": Status.RESOLVED, "resolve_reason": fact.resolve_reason + into}
+    ending = ending_of(fact)
     if fact.merged_into:  # the other has its members
         changes |= {"evidence": (), "anomaly_count": 0, "tracking_ids": ()}
-    return _advanced(stored, fact, changes, {})
+    turn = Turn(revision=fact.revision, kind="clear", reason=ending)
+    seen = stored.incident.last_seen
+    pause = _pause(
+        stored, fact.revision, max(seen, stored.recovered or seen), ending, note_of(fact)
+    )
+    fold = {
+        "turns": _turns(stored).having(turn),
+        "occurrences": stored.occurrences.paused(pause),
+    }
+    return _advanced(stored, fact, changes, {}, fold)
+
+
+TURNS_BY_OPERATOR: dict[str, TurnKind] = {
+    "ack": "ack",
+    "resolve": "resolve",
+    "merge": "resolve",
+    "reopen": "reopen",
+}
 
 
 def _transition(stored: StoredIncident, fact: IncidentTransitioned) -> StoredIncident:
@@ -159,22 +268,41 @@ def _transition(stored: StoredIncident, fact: IncidentTransitioned) -> StoredInc
         for name in ("assignee", "severity", "title")
         if (value := getattr(fact, name)) is not None
     }
-    changes = edits | _next_status(stored.incident.status, fact)
+    changes: dict[str, Any] = dict(edits)
     changes["timeline"] = with_entry(stored.incident, describe(fact))
-    after = _advanced(stored, fact, changes, dict.fromkeys(edits, BY_OPERATOR))
-    return after.model_copy(update={"change": fact.change})
+    fold = {"change": fact.change} | _turned(stored, fact)
+    return _advanced(stored, fact, changes, dict.fromkeys(edits, BY_OPERATOR), fold)
 
 
-def _next_status(now: Status, fact: IncidentTransitioned) -> dict[str, Any]:
-    """What becomes of the status; nothing when correlation was faster and the way is closed."""
-    if fact.kind == "ack" and now is Status.OPEN:
-        return {"status": Status.ACK}
-    if fact.kind in ("resolve", "merge") and now in (Status.OPEN, Status.ACK):
-        reason = f"merged into {fact.merged_into}" if fact.merged_into else fact.resolve_reason
-        return {"status": Status.RESOLVED, "resolve_reason": reason or "resolved by operator"}
-    if fact.kind == "reopen" and now in (Status.RESOLVED, Status.SUPPRESSED):
-        return {"status": Status.OPEN, "resolve_reason": None}
-    return {}
+def _turned(stored: StoredIncident, fact: IncidentTransitioned) -> dict[str, Any]:
+    """What becomes of status and occurrence."""
+    kind = TURNS_BY_OPERATOR.get(fact.kind)
+    if kind is None:
+        return {}
+    place = {"revision": fact.revision or stored.revision, "change": fact.change}
+    reason = _reason(fact) if kind == "resolve" else None
+    turns = _turns(stored).having(Turn(kind=kind, reason=reason, **place))
+    if kind == "ack":
+        return {"turns": turns}
+    said = f"{fact.actor}: {fact.comment}" if fact.comment else fact.actor
+    at = fact.ts if kind == "resolve" else None
+    extent = _extent(stored.incident)._asdict()
+    pause = OccurrencePause(at=at, ending=reason or "", note=said, **place, **extent)
+    return {"turns": turns, "occurrences": stored.occurrences.paused(pause)}
+
+
+def _reason(fact: IncidentTransitioned) -> str:
+    if fact.merged_into:
+        return f"merged into {fact.merged_into}"
+    return fact.resolve_reason or "resolved by operator"
+
+
+def _turns(stored: StoredIncident) -> Turns:
+    return stored.turns or Turns(settled=_shown_standing(stored.incident))
+
+
+def _shown_standing(incident: Incident) -> StatusNow:
+    return StatusNow(status=incident.status, resolve_reason=incident.resolve_reason)
 
 
 def _explain(stored: StoredIncident, fact: EnrichedIncident) -> StoredIncident:
@@ -216,9 +344,19 @@ def _is_new(stored: StoredIncident, revision: int) -> bool:
 
 
 def _advanced(
-    stored: StoredIncident, fact: Message, changes: dict[str, Any], decided: dict[str, int]
+    stored: StoredIncident,
+    fact: Message,
+    changes: dict[str, Any],
+    decided: dict[str, int],
+    fold: dict[str, Any] | None = None,
 ) -> StoredIncident:
-    """One version further, with the fact's revision ticked off."""
+    """One version further, with the fact's revision ticked off. *changes* are of the incident,
+    *fold* of what is stored with it."""
+    after, standing = stored.model_copy(update=fold or {}), _shown_standing(stored.incident)
+    if fold and "turns" in fold:
+        standing = _turns(after).standing
+        changes |= {"status": standing.status, "resolve_reason": standing.resolve_reason}
+    changes["quiet_since"] = after.quiet_since if standing.is_open else None
     changes["updated_at"] = max(stored.incident.updated_at, _passed_at(fact))
     update: dict[str, Any] = {
         "incident": stored.incident.model_copy(update=changes),
@@ -227,7 +365,7 @@ def _advanced(
     }
     if isinstance(fact, IncidentUpdated | IncidentCleared):
         update |= _ticked_off(stored, fact)
-    return stored.model_copy(update=update)
+    return after.model_copy(update=update)
 
 
 def _ticked_off(stored: StoredIncident, fact: IncidentUpdated | IncidentCleared) -> dict[str, Any]:

@@ -136,6 +136,8 @@ def retention(days: Tables) -> Sequence[tuple[str, int]]:
         ("aiops.incidents", days.incidents),
         ("aiops.incident_members", days.incidents),
         ("aiops.incident_events", days.incidents),
+        ("aiops.problem_occurrences", days.incidents),
+        ("aiops.problem_edits", days.incidents),
     )
 
 

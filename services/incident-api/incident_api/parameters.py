@@ -21,6 +21,8 @@ from incident_api.ledger.auditor import Auditor
 from incident_api.policy import SloPolicy
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder
+from incident_api.recurrence.commands import ProblemCommands
+from incident_api.recurrence.store import ProblemStore
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
@@ -33,6 +35,8 @@ class Components:
     recorder: Recorder
     store: IncidentStore
     incidents: IncidentCommands
+    problem_store: ProblemStore
+    problems: ProblemCommands
     stats: StatsQueries
     traces: TraceQueries
     auditor: Auditor

@@ -23,6 +23,7 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    ProblemEdited,
     Stages,
 )
 from aiops_core.observability import metrics
@@ -33,6 +34,7 @@ from aiops_core.runtime.unreadable import read_stored
 from incident_api.batch_writer import RefusedRow, write_batch
 from incident_api.folding import StoredIncident
 from incident_api.outage import Outage, persistently
+from incident_api.problem_homes import ProblemEdits
 from incident_api.registry import Registry
 from incident_api.rows import (
     IncidentRow,
@@ -64,6 +66,7 @@ class Recorder:
         self.registry = Registry(store)
         self.outage = outage or Outage()
         self.recovered = False
+        self.edits = ProblemEdits()
         self.waiting = Waiting()
         self._store, self._clock = store, clock
         self._writing = asyncio.Lock()
@@ -81,15 +84,20 @@ class Recorder:
             IncidentCleared: self.fact,
             IncidentTransitioned: self.fact,
             EnrichedIncident: self.explanation,
+            ProblemEdited: self.edited,
         }
 
     async def recover(self, bus: Bus) -> None:
-        """Load the newest open incidents, and fold transitions that a kill kept from storage."""
+        """Load the newest open incidents and the edits of problems, and fold what persons have
+        changed and a kill kept from storage."""
         await self.registry.preload()
-        subjects = [IncidentTransitioned.subject]
+        self.edits.add(await self._store.edits())
+        subjects = [IncidentTransitioned.subject, ProblemEdited.subject]
         async for stored in bus.history(subjects, since=self._clock() - RECENT):
             change = read_stored(stored, "incident-api.transitions")
-            if isinstance(change, IncidentTransitioned) and await self.registry.get(
+            if isinstance(change, ProblemEdited):
+                self.edit(change)
+            elif isinstance(change, IncidentTransitioned) and await self.registry.get(
                 change.incident_id
             ):
                 self._evolve(change.incident_id, change, None)
@@ -108,9 +116,19 @@ class Recorder:
     async def fact(self, received: Received[Message]) -> Sequence[Message]:
         await self._expect(received)
         self._fold(received.message, received)
-        if not isinstance(received.message, IncidentUpdated):
+        if _changes_state(received.message):
             self._urgent.put_nowait(fact_incident_id(received.message))
         return NOTHING
+
+    async def edited(self, received: Received[ProblemEdited]) -> Sequence[Message]:
+        await self._until_room()
+        self.edit(received.message, received.key)
+        return NOTHING
+
+    def edit(self, edit: ProblemEdited, cause: MessageKey | None = None) -> None:
+        """Learn which occurrences belong together, and queue the row of *edit*."""
+        self.edits.add([edit])
+        self.waiting.add_edit(edit, cause)
 
     async def explanation(self, received: Received[EnrichedIncident]) -> Sequence[Message]:
         before = await self._expect(received)
@@ -148,9 +166,10 @@ class Recorder:
     def _evolve(
         self, incident_id: str, fact: Message, cause: MessageKey | None
     ) -> tuple[StoredIncident, bool]:
+        before = self.registry.known(incident_id)
         stored, is_new = self.registry.fold(incident_id, fact)
         if is_new:
-            self.waiting.add_incident(stored, cause)
+            self.waiting.add_incident(stored, cause, before)
         return stored, is_new
 
     def _place(
@@ -234,6 +253,11 @@ class Recorder:
     def unwritten(self) -> Waiting:
         """What is shown and not stored, while the store takes nothing."""
         return self.waiting if self.outage.problem else Waiting()
+
+
+def _changes_state(fact: Message) -> bool:
+    """Whether an incident began, ended or changed its state; mere growth waits for ``flush``."""
+    return not isinstance(fact, IncidentUpdated) or fact.reopens or fact.quiet_since is not None
 
 
 STORE_LATENCY = metrics.STAGE_LATENCY.labels(STAGE)

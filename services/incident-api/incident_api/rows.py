@@ -22,11 +22,12 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    ProblemEdited,
     Stages,
     TimelineEntry,
     derived_id,
 )
-from incident_api.folding import StoredIncident
+from incident_api.folding import StoredIncident, occurrences_of
 from incident_api.timeline import describe
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -127,6 +128,35 @@ class IncidentRow(NamedTuple):
     insight_ms: float
     body: str
     fold: str
+    problem_id: str = ""
+    occurrence: int = 0
+    cadence: str = ""
+    quiet_since: int | None = None
+
+
+class OccurrenceRow(NamedTuple):
+    """One time that a problem came, within one incident."""
+
+    problem_id: str
+    incident_id: str
+    occurrence: int
+    ship_id: str
+    began: int
+    ended: int | None
+    ending: str
+    note: str
+    severity: str
+    devices: int
+    version: int
+
+
+class EditRow(NamedTuple):
+    """What a person said about problems."""
+
+    problem_id: str
+    change: int
+    ts: int
+    body: str
 
 
 class EventRow(NamedTuple):
@@ -139,11 +169,14 @@ class EventRow(NamedTuple):
     body: str
 
 
-TableRow = AnomalyRow | DigestedRow | MemberRow | IncidentRow | EventRow
+TableRow = AnomalyRow | DigestedRow | MemberRow | OccurrenceRow | EditRow | IncidentRow | EventRow
+OCCURRENCES = "problem_occurrences"
 TABLES: dict[type[TableRow], str] = {
     AnomalyRow: "anomalies",
     DigestedRow: "anomalies_digested",
     MemberRow: "incident_members",
+    OccurrenceRow: OCCURRENCES,
+    EditRow: "problem_edits",
     IncidentRow: "incidents",
     EventRow: "incident_events",
 }
@@ -303,7 +336,7 @@ def _member_row(one: Evidence | AnomalySuppressed, **columns: Any) -> MemberRow:
 
 
 def incident_row(stored: StoredIncident) -> IncidentRow:
-    incident = stored.incident
+    incident, recurrence = stored.incident, stored.incident.recurrence
     return IncidentRow(
         id=incident.id,
         ship_id=incident.ship_id,
@@ -330,7 +363,41 @@ def incident_row(stored: StoredIncident) -> IncidentRow:
         insight_ms=-1.0 if stored.insight_ms is None else stored.insight_ms,
         body=incident.model_dump_json(exclude={"tracking_ids"}),
         fold=stored.model_dump_json(exclude={"incident"}),
+        problem_id=recurrence.problem_id if recurrence else "",
+        occurrence=recurrence.occurrence if recurrence else 0,
+        cadence=recurrence.cadence if recurrence else "",
+        quiet_since=_micros_of(incident.quiet_since),
     )
+
+
+def occurrence_rows(
+    before: StoredIncident | None, after: StoredIncident
+) -> Iterator[OccurrenceRow]:
+    """The occurrences within *after* that differ from those within *before*."""
+    known = set(occurrences_of(before)) if before else set()
+    for one in occurrences_of(after):
+        if one not in known:
+            yield OccurrenceRow(
+                problem_id=one.problem_id,
+                incident_id=after.incident.id,
+                occurrence=one.number,
+                ship_id=after.incident.ship_id,
+                began=micros(one.began),
+                ended=_micros_of(one.ended),
+                ending=one.ending,
+                note=one.note,
+                severity=one.severity,
+                devices=one.devices,
+                version=after.version,
+            )
+
+
+def edit_row(edit: ProblemEdited) -> EditRow:
+    return EditRow(edit.problem_id, edit.change, micros(edit.ts), edit.model_dump_json())
+
+
+def _micros_of(at: datetime | None) -> int | None:
+    return micros(at) if at else None
 
 
 def stored_incident(body: str, fold: str) -> StoredIncident:

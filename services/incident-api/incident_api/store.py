@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol, Self, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiops_core.models import (
     Domain,
     Evidence,
     Incident,
+    ProblemEdited,
     RootCause,
     Severity,
     Status,
@@ -24,10 +25,13 @@ from aiops_core.models import (
 )
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
+from incident_api.problem_homes import ProblemHomes
 from incident_api.rows import Batch, EventRow, micros
 
 AnyOf = Query(description="Any of these.")
 Word = Annotated[str, Query(max_length=200)]
+Order = Literal["newest", "longest_quiet"]
+AS_NAMED = ProblemHomes()  # nobody has merged or split a problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,13 @@ class IncidentFilter:
     service: Word = ""
     device_id: Word = ""
     tracking_id: Word = ""
+    problem_id: Annotated[
+        str, Query(max_length=200, description="Occurrences of this problem.")
+    ] = ""
+    quiet: Annotated[
+        bool | None,
+        Query(description="Open ones of which nothing more was seen, or all but these."),
+    ] = None
     since: Annotated[
         UtcDatetime | None, Query(description="With anomalies at or after this time.")
     ] = None
@@ -50,9 +61,14 @@ class IncidentFilter:
     q: Annotated[
         str, Query(max_length=200, description="Text in the title, a device, a service or the id.")
     ] = ""
+    order: Annotated[
+        Order,
+        Query(description="`longest_quiet`: only those that are quiet, the longest first."),
+    ] = "newest"
 
-    def matches(self, incident: Incident) -> bool:
+    def matches(self, incident: Incident, homes: ProblemHomes = AS_NAMED) -> bool:
         """Whether *incident* fits all but the tracking id."""
+        is_quiet = incident.quiet_since is not None
         affected = (*incident.affected_devices, *incident.affected_services)
         return all(
             (
@@ -61,6 +77,9 @@ class IncidentFilter:
                 self.category in ("", incident.category),
                 self.ship_id in ("", incident.ship_id),
                 self.service in ("", *incident.affected_services),
+                self.problem_id in ("", problem_of(incident, homes)),
+                self.quiet in (None, is_quiet),
+                is_quiet or self.order == "newest",
                 self.device_id.casefold()
                 in ("", *(device.casefold() for device in incident.affected_devices)),
                 not self.since or incident.last_seen >= self.since,
@@ -75,6 +94,7 @@ class IncidentFilter:
         after: PagePosition | None,
         most: int,
         holding: Collection[str] = (),
+        homes: ProblemHomes = AS_NAMED,
     ) -> Sequence[Incident]:
         """Those that fit, as ``IncidentStore.page`` has them.
 
@@ -83,16 +103,34 @@ class IncidentFilter:
         found = [
             one
             for one in incidents
-            if self.matches(one)
+            if self.matches(one, homes)
             and (not self.tracking_id or one.id in holding or self.tracking_id in lines_of(one))
         ]
-        found.sort(key=place, reverse=True)
-        return [one for one in found if not after or place(one) < after][:most]
+        ordered = self.sorted(found)
+        return [one for one in ordered if not after or self._is_beyond(one, after)][:most]
+
+    def sorted(self, incidents: Iterable[L]) -> list[L]:
+        return sorted(incidents, key=self.place, reverse=self.order == "newest")
+
+    def place(self, incident: Incident | IncidentSummary) -> tuple[int, str]:
+        """Its position in a list of this order."""
+        at = incident.created_at if self.order == "newest" else incident.quiet_since
+        return micros(at) if at else 0, incident.id
+
+    def _is_beyond(self, incident: Incident, after: PagePosition) -> bool:
+        at = self.place(incident)
+        return at < after if self.order == "newest" else at > after
 
 
 def lines_of(incident: Incident) -> dict[str, None]:
     """The tracking ids that memory has, oldest first."""
     return dict.fromkeys((*incident.tracking_ids, *(one.tracking_id for one in incident.evidence)))
+
+
+def problem_of(incident: Incident, homes: ProblemHomes) -> str | None:
+    """The problem that it is an occurrence of, if correlation-service named one."""
+    said = incident.recurrence
+    return homes.of(said.problem_id, incident.id) if said else None
 
 
 class IncidentSummary(BaseModel):
@@ -119,11 +157,26 @@ class IncidentSummary(BaseModel):
     updated_at: UtcDatetime
     resolve_reason: str | None
     assignee: str | None
+    problem_id: str | None = Field(None, description="The problem that it is an occurrence of.")
+    occurrence: int | None = Field(None, description="How many times the problem has come now.")
+    cadence: str = Field("", examples=["daily at 04:02"])
+    quiet_since: UtcDatetime | None = Field(
+        None, description="Still open, though nothing more was seen since then."
+    )
+
+    @classmethod
+    def of(cls, incident: Incident, homes: ProblemHomes = AS_NAMED) -> Self:
+        said = incident.recurrence
+        return cls.model_validate(incident).model_copy(
+            update={
+                "problem_id": problem_of(incident, homes),
+                "occurrence": said.occurrence if said else None,
+                "cadence": said.cadence if said else "",
+            }
+        )
 
 
-def place(incident: Incident | IncidentSummary) -> tuple[int, str]:
-    """Its position in a list."""
-    return micros(incident.created_at), incident.id
+L = TypeVar("L", Incident, IncidentSummary)
 
 
 class IncidentStore(Protocol):
@@ -137,9 +190,17 @@ class IncidentStore(Protocol):
         """Open and acknowledged incidents, last updated first."""
 
     async def page(
-        self, where: IncidentFilter, after: PagePosition | None, most: int
+        self,
+        where: IncidentFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes = AS_NAMED,
     ) -> Sequence[IncidentSummary]:
-        """Incidents by ``created_at`` and id, newest first, from *after* on."""
+        """Incidents in the order of *where*, by time and id, from *after* on. Their problems are
+        those of *homes*."""
+
+    async def edits(self) -> Sequence[ProblemEdited]:
+        """What persons said about problems."""
 
     async def tracking_ids(self, incident_id: str, most: int) -> Sequence[str]:
         """Of all members, oldest first; the newest when there are more than *most*."""

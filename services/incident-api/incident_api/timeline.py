@@ -13,11 +13,13 @@ from aiops_core.models import (
     IncidentTransitioned,
     IncidentUpdated,
     Message,
+    Recurrence,
     TimelineEntry,
 )
 
 TIMELINE_KEPT = 100  # newest entries that an incident carries; incident_events has all
 CORRELATION = "correlation-service"
+PROBABLY = "probably"  # of an end that nobody stated
 
 
 def describe(fact: Message) -> TimelineEntry:
@@ -34,16 +36,43 @@ def _creation_words(fact: Incident) -> TimelineEntry:
 def _update_words(fact: IncidentUpdated) -> TimelineEntry:
     parts = [fact.reason] if fact.reason else []
     if fact.members:
-        parts.append(f"{len(fact.members)} anomalies joined")
+        joined = len(fact.members)
+        parts.append(f"{joined} anomalies joined" if joined > 1 else "1 anomaly joined")
     if fact.severity:
         parts.append(f"severity is now {fact.severity}")
-    text = "; ".join(parts) or "updated"
-    return TimelineEntry(ts=fact.ts, kind="updated", text=text, actor=CORRELATION)
+    kind = "reopened" if fact.reopens else "quiet" if fact.quiet_since else "updated"
+    text = "; ".join(parts) or kind
+    if fact.reopens:
+        text = f"reopened: {'; '.join([*_times(fact.recurrence), *parts]) or 'it is back'}"
+    return TimelineEntry(ts=fact.ts, kind=kind, text=text, actor=CORRELATION)
+
+
+def _times(recurrence: Recurrence | None) -> list[str]:
+    if recurrence is None or recurrence.occurrence == 1:
+        return []
+    often = f", {recurrence.cadence}" if recurrence.cadence else ""
+    return [f"occurrence {recurrence.occurrence}{often}"]
 
 
 def _clear_words(fact: IncidentCleared) -> TimelineEntry:
-    text = f"{fact.resolve_reason}: {fact.note}" if fact.note else fact.resolve_reason
+    ending = "merged" if fact.merged_into else ending_of(fact)
+    if fact.confidence < 1:
+        ending += f" ({fact.confidence:.0%} sure)"
+    note = note_of(fact)
+    text = f"{ending}: {note}" if note else ending
     return TimelineEntry(ts=fact.ts, kind="cleared", text=text, actor=CORRELATION)
+
+
+def ending_of(fact: IncidentCleared) -> str:
+    """How it ended, in a few words; an end that is inferred says so."""
+    if fact.merged_into:
+        return f"{fact.resolve_reason} into {fact.merged_into}"
+    return fact.resolve_reason if fact.confidence == 1 else f"{PROBABLY} {fact.resolve_reason}"
+
+
+def note_of(fact: IncidentCleared) -> str:
+    """Why it is over, without repeating that this is only probable."""
+    return fact.note.removeprefix(f"{PROBABLY}: ")
 
 
 def _transition_words(fact: IncidentTransitioned) -> TimelineEntry:

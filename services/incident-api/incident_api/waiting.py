@@ -10,21 +10,26 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from aiops_core.models import Evidence, Message
+from aiops_core.models import Evidence, Message, ProblemEdited
 from aiops_core.runtime.received import MessageKey
 from incident_api.folding import StoredIncident
 from incident_api.rows import (
     Batch,
+    EditRow,
     EventRow,
     IncidentRow,
     MemberRow,
+    OccurrenceRow,
     TableRow,
+    edit_row,
     fact_incident_id,
     incident_row,
     member_rows,
     members_of,
+    occurrence_rows,
 )
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -42,30 +47,49 @@ class WaitingEvent(NamedTuple):
     cause: MessageKey | None
 
 
+class WaitingEdit(NamedTuple):
+    row: EditRow
+    cause: MessageKey | None
+
+
 @dataclass(slots=True)
 class ChangedIncident:
-    """The newest version of an incident, and the messages that changed it since it was written."""
+    """The newest version of an incident, with the messages that changed it and the occurrences
+    that changed within it since it was written."""
 
     stored: StoredIncident
     causes: set[MessageKey] = field(default_factory=set)
+    occurrences: dict[tuple[str, int], OccurrenceRow] = field(default_factory=dict)
+
+    def copy(self) -> ChangedIncident:
+        return ChangedIncident(self.stored, set(self.causes), dict(self.occurrences))
+
+    def forget(self, written: ChangedIncident) -> None:
+        """An earlier version is stored."""
+        self.causes -= written.causes
+        for key, _ in _same(self.occurrences, written.occurrences):
+            del self.occurrences[key]
 
 
 @dataclass
 class Waiting:
-    """Member facts and events by an id of their fact, incidents by their own."""
+    """Member facts and events by an id of their fact, incidents by their own, edits of problems by
+    problem and number."""
 
     facts: dict[str, MemberFact] = field(default_factory=dict)
     events: dict[str, WaitingEvent] = field(default_factory=dict)
     incidents: dict[str, ChangedIncident] = field(default_factory=dict)
+    edits: dict[tuple[str, int], WaitingEdit] = field(default_factory=dict)
     members: int = 0  # of all facts
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.events or self.incidents)
+        return bool(self.facts or self.events or self.incidents or self.edits)
 
     @property
     def size(self) -> int:
         """About so many rows."""
-        return self.members + len(self.facts) + len(self.events) + len(self.incidents)
+        rows = self.members + len(self.facts) + len(self.events)
+        return rows + len(self.incidents) + len(self.edits)
 
     def add_fact(self, fact_id: str, fact: MemberFact) -> None:
         """A fact that comes again keeps the time at which it was shown first."""
@@ -78,22 +102,31 @@ class Waiting:
     def add_event(self, row: EventRow, cause: MessageKey | None) -> None:
         self.events[row.event_id] = WaitingEvent(row, cause)
 
-    def add_incident(self, stored: StoredIncident, cause: MessageKey | None = None) -> None:
+    def add_incident(
+        self,
+        stored: StoredIncident,
+        cause: MessageKey | None = None,
+        before: StoredIncident | None = None,
+    ) -> None:
+        """*before* is the version that *cause* has changed; None: all of it is new."""
         changed = self.incidents.setdefault(stored.incident.id, ChangedIncident(stored))
         changed.stored = stored
+        for row in occurrence_rows(before, stored):
+            changed.occurrences[row.problem_id, row.occurrence] = row
         if cause:
             changed.causes.add(cause)
+
+    def add_edit(self, edit: ProblemEdited, cause: MessageKey | None) -> None:
+        self.edits[edit.problem_id, edit.change] = WaitingEdit(edit_row(edit), cause)
 
     def taken(self, only: Collection[str] | None = None) -> Waiting:
         """A copy of everything; with *only*, of these incidents without events and members."""
         incidents = {
-            id_: ChangedIncident(one.stored, set(one.causes))
-            for id_, one in self.incidents.items()
-            if only is None or id_ in only
+            id_: one.copy() for id_, one in self.incidents.items() if only is None or id_ in only
         }
         if only is not None:
             return Waiting(incidents=incidents)
-        return Waiting(dict(self.facts), dict(self.events), incidents)
+        return Waiting(dict(self.facts), dict(self.events), incidents, dict(self.edits))
 
     def remove(self, written: Waiting) -> None:
         """*written* is stored. Whatever has changed since it was taken waits on."""
@@ -102,18 +135,24 @@ class Waiting:
             del self.facts[fact_id]
         for event_id, _ in _same(self.events, written.events):
             del self.events[event_id]
+        for key, _ in _same(self.edits, written.edits):
+            del self.edits[key]
         for incident_id, one in written.incidents.items():
             now = self.incidents.get(incident_id)
             if now and now.stored is one.stored:
                 del self.incidents[incident_id]
             elif now:
-                now.causes -= one.causes
+                now.forget(one)
 
     def causes_of(self, row: TableRow) -> AbstractSet[MessageKey]:
         """The messages that *row* was made of."""
         causes: set[MessageKey | None] = set()
         if isinstance(row, IncidentRow) and row.id in self.incidents:
             causes |= self.incidents[row.id].causes
+        elif isinstance(row, OccurrenceRow) and row.incident_id in self.incidents:
+            causes |= self.incidents[row.incident_id].causes
+        elif isinstance(row, EditRow):
+            causes = {self.edits[row.problem_id, row.change].cause}
         elif isinstance(row, MemberRow):
             causes = {one.cause for one in self.facts.values() if one.version == row.version}
         elif isinstance(row, EventRow):
@@ -123,11 +162,12 @@ class Waiting:
     async def batch(self) -> Batch:
         """The rows. One takes up to a millisecond to make: it yields after each."""
         rows: list[TableRow] = [event.row for event in self.events.values()]
+        rows += [edit.row for edit in self.edits.values()]
         for fact in self.facts.values():
             rows += member_rows(fact.fact, fact.version, fact.shown_at)
             await asyncio.sleep(0)
         for changed in self.incidents.values():
-            rows.append(incident_row(changed.stored))
+            rows += [*changed.occurrences.values(), incident_row(changed.stored)]
             await asyncio.sleep(0)
         return Batch(rows)
 
@@ -148,5 +188,5 @@ class Waiting:
         return list(came.values()), gone
 
 
-def _same(now: Mapping[str, V], before: Mapping[str, V]) -> list[tuple[str, V]]:
+def _same(now: Mapping[K, V], before: Mapping[K, V]) -> list[tuple[K, V]]:
     return [(key, value) for key, value in before.items() if now.get(key) is value]

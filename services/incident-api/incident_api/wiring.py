@@ -32,6 +32,8 @@ from incident_api.parameters import Components
 from incident_api.policy import ShipPolicy, SloPolicy
 from incident_api.reads import SLACK, Reads
 from incident_api.recorder import Recorder
+from incident_api.recurrence.commands import ProblemCommands
+from incident_api.recurrence.queries import ClickHouseProblems
 from incident_api.ship.commands import ShipCommands
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
@@ -73,10 +75,13 @@ class Wiring:
             bus, ShipPolicy.load(settings.policies), lambda: self.devices.inventory
         )
         self.silences = SilenceRepository(bus, suppress)
+        problems = ClickHouseProblems(written)
         components = Components(
             recorder=self.recorder,
             store=ClickHouseStore(clickhouse, reads, written),
             incidents=IncidentCommands(self.recorder, bus, settings.ship_id),
+            problem_store=problems,
+            problems=ProblemCommands(self.recorder, bus, problems),
             stats=StatsQueries(written),
             traces=TraceQueries(written, self.history.pending),
             auditor=auditor,

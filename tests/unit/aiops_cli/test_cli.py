@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import aiops_core
 from aiops_cli import COMMANDS, app, load, main
 from aiops_cli.api import Api
-from aiops_cli.screen import when
+from aiops_cli.screen import ordinal, when
 from aiops_core.errors import Unavailable
 
 INCIDENT = {
@@ -45,6 +45,63 @@ INCIDENT = {
     ],
     "timeline": [{"ts": "2026-01-01T12:00:01Z", "kind": "created", "text": "first", "actor": "x"}],
     "llm_insights": {"narrative": "The disk is full."},
+}
+AGAIN = INCIDENT | {
+    "id": "i-2",
+    "title": "logrotate exits abnormally on combo",
+    "occurrence": 43,
+    "cadence": "daily at 04:02",
+    "quiet_since": "2026-01-01T04:02:00Z",
+    "recurrence": {
+        "problem_id": "p-1",
+        "occurrence": 43,
+        "cadence": "daily at 04:02",
+        "previous": "2025-12-31T04:02:00Z",
+        "resolved_before": "expired: nothing more was seen",
+    },
+}
+PROBLEM: dict[str, Any] = {
+    "id": "p-1",
+    "title": "logrotate [cron] exits abnormally on combo",
+    "severity": "medium",
+    "devices": ["combo", "db-1"],
+    "root_device": None,
+    "times": 43,
+    "cadence": "daily at 04:02",
+    "open": True,
+    "quiet_since": "2026-01-01T04:02:00Z",
+    "incidents": 2,
+    "newest_incident": "i-2",
+    "first_seen": "2025-11-20T04:02:00Z",
+    "last_seen": "2026-01-01T04:02:00Z",
+}
+PROBLEM_SHOWN = PROBLEM | {
+    "endings": [{"ending": "expired", "number": 42, "last": "2026-01-01T04:02:00Z"}],
+    "occurrences": [
+        {
+            "number": 43,
+            "incident_id": "i-2",
+            "began": "2026-01-01T04:02:00Z",
+            "ended": None,
+            "duration_s": None,
+            "severity": "medium",
+            "devices": 1,
+            "ending": "",
+            "note": "",
+        },
+        {
+            "number": 42,
+            "incident_id": "i-1",
+            "began": "2025-12-31T04:02:00Z",
+            "ended": "2025-12-31T07:02:00Z",
+            "duration_s": 10800.0,
+            "severity": "medium",
+            "devices": 2,
+            "ending": "resolved",
+            "note": "eto: [new] script",
+        },
+    ],
+    "newest_incidents": [AGAIN],
 }
 TRACE = {
     "tracking_id": "t-1",
@@ -179,6 +236,11 @@ class FakeApi(BaseHTTPRequestHandler):
         "/api/v3/incidents/i-1/ack": INCIDENT | {"status": "ack"},
         "/api/v3/incidents/i-1/resolve": INCIDENT | {"status": "resolved"},
         "/api/v3/incidents/i-1/merge": INCIDENT | {"status": "resolved"},
+        "/api/v3/incidents/i-2": AGAIN,
+        "/api/v3/problems": {"items": [PROBLEM], "next_cursor": None},
+        "/api/v3/problems/p-1": PROBLEM_SHOWN,
+        "/api/v3/problems/p-1/merge": PROBLEM_SHOWN,
+        "/api/v3/problems/p-1/split": PROBLEM_SHOWN,
         "/api/v3/trace/t-1": TRACE,
         "/api/v3/stats": STATS,
         "/api/v3/ledger": LEDGER,
@@ -315,6 +377,101 @@ def test_an_incident_by_its_id_shows_members_history_and_insight(api: str) -> No
         assert words in output
 
 
+def listed(monkeypatch: pytest.MonkeyPatch, cursor: str | None = None, *items: Any) -> None:
+    answer = {"items": list(items), "next_cursor": cursor}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/incidents", answer)
+
+
+def test_how_often_it_came_and_since_when_it_is_quiet_is_listed_and_shown(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(monkeypatch, None, INCIDENT, AGAIN)
+    output = run("incidents", "--api", api).output
+    assert "43rd time, daily at 04:02" in output and "quiet since 2026-01-01 04:02" in output
+    output = run("incidents", "i-2", "--api", api).output
+    for words in (
+        "43rd time, daily at 04:02",
+        "2026-01-01 04:02 UTC: still open",
+        "2025-12-31 04:02 UTC, ended by: expired: nothing more was seen",
+        "p-1",
+    ):
+        assert words in output
+
+
+def test_what_a_title_says_has_no_column(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "logrotate exits abnormally on combo, daily at 04:02 (43rd time)"
+    listed(monkeypatch, None, AGAIN | {"title": said})
+    assert "how often" not in run("incidents", "--api", api).output
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (112, "112th")],
+)
+def test_numbers_are_ordinals(number: int, text: str) -> None:
+    assert ordinal(number) == text
+
+
+def test_open_ones_that_newer_ones_have_pushed_from_the_list_are_shown(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(monkeypatch, "more", INCIDENT)
+    assert "still open" not in run("incidents", "--api", api).output
+    assert FakeApi.asked[-1][1] == "status=open&status=ack&limit=100"
+    asked = len(FakeApi.asked)
+    run("incidents", "--api", api, "--quiet")
+    assert FakeApi.asked[asked:] == [
+        ("GET /api/v3/incidents", "order=longest_quiet&limit=50", None)
+    ]
+    pages = [{"items": [INCIDENT], "next_cursor": "more"}, {"items": [INCIDENT, AGAIN]}]
+    monkeypatch.setattr(Api, "get", lambda *path, **parameters: pages.pop(0))
+    output = run("incidents", "--api", api).output
+    assert "older ones that are still open" in output and output.count("i-1") == 1
+    assert "i-2" in output
+
+
+def test_problems_are_listed(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run("problems", "--open", "--device", "combo", "--text", "rotate", "--api", api).output
+    assert FakeApi.asked[-1][1] == "open=true&device=combo&q=rotate&times=2&limit=50"
+    for words in (
+        "logrotate [cron] exits abnormally on combo",
+        "combo and 1 more",
+        "43",
+        "daily at 04:02",
+        "open, quiet since 2026-01-01 04:02",
+    ):
+        assert words in output
+    none: dict[str, Any] = {"items": [], "next_cursor": None}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/problems", none)
+    assert run("problems", "--api", api).output == "no problem came back\n"
+
+
+def test_a_problem_is_shown_with_its_times_and_what_ended_it(api: str) -> None:
+    for words in (["p-1"], ["show", "p-1"]):
+        output = run("problems", *words, "--api", api).output
+        for said in (
+            "43 times, daily at 04:02",
+            "expired (42 times, last 2026-01-01 04:02)",
+            "goes on",
+            "3 h",
+            "resolved: eto: [new] script",
+            "i-2",
+        ):
+            assert said in output
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "body"),
+    [
+        (["merge", "p-1", "p-2", "--comment", "fan"], "merge", {"into": "p-2", "comment": "fan"}),
+        (["split", "p-1", "i-2"], "split", {"incident_id": "i-2"}),
+    ],
+)
+def test_edits_of_problems_are_posted(api: str, words: list[str], asked: str, body: Any) -> None:
+    assert run("problems", *words, "--api", api).exit_code == 0
+    assert FakeApi.asked[-1] == (f"POST /api/v3/problems/p-1/{asked}", "", body)
+
+
 @pytest.mark.parametrize(
     ("words", "asked", "body"),
     [
@@ -334,6 +491,9 @@ def test_transitions_are_posted(api: str, words: list[str], asked: str, body: An
     [
         (["incidents"], {"items": [INCIDENT], "next_cursor": None}),
         (["incidents", "i-1"], INCIDENT),
+        (["problems"], {"items": [PROBLEM], "next_cursor": None}),
+        (["problems", "p-1"], PROBLEM_SHOWN),
+        (["problems", "split", "p-1", "i-2"], PROBLEM_SHOWN),
         (["trace", "t-1"], TRACE),
         (["stats"], STATS | {"suppressions": SUPPRESSIONS}),
         (["ledger"], LEDGER),

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops_core.errors import Premature
-from aiops_core.models import Message, Role, Severity, Status
-from incident_api.folding import AFFECTED_KEPT, MISSING_KEPT, StoredIncident, evolve
+from aiops_core.models import Message, Recurrence, Role, Severity, Status
+from incident_api import standing
+from incident_api.folding import (
+    AFFECTED_KEPT,
+    MISSING_KEPT,
+    StoredIncident,
+    evolve,
+    occurrences_of,
+)
+from incident_api.occurrences import KEPT
 from incident_api.rows import incident_row, stored_incident
 from incident_api.timeline import TIMELINE_KEPT
 from tests.incident_cases import (
@@ -21,11 +31,23 @@ from tests.incident_cases import (
     updated,
 )
 
+
+def occurrence(number: int, **fields) -> Recurrence:
+    return Recurrence(problem_id="p1", occurrence=number, **fields)
+
+
 HISTORY: list[Message] = [
     updated(2, 1, 2, severity="critical"),
     updated(3, 3, title="Two switches down"),
     updated(4, 4, 5, severity="medium", reason="same uplink"),
     cleared(5),
+    updated(6, 20, 21, reopens=True, recurrence=occurrence(2), reason="it is back"),
+    updated(7, quiet_since=at(21), reason="still open"),
+    cleared(8, confidence=0.6, note="probably: sw-0 speaks normally again"),
+    updated(9, 40, reopens=True, recurrence=occurrence(3, cadence="every 20 s"), announce=True),
+    updated(10, quiet_since=at(40), recurrence=occurrence(3, resolved_before="expired: silence")),
+    updated(11, 60, recurrence=occurrence(4, cadence="every 20 s")),
+    updated(12, 61),
     explained("rules", 1),
     explained("llm", 9),
     explained("cache", 2),
@@ -41,8 +63,13 @@ def folded(*facts: Message) -> StoredIncident:
 
 
 def essence(stored: StoredIncident) -> dict[str, object]:
-    """Everything but the order of appearance, which the order of arrival decides."""
-    told = stored.model_dump()
+    """Everything but the order of appearance, which the order of arrival decides, and what the
+    incident showed when an occurrence ended."""
+    told = stored.model_dump(exclude={"occurrences"})
+    told["occurrences"] = [
+        (one.problem_id, one.number, one.began, one.ended is None, one.ending)
+        for one in occurrences_of(stored)
+    ]
     for name in ("affected_devices", "affected_services", "tracking_ids"):
         told["incident"][name] = set(told["incident"][name])
     return told
@@ -68,7 +95,8 @@ def test_any_redelivery_folds_to_the_same(repeated):
 @given(st.permutations(HISTORY), st.lists(st.sampled_from(HISTORY)))
 def test_facts_that_a_kill_reordered_fold_to_the_same(order, repeated):
     explanations = sum(fact.subject == "incidents.enriched" for fact in HISTORY)
-    once, other = folded(created(), *HISTORY), folded(created(), *order, *repeated)
+    opened = created(recurrence=occurrence(1))
+    once, other = folded(opened, *HISTORY), folded(opened, *order, *repeated)
     # A worse explanation that comes after a better one is no step at all.
     assert abs(other.version - once.version) < explanations
     same = {"version": once.version, "missing": ()}
@@ -223,3 +251,199 @@ def test_devices_and_services_that_senders_name_are_bounded_to_the_newest():
     assert len(affected) == AFFECTED_KEPT
     assert affected[-1] == f"sw-{AFFECTED_KEPT + 49}"
     assert stored.incident.anomaly_count == AFFECTED_KEPT + 49
+
+
+# -- open again, quiet, occurrences ----------------------------------------------------------------
+
+
+def returned(revision: int, *numbers: int, **fields) -> Message:
+    return updated(revision, *numbers, reopens=True, **fields)
+
+
+def by_hand(change: int, kind: str, seen: int, **fields) -> Message:
+    """What a person decided who knew the facts up to *seen*."""
+    return transitioned(change, kind, revision=seen, **fields)
+
+
+OPEN, ACK, RESOLVED = Status.OPEN, Status.ACK, Status.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "reason"),
+    [
+        ([cleared(2), returned(3, 1)], OPEN, None),
+        ([by_hand(1, "ack", 1), cleared(2), returned(3, 1)], OPEN, None),
+        ([cleared(2), returned(3, 1), cleared(4)], RESOLVED, "recovered"),
+        ([by_hand(1, "resolve", 1), returned(2, 1)], OPEN, None),
+        ([by_hand(1, "resolve", 1), cleared(2)], RESOLVED, "resolved by operator"),
+        ([cleared(2), by_hand(1, "reopen", 2), returned(3, 1)], OPEN, None),
+        ([cleared(2), returned(3, 1), by_hand(1, "resolve", 3)], RESOLVED, "resolved by operator"),
+        ([cleared(2), returned(3, 1), by_hand(1, "ack", 3)], ACK, None),
+        ([by_hand(1, "merge", 1, merged_into="i9"), returned(2, 1)], RESOLVED, "merged into i9"),
+        ([cleared(2, merged_into="i9", resolve_reason="merged")], RESOLVED, "merged into i9"),
+        ([cleared(2, confidence=0.5)], RESOLVED, "probably recovered"),
+    ],
+)
+def test_the_status_is_what_the_last_fact_decided_in_any_order(facts, status, reason):
+    """A person's transitions come in order: they are numbered, and this service publishes them."""
+    for order in permutations(facts):
+        hands = [fact.change for fact in order if hasattr(fact, "change")]
+        if hands == sorted(hands):
+            shown = folded(created(), *order).incident
+            assert (shown.status, shown.resolve_reason) == (status, reason), order
+
+
+def life(steps: list[str]) -> list[Message]:
+    """The facts of an incident to which *steps* happen, each known to the person who acts next."""
+    facts: list[Message] = []
+    revision, change, number = 1, 0, 1
+    for n, step in enumerate(steps, start=1):
+        if step in ("ack", "resolve", "reopen"):
+            change += 1
+            facts.append(by_hand(change, step, revision))
+            continue
+        revision += 1
+        if step == "clear":
+            facts.append(cleared(revision, confidence=0.5 + n % 2 / 2))
+        elif step == "quiet":
+            facts.append(updated(revision, quiet_since=at(n), reason="still open"))
+        elif step == "return":
+            number += 1
+            facts.append(returned(revision, n, recurrence=occurrence(number), announce=n % 2 == 0))
+        else:
+            facts.append(updated(revision, n, severity="low"))
+    return facts
+
+
+STEPS = ("clear", "return", "return", "quiet", "grow", "ack", "resolve", "reopen")
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=9), st.randoms(use_true_random=False))
+def test_any_life_of_an_incident_is_the_same_in_any_order_of_its_facts(steps, random):
+    """Transitions keep theirs: they are numbered, and this service publishes them."""
+    facts = life(steps)
+    order = random.sample(facts, len(facts))
+    hands = iter([fact for fact in facts if hasattr(fact, "change")])
+    order = [next(hands) if hasattr(fact, "change") else fact for fact in order]
+    opened = created(recurrence=occurrence(1))
+    once, other = folded(opened, *facts), folded(opened, *order, *order)
+    assert essence(other) == essence(once)
+    if not once.incident.quiet_since:
+        return
+    assert once.incident.status in (OPEN, ACK)
+
+
+def test_a_person_who_resolves_it_now_is_not_overruled_by_an_older_return_that_comes_late():
+    known = folded(created(), cleared(2), updated(4, 5))  # the return, 3, is still to come
+    done = evolve(known, transitioned(1, "resolve", revision=4, resolve_reason="replaced"))
+    late = evolve(done, returned(3, 1))
+    assert late.incident.status is RESOLVED
+    assert late.incident.resolve_reason == "replaced"
+    assert evolve(late, returned(5, 9)).incident.status is OPEN
+
+
+def test_a_transition_of_a_former_release_stands_where_it_is_folded():
+    assert folded(created(), cleared(2), transitioned(1, "reopen")).incident.status is OPEN
+    assert folded(created(), transitioned(1, "ack"), cleared(2)).incident.status is RESOLVED
+
+
+def test_an_incident_of_a_former_release_goes_on_from_the_status_that_it_has():
+    stored = folded(created(), cleared(2)).model_copy(update={"turns": None})
+    assert evolve(stored, updated(3, 1)).incident.status is RESOLVED
+    assert evolve(stored, returned(3, 1)).incident.status is OPEN
+
+
+def test_a_return_is_told_in_the_timeline():
+    back = returned(
+        3,
+        1,
+        2,
+        recurrence=occurrence(3, cadence="daily at 04:02"),
+        reason="it is back",
+    )
+    entry = folded(created(), cleared(2), back).incident.timeline
+    words = {one.kind: one.text for one in entry}
+    assert words["reopened"] == (
+        "reopened: occurrence 3, daily at 04:02; it is back; 2 anomalies joined"
+    )
+
+
+def test_an_inferred_end_says_how_sure_it_is():
+    end = cleared(2, confidence=0.6, note="probably: sw-0 speaks normally again")
+    [entry] = [e for e in folded(created(), end).incident.timeline if e.kind == "cleared"]
+    assert entry.text == "probably recovered (60% sure): sw-0 speaks normally again"
+
+
+def test_it_is_quiet_until_something_is_seen_again():
+    quiet = folded(created(), updated(2, 1), updated(3, quiet_since=at(1), reason="still open"))
+    assert quiet.incident.quiet_since == at(1)
+    assert quiet.incident.timeline[-1].kind == "quiet"
+    assert evolve(quiet, updated(4, 9)).incident.quiet_since is None
+    late = folded(created(), updated(4, 9), updated(3, quiet_since=at(1)))
+    assert late.incident.quiet_since is None
+
+
+def test_what_is_over_is_not_quiet_and_is_again_when_a_person_reopens_it():
+    quiet = folded(created(), updated(2, quiet_since=at(0)))
+    over = evolve(quiet, transitioned(1, "resolve", revision=2))
+    assert over.incident.quiet_since is None
+    assert evolve(over, transitioned(2, "reopen", revision=2)).incident.quiet_since == at(0)
+
+
+def test_whether_to_tell_is_of_the_newest_occurrence_or_change_and_not_of_growth():
+    opened = created(recurrence=occurrence(1))
+    assert folded(opened, updated(2, 1)).incident.announce
+    back = returned(3, 2, recurrence=occurrence(2))
+    assert not folded(opened, back, updated(4, 3)).incident.announce
+    assert folded(opened, back, updated(4, severity="critical", announce=True)).incident.announce
+
+
+def test_the_times_that_it_came_are_counted_with_their_ends():
+    stored = folded(created(recurrence=occurrence(1)), *HISTORY)
+    told = [(o.number, o.began, o.ended, o.ending, o.note) for o in occurrences_of(stored)]
+    assert told == [
+        (1, at(0), at(5), "recovered", ""),
+        (2, at(20), at(21), "probably recovered", "sw-0 speaks normally again"),
+        (3, at(40), at(40), "expired", "silence"),
+        (4, at(60), None, "", ""),
+    ]
+    assert stored.incident.recurrence == occurrence(4, cadence="every 20 s")
+
+
+def test_an_occurrence_that_nobody_ended_was_over_when_the_next_began():
+    facts = (updated(2, 5), updated(3, 60, recurrence=occurrence(2)))
+    first, second = occurrences_of(folded(created(recurrence=occurrence(1)), *facts))
+    assert (first.ended, first.ending, first.devices) == (at(5), "", 2)
+    assert (second.began, second.ended, second.devices) == (at(60), None, 3)
+
+
+def test_an_occurrence_that_is_reopened_goes_on():
+    back = returned(3, 9, recurrence=occurrence(1))
+    [only] = occurrences_of(folded(created(recurrence=occurrence(1)), cleared(2), back))
+    assert (only.number, only.began, only.ended) == (1, at(0), None)
+
+
+def test_what_a_person_resolves_and_reopens_ends_the_occurrence_and_goes_on():
+    opened = created(recurrence=occurrence(1))
+    resolved = transitioned(
+        1, "resolve", revision=1, resolve_reason="modem replaced", comment="new PSU"
+    )
+    [only] = occurrences_of(folded(opened, resolved))
+    assert (only.ended, only.ending) == (resolved.ts, "modem replaced")
+    assert only.note == "mate: new PSU"
+    [only] = occurrences_of(folded(opened, resolved, transitioned(2, "reopen", revision=1)))
+    assert only.ended is None
+
+
+def test_what_is_stored_of_turns_and_occurrences_is_bounded():
+    facts: list[Message] = [created(recurrence=occurrence(1))]
+    for n in range(1, 4 * KEPT):
+        revision = 2 * n
+        facts.append(cleared(revision))
+        facts.append(returned(revision + 1, 10 * n, recurrence=occurrence(n + 1)))
+    stored = folded(*facts)
+    assert [one.number for one in occurrences_of(stored)] == list(range(3 * KEPT + 1, 4 * KEPT + 1))
+    assert stored.turns and len(stored.turns.recent) == standing.TURNS_KEPT
+    assert len(stored.occurrences.pauses) <= 2 * KEPT
+    assert stored.incident.status is OPEN
+    assert len(incident_row(stored).fold) < 40_000

@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "Send log files to the platform; every line keeps the time that it states.",
     "nmea": "Listen to the ship's instruments: NMEA 0183 and AIS sentences become metrics.",
     "incidents": "List incidents, newest first; `incidents ID` shows one.",
+    "problems": "List problems that came back, the last seen first; `problems ID` shows one.",
     "digest": "List what was found on a day and opened no incident, by device.",
     "trace": "Show what became of one line: its stages, its anomaly, its incident.",
     "stats": "Show numbers of incidents and latencies of both paths.",

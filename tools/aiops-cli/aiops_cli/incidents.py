@@ -14,17 +14,28 @@ from typer.core import TyperGroup
 
 from aiops_cli.api import Api, ApiOption
 from aiops_cli.output import JsonOption, emit_json
-from aiops_cli.screen import SEVERITY_STYLE, STATUS_STYLE, coloured, console, dig, when
+from aiops_cli.screen import (
+    SEVERITY_STYLE,
+    STATUS_STYLE,
+    coloured,
+    console,
+    dig,
+    minute,
+    ordinal,
+    when,
+)
 from aiops_cli.times import moment, since_of
 
 MEMBERS_SHOWN = 20
+OPEN_SHOWN = 100
+QUIETEST = "longest_quiet"  # the order of the API
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="An incident's id.")]
 CommentOption = Annotated[str | None, typer.Option(help="Comment for the history.")]
 
 
-class _ShowById(TyperGroup):
-    """``incidents ID`` is short for ``incidents show ID``."""
+class ShowById(TyperGroup):
+    """``incidents ID`` is short for ``incidents show ID``, and so elsewhere."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
@@ -33,7 +44,7 @@ class _ShowById(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_ShowById,
+    cls=ShowById,
     add_completion=False,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
@@ -55,6 +66,10 @@ def incidents(
     until: Annotated[
         str | None, typer.Option(help="With anomalies of then or before: a time.")
     ] = None,
+    problem_id: Annotated[str | None, typer.Option(help="Occurrences of a problem.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Open, but nothing more was seen; longest quiet first.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows at most.")] = 50,
     api: ApiOption = None,
     as_json: JsonOption = False,
@@ -66,17 +81,19 @@ def incidents(
     """
     if ctx.invoked_subcommand is not None:
         return
+    chosen = {
+        "status": status,
+        "severity": severity,
+        "device_id": device_id,
+        "tracking_id": tracking_id,
+        "problem_id": problem_id,
+        "since": since and since_of(since).isoformat(),
+        "until": until and moment(until, "--until").isoformat(),
+        "order": QUIETEST if quiet else None,
+    }
     with Api.open(api) as calls:
-        page = calls.get(
-            "/incidents",
-            status=status,
-            severity=severity,
-            device_id=device_id,
-            tracking_id=tracking_id,
-            since=since and since_of(since).isoformat(),
-            until=until and moment(until, "--until").isoformat(),
-            limit=limit,
-        )
+        page = calls.get("/incidents", **chosen, limit=limit)
+        older = _older(calls, page) if not as_json and not any(chosen.values()) else []
     if as_json:
         emit_json(page)
         return
@@ -84,10 +101,23 @@ def incidents(
         console().print(listing(items))
     else:
         console().print("no incidents")
+    if older:
+        table = listing(older)
+        table.title, table.title_justify = "older ones that are still open", "left"
+        console().print("", table)
     if page.get("next_cursor"):
         console().print(f"there are more than {limit}: choose with --since, --until or --limit")
     if partial := page.get("partial"):
         console().print(f"not all may be here: {partial}")
+
+
+def _older(calls: Api, page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Open incidents that newer ones have pushed from the *page*."""
+    if not page.get("next_cursor"):
+        return []
+    shown = {one["id"] for one in page["items"]}
+    alive = calls.get("/incidents", status=["open", "ack"], limit=OPEN_SHOWN)["items"]
+    return [one for one in alive if one["id"] not in shown]
 
 
 @app.command()
@@ -144,11 +174,15 @@ def _print(incident: Mapping[str, Any], as_json: bool) -> None:
 
 
 def listing(items: Sequence[Mapping[str, Any]]) -> Table:
-    """One row an incident."""
-    table = Table(
-        "id", "severity", "status", "title", "root cause", "members", "last seen", box=None
-    )
-    for one in items:
+    """One row an incident. How often it came has a column where no title says it."""
+    often = [how_often(one) for one in items]
+    table = Table(box=None)
+    for name in ("id", "severity", "status", "title", "root cause", "members"):
+        table.add_column(name, no_wrap=name != "title")  # an id that is cut off is of no use
+    if any(often):
+        table.add_column("how often")
+    table.add_column("last seen", no_wrap=True)
+    for one, times in zip(items, often, strict=True):
         table.add_row(
             one["id"],
             coloured(one["severity"], SEVERITY_STYLE),
@@ -156,9 +190,25 @@ def listing(items: Sequence[Mapping[str, Any]]) -> Table:
             Text(one["title"]),
             Text(_root_cause(one)),
             str(one.get("anomaly_count", "")),
-            when(one["last_seen"]),
+            *((Text(times),) if any(often) else ()),
+            last_seen(one),
         )
     return table
+
+
+def how_often(incident: Mapping[str, Any]) -> str:
+    """``3rd time, daily at 04:02``; empty when it came once, or the title says so itself."""
+    number, cadence = incident.get("occurrence") or 1, incident.get("cadence")
+    times = f"{ordinal(number)} time"
+    if number == 1 or times in incident["title"]:
+        return ""
+    return f"{times}, {cadence}" if cadence else times
+
+
+def last_seen(incident: Mapping[str, Any]) -> str:
+    if quiet := incident.get("quiet_since"):
+        return f"quiet since {minute(quiet)}"
+    return when(incident["last_seen"])
 
 
 def _root_cause(incident: Mapping[str, Any]) -> str:
@@ -178,6 +228,7 @@ def detail(incident: Mapping[str, Any]) -> RenderableType:
         "anomalies": str(incident.get("anomaly_count", "")),
         "seen": f"{incident['first_seen']} - {incident['last_seen']}",
     }
+    facts |= {name: Text(text) for name, text in _recurrence(incident).items()}
     for key in ("description", "resolve_reason", "assignee"):
         if value := incident.get(key):
             facts[key.replace("_", " ")] = escape(str(value))
@@ -192,6 +243,23 @@ def detail(incident: Mapping[str, Any]) -> RenderableType:
     if timeline := incident.get("timeline"):
         parts.append(_history(timeline))
     return Group(*parts)
+
+
+def _recurrence(incident: Mapping[str, Any]) -> dict[str, str]:
+    """That it is quiet; how often its problem came, when before, and how that ended."""
+    told = {}
+    if quiet := incident.get("quiet_since"):
+        told["quiet since"] = f"{minute(quiet)} UTC: still open, though nothing more was seen"
+    said = incident.get("recurrence") or {}
+    if said.get("occurrence", 1) == 1:
+        return told
+    often = f", {said['cadence']}" if said["cadence"] else ""
+    told["how often"] = f"{ordinal(said['occurrence'])} time{often}"
+    if before := said.get("previous"):
+        ended = f", ended by: {said['resolved_before']}" if said["resolved_before"] else ""
+        told["before"] = f"{minute(before)} UTC{ended}"
+    told["problem"] = said["problem_id"]
+    return told
 
 
 def _members(evidence: Sequence[Mapping[str, Any]]) -> Table:

@@ -32,7 +32,11 @@ def coloured(value: str, styles: Mapping[str, str]) -> Text:
 def age(then: str | datetime, now: datetime | None = None) -> str:
     """How long ago *then* was: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
     moment = datetime.fromisoformat(then) if isinstance(then, str) else then
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    return span(((now or datetime.now(UTC)) - moment).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """``12 s``, ``5 min``, ``3 h``, ``2 d``; nothing below zero."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -45,6 +49,17 @@ def when(then: str, now: datetime | None = None) -> str:
     if (now or datetime.now(UTC)) - moment > AGES:
         return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
     return f"{age(moment, now)} ago"
+
+
+def minute(text: str) -> str:
+    """A time as the watch reads it, in UTC."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``11th``, ``43rd``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
 def milliseconds(value: float | None) -> str:

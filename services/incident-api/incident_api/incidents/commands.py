@@ -44,19 +44,19 @@ class IncidentCommands:
         self, incident_id: str, kind: TransitionKind, actor: str, details: Mapping[str, object]
     ) -> StoredIncident:
         """The incident after the transition. Problem 404 or 409; Unavailable."""
-        self._check()
+        check_writable(self._recorder, self._bus)
         async with self._locks.hold(incident_id):
             stored = await self._expect(incident_id)
             fact = transition(stored, kind, actor, self._clock(), details)
             if fact is None:
                 return stored
-            await self._publish(fact, derived_id(fact.model_dump_json()))
+            await publish(self._bus, fact, derived_id(fact.model_dump_json()))
             await self._recorder.registry.get(incident_id)
             return await self._record(fact)
 
     async def merge(self, incident_id: str, into: str, actor: str, comment: str) -> StoredIncident:
         """The incident after it was merged into *into*. Problem 404, 409, 422; Unavailable."""
-        self._check()
+        check_writable(self._recorder, self._bus)
         async with self._merging:  # not two into each other at once
             ours, other = await self._expect(incident_id), await self._expect(into)
             check_merge(ours.incident, other.incident)
@@ -71,9 +71,9 @@ class IncidentCommands:
 
     async def report(self, new: NewIncident, actor: str) -> StoredIncident:
         """Open an incident that a person reports."""
-        self._check()
+        check_writable(self._recorder, self._bus)
         incident = self._opened(new, actor)
-        await self._publish(incident, incident.id)
+        await publish(self._bus, incident, incident.id)
         return await self._record(incident)
 
     def _opened(self, new: NewIncident, actor: str) -> Incident:
@@ -96,16 +96,19 @@ class IncidentCommands:
         await self._recorder.try_write()
         return stored
 
-    async def _publish(self, fact: Message, message_id: str) -> None:
-        try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT):
-                await self._bus.publish([Outgoing(fact, message_id)])
-        except TimeoutError as exc:
-            raise Unavailable("NATS does not answer; the change may or may not arrive") from exc
 
-    def _check(self) -> None:
-        """Refuse before anything is published: no change is left half done."""
-        ensure_recovered(self._recorder)
-        ensure_connected(self._bus)
-        if self._recorder.is_full:
-            raise Unavailable("ClickHouse takes nothing, and no more changes can wait for it")
+async def publish(bus: Bus, fact: Message, message_id: str) -> None:
+    """Return when *fact* is durable. Raises Unavailable when the broker does not answer."""
+    try:
+        async with asyncio.timeout(PUBLISH_TIMEOUT):
+            await bus.publish([Outgoing(fact, message_id)])
+    except TimeoutError as exc:
+        raise Unavailable("NATS does not answer; the change may or may not arrive") from exc
+
+
+def check_writable(recorder: Recorder, bus: Bus) -> None:
+    """Refuse before anything is published: no change is left half done."""
+    ensure_recovered(recorder)
+    ensure_connected(bus)
+    if recorder.is_full:
+        raise Unavailable("ClickHouse takes nothing, and no more changes can wait for it")

@@ -171,6 +171,7 @@ def transition(
         "ts": now,
         "incident_id": incident.id,
         "change": stored.change + 1,
+        "revision": stored.revision,
         "kind": kind,
         "from_status": incident.status,
         "to_status": after,

@@ -6,6 +6,7 @@ While the store does not answer, memory alone is shown, and ``partial`` says why
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiops_core.adapters.clickhouse_errors import TookTooLong
@@ -17,7 +18,13 @@ from incident_api.pages import PagePosition, Partial
 from incident_api.problems import Problem
 from incident_api.recorder import Recorder, ensure_recovered
 from incident_api.rows import EventRow, micros
-from incident_api.store import IncidentFilter, IncidentStore, IncidentSummary, lines_of, place
+from incident_api.store import (
+    IncidentFilter,
+    IncidentStore,
+    IncidentSummary,
+    lines_of,
+    problem_of,
+)
 
 T = TypeVar("T")
 
@@ -38,24 +45,29 @@ class IncidentReader:
             id_: changed.stored.incident
             for id_, changed in self._recorder.unwritten().incidents.items()
         }
+        homes = self._recorder.edits.homes
+        where = replace(where, problem_id=homes.of(where.problem_id))
         try:
-            stored = await self._store.page(where, after, most + len(unstored))
+            stored = await self._store.page(where, after, most + len(unstored), homes)
         except Unavailable as exc:
             return self._remembered(where, after, most, exc), _why(exc)
         holding = {one.id for one in stored}
-        newer = where.page(unstored.values(), after, most, holding)
+        newer = where.page(unstored.values(), after, most, holding, homes)
         older = [one for one in stored if one.id not in unstored]
-        return sorted([*older, *map(summary, newer)], key=place, reverse=True)[:most], None
+        return where.sorted([*older, *map(self._summary, newer)])[:most], None
+
+    def _summary(self, incident: Incident) -> IncidentSummary:
+        return IncidentSummary.of(incident, self._recorder.edits.homes)
 
     def _remembered(
         self, where: IncidentFilter, after: PagePosition | None, most: int, problem: Unavailable
     ) -> Sequence[IncidentSummary]:
         """A line is in one incident. When that is not in memory, nothing is known of the line."""
         known = (stored.incident for stored in self._recorder.registry.all())
-        found = where.page(known, after, most)
+        found = where.page(known, after, most, homes=self._recorder.edits.homes)
         if isinstance(problem, TookTooLong) or (where.tracking_id and not found):
             raise problem
-        return [summary(incident) for incident in found]
+        return [self._summary(incident) for incident in found]
 
     async def view(self, incident_id: str) -> IncidentView:
         """Problem 404 for an unknown id."""
@@ -70,7 +82,17 @@ class IncidentReader:
             lines = dict.fromkeys((*known, *(lines if self._recorder.outage.problem else ())))
         except Unavailable as exc:
             partial = _why(exc)
-        return IncidentView.of(stored, tuple(lines)[-TRACKING_IDS_SHOWN:], partial)
+        shown = self._at_home(stored)
+        return IncidentView.of(shown, tuple(lines)[-TRACKING_IDS_SHOWN:], partial)
+
+    def _at_home(self, stored: StoredIncident) -> StoredIncident:
+        """*stored* with the problem that persons say it belongs to."""
+        incident, homes = stored.incident, self._recorder.edits.homes
+        if incident.recurrence is None:
+            return stored
+        home = incident.recurrence.but(problem_id=problem_of(incident, homes))
+        changed = incident.model_copy(update={"recurrence": home})
+        return stored.model_copy(update={"incident": changed})
 
     async def timeline(
         self, incident_id: str, after: PagePosition | None, most: int
@@ -123,10 +145,6 @@ class IncidentReader:
 
 def _why(problem: Unavailable) -> str:
     return f"{problem}; this is what incident-api has in memory"
-
-
-def summary(incident: Incident) -> IncidentSummary:
-    return IncidentSummary.model_validate(incident)
 
 
 def event_place(row: EventRow) -> tuple[int, str]:

@@ -25,7 +25,7 @@ from incident_api.pages import PAGE, Cursor, Limit, PartialPage
 from incident_api.parameters import Api
 from incident_api.problems import RequestBody, responses
 from incident_api.rows import timeline_entry
-from incident_api.store import IncidentFilter, IncidentSummary, place
+from incident_api.store import IncidentFilter, IncidentSummary
 
 router = APIRouter(
     prefix="/api/v3/incidents", tags=["incidents"], responses=responses(422, 503, 504)
@@ -51,7 +51,7 @@ def _change(incident_id: Id, api: Api, actor: Actor) -> Changing:
 Change = Annotated[Changing, Depends(_change)]
 
 
-@router.get("", summary="List incidents, newest first")
+@router.get("", summary="List incidents, newest first, or the longest quiet")
 async def list_incidents(
     api: Api,
     where: Annotated[IncidentFilter, Depends()],
@@ -63,7 +63,7 @@ async def list_incidents(
     replay, and are of then.
     """
     found, partial = await api.reader.page(where, after, limit + 1)
-    return PartialPage[IncidentSummary].of(found, limit, place, partial=partial)
+    return PartialPage[IncidentSummary].of(found, limit, where.place, partial=partial)
 
 
 @router.post("", summary="Report an incident by hand", status_code=201)

@@ -176,7 +176,7 @@ def assemble(
         insight=_insight(stored),
         log=log,
         anomaly=anomaly.body if anomaly else None,
-        incident=IncidentSummary.model_validate(stored.incident) if stored else None,
+        incident=IncidentSummary.of(stored.incident) if stored else None,
         suppressed=_suppression(member),
         digested=digested.view if digested else None,
     )
