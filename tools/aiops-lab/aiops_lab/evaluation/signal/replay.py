@@ -96,6 +96,7 @@ class LogWay:
             self._memory.found(lookup)  # a ship without a past: nothing is missing
         self._correlator = Correlator(policies.correlate)
         self._roots: dict[str, str] = {}  # incident -> anomaly at its root
+        self._problems: dict[str, str] = {}  # incident -> problem
         self._clock: datetime | None = None
         self._ticked: datetime | None = None
 
@@ -136,6 +137,9 @@ class LogWay:
     def _learn(self, facts: Iterable[Message]) -> None:
         for fact in facts:
             self._outcome.learn(fact)
+            if isinstance(fact, Incident | IncidentUpdated) and fact.recurrence:
+                id_ = fact.id if isinstance(fact, Incident) else fact.incident_id
+                self._problems[id_] = fact.recurrence.problem_id
             match fact:
                 case (
                     Incident(id=id_, root_cause=root)
@@ -153,4 +157,4 @@ class LogWay:
         )
         root = self.anomalies[self._roots.get(group.id, members[0].anomaly_id)]
         device = group.root or root.device
-        return ToldIncident(group.id, group.title, device, root, members)
+        return ToldIncident(group.id, self._problems[group.id], group.title, device, root, members)

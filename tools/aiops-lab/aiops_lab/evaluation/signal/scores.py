@@ -22,8 +22,8 @@ HIDDEN = "…"
 class SignalScores:
     """Numbers of one log or of several.
 
-    *again*, *vague* and *single* (of one anomaly) are incidents; *no_fault* are items of lines that
-    a person passes over. Of the *faults* in the truth *lost* ones are in no item, and *named* ones
+    *vague* and *single* (of one anomaly) are incidents, *again* items; *no_fault* are items of lines
+    that a person passes over. Of the *faults* in the truth *lost* ones are in no item, and *named* ones
     in a title. What only a truth can tell is None without one.
     """
 
@@ -87,7 +87,7 @@ def judge_log(log: ToldLog, truth: LogTruth | None = None) -> JudgedLog:
         anomalies=log.anomalies,
         incidents=len(log.incidents),
         items=len(told),
-        again=told_again(log.incidents),
+        again=told_again(told),
         vague=sum(one.vague for one in log.incidents),
         single=sum(len(one.members) == 1 for one in log.incidents),
         no_fault=sum(is_no_fault(item, log.shown) for item in told) if truth else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops_core.models import EnrichedAnomaly
@@ -11,9 +11,11 @@ from aiops_lab.evaluation.signal.vague import is_vague, without_counts, without_
 
 @dataclass(frozen=True, slots=True)
 class ToldIncident:
-    """An incident as it stood in the end. *root* is the anomaly at its root, else its first."""
+    """An incident as it stood in the end, and the problem of which it is an occurrence. *root* is
+    the anomaly at its root, else its first."""
 
     id: str
+    problem_id: str
     title: str
     device: str
     root: EnrichedAnomaly
@@ -45,24 +47,17 @@ class ToldItem:
 
 
 def items(incidents: Iterable[ToldIncident]) -> list[ToldItem]:
-    """*incidents* in the order in which they were opened, those that are alike as one item."""
-    groups: dict[Hashable, list[ToldIncident]] = {}
+    """*incidents* in the order in which they were opened, those of one problem as one item."""
+    groups: dict[str, list[ToldIncident]] = {}
     for incident in incidents:
-        groups.setdefault(likeness(incident), []).append(incident)
+        groups.setdefault(incident.problem_id, []).append(incident)
     return [ToldItem(tuple(group)) for group in groups.values()]
 
 
-def likeness(incident: ToldIncident) -> Hashable:
-    """What incidents have in common that are one problem: device, component, type and template at
-    the root; without a template the title."""
-    root = incident.root
-    what = root.template_id or without_counts(incident.title)
-    return incident.device, root.component, root.anomaly_type, what
-
-
-def told_again(incidents: Iterable[ToldIncident]) -> int:
+def told_again(items: Iterable[ToldItem]) -> int:
     """How many have the title of an earlier one on the same device, counts and times aside."""
-    told = [(without_counts(one.title), one.device) for one in incidents]
+    first = [item.incidents[0] for item in items]
+    told = [(without_counts(one.title), one.device) for one in first]
     return len(told) - len(set(told))
 
 
