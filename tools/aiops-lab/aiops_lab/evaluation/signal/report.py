@@ -40,7 +40,7 @@ def _counts(judged: Sequence[JudgedLog]) -> Table:
         ("log",),
         (*COLUMNS, *MORE),
         f"over all: {TARGET}: {reached}. Incidents are what the platform opens, open items what "
-        "they are when those that are alike count once. No fault: items of lines that a person "
+        "they are when all of one problem count once. No fault: items of lines that a person "
         "passes over",
     )
     names = _names(judged)

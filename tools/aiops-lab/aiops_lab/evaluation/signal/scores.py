@@ -22,9 +22,9 @@ HIDDEN = "…"
 class SignalScores:
     """Numbers of one log or of several.
 
-    *vague* and *single* (of one anomaly) are incidents, *again* items; *no_fault* are items of lines
-    that a person passes over. Of the *faults* in the truth *lost* ones are in no item, and *named* ones
-    in a title. What only a truth can tell is None without one.
+    *vague* and *single* (of one anomaly) are incidents, *again* items; *no_fault* are items of
+    lines that a person passes over. Of the *faults* in the truth *lost* ones are in no item, and
+    *named* ones in a title. What only a truth can tell is None without one.
     """
 
     lines: int
