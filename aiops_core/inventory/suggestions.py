@@ -1,9 +1,9 @@
 """Dependencies that nobody typed, with what speaks for them. Pure.
 
-Every kind of evidence says one ``EdgeFinding`` of an edge; the kinds are independent of each other, so
-their confidences are united by noisy-or: 1 - (1 - a)(1 - b). A person accepts or rejects an edge;
-an accepted one is in the device's ``upstream``, a rejected one is kept, so that it is not suggested
-again.
+Every kind of evidence says one ``EdgeFinding`` of an edge; the kinds are independent of each other,
+so their confidences are united by noisy-or: 1 - (1 - a)(1 - b). A person accepts or rejects an
+edge; an accepted one is in the device's ``upstream``, a rejected one is kept, so that it is not
+suggested again.
 """
 
 from __future__ import annotations
