@@ -646,6 +646,26 @@ class AuditEvent(Message):
     via: str = "api"
 
 
+class LinkObserved(Message):
+    """anomaly-detection publishes it when a line names a neighbour of its device, of one pair at
+    most once an hour.
+
+    *kind* is that of the evidence. *needs* says which end needs the other one, where the line says
+    so. *sender*: who sent the line, by its address. *is_far_known*: *far* sends lines too.
+    """
+
+    subject: ClassVar[str] = "ops.link_observed"
+
+    device: Annotated[Name, Field(min_length=1)]
+    far: Annotated[Name, Field(min_length=1)]
+    kind: Literal["lldp", "cdp", "dhcp", "arp", "ap_join", "bgp", "description", "relay"]
+    needs: Literal["near", "far", ""] = ""
+    port: str = Field(default="", description="of the device, as described there")
+    said: Annotated[str, Field(min_length=1, max_length=200)]
+    sender: Annotated[Name, Field(min_length=1)]
+    is_far_known: bool = False
+
+
 class ActionRequested(Message):
     """A runbook action that somebody asked for. Nothing publishes it yet."""
 
@@ -684,6 +704,7 @@ MESSAGES: tuple[type[Message], ...] = (
     ProblemEdited,
     EnrichedIncident,
     AuditEvent,
+    LinkObserved,
     ActionRequested,
     ActionCompleted,
 )

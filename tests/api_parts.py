@@ -21,6 +21,7 @@ from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import DeviceStore
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.guard import parse_tokens
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.ledger.auditor import Auditor
@@ -98,6 +99,7 @@ def platform(
         traces=TraceQueries(queries),
         auditor=Auditor(LedgerQueries(queries), BrokerRecords(bus), timedelta(seconds=60), clock),
         devices=inventory,
+        suggestions=SuggestionCommands(inventory, bus, clock),
         ship=ShipCommands(bus, SHIP_POLICY, lambda: inventory.inventory, clock),
         silences=SilenceRepository(bus, suppress, clock),
         suppress=suppress,

@@ -37,12 +37,14 @@ class Aboard:
         made = platform(devices=self.store, bus=self.bus, clock=self.clock)
         self.components = made.components
         self.devices, self.ship = made.components.devices, made.components.ship
+        self.suggestions = made.components.suggestions
 
     def clock(self) -> datetime:
         return self.now or utc_now()
 
     async def recover(self) -> None:
         await self.devices.recover()
+        await self.suggestions.recover()
         await self.ship.recover()
 
     def app(self) -> FastAPI:

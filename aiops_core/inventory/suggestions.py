@@ -22,6 +22,8 @@ MOST = 5000  # edges
 BYTES_MOST = 2 << 20  # of all as JSON
 EVIDENCE_KEPT = 5  # sentences of one edge
 SENTENCE_KEPT = 200  # characters
+ONE_SENDER_MOST = 0.75  # what one sender says alone is never surer
+SENDERS_MOST = 0.9  # what senders say, however many
 
 EvidenceKind = Literal[
     "lldp", "cdp", "dhcp", "arp", "ap_join", "bgp", "description", "relay", "file", "time"
@@ -49,19 +51,35 @@ class SuggestedEdge(NamedTuple):
 
 
 class EdgeFinding(Record):
-    """What one kind of evidence says of one edge; *evidence* are short sentences, newest first."""
+    """What one kind of evidence says of one edge; *evidence* are short sentences, newest first.
+
+    *senders*: the first two devices that said so in their lines; empty for what a person brought or
+    the platform measured. What one sender says alone never makes an edge certain.
+    """
 
     kind: EvidenceKind
     confidence: Fraction
+    senders: Annotated[tuple[DeviceName, ...], Field(max_length=2)] = ()
     evidence: Annotated[tuple[Sentence, ...], Field(max_length=EVIDENCE_KEPT)] = ()
     first_seen: UtcDatetime
     last_seen: UtcDatetime
 
     def later(self, newer: EdgeFinding) -> EdgeFinding:
         """This finding after *newer* of the same kind: the newer confidence, both their evidence;
-        a sentence that is there already says nothing more."""
+        a sentence that is there already says nothing more. Two senders say more than one."""
         told = dict.fromkeys((*newer.evidence, *self.evidence))
+        confidence, senders = newer.confidence, newer.senders
+        if self.senders and newer.senders:
+            senders = tuple(dict.fromkeys((*self.senders, *newer.senders)))[:2]
+            confidence = max(self.confidence, newer.confidence)
+            if len(senders) > len(self.senders):
+                united = _united((self.confidence, newer.confidence))
+                confidence = min(united, SENDERS_MOST)
+        elif newer.senders:  # a line adds nothing to what a person brought
+            confidence, senders = self.confidence, ()
         return newer.but(
+            confidence=confidence,
+            senders=senders,
             evidence=tuple(told)[:EVIDENCE_KEPT],
             first_seen=min(self.first_seen, newer.first_seen),
             last_seen=max(self.last_seen, newer.last_seen),
@@ -91,8 +109,13 @@ class Suggestion(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def confidence(self) -> float:
-        """United by noisy-or over the kinds of evidence."""
-        return round(1 - math.prod(1 - finding.confidence for finding in self.findings), 3)
+        """United by noisy-or over the kinds of evidence, those of senders first."""
+        claims = [finding for finding in self.findings if finding.senders]
+        senders = {sender for finding in claims for sender in finding.senders}
+        most = SENDERS_MOST if len(senders) > 1 else ONE_SENDER_MOST
+        claimed = min(_united(finding.confidence for finding in claims), most)
+        others = (finding.confidence for finding in self.findings if not finding.senders)
+        return round(_united((claimed, *others)), 3)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -220,6 +243,11 @@ class Suggestions:
                 if earlier
                 else Suggestion(device=key.device, upstream=key.upstream, findings=(finding,))
             )
+
+
+def _united(confidences: Iterable[float]) -> float:
+    """Of independent evidence, by noisy-or; 0 without any."""
+    return 1 - math.prod(1 - confidence for confidence in confidences)
 
 
 def _dumped(suggestions: Iterable[Suggestion]) -> bytes:

@@ -14,6 +14,7 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.utils import span_of
 from incident_api.devices.commands import DeviceCommands
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.incidents.reader import IncidentReader
 from incident_api.ledger.auditor import Auditor
@@ -36,6 +37,7 @@ class Components:
     traces: TraceQueries
     auditor: Auditor
     devices: DeviceCommands
+    suggestions: SuggestionCommands
     ship: ShipCommands
     silences: SilenceRepository
     suppress: SuppressPolicy

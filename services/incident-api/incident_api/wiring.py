@@ -19,6 +19,7 @@ from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
@@ -68,6 +69,7 @@ class Wiring:
         auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
         self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking
         self.devices = DeviceCommands(ClickHouseDevices(clickhouse, self._looks), bus)
+        self.suggestions = SuggestionCommands(self.devices, bus)
         self.ship = ShipCommands(
             bus, ShipPolicy.load(settings.policies), lambda: self.devices.inventory
         )
@@ -80,6 +82,7 @@ class Wiring:
             traces=TraceQueries(written, self.history.pending),
             auditor=auditor,
             devices=self.devices,
+            suggestions=self.suggestions,
             ship=self.ship,
             silences=self.silences,
             suppress=suppress,

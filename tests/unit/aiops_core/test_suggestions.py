@@ -44,6 +44,35 @@ def test_independent_kinds_make_an_edge_more_certain_and_the_same_kind_does_not(
     assert one.last_seen - one.first_seen == timedelta(hours=2)
 
 
+def claim(kind: EvidenceKind, *senders: str) -> EdgeFinding:
+    return finding(kind, 0.6).but(senders=senders)
+
+
+def test_what_one_sender_says_in_many_ways_never_makes_an_edge_certain() -> None:
+    found = Suggestions()
+    for kind in ("lldp", "cdp", "description", "ap_join"):
+        for _ in range(3):
+            found = found.found({EDGE: claim(kind, "10.0.0.1")})
+    assert [one.confidence for one in found] == [suggestions.ONE_SENDER_MOST]
+    assert suggestions.ONE_SENDER_MOST < 0.8
+    [two] = found.found({EDGE: claim("lldp", "10.0.0.2")})
+    assert 0.8 <= two.confidence <= suggestions.SENDERS_MOST
+    [measured] = found.found({EDGE: finding("time", 0.7)})
+    assert measured.confidence == 0.925
+
+
+def test_two_senders_say_more_than_one_and_the_third_no_more() -> None:
+    said = claim("lldp", "a").later(claim("lldp", "b"))
+    assert (said.senders, round(said.confidence, 3)) == (("a", "b"), 0.84)
+    assert said.later(claim("lldp", "c")) == said
+
+
+def test_a_line_takes_nothing_from_what_a_person_brought() -> None:
+    brought = finding("lldp", 0.9)
+    assert brought.later(claim("lldp", "a")) == brought
+    assert claim("lldp", "a").later(brought) == brought
+
+
 def test_few_sentences_are_kept() -> None:
     found = Suggestions()
     for n in range(9):
