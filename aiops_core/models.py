@@ -651,10 +651,10 @@ class LinkObserved(Message):
     most once an hour.
 
     *kind* is that of the evidence. *needs* says which end needs the other one, where the line says
-    so. *sender*: who sent the line, by its address. *is_far_known*: *far* sends lines too.
+    so. *sender*: who sent the line, by its address. *sending*: those of both that send lines.
     """
 
-    subject: ClassVar[str] = "ops.link_observed"
+    subject: ClassVar[str] = "devices.link_observed"
 
     device: Annotated[Name, Field(min_length=1)]
     far: Annotated[Name, Field(min_length=1)]
@@ -663,7 +663,7 @@ class LinkObserved(Message):
     port: str = Field(default="", description="of the device, as described there")
     said: Annotated[str, Field(min_length=1, max_length=200)]
     sender: Annotated[Name, Field(min_length=1)]
-    is_far_known: bool = False
+    sending: Annotated[tuple[Name, ...], Field(max_length=2)] = ()
 
 
 class ActionRequested(Message):

@@ -260,7 +260,8 @@ async def test_what_is_learned_anew_replaces_what_was_learned_before(aboard, cli
 
 def observed(device: str = "ap-9", far: str = "core", **more: object) -> LinkObserved:
     fields = {"tracking_id": "t", "ship_id": "s", "ts": NOON, "kind": "lldp", "said": "a line"}
-    return LinkObserved(**fields | {"device": device, "far": far, "sender": device} | more)
+    ends = {"device": device, "far": far, "sender": device, "sending": (device,)}
+    return LinkObserved(**fields | ends | more)
 
 
 def test_a_line_names_known_ends_and_is_believed_little():
@@ -272,8 +273,9 @@ def test_a_line_names_known_ends_and_is_believed_little():
                 observed(),
                 observed("cam", "CORE.ship.local", kind="cdp"),
                 observed("core", "ghost"),
-                observed("core", "srv-9", is_far_known=True),
-                observed("core", "x", is_far_known=True, needs="far"),
+                observed("core", "srv-9", sending=("srv-9",)),
+                observed("core", "x", sending=("x",), needs="far"),
+                observed("ghost", "core", sending=(), needs="near"),
             ],
             ship,
         )
@@ -287,7 +289,7 @@ async def test_observed_links_are_durable_before_they_are_acknowledged(aboard, c
     links = [
         observed(needs="near"),
         observed("core", "ghost"),
-        observed("srv-1", "ap-9", is_far_known=True),
+        observed("srv-1", "ap-9", sending=("srv-1", "ap-9")),
     ]
     for link in links:
         await aboard.suggestions.observed(received(link))

@@ -17,7 +17,7 @@ from incident_api.devices.suggesting import Told
 def edges_of(observed: Iterable[LinkObserved], inventory: Inventory) -> Iterator[Told]:
     """The edges of each, where it is clear which end is upstream."""
     for one in observed:
-        if one.is_far_known or inventory.resolve(one.far):
+        if all(end in one.sending or inventory.resolve(end) for end in (one.device, one.far)):
             yield directed([_link(one)], _standings(one, inventory), one.ts, one.sender).findings
 
 
