@@ -5,9 +5,12 @@ A neighbour table, a cable or a line names both ends of a link and seldom says w
 which. What decides, the surest first:
 
 1. the statement itself: a power cord, an access point and its controller, a word such as *uplink*;
-2. the ranks of the ends: a firewall is above a switch, a switch above an access point, and that
-   above everything else; as a type or capability states them, else as a name suggests them;
-3. the tree: the end that is nearer to the devices of the highest rank.
+2. the ranks of the ends: a switch is above an access point, and that above hosts; as a type or
+   capability states them, else as a name suggests them;
+3. the tree: the end that is nearer to the core; what nobody knows hangs on the switch that sees it.
+
+A firewall or router is above a switch for those who want to leave the ship, and below the core for
+those who stay on it: that order is little believed. Power needs no network: only a cord tells.
 
 An edge is suggested in one order only, or not at all when nothing decides.
 """
@@ -52,6 +55,7 @@ _RANK = {
         HOST,
     ),
 }
+_POWER = frozenset(("ups", "pdu"))
 _SPACED = re.compile(r"(?i)\b(access|wireless)[ _-]?point\b")
 _WORD = re.compile(r"[a-z]+(?:[23][a-z]+)?")
 _UPLINK = re.compile(r"(?i)\b(?:up[ _-]?link|upstream)\b")
@@ -74,7 +78,8 @@ class Why(Enum):
     RANKS = 0.94
     UPLINK = 0.9
     NAMES = 0.8
-    TREE = 0.7
+    TREE = 0.6
+    WAY_OUT = 0.5
 
 
 class Standing(NamedTuple):
@@ -84,7 +89,7 @@ class Standing(NamedTuple):
     stated: bool = True
 
 
-class Link(NamedTuple):
+class DeviceLink(NamedTuple):
     """*near* says that it is connected with *far*; the ports are theirs, as described there.
 
     *needs*: which end needs the other, where the statement says so itself.
@@ -123,6 +128,11 @@ def rank_of(words: str) -> float | None:
     return tiers[0] if tiers and min(ranks) == SWITCH else min(ranks)
 
 
+def is_power(words: str) -> bool:
+    """Whether the words of a type or a name are of a source of power."""
+    return not _POWER.isdisjoint(_WORD.findall(words.casefold()))
+
+
 def standing_of(name: str, type: str = "", capabilities: Collection[str] = ()) -> Standing | None:
     """Of what is known about a device: its type, the capabilities that it announces, its name."""
     if (rank := rank_of(type)) is not None:
@@ -151,10 +161,10 @@ def short(name: str) -> str:
 
 
 def directed(
-    links: Iterable[Link], standings: Mapping[str, Standing], at: datetime, by: str = ""
+    links: Iterable[DeviceLink], standings: Mapping[str, Standing], at: datetime, by: str = ""
 ) -> Directed:
     """*standings* by name, in any case; *at*: when it was said. *by*: the sender of the lines."""
-    pairs: dict[frozenset[str], list[Link]] = defaultdict(list)
+    pairs: dict[frozenset[str], list[DeviceLink]] = defaultdict(list)
     for link in links:
         if (ends := _ends(link)) and len(ends) == 2:
             pairs[ends].append(link)
@@ -176,41 +186,80 @@ def directed(
     return Directed(findings, tuple(undecided))
 
 
-def _ends(link: Link) -> frozenset[str]:
+def _ends(link: DeviceLink) -> frozenset[str]:
     return frozenset(name.casefold() for name in (link.near, link.far) if name)
 
 
 def _decision(
-    links: list[Link], known: Mapping[str, Standing], depth: Mapping[str, int]
+    links: list[DeviceLink], known: Mapping[str, Standing], depth: Mapping[str, int]
 ) -> Decision | None:
     a, b = links[0].near, links[0].far
     stated = {_lower(link) for link in links if link.needs}
     if len(stated) == 1:
         return _decided(a, b, stated.pop() == a.casefold(), Why.STATED)
-    first, second = (known.get(name.casefold()) for name in (a, b))
-    if first and second and int(first.rank) != int(second.rank):
-        why = Why.RANKS if first.stated and second.stated else Why.NAMES
-        return _decided(a, b, first.rank > second.rank, why)
-    uplinks = {name for link in links if (name := _by_port(link))}
-    if len(uplinks) == 1:
-        return _decided(a, b, uplinks.pop() == a.casefold(), Why.UPLINK)
-    if first and second and first.rank != second.rank:
-        return _decided(a, b, first.rank > second.rank, Why.NAMES)
+    if is_power(a) or is_power(b):
+        return None
+    ends = Ends(a, b, known.get(a.casefold()), known.get(b.casefold()))
+    return _by_rank(ends) or _by_uplink(ends, links) or _by_tier(ends) or _by_tree(ends, depth)
+
+
+class Ends(NamedTuple):
+    """The names of both ends, and where they stand."""
+
+    a: str
+    b: str
+    first: Standing | None
+    second: Standing | None
+
+
+def _by_rank(ends: Ends) -> Decision | None:
+    a, b, first, second = ends
+    if first is None or second is None or int(first.rank) == int(second.rank):
+        return None
+    why = Why.RANKS if first.stated and second.stated else Why.NAMES
+    if min(first.rank, second.rank) == ROUTER and max(first.rank, second.rank) < AP:
+        why = Why.WAY_OUT
+    return _decided(a, b, first.rank > second.rank, why)
+
+
+def _by_uplink(ends: Ends, links: Iterable[DeviceLink]) -> Decision | None:
+    lower = {name for link in links if (name := _by_port(link))}
+    if len(lower) != 1:
+        return None
+    return _decided(ends.a, ends.b, lower.pop() == ends.a.casefold(), Why.UPLINK)
+
+
+def _by_tier(ends: Ends) -> Decision | None:
+    """Between two switches."""
+    a, b, first, second = ends
+    if first is None or second is None or first.rank == second.rank:
+        return None
+    return _decided(a, b, first.rank > second.rank, Why.NAMES)
+
+
+def _by_tree(ends: Ends, depth: Mapping[str, int]) -> Decision | None:
+    """The end that is further from the core; of a switch and something unknown, the unknown one,
+    unless the tree says the opposite."""
+    a, b, first, second = ends
     one, other = (depth.get(name.casefold(), -1) for name in (a, b))
-    if one != other and min(one, other) >= 0:
-        return _decided(a, b, one > other, Why.TREE)
-    return None
+    further = one - other if min(one, other) >= 0 else 0
+    if (first is None) != (second is None):
+        known = first or second
+        if known and CORE <= known.rank <= AP:
+            unknown = 1 if first is None else -1
+            further = 0 if further * unknown < 0 else unknown
+    return _decided(a, b, further > 0, Why.TREE) if further else None
 
 
 def _decided(a: str, b: str, is_a_below: bool, why: Why) -> Decision:
     return Decision(EdgeKey(a, b) if is_a_below else EdgeKey(b, a), why)
 
 
-def _lower(link: Link) -> str:
+def _lower(link: DeviceLink) -> str:
     return (link.near if link.needs == "near" else link.far).casefold()
 
 
-def _by_port(link: Link) -> str:
+def _by_port(link: DeviceLink) -> str:
     """The lower end, where the description of a port tells; "" when it does not."""
     lower = set()
     for port, mine, other in (
@@ -225,17 +274,21 @@ def _by_port(link: Link) -> str:
 
 
 def _depths(pairs: Iterable[frozenset[str]], known: Mapping[str, Standing]) -> Mapping[str, int]:
-    """Links from the devices of the highest rank, which is a router's or a core switch's."""
+    """Links from the core switches, and none on the far side of a router; without a core switch
+    from the routers."""
     beside: dict[str, list[str]] = defaultdict(list)
     for a, b in pairs:
-        beside[a].append(b)
-        beside[b].append(a)
+        if not is_power(a) and not is_power(b):
+            beside[a].append(b)
+            beside[b].append(a)
     ranks = {name: known[name].rank for name in beside if name in known}
-    top = min(ranks.values(), default=HOST)
-    depth = {name: 0 for name, rank in ranks.items() if rank == top and top <= DISTRIBUTION}
+    top = next((rank for rank in (CORE, DISTRIBUTION, ROUTER) if rank in ranks.values()), None)
+    depth = {name: 0 for name, rank in ranks.items() if rank == top}
     waiting = deque(depth)
     while waiting:
         name = waiting.popleft()
+        if depth[name] and ranks.get(name) == ROUTER:
+            continue
         for other in beside[name]:
             if other not in depth:
                 depth[other] = depth[name] + 1
@@ -244,10 +297,10 @@ def _depths(pairs: Iterable[frozenset[str]], known: Mapping[str, Standing]) -> M
 
 
 def _findings(
-    links: list[Link], decision: Decision, at: datetime, by: str
+    links: list[DeviceLink], decision: Decision, at: datetime, by: str
 ) -> Iterator[EdgeFinding]:
     """One for each kind of evidence."""
-    kinds: dict[EvidenceKind, list[Link]] = defaultdict(list)
+    kinds: dict[EvidenceKind, list[DeviceLink]] = defaultdict(list)
     for link in links:
         kinds[link.kind].append(link)
     for kind, said in kinds.items():

@@ -300,7 +300,7 @@ def test_links_of_librenms_need_its_devices_for_their_names():
         ],
     }
     found = edges(read(json.dumps(links)), read(json.dumps(devices)))
-    assert found == {("sw-2", "fw-1"): pytest.approx(0.76, abs=0.2)}
+    assert set(found) == {("sw-2", "fw-1")}
 
 
 ZABBIX = """\

@@ -13,8 +13,8 @@ from aiops_core.inventory.links import (
     HOST,
     ROUTER,
     SWITCH,
+    DeviceLink,
     Directed,
-    Link,
     Standing,
     Witness,
     directed,
@@ -22,21 +22,22 @@ from aiops_core.inventory.links import (
     short,
     standing_of,
 )
+from aiops_lab.simulator.inventory import SHIP
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def link(near: str, far: str, **more: object) -> Link:
-    return Link(near, far, "lldp", f"{near} sees {far}", **more)  # type: ignore[arg-type]
+def link(near: str, far: str, **more: object) -> DeviceLink:
+    return DeviceLink(near, far, "lldp", f"{near} sees {far}", **more)  # type: ignore[arg-type]
 
 
-def edges(*links: Link, **standings: float) -> set[tuple[str, str]]:
+def edges(*links: DeviceLink, **standings: float) -> set[tuple[str, str]]:
     found = of(*links, **standings)
     assert not found.undecided
     return {tuple(key) for key in found.findings}
 
 
-def of(*links: Link, **standings: float) -> Directed:
+def of(*links: DeviceLink, **standings: float) -> Directed:
     return directed(links, {name: Standing(rank) for name, rank in standings.items()}, NOON)
 
 
@@ -108,6 +109,40 @@ def test_the_tree_decides_where_nothing_else_does_and_a_ring_stays_open():
     ring = [link("sw-core-1", "alpha"), link("sw-core-1", "beta"), link("alpha", "beta")]
     assert of(*ring).undecided == (("alpha", "beta"),)
     assert of(link("alpha", "beta")).undecided == (("alpha", "beta"),)
+
+
+def test_what_nobody_knows_hangs_on_the_switch_that_sees_it_unless_the_tree_says_no():
+    assert edges(link("sw-1", "oven")) == {("oven", "sw-1")}
+    tree = [link("sw-core-1", "oven"), link("oven", "sw-2"), link("sw-2", "fryer")]
+    assert of(*tree).undecided == (("oven", "sw-2"),)
+    assert set(of(*tree).findings) == {("oven", "sw-core-1"), ("fryer", "sw-2")}
+
+
+def test_only_a_cord_tells_who_needs_power():
+    assert of(link("sw-1", "ups-rack-01"), link("pdu1", "srv-1")).undecided
+    assert edges(link("sw-1", "ups-rack-01", needs="near")) == {("sw-1", "ups-rack-01")}
+
+
+def test_neighbours_of_a_whole_ship_are_never_certain_in_the_wrong_order():
+    """All that hang on a switch, seen from either end; beyond the firewall little is decided."""
+    types = {device.id: device.type for device in SHIP.devices}
+    needs = {(device.id, parent) for device in SHIP.devices for parent in device.upstream}
+    wired = {
+        (below, above)
+        for below, above in needs
+        if "switch" in types[above] or {types[below], types[above]} <= {*WAY_OUT}
+    }
+    ranks = {id: rank for id, type in types.items() if (rank := standing_of(id, type))}
+    for turned in (False, True):
+        for known in (ranks, {}):
+            seen = [link(*(pair[::-1] if turned else pair)) for pair in wired]
+            found = directed(seen, known, NOON)
+            wrong = [said[0].confidence for key, said in found.findings.items() if key not in needs]
+            assert len(found.findings) - len(wrong) >= len(wired) - 3
+            assert max(wrong, default=0) < 0.5
+
+
+WAY_OUT = ("router", "firewall", "modem", "core_switch")
 
 
 def test_an_edge_is_never_told_in_both_orders():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aiops_core.inventory.inventory import Inventory
-from aiops_core.inventory.links import Link, Standing, Witness, directed, short, standing_of
+from aiops_core.inventory.links import DeviceLink, Standing, Witness, directed, short, standing_of
 from aiops_core.models import LinkObserved
 from incident_api.devices.suggesting import Told
 
@@ -21,8 +21,8 @@ def edges_of(observed: Iterable[LinkObserved], inventory: Inventory) -> Iterator
             yield directed([_link(one)], _standings(one, inventory), one.ts, one.sender).findings
 
 
-def _link(one: LinkObserved) -> Link:
-    return Link(
+def _link(one: LinkObserved) -> DeviceLink:
+    return DeviceLink(
         near=one.device,
         far=short(one.far),
         kind=one.kind,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiops_cli.topology.found import Found, FoundDevice, NotThese, as_id
-from aiops_core.inventory.links import Link
+from aiops_core.inventory.links import DeviceLink
 from aiops_core.inventory.names import is_address
 
 ROUTES = "routes (ip)"
@@ -53,7 +53,7 @@ def of_routes(data: Any, text: str, of: str) -> Found:
         raise NotThese("names no default route; neighbours alone do not tell who needs whom")
     near = as_id(of)
     said = f"{near[:60]} reaches all other networks through {gateway}"
-    return Found(ROUTES, links=[Link(near, gateway, "arp", said, needs="near")])
+    return Found(ROUTES, links=[DeviceLink(near, gateway, "arp", said, needs="near")])
 
 
 def leases(text: str) -> Found | None:

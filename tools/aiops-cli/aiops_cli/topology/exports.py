@@ -19,7 +19,7 @@ from aiops_cli.topology.found import (
     as_word,
     text_of,
 )
-from aiops_core.inventory.links import Link, Witness
+from aiops_core.inventory.links import DeviceLink, Witness
 
 NETBOX, LIBRENMS, ZABBIX = "NetBox", "LibreNMS", "Zabbix"
 PANELS = ("frontport", "rearport", "front port", "rear port")
@@ -122,7 +122,7 @@ def _cables(cables: Sequence[tuple[list[End], list[End], str]]) -> Found:
     return found
 
 
-def _cable(a: End, b: End) -> Link:
+def _cable(a: End, b: End) -> DeviceLink:
     near, far = as_id(a.device), as_id(b.device)
     ports = " to ".join(f"{end.device[:50]} {end.port[:40]}".strip() for end in (a, b))
     cords = [end.type in POWER_OUT for end in (a, b)]
@@ -130,7 +130,7 @@ def _cable(a: End, b: End) -> Link:
         "" if cords[0] == cords[1] else "far" if cords[0] else "near"
     )
     said = f"a {'power cord' if needs else 'cable'} from {ports} ({NETBOX})"
-    return Link(near, far, "file", said, a.port, b.port, needs, Witness.DOCUMENT)
+    return DeviceLink(near, far, "file", said, a.port, b.port, needs, Witness.DOCUMENT)
 
 
 def _ends(row: Mapping[str, Any], side: str) -> list[End]:
@@ -196,7 +196,7 @@ def _librenms_links(rows: Rows) -> Found:
         said = f"it has the neighbour {far[:60]} ({LIBRENMS}, by {protocol})"
         near = _number(row.get("local_device_id"))
         port = text_of(row.get("remote_port"))
-        found.links.append(Link(near, far, "file", said, far_port=port))
+        found.links.append(DeviceLink(near, far, "file", said, far_port=port))
     return found
 
 
@@ -205,7 +205,7 @@ def _number(id: object) -> str:
     return f"{LIBRENMS} device {id}"
 
 
-def unresolved(links: Sequence[Link]) -> Iterator[str]:
+def unresolved(links: Sequence[DeviceLink]) -> Iterator[str]:
     """Numbers of LibreNMS for which no file has a name."""
     return (link.near for link in links if link.near.startswith(f"{LIBRENMS} device "))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from aiops_core.inventory.inventory import Inventory
-from aiops_core.inventory.links import Link, Standing, short, standing_of
+from aiops_core.inventory.links import DeviceLink, Standing, short, standing_of
 from aiops_core.inventory.names import is_address
 
 _NO_ID = re.compile(r"[\s,;|/?#]+")
@@ -42,7 +42,7 @@ class Found:
 
     what: str
     devices: list[FoundDevice] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    links: list[DeviceLink] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
     unnamed: int = 0
@@ -101,7 +101,7 @@ def together(found: Iterable[Found], known: Inventory) -> Found:
     return whole
 
 
-def _renamed(links: Iterable[Link], named: Callable[[str], str]) -> Iterator[Link]:
+def _renamed(links: Iterable[DeviceLink], named: Callable[[str], str]) -> Iterator[DeviceLink]:
     for link in links:
         yield link._replace(near=named(link.near), far=named(link.far))
 

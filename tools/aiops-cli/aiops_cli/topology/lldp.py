@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiops_cli.topology.found import Found, FoundDevice, NotThese, as_id
-from aiops_core.inventory.links import Link
+from aiops_core.inventory.links import DeviceLink
 
 JSON, WALK = "LLDP neighbours (lldpctl)", "LLDP neighbours (snmpwalk)"
 BITS = (  # of LldpSystemCapabilitiesMap, the highest first
@@ -90,7 +90,7 @@ def _neighbour(
 ) -> None:
     at = f" at {near_port[:60]}" if near_port else ""
     said = f"{near[:60]} has the neighbour {far[:60]}{at} (LLDP)"
-    found.links.append(Link(near, far, "lldp", said, near_port, far_port))
+    found.links.append(DeviceLink(near, far, "lldp", said, near_port, far_port))
     found.stand(far, capabilities=able)
 
 
