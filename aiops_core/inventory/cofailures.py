@@ -33,6 +33,7 @@ AROUND = 1800.0  # s on both sides of an onset, from which the rate at that time
 SEEN_LATER = 0.9  # how often that which needs begins later than what it needs
 ALONE_ABOVE, ALONE_BESIDE = 0.3, 0.5  # how often one fails without what needs it; without another
 LEAST_CHANCE = 0.25  # of being the first by chance, however many fail together: some are quick
+SHOWN = 0.1  # what is less certain is not worth a person's look
 SIBLINGS, NEEDS = 0.8, 0.1  # how common these explanations are
 
 
@@ -267,12 +268,14 @@ def reduced(edges: Sequence[Edge], rules: CofailureRules) -> Iterator[Edge]:
     above: defaultdict[str, list[Edge]] = defaultdict(list)
 
     def rank(edge: Edge) -> tuple[object, ...]:
-        """First what explains most episodes of the device, then most other devices, from afar."""
+        """First what surely explains many episodes of the device, then many devices, from afar."""
         lags, upper = edge.pair.lags, edge.pair.first
-        return -len(lags), -below[upper], -median(lags.values()), upper
+        explains = edge.confidence * len(lags)
+        return -explains, -below[upper], -median(lags.values()), upper
 
     for edge in edges:
-        above[edge.pair.second].append(edge)
+        if edge.confidence >= SHOWN:
+            above[edge.pair.second].append(edge)
     for device in sorted(above):
         explained: set[float] = set()
         for edge in sorted(above[device], key=rank):
