@@ -10,6 +10,7 @@ from typing import Self
 
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
+from aiops_core.inventory.policy import LearningPolicy
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Bus
@@ -19,6 +20,7 @@ from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.devices.suggested import ClickHouseTroubles, EdgeLearner, PublishedSuggestions
 from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
@@ -68,6 +70,13 @@ class Wiring:
         auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
         self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking
         self.devices = DeviceCommands(ClickHouseDevices(clickhouse, self._looks), bus)
+        self.suggestions = PublishedSuggestions(bus)
+        self.learner = EdgeLearner(
+            ClickHouseTroubles(Reads(readers, settings.read_timeout)),
+            self.suggestions,
+            LearningPolicy.load(settings.policies),
+            lambda: self.devices.inventory,
+        )
         self.ship = ShipCommands(
             bus, ShipPolicy.load(settings.policies), lambda: self.devices.inventory
         )
