@@ -147,25 +147,24 @@ def significant(
 ) -> list[Pair]:
     """Those of *pairs* that are no chance, at the false discovery rate, among all pairs that there
     could be."""
-    span = max(max(t[-1] for t in onsets.values()) - min(t[0] for t in onsets.values()), LEAST_SPAN)
-    weighed = (
-        sorted(
-            (
-                max(_chance(p, onsets, span, rules), _chance(p.reverse, onsets, span, rules)),
-                p[:2],
-                p,
-            )
-            for p in pairs
-        )
-        if pairs
-        else []
-    )
+    if not pairs:
+        return []
+    ends = [at for times in onsets.values() for at in (times[0], times[-1])]
+    span = max(max(ends) - min(ends), LEAST_SPAN)
+    weighed = sorted((_rarer(pair, onsets, span, rules), pair[:2], pair) for pair in pairs)
     tests = len(onsets) * (len(onsets) - 1) / 2
     passed = 0
     for n, (chance, _, _) in enumerate(weighed, start=1):
         if chance <= rules.discovery_rate * n / tests:
             passed = n
     return [pair for _, _, pair in weighed[:passed]]
+
+
+def _rarer(
+    pair: Pair, onsets: Mapping[str, Sequence[float]], span: float, rules: CofailureRules
+) -> float:
+    """The chance seen from the one of both from which it is more probable."""
+    return max(_chance(one, onsets, span, rules) for one in (pair, pair.reverse))
 
 
 def _chance(
