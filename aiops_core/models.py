@@ -367,6 +367,10 @@ class Evidence(Record):
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
+    probable: dict[str, Fraction] = Field(
+        default_factory=dict,
+        description="those of upstream that are only suggested, with their confidence",
+    )
     alerts: tuple[str, ...] = Field(
         default=(), description="id of its alert, then of alerts that were united with it"
     )

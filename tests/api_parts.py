@@ -20,6 +20,7 @@ from aiops_lab.memory_bus import MemoryBus
 from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
+from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import DeviceStore
 from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.guard import parse_tokens
@@ -99,7 +100,9 @@ def platform(
         traces=TraceQueries(queries),
         auditor=Auditor(LedgerQueries(queries), BrokerRecords(bus), timedelta(seconds=60), clock),
         devices=inventory,
-        suggestions=SuggestionCommands(inventory, bus, clock),
+        suggestions=SuggestionCommands(
+            inventory, PublishedSuggestions(bus), PublishedDevices(bus), clock
+        ),
         ship=ShipCommands(bus, SHIP_POLICY, lambda: inventory.inventory, clock),
         silences=SilenceRepository(bus, suppress, clock),
         suppress=suppress,

@@ -44,7 +44,6 @@ class Aboard:
 
     async def recover(self) -> None:
         await self.devices.recover()
-        await self.suggestions.recover()
         await self.ship.recover()
 
     def app(self) -> FastAPI:

@@ -33,6 +33,7 @@ AROUND = 1800.0  # s on both sides of an onset, from which the rate at that time
 SEEN_LATER = 0.9  # how often that which needs begins later than what it needs
 ALONE_ABOVE, ALONE_BESIDE = 0.3, 0.5  # how often one fails without what needs it; without another
 LEAST_CHANCE = 0.25  # of being the first by chance, however many fail together: some are quick
+SHOWN = 0.1  # what is less certain is not worth a person's look
 SIBLINGS, NEEDS = 0.8, 0.1  # how common these explanations are
 
 
@@ -146,25 +147,24 @@ def significant(
 ) -> list[Pair]:
     """Those of *pairs* that are no chance, at the false discovery rate, among all pairs that there
     could be."""
-    span = max(max(t[-1] for t in onsets.values()) - min(t[0] for t in onsets.values()), LEAST_SPAN)
-    weighed = (
-        sorted(
-            (
-                max(_chance(p, onsets, span, rules), _chance(p.reverse, onsets, span, rules)),
-                p[:2],
-                p,
-            )
-            for p in pairs
-        )
-        if pairs
-        else []
-    )
+    if not pairs:
+        return []
+    ends = [at for times in onsets.values() for at in (times[0], times[-1])]
+    span = max(max(ends) - min(ends), LEAST_SPAN)
+    weighed = sorted((_rarer(pair, onsets, span, rules), pair[:2], pair) for pair in pairs)
     tests = len(onsets) * (len(onsets) - 1) / 2
     passed = 0
     for n, (chance, _, _) in enumerate(weighed, start=1):
         if chance <= rules.discovery_rate * n / tests:
             passed = n
     return [pair for _, _, pair in weighed[:passed]]
+
+
+def _rarer(
+    pair: Pair, onsets: Mapping[str, Sequence[float]], span: float, rules: CofailureRules
+) -> float:
+    """The chance seen from the one of both from which it is more probable."""
+    return max(_chance(one, onsets, span, rules) for one in (pair, pair.reverse))
 
 
 def _chance(
@@ -267,12 +267,14 @@ def reduced(edges: Sequence[Edge], rules: CofailureRules) -> Iterator[Edge]:
     above: defaultdict[str, list[Edge]] = defaultdict(list)
 
     def rank(edge: Edge) -> tuple[object, ...]:
-        """First what explains most episodes of the device, then most other devices, from afar."""
+        """First what surely explains many episodes of the device, then many devices, from afar."""
         lags, upper = edge.pair.lags, edge.pair.first
-        return -len(lags), -below[upper], -median(lags.values()), upper
+        explains = edge.confidence * len(lags)
+        return -explains, -below[upper], -median(lags.values()), upper
 
     for edge in edges:
-        above[edge.pair.second].append(edge)
+        if edge.confidence >= SHOWN:
+            above[edge.pair.second].append(edge)
     for device in sorted(above):
         explained: set[float] = set()
         for edge in sorted(above[device], key=rank):

@@ -23,8 +23,9 @@ import anomaly_detection.published
 from aiops_cli.what_if import recorded
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Reject, in_words
-from aiops_core.inventory import inventory
+from aiops_core.inventory import inventory, suggestions
 from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.suggestions import EdgeFinding, Suggestion, Suggestions
 from aiops_core.models import (
     VERSION,
     AnomalyCleared,
@@ -41,7 +42,12 @@ from aiops_core.runtime import crashes, unreadable
 from aiops_core.runtime.bus import LARGEST, REASON, SOURCE, SUBJECT
 from aiops_core.runtime.crashes import Crashes
 from aiops_core.runtime.service import utc_now
-from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.runtime.watched import (
+    watched_inventory,
+    watched_ship,
+    watched_silences,
+    watched_suggestions,
+)
 from aiops_core.suppression import ship, silences
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
@@ -53,6 +59,7 @@ from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.devices.suggested import PublishedSuggestions
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
@@ -321,6 +328,48 @@ async def devices_of_the_ship(bus: MemoryBus) -> int:
     return len(reasons)  # of one key each counts once
 
 
+async def edges_suggested(bus: MemoryBus) -> int:
+    """They are one value as well."""
+    good = Suggestions([suggestion(n) for n in range(GOOD)])
+    watched, bucket = watched_suggestions(bus), bus.bucket(inventory.BUCKET)
+    await bucket.put(suggestions.KEY, good.to_json())
+    await watched.load(1)
+    reasons = set()
+    for data in spoiled_suggestions(good):
+        reasons.add(_refusal(data))
+        await bucket.put(suggestions.KEY, data)
+        await watched.load(1)
+        assert watched.value == good
+    return len(reasons)
+
+
+async def edges_of_the_api(bus: MemoryBus) -> int:
+    """Their writer goes on from none, and mends the entry."""
+    bucket, reasons = bus.bucket(inventory.BUCKET), set()
+    for data in spoiled_suggestions(Suggestions([suggestion(n) for n in range(GOOD)])):
+        reasons.add(_refusal(data))
+        await bucket.put(suggestions.KEY, data)
+        assert await PublishedSuggestions(bus).change(lambda known: known) == Suggestions()
+        assert Suggestions.from_json(await bucket.get(suggestions.KEY) or b"") == Suggestions()
+    return len(reasons)
+
+
+def spoiled_suggestions(good: Suggestions) -> list[bytes]:
+    bad = list(spoiled(suggestion(0).model_dump_json().encode()).values())
+    return [*bad, good.to_json()[:-1] + b',{"device": 7}]']
+
+
+def _refusal(data: bytes) -> str:
+    with pytest.raises(ValidationError) as refused:
+        Suggestions.from_json(data)
+    return in_words(refused.value)
+
+
+def suggestion(n: int) -> Suggestion:
+    finding = EdgeFinding(kind="time", confidence=0.7, first_seen=NOON, last_seen=NOON)
+    return Suggestion(device=f"d{n}", upstream="sw-1", findings=(finding,))
+
+
 async def anomalies_counted(bus: MemoryBus) -> int:
     hours = [NOON + n * WINDOW for n in range(GOOD)]
     good = tally.encode(dict.fromkeys(hours, 7), map(tally.key_of, hours))
@@ -574,6 +623,8 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.silences", silences_of_the_api),
     Reader("ship", state_of_the_ship),
     Reader("inventory", devices_of_the_ship),
+    Reader("suggestions", edges_suggested),
+    Reader("incident-api.suggestions", edges_of_the_api),
     Reader("runtime.crashes", notes_of_crashes),
 )
 TABLES = (
@@ -634,8 +685,11 @@ BELONGS_TO = {
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
     "aiops_core/suppression/silences.py:decode": "silences",
     "aiops_core/observability/tally.py:decode": "tally",
+    "aiops_core/inventory/suggestions.py:Suggestions.from_json": "suggestions",
     "aiops_core/runtime/watched.py:Watched.": "inventory",
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
+    "aiops_core/runtime/watched.py:watched_suggestions.read": "suggestions",
+    "incident_api/devices/suggested.py:PublishedSuggestions.read": "incident-api.suggestions",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
     "aiops_cli/what_if/recorded.py:_anomaly": "what-if.anomalies",
@@ -695,6 +749,8 @@ NO_READER = {
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
     "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
     "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,
+    "incident_api/devices/suggested.py:ClickHouseTroubles.troubles": COLUMNS_ALONE,
+    "incident_api/devices/suggested.py:PublishedSuggestions.change": "only compares two values",
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,

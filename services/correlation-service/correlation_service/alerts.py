@@ -6,7 +6,7 @@ follows from the anomalies in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from correlation_service.series import SeriesKey, SeriesState
 SERIES_KEPT = 64
 FINGERPRINTS_KEPT = 1000
 KEYS_KEPT = 64
+SUSPECTS = ""  # the kin of all that may mean that a device upstream is dead
 
 
 class AlertKey(NamedTuple):
@@ -36,7 +37,7 @@ class Alert:
 
     *place* orders alerts: the same in every process. *members* are its anomalies as JSON, None once
     there are too many to be moved. An alert is *believed* when enough of it came from one service
-    (``min_evidence``).
+    (``min_evidence``). *probable* are those of *upstream* that are only suggested, with confidence.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Alert:
     arrival: datetime
     keys: dict[str, None]
     upstream: tuple[str, ...]
+    probable: Mapping[str, float]
     believed: bool
     count: int = 0
     fingerprints: dict[str, str] = field(default_factory=dict)  # anomaly that showed it first
@@ -80,6 +82,7 @@ class Alert:
             arrival=arrival_of(member),
             keys=dict.fromkeys(member.keys),
             upstream=member.upstream,
+            probable=member.probable,
             believed=rule.min_evidence <= 1,
         )
 
@@ -96,6 +99,13 @@ class Alert:
     @property
     def kept(self) -> int:
         return len(self.members or ())
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        """Names that it shares with alerts beside which it may have begun."""
+        if self.rule.suspect_upstream:
+            return (self.family, SUSPECTS)
+        return (self.family,) if self.rule.spreads else ()
 
     @property
     def doubtful(self) -> bool:
@@ -159,7 +169,8 @@ class Alert:
         if (member.ts, member.anomaly_id) < (self.head.ts, self.head.anomaly_id):
             self._begin_with(member)
         self.last, self.arrival = max(self.last, member.ts), max(self.arrival, arrival_of(member))
-        self.upstream = self.upstream or member.upstream
+        if not self.upstream:
+            self.upstream, self.probable = member.upstream, member.probable
         self.count += 1
         if len(self.fingerprints) < FINGERPRINTS_KEPT:
             repeated = member.duplicate_of or member.anomaly_id

@@ -21,7 +21,12 @@ from aiops_core.runtime.bus import Bus, Outgoing
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
 from aiops_core.runtime.unreadable import read_stored
-from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.runtime.watched import (
+    watched_inventory,
+    watched_ship,
+    watched_silences,
+    watched_suggestions,
+)
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
 from correlation_service.policy import CorrelatePolicy
@@ -49,12 +54,14 @@ class Correlation:
         self._silences = watched_silences(bus, lambda _: self._declare(self.correlator))
         self._ship = watched_ship(bus, lambda _: self._declare(self.correlator))
         self._inventory = watched_inventory(bus, lambda _: self._declare(self.correlator))
+        self._suggestions = watched_suggestions(bus, lambda _: self._declare(self.correlator))
         self.correlator = Correlator(policy)
 
     @property
     def background(self) -> Sequence[Background]:
         """Loops that follow the declarations of people."""
-        return [one.keep for one in (self._inventory, self._silences, self._ship)]
+        watched = self._inventory, self._suggestions, self._silences, self._ship
+        return [one.keep for one in watched]
 
     async def handle(self, received: Received[Any]) -> Sequence[Message]:
         facts = self.correlator.handle(received.message)
@@ -81,6 +88,7 @@ class Correlation:
         """Read the declarations, then the facts of the longest time that can still matter before
         the newest of them."""
         await self._inventory.load(LOAD_WITHIN)
+        await self._suggestions.load(LOAD_WITHIN)
         for declared in (self._silences, self._ship):
             await declared.load(LOAD_WITHIN)
             if not declared.known:
@@ -94,7 +102,7 @@ class Correlation:
 
     def _declare(self, correlator: Correlator) -> None:
         """Let *correlator* know the declarations of people."""
-        correlator.use(self._inventory.value)
+        correlator.use(self._inventory.value, self._suggestions.value)
         correlator.suppression.silences.replace(self._silences.value)
         correlator.suppression.outages.replace(self._ship.value.outages)
 

@@ -53,6 +53,7 @@ class OpenIncidents:
         self.on = AlertIndex()  # by ship and device
         self.below = AlertIndex()  # by ship and each device that theirs depends on
         self.strays = AlertIndex()  # by ship: those with too little evidence to be believed
+        self.kin = AlertIndex()  # by ship and each name of ``Alert.kin``
         self.inferred: dict[tuple[str, str], str] = {}  # ship and silent device -> incident
 
     def infer(self, incident: OpenIncident, device: str) -> None:
@@ -74,6 +75,8 @@ class OpenIncidents:
             self.sharing.add(key, alert)
         for upper in alert.upstream:
             self.below.add((ship, upper), alert)
+        for name in alert.kin:
+            self.kin.add((ship, name), alert)
         if not alert.believed:
             self.strays.add(ship, alert)
         self.incidents[alert.incident_id].take(alert)
@@ -131,5 +134,7 @@ class OpenIncidents:
             self.sharing.remove(key, alert)
         for upper in alert.upstream:
             self.below.remove((ship, upper), alert)
+        for name in alert.kin:
+            self.kin.remove((ship, name), alert)
         self.strays.remove(ship, alert)
         self.incidents[alert.incident_id].give(alert)

@@ -15,7 +15,7 @@ from correlation_service.policy import CorrelatePolicy
 from correlation_service.recoveries import Times
 from correlation_service.state import CorrelationState
 
-STRAYS_COMPARED = 64
+STRAYS_COMPARED = KIN_COMPARED = 64
 
 
 class Move(NamedTuple):
@@ -88,6 +88,17 @@ class Overlay:
         if (new := self._new_on(ship)) and not new.believed:
             newest.insert(0, new)
         return newest[STRAYS_COMPARED - 1 :: -1]
+
+    def beside(self, alert: Alert, within: timedelta) -> list[Alert]:
+        """Of the newest alerts of its kin those on other devices that began at about its time."""
+        ship, found = alert.key.ship, dict[str, Alert]()
+        for name in alert.kin:
+            filed = self.state.open.kin[ship, name].values()
+            newest = self._now(islice(reversed(filed), KIN_COMPARED))
+            if (new := self._new_on(ship)) and name in new.kin:
+                newest.append(new)
+            found |= {a.id: a for a in newest if abs(a.first - alert.first) <= within}
+        return [other for other in found.values() if other.key.device != alert.key.device]
 
     def inferring(self, ship: str, device: str) -> OpenIncident | None:
         """The incident for which *device*, which is silent, is held responsible."""

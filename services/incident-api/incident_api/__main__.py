@@ -32,7 +32,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
                 wiring.recorder.write_urgent,
                 wiring.audit,
                 wiring.devices.keep_published,
-                wiring.suggestions.keep_published,
+                wiring.learner.keep_learning,
                 wiring.ship.keep,
                 wiring.silences.keep_tidy,
             ],

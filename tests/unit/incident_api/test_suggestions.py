@@ -11,9 +11,8 @@ from aiops_core.errors import Unavailable
 from aiops_core.inventory.inventory import BUCKET, Inventory
 from aiops_core.inventory.suggestions import KEY, EdgeFinding, EdgeKey, Suggestions
 from aiops_core.models import Device, LinkObserved
-from aiops_lab.memory_bus import MemoryBus
 from incident_api.devices.observed import edges_of
-from incident_api.devices.suggesting import DEVICES_KEY
+from incident_api.devices.suggesting import DEVICES_KEY, SuggestedDevices, relearned
 from incident_api.devices.suggestion_models import NewSuggestions
 from tests.conftest import NOON
 from tests.incident_cases import received
@@ -72,9 +71,8 @@ async def test_what_is_told_is_listed_the_surest_first_with_its_evidence(aboard,
     [second] = (await client.get(f"{API}/suggestions", params=rest)).json()["items"]
     assert (second["device"], second["evidence"]) == ("cam-1", ["its port says so"])
     assert await listed(client, least=0.8) == [("ap-7", "core")]
-    assert Suggestions.from_json(await aboard.bus.bucket(BUCKET).get(KEY)) == (
-        aboard.suggestions.known
-    )
+    kept = Suggestions.from_json(await aboard.bus.bucket(BUCKET).get(KEY))
+    assert kept == await aboard.suggestions.edges()
 
 
 async def test_names_are_those_of_the_inventory_and_contradictions_are_not_suggested(client):
@@ -173,7 +171,8 @@ async def test_devices_that_nothing_connects_are_listed_accepted_and_rejected(ab
     assert page["devices"] == []
     aboard.restart()
     await aboard.recover()
-    assert len(aboard.suggestions.described) == 3
+    kept = SuggestedDevices.from_json(await aboard.bus.bucket(BUCKET).get(DEVICES_KEY))
+    assert [one.status for one in kept] == ["open", "open", "rejected"]
 
 
 @pytest.mark.parametrize(
@@ -226,20 +225,22 @@ async def test_a_bucket_that_cannot_be_read_or_reached_loses_nothing_else(aboard
         assert await listed(again) == [("ap-7", "core")]
 
 
-async def test_a_broker_that_lost_its_disk_gets_them_again(aboard, client, monkeypatch):
-    await post(client, edges=[AP])
-    fresh = MemoryBus()
-    aboard.suggestions._bus = fresh
-    await aboard.suggestions._publish_again()
-    assert Suggestions.from_json(await fresh.bucket(BUCKET).get(KEY)) == aboard.suggestions.known
+async def test_a_broker_that_lost_its_disk_gets_them_again_with_the_next_change(aboard, client):
+    await post(client, edges=[AP], devices=[{"device": {"id": "x"}, "said": "a lease"}])
+    for key in (KEY, DEVICES_KEY):
+        await aboard.bus.bucket(BUCKET).delete(key)
+    assert await listed(client) == [("ap-7", "core")]
+    await post(client, edges=[CAM])
+    kept = Suggestions.from_json(await aboard.bus.bucket(BUCKET).get(KEY))
+    assert [one.device for one in kept] == ["ap-7", "cam-1"]
 
 
 async def test_nothing_is_answered_before_the_inventory_is_read():
     ship = Aboard()
     with pytest.raises(Unavailable):
-        await ship.suggestions.recover()
+        await ship.suggestions.edges()
     with pytest.raises(Unavailable):
-        _ = ship.suggestions.known
+        await ship.suggestions.service().recover(ship.bus)
 
 
 # -- evidence from time and from lines ------------------------------------------------------------
@@ -249,13 +250,19 @@ def learned(confidence: float) -> EdgeFinding:
     return EdgeFinding(kind="time", confidence=confidence, first_seen=NOON, last_seen=NOON)
 
 
-async def test_what_is_learned_anew_replaces_what_was_learned_before(aboard, client):
-    await post(client, edges=[AP])
-    await aboard.suggestions.relearn("time", {EdgeKey("cam-1", "ap-7"): learned(0.7)})
-    assert await listed(client) == [("ap-7", "core"), ("cam-1", "ap-7")]
-    taken = await aboard.suggestions.relearn("time", {EdgeKey("fw", "core"): learned(0.9)})
-    assert [one.outcome for one in taken.outcomes] == ["contradicted"]
-    assert await listed(client) == [("ap-7", "core")]
+def test_what_is_learned_anew_replaces_what_was_learned_before_and_contradicts_nothing():
+    ship = Inventory([Device(id="fw"), Device(id="core", upstream=("fw",))])
+    first = relearned(
+        Suggestions(), ship, "time", {EdgeKey("cam-1", "ap-7"): learned(0.7)}
+    ).suggestions
+    told = {
+        EdgeKey("fw", "core"): learned(0.9),
+        EdgeKey("ap-7", "cam-1"): learned(0.6),
+        EdgeKey("cam-1", "ap-7"): learned(0.8),
+    }
+    again = relearned(first, ship, "time", told)
+    assert [one.outcome for one in again.outcomes] == ["contradicted", "new", "new"]
+    assert [one.key for one in again.suggestions] == [("cam-1", "ap-7")]
 
 
 def observed(device: str = "ap-9", far: str = "core", **more: object) -> LinkObserved:
@@ -297,7 +304,7 @@ async def test_observed_links_are_durable_before_they_are_acknowledged(aboard, c
         assert await aboard.suggestions.flush() == {}
     assert set(await listed(client)) == {("ap-9", "core"), ("srv-1", "ap-9")}
     again = Suggestions.from_json(await aboard.bus.bucket(BUCKET).get(KEY))
-    assert again == aboard.suggestions.known
+    assert again == await aboard.suggestions.edges()
 
 
 async def test_a_flood_of_inventions_is_bounded(aboard, client):
@@ -311,5 +318,5 @@ async def test_a_flood_of_inventions_is_bounded(aboard, client):
             )
         )
     await post(client, edges=[AP])
-    assert len(aboard.suggestions.known) == 5000
+    assert len(await aboard.suggestions.edges()) == 5000
     assert (await listed(client))[0] == ("ap-7", "core")

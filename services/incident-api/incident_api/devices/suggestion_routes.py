@@ -38,10 +38,13 @@ async def list_suggestions(
     """What logs, files and failures say about the ship, and nobody has typed yet."""
     inventory = api.devices.inventory
     found = [
-        one for one in api.suggestions.known if one.status == status and one.confidence >= least
+        one
+        for one in await api.suggestions.edges()
+        if one.status == status and one.confidence >= least
     ]
     found = sorted((one for one in found if not after or _place(one) > after), key=_place)
-    unknown = () if after or status != "open" else api.suggestions.described.unknown_to(inventory)
+    is_first = after is None and status == "open"
+    unknown = await api.suggestions.unknown_devices() if is_first else ()
     return SuggestionPage.of(
         found, limit, _place, lambda one: SuggestionView.of(one, inventory), devices=unknown
     )
