@@ -58,8 +58,10 @@ from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.import_rules import NewDevice
+from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import ClickHouseDevices
-from incident_api.devices.suggested import PublishedSuggestions
+from incident_api.devices.suggesting import DEVICES_KEY, SuggestedDevice, SuggestedDevices
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
@@ -354,6 +356,21 @@ async def edges_of_the_api(bus: MemoryBus) -> int:
     return len(reasons)
 
 
+async def devices_suggested(bus: MemoryBus) -> int:
+    """Beside the edges, in an entry of their own."""
+    one = SuggestedDevice(device=NewDevice(id="tv"), said="a lease", last_seen=NOON)
+    bucket, reasons = bus.bucket(inventory.BUCKET), set()
+    for data in (*spoiled(one.model_dump_json().encode()).values(), b"[7]"):
+        with pytest.raises(ValidationError) as refused:
+            SuggestedDevices.from_json(data)
+        reasons.add(in_words(refused.value))
+        await bucket.put(DEVICES_KEY, data)
+        mended = await PublishedDevices(bus).change(lambda known: known.found([one]))
+        assert [device.device.id for device in mended] == ["tv"]
+        assert await bucket.get(DEVICES_KEY) == mended.to_json()
+    return len(reasons)
+
+
 def spoiled_suggestions(good: Suggestions) -> list[bytes]:
     bad = list(spoiled(suggestion(0).model_dump_json().encode()).values())
     return [*bad, good.to_json()[:-1] + b',{"device": 7}]']
@@ -625,6 +642,7 @@ STREAMS_AND_BUCKETS = (
     Reader("inventory", devices_of_the_ship),
     Reader("suggestions", edges_suggested),
     Reader("incident-api.suggestions", edges_of_the_api),
+    Reader("incident-api.suggestions", devices_suggested),
     Reader("runtime.crashes", notes_of_crashes),
 )
 TABLES = (
@@ -689,7 +707,8 @@ BELONGS_TO = {
     "aiops_core/runtime/watched.py:Watched.": "inventory",
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
     "aiops_core/runtime/watched.py:watched_suggestions.read": "suggestions",
-    "incident_api/devices/suggested.py:PublishedSuggestions.read": "incident-api.suggestions",
+    "incident_api/devices/published.py:Published": "incident-api.suggestions",
+    "incident_api/devices/suggesting.py:SuggestedDevices.from_json": "incident-api.suggestions",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
     "aiops_cli/what_if/recorded.py:_anomaly": "what-if.anomalies",
@@ -722,6 +741,7 @@ COLUMNS_ALONE = "takes columns as they are and decodes nothing"
 NO_READER = {
     "aiops_core/adapters/": "answers of servers, not what is stored there",
     "aiops_cli/ingest/": "files of people, refused line by line",
+    "aiops_cli/topology/": "files of people, refused as a whole",
     "aiops_core/normaliser/": "lines of devices: whatever they are, they are kept as text",
     "aiops_lab/bench/": COLUMNS_ALONE,
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
@@ -750,7 +770,6 @@ NO_READER = {
     "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
     "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,
     "incident_api/devices/suggested.py:ClickHouseTroubles.troubles": COLUMNS_ALONE,
-    "incident_api/devices/suggested.py:PublishedSuggestions.change": "only compares two values",
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,

@@ -252,6 +252,7 @@ class _Growing:
     def __init__(self, inventory: Inventory, described: SuggestedDevices) -> None:
         self._inventory, self._described = inventory, described
         self._devices: dict[str, NewDevice] = {}
+        self._new: dict[str, str] = {}  # their ids, by lower-case name
         self._upstream: dict[str, tuple[str, ...]] = {d.id: d.upstream for d in inventory.devices}
         self.accepted: list[EdgeKey] = []
         self.skipped: list[SkippedEdge] = []
@@ -276,12 +277,13 @@ class _Growing:
             new = described.device if described else NewDevice(id=name)
             known = new.id
             self._devices[known] = new.but(upstream=())
+            self._new[known.casefold()] = self._new[name.casefold()] = known
             self._upstream[known] = ()
         return known
 
     def _known(self, name: str) -> str | None:
         id = self._inventory.resolve(name)
-        return id or next((one for one in self._devices if one.casefold() == name.casefold()), None)
+        return id or self._new.get(name.casefold())
 
     def _refusal(self, key: EdgeKey) -> str:
         for name in key:
