@@ -7,7 +7,8 @@
 3. Of all pairs those remain that fail together more often than chance, at a stated false discovery
    rate (Benjamini and Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 57, 1995).
 4. Three explanations of a pair are weighed by Bayes: the first needs the second, the second needs
-   the first, or both need something else. The one that needs begins later, and also fails alone.
+   the first, or both need something else. The one that needs begins later, and also fails alone;
+   what it needs was now and then the first of all that failed together.
 5. An edge whose episodes other edges of the device explain already is left out.
 """
 
@@ -33,6 +34,7 @@ AROUND = 1800.0  # s on both sides of an onset, from which the rate at that time
 SEEN_LATER = 0.9  # how often that which needs begins later than what it needs
 ALONE_ABOVE, ALONE_BESIDE = 0.3, 0.5  # how often one fails without what needs it; without another
 LEAST_CHANCE = 0.25  # of being the first by chance, however many fail together: some are quick
+PROBABLE = 0.5  # what is as certain explains its episodes
 SHOWN = 0.1  # what is less certain is not worth a person's look
 SIBLINGS, NEEDS = 0.8, 0.1  # how common these explanations are
 
@@ -78,6 +80,7 @@ class Edge(NamedTuple):
     pair: Pair
     confidence: float
     alone: int  # times that the upper one failed without the other
+    own: int  # times that the upper one was the first of all
 
 
 def learned(troubles: Iterable[Trouble], rules: CofailureRules) -> dict[EdgeKey, EdgeFinding]:
@@ -207,21 +210,34 @@ def directed(
     """Each of *pairs* as an edge in the direction that is more probable."""
     outbreaks = Outbreaks(pairs, rules)
     for pair in pairs:
-        times = len(pair.lags)
-        both, weights, by_chance = (pair, pair.reverse), list[float](), list[float]()
-        alone = [max(_episodes(onsets[one.first], rules) - times, 0) for one in both]
-        for one, above_alone in zip(both, alone, strict=True):
-            later = sum(lag > 0 for lag in one.lags.values())
-            order = SEEN_LATER**later * (1 - SEEN_LATER) ** (times - later)
-            weights.append(NEEDS * order * (ALONE_ABOVE / ALONE_BESIDE) ** above_alone)
-            by_chance.append(math.prod(outbreaks.chance(one, at) for at in one.lags))
-        best = weights.index(max(weights))
-        total = sum(weights) + SIBLINGS * by_chance[best]
-        yield Edge(both[best], weights[best] / total, alone[best])
+        views = [_view(one, outbreaks, onsets, rules) for one in (pair, pair.reverse)]
+        yield max(views, key=lambda edge: edge.confidence)
+
+
+def _view(
+    pair: Pair, outbreaks: Outbreaks, onsets: Mapping[str, Sequence[float]], rules: CofailureRules
+) -> Edge:
+    """How probably the second of *pair* needs the first.
+
+    An order speaks for it only where the first was the first of all: two that suffer from the same
+    may always tell of it in the same order.
+    """
+    alone = max(_episodes(onsets[pair.first], rules) - len(pair.lags), 0)
+    needs, siblings = NEEDS * (ALONE_ABOVE / ALONE_BESIDE) ** alone, SIBLINGS
+    needed, own = NEEDS, 0
+    for at, lag in pair.lags.items():
+        first = outbreaks.chance_of_first(pair, at)
+        if first is not None:
+            own += 1
+            likely = SEEN_LATER, 1 - SEEN_LATER, first
+        else:
+            likely = (0.5, 0.5, 0.5) if lag > 0 else (1 - SEEN_LATER, SEEN_LATER, 0.5)
+        needs, needed, siblings = needs * likely[0], needed * likely[1], siblings * likely[2]
+    return Edge(pair, needs / (needs + needed + siblings), alone, own)
 
 
 class Outbreaks:
-    """How probably a device is by chance the first of all that fail together with it."""
+    """Which device was the first of all that fail together with it."""
 
     def __init__(self, pairs: Iterable[Pair], rules: CofailureRules) -> None:
         self._within = rules.within
@@ -233,17 +249,17 @@ class Outbreaks:
         for lags in self._lags.values():
             lags.sort()
 
-    def chance(self, pair: Pair, at: float) -> float:
-        """That the first device of *pair* was not later than the second in the episode *at*, if
-        nothing but chance decided the order."""
+    def chance_of_first(self, pair: Pair, at: float) -> float | None:
+        """How probably the first device of *pair* was by chance the first of all in the episode
+        *at*; None if it was not."""
         lag, known = pair.lags[at], self._lags[pair.first]
         start = _upper(at, lag)
         low = bisect_left(known, (start - self._within, -math.inf))
         high = bisect_right(known, (start + self._within, math.inf))
         near = [lag for _, lag in known[low:high]]
-        if lag > 0 and all(other >= 0 for other in near):
-            return max(1 / (len(near) + 1), LEAST_CHANCE)
-        return 0.5
+        if lag <= 0 or any(other < 0 for other in near):
+            return None
+        return max(1 / (len(near) + 1), LEAST_CHANCE)
 
 
 def _upper(at: float, lag: float) -> float:
@@ -269,7 +285,7 @@ def reduced(edges: Sequence[Edge], rules: CofailureRules) -> Iterator[Edge]:
     def rank(edge: Edge) -> tuple[object, ...]:
         """First what surely explains many episodes of the device, then many devices, from afar."""
         lags, upper = edge.pair.lags, edge.pair.first
-        explains = edge.confidence * len(lags)
+        explains = len(lags) * (edge.confidence if edge.confidence < PROBABLE else 1)
         return -explains, -below[upper], -median(lags.values()), upper
 
     for edge in edges:
@@ -293,10 +309,9 @@ def _finding(edge: Edge) -> EdgeFinding:
     upper, lags = edge.pair.first, edge.pair.lags
     of = len(lags) + edge.alone
     slowest = math.ceil(max(map(abs, lags.values())))
-    later = sum(lag > 0 for lag in lags.values())
     said = (
         f"they failed together {len(lags)} times of {of}, within {slowest} s",
-        f"{_short(upper)} was the first {later} times of {len(lags)}",
+        f"{_short(upper)} was the first of all {edge.own} times",
     )
     return EdgeFinding(
         kind="time",

@@ -2,7 +2,7 @@
 
 Faults of ``faults.yaml`` happen at random times to random devices that can have them, also on top
 of each other, and there are unrelated errors. Lines go through the real detection, without the
-broker. Pure: a seed gives one day.
+broker. A seed gives one day.
 """
 
 from __future__ import annotations
