@@ -116,9 +116,10 @@ ROWS = (
     _row(
         "lldp",
         "lldp",
-        r"LLDP_INTERFACE_REM_CHANGE: .{1,60}\(Interface=(?P<port><PORT>),.{0,160}?"
+        r"LLDP_INTERFACE_REM_CHANGE[^:]{0,20}:.{1,60}\(Interface=(?P<port><PORT>),.{0,160}?"
         r"RemoteDeviceManageAddress=(?P<far><IP>)",
-        "LLDP/4/LLDP_INTERFACE_REM_CHANGE: Neighbor information of the interface was changed."
+        "%%01LLDP/4/LLDP_INTERFACE_REM_CHANGE(l)[12]:Neighbor information of the interface was"
+        " changed."
         " (Interface=GigabitEthernet0/1/1, Action=Add, Added=1, Deleted=0,"
         " RemoteInterfaceName=GE0/0/1, RemoteDeviceManageAddress=10.0.0.9)",
         "10.0.0.9",

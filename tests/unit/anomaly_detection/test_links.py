@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.models import AnomalyDetected, LinkObserved, LogEntry, Message
+from aiops_core.normaliser.context import SenderContext
 from aiops_core.normaliser.entries import SENDER
+from aiops_core.normaliser.normaliser import normalise
 from aiops_core.runtime.bus import Stored
 from anomaly_detection.handler import DetectionHandler
 from anomaly_detection.links import PER_HOUR, LinkReader
@@ -35,6 +37,14 @@ def test_every_row_reads_its_line_and_no_other_row_reads_it(row: Row):
     assert row.word in row.sample.lower()
     others = [other for other in ROWS if other is not row and other.word in row.sample.lower()]
     assert not [other.sample for other in others if other.regex.search(row.sample)]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.kind} {row.far}")
+def test_a_line_is_read_as_well_behind_its_header(row: Row):
+    raw = f"<189>Nov 30 11:50:14 dev-1 daemon[7]: {row.sample}"
+    parsed = normalise(raw, NOON, SenderContext())
+    link = said_link(parsed.msg, parsed.labels)
+    assert (parsed.host, link and link.far) == ("dev-1", row.far)
 
 
 @pytest.mark.parametrize(
