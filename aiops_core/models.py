@@ -367,6 +367,10 @@ class Evidence(Record):
     upstream: tuple[str, ...] = Field(
         default=(), description="devices it depends on, nearest first"
     )
+    probable: dict[str, Fraction] = Field(
+        default_factory=dict,
+        description="those of upstream that are only suggested, with their confidence",
+    )
     alerts: tuple[str, ...] = Field(
         default=(), description="id of its alert, then of alerts that were united with it"
     )
@@ -651,6 +655,26 @@ class AuditEvent(Message):
     via: str = "api"
 
 
+class LinkObserved(Message):
+    """anomaly-detection publishes it when a line names a neighbour of its device, of one pair at
+    most once an hour.
+
+    *kind* is that of the evidence. *needs* says which end needs the other one, where the line says
+    so. *sender*: who sent the line, by its address. *sending*: those of both that send lines.
+    """
+
+    subject: ClassVar[str] = "devices.link_observed"
+
+    device: Annotated[Name, Field(min_length=1)]
+    far: Annotated[Name, Field(min_length=1)]
+    kind: Literal["lldp", "cdp", "dhcp", "arp", "ap_join", "bgp", "description", "relay"]
+    needs: Literal["near", "far", ""] = ""
+    port: str = Field(default="", description="of the device, as described there")
+    said: Annotated[str, Field(min_length=1, max_length=200)]
+    sender: Annotated[Name, Field(min_length=1)]
+    sending: Annotated[tuple[Name, ...], Field(max_length=2)] = ()
+
+
 class ActionRequested(Message):
     """A runbook action that somebody asked for. Nothing publishes it yet."""
 
@@ -689,6 +713,7 @@ MESSAGES: tuple[type[Message], ...] = (
     ProblemEdited,
     EnrichedIncident,
     AuditEvent,
+    LinkObserved,
     ActionRequested,
     ActionCompleted,
 )

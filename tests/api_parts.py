@@ -20,7 +20,9 @@ from aiops_lab.memory_bus import MemoryBus
 from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
+from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import DeviceStore
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.digest.queries import DigestQueries
 from incident_api.guard import parse_tokens
 from incident_api.incidents.commands import IncidentCommands
@@ -116,6 +118,9 @@ def platform(
         auditor=Auditor(LedgerQueries(queries), BrokerRecords(bus), timedelta(seconds=60), clock),
         digest=DigestQueries(queries),
         devices=inventory,
+        suggestions=SuggestionCommands(
+            inventory, PublishedSuggestions(bus), PublishedDevices(bus), clock
+        ),
         ship=ShipCommands(bus, SHIP_POLICY, lambda: inventory.inventory, clock),
         silences=SilenceRepository(bus, suppress, clock),
         suppress=suppress,

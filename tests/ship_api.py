@@ -37,6 +37,7 @@ class Aboard:
         made = platform(devices=self.store, bus=self.bus, clock=self.clock)
         self.components = made.components
         self.devices, self.ship = made.components.devices, made.components.ship
+        self.suggestions = made.components.suggestions
 
     def clock(self) -> datetime:
         return self.now or utc_now()

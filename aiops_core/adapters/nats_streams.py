@@ -21,6 +21,7 @@ from aiops_core.models import (
     AnomalyDigested,
     AnomalySuppressed,
     EnrichedAnomaly,
+    LinkObserved,
 )
 from aiops_core.policy.retention import StreamLimits, Streams
 from aiops_core.runtime.bus import Stored
@@ -31,7 +32,10 @@ LOGS, ANOMALIES, INCIDENTS, OPS = "LOGS", "ANOMALIES", "INCIDENTS", "OPS"
 # under load it would push out facts that are still needed (decision 18).
 SUBJECTS: Mapping[str, tuple[str, ...]] = {
     LOGS: ("logs.>", "metrics.>"),
-    ANOMALIES: (AnomalyDetected.subject, EnrichedAnomaly.subject, AnomalyDigested.subject),
+    ANOMALIES: (
+        *(AnomalyDetected.subject, EnrichedAnomaly.subject, AnomalyDigested.subject),
+        LinkObserved.subject,
+    ),
     INCIDENTS: ("incidents.>", AnomalySuppressed.subject, AnomalyCleared.subject, "actions.>"),
     OPS: ("ops.>", "dead.>"),
 }

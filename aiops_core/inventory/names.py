@@ -76,6 +76,11 @@ def spellings(name: str) -> Iterator[str]:
         yield short
 
 
+def is_address(name: str) -> bool:
+    """Whether *name* is an IP address."""
+    return _address(name.strip().casefold()) is not None
+
+
 def _add(ids: Ids, alias: str, id: str) -> None:
     if alias:
         ids[alias.casefold()].add(id)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from aiops_core.errors import Unavailable
-from aiops_core.inventory import inventory
+from aiops_core.inventory import inventory, suggestions
 from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.suggestions import Suggestions
 from aiops_core.runtime.bus import Bucket, Bus
 from aiops_core.runtime.unreadable import skip
 from aiops_core.suppression import ship, silences
@@ -73,6 +74,19 @@ def watched_inventory(
         return None if data is None else Inventory.from_json(data)
 
     return Watched("inventory", bus.bucket(inventory.BUCKET), read, Inventory(), changed)
+
+
+def watched_suggestions(
+    bus: Bus, changed: Callable[[Suggestions], None] = lambda value: None
+) -> Watched[Suggestions]:
+    """What incident-api publishes about dependencies that nobody typed."""
+
+    def read(values: Mapping[str, bytes]) -> Suggestions | None:
+        data = values.get(suggestions.KEY)
+        return None if data is None else Suggestions.from_json(data)
+
+    bucket = bus.bucket(inventory.BUCKET)
+    return Watched("suggestions", bucket, read, Suggestions(), changed)
 
 
 def watched_ship(bus: Bus, changed: Callable[[Ship], None] = lambda value: None) -> Watched[Ship]:

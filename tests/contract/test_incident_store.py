@@ -14,6 +14,7 @@ from aiops_core.models import AnomalyContext, Device, Role, Severity, Status
 from aiops_core.policy.retention import RetentionPolicy, Tables
 from aiops_lab.memory_bus import MemoryBus
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.suggested import ClickHouseTroubles
 from incident_api.digest import queries
 from incident_api.migrate import migrate
 from incident_api.pages import PagePosition
@@ -104,6 +105,18 @@ async def test_only_the_newest_version_is_found(remembered):
     assert await remembered.ids(status=(Status.OPEN,)) == []
     assert await remembered.ids(status=(Status.RESOLVED, Status.ACK)) == ["i1"]
     assert await remembered.incidents.newest_open(10) == []
+
+
+async def test_troubles_are_the_first_members_of_each_alert(clickhouse_url):
+    """Neither repetitions nor what is older."""
+    async with empty_tables(clickhouse_url) as clickhouse:
+        store, troubles = Remembered(platform_on(clickhouse)), ClickHouseTroubles(clickhouse)
+        again = tuple(evidence(n, device_id="sw-3", host="sw-3") for n in (7, 3, 5))
+        await store.after(created("i1", 7, evidence=again), created("i2", 900))
+        found = await troubles.troubles(NOON - timedelta(hours=1), 10)
+        assert found == [("sw-900", "link_down", at(900)), ("sw-3", "link_down", at(3))]
+        assert await troubles.troubles(NOON - timedelta(hours=1), 1) == found[:1]
+        assert await troubles.troubles(at(901), 10) == []
 
 
 async def test_newest_open_are_those_last_updated(remembered):

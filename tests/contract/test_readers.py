@@ -23,8 +23,9 @@ import anomaly_detection.published
 from aiops_cli.what_if import recorded
 from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.errors import Reject, in_words
-from aiops_core.inventory import inventory
+from aiops_core.inventory import inventory, suggestions
 from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.suggestions import EdgeFinding, Suggestion, Suggestions
 from aiops_core.models import (
     VERSION,
     AnomalyCleared,
@@ -43,7 +44,12 @@ from aiops_core.runtime import crashes, unreadable
 from aiops_core.runtime.bus import LARGEST, REASON, SOURCE, SUBJECT
 from aiops_core.runtime.crashes import Crashes
 from aiops_core.runtime.service import utc_now
-from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.runtime.watched import (
+    watched_inventory,
+    watched_ship,
+    watched_silences,
+    watched_suggestions,
+)
 from aiops_core.suppression import ship, silences
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.suppression.ship import LinkOutage, MaintenanceWindow, ModeChange, ModeLog
@@ -57,7 +63,10 @@ from enrichment_service.context import Memory
 from enrichment_service.policy import EnrichPolicy
 from enrichment_service.warmup import Warmup
 from incident_api.clickhouse_store import ClickHouseStore
+from incident_api.devices.import_rules import NewDevice
+from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.devices.suggesting import DEVICES_KEY, SuggestedDevice, SuggestedDevices
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
@@ -341,6 +350,63 @@ async def devices_of_the_ship(bus: MemoryBus) -> int:
         await watched.load(1)
         assert watched.value == devices
     return len(reasons)  # of one key each counts once
+
+
+async def edges_suggested(bus: MemoryBus) -> int:
+    """They are one value as well."""
+    good = Suggestions([suggestion(n) for n in range(GOOD)])
+    watched, bucket = watched_suggestions(bus), bus.bucket(inventory.BUCKET)
+    await bucket.put(suggestions.KEY, good.to_json())
+    await watched.load(1)
+    reasons = set()
+    for data in spoiled_suggestions(good):
+        reasons.add(_refusal(data))
+        await bucket.put(suggestions.KEY, data)
+        await watched.load(1)
+        assert watched.value == good
+    return len(reasons)
+
+
+async def edges_of_the_api(bus: MemoryBus) -> int:
+    """Their writer goes on from none, and mends the entry."""
+    bucket, reasons = bus.bucket(inventory.BUCKET), set()
+    for data in spoiled_suggestions(Suggestions([suggestion(n) for n in range(GOOD)])):
+        reasons.add(_refusal(data))
+        await bucket.put(suggestions.KEY, data)
+        assert await PublishedSuggestions(bus).change(lambda known: known) == Suggestions()
+        assert Suggestions.from_json(await bucket.get(suggestions.KEY) or b"") == Suggestions()
+    return len(reasons)
+
+
+async def devices_suggested(bus: MemoryBus) -> int:
+    """Beside the edges, in an entry of their own."""
+    one = SuggestedDevice(device=NewDevice(id="tv"), said="a lease", last_seen=NOON)
+    bucket, reasons = bus.bucket(inventory.BUCKET), set()
+    for data in (*spoiled(one.model_dump_json().encode()).values(), b"[7]"):
+        with pytest.raises(ValidationError) as refused:
+            SuggestedDevices.from_json(data)
+        reasons.add(in_words(refused.value))
+        await bucket.put(DEVICES_KEY, data)
+        mended = await PublishedDevices(bus).change(lambda known: known.found([one]))
+        assert [device.device.id for device in mended] == ["tv"]
+        assert await bucket.get(DEVICES_KEY) == mended.to_json()
+    return len(reasons)
+
+
+def spoiled_suggestions(good: Suggestions) -> list[bytes]:
+    bad = list(spoiled(suggestion(0).model_dump_json().encode()).values())
+    return [*bad, good.to_json()[:-1] + b',{"device": 7}]']
+
+
+def _refusal(data: bytes) -> str:
+    with pytest.raises(ValidationError) as refused:
+        Suggestions.from_json(data)
+    return in_words(refused.value)
+
+
+def suggestion(n: int) -> Suggestion:
+    finding = EdgeFinding(kind="time", confidence=0.7, first_seen=NOON, last_seen=NOON)
+    return Suggestion(device=f"d{n}", upstream="sw-1", findings=(finding,))
 
 
 async def anomalies_counted(bus: MemoryBus) -> int:
@@ -651,6 +717,9 @@ STREAMS_AND_BUCKETS = (
     Reader("incident-api.silences", silences_of_the_api),
     Reader("ship", state_of_the_ship),
     Reader("inventory", devices_of_the_ship),
+    Reader("suggestions", edges_suggested),
+    Reader("incident-api.suggestions", edges_of_the_api),
+    Reader("incident-api.suggestions", devices_suggested),
     Reader("runtime.crashes", notes_of_crashes),
 )
 TABLES = (
@@ -714,8 +783,12 @@ BELONGS_TO = {
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
     "aiops_core/suppression/silences.py:decode": "silences",
     "aiops_core/observability/tally.py:decode": "tally",
+    "aiops_core/inventory/suggestions.py:Suggestions.from_json": "suggestions",
     "aiops_core/runtime/watched.py:Watched.": "inventory",
     "aiops_core/runtime/watched.py:watched_inventory.read": "inventory",
+    "aiops_core/runtime/watched.py:watched_suggestions.read": "suggestions",
+    "incident_api/devices/published.py:Published": "incident-api.suggestions",
+    "incident_api/devices/suggesting.py:SuggestedDevices.from_json": "incident-api.suggestions",
     "anomaly_detection/published.py:PublishedCounts.recover": "detection.published",
     "correlation_service/handler.py:Correlation._evolve": "correlation.facts",
     "correlation_service/handler.py:Correlation._published": "correlation.facts",
@@ -754,6 +827,7 @@ COLUMNS_ALONE = "takes columns as they are and decodes nothing"
 NO_READER = {
     "aiops_core/adapters/": "answers of servers, not what is stored there",
     "aiops_cli/ingest/": "files of people, refused line by line",
+    "aiops_cli/topology/": "files of people, refused as a whole",
     "aiops_core/normaliser/": "lines of devices: whatever they are, they are kept as text",
     "aiops_lab/bench/": COLUMNS_ALONE,
     "aiops_lab/fleet/files.py": "the last line of a log, shown as it is when it is no JSON",
@@ -782,6 +856,7 @@ NO_READER = {
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
     "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
     "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,
+    "incident_api/devices/suggested.py:ClickHouseTroubles.troubles": COLUMNS_ALONE,
     "incident_api/ledger/queries.py": COLUMNS_ALONE,
     "incident_api/ledger/broker.py:BrokerRecords.count_dead_letters": "only counts messages",
     "incident_api/migrate.py": COLUMNS_ALONE,

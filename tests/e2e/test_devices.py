@@ -137,3 +137,34 @@ async def test_an_import_while_the_store_is_away_is_done_whole_or_not_at_all(fle
         again = await api.post("/devices/import", json={"devices": [{"id": "new"}]})
         assert again.status_code == 200
         assert (await api.get("/devices/new")).status_code == 200
+
+
+async def test_a_neighbour_that_a_line_names_is_suggested_and_accepted_whoever_is_killed(
+    fleet, sink, tmp_path
+):
+    file = tmp_path / "devices.csv"
+    file.write_text("id,type\nap-x1,ap\nsw-x2,switch\n")
+    aiops(fleet, "devices", "import", str(file))
+    now = utc_now()
+    said = LogEntry(
+        tracking_id=str(uuid.uuid4()), ship_id="testship", ts=now, stages={"ingest": now},
+        host="ap-x1", service="lldpd", msg="neighbor sw-x2 added on port 1/49",
+    )  # fmt: skip
+    await sink.send([said])
+    await restarted(fleet, "anomaly-detection")
+
+    async def listed(status: str) -> str:
+        async with asyncio.timeout(40):
+            while True:
+                text = aiops(fleet, "devices", "suggest", "--status", status)
+                if "ap-x1" in text:
+                    return text
+                await asyncio.sleep(0.5)
+
+    assert "ap-x1 names sw-x2 at 1/49 (LLDP)" in await listed("open")
+    await restarted(fleet, "incident-api")
+    assert "0.56" in await listed("open")
+    aiops(fleet, "devices", "accept", "ap-x1")
+    await restarted(fleet, "incident-api")
+    assert "ap-x1" in await listed("accepted")
+    assert "sw-x2" in aiops(fleet, "devices", "show", "ap-x1")

@@ -4,7 +4,8 @@
 2. A raw line is read, and its device gets its one name (``reading``).
 3. Times that are impossible are replaced (``clocks``).
 4. The detectors judge it, and their findings become messages (``detection``).
-5. Its offset is noted, for the next snapshot (``checkpoint``).
+5. A neighbour that it names becomes one (``links``).
+6. Its offset is noted, for the next snapshot (``checkpoint``).
 
 The runtime publishes the messages, then acknowledges the entry.
 """
@@ -29,6 +30,7 @@ from aiops_core.utils import StructuredLogger
 from anomaly_detection.clocks import SenderClocks
 from anomaly_detection.detection import Detection
 from anomaly_detection.detectors.base import Detector, span
+from anomaly_detection.links import LinkReader
 from anomaly_detection.offsets import Offset, OffsetTracker
 from anomaly_detection.packs import LeftOut
 from anomaly_detection.policy import DetectPolicy
@@ -97,6 +99,7 @@ class DetectionHandler:
         notes = notes or Notes()
         self.detection = Detection(policy, notes.failure)
         self.reader = EntryReader(policy.series_kept, policy.own_domains, notes.failure)
+        self.links = LinkReader(policy.series_kept, self.reader.name_of)
         self.offsets = OffsetTracker(clock())
         self.replayed: dict[int, Sequence[Message]] = {}  # by sequence, until acknowledged
         self.pending: list[Outgoing] = []  # messages of restored ticks
@@ -111,15 +114,29 @@ class DetectionHandler:
         if self.offsets.knows(offset):
             return self.replayed.get(offset.sequence, ())
         entry = self._sender_clocks.believed(self.reader.read(received.message), received.at)
-        messages = self.detection.observe(entry)
+        messages = self._observe(entry)
         self.offsets.observe(offset, redelivered=redelivered)
+        return messages
+
+    def _observe(self, entry: LogEntry | MetricSample) -> Sequence[Message]:
+        """The findings, then the link that a line names: a failure of that costs no finding."""
+        messages = self.detection.observe(entry)
+        if isinstance(entry, LogEntry):
+            try:
+                links = self.links.observe(entry)
+            except Exception as exc:  # noqa: BLE001 - a bug; it is counted, logged and shown
+                self._notes.failure("links", exc)
+                return messages
+            if links:
+                return [*messages, *links]
         return messages
 
     @property
     def remembering(self) -> Sequence[Detector[Any] | Remembered]:
         """All that is in a snapshot, each under its name."""
         detection = self.detection
-        return (*detection.detectors, *detection.digest.memories, *self.reader.memories)
+        memories = (*detection.digest.memories, *self.reader.memories, *self.links.memories)
+        return (*detection.detectors, *memories)
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """The findings of time without entries."""
@@ -162,7 +179,7 @@ class DetectionHandler:
         if isinstance(entry, LogEntry | MetricSample):
             entry = self.reader.read(arrived(entry, stored))
             entry = self._sender_clocks.believed(entry, stored.at)
-            messages = self.detection.observe(entry)
+            messages = self._observe(entry)
             if messages and not acknowledged:
                 self.replayed[offset.sequence] = messages
         self.offsets.restore(offset)

@@ -40,6 +40,11 @@ class EntryReader:
             entry = self._normalised(entry, entry.raw)
         return self._named(entry)
 
+    def name_of(self, ship_id: str, name: str) -> str | None:
+        """The name of a device that sends lines; *name* is any of its spellings."""
+        known: str | None = self._names.state.peek((ship_id, self._one_name(name)))
+        return known
+
     def _normalised(self, entry: LogEntry, raw: str) -> LogEntry:
         sender = entry.labels.get(SENDER) or entry.host
         key = bounded_key(entry.ship_id, sender)

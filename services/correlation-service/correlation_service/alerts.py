@@ -6,7 +6,7 @@ follows from the anomalies in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -21,6 +21,7 @@ SERIES_KEPT = 64
 STATES_KEPT = 256  # series of which some last until each is cleared: the ports of a large switch
 FINGERPRINTS_KEPT = 1000
 KEYS_KEPT = 64
+SUSPECTS = ""  # the kin of all that may mean that a device upstream is dead
 
 
 class AlertKey(NamedTuple):
@@ -40,7 +41,8 @@ class Alert:
 
     *place* orders alerts: the same in every process, and no two have the same. *members* are its
     anomalies as JSON, None once there are too many to be moved. An alert is *believed* when enough
-    of it came from one service (``min_evidence``).
+    of it came from one service (``min_evidence``). *probable* are those of *upstream* that are only
+    suggested, with confidence.
 
     *last* is its end for what may belong to it. A state may be told of again long after that: then
     only *said*, its newest anomaly, grows. *began* is its earliest arrival, *arrival* its newest.
@@ -57,6 +59,7 @@ class Alert:
     arrival: datetime
     keys: dict[str, None]
     upstream: tuple[str, ...]
+    probable: Mapping[str, float]
     believed: bool
     count: int = 0
     fingerprints: dict[str, str] = field(default_factory=dict)  # anomaly that showed it first
@@ -92,6 +95,7 @@ class Alert:
             arrival=arrival_of(member),
             keys=dict.fromkeys(member.keys),
             upstream=member.upstream,
+            probable=member.probable,
             believed=rule.min_evidence <= 1,
         )
 
@@ -108,6 +112,13 @@ class Alert:
     @property
     def kept(self) -> int:
         return len(self.members or ())
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        """Names that it shares with alerts beside which it may have begun."""
+        if self.rule.suspect_upstream:
+            return (self.family, SUSPECTS)
+        return (self.family,) if self.rule.spreads else ()
 
     @property
     def doubtful(self) -> bool:
@@ -212,7 +223,8 @@ class Alert:
         arrival = arrival_of(member)
         self.said, self.began = max(self.said, member.ts), min(self.began, arrival)
         self.arrival = max(self.arrival, arrival)
-        self.upstream = self.upstream or member.upstream
+        if not self.upstream:
+            self.upstream, self.probable = member.upstream, member.probable
         self.count += 1
         if len(self.fingerprints) < FINGERPRINTS_KEPT:
             repeated = member.duplicate_of or member.anomaly_id

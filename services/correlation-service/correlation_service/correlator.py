@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.suggestions import Suggestions
 from aiops_core.models import (
     AlertsCleared,
     AnomalyCleared,
@@ -45,9 +46,11 @@ class Correlator:
         self._grouper = Grouper(policy)
         self._closing = Closing(policy, self.state)
 
-    def use(self, inventory: Inventory) -> None:
-        """Know the devices of the ship from now on."""
-        self.state.inventory = inventory
+    def use(self, inventory: Inventory, suggestions: Suggestions | None = None) -> None:
+        """Know the devices of the ship from now on. *suggestions* only say what belongs together:
+        what hides an anomaly must have been typed."""
+        edges = suggestions.edges(self.policy.suggested.min_confidence) if suggestions else ()
+        self.state.inventory = inventory.with_suggested(edges) if edges else inventory
         self.suppression.outages.upstream_of = inventory.upstream_of
 
     def handle(self, message: Message) -> Sequence[Message]:

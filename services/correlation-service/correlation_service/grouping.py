@@ -48,8 +48,7 @@ class Grouper:
         self, state: CorrelationState, anomaly: EnrichedAnomaly, anomaly_id: str
     ) -> Placement:
         """*anomaly* put where it belongs, over *state*."""
-        upstream = state.inventory.upstream_of(anomaly.device)
-        member = self._members.of(anomaly, anomaly_id, upstream)
+        member = self._members.of(anomaly, anomaly_id, state.inventory)
         return Placement(
             Overlay(state, self._policy),
             anomaly.ship_id,

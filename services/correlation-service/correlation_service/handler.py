@@ -23,7 +23,12 @@ from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Received
 from aiops_core.runtime.service import Background
 from aiops_core.runtime.unreadable import read_stored, skip
-from aiops_core.runtime.watched import watched_inventory, watched_ship, watched_silences
+from aiops_core.runtime.watched import (
+    watched_inventory,
+    watched_ship,
+    watched_silences,
+    watched_suggestions,
+)
 from correlation_service.bucket_writer import BucketWriter
 from correlation_service.correlator import Correlator
 from correlation_service.facts import SERVICE
@@ -59,12 +64,14 @@ class Correlation:
         self._silences = watched_silences(bus, lambda _: self._declare(self.correlator))
         self._ship = watched_ship(bus, lambda _: self._declare(self.correlator))
         self._inventory = watched_inventory(bus, lambda _: self._declare(self.correlator))
+        self._suggestions = watched_suggestions(bus, lambda _: self._declare(self.correlator))
         self.correlator = Correlator(policy)
 
     @property
     def background(self) -> Sequence[Background]:
         """Loops that follow the declarations of people, and the one that keeps what is open."""
-        following = [one.keep for one in (self._inventory, self._silences, self._ship)]
+        watched = self._inventory, self._suggestions, self._silences, self._ship
+        following = [one.keep for one in watched]
         return [*following, self.writer.run] if self.writer else following
 
     async def handle(self, received: Received[Any]) -> Sequence[Message]:
@@ -95,6 +102,7 @@ class Correlation:
         """Read the declarations, then what was kept, and the facts of the longest time that can
         still matter before the newest of them."""
         await self._inventory.load(LOAD_WITHIN)
+        await self._suggestions.load(LOAD_WITHIN)
         for declared in (self._silences, self._ship):
             await declared.load(LOAD_WITHIN)
             if not declared.known:
@@ -113,7 +121,7 @@ class Correlation:
 
     def _declare(self, correlator: Correlator) -> None:
         """Let *correlator* know the declarations of people."""
-        correlator.use(self._inventory.value)
+        correlator.use(self._inventory.value, self._suggestions.value)
         correlator.suppression.silences.replace(self._silences.value)
         correlator.suppression.outages.replace(self._ship.value.outages)
 

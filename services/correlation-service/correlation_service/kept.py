@@ -98,6 +98,7 @@ class KeptAlert(Record):
     count: NonNegativeInt
     keys: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
+    probable: dict[str, float] = Field(default_factory=dict)
     fingerprints: dict[str, str] = Field(default_factory=dict)
     series: tuple[KeptSeries, ...] = ()
     flaps: tuple[UtcDatetime, ...] = ()
@@ -116,6 +117,7 @@ class KeptAlert(Record):
             count=alert.count,
             keys=tuple(alert.keys),
             upstream=alert.upstream,
+            probable=dict(alert.probable),
             fingerprints=dict(list(alert.fingerprints.items())[-FINGERPRINTS_KEPT:]),
             series=tuple(
                 KeptSeries(**key._asdict(), **one._asdict()) for key, one in alert.series.items()
@@ -129,7 +131,8 @@ class KeptAlert(Record):
         alert.last, alert.said = self.last, self.said
         alert.began, alert.arrival = self.began, self.arrival
         alert.believed, alert.count = self.believed, self.count
-        alert.keys, alert.upstream = dict.fromkeys(self.keys), self.upstream
+        alert.keys = dict.fromkeys(self.keys)
+        alert.upstream, alert.probable = self.upstream, self.probable
         alert.fingerprints, alert.members = dict(self.fingerprints), None
         for one in self.series:
             key = SeriesKey(one.service, one.metric, one.peer, one.component)

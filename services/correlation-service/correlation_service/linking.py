@@ -8,7 +8,7 @@ Two faults stay two even where something depends on both. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -19,9 +19,9 @@ from correlation_service.policy import GroupingRule
 from correlation_service.wording import SHARED
 
 ZERO = timedelta(0)
-# The cause began shortly before its symptom, long before, or after; it is silent; it is a stray
-# like this.
-FRESH, OLDER, LATE, SILENT, STRAY = range(5)
+# The cause began shortly before its symptom, long before, or after; it is silent; all that is known
+# is that both began together; it is a stray like this.
+FRESH, OLDER, LATE, SILENT, BESIDE, STRAY = range(6)
 NOTHING = "it stands alone, and is kept with other single errors"
 ALERTS_COMPARED = 64  # under one key; more of them are the same incident anyway
 
@@ -29,12 +29,19 @@ ALERTS_COMPARED = 64  # under one key; more of them are the same incident anyway
 class Link(NamedTuple):
     """*cost* orders the candidates: class, then time or distance. *shared* is the key that both
     have, *inferred* the silent device on which both depend; both are empty when *child* depends on
-    its parent."""
+    its parent. *confidence* is below 1 where only suggested edges say so, *why* what speaks for
+    them."""
 
     cost: tuple[int, timedelta]
     parent: Alert
     shared: str = ""
     inferred: str = ""
+    confidence: float = 1.0
+    why: str = ""
+
+    @property
+    def is_beside(self) -> bool:
+        return self.cost[0] == BESIDE
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -46,9 +53,17 @@ class Link(NamedTuple):
         if self.shared:
             _, word, value = self.shared.split("|", 2)
             return f"same {SHARED[word]}: {value}"
+        device, above = child.key.device, self.inferred or self.parent.key.device
+        if self.is_beside:
+            apart = self.cost[1].total_seconds()
+            return f"{device} began {apart:.1f} s after {above}; what they need is not known"
+        sure = self.confidence == 1
+        text = f"{device} depends on {above}" if sure else f"{device} probably depends on {above}"
         if self.inferred:
-            return f"{child.key.device} depends on {self.inferred}, which is probably down"
-        return f"{child.key.device} depends on {self.parent.key.device}"
+            text += ", which is probably down"
+        if sure:
+            return text
+        return f"{text}: {self.why}" if self.why else f"{text} (confidence {self.confidence:.2f})"
 
 
 class Linker:
@@ -61,7 +76,8 @@ class Linker:
     def best(self, child: Alert, inside: str | None = None) -> Link | None:
         """The link to the alert that *child* follows; with *inside*, of those in that incident."""
         home_of = self.overlay.home_of
-        links = (*self._explaining(child), *self._strays(child))
+        links: Sequence[Link] = (*self._explaining(child), *self._strays(child))
+        links = links or [*self._beside(child)]
         return min(
             (link for link in links if inside is None or home_of(link.parent) == inside),
             key=lambda link: link.rank,
@@ -84,6 +100,9 @@ class Linker:
         near = {a.id: a for key in alert.keys for a in self.overlay.sharing(key)}
         near |= {a.id: a for a in self.overlay.strays(alert)}
         near |= {a.id: a for a in self.overlay.below(ship, device)}
+        if self._is_unknown(alert):
+            together = self.overlay.beside(alert, self._policy.propagation.together)
+            near |= {a.id: a for a in together}
         near.pop(alert.id, None)
         return sorted((a for a in near.values() if self.may_meet(a, alert)), key=place_of)
 
@@ -108,9 +127,10 @@ class Linker:
             for parent in self.overlay.on(child.key.ship, device):
                 if not _explains(parent, child) or not self._in_time(parent, child):
                     continue
-                cost = self._cost(parent, child, distance)
+                sure = child.probable.get(device, 1.0)
+                cost = self._cost(parent, child, distance, sure)
                 if cost[0] == FRESH or (child.believed and not parent.doubtful):
-                    yield Link(cost, parent)
+                    yield Link(cost, parent, confidence=sure, why=self._why(child, device))
 
     def _inferred(self, child: Alert) -> Iterator[Link]:
         """Silent devices above *child* that were inferred when it began, or shortly before."""
@@ -121,7 +141,42 @@ class Linker:
                 begins = child.first - parent.first >= -self._policy.lateness
                 if parent is not child and begins and self._in_time(parent, child):
                     cost = distance * self._policy.propagation.hop_cost
-                    yield Link((SILENT, cost), parent, inferred=device)
+                    sure, why = child.probable.get(device, 1.0), self._why(child, device)
+                    yield Link((SILENT, cost), parent, "", device, sure, why)
+
+    def _beside(self, child: Alert) -> Iterator[Link]:
+        """Alerts of its kin that began just before, on other devices of which nothing is known."""
+        rules = self._policy.propagation
+        if not rules.together or not child.believed or not self._is_unknown(child):
+            return
+        for parent in self.overlay.beside(child, rules.together):
+            if not parent.believed or not parent.precedes(child) or parent.rule.effects != "any":
+                continue
+            if not (self._is_unknown(parent) and self._just_began(parent, child)):
+                continue
+            if _explains(parent, child) and self._in_time(parent, child):
+                yield Link((BESIDE, child.first - parent.first), parent)
+
+    def _is_unknown(self, alert: Alert) -> bool:
+        """Whether nobody has typed what its device needs."""
+        if alert.key.device in self.overlay.state.inventory:
+            return False
+        return len(alert.upstream) == len(alert.probable)
+
+    def _just_began(self, parent: Alert, child: Alert) -> bool:
+        """Whether the trouble of the parent's device is new when *child* begins, and is no part of
+        an older one."""
+        since = child.first - self._policy.propagation.together
+        known = self.overlay.on(parent.key.ship, parent.key.device)
+        older = (link.parent for link in self._explaining(parent))
+        return all(a.first >= since or not a.believed for a in (*known, *older))
+
+    def _why(self, child: Alert, device: str) -> str:
+        """What speaks for the suggested edge from *child* to *device*."""
+        if device not in child.probable:
+            return ""
+        edge = self.overlay.state.inventory.suggestion(child.key.device, device)
+        return edge.why if edge else ""
 
     def _complaining(self, ship: str, device: str) -> list[Alert]:
         """The first to complain of the alerts for which *device* is held responsible."""
@@ -154,10 +209,15 @@ class Linker:
             return False
         return child.first <= parent.until(self.overlay.resolve_delay(parent))
 
-    def _cost(self, parent: Alert, child: Alert, distance: int) -> tuple[int, timedelta]:
-        """The nearer in time and graph, the better; alerts of one family are nearer."""
+    def _cost(
+        self, parent: Alert, child: Alert, distance: int, confidence: float = 1.0
+    ) -> tuple[int, timedelta]:
+        """The nearer in time and graph, the better; alerts of one family are nearer, what is only
+        suggested is farther."""
         rules, before = self._policy.propagation, child.first - parent.first
         far = distance * rules.hop_cost
+        if confidence < 1:
+            far += self._policy.suggested.cost
         if distance and parent.family == child.family:
             far -= rules.same_family_bonus
         if -self._policy.lateness <= before <= rules.expected_delay:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from aiops_core.fingerprints import compute_correlation_keys, compute_fingerprint
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import EnrichedAnomaly, Evidence
 from correlation_service.policy import CorrelatePolicy
 
@@ -22,12 +23,15 @@ class Members:
         self._policy = policy
         self._commons: dict[tuple[object, ...], Evidence] = {}
 
-    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, upstream: Sequence[str]) -> Evidence:
+    def of(self, anomaly: EnrichedAnomaly, anomaly_id: str, inventory: Inventory) -> Evidence:
         """*anomaly* as a member of an incident, without role and reason.
 
-        *upstream*: the devices that it depends on by the inventory; if empty, enrichment's count.
+        If *inventory* knows no device that it depends on, those of enrichment count.
         """
+        upstream: Sequence[str] = inventory.upstream_of(anomaly.device)
         upstream = upstream or [device.id for device in anomaly.context.upstream]
+        known = upstream[:UPSTREAM_KEPT]
+        probable = inventory.probable(anomaly.device)
         return self._common(anomaly).but(
             anomaly_id=anomaly_id,
             tracking_id=anomaly.tracking_id,
@@ -36,7 +40,8 @@ class Members:
             score=anomaly.score,
             msg=anomaly.msg[:MSG_KEPT],
             fingerprint=compute_fingerprint(anomaly),
-            upstream=tuple(upstream[:UPSTREAM_KEPT]),
+            upstream=tuple(known),
+            probable={one: probable[one] for one in known if one in probable} if probable else {},
             template_id=anomaly.template_id or "",
             stages=anomaly.stages,
         )

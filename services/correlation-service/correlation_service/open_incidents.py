@@ -65,6 +65,7 @@ class OpenIncidents:
         self.on = AlertIndex()  # by ship and device
         self.below = AlertIndex()  # by ship and each device that theirs depends on
         self.strays = AlertIndex()  # by ship: those with too little evidence to be believed
+        self.kin = AlertIndex()  # by ship and each name of ``Alert.kin``
         self.inferred: dict[tuple[str, str], str] = {}  # ship and silent device -> incident
 
     def infer(self, incident: OpenIncident, device: str) -> None:
@@ -158,5 +159,7 @@ class OpenIncidents:
             yield self.sharing, key
         for upper in alert.upstream:
             yield self.below, (ship, upper)
+        for name in alert.kin:
+            yield self.kin, (ship, name)
         if not alert.believed:
             yield self.strays, ship

@@ -17,7 +17,7 @@ from correlation_service.series import SeriesKey
 from correlation_service.signatures import signature_of
 from correlation_service.state import CorrelationState
 
-STRAYS_COMPARED = 64
+STRAYS_COMPARED = KIN_COMPARED = 64
 
 
 class Move(NamedTuple):
@@ -121,6 +121,16 @@ class Overlay:
         if (new := self._new_on(ship)) and not new.believed:
             strays.append(new)
         return strays
+
+    def beside(self, alert: Alert, within: timedelta) -> list[Alert]:
+        """Of the alerts of its kin those on other devices that began at about its time."""
+        ship, found = alert.key.ship, dict[str, Alert]()
+        for name in alert.kin:
+            near = self._now(self.state.open.kin.near((ship, name), alert.place, KIN_COMPARED))
+            if (new := self._new_on(ship)) and name in new.kin:
+                near.append(new)
+            found |= {a.id: a for a in near if abs(a.first - alert.first) <= within}
+        return [other for other in found.values() if other.key.device != alert.key.device]
 
     def inferring(self, ship: str, device: str) -> OpenIncident | None:
         """The incident for which *device*, which is silent, is held responsible."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
+from aiops_core.inventory.policy import SuggestedEdges
 from aiops_core.models import Fraction
 from aiops_core.policy.file import Replay, Section
 from aiops_core.suppression.policy import SuppressPolicy
@@ -46,6 +47,7 @@ class GroupingRule(Section):
     *min_evidence* of the type on a device explain nothing and follow only a cause that has just
     begun. *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
     *keeps_severity*: it is as bad as it was after it has ended, until somebody has looked at it.
+    *spreads*: many devices that use the same thing tell of it in the same seconds.
     """
 
     by: tuple[KeyKind, ...]
@@ -54,6 +56,7 @@ class GroupingRule(Section):
     min_evidence: int = Field(1, ge=1)
     suspect_upstream: bool = False
     keeps_severity: bool = False
+    spreads: bool = False
 
 
 class Propagation(Section):
@@ -61,13 +64,16 @@ class Propagation(Section):
 
     A cause is preferred when it began at most *expected_delay* before its symptom, of several the
     nearest: *hop_cost* is the distance of one dependency, and *same_family_bonus* shortens it. A
-    cause may be noticed *max_cause_delay* after its symptoms.
+    cause may be noticed *max_cause_delay* after its symptoms. On devices that the inventory lacks,
+    troubles of one kind, which spreads or suspects a device upstream, are one when they begin
+    within *together* of each other.
     """
 
     expected_delay: Positive
     hop_cost: timedelta = Field(ge=timedelta(0))
     same_family_bonus: timedelta = Field(ge=timedelta(0))
     max_cause_delay: Positive
+    together: timedelta = Field(ge=timedelta(0))
 
 
 class SilentParent(Section):
@@ -144,6 +150,7 @@ class CorrelatePolicy(SuppressPolicy):
     propagation: Propagation
     silent_parent: SilentParent
     problems: ProblemRules
+    suggested: SuggestedEdges
     escalate_devices: int = Field(ge=2)
     default_wording: Wording
     wording: dict[str, Wording]

@@ -23,16 +23,17 @@ def root_cause(firsts: Mapping[str, Evidence], silent: str = "") -> RootCause:
     explained = {device for devices in explains.values() for device in devices}
     roots = [device for device in firsts if device not in explained]
     if silent and all(silent in firsts[root].upstream for root in roots):
-        return _silent(silent, firsts)
+        return _silent(silent, firsts, _surety(silent, roots, firsts))
     root = min(roots or firsts, key=lambda d: (-len(explains[d]), firsts[d].ts, d))
     first = firsts[root]
     earliest = first.ts == min(f.ts for f in firsts.values())
+    sure = _surety(root, explains[root], firsts)
     return RootCause(
         device=root,
         service=first.service,
         anomaly=first.anomaly_id,
-        reason=_reason(root, first, explains[root], len(firsts), earliest),
-        confidence=_confidence(len(explains[root]), len(firsts), earliest),
+        reason=_reason(root, first, explains[root], len(firsts), earliest, sure),
+        confidence=round(sure * _confidence(len(explains[root]), len(firsts), earliest), 2),
     )
 
 
@@ -46,15 +47,29 @@ def _explains(firsts: Mapping[str, Evidence]) -> dict[str, list[str]]:
     return explains
 
 
-def _silent(device: str, firsts: Mapping[str, Evidence]) -> RootCause:
+def _surety(upper: str, devices: Sequence[str], firsts: Mapping[str, Evidence]) -> float:
+    """How certain it is on average that *devices* need *upper*: below 1 when it is suggested."""
+    sure = [firsts[device].probable.get(upper, 1.0) for device in devices]
+    return sum(sure) / len(sure) if sure else 1.0
+
+
+def _depends(sure: float) -> str:
+    return "depends" if sure == 1 else "probably depends"
+
+
+def _depend(sure: float) -> str:
+    return "depend" if sure == 1 else "probably depend"
+
+
+def _silent(device: str, firsts: Mapping[str, Evidence], sure: float) -> RootCause:
     since = min(first.ts for first in firsts.values())
     return RootCause(
         device=device,
         reason=(
-            f"all {len(firsts)} affected devices depend on {device}, which says nothing itself; "
-            f"the first of them was seen at {since:%H:%M:%S} UTC"
+            f"all {len(firsts)} affected devices {_depend(sure)} on {device}, which says nothing "
+            f"itself; the first of them was seen at {since:%H:%M:%S} UTC"
         ),
-        confidence=SILENT,
+        confidence=round(SILENT * sure, 2),
     )
 
 
@@ -65,7 +80,12 @@ def _confidence(explained: int, affected: int, earliest: bool) -> float:
 
 
 def _reason(
-    root: str, first: Evidence, explained: Sequence[str], affected: int, earliest: bool
+    root: str,
+    first: Evidence,
+    explained: Sequence[str],
+    affected: int,
+    earliest: bool,
+    sure: float,
 ) -> str:
     if affected == 1:
         return f"{root} is the only affected device"
@@ -73,11 +93,11 @@ def _reason(
     when = f"was the first to be seen, at {since}" if earliest else f"was seen at {since}"
     if not explained:
         return f"{root} {when}; no dependency between the {affected} affected devices is known"
-    return f"{_share(len(explained), affected - 1)} on {root}, which {when}"
+    return f"{_share(len(explained), affected - 1, sure)} on {root}, which {when}"
 
 
-def _share(explained: int, others: int) -> str:
+def _share(explained: int, others: int, sure: float) -> str:
     if others == 1:
-        return "the other affected device depends"
+        return f"the other affected device {_depends(sure)}"
     share = f"all {others}" if explained == others else f"{explained} of the {others}"
-    return f"{share} other affected devices depend"
+    return f"{share} other affected devices {_depend(sure)}"

@@ -59,7 +59,7 @@ class SilentParents:
         if not alert.rule.suspect_upstream or not alert.believed:
             return False
         link = self._linker.best(alert)
-        return link is None or bool(link.inferred)
+        return link is None or bool(link.inferred) or link.is_beside
 
     def _beside(self, alert: Alert, device: str) -> list[Alert]:
         """*alert* and all that complain below *device* at about the same time."""

@@ -20,7 +20,7 @@ TUNING = Tuning(
 async def recipe(context: Context) -> AsyncIterator[Service]:
     async with Wiring.open(context) as wiring:
         context.web = wiring.web
-        context.beside.append(wiring.history.service())
+        context.beside += [wiring.history.service(), wiring.suggestions.service()]
         yield Service(
             "incident-api",
             wiring.recorder.handlers,
@@ -32,6 +32,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
                 wiring.recorder.write_urgent,
                 wiring.audit,
                 wiring.devices.keep_published,
+                wiring.learner.keep_learning,
                 wiring.ship.keep,
                 wiring.silences.keep_tidy,
             ],

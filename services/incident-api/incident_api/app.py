@@ -16,6 +16,7 @@ from aiops_core.observability.probe import Readiness, answer
 from aiops_core.utils import StructuredLogger
 from incident_api import __version__
 from incident_api.devices import routes as devices
+from incident_api.devices import suggestion_routes as suggestions
 from incident_api.digest import routes as digest
 from incident_api.guard import Guard
 from incident_api.incidents import routes as incidents
@@ -50,7 +51,8 @@ def build(components: Components) -> FastAPI:
         redoc_url=None,
     )
     app.state.components = components
-    for noun in (incidents, recurrence, digest, stats, trace, ledger, devices, ship, silences):
+    nouns = (incidents, recurrence, digest, stats, trace, ledger)
+    for noun in (*nouns, suggestions, devices, ship, silences):
         app.include_router(noun.router)
     _probe(app, components.readiness)
     for kind in ANSWERED:

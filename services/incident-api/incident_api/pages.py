@@ -73,7 +73,7 @@ class Page(ItemList[T], Generic[T]):
         limit: int,
         place: Callable[[R], tuple[int, str]],
         show: Callable[[R], Any] = lambda entry: entry,
-        **more: str | None,
+        **more: object,
     ) -> Self:
         """The first *limit* of *found*, of which *place* is the position, as *show* has them."""
         cursor = None

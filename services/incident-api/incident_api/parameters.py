@@ -14,6 +14,7 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.utils import span_of
 from incident_api.devices.commands import DeviceCommands
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.digest.queries import DigestQueries
 from incident_api.incidents.commands import IncidentCommands
 from incident_api.incidents.reader import IncidentReader
@@ -42,6 +43,7 @@ class Components:
     auditor: Auditor
     digest: DigestQueries
     devices: DeviceCommands
+    suggestions: SuggestionCommands
     ship: ShipCommands
     silences: SilenceRepository
     suppress: SuppressPolicy

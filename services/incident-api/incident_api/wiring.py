@@ -10,6 +10,7 @@ from typing import Self
 
 from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse, QueryFailed
 from aiops_core.errors import Unavailable
+from aiops_core.inventory.policy import LearningPolicy
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime.bus import Bus
@@ -18,7 +19,10 @@ from aiops_core.suppression.policy import SuppressPolicy
 from incident_api.app import build
 from incident_api.clickhouse_store import ClickHouseStore
 from incident_api.devices.commands import DeviceCommands
+from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import ClickHouseDevices
+from incident_api.devices.suggested import ClickHouseTroubles, EdgeLearner
+from incident_api.devices.suggestions import SuggestionCommands
 from incident_api.digest.queries import DigestQueries
 from incident_api.guard import parse_tokens
 from incident_api.history import History
@@ -71,6 +75,14 @@ class Wiring:
         auditor = Auditor(LedgerQueries(written), BrokerRecords(bus), slo.ledger.settle)
         self.audit = LossWatch(replace(auditor, store=LedgerQueries(unlimited))).keep_looking
         self.devices = DeviceCommands(ClickHouseDevices(clickhouse, self._looks), bus)
+        edges = PublishedSuggestions(bus)
+        self.suggestions = SuggestionCommands(self.devices, edges, PublishedDevices(bus))
+        self.learner = EdgeLearner(
+            ClickHouseTroubles(Reads(readers, settings.read_timeout)),
+            edges,
+            LearningPolicy.load(settings.policies),
+            lambda: self.devices.inventory,
+        )
         self.ship = ShipCommands(
             bus, ShipPolicy.load(settings.policies), lambda: self.devices.inventory
         )
@@ -87,6 +99,7 @@ class Wiring:
             auditor=auditor,
             digest=DigestQueries(reads),
             devices=self.devices,
+            suggestions=self.suggestions,
             ship=self.ship,
             silences=self.silences,
             suppress=suppress,

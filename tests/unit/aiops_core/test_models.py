@@ -49,7 +49,7 @@ def anomaly(**fields):
 def test_every_subject_has_one_class():
     assert len(BY_SUBJECT) == len(MESSAGES)
     assert {s.split(".")[0] for s in BY_SUBJECT} == {
-        "logs", "metrics", "anomaly", "incidents", "ops", "actions",
+        "logs", "metrics", "anomaly", "devices", "incidents", "ops", "actions",
     }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_of_too_many_open_problems_the_quietest_are_closed_early():
     correlator, book = Correlator(POLICY), Book()
     with patch.object(closing, "ALERTS_OPEN", 50):
         for n in range(200):
-            book.read(correlator.handle(anomaly(n, f"host-{n}", "link_down", at=n / 10)))
+            book.read(correlator.handle(anomaly(n, f"host-{n}", "hardware_failure", at=n / 10)))
         over = list(correlator.expire(after(25)))
         book.read(over)
     assert (len(over), len(correlator.state.open.alerts)) == (150, 50)

@@ -104,8 +104,8 @@ def test_a_cause_that_arrives_after_its_symptoms_takes_over_the_title_and_the_ro
 
 def test_the_nearest_open_cause_gets_the_symptom(correlator):
     own(correlator, anomaly(1, "core-1", "link_down"))
-    near = own(correlator, anomaly(2, "sw-1", "link_down", upstream=()))
-    symptom = own(correlator, anomaly(3, "srv-1", upstream=["sw-1", "core-1"]))
+    near = own(correlator, anomaly(9, "sw-1", "link_down", upstream=()))
+    symptom = own(correlator, anomaly(10, "srv-1", upstream=["sw-1", "core-1"]))
     assert symptom.incident_id == near.id
 
 

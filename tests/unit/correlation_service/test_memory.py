@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aiops_core.models import EnrichedAnomaly
+from aiops_core.inventory.inventory import Inventory
+from aiops_core.models import Device, EnrichedAnomaly
 from correlation_service import members, state
 from correlation_service.correlator import Correlator
 from correlation_service.kept import KeptIncident
@@ -44,10 +45,11 @@ OTHER_SERIES = (
 @pytest.mark.parametrize("changes", [OWN, *OTHER_SERIES])
 def test_what_was_worked_out_for_one_anomaly_changes_nothing_of_another(changes):
     first, other = correlation_cases.anomaly(1), correlation_cases.anomaly(2, **changes)
+    needs_it = Device(id=first.device, upstream=("sw-1",))
     used, unused = Members(correlation_cases.POLICY), Members(correlation_cases.POLICY)
-    used.of(first, first.anomaly_id, ("sw-1",))
-    member = used.of(other, other.anomaly_id, ())
-    assert member == unused.of(other, other.anomaly_id, ())
+    used.of(first, first.anomaly_id, Inventory([Device(id="sw-1"), needs_it]))
+    member = used.of(other, other.anomaly_id, Inventory())
+    assert member == unused.of(other, other.anomaly_id, Inventory())
     assert (member.msg, member.severity) == (other.msg, other.severity)
     assert member.upstream == tuple(device.id for device in other.context.upstream)
 
@@ -61,8 +63,8 @@ def test_of_more_series_than_are_kept_every_member_is_the_same(monkeypatch):
     few = Members(correlation_cases.POLICY)
     for attack in attacks:
         fresh = Members(correlation_cases.POLICY)
-        member = few.of(attack, attack.anomaly_id, ())
-        assert member == fresh.of(attack, attack.anomaly_id, ())
+        member = few.of(attack, attack.anomaly_id, Inventory())
+        assert member == fresh.of(attack, attack.anomaly_id, Inventory())
         assert member.peer in member.keys[0]
 
 
@@ -75,7 +77,7 @@ def anomaly(window: int, problem: int) -> EnrichedAnomaly:
             "ts": at,
             "stages": {"ingest": at, "detect": at, "enrich": at},
             "domain": "app",
-            "anomaly_type": "link_down",
+            "anomaly_type": "hardware_failure",
             "service": "app",
             "device_id": device,
             "host": device,

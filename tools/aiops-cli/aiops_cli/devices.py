@@ -1,4 +1,7 @@
-"""``aiops devices``: list them, show one with all that hangs on it, import and export files."""
+"""``aiops devices``: list them, show one with all that hangs on it, import and export files.
+
+What is suggested is in ``suggestions``.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from aiops_cli.device_file import BadFile, DeviceFile, Mistake, read_devices, wr
 from aiops_cli.devices_view import detail, difference, listing, strangers
 from aiops_cli.output import JsonOption, create, emit_json
 from aiops_cli.screen import console
+from aiops_cli.suggestions import register
 from aiops_core.errors import Misconfigured
 from aiops_core.models import Device
 
@@ -158,3 +162,6 @@ def _located(given: DeviceFile, place: str, text: str) -> Mistake:
     if not index.isdigit() or int(index) >= len(given.devices):
         return Mistake(given.name, 1, text)
     return given.mistake(int(index), key, text)
+
+
+register(app)

@@ -61,6 +61,11 @@ class SegmentedLru(Generic[V]):
             return None
         return self.get(key, _never)
 
+    def peek(self, key: Key) -> V | None:
+        """The state of *key*, which the caller must not change; that is no use of it."""
+        value = self._protected.get(key)
+        return self._probation.get(key) if value is None else value
+
     def put(self, key: Key, value: V) -> None:
         """Replace the state of *key*, or add it to the protected segment."""
         self.put_all([(key, value)])

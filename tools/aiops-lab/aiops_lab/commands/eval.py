@@ -19,11 +19,18 @@ from rich.table import Table
 from aiops_cli.output import create
 from aiops_cli.screen import console
 from aiops_core.errors import Misconfigured
+from aiops_core.inventory.policy import LearningPolicy
 from aiops_core.policy.settings import Settings
 from aiops_core.utils import StructuredLogger
-from aiops_lab.evaluation.correlation import pipeline, strangers
+from aiops_lab.evaluation.correlation import days, pipeline, strangers
 from aiops_lab.evaluation.correlation import plots as grouping_plots
-from aiops_lab.evaluation.correlation.scores import GroupingScores, LabelledRun, judge, mean
+from aiops_lab.evaluation.correlation.scores import (
+    GroupingScores,
+    JudgedRun,
+    LabelledRun,
+    judge,
+    mean,
+)
 from aiops_lab.evaluation.detection import loghub, nab, report
 from aiops_lab.evaluation.detection import plots as series_plots
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
@@ -45,6 +52,7 @@ T = TypeVar("T")
 SHARED = Path("../shared/data")  # data sets beside a checkout
 FIELD = Path("../shared/field")  # field cases beside a checkout
 OTHERS, STRANGERS = "other-ships", "strange-ships"  # besides the simulator's own scenarios
+LEARNED = "learned"  # overlap without an inventory: from the first minute, and after a day
 OWN = ("overlap", "cascade", "two_at_once", "flapping", "slow_burn", "storm", "noise")
 TARGETS = "overlapping faults: F1 >= 0.90, adjusted Rand >= 0.85, root >= 0.85, reduction >= 95 %"
 
@@ -204,7 +212,7 @@ def _judged(log: Path, policies: JudgingPolicies, expected: Expected) -> JudgedL
 def correlate(
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(SCENARIOS)}, {OTHERS} or {STRANGERS}; repeatable"),
+        typer.Option(help=f"{', '.join((*SCENARIOS, OTHERS, STRANGERS))} or {LEARNED}; repeatable"),
     ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, help="Runs of each scenario, with different random numbers")
@@ -220,13 +228,18 @@ def correlate(
     """
     StructuredLogger.configure("error")
     policy = CorrelatePolicy.load(policies or Settings.read().policies)
-    names = scenario or [*OWN, OTHERS, STRANGERS]
-    choice = [*SCENARIOS, OTHERS, STRANGERS]
+    names = scenario or [*OWN, OTHERS, STRANGERS, LEARNED]
+    choice = [*SCENARIOS, OTHERS, STRANGERS, LEARNED]
     for name in names:
         if name not in choice:
             raise Misconfigured(f"--scenario {name}: there are {', '.join(choice)}")
     with create(json_file) if json_file else nullcontext() as file:
-        judged = {name: [judge(run, policy) for run in _runs(name, seeds)] for name in names}
+        judged: dict[str, list[JudgedRun]] = {}
+        for name in names:
+            if name == LEARNED:
+                judged |= _learned(seeds, policy, policies or Settings.read().policies)
+            else:
+                judged[name] = [judge(run, policy) for run in _runs(name, seeds)]
         found = {name: {one.run.name: one.scores for one in runs} for name, runs in judged.items()}
         console().print(_table(found))
         if plots:
@@ -250,6 +263,25 @@ def _runs(name: str, seeds: int) -> Iterator[LabelledRun]:
 
 def _progress(work: Sequence[T], name: str) -> Iterable[T]:
     return track(work, description=name, console=Console(stderr=True), transient=True)
+
+
+def _learned(seeds: int, policy: CorrelatePolicy, folder: Path) -> dict[str, list[JudgedRun]]:
+    """The overlap scenario on the simulator's ship without its inventory, before and after a day;
+    and how many of the edges that the day suggests are false."""
+    detect, learning = DetectPolicy.load(folder), LearningPolicy.load(folder)
+    before, after = list[JudgedRun](), list[JudgedRun]()
+    for seed, run in enumerate(_runs("overlap", seeds), start=1):
+        bare = days.untyped(run)
+        taught = days.lesson(days.day(seed), detect, learning)
+        before.append(judge(bare, policy))
+        after.append(judge(bare, policy, taught.suggestions))
+        parts = (
+            f"{n} edges >= {least}, {false} false"
+            for least in (0.5, 0.8)
+            for n, false in (taught.edges(least),)
+        )
+        console().print(f"day {seed}, {days.FAULTS_A_DAY} faults: {'; '.join(parts)}")
+    return {"overlap, no inventory": before, "overlap, after a day": after}
 
 
 def _table(found: Mapping[str, Mapping[str, GroupingScores]]) -> Table:

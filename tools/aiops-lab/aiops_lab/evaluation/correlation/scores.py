@@ -15,6 +15,7 @@ from typing import Any
 
 from aiops_cli.what_if.replay import Outcome
 from aiops_core.inventory.inventory import Inventory
+from aiops_core.inventory.suggestions import Suggestions
 from aiops_core.models import AnomalyCleared, EnrichedAnomaly, derived_id
 from correlation_service.correlator import Correlator
 from correlation_service.policy import CorrelatePolicy
@@ -81,10 +82,12 @@ class JudgedRun:
     scores: GroupingScores
 
 
-def judge(run: LabelledRun, policy: CorrelatePolicy) -> JudgedRun:
+def judge(
+    run: LabelledRun, policy: CorrelatePolicy, suggestions: Suggestions | None = None
+) -> JudgedRun:
     """Correlate *run* and score the incidents, as a reader of the published facts knows them."""
     correlator, outcome = Correlator(policy), Outcome()
-    correlator.use(run.inventory)
+    correlator.use(run.inventory, suggestions)
     for message in run.messages:
         for fact in correlator.handle(message):
             outcome.learn(fact)
