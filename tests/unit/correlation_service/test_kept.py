@@ -213,7 +213,7 @@ async def test_many_are_kept_in_several_ticks_and_only_then_as_of_the_first():
     life = Life()
     with patch.object(bucket_writer, "COPIED", 10):
         for n in range(25):
-            await life.receive(anomaly(n, f"host-{n}", "disk_full", at=n))
+            await life.receive(anomaly(n, f"host-{n}", "storage_error", at=n))
         await life.tick(after(5000))
         values = await bucket(life)
         assert len(values) == 11 and decode(values)[1] == after(1)
@@ -227,7 +227,7 @@ async def test_more_than_fits_is_left_to_the_stream():
     life = Life()
     with patch.object(bucket_writer, "BYTES_KEPT", 10_000):
         for n in range(25):
-            await life.receive(anomaly(n, f"host-{n}", "disk_full", at=n))
+            await life.receive(anomaly(n, f"host-{n}", "storage_error", at=n))
         await life.tick(after(5000))
     values = await bucket(life)
     assert AS_OF in values and sum(map(len, values.values())) < 10_100

@@ -73,7 +73,7 @@ def test_a_suggested_edge_groups_and_says_so() -> None:
     cause = facts[-1].root_cause  # type: ignore[attr-defined]
     assert cause.device == "sw-2"
     assert cause.confidence == round(0.95 * 0.9, 2)
-    assert "probably depend on sw-2" in cause.reason
+    assert "probably depends on sw-2" in cause.reason
 
 
 @pytest.mark.parametrize("edges", [Suggestions(), suggested(("ap-7", "sw-2", 0.49))])

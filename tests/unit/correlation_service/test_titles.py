@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aiops_core.gist import LONGEST as LONGEST_GIST
 from aiops_core.gist import gist
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import EnrichedAnomaly, Evidence, IncidentTransitioned, Recurrence
 from anomaly_detection.detectors.base import Detected
 from anomaly_detection.detectors.threshold import ThresholdDetector
@@ -49,7 +50,7 @@ def enriched(finding, cause=None, kind=None):
 
 
 def evidence(of, **more):
-    member = Members(POLICY).of(of, of.anomaly_id, ())
+    member = Members(POLICY).of(of, of.anomaly_id, Inventory())
     return member.but(label=label(POLICY, of), **more)
 
 
