@@ -105,7 +105,7 @@ class DeviceLink(NamedTuple):
     witness: Witness = Witness.ONE_END
 
 
-class Decision(NamedTuple):
+class DecidedOrder(NamedTuple):
     key: EdgeKey
     why: Why
 
@@ -192,7 +192,7 @@ def _ends(link: DeviceLink) -> frozenset[str]:
 
 def _decision(
     links: list[DeviceLink], known: Mapping[str, Standing], depth: Mapping[str, int]
-) -> Decision | None:
+) -> DecidedOrder | None:
     a, b = links[0].near, links[0].far
     stated = {_lower(link) for link in links if link.needs}
     if len(stated) == 1:
@@ -212,7 +212,7 @@ class Ends(NamedTuple):
     second: Standing | None
 
 
-def _by_rank(ends: Ends) -> Decision | None:
+def _by_rank(ends: Ends) -> DecidedOrder | None:
     a, b, first, second = ends
     if first is None or second is None or int(first.rank) == int(second.rank):
         return None
@@ -222,14 +222,14 @@ def _by_rank(ends: Ends) -> Decision | None:
     return _decided(a, b, first.rank > second.rank, why)
 
 
-def _by_uplink(ends: Ends, links: Iterable[DeviceLink]) -> Decision | None:
+def _by_uplink(ends: Ends, links: Iterable[DeviceLink]) -> DecidedOrder | None:
     lower = {name for link in links if (name := _by_port(link))}
     if len(lower) != 1:
         return None
     return _decided(ends.a, ends.b, lower.pop() == ends.a.casefold(), Why.UPLINK)
 
 
-def _by_tier(ends: Ends) -> Decision | None:
+def _by_tier(ends: Ends) -> DecidedOrder | None:
     """Between two switches."""
     a, b, first, second = ends
     if first is None or second is None or first.rank == second.rank:
@@ -237,7 +237,7 @@ def _by_tier(ends: Ends) -> Decision | None:
     return _decided(a, b, first.rank > second.rank, Why.NAMES)
 
 
-def _by_tree(ends: Ends, depth: Mapping[str, int]) -> Decision | None:
+def _by_tree(ends: Ends, depth: Mapping[str, int]) -> DecidedOrder | None:
     """The end that is further from the core; of a switch and something unknown, the unknown one,
     unless the tree says the opposite."""
     a, b, first, second = ends
@@ -251,8 +251,8 @@ def _by_tree(ends: Ends, depth: Mapping[str, int]) -> Decision | None:
     return _decided(a, b, further > 0, Why.TREE) if further else None
 
 
-def _decided(a: str, b: str, is_a_below: bool, why: Why) -> Decision:
-    return Decision(EdgeKey(a, b) if is_a_below else EdgeKey(b, a), why)
+def _decided(a: str, b: str, is_a_below: bool, why: Why) -> DecidedOrder:
+    return DecidedOrder(EdgeKey(a, b) if is_a_below else EdgeKey(b, a), why)
 
 
 def _lower(link: DeviceLink) -> str:
@@ -297,7 +297,7 @@ def _depths(pairs: Iterable[frozenset[str]], known: Mapping[str, Standing]) -> M
 
 
 def _findings(
-    links: list[DeviceLink], decision: Decision, at: datetime, by: str
+    links: list[DeviceLink], decision: DecidedOrder, at: datetime, by: str
 ) -> Iterator[EdgeFinding]:
     """One for each kind of evidence."""
     kinds: dict[EvidenceKind, list[DeviceLink]] = defaultdict(list)

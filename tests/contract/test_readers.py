@@ -67,12 +67,13 @@ from incident_api.devices.import_rules import NewDevice
 from incident_api.devices.published import PublishedDevices, PublishedSuggestions
 from incident_api.devices.store import ClickHouseDevices
 from incident_api.devices.suggesting import DEVICES_KEY, SuggestedDevice, SuggestedDevices
+from incident_api.digest.queries import DigestQueries
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.migrate import migrate
 from incident_api.recorder import Recorder
 from incident_api.recurrence.queries import ClickHouseProblems
 from incident_api.recurrence.store import ProblemFilter
-from incident_api.rows import incident_row
+from incident_api.rows import DigestedRow, incident_row, micros
 from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import AS_NAMED, IncidentFilter
@@ -170,7 +171,7 @@ async def correlation(bus: MemoryBus) -> int:
 async def kept_incidents(bus: MemoryBus) -> int:
     correlator = Correlator(POLICY)
     for n in range(GOOD):
-        correlator.handle(anomaly(n, f"host-{n}", "disk_full"))
+        correlator.handle(anomaly(n, f"host-{n}", "storage_error"))
     found = correlator.state.open.incidents
     good = [KeptIncident.copied(correlator.state, id_) for id_ in found]
     bad = await put_all(bus, kept.BUCKET, KeptIncident.prefix, good)
@@ -655,6 +656,31 @@ async def traced_line(clickhouse: ClickHouse) -> int:
     return 1
 
 
+async def stored_digest(clickhouse: ClickHouse, **columns: list[bytes | str]) -> int:
+    """As many good findings of today as messages, and spoiled ones."""
+    row = DigestedRow(
+        *("a", "t", "s1", micros(utc_now()), "sw-1", "app", "", "log_error", "level", "low", "odd"),
+        *("", "", "known here", {}),
+    )
+    rows = [row._replace(anomaly_id=f"a{n}", template=f"t{n}") for n in range(GOOD)]
+    await clickhouse.insert("aiops.anomalies_digested", DigestedRow._fields, rows)
+    return await copies(clickhouse, "aiops.anomalies_digested", "anomaly_id", columns)
+
+
+async def digest_of_a_day(clickhouse: ClickHouse) -> int:
+    bad = await stored_digest(clickhouse, template=[b"\xff"], component=[b"\xfe"])
+    found = await DigestQueries(clickhouse).of_day(utc_now().date())
+    assert {one.template for one in found.items} == {f"t{n}" for n in range(GOOD)}
+    return bad
+
+
+async def traced_digest(clickhouse: ClickHouse) -> int:
+    bad = await stored_digest(clickhouse, reason=[b"\xfe"], template=[b"\xff"])
+    found = (await TraceQueries(clickhouse).traced("t")).digested
+    assert {one.view.template for one in found} == {f"t{n}" for n in range(GOOD)}
+    return bad
+
+
 async def label_counts(clickhouse: ClickHouse) -> int:
     await stored_anomalies(clickhouse)
     device = enriched(context=AnomalyContext(device=Device(id="d"))).model_dump_json()
@@ -733,6 +759,8 @@ TABLES = (
     Reader("incident-api.timeline", events),
     Reader("incident-api.trace", traced),
     Reader("incident-api.log_lines", traced_line),
+    Reader("incident-api.digest", digest_of_a_day),
+    Reader("incident-api.digested", traced_digest),
     Reader("incident-api.anomaly_labels", label_counts),
     Reader("incident-api.devices", devices),
     Reader("enrichment.similar", similar),
@@ -819,7 +847,9 @@ BELONGS_TO = {
     "incident_api/stats/queries.py:StatsQueries.label_counts": "incident-api.anomaly_labels",
     "incident_api/stats/queries.py:_device": "incident-api.anomaly_labels",
     "incident_api/clickhouse_store.py:_summary": "incident-api.incident_list",
+    "incident_api/digest/queries.py:DigestQueries.of_day": "incident-api.digest",
     "incident_api/trace/queries.py:TraceQueries._anomalies": "incident-api.trace",
+    "incident_api/trace/queries.py:TraceQueries._digested": "incident-api.digested",
     "incident_api/trace/queries.py:TraceQueries.traced": "incident-api.log_lines",
     "incident_api/trace/queries.py:_anomaly": "incident-api.trace",
 }

@@ -92,7 +92,10 @@ def test_all_limits_together_fit_into_the_broker():
 def test_every_message_has_its_stream_and_facts_lie_apart_from_bulk():
     assert {stream_of(kind.subject) for kind in MESSAGES} == set(SUBJECTS)
     bulk = [kind.subject for kind in MESSAGES if stream_of(kind.subject) == "ANOMALIES"]
-    assert sorted(bulk) == ["anomaly.detected", "anomaly.enriched"]
+    assert sorted(bulk) == [
+        *("anomaly.detected", "anomaly.digested", "anomaly.enriched"),
+        "devices.link_observed",
+    ]
     with pytest.raises(LookupError):
         stream_of("incidentsx.created")
 

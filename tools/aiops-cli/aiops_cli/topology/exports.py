@@ -29,7 +29,7 @@ LIVE = ("", "connected", "active")  # states of a cable or device that is there
 Rows = Sequence[Mapping[str, Any]]
 
 
-class End(NamedTuple):
+class CableEnd(NamedTuple):
     """Of a cable: the device, and the name and type of its port."""
 
     device: str
@@ -102,7 +102,7 @@ def _netbox_devices(rows: Rows) -> Found:
     return found
 
 
-def _cables(cables: Sequence[tuple[list[End], list[End], str]]) -> Found:
+def _cables(cables: Sequence[tuple[list[CableEnd], list[CableEnd], str]]) -> Found:
     found, panels = Found(f"cables of {NETBOX}"), 0
     for near, far, state in cables:
         if state not in LIVE:
@@ -122,7 +122,7 @@ def _cables(cables: Sequence[tuple[list[End], list[End], str]]) -> Found:
     return found
 
 
-def _cable(a: End, b: End) -> DeviceLink:
+def _cable(a: CableEnd, b: CableEnd) -> DeviceLink:
     near, far = as_id(a.device), as_id(b.device)
     ports = " to ".join(f"{end.device[:50]} {end.port[:40]}".strip() for end in (a, b))
     cords = [end.type in POWER_OUT for end in (a, b)]
@@ -133,7 +133,7 @@ def _cable(a: End, b: End) -> DeviceLink:
     return DeviceLink(near, far, "file", said, a.port, b.port, needs, Witness.DOCUMENT)
 
 
-def _ends(row: Mapping[str, Any], side: str) -> list[End]:
+def _ends(row: Mapping[str, Any], side: str) -> list[CableEnd]:
     """Of one side of a cable; before NetBox 3.3 it had one end."""
     many = _rows(row.get(f"{side}_terminations"))
     if many:
@@ -141,22 +141,22 @@ def _ends(row: Mapping[str, Any], side: str) -> list[End]:
     return [_end(row.get(f"termination_{side}"), str(row.get(f"termination_{side}_type", "")))]
 
 
-def _end(node: Any, type: str = "") -> End:
+def _end(node: Any, type: str = "") -> CableEnd:
     node = node if isinstance(node, Mapping) else {}
     description = text_of(node.get("description"))
     port = f"{text_of(node.get('name'))} {description}".strip()
-    return End(text_of(node.get("device")), port, type.rpartition(".")[2].casefold())
+    return CableEnd(text_of(node.get("device")), port, type.rpartition(".")[2].casefold())
 
 
-def _endpoints(row: Mapping[str, Any]) -> list[End]:
+def _endpoints(row: Mapping[str, Any]) -> list[CableEnd]:
     return [_end(one) for one in _rows(row.get("connected_endpoints"))]
 
 
-def _column(row: Mapping[str, Any], sides: tuple[str, str], side: str) -> list[End]:
+def _column(row: Mapping[str, Any], sides: tuple[str, str], side: str) -> list[CableEnd]:
     before, after = sides
     port = row.get(f"termination {side}") or row.get(f"side_{side}_name") or ""
     type = str(row.get(f"side_{side}_type") or "").rpartition(".")[2].casefold()
-    return [End(str(row.get(f"{before}{side}{after}") or ""), str(port), type)]
+    return [CableEnd(str(row.get(f"{before}{side}{after}") or ""), str(port), type)]
 
 
 def _state(row: Mapping[str, Any]) -> str:
