@@ -179,7 +179,8 @@ class TestShips:
             detection.observe(line("all is well", n=n, tracking_id=f"o{n}"))
         for n in range(50):
             detection.observe(line("x", n=300, tracking_id=f"f{n}", ship_id=f"ship-{n}"))
-        [new, *_, silence] = detection._line_learners
+        learners = {one.name: one for one in detection._line_learners}
+        new, silence = detection._line_learners[0], learners["silence"]
         assert (len(new._lines._miners), len(silence._ships), len(silence._next)) <= (8, 8, 8)
         assert silence._ships["s1"].attended > 200
         assert new._lines._miners["s1"].lines == 300

@@ -52,6 +52,7 @@ async def ends(scenario):
         for message in found:
             if isinstance(message, AnomalyCleared):
                 correlator.handle(message)
+            if not isinstance(message, AnomalyDetected):
                 continue
             [fact, *_] = correlator.handle(enriched(message, event.device))
             fault = faults.get(event.truth.episode or "") if event.truth else None

@@ -135,14 +135,15 @@ class AnomalyLoad(Load):
 
 @dataclass(frozen=True)
 class StormLoad(AnomalyLoad):
-    """One device goes mad with a single type, while ``OTHERS`` others have one fault each."""
+    """One device goes mad with a single type, while ``OTHERS`` others have one fault each, of
+    other types: what begins alike at once on devices that nobody knows is one fault."""
 
     def message(self, n: int, now: datetime) -> AnomalyDetected:
         """The *n*-th anomaly; one of ``EVERY`` is of another device."""
         if n % EVERY:
             return self.on(MAD, 0, now)
         other = n // EVERY % OTHERS
-        return self.on(f"other-{other}", other, now)
+        return self.on(f"other-{other}", other + 1, now)
 
 
 def device_id(n: int) -> str:
