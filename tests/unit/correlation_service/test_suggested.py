@@ -38,7 +38,7 @@ def suggested(*edges: tuple[str, str, float]) -> Suggestions:
     )
 
 
-def trouble(n: int, device: str, kind: str = "service_error") -> EnrichedAnomaly:
+def trouble(n: float, device: str, kind: str = "service_error") -> EnrichedAnomaly:
     found: EnrichedAnomaly = anomaly(n, device, kind, upstream=())
     return found
 
@@ -132,37 +132,41 @@ def together(*anomalies: EnrichedAnomaly, ship: Inventory | None = None) -> set[
 def test_devices_of_which_nothing_is_known_and_that_lose_something_together_are_one() -> None:
     facts = after(
         trouble(1, "sw-2", "link_down"),
-        trouble(3, "ap-7", "device_unreachable"),
+        trouble(1.8, "ap-7", "device_unreachable"),
         ship=Inventory(),
         edges=Suggestions(),
     )
     (home, _), (where, second) = (members(facts)[name] for name in ("sw-2", "ap-7"))
     assert where == home
-    assert second.reason == "ap-7 began 2.0 s after sw-2; what they need is not known"
+    assert second.reason == "ap-7 began 0.8 s after sw-2; what they need is not known"
 
 
 @pytest.mark.parametrize(
     ("first", "second", "later"),
     [
         ("link_down", "device_unreachable", 9),  # too late
-        ("service_error", "service_error", 2),  # every program has errors
-        ("database_overload", "link_down", 2),  # of another kind
-        ("credential_attack", "credential_attack", 2),  # attackers are known by their addresses
+        ("service_error", "service_error", 0.5),  # every program has errors
+        ("database_overload", "link_down", 0.5),  # of another kind
+        ("credential_attack", "credential_attack", 0.5),  # attackers are known by their addresses
     ],
 )
 def test_nothing_else_is_one_for_being_at_the_same_time(
-    first: str, second: str, later: int
+    first: str, second: str, later: float
 ) -> None:
     assert len(together(trouble(1, "a", first), trouble(1 + later, "b", second))) == 2
 
 
 def test_what_has_lasted_takes_in_nothing_new() -> None:
     found = together(
-        trouble(1, "a", "signal_loss"), trouble(20, "a", "link_down"), trouble(21, "b", "link_down")
+        trouble(1, "a", "signal_loss"),
+        trouble(20, "a", "link_down"),
+        trouble(20.5, "b", "link_down"),
     )
     assert len(found) == 2
 
 
 def test_devices_of_the_inventory_are_not_one_for_being_at_the_same_time() -> None:
     ship = Inventory([Device(id="a"), Device(id="b")])
-    assert len(together(trouble(1, "a", "link_down"), trouble(2, "b", "link_down"), ship=ship)) == 2
+    assert (
+        len(together(trouble(1, "a", "link_down"), trouble(1.5, "b", "link_down"), ship=ship)) == 2
+    )
