@@ -234,3 +234,9 @@ def _repeated(lead: re.Match[str]) -> float:
 def _pairs(text: str) -> str:
     """What *text* says that has only fields: ``vdev sdc1, vdev_state DEGRADED``."""
     return ", ".join(f"{name} {value}" for name, value in _PAIR.findall(text)[-3:])
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``43rd``, ``112th``."""
+    teens = 10 < number % 100 < 14
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

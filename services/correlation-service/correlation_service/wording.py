@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from aiops_core.gist import ELLIPSIS, shortened
+from aiops_core.gist import ELLIPSIS, ordinal, shortened
 from aiops_core.models import EnrichedAnomaly, Evidence, Recurrence
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.told import has_word, values_of
@@ -52,7 +52,7 @@ def label(policy: CorrelatePolicy, anomaly: EnrichedAnomaly) -> str:
     values["device"] = device = _name(anomaly.device)
     titles = policy.wording_of(anomaly.anomaly_type).title
     text = next(filter(None, (_filled(title, values) for title in titles)), "")
-    if limit := values.get("limit"):
+    if (limit := values.get("limit")) and values["value"] in text:
         text += f" (limit {limit})"
     return fitted(_capital(text, values) or device, device, LONGEST)
 
@@ -184,12 +184,6 @@ def _again(recurrence: Recurrence | None) -> str:
     cadence = shortened(" ".join(recurrence.cadence.split()), LONGEST_CADENCE)
     often = f", {cadence}" if cadence else ""
     return f"{often} ({ordinal(recurrence.occurrence)} time)"
-
-
-def ordinal(number: int) -> str:
-    """``1st``, ``2nd``, ``43rd``, ``112th``."""
-    teens = 10 < number % 100 < 14
-    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def fitted(text: str, device: str, room: int) -> str:

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 import aiops_core
 from aiops_cli import COMMANDS, app, load, main
 from aiops_cli.api import Api
-from aiops_cli.screen import ordinal, when
+from aiops_cli.screen import when
 from aiops_core.errors import Unavailable
+from aiops_core.gist import ordinal
 
 INCIDENT = {
     "id": "i-1",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aiops_core.gist import LONGEST as LONGEST_GIST
-from aiops_core.gist import gist
+from aiops_core.gist import gist, ordinal
 from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import EnrichedAnomaly, Evidence, IncidentTransitioned, Recurrence
 from anomaly_detection.detectors.base import Detected
@@ -21,7 +21,7 @@ from anomaly_detection.samples import Judge, entry_of
 from correlation_service.correlator import Correlator
 from correlation_service.members import Members
 from correlation_service.policy import Wording
-from correlation_service.wording import LONGEST, description, fitted, label, ordinal, title
+from correlation_service.wording import LONGEST, description, fitted, label, title
 from tests.conftest import NOON, ROOT, sample
 from tests.correlation_cases import POLICY, anomaly, cleared
 from tests.log_cases import LOG_DETECTORS
@@ -122,6 +122,8 @@ def test_a_metric_beyond_its_limit_is_named_with_value_and_limit():
     assert label(POLICY, enriched(found, reading)) == "CPU at 97 % on srv-1 (limit 90)"
     lost = enriched(found, reading, "position_loss")
     assert label(POLICY, lost) == "Position lost: CPU at 97 % on srv-1 (limit 90)"
+    attack = enriched(found, reading, "credential_attack")
+    assert label(POLICY, attack) == "Password guessing on srv-1"  # a limit of what?
 
 
 @pytest.mark.parametrize(

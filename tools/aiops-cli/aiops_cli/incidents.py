@@ -21,10 +21,10 @@ from aiops_cli.screen import (
     console,
     dig,
     minute,
-    ordinal,
     when,
 )
 from aiops_cli.times import moment, since_of
+from aiops_core.gist import ordinal
 
 MEMBERS_SHOWN = 20
 OPEN_SHOWN = 100
@@ -43,13 +43,18 @@ class ShowById(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    cls=ShowById,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    invoke_without_command=True,
-    subcommand_metavar="[ID | COMMAND …]",
-)
+def lists_and_shows() -> typer.Typer:
+    """A command that lists, and shows the one whose id stands behind it."""
+    return typer.Typer(
+        cls=ShowById,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        invoke_without_command=True,
+        subcommand_metavar="[ID | COMMAND …]",
+    )
+
+
+app = lists_and_shows()
 
 
 @app.callback()

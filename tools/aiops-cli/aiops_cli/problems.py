@@ -8,20 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from aiops_cli.api import Api, ApiOption
-from aiops_cli.incidents import CommentOption, ShowById
+from aiops_cli.incidents import CommentOption, lists_and_shows
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.problems_view import detail, listing
 from aiops_cli.screen import console
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A problem's id.")]
 
-app = typer.Typer(
-    cls=ShowById,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    invoke_without_command=True,
-    subcommand_metavar="[ID | COMMAND …]",
-)
+app = lists_and_shows()
 
 
 @app.callback()

@@ -15,9 +15,9 @@ from aiops_cli.screen import (
     age,
     coloured,
     minute,
-    ordinal,
     span,
 )
+from aiops_core.gist import ordinal
 
 
 def listing(items: Sequence[Mapping[str, Any]]) -> Table:

@@ -56,12 +56,6 @@ def minute(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def ordinal(number: int) -> str:
-    """``1st``, ``2nd``, ``11th``, ``43rd``."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
-
-
 def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} ms"
 
