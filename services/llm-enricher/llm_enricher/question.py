@@ -42,9 +42,7 @@ class ContextFact(Record):
     *fine*: it was checked, and is as it should be; what it speaks of is not the cause.
     """
 
-    id: Text = Field(
-        description="by which an explanation cites it, such as ``line:`` + tracking id"
-    )
+    id: Text = Field(description="what an explanation cites, such as ``line:`` + tracking id")
     kind: Literal["line", "reading", "probe", "maintenance", "change", "login", "neighbour"]
     ts: UtcDatetime
     device: str = ""
