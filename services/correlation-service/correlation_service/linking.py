@@ -154,8 +154,14 @@ class Linker:
                 continue
             if not (self._is_unknown(parent) and self._just_began(parent, child)):
                 continue
+            if child.first - parent.first > self._together(parent, child):
+                continue
             if _explains(parent, child) and self._in_time(parent, child):
                 yield Link((BESIDE, child.first - parent.first), parent)
+
+    def _together(self, parent: Alert, child: Alert) -> timedelta:
+        rules = self._policy.propagation
+        return rules.at_once if parent.rule.at_once and child.rule.at_once else rules.together
 
     def _is_unknown(self, alert: Alert) -> bool:
         """Whether nobody has typed what its device needs."""

@@ -47,7 +47,8 @@ class GroupingRule(Section):
     *min_evidence* of the type on a device explain nothing and follow only a cause that has just
     begun. *suspect_upstream*: it may mean that a device upstream is dead and cannot say so.
     *keeps_severity*: it is as bad as it was after it has ended, until somebody has looked at it.
-    *spreads*: many devices that use the same thing tell of it in the same seconds.
+    *spreads*: many devices that use the same thing tell of it in the same seconds. *at_once*: it is
+    noticed the moment it happens, not at the next attempt.
     """
 
     by: tuple[KeyKind, ...]
@@ -57,6 +58,7 @@ class GroupingRule(Section):
     suspect_upstream: bool = False
     keeps_severity: bool = False
     spreads: bool = False
+    at_once: bool = False
 
 
 class Propagation(Section):
@@ -66,7 +68,7 @@ class Propagation(Section):
     nearest: *hop_cost* is the distance of one dependency, and *same_family_bonus* shortens it. A
     cause may be noticed *max_cause_delay* after its symptoms. On devices that the inventory lacks,
     troubles of one kind, which spreads or suspects a device upstream, are one when they begin
-    within *together* of each other.
+    within *together* of each other; within *at_once* when both are noticed the moment they happen.
     """
 
     expected_delay: Positive
@@ -74,6 +76,7 @@ class Propagation(Section):
     same_family_bonus: timedelta = Field(ge=timedelta(0))
     max_cause_delay: Positive
     together: timedelta = Field(ge=timedelta(0))
+    at_once: timedelta = Field(ge=timedelta(0))
 
 
 class SilentParent(Section):

@@ -156,6 +156,24 @@ def test_nothing_else_is_one_for_being_at_the_same_time(
     assert len(together(trouble(1, "a", first), trouble(1 + later, "b", second))) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "later", "incidents"),
+    [
+        ("link_down", "device_unreachable", 2.5, 1),  # noticed at the next attempt
+        ("signal_loss", "signal_loss", 2.5, 1),
+        ("database_overload", "database_overload", 2.5, 1),
+        ("link_down", "link_down", 0.5, 1),  # one cable, or one dead switch
+        ("link_down", "link_down", 1, 2),  # cables of their own
+        ("uplink_down", "link_down", 1, 2),
+    ],
+)
+def test_what_is_noticed_the_moment_it_happens_must_begin_at_once(
+    first: str, second: str, later: float, incidents: int
+) -> None:
+    found = together(trouble(1, "a", first), trouble(1 + later, "b", second))
+    assert len(found) == incidents
+
+
 def test_what_has_lasted_takes_in_nothing_new() -> None:
     found = together(
         trouble(1, "a", "signal_loss"),
