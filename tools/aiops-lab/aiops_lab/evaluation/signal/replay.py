@@ -17,6 +17,7 @@ from aiops_cli.ingest.files import RefusedLine
 from aiops_cli.ingest.lines import AcceptedLine, LineOrigin, outcomes
 from aiops_cli.what_if.replay import TICK, Group, Outcome
 from aiops_core.errors import Misconfigured
+from aiops_core.inventory.inventory import Inventory
 from aiops_core.models import (
     AnomalyDetected,
     EnrichedAnomaly,
@@ -26,6 +27,7 @@ from aiops_core.models import (
     Message,
     MetricSample,
 )
+from aiops_core.suppression.ship import Ship
 from aiops_lab.evaluation.signal.told import ShownLine, ToldIncident, ToldLog
 from anomaly_detection.detection import Detection, raising
 from anomaly_detection.detectors.base import device_of
@@ -72,9 +74,9 @@ def replay(
             lines += 1
             faults = shows(line.raw)
             for entry in line.entries:
-                device = way.pass_on(entry)
+                read = way.pass_on(entry)
                 if faults:
-                    shown[entry.tracking_id] = ShownLine(device, faults)
+                    shown[entry.tracking_id] = ShownLine(device_of(read), faults)
     if not lines:
         raise Misconfigured(str(refused[0]) if refused else f"{path}: has no line")
     way.end()
@@ -83,11 +85,20 @@ def replay(
 
 
 class LogWay:
-    """The way of lines through the services, and the *anomalies* by their ids."""
+    """The way of lines through the services, and the *anomalies* by their ids.
 
-    def __init__(self, policies: JudgingPolicies) -> None:
+    *inventory* and *ship* are what the ship declares; *heard* gets every fact about an incident.
+    """
+
+    def __init__(
+        self,
+        policies: JudgingPolicies,
+        inventory: Inventory | None = None,
+        ship: Ship | None = None,
+        heard: Callable[[Message], None] = lambda fact: None,
+    ) -> None:
         self.anomalies: dict[str, EnrichedAnomaly] = {}
-        self._policies, self._outcome = policies, Outcome()
+        self._policies, self._outcome, self._heard = policies, Outcome(), heard
         detect = policies.detect
         self._reader = EntryReader(detect.series_kept, detect.own_domains, raising)
         self._detection = Detection(detect)
@@ -95,19 +106,34 @@ class LogWay:
         for lookup in LOOKUPS:
             self._memory.found(lookup)  # a ship without a past: nothing is missing
         self._correlator = Correlator(policies.correlate)
+        if inventory:
+            self._memory.inventory = inventory
+            self._correlator.use(inventory)
+        if ship:
+            self._memory.ship = ship
+            self._correlator.suppression.outages.replace(ship.outages)
         self._roots: dict[str, str] = {}  # incident -> anomaly at its root
         self._problems: dict[str, str] = {}  # incident -> problem
         self._clock: datetime | None = None
         self._ticked: datetime | None = None
 
-    def pass_on(self, entry: LogEntry | MetricSample) -> str:
-        """What comes of *entry*; returns the device that it is of."""
+    def pass_on(self, entry: LogEntry | MetricSample) -> LogEntry | MetricSample:
+        """What comes of *entry*; returns it as it is read."""
         entry = self._reader.read(entry)
         self._clock = clock = max(self._clock or entry.ts, entry.ts)
         if self._ticked is None or clock - self._ticked >= TICK:
             self._tick(clock)
         self._correlate(self._detection.observe(entry.but(stages={"ingest": clock})))
-        return device_of(entry)
+        return entry
+
+    def give(self, found: AnomalyDetected) -> None:
+        """An anomaly that detection did not find."""
+        self._correlate([found])
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass after the newest line."""
+        if self._clock:
+            self._tick(self._clock + timedelta(seconds=seconds))
 
     def end(self) -> None:
         """Let pass what is needed until nothing more can join."""
@@ -137,6 +163,7 @@ class LogWay:
     def _learn(self, facts: Iterable[Message]) -> None:
         for fact in facts:
             self._outcome.learn(fact)
+            self._heard(fact)
             if isinstance(fact, Incident | IncidentUpdated) and fact.recurrence:
                 id_ = fact.id if isinstance(fact, Incident) else fact.incident_id
                 self._problems[id_] = fact.recurrence.problem_id
