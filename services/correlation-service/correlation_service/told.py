@@ -36,9 +36,22 @@ _VERB = re.compile(
 # Kinds of components: how a person writes them; an empty word is left out.
 _KINDS = {
     **{kind: kind.upper() for kind in ("psu", "ups", "ap", "vlan", "vpn", "vm")},
-    **dict.fromkeys(("what", "part", "condition", "alarm", "title", "device", "unit", "link"), ""),
+    **dict.fromkeys(
+        ("what", "part", "program", "condition", "alarm", "title", "device", "unit", "link"), ""
+    ),
 }
 _VAGUE = frozenset(("error", "errors", "failure", "failed", "warning", "alarm", "fault"))
+# Words that only say that something is wrong: whose sentence it is says more.
+_BARE = _VAGUE | {
+    "unexpected",
+    "unhandled",
+    "uncaught",
+    "exception",
+    "internal",
+    "unknown",
+    "fatal",
+}
+_LOGGER = re.compile(r"(?:.*[.$/])?(?P<name>[A-Z][A-Za-z0-9]+)(?:@\d+)?|(?P<whole>[\w.-]{3,40})")
 _PORT_NUMBER = re.compile(r"[\d/:.]+")
 _UNITS = (
     *("_percent", "_celsius", "_dbm", "_db", "_kbps", "_per_s", "_per_min", "_ms", "_deg", "_hz"),
@@ -90,6 +103,8 @@ def _what(anomaly: EnrichedAnomaly, service: str, program: str) -> str:
     if told == anomaly.reason:  # a sentence of the detector: there was no line
         told = anomaly.template or ""
     text = _without_place(gist(told), anomaly.device)
+    if text and (logger := _logger(anomaly)) and _is_bare(text):
+        return f"{logger}: {text}"
     if not text or not program or has_word(text, service):
         return text
     if _FACILITY.fullmatch(service):
@@ -99,6 +114,18 @@ def _what(anomaly: EnrichedAnomaly, service: str, program: str) -> str:
     if len(text.split()) <= FEW_WORDS:
         return f"{program}: {text}"
     return text
+
+
+def _is_bare(text: str) -> bool:
+    """Whether *text* is one word, or says no more than that something is wrong."""
+    words = text.casefold().split()
+    return len(words) == 1 or all(word.strip(":;,.") in _BARE for word in words)
+
+
+def _logger(anomaly: EnrichedAnomaly) -> str:
+    """The class or module of the program that wrote the line, as far as it is known."""
+    found = _LOGGER.fullmatch(str(anomaly.meta.get("logger") or ""))
+    return (found["name"] or found["whole"]) if found else ""
 
 
 def has_word(text: str, name: str) -> bool:
