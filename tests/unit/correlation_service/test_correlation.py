@@ -539,7 +539,7 @@ def test_single_errors_that_nothing_connects_are_one_list_of_low_severity(correl
     book = told(singles, correlator)
     assert len(book.open) == 1
     last = book.facts[-1]
-    assert last.title == "Single errors that nothing connects on srv-1 and 2 more"
+    assert last.title == "app reports an error on srv-1, and single errors on 2 more devices"
     assert last.severity is Severity.LOW
     assert last.members[0].reason == "it stands alone, and is kept with other single errors"
 
