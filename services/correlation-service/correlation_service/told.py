@@ -117,6 +117,18 @@ def _with_code(text: str, told: str, logger: str, program: str) -> str:
     return f"{who}: {text or 'error'}{shown}"
 
 
+def _is_bare(text: str) -> bool:
+    """Whether *text* is one word or none, or says no more than that something is wrong."""
+    words = text.casefold().split()
+    return len(words) <= 1 or all(word.strip(":;,.") in _BARE for word in words)
+
+
+def _logger(anomaly: EnrichedAnomaly) -> str:
+    """The class or module of the program that wrote the line, as far as it is known."""
+    found = _LOGGER.fullmatch(str(anomaly.meta.get("logger") or ""))
+    return (found["name"] or found["whole"]) if found else ""
+
+
 def _after_program(text: str, service: str, program: str) -> str:
     if not text or not program or has_word(text, service):
         return text
