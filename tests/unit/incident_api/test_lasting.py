@@ -9,7 +9,7 @@ from incident_api.lasting import statements, store_again
 
 class Refusing:
     async def execute(self, sql):
-        raise QueryFailed("242: table is in readonly mode")
+        raise QueryFailed("table is in readonly mode", code=242)
 
 
 async def test_a_store_that_refuses_is_waited_for():
