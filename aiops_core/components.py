@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 LONGEST = 200  # characters of a component
+UNNAMED = "-"  # of a recovery: it is about what names no component; no part is spelled like that
 
 # Kinds of interfaces as their makers write them, and the short name that stands for all of them.
 _KINDS = {

@@ -76,6 +76,11 @@ def _noise(needed: str, pattern: str, instead: str = " ") -> _Noise:
 
 _DIGIT = "0"  # as what is needed: any digit
 _NOISES = (
+    _noise(
+        "ms",
+        r"\bduration: (\d+)(?:\.\d+)? ms\s+(?:statement|execute|parse|bind|fetch|plan)\b.*",
+        r"a statement took \1 ms",
+    ),
     _noise("\\", r"\\(?:0?42|\")"),
     _noise("", r"[\"`\u201c\u201d\u201e\u00ab\u00bb]"),
     _noise("'", r"(?<!\w)'([^']*)'(?!\w)", r"\1"),

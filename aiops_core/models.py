@@ -183,8 +183,9 @@ class AnomalyCleared(Message):
     """anomaly-detection publishes it when a positive sign shows that an anomaly is over.
 
     It clears every anomaly of *anomaly_types* on the device (and on its service, unless that is
-    ``unknown``) up to ``ts``; with a *component* only those of it. That nothing more was seen is
-    no such sign. *confidence* is below 1 when the end is inferred: nobody said that it is over.
+    ``unknown``) up to ``ts``; with a *component* only those of it, with ``-`` those that name none.
+    That nothing more was seen is no such sign. *confidence* is below 1 when the end is inferred:
+    nobody said that it is over.
     """
 
     subject: ClassVar[str] = "anomaly.cleared"

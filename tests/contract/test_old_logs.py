@@ -16,12 +16,21 @@ from aiops_core.adapters.clickhouse import ClickHouse
 from aiops_core.models import LogEntry
 from aiops_core.policy.retention import RetentionPolicy, Tables
 from aiops_lab.memory_bus import MemoryBus
+from incident_api.lasting import store_again
 from incident_api.migrate import migrate, read, retention
 from incident_api.rows import Batch, anomaly_row
 from tests.api_parts import empty_tables, platform_on, recovered
 from tests.clickhouse_server import running
 from tests.conftest import ROOT
-from tests.incident_cases import created, detected, enriched, evidence, updated
+from tests.incident_cases import (
+    cleared,
+    created,
+    detected,
+    enriched,
+    evidence,
+    receive,
+    updated,
+)
 
 NOW = datetime.now(UTC)
 LONG_AGO = datetime(2005, 6, 3, 4, tzinfo=UTC)
@@ -169,3 +178,58 @@ async def test_the_former_release_goes_on_with_the_new_schema(former: ClickHouse
     await migrate(former, shutil.copytree(ROOT / "clickhouse", tmp_path / "again"), days())
     assert await merged(former, "logs.raw") == [31]
     assert await ttl(former, "logs.raw") == "stored_at"
+
+
+# -- open incidents outlive the retention ----------------------------------------------------------
+
+AGED = datetime.now(UTC) - timedelta(days=300)
+
+
+async def aged(clickhouse: ClickHouse, *ids: str) -> None:
+    """The incidents *ids* were stored 300 days ago, and nobody has touched them since."""
+    named = ", ".join(f"'{one}'" for one in ids)
+    for table, key in (("incidents", "id"), ("problem_occurrences", "incident_id")):
+        await clickhouse.execute(
+            f"INSERT INTO aiops.{table} SELECT * REPLACE"  # noqa: S608
+            f" (toDateTime64('{AGED:%Y-%m-%d %H:%M:%S}', 6, 'UTC') AS stored_at)"
+            f" FROM aiops.{table} FINAL WHERE {key} IN ({named})"
+        )
+        await clickhouse.execute(f"OPTIMIZE TABLE aiops.{table} FINAL")
+
+
+async def expire_in(clickhouse: ClickHouse, table: str, days: int) -> None:
+    """As if the time that is left had passed: the rows of 300 days ago are over now."""
+    await clickhouse.execute(
+        f"ALTER TABLE {table} MODIFY TTL toDateTime(stored_at) + INTERVAL {days} DAY"
+    )
+    await clickhouse.execute(f"OPTIMIZE TABLE {table} FINAL")
+
+
+async def test_an_open_incident_that_nobody_touches_for_a_year_stays(tables: ClickHouse):
+    made = platform_on(tables)
+    await receive(made.recorder, made.components.store, created("lasts"), created("over"))
+    await receive(made.recorder, made.components.store, cleared(2, "over"))
+    await aged(tables, "lasts", "over")
+    await store_again(tables, 365)
+    await expire_in(tables, "aiops.incidents", 299)
+    rows = await tables.query("SELECT id, status FROM aiops.incidents")
+    assert rows == [("lasts", "open")]
+
+
+async def test_what_is_stored_again_hides_no_later_change(tables: ClickHouse):
+    """The row that is stored again has the version that it had."""
+    made = platform_on(tables)
+    await receive(made.recorder, made.components.store, created("i1"))
+    await aged(tables, "i1")
+    await store_again(tables, 365)
+    await receive(made.recorder, made.components.store, cleared(2, "i1"))
+    await store_again(tables, 365)
+    rows = await tables.query("SELECT status FROM aiops.incidents FINAL")
+    assert rows == [("resolved",)]
+
+
+async def test_what_is_young_is_not_stored_again(tables: ClickHouse):
+    made = platform_on(tables)
+    await receive(made.recorder, made.components.store, created("young"))
+    await store_again(tables, 365)
+    assert await tables.query("SELECT count() FROM aiops.incidents") == [(1,)]

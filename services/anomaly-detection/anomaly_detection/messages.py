@@ -18,6 +18,7 @@ from aiops_core.runtime.bus import Outgoing
 from aiops_core.utils import extract_error_message
 from anomaly_detection.detectors.base import Cleared, Detected, Finding, shown
 
+LOGGER = "logger"  # the label with the part of a program that wrote the line
 MSG_KEPT = 4000  # characters of a line in an anomaly; logs.raw has all of it
 
 
@@ -31,6 +32,8 @@ def message_of(finding: Finding, cause: Message) -> Message:
         del values["peak"]
         return cause.derive(AnomalyCleared, **values)
     values["msg"] = msg = _text(finding, cause)
+    if isinstance(cause, LogEntry) and (logger := cause.labels.get(LOGGER)):
+        values["meta"] = {**finding.meta, LOGGER: logger}
     error = extract_error_message(msg) if isinstance(cause, LogEntry) else None
     return cause.derive(AnomalyDetected, **values, error_msg=error)
 

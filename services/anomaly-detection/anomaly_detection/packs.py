@@ -255,10 +255,7 @@ def uncleared_of(one: LoadedPack) -> Sequence[Pattern]:
         for rule in one.rules
         if isinstance(rule, Pattern)
         and (rule.lasts or (rule.state == "raise" and rule.lasts is None))
-        and not any(
-            rule.anomaly_type in clear.clears and (not clear.scope or rule.scope)
-            for clear in clears
-        )
+        and not any(clear.may_end(rule) for clear in clears)
     ]
 
 

@@ -210,12 +210,36 @@ class Recovery(Scoped):
 
     With *same_service* only those of the service that logged the line, which a group ``service``
     in the regex replaces. A group ``peer`` restricts it to anomalies of that peer, *scope* to those
-    of that part of the device.
+    of that part of the device. One that names neither ends only what names no part, unless it is
+    about the *whole*: all parts are well.
     """
 
     state: Literal["clear"] = "clear"
     clears: Annotated[tuple[Text, ...], Field(min_length=1)]
     same_service: bool = False
+    whole: bool = False
+
+    @model_validator(mode="after")
+    def _whole_has_no_part(self) -> Self:
+        if self.whole and self.scope:
+            raise ValueError("what is about the whole device has no scope")
+        return self
+
+    def may_end(self, rule: Pattern) -> bool:
+        """Whether it is about what *rule* raises: the same parts of the device, all, or none."""
+        if rule.anomaly_type not in self.clears:
+            return False
+        if not rule.scope:
+            return self._may_name_none
+        of_peer = "peer" in self.regex.groupindex
+        return self.whole or of_peer or not set(self.scope).isdisjoint(rule.scope)
+
+    @property
+    def _may_name_none(self) -> bool:
+        """Whether there are lines of it that name no part, as its samples show."""
+        texts = [one if isinstance(one, str) else one.msg for one in self.positive]
+        found = filter(None, map(self.regex.search, texts))
+        return not self.scope or any(not any(map(match.group, self.scope)) for match in found)
 
 
 class Harmless(LineRule):

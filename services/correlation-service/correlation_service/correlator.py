@@ -141,27 +141,35 @@ class Correlator:
 
     def _overdue(self, now: datetime) -> Iterator[IncidentCleared | IncidentUpdated]:
         for incident_id, into in sorted(self.state.emptied.items()):
-            yield self._at(now, incident_id).merged(incident_id, into)
+            home = self.state.open.incidents.get(into)
+            at = home.last_seen if home and home.alerts else None
+            yield self._at(now, incident_id, at).merged(incident_id, into)
         for end in self._closing.over(now):
             yield self._ended(end, now)
         for problem in list(self.state.problems.stopped(now)):
-            yield self._at(now, problem.incident, problem.ship_id).stopped(problem)
+            at = problem.given_up_at(self.policy.problems.patience)
+            yield self._at(now, problem.incident, at, problem.ship_id).stopped(problem)
 
     def _ended(
         self, end: IncidentEnd | StillOpen, now: datetime
     ) -> IncidentCleared | IncidentUpdated:
         """The incident is over, unless something in it lasts or its problem will be back."""
-        builder, incident_id = self._at(now, end.incident.id), end.incident.id
+        incident_id = end.incident.id
+        builder = self._at(now, incident_id, end.incident.over_since)
         if isinstance(end, StillOpen):
             return builder.updated(incident_id, reason=end.note, quiet_since=end.since)
         if problem := self.state.problems.keeps_open(end.incident, now):
             return builder.waits(incident_id, problem, end.why, end.note)
         return builder.closed(incident_id, end.why, end.note, confidence=end.confidence)
 
-    def _at(self, now: datetime, incident_id: str, ship: str = "") -> FactBuilder:
-        """A builder of facts that the passing of time causes."""
+    def _at(
+        self, now: datetime, incident_id: str, at: datetime | None, ship: str = ""
+    ) -> FactBuilder:
+        """A builder of facts that the passing of time causes. They happened *at* a time of the
+        lines, which may be of last year, and were decided now."""
         ship = ship or self.state.open.incidents[incident_id].ship_id
-        cause = Message(tracking_id=incident_id, ship_id=ship, ts=now)
+        ts = min(at or now, now)
+        cause = Message(tracking_id=incident_id, ship_id=ship, ts=ts, stages={"correlate": now})
         return FactBuilder(Overlay(self.state, self.policy), cause)
 
 

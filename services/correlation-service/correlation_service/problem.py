@@ -245,6 +245,10 @@ class KnownProblem(Record):
             held=self.held and waits,
         )
 
+    def given_up_at(self, patience: float) -> datetime | None:
+        """By its own times, when it had been silent for *patience* gaps."""
+        return self.ended + patience * self.gap if self.ended and self.gap else self.ended
+
     def announcing(self, severity: Severity, device: str) -> KnownProblem:
         """A person was told what the newest occurrence is like; the former ones are known."""
         former = self.occurrences[:-1]

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
+from aiops_core.components import UNNAMED
 from aiops_core.models import AlertsCleared, AnomalyCleared
 from correlation_service.alerts import Alert, AlertKey
 from correlation_service.series import SeriesKey
@@ -36,7 +37,7 @@ class RecoveryScope(NamedTuple):
     """The series that a recovery is about; an empty field restricts nothing.
 
     The recovery of a component may be that of a series without one, as nobody knows which one that
-    was; it is not when the component has a series of its own.
+    was; it is not when the component has a series of its own. ``UNNAMED`` are those without one.
     """
 
     service: str
@@ -81,7 +82,7 @@ class RecoveryScope(NamedTuple):
 
     def sureness(self, series: SeriesKey, confidence: float) -> float:
         """How sure it is that a recovery of this *confidence* is that of *series*."""
-        guessed = self.component and not series.component
+        guessed = self.component not in ("", UNNAMED) and not series.component
         return min(confidence, GUESSED) if guessed else confidence
 
 

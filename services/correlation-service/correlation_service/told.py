@@ -36,9 +36,20 @@ _VERB = re.compile(
 # Kinds of components: how a person writes them; an empty word is left out.
 _KINDS = {
     **{kind: kind.upper() for kind in ("psu", "ups", "ap", "vlan", "vpn", "vm")},
-    **dict.fromkeys(("what", "part", "condition", "alarm", "title", "device", "unit", "link"), ""),
+    **dict.fromkeys(
+        ("what", "part", "program", "condition", "alarm", "title", "device", "unit", "link"), ""
+    ),
 }
 _VAGUE = frozenset(("error", "errors", "failure", "failed", "warning", "alarm", "fault"))
+# Words that only say that something is wrong: whose sentence it is says more.
+_BARE = _VAGUE | {
+    *("unexpected", "unhandled", "uncaught", "exception", "internal", "unknown", "fatal"),
+    *("err", "type", "code", "status"),
+}
+_CODE = re.compile(
+    r"(?i)\b(?:error ?)?code\W{1,2}-?\w+|\b0x[0-9a-f]{2,16}\b|\berr(?:or|no)?\W{1,2}-?\d+"
+)
+_LOGGER = re.compile(r"(?:.*[.$/])?(?P<name>[A-Z][A-Za-z0-9]+)(?:@\d+)?|(?P<whole>[\w.-]{3,40})")
 _PORT_NUMBER = re.compile(r"[\d/:.]+")
 _UNITS = (
     *("_percent", "_celsius", "_dbm", "_db", "_kbps", "_per_s", "_per_min", "_ms", "_deg", "_hz"),
@@ -59,7 +70,7 @@ def values_of(anomaly: EnrichedAnomaly, program_of: Callable[[str], str]) -> dic
     *program_of* gives the plain word for a program, such as ``time service`` for ``ntpd``.
     """
     service = "" if anomaly.service in ("", "unknown") else " ".join(anomaly.service.split())
-    program = _program(service, program_of)
+    program = _program(service, program_of) or _logger(anomaly)
     part = component(anomaly.component, anomaly.msg)
     values = {
         "service": service,
@@ -90,6 +101,35 @@ def _what(anomaly: EnrichedAnomaly, service: str, program: str) -> str:
     if told == anomaly.reason:  # a sentence of the detector: there was no line
         told = anomaly.template or ""
     text = _without_place(gist(told), anomaly.device)
+    if _is_bare(text) and (more := _with_code(text, told, _logger(anomaly), program)):
+        return more
+    return _after_program(text, service, program)
+
+
+def _with_code(text: str, told: str, logger: str, program: str) -> str:
+    """A sentence that says nothing, with who says it and the code in the line; empty without one
+    of them."""
+    code = _CODE.search(told)
+    who = logger or (program if code else "")
+    if not who:
+        return ""
+    shown = f", {code[0]}" if code and code[0] not in text else ""
+    return f"{who}: {text or 'error'}{shown}"
+
+
+def _is_bare(text: str) -> bool:
+    """Whether *text* is one word or none, or says no more than that something is wrong."""
+    words = text.casefold().split()
+    return len(words) <= 1 or all(word.strip(":;,.") in _BARE for word in words)
+
+
+def _logger(anomaly: EnrichedAnomaly) -> str:
+    """The class or module of the program that wrote the line, as far as it is known."""
+    found = _LOGGER.fullmatch(str(anomaly.meta.get("logger") or ""))
+    return (found["name"] or found["whole"]) if found else ""
+
+
+def _after_program(text: str, service: str, program: str) -> str:
     if not text or not program or has_word(text, service):
         return text
     if _FACILITY.fullmatch(service):

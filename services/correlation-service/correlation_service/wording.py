@@ -138,8 +138,8 @@ def title(
     """
     device = _name(silent or root.device)
     if is_list:
-        others = f" and {devices - 1} more" if devices > 1 else ""
-        return fitted(f"Single errors that nothing connects on {device}{others}", device, LONGEST)
+        first = root.label or f"{words(root.anomaly_type)} on {device}"
+        return _with_tails(first, device, (_single(devices),))
     if silent:
         text = f"{device} is probably down: {devices} devices that need it have lost it"
         return _with_tails(text, device, ("", "", _again(recurrence)))
@@ -159,6 +159,13 @@ def _with_tails(text: str, device: str, tails: Sequence[str]) -> str:
         if room >= min(len(text), LABEL_LEAST):
             kept.insert(0, tail)
     return fitted(text, device, LONGEST - sum(map(len, kept))) + "".join(kept)
+
+
+def _single(devices: int) -> str:
+    """What else is in a list of single errors, which nothing connects."""
+    if devices <= 1:
+        return ", and other single errors"
+    return f", and single errors on {devices - 1} more {'device' if devices == 2 else 'devices'}"
 
 
 def _others(devices: int) -> str:

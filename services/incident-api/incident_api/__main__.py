@@ -29,6 +29,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             recover=wiring.recover,
             background=[
                 wiring.watch,
+                wiring.keep_open_ones,
                 wiring.recorder.write_urgent,
                 wiring.audit,
                 wiring.devices.keep_published,

@@ -27,6 +27,7 @@ from incident_api.digest.queries import DigestQueries
 from incident_api.guard import parse_tokens
 from incident_api.history import History
 from incident_api.incidents.commands import IncidentCommands
+from incident_api.lasting import keep_open_ones
 from incident_api.ledger.auditor import Auditor, LossWatch
 from incident_api.ledger.broker import BrokerRecords
 from incident_api.ledger.queries import LedgerQueries
@@ -65,6 +66,7 @@ class Wiring:
         self._looks = Reads(clickhouse)
         self._start = troubles.outage("start")
         self._sight = troubles.outage("reads")
+        self._again = troubles.outage("open incidents are not stored again")
         store = ClickHouseStore(clickhouse, self._looks)
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
@@ -138,6 +140,10 @@ class Wiring:
     async def watch(self) -> None:
         """The background loop that notices an outage while nothing is stored."""
         await keep_doing(lambda: self._looks.query(LOOK), WATCH_EVERY, self._sight)
+
+    async def keep_open_ones(self) -> None:
+        """The background loop by which open incidents outlive the retention of their table."""
+        await keep_open_ones(self._clickhouse, self._days.incidents, self._again)
 
 
 def _report(readiness: Readiness, problem: str | None) -> None:

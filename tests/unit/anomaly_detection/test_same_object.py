@@ -2,12 +2,18 @@
 
 import pytest
 
+from aiops_core.components import UNNAMED
+from anomaly_detection.messages import message_of
 from anomaly_detection.policy import DetectPolicy
+from anomaly_detection.rules import Pattern, Recovery
 from anomaly_detection.samples import Judge, entry_of
+from correlation_service.recoveries import RecoveryScope
+from correlation_service.series import SeriesKey
 from tests.conftest import ROOT
 
 PORT = "<187>12: *Nov 30 11:58:07: %LINK-3-UPDOWN: Interface "
-JUDGE = Judge(DetectPolicy.load(ROOT / "policies"))
+POLICY = DetectPolicy.load(ROOT / "policies")
+JUDGE = Judge(POLICY)
 
 
 def of(text):
@@ -15,10 +21,17 @@ def of(text):
 
 
 def ends(clear, raised):
-    """Whether correlation may end *raised* by *clear*, as AnomalyCleared says it."""
-    same_service = clear.source.service in ("unknown", raised.source.service)
-    same_part = clear.component in ("", raised.component)
-    return raised.anomaly_type in clear.anomaly_types and same_service and same_part
+    """Whether correlation may end *raised* by *clear*."""
+    told = message_of(clear, entry_of(PORT))
+    peer = str(raised.meta.get("peer") or "")
+    series = SeriesKey(raised.source.service, "", peer, raised.component)
+    return raised.anomaly_type in clear.anomaly_types and RecoveryScope.of(told).covers(series)
+
+
+def found_by(rule):
+    """What *rule* makes of its own samples, those that another rule takes aside."""
+    judged = [JUDGE.judge(entry_of(text)) for text in rule.positive]
+    return [one.finding for one in judged if one.winner is not None and one.winner.id == rule.id]
 
 
 @pytest.mark.parametrize(
@@ -88,5 +101,55 @@ def test_a_failed_login_is_never_a_state(text):
 
 def test_no_rule_about_logins_or_attacks_lasts():
     about = ("auth_failure", "credential_attack")
-    rules = DetectPolicy.load(ROOT / "policies").patterns
+    rules = POLICY.patterns
     assert not [one.id for one in rules if one.anomaly_type in about and one.lasts]
+
+
+@pytest.mark.parametrize("pack", POLICY.packs.loaded, ids=lambda pack: pack.pack.id)
+def test_no_clear_of_a_pack_ends_another_part(pack):
+    clears = [rule for rule in pack.rules if isinstance(rule, Recovery)]
+    raises = [rule for rule in pack.rules if isinstance(rule, Pattern) and rule.scope]
+    raised = [one for rule in raises for one in found_by(rule) if one.component]
+    wrong = [
+        (rule.id, clear.component, one.component)
+        for rule in clears
+        for clear in found_by(rule)
+        for one in raised
+        if ends(clear, one) and not (rule.whole or clear.peer or clear.component == one.component)
+    ]
+    assert not wrong
+
+
+def test_a_clear_that_names_no_part_ends_only_what_names_none():
+    off = of("<14>Nov 30 11:58:08 ups-1 apcupsd[3]: No longer on battery power")
+    on = of("<12>Nov 30 11:58:07 ups-1 apcupsd[3]: Running on UPS batteries.")
+    overload = of("<12>Nov 30 11:58:07 ups-1 UPS: The output load exceeds the overload threshold.")
+    assert off.component == UNNAMED
+    assert ends(off, on)
+    assert overload.component
+    assert not ends(off, overload)
+
+
+def test_what_is_about_the_whole_device_ends_all_parts():
+    well = of("Nov 30 11:58:02 netapp-1 monitor: monitor.globalStatus.ok: status is normal.")
+    assert well.component == ""
+
+
+def test_a_clear_of_the_whole_has_no_scope():
+    with pytest.raises(ValueError, match="no scope"):
+        Recovery(
+            id="x", regex="fan (?P<fan>\\d) is fine", scope=("fan",), whole=True,
+            clears=("hardware_failure",), says="that all is well",
+        )  # fmt: skip
+
+
+def test_a_scoped_clear_names_parts_that_its_pack_raises():
+    """A clear of ``peer`` never ends what is raised for a ``neighbour``."""
+    dead = []
+    for pack in POLICY.packs.loaded:
+        raises = [rule for rule in pack.rules if isinstance(rule, Pattern)]
+        for clear in (rule for rule in pack.rules if isinstance(rule, Recovery) and rule.scope):
+            about = [one for one in raises if one.anomaly_type in clear.clears and one.scope]
+            if about and not any(clear.may_end(one) for one in about):
+                dead.append(clear.id)
+    assert not dead

@@ -203,6 +203,29 @@ def test_old_lines_stay_open_while_their_replay_goes_on(correlator):
     assert len(list(correlator.expire(years_later + POLICY.settle * 2))) == 1
 
 
+def test_what_is_over_in_a_replayed_past_was_over_then(correlator):
+    """Its time is of the lines; when that was decided is in the stages."""
+    years_later = NOON + timedelta(days=1000)
+    replayed = {"stages": {"enrich": years_later}}
+    own(correlator, anomaly(1, "srv-1", "service_error", **replayed))
+    own(correlator, anomaly(2, "sw-7", "link_down", at=4, **replayed))
+    correlator.handle(cleared(9, "sw-7", "link_down"))
+    decided = years_later + timedelta(hours=1)
+    quiet, recovered = sorted(correlator.expire(decided), key=lambda over: over.resolve_reason)
+    assert quiet.ts == NOON + timedelta(seconds=1) + POLICY.window
+    assert recovered.ts == NOON + timedelta(seconds=9)
+    assert {quiet.stages["correlate"], recovered.stages["correlate"]} == {decided}
+
+
+def test_what_is_over_now_was_never_over_later_than_now(correlator):
+    """A clock that is ahead: the line states a time of tomorrow."""
+    ahead = {"ts": NOON + timedelta(days=1), "stages": {"enrich": NOON}}
+    own(correlator, anomaly(1, "srv-1", "service_error", **ahead))
+    now = NOON + timedelta(hours=1)
+    [over] = correlator.expire(now)
+    assert over.ts == now
+
+
 def test_nothing_else_joins_an_incident_that_an_operator_resolved(correlator):
     incident = own(correlator, anomaly(1))
     correlator.handle(resolved(incident.id))
@@ -539,7 +562,7 @@ def test_single_errors_that_nothing_connects_are_one_list_of_low_severity(correl
     book = told(singles, correlator)
     assert len(book.open) == 1
     last = book.facts[-1]
-    assert last.title == "Single errors that nothing connects on srv-1 and 2 more"
+    assert last.title == "app reports an error on srv-1, and single errors on 2 more devices"
     assert last.severity is Severity.LOW
     assert last.members[0].reason == "it stands alone, and is kept with other single errors"
 

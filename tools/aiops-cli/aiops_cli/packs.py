@@ -15,8 +15,10 @@ from rich.table import Table
 
 from aiops_cli.output import JsonOption, emit_json
 from aiops_cli.screen import console
+from aiops_core.components import UNNAMED
 from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import Settings
+from anomaly_detection.detectors.base import Cleared
 from anomaly_detection.packs import LoadedPack, Packs, load_pack, uncleared_of
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Burst, Harmless, LineRule, Pattern, Recovery, StatedLine
@@ -242,11 +244,17 @@ def verdict(judged: Judged) -> str:
         state = f", {state_of(winner)}" if winner else ""
         return f"{escape(what)}{state} by {by}\n          {escape(anomaly.reason)}"
     if cleared and winner:
-        part = f" of {escape(cleared.component)}" if cleared.component else ""
+        part = _part_of(cleared)
         return f"clears {', '.join(cleared.anomaly_types)}{part} by [b]{winner.id}[/]"
     if isinstance(winner, Harmless):
         return f"harmless by [b]{winner.id}[/]: {escape(winner.why)}"
     return "nothing: no rule matches, and the level is no anomaly"
+
+
+def _part_of(cleared: Cleared) -> str:
+    if cleared.component == UNNAMED:
+        return " of what names no part"
+    return f" of {escape(cleared.component)}" if cleared.component else ""
 
 
 @app.command()

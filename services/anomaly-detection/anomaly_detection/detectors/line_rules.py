@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from aiops_core.components import component_of
+from aiops_core.components import UNNAMED, component_of
 from aiops_core.models import Level, LogEntry
 from aiops_core.normaliser.continuations import CONTINUES
 from anomaly_detection.detectors.base import (
@@ -123,5 +123,12 @@ def cleared(rule: Recovery, line: LogEntry, match: re.Match[str]) -> Cleared:
             f"{rule.says}{listed(found)}."
         ),
         peer=str(found["peer"]) if "peer" in found else None,
-        component=component_of(rule.scope, match.groupdict()),
+        component=_ended_part(rule, match),
     )
+
+
+def _ended_part(rule: Recovery, match: re.Match[str]) -> str:
+    """The part that *rule* is about; empty: all, or all of a peer."""
+    groups = match.groupdict()
+    part = component_of(rule.scope, groups)
+    return part if part or rule.whole or groups.get("peer") else UNNAMED

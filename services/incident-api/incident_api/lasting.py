@@ -1,0 +1,50 @@
+"""What is open outlives the retention of its table: its row is stored again before that is over.
+
+Rows live by ``stored_at``. An incident that nobody touches for a year, because its disk was never
+replaced, would vanish although it is open. A condition in the TTL would not do: the row that says
+``resolved`` could go before the older one that says ``open``, and the incident would come back.
+
+A row that is stored again has the version that it had, so that any later change goes before it.
+"""
+
+from __future__ import annotations
+
+from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.adapters.clickhouse_errors import QueryFailed
+from aiops_core.errors import Unavailable
+from aiops_core.models import Status
+from incident_api.migrate import STORED
+from incident_api.outage import Outage, keep_doing
+
+LOOK_EVERY = 3600.0  # seconds
+SHARE = 10  # rows are stored again after this part of their days; a ship may be off for the rest
+_OPEN = ", ".join(f"'{status}'" for status in (Status.OPEN, Status.ACK))
+_IDS = f"SELECT id FROM aiops.incidents FINAL WHERE status IN ({_OPEN})"  # noqa: S608
+_WHERE = {
+    "aiops.problem_occurrences": f"incident_id IN ({_IDS})",
+    "aiops.incidents": f"status IN ({_OPEN})",
+}
+
+
+def statements(days: int) -> list[str]:
+    """Store again what is open and has been in its table for a part of its *days*."""
+    old = f"{STORED} < now() - INTERVAL {days * 24 // SHARE} HOUR"
+    return [
+        f"INSERT INTO {table} SELECT * REPLACE (now64(6, 'UTC') AS {STORED})"  # noqa: S608
+        f" FROM (SELECT * FROM {table} FINAL WHERE {where} AND {old})"
+        for table, where in _WHERE.items()
+    ]
+
+
+async def store_again(clickhouse: ClickHouse, days: int) -> None:
+    """Once; nothing is written when nothing is old."""
+    try:
+        for statement in statements(days):
+            await clickhouse.execute(statement)
+    except QueryFailed as exc:
+        raise Unavailable(str(exc)) from exc
+
+
+async def keep_open_ones(clickhouse: ClickHouse, days: int, outage: Outage) -> None:
+    """The background loop that does so."""
+    await keep_doing(lambda: store_again(clickhouse, days), LOOK_EVERY, outage)
