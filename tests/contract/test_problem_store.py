@@ -30,7 +30,7 @@ class Remembered:
 
     async def ids(self, **where: object) -> list[str]:
         asked = ProblemFilter(**{"times": 1} | where)  # type: ignore[arg-type]
-        return [one.id for one in await self.problems.page(asked, None, 100, self.homes)]
+        return [one.id for one in await self.problems.page(asked, None, 100, self.homes, 3)]
 
     async def times(self, problem: str) -> list[tuple[str, int, str]]:
         found = await self.problems.occurrences(problem, None, 100, self.homes)
@@ -137,7 +137,7 @@ async def test_pages_of_problems_and_of_occurrences_are_whole(remembered):
         *(m for n in range(2, 7) for m in (cleared(2 * n - 2, "i0"), back("i0", 2 * n - 1, n)))
     )
     seen, after = [], None
-    while page := await remembered.problems.page(ALL, after, 2, remembered.homes):
+    while page := await remembered.problems.page(ALL, after, 2, remembered.homes, 3):
         seen += [one.id for one in page]
         after = PagePosition(*problem_place(page[-1]))
     assert seen == ["p0", "p4", "p3", "p2", "p1"]

@@ -25,6 +25,7 @@ from aiops_core.models import (
     LogEntry,
     Message,
     MetricSample,
+    Recurrence,
 )
 from aiops_lab.evaluation.signal.told import ShownLine, ToldIncident, ToldLog
 from anomaly_detection.detection import Detection, raising
@@ -79,7 +80,8 @@ def replay(
         raise Misconfigured(str(refused[0]) if refused else f"{path}: has no line")
     way.end()
     name = f"{path.absolute().parent.name}/{path.name}"
-    return ToldLog(name, lines, len(refused), len(way.anomalies), way.told(), shown)
+    least = policies.correlate.problems.spread.devices
+    return ToldLog(name, lines, len(refused), len(way.anomalies), way.told(), shown, least)
 
 
 class LogWay:
@@ -96,7 +98,7 @@ class LogWay:
             self._memory.found(lookup)  # a ship without a past: nothing is missing
         self._correlator = Correlator(policies.correlate)
         self._roots: dict[str, str] = {}  # incident -> anomaly at its root
-        self._problems: dict[str, str] = {}  # incident -> problem
+        self._occurrences: dict[str, Recurrence] = {}  # of each incident the newest
         self._clock: datetime | None = None
         self._ticked: datetime | None = None
 
@@ -139,7 +141,7 @@ class LogWay:
             self._outcome.learn(fact)
             if isinstance(fact, Incident | IncidentUpdated) and fact.recurrence:
                 id_ = fact.id if isinstance(fact, Incident) else fact.incident_id
-                self._problems[id_] = fact.recurrence.problem_id
+                self._occurrences[id_] = fact.recurrence
             match fact:
                 case (
                     Incident(id=id_, root_cause=root)
@@ -157,4 +159,7 @@ class LogWay:
         )
         root = self.anomalies[self._roots.get(group.id, members[0].anomaly_id)]
         device = group.root or root.device
-        return ToldIncident(group.id, self._problems[group.id], group.title, device, root, members)
+        said = self._occurrences[group.id]
+        return ToldIncident(
+            group.id, said.problem_id, group.title, device, root, members, said.spread
+        )

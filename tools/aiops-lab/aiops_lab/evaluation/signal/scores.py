@@ -79,7 +79,7 @@ class TitleKind:
 
 
 def judge_log(log: ToldLog, truth: LogTruth | None = None) -> JudgedLog:
-    told = items(log.incidents)
+    told = items(log.incidents, log.least)
     faults = judge_faults(truth, log, told) if truth else []
     scores = SignalScores(
         lines=log.lines,
