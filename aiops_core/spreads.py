@@ -72,7 +72,7 @@ def _common(title: str, others: Sequence[str]) -> str:
     if len(shared) < min(LEAST_WORDS, len(words)):
         return title
     runs = (w for n, w in enumerate(kept) if w != ELLIPSIS or not n or kept[n - 1] != ELLIPSIS)
-    return " ".join(runs).removesuffix(f" {ELLIPSIS}")
+    return " ".join(runs).removesuffix(f" {ELLIPSIS}").rstrip(",:")
 
 
 def _bare(word: str) -> str:

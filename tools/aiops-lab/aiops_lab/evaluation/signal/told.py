@@ -51,11 +51,21 @@ class ToldItem:
     @property
     def title(self) -> str:
         """That of its newest incident, or that of the spread."""
-        newest, devices = self.incidents[-1], {one.device for one in self.incidents}
-        if len({one.problem_id for one in self.incidents}) == 1:
-            return newest.title
+        if not self.is_spread:
+            return self.incidents[-1].title
+        devices = {one.device for one in self.incidents}
         titles = [one.title for one in reversed(self.incidents)]
         return title_over(titles, devices, len(devices))
+
+    @property
+    def is_spread(self) -> bool:
+        return len({one.problem_id for one in self.incidents}) > 1
+
+    @property
+    def vague(self) -> int:
+        """How many of its titles say nothing but who, that of the spread among them."""
+        told = sum(one.vague for one in self.incidents)
+        return told + (self.is_spread and is_vague(self.title))
 
 
 def items(incidents: Sequence[ToldIncident], least: int) -> list[ToldItem]:
