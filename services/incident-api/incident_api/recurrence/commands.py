@@ -97,8 +97,9 @@ class ProblemCommands:
         """That problem, or the one that it is part of now. Problem 404 for an unknown one, 409 for
         a spread of several."""
         found = await self.show(problem_id)
-        if found.problems > 1 or found.id == found.spread:
-            raise Problem(409, f"{problem_id} is a spread of {found.problems} problems: name one")
+        if found.id == found.spread:
+            what = f"{problem_id} is a spread of {found.problems} problems"
+            raise Problem(409, f"{what}: name one of them")
         return found
 
     async def show(self, problem_id: str) -> ProblemSummary:
