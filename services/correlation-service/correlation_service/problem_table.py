@@ -64,8 +64,7 @@ class ProblemTable:
         if problem.ending == WAITING:
             self._waiting[problem.id] = None
         self.absorbed |= dict.fromkeys(problem.absorbed, problem.id)
-        if problem.ending != MERGED:
-            self.spreads.file(problem)
+        self.spreads.file(problem)
         self._changes += 1
         self._marks[problem.id] = self._changes
         self._evict()
