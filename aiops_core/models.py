@@ -413,6 +413,9 @@ class Recurrence(Record):
     """The problem that an incident is an occurrence of.
 
     *cadence* says in words how often it comes, such as ``daily at 04:02``; empty while unknown.
+    *kind* is a digest of what happened without the device: occurrences on other devices share it.
+    Those of one kind that come near each other have one *spread*, an id. Both are empty in facts of
+    a former release.
     """
 
     problem_id: Text
@@ -422,6 +425,8 @@ class Recurrence(Record):
         default=None, description="when the occurrence before this one began"
     )
     resolved_before: str = Field(default="", description="what ended the occurrence before")
+    kind: str = ""
+    spread: str = ""
 
 
 class Incident(Message):

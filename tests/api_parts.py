@@ -14,6 +14,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.models import Message
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.policy.spread import SpreadPolicy
 from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_lab.memory_bus import MemoryBus
@@ -127,6 +128,7 @@ def platform(
         slo=SloPolicy(fast_path=PathSlo(latency_ms=100), insight_path=PathSlo(latency_ms=5000)),
         readiness=Readiness("incident-api", state="serving"),
         tokens={},
+        spread=SpreadPolicy.load(ROOT / "policies").problems.spread,
         clock=clock,
     )
     return Platform(components, bus)

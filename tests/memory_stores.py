@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from aiops_core.errors import Unavailable
 from aiops_core.models import Device, Evidence, Incident, ProblemEdited, Severity, Status
+from aiops_core.spreads import wide_spreads
 from incident_api.devices.models import UnknownHost
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
@@ -34,7 +35,14 @@ from incident_api.rows import (
     TableRow,
     stored_incident,
 )
-from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, problem_of
+from incident_api.store import (
+    AS_NAMED,
+    IncidentFilter,
+    IncidentSummary,
+    place_of,
+    problem_of,
+    spread_of,
+)
 
 
 class MemoryStore:
@@ -103,6 +111,12 @@ class MemoryStore:
         found = replace(where, tracking_id="").page(incidents, after, most, homes=homes)
         return [IncidentSummary.of(one, homes) for one in found]
 
+    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+        self._check()
+        known = [one.incident for one in _stored(self.incidents.values())]
+        places = [(spread_of(one), place_of(one)) for one in known]
+        return wide_spreads([one for one in places if one[0] in named], least)
+
     async def edits(self) -> Sequence[ProblemEdited]:
         self._check()
         return [ProblemEdited.model_validate_json(row.body) for row in self.edited.values()]
@@ -148,13 +162,19 @@ class MemoryProblems:
         self._store = store
 
     async def page(
-        self, where: ProblemFilter, after: PagePosition | None, most: int, homes: ProblemHomes
+        self,
+        where: ProblemFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes,
+        least: int,
     ) -> Sequence[ProblemSummary]:
         self._store._check()
         found = [
             problem
-            for problem, incidents in self._problems(homes)
-            if problem.times >= where.times
+            for problem, incidents in self._items(homes, None if where.spread else least)
+            if where.spread in ("", problem.spread)
+            and problem.times >= where.times
             and where.open in (None, problem.open)
             and where.chronic in (None, bool(problem.cadence))
             and where.ship_id in ("", problem.ship_id)
@@ -171,6 +191,10 @@ class MemoryProblems:
     async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
         self._store._check()
         return next((one for one, _ in self._problems(homes) if one.id == problem_id), None)
+
+    async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
+        self._store._check()
+        return next((one for one, _ in self._items(homes, 1) if one.id == spread), None)
 
     async def occurrences(
         self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
@@ -205,6 +229,20 @@ class MemoryProblems:
         rows = self._store.occurrences.values()
         return [row for row in rows if homes.of(row.problem_id, row.incident_id) == problem_id]
 
+    def _items(
+        self, homes: ProblemHomes, least: int | None
+    ) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
+        """Problems; those of a spread on *least* devices or more are one."""
+        items: dict[str, list[tuple[ProblemSummary, list[Incident]]]] = {}
+        for problem, incidents in self._problems(homes):
+            is_part = problem.spread and least and problem.spread_devices >= least
+            item = problem.spread if is_part else problem.id
+            items.setdefault(item or "", []).append((problem, incidents))
+        for item, parts in items.items():
+            problems = sorted((one for one, _ in parts), key=problem_place, reverse=True)
+            incidents = [one for _, part in parts for one in part]
+            yield _as_one(problems) if item == problems[0].spread else problems[0], incidents
+
     def _problems(self, homes: ProblemHomes) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
         of: dict[str, list[Incident]] = {}
         for stored in _stored(self._store.incidents.values()):
@@ -236,7 +274,36 @@ class MemoryProblems:
             newest_incident=newest.id,
             first_seen=min(one.first_seen for one in incidents),
             last_seen=max(one.last_seen for one in incidents),
+            spread=spread_of(newest) or None,
+            spread_devices=self._widths(1).get(spread_of(newest), 0),
         )
+
+    def _widths(self, least: int) -> Mapping[str, int]:
+        known = (one.incident for one in _stored(self._store.incidents.values()))
+        return wide_spreads(((spread_of(one), place_of(one)) for one in known), least)
+
+
+def _as_one(problems: Sequence[ProblemSummary]) -> ProblemSummary:
+    """The problems of one spread, the newest first."""
+    alive = [one for one in problems if one.open]
+    quiet = [one.quiet_since for one in alive if one.quiet_since]
+    return (
+        problems[0]
+        .model_copy(
+            update={
+                "id": problems[0].spread,
+                "severity": max(one.severity for one in alive or problems),
+                "devices": tuple(sorted({device for one in problems for device in one.devices})),
+                "times": sum(one.times for one in problems),
+                "open": bool(alive),
+                "quiet_since": max(quiet) if quiet and len(quiet) == len(alive) else None,
+                "incidents": sum(one.incidents for one in problems),
+                "first_seen": min(one.first_seen for one in problems),
+                "problems": len(problems),
+            }
+        )
+        .as_spread([one.title for one in problems])
+    )
 
 
 def _affects(incident: Incident, device: str) -> bool:

@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aiops_core.models import Message, ProblemEdited, Recurrence
+from aiops_core.models import Message, ProblemEdited, Recurrence, RootCause
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemEdits, ProblemHomes
 from incident_api.recurrence.models import problem_place
-from incident_api.recurrence.store import ProblemFilter, ProblemStore, occurrence_place
+from incident_api.recurrence.store import (
+    ProblemFilter,
+    ProblemStore,
+    ProblemSummary,
+    occurrence_place,
+)
 from incident_api.rows import micros
 from incident_api.store import IncidentFilter
 from tests.api_parts import Platform, empty_tables, platform, platform_on, recovered
@@ -30,7 +35,7 @@ class Remembered:
 
     async def ids(self, **where: object) -> list[str]:
         asked = ProblemFilter(**{"times": 1} | where)  # type: ignore[arg-type]
-        return [one.id for one in await self.problems.page(asked, None, 100, self.homes)]
+        return [one.id for one in await self.problems.page(asked, None, 100, self.homes, 3)]
 
     async def times(self, problem: str) -> list[tuple[str, int, str]]:
         found = await self.problems.occurrences(problem, None, 100, self.homes)
@@ -47,14 +52,24 @@ async def remembered(request: pytest.FixtureRequest) -> AsyncIterator[Remembered
         yield Remembered(await recovered(platform_on(clickhouse)))
 
 
-def of(problem: str, number: int = 1, cadence: str = "") -> dict[str, Recurrence]:
-    said = Recurrence(problem_id=problem, occurrence=number, cadence=cadence)
+def of(problem: str, number: int = 1, cadence: str = "", spread: str = "") -> dict[str, Recurrence]:
+    said = Recurrence(
+        problem_id=problem, occurrence=number, cadence=cadence, kind="k", spread=spread
+    )
     return {"recurrence": said}
 
 
 def opened(incident: str, n: int, problem: str, number: int = 1, **fields) -> Message:
-    cadence = fields.pop("cadence", "")
-    return created(incident, n, **of(problem, number, cadence), **fields)
+    cadence, spread = fields.pop("cadence", ""), fields.pop("spread", "")
+    return created(incident, n, **of(problem, number, cadence, spread), **fields)
+
+
+def on(device: str, n: int, spread: str = "s", **fields) -> Message:
+    """An incident with a problem of its own on *device*."""
+    members = (evidence(n, device_id=device),)
+    root = RootCause(device=device, service="x", reason="r")
+    base = {"title": f"Fan failed on {device}", "evidence": members, "root_cause": root}
+    return opened(f"i-{device}", n, f"p-{device}", spread=spread, **base | fields)
 
 
 def merged(problem: str, into: str, n: int = 1) -> ProblemEdited:
@@ -137,7 +152,7 @@ async def test_pages_of_problems_and_of_occurrences_are_whole(remembered):
         *(m for n in range(2, 7) for m in (cleared(2 * n - 2, "i0"), back("i0", 2 * n - 1, n)))
     )
     seen, after = [], None
-    while page := await remembered.problems.page(ALL, after, 2, remembered.homes):
+    while page := await remembered.problems.page(ALL, after, 2, remembered.homes, 3):
         seen += [one.id for one in page]
         after = PagePosition(*problem_place(page[-1]))
     assert seen == ["p0", "p4", "p3", "p2", "p1"]
@@ -252,3 +267,96 @@ async def test_the_longest_quiet_come_first_page_by_page(remembered):
         seen += [one.id for one in page]
         after = PagePosition(*where.place(page[-1]))
     assert seen == ["i2", "i4", "i3", "i1"]
+
+
+# --- spreads
+
+
+async def item(remembered: Remembered, least: int = 3, **where: object) -> ProblemSummary:
+    asked = ProblemFilter(**{"times": 1} | where)  # type: ignore[arg-type]
+    [found] = await remembered.problems.page(asked, None, 9, remembered.homes, least)
+    return found
+
+
+async def test_problems_of_one_spread_are_one_item_on_enough_devices(remembered):
+    await remembered.after(on("sw-1", 1), on("sw-2", 2), on("sw-3", 3, ""))
+    assert await remembered.ids() == ["p-sw-3", "p-sw-2", "p-sw-1"]
+    await remembered.after(on("sw-4", 4))
+    assert await remembered.ids() == ["s", "p-sw-3"]
+    assert await remembered.ids(spread="s") == ["p-sw-4", "p-sw-2", "p-sw-1"]
+    assert await remembered.ids(spread="none") == []
+
+
+async def test_an_item_says_what_happened_where_and_how_bad_it_is(remembered):
+    await remembered.after(
+        on("sw-1", 1, severity="critical"),
+        on("sw-2", 2, severity="low"),
+        on("sw-3", 3, severity="high"),
+        cleared(2, "i-sw-1"),
+    )
+    found = await item(remembered)
+    assert (found.id, found.spread, found.title) == ("s", "s", "Fan failed on 3 devices")
+    assert (found.severity, found.spread_devices, found.problems) == ("high", 3, 3)
+    assert found.devices == ("sw-1", "sw-2", "sw-3") and found.root_device is None
+    assert (found.times, found.incidents, found.open) == (3, 3, True)
+    assert (found.first_seen, found.last_seen) == (at(1), at(3))
+    assert found.newest_incident == "i-sw-3" and found.quiet_since is None
+    await remembered.after(cleared(2, "i-sw-2"), cleared(2, "i-sw-3"))
+    over = await item(remembered, open=False)
+    assert over.severity == "critical"
+
+
+async def test_its_id_is_the_same_when_a_device_comes_and_it_is_found_by_each(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)))
+    before = await item(remembered)
+    await remembered.after(on("sw-4", 4))
+    after = await item(remembered)
+    assert before.id == after.id and after.title == "Fan failed on 4 devices"
+    assert (await item(remembered, device="SW-2")).id == "s"
+    assert (await item(remembered, q="failed on sw-3")).id == "s"
+
+
+async def test_a_spread_is_quiet_when_all_that_is_open_is(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)))
+    await remembered.after(
+        *(updated(2, incident=f"i-sw-{n}", quiet_since=at(10 + n)) for n in (1, 2))
+    )
+    assert (await item(remembered)).quiet_since is None
+    await remembered.after(cleared(2, "i-sw-3"))
+    assert (await item(remembered)).quiet_since == at(12)
+
+
+async def test_one_problem_of_a_spread_is_found_by_its_id_and_a_narrow_spread_by_its(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)), on("db", 9, "narrow"))
+    store, homes = remembered.problems, remembered.homes
+    part = await store.problem("p-sw-2", homes)
+    assert part and (part.title, part.problems, part.spread) == ("Fan failed on sw-2", 1, "s")
+    assert await store.problem("s", homes) is None
+    narrow = await store.spread("narrow", homes)
+    assert narrow and (narrow.id, narrow.problems) == ("narrow", 1)
+    assert await store.spread("p-sw-2", homes) is None
+
+
+async def test_what_was_merged_into_another_incident_counts_for_no_spread(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)))
+    await remembered.after(cleared(2, "i-sw-3", resolve_reason="merged", merged_into="i-sw-1"))
+    assert await remembered.ids() == ["p-sw-3", "p-sw-2", "p-sw-1"]
+    store = remembered.made.components.store
+    assert await store.spreads({"s"}, 2) == {"s": 2}
+    assert await store.spreads({"s"}, 3) == {} == await store.spreads(set(), 1)
+
+
+async def test_incidents_are_found_by_their_spread(remembered):
+    await remembered.after(on("sw-1", 1), on("sw-2", 2, "other"))
+    found = await remembered.made.components.store.page(IncidentFilter(spread="s"), None, 9)
+    assert [(one.id, one.spread, one.spread_devices) for one in found] == [("i-sw-1", "s", 0)]
+
+
+async def test_pages_of_spreads_are_whole(remembered):
+    messages = [on(f"d{n}-{m}", 10 * n + m, f"s{n}") for n in range(3) for m in range(3)]
+    await remembered.after(*messages, on("alone", 99, ""))
+    seen, after = [], None
+    while page := await remembered.problems.page(ALL, after, 2, remembered.homes, 3):
+        seen += [one.id for one in page]
+        after = PagePosition(*problem_place(page[-1]))
+    assert seen == ["p-alone", "s2", "s1", "s0"]

@@ -31,12 +31,12 @@ FULL = 30  # so many within a day may be the newest of more: nobody remembers mo
 
 class CadenceRules(Section):
     """At least *times* beginnings *within* a time have a cadence, when their gaps are regular or
-    differ by no more than the factor *spread*; *often* of them within a day have one anyway.
+    differ by no more than the factor *uneven*; *often* of them within a day have one anyway.
     *change* is the share by which gaps must differ to be another cadence."""
 
     times: int = Field(ge=3)
     within: Annotated[timedelta, Field(gt=timedelta(0))]
-    spread: float = Field(ge=1, allow_inf_nan=False)
+    uneven: float = Field(ge=1, allow_inf_nan=False)
     often: int = Field(ge=3)
     change: Fraction
 
@@ -62,7 +62,7 @@ def cadence_of(begins: Sequence[datetime], rules: CadenceRules) -> Cadence | Non
         return Cadence(typical, words)
     if _is_regular(gaps, typical):
         return Cadence(typical, _every(typical))
-    if max(gaps) <= rules.spread * min(gaps):
+    if max(gaps) <= rules.uneven * min(gaps):
         return Cadence(typical, _some(typical))
     return _often(sorted(begins), rules)
 

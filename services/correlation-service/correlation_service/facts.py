@@ -19,6 +19,7 @@ from aiops_core.models import (
     TimelineEntry,
 )
 from correlation_service.incident import OpenIncident
+from correlation_service.kinds import place_of
 from correlation_service.overlay import Overlay
 from correlation_service.problem import KnownProblem
 from correlation_service.recoveries import Times
@@ -51,7 +52,8 @@ class FactBuilder:
         incident, cause = self._overlay.edit(incident_id), self._cause
         arrival = max(cause.stages.values(), default=cause.ts)
         sign = signature_of(incident.ship_id, member, self._policy)
-        recurrence = self._problems.first(sign, incident.id, member.ts)
+        place = place_of(incident.ship_id, member, self._policy)
+        recurrence = self._problems.first(sign, incident.id, place)
         known = self._known(incident, recurrence)
         del known["inferred"]
         incident.revision = 1
@@ -76,7 +78,7 @@ class FactBuilder:
             created_at=arrival,
             updated_at=arrival,
             recurrence=recurrence,
-            announce=True,
+            announce=self._problems.is_news(place, member.severity),
             **known,
         )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aiops_core.models import Evidence, Severity, derived_id
 from correlation_service.alerts import Alert, AlertKey
 from correlation_service.incident import OpenIncident
+from correlation_service.kinds import place_of
 from correlation_service.open_incidents import AlertIndex
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.problems import Return
@@ -197,7 +198,8 @@ class Overlay:
         if stored and stored.lasts:
             return None  # its alerts are not over
         goes_on = stored is not None and self._is_going_on(stored, member.ts)
-        back = state.problems.again(problem, member.ts, member.severity, goes_on)
+        place = place_of(ship, member, self.policy)
+        back = state.problems.again(problem, place, member.severity, goes_on)
         if back is None:
             return None
         self.returns[problem.incident] = back

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 from aiops_core.inventory.policy import SuggestedEdges
 from aiops_core.models import Fraction
 from aiops_core.policy.file import Replay, Section
+from aiops_core.policy.spread import SpreadRules
 from aiops_core.suppression.policy import SuppressPolicy
 from correlation_service.cadence import CadenceRules
 
@@ -102,12 +103,13 @@ class ProblemRules(CadenceRules):
 
     *reopen_within* this time after its end an incident is reopened. A problem with a cadence is
     chronic: one incident, open until it was silent for *patience* gaps. *grown*: so many times as
-    many devices, or as long, is told.
+    many devices, or as long, is told. *spread*: when those of one kind are one item.
     """
 
     reopen_within: Positive
     patience: float = Field(ge=1, allow_inf_nan=False)
     grown: float = Field(gt=1, allow_inf_nan=False)
+    spread: SpreadRules
 
 
 class Wording(Section):

@@ -24,7 +24,7 @@ ZERO = timedelta(0)
 # The fields that tell of the newest incident.
 OF_INCIDENT = (
     *("incident", "revision", "since", "earlier", "anomalies"),
-    *("ending", "note", "ended", "until", "held"),
+    *("ending", "note", "ended", "until", "held", "part"),
 )
 
 
@@ -65,6 +65,21 @@ class Told(NamedTuple):
         )
 
 
+class Part(NamedTuple):
+    """What the newest occurrence is a part of: one *spread* of a *kind*, with its *device*.
+
+    *lasts* says that it began with a state. *told* is on how many devices the spread was when a
+    person was told of this one last, and of what *severity*; 0 when nobody was.
+    """
+
+    kind: str = ""
+    spread: str = ""
+    device: str = ""
+    lasts: bool = False
+    told: int = 0
+    severity: Severity = Severity.LOW
+
+
 class Start(NamedTuple):
     """An occurrence begins, as a published fact tells of it."""
 
@@ -77,6 +92,7 @@ class Start(NamedTuple):
     severity: Severity
     device: str
     announce: bool
+    lasts: bool = False
 
 
 class End(NamedTuple):
@@ -123,6 +139,7 @@ class KnownProblem(Record):
     absorbed: Annotated[tuple[str, ...], Field(max_length=SIGNATURES_KEPT)] = Field(
         default=(), description="problems that are part of it now"
     )
+    part: Part = Part()
 
     @classmethod
     def begun(cls, start: Start, signatures: tuple[str, ...]) -> KnownProblem:
@@ -138,6 +155,7 @@ class KnownProblem(Record):
             incident=start.incident,
             revision=start.revision,
             since=start.at,
+            part=_part(start),
         )
 
     @property
@@ -153,6 +171,12 @@ class KnownProblem(Record):
         return bool(self.cadence)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it is open for longer than its anomalies say: a state that nobody took back, or a
+        chronic problem. Of an event that depends on when its lines came."""
+        return self.is_open and (self.part.lasts or self.is_chronic)
+
+    @property
     def begins(self) -> list[datetime]:
         return [occurrence.began for occurrence in self.occurrences]
 
@@ -162,9 +186,11 @@ class KnownProblem(Record):
         before = self.occurrences[-2].began if len(self.occurrences) > 1 else None
         return self._recurrence(self.count, self.cadence, before)
 
-    def next(self, cadence: Cadence | None) -> Recurrence:
-        """What the fact says that begins another occurrence."""
-        return self._recurrence(self.count + 1, cadence.words if cadence else "", self.latest.began)
+    def next(self, cadence: Cadence | None, kind: str, spread: str) -> Recurrence:
+        """What the fact says that begins another occurrence, of that kind and spread."""
+        words = cadence.words if cadence else ""
+        following = self._recurrence(self.count + 1, words, self.latest.began)
+        return following.but(kind=kind, spread=spread)
 
     def _recurrence(self, occurrence: int, cadence: str, previous: datetime | None) -> Recurrence:
         return Recurrence(
@@ -173,6 +199,8 @@ class KnownProblem(Record):
             cadence=cadence,
             previous=previous,
             resolved_before=self.note,
+            kind=self.part.kind,
+            spread=self.part.spread,
         )
 
     # -- other occurrences ------------------------------------------------------------------------
@@ -192,6 +220,7 @@ class KnownProblem(Record):
             ended=None,
             until=None,
             held=self.held and same,
+            part=_part(start, self.part),
         ).with_cadence(cadence)
 
     def going_on(self, revision: int) -> KnownProblem:
@@ -260,6 +289,11 @@ class KnownProblem(Record):
             roots=(device,),
         )
         return self.but(told=self.told.both(told)._replace(gap=told.gap), announced=True)
+
+    def telling_of(self, devices: int, severity: Severity) -> KnownProblem:
+        """A person was told of it as part of a spread on so many devices."""
+        worst = max(severity, self.part.severity)
+        return self.but(part=self.part._replace(told=devices, severity=worst))
 
     def with_cadence(self, cadence: Cadence | None) -> KnownProblem:
         gap, words = cadence or (None, "")
@@ -361,6 +395,14 @@ class KnownProblem(Record):
 def going_on_of(one: KnownProblem, other: KnownProblem) -> KnownProblem:
     """Of two problems that become one, that whose incident goes on: the open one, the newer."""
     return max((one, other), key=lambda problem: (problem.is_open, problem.latest.began))
+
+
+def _part(start: Start, before: Part | None = None) -> Part:
+    said = start.recurrence
+    part = Part(said.kind, said.spread, start.device, start.lasts)
+    if before and before.spread == part.spread:
+        return part._replace(told=before.told, severity=before.severity)
+    return part
 
 
 def _occurrence(start: Start) -> Occurrence:

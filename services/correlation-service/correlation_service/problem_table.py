@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from correlation_service.problem import MERGED, WAITING, KnownProblem
+from correlation_service.spreads import Spreads
 
 PROBLEMS_KEPT = 5000  # least recently seen go first; up to 10 KB each
 WAITING_KEPT = 4000  # chronic problems whose incident is open without an alert
@@ -19,6 +20,7 @@ class ProblemTable:
         self._by_signature: dict[str, str] = {}
         self._of_incident: dict[str, str] = {}  # newest incident of a problem -> problem
         self.absorbed: dict[str, str] = {}
+        self.spreads = Spreads()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._marks: dict[str, int] = {}
         self._changes = 0
@@ -62,6 +64,7 @@ class ProblemTable:
         if problem.ending == WAITING:
             self._waiting[problem.id] = None
         self.absorbed |= dict.fromkeys(problem.absorbed, problem.id)
+        self.spreads.file(problem)
         self._changes += 1
         self._marks[problem.id] = self._changes
         self._evict()
@@ -80,6 +83,7 @@ class ProblemTable:
                 if index.get(key) == problem.id:
                     del index[key]
         self._waiting.pop(problem.id, None)
+        self.spreads.unfile(problem)
 
     def _evict(self) -> None:
         """The least recently seen goes, but for those that wait: their incident is open."""

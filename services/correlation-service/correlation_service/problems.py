@@ -27,6 +27,7 @@ from correlation_service.problem import (
     going_on_of,
 )
 from correlation_service.problem_table import WAITING_KEPT, ProblemTable
+from correlation_service.spreads import Place
 
 
 class Return(NamedTuple):
@@ -47,33 +48,48 @@ class Problems:
 
     # -- deciding ---------------------------------------------------------------------------------
 
-    def first(self, signature: str, incident_id: str, at: datetime) -> Recurrence:
+    def first(self, signature: str, incident_id: str, place: Place) -> Recurrence:
         """What a new incident says: it is the next occurrence of its problem, or a new problem.
 
         It is a new one, too, while the problem has another incident that is open, or a later one.
         """
-        problem = self.table.with_signature(signature)
+        problem, kind = self.table.with_signature(signature), place.kind
+        spread = self._spread(place, incident_id)
         if problem is None:
-            return Recurrence(problem_id=derived_id("problem", signature))
-        if problem.is_open or at < problem.latest.began:
-            return Recurrence(problem_id=derived_id("problem", incident_id))
-        return problem.next(self._cadence(problem, at))
+            new = derived_id("problem", signature)
+        elif problem.is_open or place.at < problem.latest.began:
+            new = derived_id("problem", incident_id)
+        else:
+            return problem.next(self._cadence(problem, place.at), kind, spread)
+        return Recurrence(problem_id=new, kind=kind, spread=spread)
+
+    def is_news(self, place: Place, severity: Severity) -> bool:
+        """Whether a person is told of a new incident there."""
+        rules = self._rules
+        return not self.table.spreads.is_known(place, severity, rules.spread, rules.grown)
+
+    def _spread(self, place: Place, *beginning: str) -> str:
+        """The spread that takes what begins there, a new one if need be."""
+        known = self.table.spreads.joined(place, self._rules.spread)
+        return known or derived_id("spread", place.kind, *beginning)
 
     def again(
-        self, problem: KnownProblem, at: datetime, severity: Severity, goes_on: bool
+        self, problem: KnownProblem, place: Place, severity: Severity, goes_on: bool
     ) -> Return | None:
         """How *problem* comes back in its newest incident, if that takes it.
 
         An occurrence that *goes_on*, too long for the alerts that there are, is no other one; nor
         is an anomaly of its time that comes late.
         """
-        reopens, newest = not problem.is_open, problem.latest
+        reopens, newest, at = not problem.is_open, problem.latest, place.at
         if problem.ending == MERGED or (reopens and not self._may_reopen(problem, at)):
             return None
         if goes_on or at <= (newest.ended or newest.began):
             return Return(problem.recurrence, reopens, news="")
         cadence = self._cadence(problem, at)
-        return Return(problem.next(cadence), reopens, self._news(problem, cadence, severity, at))
+        spread = self._spread(place, problem.incident, str(problem.count))
+        following = problem.next(cadence, place.kind, spread)
+        return Return(following, reopens, self._news(problem, cadence, severity, at))
 
     def keeps_open(self, incident: OpenIncident, now: datetime) -> KnownProblem | None:
         """The chronic problem for which *incident* stays open now that its alerts are over."""
@@ -172,7 +188,8 @@ class Problems:
     def announce(self, incident_id: str, severity: Severity, device: str) -> None:
         """A person was told of what the problem of that incident is like now."""
         if problem := self.table.of_incident(incident_id):
-            self.table.put(problem.announcing(severity, device))
+            told = problem.announcing(severity, device)
+            self.table.put(told.telling_of(self.table.spreads.devices(problem), severity))
 
     def pause(self, incident: OpenIncident, ending: str) -> None:
         """The newest occurrence is over, as its alerts are; its incident goes on."""

@@ -22,13 +22,13 @@ def signature_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> str:
     """
     kind = member.anomaly_type
     if policy.family_of(kind) == ATTACK:
-        return _digest(ship, member.device, ATTACK)
+        return digest(ship, member.device, ATTACK)
     mark = DOUBTFUL if policy.grouping_of(kind).min_evidence > 1 else ""
     about = ship, member.device, kind
     if member.component or member.metric:
-        return mark + _digest(*about, member.component, member.metric)
+        return mark + digest(*about, member.component, member.metric)
     words = "" if member.state else member.template_id or _masked(member.msg)
-    return mark + _digest(*about, member.service, words)
+    return mark + digest(*about, member.service, words)
 
 
 @lru_cache(REMEMBERED)
@@ -41,5 +41,5 @@ def is_doubtful(signature: str) -> bool:
     return signature.startswith(DOUBTFUL)
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]

@@ -153,6 +153,7 @@ class CorrelationState:
                     severity=opener.severity,
                     device=_root_of(incident) or opener.device,
                     announce=fact.announce,
+                    lasts=opener.state,
                 )
             )
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import TypeVar
@@ -31,6 +31,7 @@ from incident_api.rows import (
     sql_time,
     stored_incident,
 )
+from incident_api.standing import MERGED
 from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, Order
 
 T = TypeVar("T")
@@ -41,6 +42,14 @@ HOME = (
     " transform(problem_id, %(merged_of)s, %(merged_to)s, problem_id))"
 )
 HOME_OF_INCIDENT = HOME.format(incident="id")
+MERGED_AWAY = f"startsWith(resolve_reason, '{MERGED}')"
+SPREAD = f"if({MERGED_AWAY}, '', spread)"
+ROOT = "JSONExtractString(root_cause, 'device')"
+PLACE = f"if({ROOT} != '', {ROOT}, affected_devices[1])"  # '' without any
+SPREADS = (
+    f"SELECT spread, uniqExact({PLACE}) AS wide FROM aiops.incidents FINAL"
+    f" WHERE spread IN %(named)s AND NOT {MERGED_AWAY} GROUP BY spread HAVING wide >= %(least)s"
+)
 QUIET = "quiet_since IS NOT NULL AND status IN ('open', 'ack')"
 CONDITIONS = {
     "status": "status IN %(status)s",
@@ -55,6 +64,7 @@ CONDITIONS = {
         " LIMIT 1 BY anomaly_id, place) WHERE role != 'moved')"
     ),
     "problem_id": f"{HOME_OF_INCIDENT} = %(problem_id)s",
+    "spread": f"({SPREAD}) = %(spread)s",
     "quiet": f"({QUIET}) = %(quiet)s",
     "since": f"last_seen >= {sql_time('since')}",
     "until": f"first_seen <= {sql_time('until')}",
@@ -77,10 +87,11 @@ NEWEST_OPEN = (
     " ORDER BY updated_at DESC, id DESC LIMIT 1 BY id"
 )
 TIMES = ("first_seen", "last_seen", "created_at", "updated_at")
+LATER = ("spread_devices",)  # fields that other rows tell
 COLUMNS = (
-    {name: name for name in IncidentSummary.model_fields}
+    {name: name for name in IncidentSummary.model_fields if name not in LATER}
     | {name: f"toUnixTimestamp64Micro({name})" for name in (*TIMES, "quiet_since")}
-    | {"problem_id": HOME_OF_INCIDENT}
+    | {"problem_id": HOME_OF_INCIDENT, "spread": SPREAD}
 )
 EVENT = TypeAdapter(EventRow)
 SELECTED = ", ".join(COLUMNS.values())
@@ -188,6 +199,12 @@ class ClickHouseStore:
         reader = self._whole if where.tracking_id else self._reads
         return await reader.query(sql, wanted | home_parameters(homes) | {"most": most})
 
+    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+        if not named:
+            return {}
+        bound = {"named": tuple(named), "least": least}
+        return {str(name): int(wide) for name, wide in await self._reads.query(SPREADS, bound)}
+
     async def edits(self) -> Sequence[ProblemEdited]:
         rows = await self._reads.query(EDITS)
         return read_all(rows, "incident-api.problem_edits", _edit, name=itemgetter(0))
@@ -222,7 +239,7 @@ class ClickHouseStore:
 def _summary(row: Row) -> IncidentSummary:
     columns = dict(zip(COLUMNS, row, strict=True))
     columns |= {name: moment(columns[name]) for name in TIMES}
-    absent = ("resolve_reason", "assignee", "problem_id", "occurrence")
+    absent = ("resolve_reason", "assignee", "problem_id", "occurrence", "spread")
     columns |= {name: columns[name] or None for name in absent}
     quiet = columns["quiet_since"]
     columns["quiet_since"] = None if quiet is None else moment(quiet)
@@ -292,7 +309,16 @@ def _dated(rows: Sequence[TableRow]) -> Sequence[TableRow]:
 
 def _parameters(where: IncidentFilter) -> dict[str, object]:
     """The fields that restrict something, as the driver can bind them."""
-    texts = ("category", "ship_id", "service", "device_id", "tracking_id", "problem_id", "q")
+    texts = (
+        "category",
+        "ship_id",
+        "service",
+        "device_id",
+        "tracking_id",
+        "problem_id",
+        "spread",
+        "q",
+    )
     wanted: dict[str, object] = {n: getattr(where, n) for n in texts if getattr(where, n)}
     if where.quiet is not None:
         wanted["quiet"] = int(where.quiet)

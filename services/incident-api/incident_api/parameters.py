@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from aiops_core.observability.probe import Readiness
+from aiops_core.policy.spread import SpreadRules
 from aiops_core.runtime.service import utc_now
 from aiops_core.suppression.policy import SuppressPolicy
 from aiops_core.utils import span_of
@@ -50,11 +51,12 @@ class Components:
     slo: SloPolicy
     readiness: Readiness
     tokens: dict[str, str]
+    spread: SpreadRules
     clock: Callable[[], datetime] = utc_now
 
     @property
     def reader(self) -> IncidentReader:
-        return IncidentReader(self.store, self.recorder)
+        return IncidentReader(self.store, self.recorder, self.spread.devices)
 
 
 def _components(request: Request) -> Components:

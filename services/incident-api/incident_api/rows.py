@@ -132,6 +132,7 @@ class IncidentRow(NamedTuple):
     occurrence: int = 0
     cadence: str = ""
     quiet_since: int | None = None
+    spread: str = ""
 
 
 class OccurrenceRow(NamedTuple):
@@ -367,6 +368,7 @@ def incident_row(stored: StoredIncident) -> IncidentRow:
         occurrence=recurrence.occurrence if recurrence else 0,
         cadence=recurrence.cadence if recurrence else "",
         quiet_since=_micros_of(incident.quiet_since),
+        spread=recurrence.spread if recurrence else "",
     )
 
 

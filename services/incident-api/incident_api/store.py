@@ -6,7 +6,7 @@ neither repeat nor skip an entry while new ones arrive.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol, Self, TypeVar
 
@@ -27,6 +27,7 @@ from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
 from incident_api.rows import Batch, EventRow, micros
+from incident_api.standing import MERGED
 
 AnyOf = Query(description="Any of these.")
 Word = Annotated[str, Query(max_length=200)]
@@ -47,6 +48,9 @@ class IncidentFilter:
     tracking_id: Word = ""
     problem_id: Annotated[
         str, Query(max_length=200, description="Occurrences of this problem.")
+    ] = ""
+    spread: Annotated[
+        str, Query(max_length=200, description="Of this spread, on whatever device.")
     ] = ""
     quiet: Annotated[
         bool | None,
@@ -78,6 +82,7 @@ class IncidentFilter:
                 self.ship_id in ("", incident.ship_id),
                 self.service in ("", *incident.affected_services),
                 self.problem_id in ("", problem_of(incident, homes)),
+                self.spread in ("", spread_of(incident)),
                 self.quiet in (None, is_quiet),
                 is_quiet or self.order == "newest",
                 self.device_id.casefold()
@@ -133,6 +138,19 @@ def problem_of(incident: Incident, homes: ProblemHomes) -> str | None:
     return homes.of(said.problem_id, incident.id) if said else None
 
 
+def spread_of(incident: Incident) -> str:
+    """The spread that its newest occurrence is of; empty for none, or when it was merged."""
+    said = incident.recurrence
+    is_merged = (incident.resolve_reason or "").startswith(MERGED)
+    return said.spread if said and not is_merged else ""
+
+
+def place_of(incident: Incident) -> str:
+    """The device that it counts for in a spread: that of its root, else the first."""
+    root = incident.root_cause.device if incident.root_cause else None
+    return root or next(iter(incident.affected_devices), "")
+
+
 class IncidentSummary(BaseModel):
     """An incident in a list; evidence, timeline and tracking ids are at its own address."""
 
@@ -163,6 +181,10 @@ class IncidentSummary(BaseModel):
     quiet_since: UtcDatetime | None = Field(
         None, description="Still open, though nothing more was seen since then."
     )
+    spread: str | None = Field(
+        None, description="What it is one of: incidents of one kind on several devices share it."
+    )
+    spread_devices: int = Field(0, description="On how many devices that is; 0 on too few.")
 
     @classmethod
     def of(cls, incident: Incident, homes: ProblemHomes = AS_NAMED) -> Self:
@@ -172,6 +194,7 @@ class IncidentSummary(BaseModel):
                 "problem_id": problem_of(incident, homes),
                 "occurrence": said.occurrence if said else None,
                 "cadence": said.cadence if said else "",
+                "spread": spread_of(incident) or None,
             }
         )
 
@@ -198,6 +221,9 @@ class IncidentStore(Protocol):
     ) -> Sequence[IncidentSummary]:
         """Incidents in the order of *where*, by time and id, from *after* on. Their problems are
         those of *homes*."""
+
+    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+        """On how many devices those are that are on *least* or more."""
 
     async def edits(self) -> Sequence[ProblemEdited]:
         """What persons said about problems."""

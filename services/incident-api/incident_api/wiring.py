@@ -13,6 +13,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.inventory.policy import LearningPolicy
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.retention import RetentionPolicy
+from aiops_core.policy.spread import SpreadPolicy
 from aiops_core.runtime.bus import Bus
 from aiops_core.runtime.launch import Context, Web
 from aiops_core.suppression.policy import SuppressPolicy
@@ -108,6 +109,7 @@ class Wiring:
             slo=slo,
             readiness=context.readiness,
             tokens=parse_tokens(settings.api_tokens),
+            spread=SpreadPolicy.load(settings.policies).problems.spread,
         )
         self.web: Web = web(build(components))
 

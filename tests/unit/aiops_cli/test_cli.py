@@ -431,6 +431,83 @@ def test_open_ones_that_newer_ones_have_pushed_from_the_list_are_shown(
     assert "i-2" in output
 
 
+def on_device(n: int, status: str = "open", **fields: Any) -> dict[str, Any]:
+    """One of the incidents of a spread over 51 devices."""
+    named = {
+        "id": f"i-{n}",
+        "title": f"Fan failed on sw-{n}",
+        "status": status,
+        "affected_devices": [f"sw-{n}"],
+        "root_cause": {"device": f"sw-{n}"},
+    }
+    return INCIDENT | named | {"spread": "s-1", "spread_devices": 51} | fields
+
+
+def test_incidents_of_one_spread_are_one_row(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed(monkeypatch, None, on_device(1), on_device(2, "resolved"), on_device(3), INCIDENT)
+    output = run("incidents", "--api", api).output
+    assert "Fan failed on 51 devices" in output and "2 open, 1 resolved" in output
+    assert output.count("s-1") == 1 and "sw-2" not in output
+    assert "--spread ID shows its incidents" in output
+    for words in (["--each"], ["--spread", "s-1"]):
+        output = run("incidents", *words, "--api", api).output
+        assert all(f"Fan failed on sw-{n}" in output for n in (1, 2, 3))
+        assert "51 devices" not in output
+    assert "spread=s-1" in FakeApi.asked[-1][1]
+    machine = json.loads(run("incidents", "--json", "--api", api).output)
+    assert [one["id"] for one in machine["items"]] == ["i-1", "i-2", "i-3", "i-1"]
+
+
+def test_of_a_spread_one_alone_is_shown_as_it_is(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed(monkeypatch, None, on_device(1), on_device(2, spread_devices=0, spread="s-2"))
+    output = run("incidents", "--api", api).output
+    assert "Fan failed on sw-1" in output and "Fan failed on sw-2" in output
+
+
+def test_rows_that_became_one_make_room_for_older_ones(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [
+        {"items": [on_device(1), on_device(2)], "next_cursor": "a"},
+        {"items": [on_device(3), INCIDENT | {"id": "i-9"}], "next_cursor": "b"},
+        {"items": [on_device(3), on_device(4)], "next_cursor": None},
+    ]
+    asked: list[Any] = []
+
+    def get(*path: Any, **parameters: Any) -> Any:
+        asked.append(parameters.get("cursor"))
+        return pages.pop(0)
+
+    monkeypatch.setattr(Api, "get", get)
+    output = run("incidents", "--limit", "2", "--api", api).output
+    assert asked == [None, "a", None]  # the last: what is open of old
+    assert "i-9" in output and output.count("s-1") == 1
+
+
+def test_a_spread_is_a_row_among_problems_and_is_shown_with_its_parts(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = PROBLEM | {
+        "id": "s-1",
+        "title": "Fan failed on 51 devices",
+        "spread": "s-1",
+        "spread_devices": 51,
+        "problems": 50,
+        "cadence": "",
+    }
+    part = PROBLEM | {"title": "Fan failed on sw-7", "spread": "s-1", "spread_devices": 51}
+    empty: dict[str, Any] = {"endings": [], "occurrences": [], "newest_incidents": []}
+    page = {"items": [wide], "next_cursor": None}
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/problems", page)
+    monkeypatch.setitem(FakeApi.answers, "/api/v3/problems/s-1", wide | empty | {"parts": [part]})
+    output = run("problems", "--api", api).output
+    assert "Fan failed on 51 devices" in output and output.count("51 devices") == 2
+    shown = run("problems", "s-1", "--api", api).output
+    assert "newest 1 of 50 problems" in shown and "Fan failed on sw-7" in shown
+    run("problems", "--spread", "s-1", "--api", api)
+    assert FakeApi.asked[-1][1] == "spread=s-1&times=1&limit=50"
+
+
 def test_problems_are_listed(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     output = run("problems", "--open", "--device", "combo", "--text", "rotate", "--api", api).output
     assert FakeApi.asked[-1][1] == "open=true&device=combo&q=rotate&times=2&limit=50"

@@ -1,6 +1,7 @@
 """Logs -> what a person is told of them, and the counts of it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -149,14 +150,45 @@ def incident(n, title="Fan 2 failed on sw-1", device="sw-1", members=(), problem
 
 def test_occurrences_of_one_problem_are_one_item_and_told_once():
     again = incident(2, "Fan 2 failed on sw-1 (2nd time)")
-    told = items([incident(1), again, incident(3, "Fan 2 failed on sw-2", "sw-2", problem="q")])
+    told = items([incident(1), again, incident(3, "Fan 2 failed on sw-2", "sw-2", problem="q")], 3)
     assert [len(item.incidents) for item in told] == [2, 1]
     assert told_again(told) == 0
 
 
 def test_another_problem_with_the_title_of_an_earlier_one_is_told_again():
     other = incident(2, "Fan 2 failed on sw-1 (2nd time)", problem="q")
-    assert told_again(items([incident(1), other])) == 1
+    assert told_again(items([incident(1), other], 3)) == 1
+
+
+def on_devices(title, *devices):
+    """An incident with *title* on each, all of one spread."""
+    return [
+        replace(incident(n, f"{title} on {device}", device, problem=device), spread="s")
+        for n, device in enumerate(devices)
+    ]
+
+
+def test_problems_of_one_spread_are_one_item_on_enough_devices():
+    told = items([*on_devices("Fan 2 failed", "sw-1", "sw-2", "sw-3"), incident(9)], 3)
+    assert [(item.title, len(item.incidents)) for item in told] == [
+        ("Fan 2 failed on 3 devices", 3),
+        ("Fan 2 failed on sw-1", 1),
+    ]
+    assert len(items(on_devices("Fan 2 failed", "sw-1", "sw-2"), 3)) == 2
+    assert len(items(on_devices("Fan 2 failed", "sw-1", "sw-1", "sw-2"), 3)) == 2
+
+
+def test_of_a_problem_the_newest_incident_says_which_spread_it_is_of():
+    spread = on_devices("Fan 2 failed", "sw-1", "sw-2", "sw-3")
+    later = replace(spread[0], id="later", spread="another")
+    assert [len(item.incidents) for item in items([*spread, later], 3)] == [2, 2]
+
+
+def test_the_title_of_a_spread_may_be_vague_too():
+    [item] = items(on_devices("Errors of mailer", "sw-1", "sw-2", "sw-3"), 3)
+    assert item.title == "Errors of mailer on 3 devices" and item.vague == 0
+    [item] = items(on_devices("Errors", "sw-1", "sw-2", "sw-3"), 3)
+    assert item.vague == 4
 
 
 def test_a_title_is_vague_if_it_has_only_the_name_of_some_program_of_the_incident():
@@ -186,21 +218,21 @@ def lines_of_fans(*devices):
 def test_a_fault_is_found_by_its_evidence_and_named_by_a_title():
     shown = lines_of_fans("sw-1", "sw-2")
     told = [incident(1)]
-    [fault] = judge_faults(FAN, log(told, shown), items(told))
+    [fault] = judge_faults(FAN, log(told, shown), items(told, 3))
     assert fault.found and fault.named
     assert (fault.lines, fault.devices, fault.told, fault.incidents) == (2, 2, 1, 1)
     told = [incident(1, "Hardware failure on sw-1")]
-    [fault] = judge_faults(FAN, log(told, shown), items(told))
+    [fault] = judge_faults(FAN, log(told, shown), items(told, 3))
     assert fault.found and not fault.named
 
 
 def test_a_fault_that_everybody_must_mend_where_it_is_counts_for_each_device():
     told = [incident(1), incident(2)]
-    first, second = judge_faults(EACH, log(told, lines_of_fans("sw-1", "sw-2")), items(told))
+    first, second = judge_faults(EACH, log(told, lines_of_fans("sw-1", "sw-2")), items(told, 3))
     assert (first.device, first.found) == ("sw-1", True)
     assert (second.device, second.found) == ("sw-2", True)
     first, second = judge_faults(
-        EACH, log(told[:1], lines_of_fans("sw-1", "sw-2")), items(told[:1])
+        EACH, log(told[:1], lines_of_fans("sw-1", "sw-2")), items(told[:1], 3)
     )
     assert first.found and not second.found
 
@@ -208,10 +240,10 @@ def test_a_fault_that_everybody_must_mend_where_it_is_counts_for_each_device():
 def test_a_fault_is_not_found_by_other_lines_or_on_a_wrong_device():
     shown = lines_of_fans("sw-1", "sw-2")
     told = [incident(7)]  # its line shows no fault
-    [fault] = judge_faults(FAN, log(told, shown), items(told))
+    [fault] = judge_faults(FAN, log(told, shown), items(told, 3))
     assert not fault.found and not fault.named
     shown = lines_of_fans("relay", "relay")  # read to be of another device
-    [fault] = judge_faults(FAN, log([incident(1)], shown), items([incident(1)]))
+    [fault] = judge_faults(FAN, log([incident(1)], shown), items([incident(1)], 3))
     assert not fault.found and fault.lines == 0
 
 
@@ -223,11 +255,11 @@ def test_another_log_of_the_same_name_is_refused():
 def test_an_item_of_lines_that_a_person_passes_over_is_no_fault():
     shown = lines_of_fans("sw-1", "sw-1")
     shown["line-1"] = ShownLine("sw-1", frozenset({NO_FAULT}))
-    [quiet] = items([incident(1)])
+    [quiet] = items([incident(1)], 3)
     assert is_no_fault(quiet, shown)
-    [mixed] = items([incident(1, members=(anomaly(1), anomaly(2)))])
+    [mixed] = items([incident(1, members=(anomaly(1), anomaly(2)))], 3)
     assert not is_no_fault(mixed, shown)
-    [unknown] = items([incident(9)])
+    [unknown] = items([incident(9)], 3)
     assert not is_no_fault(unknown, shown)
 
 
@@ -315,7 +347,7 @@ def test_a_fault_that_comes_back_later_is_told_as_correlation_decides(tmp_path):
     told = replay(file, POLICIES, NOW)
     assert {one.device for one in told.incidents} == {HOST}
     assert [one.members[0].ts.day for one in told.incidents] == [1, 20]
-    assert len(items(told.incidents)) == 1
+    assert len(items(told.incidents, told.least)) == 1
 
 
 def test_a_file_without_a_line_is_refused_by_name(tmp_path):

@@ -20,7 +20,7 @@ from incident_api.recurrence import models
 from incident_api.recurrence.store import times_of
 from incident_api.waiting import Waiting
 from tests.api_parts import Platform, platform, recovered
-from tests.incident_cases import at, cleared, created, handle, updated
+from tests.incident_cases import at, cleared, created, evidence, handle, updated
 from tests.memory_stores import MemoryStore
 from tests.runtime_cases import received
 
@@ -338,3 +338,92 @@ def test_edits_are_in_force_in_the_order_of_their_times():
 )
 def test_how_often_it_came(named, known, is_edited, times):
     assert times_of(named, known, is_edited) == times
+
+
+# --- spreads
+
+
+async def spread(ship: Platform, *devices: str) -> None:
+    """The same fault on each of *devices*."""
+    for n, device in enumerate(devices, start=1):
+        member = evidence(n, device_id=device)
+        named = said(f"p-{device}", kind="k", spread="s")
+        title = f"Fan failed on {device}"
+        await ship.after(created(f"i-{device}", n, evidence=(member,), title=title, **named))
+
+
+async def test_problems_of_one_kind_on_many_devices_are_one_entry(ship, client):
+    await spread(ship, "sw-1", "sw-2")
+    every = {"times": 1}
+    two = (await client.get(PROBLEMS, params=every)).json()["items"]
+    assert [(one["id"], one["spread"]) for one in two] == [("p-sw-2", "s"), ("p-sw-1", "s")]
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    [one] = (await client.get(PROBLEMS)).json()["items"]
+    assert (one["id"], one["title"]) == ("s", "Fan failed on 3 devices")
+    assert (one["problems"], one["spread_devices"], one["times"]) == (3, 3, 3)
+    assert one["first_seen"] == "2026-06-01T12:00:01Z"
+    unfolded = (await client.get(PROBLEMS, params={"times": 1, "spread": "s"})).json()["items"]
+    assert [item["id"] for item in unfolded] == ["p-sw-3", "p-sw-2", "p-sw-1"]
+
+
+async def test_a_spread_is_shown_with_its_parts_and_each_part_by_its_own_id(ship, client):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    shown = (await client.get(f"{PROBLEMS}/s")).json()
+    assert [part["id"] for part in shown["parts"]] == ["p-sw-3", "p-sw-2", "p-sw-1"]
+    assert [one["id"] for one in shown["newest_incidents"]] == ["i-sw-3", "i-sw-2", "i-sw-1"]
+    assert shown["occurrences"] == [] and shown["devices"] == ["sw-1", "sw-2", "sw-3"]
+    part = (await client.get(f"{PROBLEMS}/p-sw-2")).json()
+    assert (part["title"], part["parts"], len(part["occurrences"])) == ("Fan failed on sw-2", [], 1)
+
+
+async def test_a_spread_that_has_become_narrow_is_still_found_by_its_id(ship, client):
+    await spread(ship, "sw-1")
+    shown = (await client.get(f"{PROBLEMS}/s")).json()
+    assert (shown["id"], len(shown["parts"])) == ("s", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("s/merge", {"into": "p-sw-1"}), ("p-sw-1/merge", {"into": "s"}), ("s/split", None)],
+)
+async def test_a_spread_is_neither_merged_nor_split_as_a_whole(ship, client, path, body):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    answer = await client.post(f"{PROBLEMS}/{path}", json=body or {"incident_id": "i-sw-1"})
+    assert problem(answer, 409) == "s is a spread of 3 problems: name one of them"
+    assert ship.bus.published == []
+
+
+async def test_incidents_say_on_how_many_devices_the_same_is(ship, client):
+    await spread(ship, "sw-1", "sw-2")
+    incidents = "/api/v3/incidents"
+    few = (await client.get(incidents)).json()["items"]
+    assert {(one["spread"], one["spread_devices"]) for one in few} == {("s", 0)}
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    await ship.after(created("other", 9, **said("q")))
+    found = (await client.get(incidents, params={"limit": 2})).json()["items"]
+    assert [(one["id"], one["spread"], one["spread_devices"]) for one in found] == [
+        ("other", None, 0),
+        ("i-sw-3", "s", 3),
+    ]
+    ours = (await client.get(incidents, params={"spread": "s"})).json()["items"]
+    assert [one["id"] for one in ours] == ["i-sw-3", "i-sw-2", "i-sw-1"]
+
+
+async def test_while_the_store_is_away_memory_says_on_how_many_devices_it_is(ship, client):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    ship.store.problem = "clickhouse is away"
+    answer = (await client.get("/api/v3/incidents")).json()
+    assert "clickhouse is away" in answer["partial"]
+    assert {one["spread_devices"] for one in answer["items"]} == {3}
+    problem(await client.get(f"{PROBLEMS}/s"), 503)
+
+
+async def test_after_a_restart_a_spread_is_what_is_stored(ship):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+    again = await recovered(platform(ship.store))
+    async with again.client() as client:
+        [one] = (await client.get(PROBLEMS)).json()["items"]
+        assert (one["id"], one["spread_devices"]) == ("s", 3)
+        await spread(again, "sw-1", "sw-2", "sw-3", "sw-4")
+        [one] = (await client.get(PROBLEMS)).json()["items"]
+    assert (one["id"], one["title"]) == ("s", "Fan failed on 4 devices")

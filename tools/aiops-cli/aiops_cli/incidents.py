@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,11 +23,13 @@ from aiops_cli.screen import (
     minute,
     when,
 )
+from aiops_cli.spread_rows import Row, Rows, folded, is_folded
 from aiops_cli.times import moment, since_of
 from aiops_core.gist import ordinal
 
 MEMBERS_SHOWN = 20
 OPEN_SHOWN = 100
+PAGES_READ = 20  # of a list that is folded, at most
 QUIETEST = "longest_quiet"  # the order of the API
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="An incident's id.")]
@@ -72,6 +74,12 @@ def incidents(
         str | None, typer.Option(help="With anomalies of then or before: a time.")
     ] = None,
     problem_id: Annotated[str | None, typer.Option(help="Occurrences of a problem.")] = None,
+    spread: Annotated[
+        str | None, typer.Option(help="The incidents of a spread, each by itself.")
+    ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Those of one spread are a row each, too.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Open, but nothing more was seen; longest quiet first.")
     ] = False,
@@ -82,7 +90,7 @@ def incidents(
     """List incidents, newest first; `incidents ID` shows one.
 
     The newest is that which was found last, whenever its log lines are of: the incidents of an old
-    log stand first after its replay.
+    log stand first after its replay. The same trouble on several devices is one row.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -92,16 +100,43 @@ def incidents(
         "device_id": device_id,
         "tracking_id": tracking_id,
         "problem_id": problem_id,
+        "spread": spread,
         "since": since and since_of(since).isoformat(),
         "until": until and moment(until, "--until").isoformat(),
         "order": QUIETEST if quiet else None,
     }
+    shown = list if each or spread else folded
     with Api.open(api) as calls:
         page = calls.get("/incidents", **chosen, limit=limit)
-        older = _older(calls, page) if not as_json and not any(chosen.values()) else []
-    if as_json:
-        emit_json(page)
-        return
+        if as_json:
+            emit_json(page)
+            return
+        page = _filled(calls, page, chosen, limit, shown)
+        older = [] if any(chosen.values()) else shown(_older(calls, page))
+    _print_list(page, older, limit)
+
+
+def _filled(
+    calls: Api, page: Row, chosen: Mapping[str, Any], limit: int, shown: Callable[[list[Row]], Rows]
+) -> Row:
+    """*page* as it is *shown*, with what stands behind it in place of rows that became one."""
+    items, pages = list(page["items"]), 1
+    while page.get("next_cursor") and pages < PAGES_READ and len(shown(items)) < len(items[:limit]):
+        page = calls.get("/incidents", **chosen, limit=limit, cursor=page["next_cursor"])
+        items, pages = [*items, *page["items"]], pages + 1
+    return {**page, "items": shown(items)}
+
+
+def _older(calls: Api, page: Row) -> list[Row]:
+    """Open incidents that newer ones have pushed from the *page*."""
+    if not page.get("next_cursor"):
+        return []
+    shown = {one["id"] for one in page["items"]}
+    alive = calls.get("/incidents", status=["open", "ack"], limit=OPEN_SHOWN)["items"]
+    return [one for one in alive if not shown.intersection((one["id"], one.get("spread")))]
+
+
+def _print_list(page: Row, older: Rows, limit: int) -> None:
     if items := page["items"]:
         console().print(listing(items))
     else:
@@ -110,19 +145,12 @@ def incidents(
         table = listing(older)
         table.title, table.title_justify = "older ones that are still open", "left"
         console().print("", table)
+    if any(map(is_folded, (*items, *older))):
+        console().print("one row for many devices: --spread ID shows its incidents, --each all")
     if page.get("next_cursor"):
         console().print(f"there are more than {limit}: choose with --since, --until or --limit")
     if partial := page.get("partial"):
         console().print(f"not all may be here: {partial}")
-
-
-def _older(calls: Api, page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Open incidents that newer ones have pushed from the *page*."""
-    if not page.get("next_cursor"):
-        return []
-    shown = {one["id"] for one in page["items"]}
-    alive = calls.get("/incidents", status=["open", "ack"], limit=OPEN_SHOWN)["items"]
-    return [one for one in alive if one["id"] not in shown]
 
 
 @app.command()

@@ -29,12 +29,18 @@ def problems(
     ] = None,
     device: Annotated[str | None, typer.Option(help="An affected device.")] = None,
     text: Annotated[str | None, typer.Option(help="In a title, a device or the id.")] = None,
+    spread: Annotated[
+        str | None, typer.Option(help="The problems of a spread, each by itself.")
+    ] = None,
     times: Annotated[int, typer.Option(min=1, help="That came so often at least.")] = 2,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Rows at most.")] = 50,
     api: ApiOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List problems that came back, the last seen first; `problems ID` shows one."""
+    """List problems that came back, the last seen first; `problems ID` shows one.
+
+    The same trouble on several devices is one row, a spread.
+    """
     if ctx.invoked_subcommand is not None:
         return
     with Api.open(api) as calls:
@@ -44,7 +50,8 @@ def problems(
             chronic=chronic,
             device=device,
             q=text,
-            times=times,
+            spread=spread,
+            times=1 if spread else times,
             limit=limit,
         )
     if as_json:
@@ -59,7 +66,7 @@ def problems(
 
 @app.command()
 def show(ident: IdArgument, api: ApiOption = None, as_json: JsonOption = False) -> None:
-    """Show one problem: when it came, how long it lasted, what ended it."""
+    """Show one problem: when it came, how long it lasted, what ended it; of a spread, where."""
     with Api.open(api) as calls:
         _print(calls.get(f"/problems/{ident}"), as_json)
 

@@ -43,6 +43,8 @@ def listing(items: Sequence[Mapping[str, Any]]) -> Table:
 def _device(problem: Mapping[str, Any]) -> str:
     """Where its root is, otherwise what it affected, the last time."""
     devices = problem["devices"]
+    if problem.get("problems", 1) > 1:
+        return f"{problem['spread_devices']} devices"
     if problem["root_device"] or not devices:
         return str(problem["root_device"] or "-")
     return str(devices[0]) + (f" and {len(devices) - 1} more" if len(devices) > 1 else "")
@@ -64,6 +66,10 @@ def detail(problem: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(problem["title"], style="bold"), head]
     if problem["occurrences"]:
         parts.append(_occurrences(problem["occurrences"]))
+    if parts_shown := problem.get("parts"):
+        table = listing(parts_shown)
+        table.title = f"newest {len(parts_shown)} of {problem['problems']} problems"
+        parts.append(table)
     if problem["newest_incidents"]:
         parts.append(_incidents(problem["newest_incidents"]))
     return Group(*parts)

@@ -5,13 +5,14 @@ While the store does not answer, memory alone is shown, and ``partial`` says why
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.models import Evidence, Incident
+from aiops_core.spreads import wide_spreads
 from incident_api.folding import StoredIncident
 from incident_api.incidents.models import IncidentView
 from incident_api.pages import PagePosition, Partial
@@ -23,7 +24,9 @@ from incident_api.store import (
     IncidentStore,
     IncidentSummary,
     lines_of,
+    place_of,
     problem_of,
+    spread_of,
 )
 
 T = TypeVar("T")
@@ -34,13 +37,32 @@ TRACKING_IDS_SHOWN = 50_000
 class IncidentReader:
     """Every method raises Unavailable for data that neither the store nor memory has."""
 
-    def __init__(self, store: IncidentStore, recorder: Recorder) -> None:
-        self._store, self._recorder = store, recorder
+    def __init__(self, store: IncidentStore, recorder: Recorder, least: int) -> None:
+        """A spread is shown as one when it is on *least* devices or more."""
+        self._store, self._recorder, self._least = store, recorder, least
 
     async def page(
         self, where: IncidentFilter, after: PagePosition | None, most: int
     ) -> tuple[Sequence[IncidentSummary], Partial]:
         ensure_recovered(self._recorder)
+        found, partial = await self._page(where, after, most)
+        wide = await self._wide({one.spread for one in found if one.spread})
+        widths = [{"spread_devices": wide.get(one.spread or "", 0)} for one in found]
+        shown = [one.model_copy(update=n) for one, n in zip(found, widths, strict=True)]
+        return shown, partial
+
+    async def _wide(self, named: Collection[str]) -> Mapping[str, int]:
+        """On how many devices those spreads are; as far as memory knows while the store is away."""
+        known = (stored.incident for stored in self._recorder.registry.all())
+        remembered = wide_spreads(((spread_of(one), place_of(one)) for one in known), self._least)
+        try:
+            return {**remembered, **await self._store.spreads(named, self._least)}
+        except Unavailable:
+            return remembered
+
+    async def _page(
+        self, where: IncidentFilter, after: PagePosition | None, most: int
+    ) -> tuple[Sequence[IncidentSummary], Partial]:
         unstored = {
             id_: changed.stored.incident
             for id_, changed in self._recorder.unwritten().incidents.items()

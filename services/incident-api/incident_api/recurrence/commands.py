@@ -94,8 +94,19 @@ class ProblemCommands:
             return into
 
     async def find(self, problem_id: str) -> ProblemSummary:
-        """That problem, or the one that it is part of now. Problem 404 for an unknown one."""
-        found = await self._store.problem(self._homes.of(problem_id), self._homes)
+        """That problem, or the one that it is part of now. Problem 404 for an unknown one, 409 for
+        a spread of several."""
+        found = await self.show(problem_id)
+        if found.id == found.spread:
+            what = f"{problem_id} is a spread of {found.problems} problems"
+            raise Problem(409, f"{what}: name one of them")
+        return found
+
+    async def show(self, problem_id: str) -> ProblemSummary:
+        """The same, or a spread."""
+        homes = self._homes
+        found = await self._store.problem(homes.of(problem_id), homes)
+        found = found or await self._store.spread(problem_id, homes)
         if found is None:
             raise Problem(404, f"there is no problem {problem_id}")
         return found

@@ -68,6 +68,9 @@ class ProblemView(ProblemSummary):
         description="The newest, these first; all of them are at `/occurrences`."
     )
     newest_incidents: list[IncidentSummary]
+    parts: list[ProblemSummary] = Field(
+        description="Of a spread its newest problems; all of them are at `/problems?spread=`."
+    )
 
 
 class MergeProblem(RequestBody):

@@ -11,12 +11,22 @@ from operator import itemgetter
 from pydantic import TypeAdapter
 
 from aiops_core.adapters.clickhouse import Row
-from incident_api.clickhouse_store import AFTER, HOME, HOME_OF_INCIDENT, filled, home_parameters
+from aiops_core.models import Severity
+from incident_api.clickhouse_store import (
+    AFTER,
+    HOME,
+    HOME_OF_INCIDENT,
+    PLACE,
+    SPREAD,
+    filled,
+    home_parameters,
+)
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
 from incident_api.reads import SqlQueries
 from incident_api.recurrence.store import (
     ENDINGS_SHOWN,
+    TITLES_READ,
     Ending,
     ProblemFilter,
     ProblemSummary,
@@ -33,12 +43,9 @@ KNOWN = (
 )
 EDITED = "has(%(edited)s, problem) AND known > 0"  # as times_of has it
 # The newest incident tells what the problem is now.
-PROBLEMS = (
-    "SELECT problem, ship, newest_title, newest_severity, devices, root,"
-    f" if({EDITED}, known, greatest(named, known)) AS times,"
-    " newest_cadence, is_open, quiet, incidents, newest, toUnixTimestamp64Micro(first),"
-    " toUnixTimestamp64Micro(last) AS last_micros FROM ("
+PROBLEM_ROWS = (
     f"SELECT {HOME_OF_INCIDENT} AS problem, any(ship_id) AS ship, argMax(id, {NEWEST}) AS newest,"
+    f" argMax({SPREAD}, {NEWEST}) AS newest_spread,"
     f" argMax(title, {NEWEST}) AS newest_title,"
     f" argMax(severity, {NEWEST}) AS newest_severity,"
     f" argMax(affected_devices, {NEWEST}) AS devices,"
@@ -51,19 +58,53 @@ PROBLEMS = (
     " groupUniqArrayArray(affected_devices) AS every_device,"
     " groupUniqArray(title) AS every_title"
     " FROM aiops.incidents FINAL WHERE problem_id != '' GROUP BY problem"
-    f") AS problems LEFT JOIN ({KNOWN}) AS counted USING problem"
-    " WHERE {conditions} ORDER BY last DESC, problem DESC LIMIT %(most)s"
+)
+# On how many devices each spread is.
+WIDE = (
+    f"SELECT {SPREAD} AS newest_spread, uniqExact({PLACE}) AS wide FROM aiops.incidents FINAL"
+    f" WHERE {SPREAD} != '' GROUP BY newest_spread"
+)
+IS_SPREAD = "wide >= %(least)s"
+LATEST = "(last, problem)"
+# Problems of one spread that is wide enough are one item, any other problem is one itself.
+ITEMS = (
+    f"SELECT if({IS_SPREAD}, newest_spread, problem) AS item, any(ship) AS item_ship,"
+    " any(newest_spread) AS item_spread, any(wide) AS item_wide,"
+    f" arrayMap(x -> x.2, arraySlice(arrayReverseSort(groupArray(({LATEST}, newest_title))),"
+    f" 1, {TITLES_READ})) AS item_titles,"
+    " if(max(is_open), groupUniqArrayIf(newest_severity, is_open),"
+    " groupUniqArray(newest_severity)) AS item_severities,"
+    f" if(any({IS_SPREAD}), arraySort(groupUniqArrayArray(devices)), argMax(devices, {LATEST}))"
+    " AS item_devices,"
+    f" argMax(root, {LATEST}) AS item_root,"
+    f" sum(if({EDITED}, known, greatest(named, known))) AS item_times,"
+    f" argMax(newest_cadence, {LATEST}) AS item_cadence, max(is_open) AS item_open,"
+    " if(countIf(is_open AND quiet IS NULL) > 0, NULL, max(quiet)) AS item_quiet,"
+    f" sum(incidents) AS item_incidents, argMax(newest, {LATEST}) AS item_newest,"
+    " min(first) AS item_first, max(last) AS item_last, count() AS item_problems,"
+    " groupUniqArrayArray(every_device) AS all_devices,"
+    " groupUniqArrayArray(every_title) AS all_titles FROM ("
+    f"SELECT * FROM ({PROBLEM_ROWS}) AS problems LEFT JOIN ({KNOWN}) AS counted USING problem"
+    f") AS known_problems LEFT JOIN ({WIDE}) AS spreads USING newest_spread GROUP BY item"
+)
+PROBLEMS = (
+    "SELECT item, item_ship, item_titles, item_severities, item_devices, item_root, item_times,"
+    " item_cadence, item_open, item_quiet, item_incidents, item_newest,"
+    " toUnixTimestamp64Micro(item_first), toUnixTimestamp64Micro(item_last), item_spread,"
+    f" item_wide, item_problems FROM ({ITEMS})"
+    " WHERE {conditions} ORDER BY item_last DESC, item DESC LIMIT %(most)s"
 )
 CONDITIONS = {
-    "problem": "problem = %(problem)s",
-    "open": "is_open = %(open)s",
-    "chronic": "(newest_cadence != '') = %(chronic)s",
-    "device": "arrayExists(x -> lowerUTF8(x) = lowerUTF8(%(device)s), every_device)",
-    "ship_id": "ship = %(ship_id)s",
-    "times": "times >= %(times)s",
+    "item": "item = %(item)s",
+    "spread": "item_spread = %(spread)s",
+    "open": "item_open = %(open)s",
+    "chronic": "(item_cadence != '') = %(chronic)s",
+    "device": "arrayExists(x -> lowerUTF8(x) = lowerUTF8(%(device)s), all_devices)",
+    "ship_id": "item_ship = %(ship_id)s",
+    "times": "item_times >= %(times)s",
     "q": (
-        "positionCaseInsensitiveUTF8(concat(arrayStringConcat(every_title, '\\n'), '\\n',"
-        " arrayStringConcat(every_device, '\\n'), '\\n', problem), %(q)s) > 0"
+        "positionCaseInsensitiveUTF8(concat(arrayStringConcat(all_titles, '\\n'), '\\n',"
+        " arrayStringConcat(all_devices, '\\n'), '\\n', item), %(q)s) > 0"
     ),
 }
 # By the key of the table first.
@@ -84,9 +125,11 @@ ENDINGS = (
 )
 OCCURRENCE = TypeAdapter(StoredOccurrence)
 COLUMNS = (
-    *("id", "ship_id", "title", "severity", "devices", "root_device", "times", "cadence"),
+    *("id", "ship_id", "titles", "severities", "devices", "root_device", "times", "cadence"),
     *("open", "quiet_since", "incidents", "newest_incident", "first_seen", "last_seen"),
+    *("spread", "spread_devices", "problems"),
 )
+NEVER = 2**31  # devices: no spread is on so many, each problem is an item
 
 
 class ClickHouseProblems:
@@ -96,28 +139,42 @@ class ClickHouseProblems:
         self._reads = reads
 
     async def page(
-        self, where: ProblemFilter, after: PagePosition | None, most: int, homes: ProblemHomes
+        self,
+        where: ProblemFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes,
+        least: int,
     ) -> Sequence[ProblemSummary]:
-        fetch = partial(self._rows, _parameters(where), homes)
+        least = NEVER if where.spread else least
+        fetch = partial(self._rows, _parameters(where), least, homes)
         by = itemgetter(COLUMNS.index("last_seen"), 0)
         return await filled(fetch, after, most, "problems", _summary, by)
 
     async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
-        fetch = partial(self._rows, {"problem": problem_id}, homes)
-        found = await filled(fetch, None, 1, "problems", _summary, itemgetter(-1, 0))
-        return next(iter(found), None)
+        return await self._item(problem_id, NEVER, homes)
+
+    async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
+        return await self._item(spread, 1, homes)
+
+    async def _item(self, item: str, least: int, homes: ProblemHomes) -> ProblemSummary | None:
+        fetch = partial(self._rows, {"item": item}, least, homes)
+        by = itemgetter(COLUMNS.index("last_seen"), 0)
+        return next(iter(await filled(fetch, None, 1, "problems", _summary, by)), None)
 
     async def _rows(
         self,
         wanted: dict[str, object],
+        least: int,
         homes: ProblemHomes,
         after: PagePosition | None,
         most: int,
     ) -> list[Row]:
         conditions = [CONDITIONS[name] for name in wanted]
-        bound = wanted | home_parameters(homes) | {"most": most, "edited": ["", *homes.edited]}
+        bound = wanted | home_parameters(homes) | {"most": most, "least": least}
+        bound["edited"] = ["", *homes.edited]
         if after:
-            conditions.append(f"(last, problem) < ({AFTER})")
+            conditions.append(f"(item_last, item) < ({AFTER})")
             bound |= after._asdict()
         sql = PROBLEMS.format(conditions=" AND ".join(conditions))
         return await self._reads.query(sql, bound)
@@ -160,13 +217,17 @@ def _summary(row: Row) -> ProblemSummary:
     quiet = columns["quiet_since"]
     columns["quiet_since"] = None if quiet is None else moment(quiet)
     columns |= {"open": bool(columns["open"]), "root_device": columns["root_device"] or None}
-    return ProblemSummary.model_validate(columns)
+    titles, severities = columns.pop("titles"), columns.pop("severities")
+    columns["title"], columns["spread"] = titles[0], columns["spread"] or None
+    columns["severity"] = max(map(Severity, severities))
+    item = ProblemSummary.model_validate(columns)
+    return item.as_spread(titles) if item.id == item.spread else item
 
 
 def _parameters(where: ProblemFilter) -> dict[str, object]:
     """The fields that restrict something, as the driver can bind them."""
     wanted: dict[str, object] = {"times": where.times}
-    for name in ("device", "q", "ship_id"):
+    for name in ("device", "q", "ship_id", "spread"):
         if text := getattr(where, name):
             wanted[name] = text
     for name in ("open", "chronic"):

@@ -36,15 +36,17 @@ Id = Annotated[
 async def list_problems(
     api: Api, where: Annotated[ProblemFilter, Depends()], after: Cursor, limit: Limit = PAGE
 ) -> Page[ProblemSummary]:
-    """Problems that came once are listed with `times=1`."""
+    """Problems that came once are listed with `times=1`. Problems of one spread are one entry;
+    `spread=` its id lists them."""
     ensure_recovered(api.recorder)
-    found = await api.problem_store.page(where, after, limit + 1, api.recorder.edits.homes)
+    homes, least = api.recorder.edits.homes, api.spread.devices
+    found = await api.problem_store.page(where, after, limit + 1, homes, least)
     return Page[ProblemSummary].of(found, limit, problem_place)
 
 
 @router.get("/{problem_id}", summary="Show one problem", responses=responses(404))
 async def show_problem(problem_id: Id, api: Api) -> ProblemView:
-    """One that was merged into another is shown as that one."""
+    """One that was merged into another is shown as that one. The id of a spread shows it whole."""
     return await _view(problem_id, api)
 
 
@@ -77,7 +79,9 @@ async def split(problem_id: Id, body: SplitProblem, api: Api, actor: Actor) -> P
 
 async def _view(problem_id: str, api: Api) -> ProblemView:
     ensure_recovered(api.recorder)
-    homes, problem = api.recorder.edits.homes, await api.problems.find(problem_id)
+    homes, problem = api.recorder.edits.homes, await api.problems.show(problem_id)
+    if problem.id == problem.spread:
+        return await _spread_view(problem, api)
     occurrences = await api.problem_store.occurrences(problem.id, None, SHOWN, homes)
     endings = await api.problem_store.endings(problem.id, homes)
     incidents, _ = await api.reader.page(IncidentFilter(problem_id=problem.id), None, SHOWN)
@@ -86,4 +90,19 @@ async def _view(problem_id: str, api: Api) -> ProblemView:
         endings=[EndingView.of(one) for one in endings],
         occurrences=views(occurrences, problem.times),
         newest_incidents=list(incidents),
+        parts=[],
+    )
+
+
+async def _spread_view(spread: ProblemSummary, api: Api) -> ProblemView:
+    homes, least = api.recorder.edits.homes, api.spread.devices
+    where = ProblemFilter(times=1, spread=spread.id)
+    parts = await api.problem_store.page(where, None, SHOWN, homes, least)
+    incidents, _ = await api.reader.page(IncidentFilter(spread=spread.id), None, SHOWN)
+    return ProblemView(
+        **dict(spread),
+        endings=[],
+        occurrences=[],
+        newest_incidents=list(incidents),
+        parts=list(parts),
     )

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, Self
 
 from fastapi import Query
 from pydantic import BaseModel, Field
 
 from aiops_core.models import Severity, UtcDatetime
+from aiops_core.spreads import title_over
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
 from incident_api.store import Word
 
 ENDINGS_SHOWN = 20
+TITLES_READ = 20  # of a spread, the newest: what they share is its title
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,17 @@ class ProblemFilter:
         ""
     )
     ship_id: Word = ""
+    spread: Annotated[
+        str, Query(max_length=200, description="The problems of this spread, each by itself.")
+    ] = ""
 
 
 class ProblemSummary(BaseModel):
-    """A problem in a list. Title, severity and devices are those of its newest incident."""
+    """A problem in a list. Title, severity and devices are those of its newest incident.
+
+    Problems of one spread are one entry: its *id* is *spread*, its severity the worst of those that
+    are open, its devices those of all.
+    """
 
     id: str
     ship_id: str
@@ -56,6 +65,16 @@ class ProblemSummary(BaseModel):
     newest_incident: str = Field(description="Its id.")
     first_seen: UtcDatetime
     last_seen: UtcDatetime
+    spread: str | None = Field(
+        None, description="What it is one of: problems of one kind on several devices share it."
+    )
+    spread_devices: int = Field(0, description="On how many devices that is.")
+    problems: int = Field(1, description="How many are in this entry.")
+
+    def as_spread(self, titles: Sequence[str]) -> Self:
+        """The entry of all of one spread, of which *titles* are known, the newest first."""
+        title = title_over(titles, self.devices, self.spread_devices)
+        return self.model_copy(update={"title": title, "root_device": None, "cadence": ""})
 
 
 class StoredOccurrence(NamedTuple):
@@ -93,12 +112,21 @@ class Ending(NamedTuple):
 
 class ProblemStore(Protocol):
     async def page(
-        self, where: ProblemFilter, after: PagePosition | None, most: int, homes: ProblemHomes
+        self,
+        where: ProblemFilter,
+        after: PagePosition | None,
+        most: int,
+        homes: ProblemHomes,
+        least: int,
     ) -> Sequence[ProblemSummary]:
-        """Problems by ``last_seen`` and id, newest first, from *after* on."""
+        """Problems by ``last_seen`` and id, newest first, from *after* on; those of a spread on
+        *least* devices or more are one, unless *where* names it."""
 
     async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
         """However often it came."""
+
+    async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
+        """All problems of it as one, on however few devices."""
 
     async def occurrences(
         self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes

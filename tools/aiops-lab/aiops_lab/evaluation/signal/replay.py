@@ -26,6 +26,7 @@ from aiops_core.models import (
     LogEntry,
     Message,
     MetricSample,
+    Recurrence,
 )
 from aiops_core.suppression.ship import Ship
 from aiops_lab.evaluation.signal.told import ShownLine, ToldIncident, ToldLog
@@ -81,7 +82,8 @@ def replay(
         raise Misconfigured(str(refused[0]) if refused else f"{path}: has no line")
     way.end()
     name = f"{path.absolute().parent.name}/{path.name}"
-    return ToldLog(name, lines, len(refused), len(way.anomalies), way.told(), shown)
+    least = policies.correlate.problems.spread.devices
+    return ToldLog(name, lines, len(refused), len(way.anomalies), way.told(), shown, least)
 
 
 class LogWay:
@@ -113,7 +115,7 @@ class LogWay:
             self._memory.ship = ship
             self._correlator.suppression.outages.replace(ship.outages)
         self._roots: dict[str, str] = {}  # incident -> anomaly at its root
-        self._problems: dict[str, str] = {}  # incident -> problem
+        self._occurrences: dict[str, Recurrence] = {}  # of each incident the newest
         self._clock: datetime | None = None
         self._ticked: datetime | None = None
 
@@ -166,7 +168,7 @@ class LogWay:
             self._heard(fact)
             if isinstance(fact, Incident | IncidentUpdated) and fact.recurrence:
                 id_ = fact.id if isinstance(fact, Incident) else fact.incident_id
-                self._problems[id_] = fact.recurrence.problem_id
+                self._occurrences[id_] = fact.recurrence
             match fact:
                 case (
                     Incident(id=id_, root_cause=root)
@@ -184,4 +186,7 @@ class LogWay:
         )
         root = self.anomalies[self._roots.get(group.id, members[0].anomaly_id)]
         device = group.root or root.device
-        return ToldIncident(group.id, self._problems[group.id], group.title, device, root, members)
+        said = self._occurrences[group.id]
+        return ToldIncident(
+            group.id, said.problem_id, group.title, device, root, members, said.spread
+        )

@@ -40,8 +40,8 @@ def _counts(judged: Sequence[JudgedLog]) -> Table:
         ("log",),
         (*COLUMNS, *MORE),
         f"over all: {TARGET}: {reached}. Incidents are what the platform opens, open items what "
-        "they are when all of one problem count once. No fault: items of lines that a person "
-        "passes over",
+        "they are when all of one problem, or of one spread over devices, count once. No fault: "
+        "items of lines that a person passes over",
     )
     names = _names(judged)
     for one in judged:

@@ -22,7 +22,7 @@ HIDDEN = "…"
 class SignalScores:
     """Numbers of one log or of several.
 
-    *vague* and *single* (of one anomaly) are incidents, *again* items; *no_fault* are items of
+    *vague* are titles, *single* incidents (of one anomaly), *again* items; *no_fault* are items of
     lines that a person passes over. Of the *faults* in the truth *lost* ones are in no item, and
     *named* ones in a title. What only a truth can tell is None without one.
     """
@@ -79,7 +79,7 @@ class TitleKind:
 
 
 def judge_log(log: ToldLog, truth: LogTruth | None = None) -> JudgedLog:
-    told = items(log.incidents)
+    told = items(log.incidents, log.least)
     faults = judge_faults(truth, log, told) if truth else []
     scores = SignalScores(
         lines=log.lines,
@@ -88,7 +88,7 @@ def judge_log(log: ToldLog, truth: LogTruth | None = None) -> JudgedLog:
         incidents=len(log.incidents),
         items=len(told),
         again=told_again(told),
-        vague=sum(one.vague for one in log.incidents),
+        vague=sum(item.vague for item in told),
         single=sum(len(one.members) == 1 for one in log.incidents),
         no_fault=sum(is_no_fault(item, log.shown) for item in told) if truth else None,
         faults=len(faults) if truth else None,

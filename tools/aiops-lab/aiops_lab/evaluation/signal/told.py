@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops_core.models import EnrichedAnomaly
+from aiops_core.spreads import title_over, wide_spreads
 from aiops_lab.evaluation.signal.vague import is_vague, without_counts, without_name
 
 
 @dataclass(frozen=True, slots=True)
 class ToldIncident:
-    """An incident as it stood in the end, and the problem of which it is an occurrence. *root* is
-    the anomaly at its root, else its first."""
+    """An incident as it stood in the end, the problem of which it is an occurrence, and the spread
+    that this is of. *root* is the anomaly at its root, else its first."""
 
     id: str
     problem_id: str
@@ -20,6 +21,7 @@ class ToldIncident:
     device: str
     root: EnrichedAnomaly
     members: Sequence[EnrichedAnomaly]  # in the order in which they happened
+    spread: str = ""
 
     @property
     def vague(self) -> bool:
@@ -41,16 +43,41 @@ class ToldIncident:
 
 @dataclass(frozen=True, slots=True)
 class ToldItem:
-    """What lies before a person as one thing: an incident, or all occurrences of one problem."""
+    """What lies before a person as one thing: an incident, all occurrences of one problem, or all
+    problems of one spread."""
 
     incidents: Sequence[ToldIncident]
 
+    @property
+    def title(self) -> str:
+        """That of its newest incident, or that of the spread."""
+        if not self.is_spread:
+            return self.incidents[-1].title
+        devices = {one.device for one in self.incidents}
+        titles = [one.title for one in reversed(self.incidents)]
+        return title_over(titles, devices, len(devices))
 
-def items(incidents: Iterable[ToldIncident]) -> list[ToldItem]:
-    """*incidents* in the order in which they were opened, those of one problem as one item."""
+    @property
+    def is_spread(self) -> bool:
+        return len({one.problem_id for one in self.incidents}) > 1
+
+    @property
+    def vague(self) -> int:
+        """How many of its titles say nothing but who, that of the spread among them."""
+        told = sum(one.vague for one in self.incidents)
+        return told + (self.is_spread and is_vague(self.title))
+
+
+def items(incidents: Sequence[ToldIncident], least: int) -> list[ToldItem]:
+    """*incidents* in the order in which they were opened, those of one problem as one item, and so
+    the problems of one spread, if that is on *least* devices or more."""
+    wide = wide_spreads(((one.spread, one.device) for one in incidents), least)
+    newest = {one.problem_id: one.spread for one in incidents}
     groups: dict[str, list[ToldIncident]] = {}
     for incident in incidents:
-        groups.setdefault(incident.problem_id, []).append(incident)
+        problem = incident.problem_id
+        item = newest[problem] if newest[problem] in wide else problem
+        groups.setdefault(item, []).append(incident)
     return [ToldItem(tuple(group)) for group in groups.values()]
 
 
@@ -73,7 +100,8 @@ class ShownLine:
 class ToldLog:
     """One log with numbers of its *lines* that were read, of *refused* ones and of *anomalies*.
 
-    *shown*: the lines about which the truth says something, by tracking id.
+    *shown*: the lines about which the truth says something, by tracking id. *least*: on so many
+    devices a spread is one item.
     """
 
     name: str
@@ -82,3 +110,4 @@ class ToldLog:
     anomalies: int
     incidents: Sequence[ToldIncident]
     shown: Mapping[str, ShownLine] = field(default_factory=dict)
+    least: int = 3
