@@ -1,4 +1,4 @@
-"""Whether the right passage of a runbook is found: recall@5 and mean reciprocal rank. Pure."""
+"""Whether the right passage of a runbook is found: recall@5 and mean reciprocal rank."""
 
 from __future__ import annotations
 
