@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from aiops_lab.evaluation.insight.retrieval import RetrievalScores
-from aiops_lab.evaluation.insight.scores import InsightScores, ExplainedCase, total
+from aiops_lab.evaluation.insight.scores import ExplainedCase, InsightScores, total
 
 TARGET = "cause >= 80 %, root >= 95 %, forbidden 0, harmful 0"
 FOUND = "recall@5 >= 0.9"
