@@ -69,6 +69,7 @@ eval: $(STAMP)  ## how good the decisions are, against known truth
 	@$(BIN)/aiops eval correlate $(ARGS)
 	@$(BIN)/aiops eval packs $(ARGS)
 	@$(BIN)/aiops eval signal $(ARGS)
+	@$(BIN)/aiops eval insight $(ARGS)
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12

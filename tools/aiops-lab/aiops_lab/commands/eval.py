@@ -34,6 +34,13 @@ from aiops_lab.evaluation.correlation.scores import (
 from aiops_lab.evaluation.detection import loghub, nab, report
 from aiops_lab.evaluation.detection import plots as series_plots
 from aiops_lab.evaluation.detection.run import Results, watch_corpus
+from aiops_lab.evaluation.insight import cases as written
+from aiops_lab.evaluation.insight import report as insight_report
+from aiops_lab.evaluation.insight.cases import COMMITTED, HELD_OUT
+from aiops_lab.evaluation.insight.explainers import RulesAlone
+from aiops_lab.evaluation.insight.retrieval import judge_retrieval, load_questions
+from aiops_lab.evaluation.insight.run import explain_case
+from aiops_lab.evaluation.insight.words import WordFinder
 from aiops_lab.evaluation.packs import report as pack_report
 from aiops_lab.evaluation.packs.cases import judge_folder
 from aiops_lab.evaluation.packs.scores import judge_packs
@@ -46,6 +53,8 @@ from aiops_lab.simulator.other_ships import other_voyage
 from aiops_lab.simulator.scenario import SCENARIOS, named
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.policy import CorrelatePolicy
+from llm_enricher.policy import LlmPolicy
+from llm_enricher.rules import RuleBook
 
 T = TypeVar("T")
 
@@ -69,7 +78,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 @app.callback()
 def evaluate() -> None:
-    """Score detection, correlation and what a person is told against known truth."""
+    """Score detection, correlation, what a person is told and explanations against known truth."""
 
 
 @app.command()
@@ -199,6 +208,52 @@ def signal(
         if file:
             numbers = signal_report.as_json(judged, left_out)
             file.write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def insight(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of written incidents; default: both of ours."),
+    ] = None,
+    policies: PoliciesOption = None,
+    json_file: FileOption = None,
+    details: Annotated[bool, typer.Option(help="Also list everything that is wrong.")] = False,
+) -> None:
+    """Score explanations of written incidents by rules alone, and the search in the runbooks.
+
+    The lines of each incident pass through detection, enrichment and correlation by their own
+    clock; then every incident that comes of them is explained from what is known around it.
+    """
+    cases = {path.stem: written.load(path) for path in files or (COMMITTED, HELD_OUT)}
+    folder = policies or Settings.read().policies
+    chosen, rules = JudgingPolicies.load(folder), RulesAlone(RuleBook(LlmPolicy.load(folder)))
+    questions, screen = load_questions(), console()
+    with create(json_file) if json_file else nullcontext() as file:
+        judged = {
+            name: [asyncio.run(explain_case(case, chosen, rules)) for case in _progress(all, name)]
+            for name, all in cases.items()
+        }
+        found = {"words": judge_retrieval(WordFinder(_runbooks(folder)), questions)}
+        screen.print(insight_report.table(judged))
+        screen.print(insight_report.table_of_retrieval(found))
+        if details:
+            for text in chain.from_iterable(
+                one.problems() for all in judged.values() for one in all
+            ):
+                screen.print(text, markup=False, soft_wrap=True)
+            for ask in found["words"].missed:
+                screen.print(f"not found: {ask}", markup=False, soft_wrap=True)
+        if file:
+            numbers = insight_report.as_json(judged, found)
+            file.write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+
+
+def _runbooks(policies: Path) -> Mapping[str, str]:
+    paths = sorted((policies / "runbooks").glob("*.md"))
+    if not paths:
+        raise Misconfigured(f"{policies / 'runbooks'}: has no runbooks")
+    return {path.stem: path.read_text(encoding="utf-8") for path in paths}
 
 
 def _judged(log: Path, policies: JudgingPolicies, expected: Expected) -> JudgedLog:

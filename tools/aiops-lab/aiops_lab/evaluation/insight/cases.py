@@ -86,25 +86,25 @@ class WrittenWindow(Section):
         return start, end
 
 
-class RightAnswer(Section):
+class WrittenAnswer(Section):
     root_cause: Text
     recommendations: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 class WrittenFault(Section):
     root: Annotated[tuple[Text, ...], Field(min_length=1)]
-    right: RightAnswer
+    right: WrittenAnswer
     cause: Annotated[tuple[Concept, ...], Field(min_length=1)]
     actions: Annotated[tuple[Concept, ...], Field(min_length=1)]
     unknown: bool = False
 
 
-class ForbiddenClaim(Section):
+class WrittenClaim(Section):
     claim: Concept
     because: Text
 
 
-class HarmfulAdvice(Section):
+class WrittenHarm(Section):
     advice: Concept
     because: Text
 
@@ -124,8 +124,8 @@ class WrittenCase(Section):
     readings: tuple[WrittenReading, ...] = ()
     maintenance: tuple[WrittenWindow, ...] = ()
     faults: Annotated[tuple[WrittenFault, ...], Field(min_length=1)]
-    forbidden: tuple[ForbiddenClaim, ...]
-    harmful: tuple[HarmfulAdvice, ...]
+    forbidden: tuple[WrittenClaim, ...]
+    harmful: tuple[WrittenHarm, ...]
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:

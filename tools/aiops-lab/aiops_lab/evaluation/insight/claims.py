@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-QUOTED = re.compile(r"“[^”]*”")
+QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
 SENTENCES = re.compile(r"(?<=[.!?])\s+|[;\n]|:\s")
 CLAUSES = re.compile(r",\s|\s(?:but|because|so|while)\s")
 NEGATION = re.compile(
