@@ -20,9 +20,12 @@ from hypothesis.internal.conjecture import providers
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.models import LogEntry, MetricSample
 from aiops_core.observability.probe import Readiness
+from aiops_core.policy import file as policy_file
+from aiops_core.policy.file import S, Section
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.utils import StructuredLogger
 from aiops_lab.fleet.plan import nats_server
+from anomaly_detection import packs
 from tests import clickhouse_server as embedded
 
 # `make test` looks at the same examples wherever it runs; `make fuzz` looks for others.
@@ -41,6 +44,24 @@ def _constants() -> providers.Constants:
 
 
 providers._get_local_constants = _constants
+
+_read_model = policy_file.read_model
+_models: dict[tuple[type[Section], bytes], Any] = {}
+
+
+def _read_once(path: Path, model: type[S]) -> S:
+    """A policy file as a model, which is frozen: equal files, wherever they lie, are read once in a
+    process. All packs take more than a second, and some sixty modules of tests load them."""
+    try:
+        key = model, path.read_bytes()
+    except OSError:
+        return _read_model(path, model)
+    if key not in _models:
+        _models[key] = _read_model(path, model)
+    return _models[key]
+
+
+policy_file.read_model = packs.read_model = _read_once
 
 # As in production: structlog's own default writes every local variable of a traceback, which takes
 # seconds.
