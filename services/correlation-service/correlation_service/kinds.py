@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from aiops_core.models import Evidence
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.signatures import ATTACK, digest
-from correlation_service.spreads import Place
+from correlation_service.spreads import SpreadPlace
 
 WORDS_KEPT = 16  # of a line, the first
 _BETWEEN = re.compile(r"[\s=,;:|()\[\]{}\"'`]+")
@@ -35,9 +35,9 @@ def kind_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> str:
     return digest("kind", ship, member.anomaly_type, member.service, *about, *words)
 
 
-def place_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> Place:
+def place_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> SpreadPlace:
     """Where and when an incident that *member* opens is of its kind."""
-    return Place(kind_of(ship, member, policy), member.device, member.ts)
+    return SpreadPlace(kind_of(ship, member, policy), member.device, member.ts)
 
 
 def words_of(member: Evidence) -> Iterator[str]:

@@ -27,7 +27,7 @@ from correlation_service.problem import (
     going_on_of,
 )
 from correlation_service.problem_table import WAITING_KEPT, ProblemTable
-from correlation_service.spreads import Place
+from correlation_service.spreads import SpreadPlace
 
 
 class Return(NamedTuple):
@@ -48,7 +48,7 @@ class Problems:
 
     # -- deciding ---------------------------------------------------------------------------------
 
-    def first(self, signature: str, incident_id: str, place: Place) -> Recurrence:
+    def first(self, signature: str, incident_id: str, place: SpreadPlace) -> Recurrence:
         """What a new incident says: it is the next occurrence of its problem, or a new problem.
 
         It is a new one, too, while the problem has another incident that is open, or a later one.
@@ -63,18 +63,18 @@ class Problems:
             return problem.next(self._cadence(problem, place.at), kind, spread)
         return Recurrence(problem_id=new, kind=kind, spread=spread)
 
-    def is_news(self, place: Place, severity: Severity) -> bool:
+    def is_news(self, place: SpreadPlace, severity: Severity) -> bool:
         """Whether a person is told of a new incident there."""
         rules = self._rules
         return not self.table.spreads.is_known(place, severity, rules.spread, rules.grown)
 
-    def _spread(self, place: Place, *beginning: str) -> str:
+    def _spread(self, place: SpreadPlace, *beginning: str) -> str:
         """The spread that takes what begins there, a new one if need be."""
         known = self.table.spreads.joined(place, self._rules.spread)
         return known or derived_id("spread", place.kind, *beginning)
 
     def again(
-        self, problem: KnownProblem, place: Place, severity: Severity, goes_on: bool
+        self, problem: KnownProblem, place: SpreadPlace, severity: Severity, goes_on: bool
     ) -> Return | None:
         """How *problem* comes back in its newest incident, if that takes it.
 

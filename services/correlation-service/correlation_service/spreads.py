@@ -21,7 +21,7 @@ T = TypeVar("T")
 SPOKEN = 3  # devices: the first two are always told
 
 
-class Place(NamedTuple):
+class SpreadPlace(NamedTuple):
     """Where something of *kind* happens, and when."""
 
     kind: str
@@ -97,7 +97,7 @@ class Spreads:
         if not kind.begins:
             del self._kinds[part.kind]
 
-    def joined(self, place: Place, rules: SpreadRules) -> str:
+    def joined(self, place: SpreadPlace, rules: SpreadRules) -> str:
         """The spread that takes what begins there and then; empty: none."""
         kind = self._kinds.get(place.kind)
         newest = kind.near(place.at, rules) if kind else None
@@ -108,7 +108,9 @@ class Spreads:
         kind = self._kinds.get(problem.part.kind, _Kind())
         return len(kind.spreads.get(problem.part.spread, _Spread()).devices)
 
-    def is_known(self, place: Place, severity: Severity, rules: SpreadRules, grown: float) -> bool:
+    def is_known(
+        self, place: SpreadPlace, severity: Severity, rules: SpreadRules, grown: float
+    ) -> bool:
         """Whether who was told of the spread that takes it hears nothing new by another device.
 
         It is new while the spread is small, when it has *grown* times the devices of what was told,
