@@ -54,6 +54,12 @@ def test_not_to_do_something_is_no_such_advice(text: str, advised: bool) -> None
     assert bool(advises(text, ["restart the modem"])) is advised
 
 
+def test_a_wording_begins_with_a_word() -> None:
+    assert advises("Lock the account.", ["lock the account"])
+    assert not advises("Unlock the account.", ["lock the account"])
+    assert not claims("A sensor or its wiring has failed.", ["ring has failed"])
+
+
 def test_a_denied_concept_is_not_named() -> None:
     assert names("GNSS reception is jammed.", ["jamm"])
     assert not names("It is not jamming.", ["jamm"])
