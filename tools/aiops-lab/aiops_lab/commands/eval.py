@@ -231,7 +231,8 @@ def insight(
     The lines of each incident pass through detection, enrichment and correlation by their own
     clock; then every incident that comes of them is explained from what is known around it.
     """
-    cases = {path.stem: written.load(path) for path in files or (COMMITTED, HELD_OUT)}
+    places = {str(path): path for path in files or ()} or {p.stem: p for p in (COMMITTED, HELD_OUT)}
+    cases = {name: written.load(path) for name, path in places.items()}
     folder = policies or Settings.read().policies
     chosen, rules = JudgingPolicies.load(folder), RulesAlone(RuleBook(LlmPolicy.load(folder)))
     questions, screen = load_questions(), console()
