@@ -13,7 +13,11 @@ from aiops_lab.evaluation.insight.retrieval import (
     RunbookQuestion,
     judge_retrieval,
     load_questions,
+    of_incident,
 )
+from aiops_lab.evaluation.insight.way import play
+from aiops_lab.evaluation.insight.words import WordFinder
+from aiops_lab.evaluation.signal.replay import JudgingPolicies
 from llm_enricher.question import Document
 
 RUNBOOKS = Path(__file__).resolve().parents[3] / "policies/runbooks"
@@ -60,6 +64,24 @@ class Found:
         return [
             Document(kind="runbook", id=id, title=id, text="", score=1.0) for id in self._ids[words]
         ]
+
+
+def test_an_incident_asks_with_its_title_and_what_its_lines_say():
+    case = cases.load()[0]
+    played = play(case, JudgingPolicies.load(RUNBOOKS.parent))
+    asked = of_incident(played.of_fault[0].incident, case.runbooks)
+    assert asked.runbooks == {"satellite-link"}
+    assert set(asked.right) <= sections()
+    assert "Es/No 3.1 dB below threshold" in asked.ask
+
+
+def test_words_find_the_passage_that_has_them_most_and_nothing_for_strange_ones():
+    finder = WordFinder({path.stem: path.read_text() for path in RUNBOOKS.glob("*.md")})
+    found = finder.find("kill -9 of a server process")
+    assert found[0].id == "database#do-not"
+    assert found[0].score == 1
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert finder.find("qwertz") == []
 
 
 def test_recall_counts_the_first_five_and_the_rank_is_of_the_first_right_one():

@@ -200,6 +200,27 @@ def test_the_lines_around_are_context_and_own_lines_are_not(played):
     assert any(f.kind == "maintenance" for f in played["l-band-allowance"].of_fault[0].context)
 
 
+def test_who_gathers_facts_gets_the_lines_and_the_incident(policies):
+    asked = []
+
+    def gather(incident, lines):
+        asked.append((incident.id, [line.msg for line in lines]))
+        return ()
+
+    one = play(WRITTEN["guest-pool-full"], policies, gather)
+    assert [id for id, _ in asked] == [question.incident.id for question in one.questions]
+    assert any("1000 of 1000 in use" in text for text in asked[0][1])
+    assert {fact.kind for fact in one.questions[0].context} == {"maintenance"}
+
+
+def test_a_fault_that_detection_overlooks_has_its_members_given(policies):
+    case, usual = WRITTEN["silent-gateway"], "<30>Nov 14 05:14:30 ams-01 ams: 64 of 64 channels"
+    said = tuple(member.model_copy(update={"raw": usual}) for member in case.members)
+    one = play(case.model_copy(update={"members": said}), policies)
+    assert one.overlooked == {0}
+    assert {m.anomaly_type for m in one.of_fault[0].incident.evidence} == {"device_unreachable"}
+
+
 def test_nothing_said_about_the_cause_is_an_abstention_and_honest_only_if_it_is_unknown():
     text = "The reason is not known."
     known, unknown = (unplayed(WRITTEN[id]) for id in ("rain-fade", "silent-gateway"))

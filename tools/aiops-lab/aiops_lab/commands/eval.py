@@ -38,8 +38,14 @@ from aiops_lab.evaluation.insight import cases as written
 from aiops_lab.evaluation.insight import report as insight_report
 from aiops_lab.evaluation.insight.cases import COMMITTED, HELD_OUT
 from aiops_lab.evaluation.insight.explainers import RulesAlone
-from aiops_lab.evaluation.insight.retrieval import judge_retrieval, load_questions
+from aiops_lab.evaluation.insight.retrieval import (
+    RunbookQuestion,
+    judge_retrieval,
+    load_questions,
+    of_incident,
+)
 from aiops_lab.evaluation.insight.run import explain_case
+from aiops_lab.evaluation.insight.way import PlayedCase, play
 from aiops_lab.evaluation.insight.words import WordFinder
 from aiops_lab.evaluation.packs import report as pack_report
 from aiops_lab.evaluation.packs.cases import judge_folder
@@ -225,16 +231,25 @@ def insight(
     The lines of each incident pass through detection, enrichment and correlation by their own
     clock; then every incident that comes of them is explained from what is known around it.
     """
-    cases = {path.stem: written.load(path) for path in files or (COMMITTED, HELD_OUT)}
+    places = {str(path): path for path in files or ()} or {p.stem: p for p in (COMMITTED, HELD_OUT)}
+    cases = {name: written.load(path) for name, path in places.items()}
     folder = policies or Settings.read().policies
     chosen, rules = JudgingPolicies.load(folder), RulesAlone(RuleBook(LlmPolicy.load(folder)))
     questions, screen = load_questions(), console()
     with create(json_file) if json_file else nullcontext() as file:
-        judged = {
-            name: [asyncio.run(explain_case(case, chosen, rules)) for case in _progress(all, name)]
+        played = {
+            name: [play(case, chosen) for case in _progress(all, name)]
             for name, all in cases.items()
         }
-        found = {"words": judge_retrieval(WordFinder(_runbooks(folder)), questions)}
+        judged = {
+            name: [asyncio.run(explain_case(one, rules)) for one in all]
+            for name, all in played.items()
+        }
+        finder, asked = WordFinder(_runbooks(folder)), list(_asked(played.values()))
+        found = {
+            "words, of persons": judge_retrieval(finder, questions),
+            "words, of incidents": judge_retrieval(finder, asked),
+        }
         screen.print(insight_report.table(judged))
         screen.print(insight_report.table_of_retrieval(found))
         if details:
@@ -242,11 +257,17 @@ def insight(
                 one.problems() for all in judged.values() for one in all
             ):
                 screen.print(text, markup=False, soft_wrap=True)
-            for ask in found["words"].missed:
-                screen.print(f"not found: {ask}", markup=False, soft_wrap=True)
+            for ask in chain.from_iterable(one.missed for one in found.values()):
+                screen.print(f"no runbook for: {ask.splitlines()[0]}", markup=False, soft_wrap=True)
         if file:
             numbers = insight_report.as_json(judged, found)
             file.write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+
+
+def _asked(played: Iterable[Sequence[PlayedCase]]) -> Iterator[RunbookQuestion]:
+    for one in chain.from_iterable(played):
+        for question in one.of_fault:
+            yield of_incident(question.incident, one.case.runbooks)
 
 
 def _runbooks(policies: Path) -> Mapping[str, str]:

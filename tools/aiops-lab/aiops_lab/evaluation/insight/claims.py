@@ -32,7 +32,8 @@ FORBIDDING = re.compile(r"^\W*(?:do not|don't|never|avoid|no )", re.IGNORECASE)
 
 @lru_cache(maxsize=4096)
 def _compiled(wording: str) -> re.Pattern[str]:
-    return re.compile(wording, re.IGNORECASE)
+    """It begins with a word: to unlock is not to lock."""
+    return re.compile(rf"(?<!\w)(?:{wording})", re.IGNORECASE)
 
 
 def unquoted(text: str) -> str:

@@ -25,7 +25,7 @@ def table(judged: Mapping[str, Sequence[ExplainedCase]]) -> Table:
     )
     shown.add_column("cases")
     for column in ("n", "faults", *SHARES, *COUNTS, "honest", "p50 ms", "p99 ms"):
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", overflow="fold")
     for name, cases in judged.items():
         shown.add_row(name, *_cells(total(cases)))
     every = [case for cases in judged.values() for case in cases]

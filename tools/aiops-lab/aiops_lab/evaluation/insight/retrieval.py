@@ -11,12 +11,13 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from aiops_core.models import Text
+from aiops_core.models import Incident, Text
 from aiops_core.policy.file import Section, read_model
 from llm_enricher.question import Document
 
 QUESTIONS = Path(__file__).with_name("questions.yaml")
 DOCUMENTS = 5
+SECTIONS = ("symptoms", "checks", "fix", "call", "do-not")
 
 PassageId = Annotated[Text, Field(pattern=re.compile(r"^[a-z-]+#[a-z-]+$"))]
 
@@ -41,6 +42,13 @@ class Finder(Protocol):
     """
 
     def find(self, words: str) -> Sequence[Document]: ...
+
+
+def of_incident(incident: Incident, runbooks: Sequence[str]) -> RunbookQuestion:
+    """What an explanation asks for *incident*: any section of its *runbooks* is right."""
+    words = [incident.title, *(member.msg for member in incident.evidence)]
+    right = tuple(f"{name}#{section}" for name in runbooks for section in SECTIONS)
+    return RunbookQuestion(ask="\n".join(words), right=right)
 
 
 @dataclass(frozen=True, slots=True)

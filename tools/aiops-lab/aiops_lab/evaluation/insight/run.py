@@ -1,26 +1,22 @@
-"""The written incidents, each played and explained."""
+"""A written incident that was played, explained and judged."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from aiops_lab.evaluation.insight.cases import WrittenCase
 from aiops_lab.evaluation.insight.explainers import JudgedExplainer
 from aiops_lab.evaluation.insight.scores import Explained, ExplainedCase, judge_case
-from aiops_lab.evaluation.insight.way import play
-from aiops_lab.evaluation.signal.replay import JudgingPolicies
+from aiops_lab.evaluation.insight.way import PlayedCase
 from llm_enricher.question import Question
 
 
 async def explain_case(
-    case: WrittenCase,
-    policies: JudgingPolicies,
+    played: PlayedCase,
     explainer: JudgedExplainer,
     clock: Callable[[], float] = time.perf_counter,
 ) -> ExplainedCase:
     """*clock* measures the latency of answers, in seconds."""
-    played = play(case, policies)
     return judge_case(played, [await _explained(q, explainer, clock) for q in played.questions])
 
 

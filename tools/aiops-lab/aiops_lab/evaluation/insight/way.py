@@ -6,7 +6,7 @@ lines detection sees anything, the members are given, so that its explanation ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -36,6 +36,8 @@ from anomaly_detection.detectors.base import device_of
 from incident_api.folding import StoredIncident, evolve
 from llm_enricher.question import ContextFact, MemberKind, Question
 
+LineGatherer = Callable[[Incident, Iterable[LogEntry]], Iterable[ContextFact]]
+
 SHIP = "ship"
 SETTLED = 30.0  # seconds after the newest line, in which late members still join
 
@@ -51,8 +53,11 @@ class PlayedCase:
     overlooked: frozenset[int]
 
 
-def play(case: WrittenCase, policies: JudgingPolicies) -> PlayedCase:
-    """*case* up to half a minute after its last line."""
+def play(
+    case: WrittenCase, policies: JudgingPolicies, gather: LineGatherer | None = None
+) -> PlayedCase:
+    """*case* up to half a minute after its last line; *gather* makes facts of the lines around an
+    incident."""
     stored: dict[str, StoredIncident] = {}
     way = LogWay(policies, _inventory(case), _ship(case), lambda fact: _fold(stored, fact))
     told = _in_order(case)
@@ -65,8 +70,12 @@ def play(case: WrittenCase, policies: JudgingPolicies) -> PlayedCase:
         if member.fault - 1 in overlooked:
             way.give(_given(read[id], member, case))
     way.wait(SETTLED)
-    facts = [*_lines(read.values()), *_readings(case), *_windows(case)]
-    questions = [_question(one.incident, facts) for one in stored.values() if one.incident.evidence]
+    lines, known = list(read.values()), [*_readings(case), *_windows(case)]
+    questions = [
+        _question(one.incident, [*(gather or every_line)(one.incident, lines), *known])
+        for one in stored.values()
+        if one.incident.evidence
+    ]
     of_fault = [_main(_shown(members, fault + 1), questions) for fault in _faults(case)]
     return PlayedCase(case, questions, of_fault, overlooked)
 
@@ -139,8 +148,9 @@ def _given(entry: LogEntry, line: WrittenMember, case: WrittenCase) -> AnomalyDe
     )
 
 
-def _lines(entries: Iterable[LogEntry]) -> Iterator[ContextFact]:
-    for entry in entries:
+def every_line(incident: Incident, lines: Iterable[LogEntry]) -> Iterator[ContextFact]:
+    """All lines of the ship as they stand, as a case has few of them."""
+    for entry in lines:
         yield ContextFact(
             id=f"line:{entry.tracking_id}",
             kind="line",
