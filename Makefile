@@ -40,8 +40,10 @@ test: $(STAMP)  ## what a change usually breaks, with coverage: all tests but th
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+# With ARGS one of the two runs may find none of its tests (5).
 test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
-	@$(BIN)/pytest -m slow --durations=20 $(ARGS)
+	@$(BIN)/pytest -m 'slow and not alone' -n 2 --no-loadscope-reorder --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
+	@$(BIN)/pytest -m alone --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
 
 test-all: ROUNDS = 5
 test-all: test test-long fuzz  ## all tests
