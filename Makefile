@@ -48,9 +48,8 @@ test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-
 test-all: ROUNDS = 5
 test-all: test test-long fuzz  ## all tests
 
-fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
-	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
-		$(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/correlation_service/test_properties.py) || exit 1; done
+fuzz: $(STAMP)  ## properties with other examples each round, two at a time; ARGS chooses the tests
+	@seq $(ROUNDS) | xargs -P 2 -I ROUND $(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/correlation_service/test_properties.py)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	@$(BIN)/ruff check .
