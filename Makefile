@@ -40,15 +40,16 @@ test: $(STAMP)  ## what a change usually breaks, with coverage: all tests but th
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+# With ARGS one of the two runs may find none of its tests (5).
 test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
-	@$(BIN)/pytest -m slow --durations=20 $(ARGS)
+	@$(BIN)/pytest -m 'slow and not alone' -n 2 --no-loadscope-reorder --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
+	@$(BIN)/pytest -m alone --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
 
 test-all: ROUNDS = 5
 test-all: test test-long fuzz  ## all tests
 
-fuzz: $(STAMP)  ## properties with other examples each round; ARGS chooses the tests
-	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
-		$(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/correlation_service/test_properties.py) || exit 1; done
+fuzz: $(STAMP)  ## properties with other examples each round, two at a time; ARGS chooses the tests
+	@seq $(ROUNDS) | xargs -P 2 -I ROUND $(BIN)/pytest -q --hypothesis-profile=others $(or $(ARGS),tests/unit/correlation_service/test_properties.py)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	@$(BIN)/ruff check .

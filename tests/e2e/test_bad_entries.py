@@ -25,7 +25,8 @@ from tests.conftest import nats_bus
 from tests.fleet import RunningFleet, running_fleet, wait_until
 from tests.v3.conftest import entry, incidents_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # it measures how long a start takes
+# It measures how long a start takes.
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
 BACK_WITHIN = 10.0  # seconds after the last kill
 BUCKETS = tuple(one.BUCKET for one in (silences, ship, inventory, tally, snapshots, crashes))

@@ -167,6 +167,7 @@ async def recorded(parts):
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # an incident has eight seconds to come
 async def test_while_clickhouse_is_away_incidents_go_on_partial_and_all_is_stored_afterwards(
     tmp_path,
 ):
