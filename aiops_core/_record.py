@@ -18,7 +18,7 @@ from pydantic import (
     Field,
 )
 
-VERSION: Final = "3.2"  # of the messages that this release writes; a new field raises the minor
+VERSION: Final = "3.3"  # of the messages that this release writes; a new field raises the minor
 _READABLE = re.compile(r"3\.\d+")
 
 
@@ -39,7 +39,7 @@ def _to_utc(time: datetime) -> datetime:
         raise ValueError("time has no equivalent in UTC") from exc
 
 
-Version = Annotated[Literal["3.2"], BeforeValidator(_as_ours)]
+Version = Annotated[Literal["3.3"], BeforeValidator(_as_ours)]
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1)]
 LONGEST_NAME: Final = 255  # characters
