@@ -1,0 +1,52 @@
+"""What an answer by rules adds from the past: how often the problem came, what ended one like it,
+and which runbook there is. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiops_core.models import Citation, LlmInsights, Recurrence
+from llm_enricher.question import Document, Question
+
+DOCUMENTS_NAMED = 2  # of each kind
+
+
+def with_history(insights: LlmInsights, question: Question) -> LlmInsights:
+    """*insights* with it; what they say or cite already is not said again."""
+    known = {(one.kind, one.id) for one in insights.citations}
+    new = [one for one in named(question) if (one.kind, one.id) not in known]
+    said = [text for one in new if (text := _advice(one)) not in insights.recommendations]
+    cited = [Citation(kind=one.kind, id=one.id) for one in new]
+    recurrence = question.incident.recurrence
+    past = " ".join(_past(recurrence)) if recurrence else ""
+    told = insights.narrative if past in insights.narrative else f"{insights.narrative} {past}"
+    return insights.model_copy(
+        update={
+            "narrative": told.strip(),
+            "recommendations": (*insights.recommendations, *dict.fromkeys(said)),
+            "citations": (*insights.citations, *cited),
+        }
+    )
+
+
+def named(question: Question) -> Iterator[Document]:
+    """The best documents: resolved incidents of which is known what ended them, and runbooks."""
+    solved = [one for one in question.documents if one.kind == "incident" and one.resolution]
+    runbooks = [one for one in question.documents if one.kind == "runbook"]
+    for found in (solved, runbooks):
+        yield from sorted(found, key=lambda one: -one.score)[:DOCUMENTS_NAMED]
+
+
+def _advice(document: Document) -> str:
+    if document.kind == "runbook":
+        return f"Follow the runbook “{document.title}”."
+    return f"“{document.title}” looked alike, and ended so: {document.resolution.rstrip('.')}."
+
+
+def _past(recurrence: Recurrence) -> Iterator[str]:
+    if recurrence.occurrence > 1:
+        often = f", {recurrence.cadence}" if recurrence.cadence else ""
+        yield f"It is occurrence {recurrence.occurrence} of the same problem{often}."
+        if recurrence.resolved_before:
+            yield f"The one before ended: {recurrence.resolved_before.rstrip('.')}."
