@@ -37,10 +37,13 @@ class FirstAnswers:
         asked = await self._questions.about(current, self._within * FACTS_SHARE)
         left = self._within - (time.perf_counter() - started)
         kept = await self._cache.find(asked.question, left) if self._cache else None
-        insights = kept or self.by_rules(asked.question)
+        ruled = self.by_rules(asked.question)
+        told = {"narrative": kept.narrative or ruled.narrative} if kept else {}
+        insights = (kept or ruled).model_copy(update=told)
         taken = (time.perf_counter() - started) * 1000
-        told = {"latency_ms": taken, "missing": (*insights.missing, *asked.question.missing)}
-        return FirstAnswer(insights.model_copy(update=told), asked.similar)
+        missing = (*insights.missing, *asked.question.missing)
+        insights = insights.model_copy(update={"latency_ms": taken, "missing": missing})
+        return FirstAnswer(insights, asked.similar)
 
     def by_rules(self, question: Question) -> LlmInsights:
         return with_history(self._rules.explain(question).insights, question)

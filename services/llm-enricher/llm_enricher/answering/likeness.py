@@ -22,6 +22,8 @@ Redact = Callable[[str], str]
 
 SHORTEST_NAME = 2  # characters; a shorter one is no name that can be found in a text
 PASSING = re.compile(r"\b\d{4,}\b")  # ports, processes, times since some start
+NUMBERS = re.compile(r"(?<![\w.])\d+(?![\w.]*\d)")
+TIMES = re.compile(r"\b\d{1,2}:\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
 DIGITS = re.compile(r"\d+")
 PLACEHOLDER = re.compile(r"\{\{[a-z]+ \d+\}\}")
 TEXTS = ("root_cause", "impact", "narrative")
@@ -147,12 +149,14 @@ def _without_passing(member: Evidence, text: str) -> str:
 
 
 def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmInsights | None:
-    """*insights* with placeholders; None when they quote what another fault need not have."""
-    names = Names.of(question)
-    passing = {found for kind in question.kinds for found in PASSING.findall(kind.newest.msg)}
-    quoted = " ".join((*(getattr(insights, name) for name in TEXTS), *insights.recommendations))
-    if passing.intersection(PASSING.findall(quoted)):
+    """*insights* with placeholders; None when they quote what another fault need not have. A
+    narrative that does so is left out."""
+    passing = _passing(question)
+    if passing.in_any((insights.root_cause, insights.impact, *insights.recommendations)):
         return None
+    if passing.in_any((insights.narrative,)):
+        insights = insights.model_copy(update={"narrative": ""})
+    names = Names.of(question)
     cited = _cited(question)
     if any(one.kind == "evidence" and one.id not in cited for one in insights.citations):
         return None
@@ -160,6 +164,30 @@ def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmIns
         Citation(kind=one.kind, id=cited.get(one.id, one.id)) for one in insights.citations
     ]
     return _rewritten(insights, lambda text: names.hidden(redact(text)), citations)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Numbers that faults which are alike need not share; times of day and dates never are."""
+
+    numbers: frozenset[str]
+
+    def in_any(self, texts: Iterable[str]) -> bool:
+        return any(
+            TIMES.search(text) or not self.numbers.isdisjoint(NUMBERS.findall(text))
+            for text in texts
+        )
+
+
+def _passing(question: Question) -> Passing:
+    """Long numbers of its lines, and how many there are of what."""
+    incident = question.incident
+    said = {found for kind in question.kinds for found in PASSING.findall(kind.newest.msg)}
+    counts = {incident.anomaly_count, len(incident.affected_devices)}
+    counts |= {kind.count for kind in question.kinds}
+    if incident.recurrence:
+        counts.add(incident.recurrence.occurrence)
+    return Passing(frozenset(said | {str(count) for count in counts if count > 1}))
 
 
 def used_of(question: Question, kept: LlmInsights) -> LlmInsights | None:

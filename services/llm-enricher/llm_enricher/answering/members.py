@@ -85,9 +85,10 @@ class KindState:
     newest: tuple[Evidence, ...]  # the newest first
     alerts: frozenset[str]
     series: Mapping[SeriesName, SeriesTimes]
+    revision: int  # newest that brought one of them
 
     @classmethod
-    def of(cls, one: Evidence) -> KindState:
+    def of(cls, one: Evidence, revision: int) -> KindState:
         name = SeriesName(one.metric, one.peer, one.component)
         return cls(
             count=1,
@@ -97,6 +98,7 @@ class KindState:
             newest=(one,),
             alerts=frozenset(one.alerts),
             series={name: SeriesTimes(one.ts, one.cleared_at)},
+            revision=revision,
         )
 
     @property
@@ -118,6 +120,7 @@ class KindState:
             newest=tuple(newest[:CITED_KEPT]),
             alerts=self.alerts | other.alerts,
             series=series,
+            revision=max(self.revision, other.revision),
         )
 
     def without(self, gone: frozenset[str]) -> KindState:
@@ -135,13 +138,20 @@ class KindState:
         return replace(self, series={**self.series, **ended})
 
 
+class MemberPlace(NamedTuple):
+    """The kind of a member, and the newest revision that brought it."""
+
+    key: KindKey
+    revision: int
+
+
 @dataclass(frozen=True)
 class MemberTable:
-    """Members by kind. *places*: the kind of each member that is remembered; *left*: the revision
-    in which a member left."""
+    """Members by kind. *places*: of the members that are remembered; *left*: the revision in which
+    a member left."""
 
     kinds: Mapping[KindKey, KindState] = field(default_factory=dict)
-    places: Mapping[str, KindKey] = field(default_factory=dict)
+    places: Mapping[str, MemberPlace] = field(default_factory=dict)
     left: Mapping[str, int] = field(default_factory=dict)
     ends: tuple[SeriesEnded, ...] = ()
 
@@ -151,10 +161,11 @@ class MemberTable:
             return self
         kinds, places = dict(self.kinds), dict(self.places)
         for one in here:
-            key = KindKey.of(one)
-            state = self._ended(key, KindState.of(one))
-            kinds[key] = kinds.pop(key).united(state) if key in kinds else state
-            places[one.anomaly_id] = key
+            key, known = KindKey.of(one), places.get(one.anomaly_id)
+            places[one.anomaly_id] = MemberPlace(key, max(known.revision if known else 0, revision))
+            if known is None:
+                state = self._ended(key, KindState.of(one, revision))
+                kinds[key] = kinds.pop(key).united(state) if key in kinds else state
         back = {one.anomaly_id for one in here}
         left = {id: at for id, at in self.left.items() if id not in back}
         return replace(
@@ -168,16 +179,20 @@ class MemberTable:
         kinds, places, left = dict(self.kinds), dict(self.places), dict(self.left)
         by_kind: dict[KindKey, set[str]] = {}
         for anomaly_id in gone:
+            place = places.get(anomaly_id)
+            if place and place.revision > revision:  # it has come back since
+                continue
             left[anomaly_id] = max(left.get(anomaly_id, 0), revision)
-            if key := places.pop(anomaly_id, None):
-                by_kind.setdefault(key, set()).add(anomaly_id)
+            if place:
+                del places[anomaly_id]
+                by_kind.setdefault(place.key, set()).add(anomaly_id)
         for key, ids in by_kind.items():
             if key in kinds:
                 kinds[key] = kinds[key].without(frozenset(ids))
         rest = {
             key: kind
             for key, kind in kinds.items()
-            if kind.count > 0 and (not devices or key.device in devices)
+            if kind.count > 0 and (not devices or key.device in devices or kind.revision > revision)
         }
         return replace(self, kinds=rest, places=places, left=_newest(left, PLACES_KEPT))
 
