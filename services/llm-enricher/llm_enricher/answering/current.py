@@ -33,8 +33,8 @@ MISSING_KEPT = 2048  # revisions that may still arrive late
 BY_OPERATOR = 1 << 60  # a revision above all others: what a person decided stays
 BY_MODEL = ("llm", "cache")  # sources of which a model is the author
 INCIDENTS_KEPT = 2000  # those of which nothing was heard for longest are forgotten
-EARLY_KEPT = 256  # incidents of which facts have come before their creation
-EARLY_FACTS = 32  # of each; an incident that is older than what is read at start has no creation
+EARLY_KEPT = 64  # incidents of which facts have come before their creation
+EARLY_FACTS = 8  # of each; an incident that is older than what is read at start has no creation
 
 IncidentFact = Incident | IncidentUpdated | IncidentCleared | IncidentTransitioned
 

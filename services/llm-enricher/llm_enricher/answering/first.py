@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from aiops_core.models import LlmInsights, SimilarIncident
+from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident
 from llm_enricher.answering.history import with_history
@@ -13,7 +14,8 @@ from llm_enricher.answering.ports import RulesPort
 from llm_enricher.answering.questions import Questions
 from llm_enricher.question import Question
 
-FACTS_SHARE = 0.8  # of the time; the cache gets what is left
+FACTS_SHARE = 0.8  # of the time; the table of the cache gets what is left
+ASKED_WITHIN = 1.0  # seconds; it keeps to what is left by itself
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,21 @@ class FirstAnswers:
         started = time.perf_counter()
         asked = await self._questions.about(current, self._within * FACTS_SHARE)
         left = self._within - (time.perf_counter() - started)
-        kept = await self._cache.find(asked.question, left) if self._cache else None
-        ruled = self.by_rules(asked.question)
-        told = {"narrative": kept.narrative or ruled.narrative} if kept else {}
-        insights = (kept or ruled).model_copy(update=told)
+        kept = await self.kept(asked.question, left)
+        insights = kept or self.by_rules(asked.question)
         taken = (time.perf_counter() - started) * 1000
         missing = (*insights.missing, *asked.question.missing)
         insights = insights.model_copy(update={"latency_ms": taken, "missing": missing})
         return FirstAnswer(insights, asked.similar)
+
+    async def kept(self, question: Question, within: float) -> LlmInsights | None:
+        """The answer of a like fault; without a narrative of its own, with that of the rules."""
+        if self._cache is None:
+            return None
+        kept = (await attempt(self._cache.find(question, within), ASKED_WITHIN, "cache")).value
+        if kept is None or kept.narrative:
+            return kept
+        return kept.model_copy(update={"narrative": self.by_rules(question).narrative})
 
     def by_rules(self, question: Question) -> LlmInsights:
         return with_history(self._rules.explain(question).insights, question)

@@ -16,6 +16,7 @@ from typing import Any
 from aiops_core.models import EnrichedIncident, LlmInsights
 from aiops_core.observability import metrics
 from aiops_core.utils import core_logger
+from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.breaker import Breaker
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident, Incidents, answer_of
@@ -31,6 +32,8 @@ log = core_logger("second")
 
 NOT_YET = ("unchecked", "missing")  # kinds of failures that end by themselves, or by a person
 NOT_YET_FOR = 5.0  # seconds until such a model is asked again
+STORED_WITHIN = 0.1  # seconds, for the table of the cache
+KEPT_WITHIN = 5.0  # seconds
 NO_PLACE = "model: its queue is full"
 
 
@@ -127,8 +130,10 @@ class SecondAnswers:
             current = self._incidents().get(queued.incident_id)
             if current and self._needed(current):
                 await self._call(queued, current)
-            else:
-                self.breaker.gave_up()
+                continue
+            self.breaker.gave_up()
+            if current is None:
+                self._left_out(queued.incident_id, "forgotten")
 
     async def _next(self) -> QueuedCall:
         """The most urgent, once the model may be asked."""
@@ -172,8 +177,11 @@ class SecondAnswers:
     async def _ask(self, current: CurrentIncident) -> tuple[GatheredQuestion, LlmInsights | None]:
         within = self._policy.facts_within.total_seconds()
         asked = await self._questions.about(current, within)
+        if kept := await self._first.kept(asked.question, STORED_WITHIN):
+            return asked, kept  # of a like one that was asked about meanwhile
         first = self._first.by_rules(asked.question)
-        return asked, await self._model.explain(asked.question, first)
+        insights = await self._model.explain(asked.question, first)
+        return asked, insights and insights.model_copy(update={"source": "llm"})
 
     async def _succeeded(
         self,
@@ -182,22 +190,23 @@ class SecondAnswers:
         insights: LlmInsights | None,
         took: float,
     ) -> None:
-        self.breaker.succeeded()
-        metrics.LLM_LATENCY.observe(took)
+        is_new = insights is None or insights.source == "llm"
+        if is_new:
+            self.breaker.succeeded()
+            metrics.LLM_LATENCY.observe(took)
+        else:
+            self.breaker.gave_up()
         if insights is None:
             metrics.LLM_FALLBACKS.labels("unusable").inc()
             return
-        told = {
-            "source": "llm",
-            "latency_ms": took * 1000,
-            "missing": (*insights.missing, *asked.question.missing),
-        }
+        missing = (*insights.missing, *asked.question.missing)
+        told = {"latency_ms": took * 1000, "missing": missing}
         insights = insights.model_copy(update=told)
         answer = answer_of(current, insights, asked.similar, {})
         self._incidents().fold(answer)
         await self._publish(answer)
-        if self._cache:
-            await self._cache.keep(asked.question, insights)
+        if self._cache and is_new:
+            await attempt(self._cache.keep(asked.question, insights), KEPT_WITHIN, "cache")
 
     def _failed(self, queued: QueuedCall, current: CurrentIncident, failure: ModelFailure) -> None:
         """Once more, if that may help; otherwise the first answer stands."""
