@@ -188,7 +188,10 @@ class Insight:
         return ()
 
 
-def insight_service(policy: AnsweringPolicy, sources: Sources) -> Service:
+def insight_service(
+    policy: AnsweringPolicy, sources: Sources, loops: Sequence[Background] = ()
+) -> Service:
+    """*loops* are those of the sources, which live with the service."""
     sink = Publishing(stage="insight")
     insight = Insight(policy, sources, sink)
     return Service(
@@ -199,5 +202,5 @@ def insight_service(policy: AnsweringPolicy, sources: Sources) -> Service:
         tuning=Tuning(concurrency=CONCURRENCY),
         recover=insight.recover,
         tick=insight.tick,
-        background=insight.background,
+        background=[*insight.background, *loops],
     )

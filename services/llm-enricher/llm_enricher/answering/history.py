@@ -13,19 +13,23 @@ DOCUMENTS_NAMED = 2  # of each kind
 
 
 def with_history(insights: LlmInsights, question: Question) -> LlmInsights:
-    """*insights* with it; what they say or cite already is not said again."""
+    """*insights* with it; what they say or cite already is not said again.
+
+    What ended another incident is told, not recommended: here it may be wrong.
+    """
     known = {(one.kind, one.id) for one in insights.citations}
     new = [one for one in named(question) if (one.kind, one.id) not in known]
-    said = [text for one in new if (text := _advice(one)) not in insights.recommendations]
-    cited = [Citation(kind=one.kind, id=one.id) for one in new]
-    recurrence = question.incident.recurrence
-    past = " ".join(_past(recurrence)) if recurrence else ""
-    told = insights.narrative if past in insights.narrative else f"{insights.narrative} {past}"
+    told = [*_past(question.incident.recurrence), *(_ended(one) for one in new if one.resolution)]
+    advice = [f"Follow the runbook “{one.title}”." for one in new if one.kind == "runbook"]
+    said = insights.recommendations
     return insights.model_copy(
         update={
-            "narrative": told.strip(),
-            "recommendations": (*insights.recommendations, *dict.fromkeys(said)),
-            "citations": (*insights.citations, *cited),
+            "narrative": " ".join(filter(None, (insights.narrative, *dict.fromkeys(told)))),
+            "recommendations": tuple(dict.fromkeys((*said, *advice))),
+            "citations": (
+                *insights.citations,
+                *(Citation(kind=one.kind, id=one.id) for one in new),
+            ),
         }
     )
 
@@ -38,14 +42,12 @@ def named(question: Question) -> Iterator[Document]:
         yield from sorted(found, key=lambda one: -one.score)[:DOCUMENTS_NAMED]
 
 
-def _advice(document: Document) -> str:
-    if document.kind == "runbook":
-        return f"Follow the runbook “{document.title}”."
+def _ended(document: Document) -> str:
     return f"“{document.title}” looked alike, and ended so: {document.resolution.rstrip('.')}."
 
 
-def _past(recurrence: Recurrence) -> Iterator[str]:
-    if recurrence.occurrence > 1:
+def _past(recurrence: Recurrence | None) -> Iterator[str]:
+    if recurrence and recurrence.occurrence > 1:
         often = f", {recurrence.cadence}" if recurrence.cadence else ""
         yield f"It is occurrence {recurrence.occurrence} of the same problem{often}."
         if recurrence.resolved_before:
