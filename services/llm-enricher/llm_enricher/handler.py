@@ -6,7 +6,7 @@ second one. Which explanations exist is read from those that are published.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from aiops_core.models import (
     Stages,
 )
 from aiops_core.observability import metrics
-from aiops_core.runtime.bus import Bus, Outgoing
+from aiops_core.runtime.bus import Bus, Outgoing, Stored
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Background, Handler, Service, Tuning
@@ -50,6 +50,8 @@ FACTS: tuple[type[Message], ...] = (
     IncidentCleared,
     IncidentTransitioned,
 )
+OLDER = [kind.subject for kind in (Incident, IncidentCleared, IncidentTransitioned)]
+OLDER.append(EnrichedIncident.subject)
 HISTORY = [*(kind.subject for kind in FACTS), EnrichedIncident.subject]
 
 
@@ -155,15 +157,18 @@ class Insight:
         return [self._catch_up, *(self.second.background if self.second else ())]
 
     async def recover(self, bus: Bus) -> None:
-        """Fold what is published. It can be interrupted and repeated."""
+        """Fold what is published. It can be interrupted and repeated.
+
+        Of what is older than ``memory`` no updates are read, which are most of all facts: the last
+        explanation contains the incident as it was, and none of those after it made one due.
+        """
         incidents = Incidents()
         newest = [stored for subject in HISTORY if (stored := await bus.newest(subject))]
         if newest:
             since = max(stored.at for stored in newest) - self._policy.memory
-            async for stored in bus.history(HISTORY, since=since):
-                fact = read_stored(stored, "llm-enricher.facts")
-                if isinstance(fact, IncidentFact):
-                    incidents.fold(fact)
+            older = bus.history(OLDER, since=since - self._policy.older)
+            await _fold(incidents, older, until=since)
+            await _fold(incidents, bus.history(HISTORY, since=since))
         self.incidents = incidents
         if self.second:
             self.second.begin(incidents.open())
@@ -186,6 +191,17 @@ class Insight:
         for name, size in sizes.items():
             metrics.STATE_SIZE.labels(NAME, name).set(size)
         return ()
+
+
+async def _fold(
+    incidents: Incidents, history: AsyncIterator[Stored], until: datetime | None = None
+) -> None:
+    async for stored in history:
+        if until and stored.at >= until:
+            break
+        fact = read_stored(stored, "llm-enricher.facts")
+        if isinstance(fact, IncidentFact):
+            incidents.fold(fact)
 
 
 def insight_service(

@@ -14,6 +14,7 @@ from aiops_core.models import Recurrence, RootCause, SimilarIncident
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.runtime import Runtime
+from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
@@ -435,6 +436,33 @@ async def test_what_is_explained_by_a_fact_while_the_start_catches_up_is_not_exp
         await asyncio.sleep(0.3)
     assert Counter(states(bus)).most_common(1)[0][1] == 1
     assert {(f"i{n}", 3, 0, "rules") for n in range(3)} <= set(states(bus))
+
+
+async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanation():
+    now = [utc_now() - timedelta(days=3)]
+    bus = MemoryBus(clock=lambda: now[0])
+    again = Recurrence(problem_id="p", occurrence=2)
+    async with answering(bus):
+        await tell(bus, *(created(f"i{n}", n) for n in (1, 2, 3)))
+        await until(lambda: len(answers(bus)) == 3)
+        await tell(bus, cleared(2, incident="i2"), cleared(2, incident="i3"))
+        await tell(bus, updated(3, incident="i3", reopens=True, recurrence=again))
+        await tell(bus, updated(2, 8, severity="critical"))
+        await until(lambda: len(answers(bus)) == 5)
+        await tell(bus, updated(3, title="Not read again"))
+        await until(lambda: len(bus.acked) == 8)
+    now[0] = utc_now()
+    await tell(bus, created("i9", 9))
+    model = PlainModel()
+    async with answering(bus, model, cache=None):
+        await until(lambda: len(answers(bus, "llm")) == 3)
+        await tell(bus, updated(4, severity="low"))
+        await until(lambda: ("i1", 4, 0, "llm") in states(bus))
+    asked = [(q.incident.id, q.incident.revision, q.incident.severity) for q in model.asked]
+    expected = [("i1", 2, "critical"), ("i1", 4, "low"), ("i3", 3, "high"), ("i9", 1, "high")]
+    assert sorted(asked) == expected
+    assert {kind.device for kind in model.asked[-1].kinds} == {"sw-1", "sw-8"}
+    assert Counter(states(bus)).most_common(1)[0][1] == 1
 
 
 async def test_facts_that_cannot_be_read_back_hinder_no_start():

@@ -32,7 +32,8 @@ from llm_enricher.question import MemberKind
 MISSING_KEPT = 2048  # revisions that may still arrive late
 BY_OPERATOR = 1 << 60  # a revision above all others: what a person decided stays
 BY_MODEL = ("llm", "cache")  # sources of which a model is the author
-INCIDENTS_KEPT = 2000  # those of which nothing was heard for longest are forgotten
+OPEN_KEPT = 2000  # those of which nothing was heard for longest are forgotten
+CLOSED_KEPT = 500  # they may open again
 EARLY_KEPT = 64  # incidents of which facts have come before their creation
 EARLY_FACTS = 8  # of each; an incident that is older than what is read at start has no creation
 
@@ -182,11 +183,25 @@ def _advanced(
 
 
 def _answered(known: CurrentIncident, fact: EnrichedIncident) -> CurrentIncident:
+    if fact.revision > known.incident.revision:
+        known = _caught_up(known, fact)
     state = explained_state(fact)
     modelled = known.modelled
     if fact.llm_insights.source in BY_MODEL:
         modelled = _newer(modelled, state)
     return replace(known, answered=_newer(known.answered, state), modelled=modelled)
+
+
+def _caught_up(known: CurrentIncident, fact: EnrichedIncident) -> CurrentIncident:
+    """The incident as *fact* contains it, when updates before that were not read."""
+    snapshot = created(fact)
+    return replace(
+        snapshot,
+        change=max(known.change, snapshot.change),
+        decided=known.decided,
+        answered=known.answered,
+        modelled=known.modelled,
+    )
 
 
 def _newer(known: ExplainedState | None, state: ExplainedState) -> ExplainedState:
@@ -197,18 +212,19 @@ class Incidents:
     """Every incident that is known, by its id."""
 
     def __init__(self) -> None:
-        self._known = BoundedDict[str, CurrentIncident](INCIDENTS_KEPT)
+        self._open = BoundedDict[str, CurrentIncident](OPEN_KEPT)
+        self._closed = BoundedDict[str, CurrentIncident](CLOSED_KEPT)
         self._early = BoundedDict[str, tuple[IncidentFact, ...]](EARLY_KEPT)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._open) + len(self._closed)
 
     def get(self, incident_id: str) -> CurrentIncident | None:
-        return self._known.get(incident_id)
+        return self._open.get(incident_id) or self._closed.get(incident_id)
 
     def open(self) -> Sequence[CurrentIncident]:
         """The open ones: those first of which something was heard last."""
-        return [one for one in reversed(self._known.values()) if one.is_open]
+        return [*reversed(self._open.values())]
 
     def fold(self, fact: IncidentFact) -> CurrentIncident | None:
         """The incident after *fact*; None while its creation is not known.
@@ -217,7 +233,7 @@ class Incidents:
         incident as it was then.
         """
         incident_id = incident_of(fact)
-        known = self._known.get(incident_id)
+        known = self.get(incident_id)
         if known is None and not isinstance(fact, Incident):
             facts = self._early.get(incident_id, ())
             self._early.put(incident_id, (*facts, fact)[-EARLY_FACTS:])
@@ -228,7 +244,9 @@ class Incidents:
                 known = evolve(known, early)
         assert known
         known = evolve(known, fact)
-        self._known.put(incident_id, known)
+        self._open.pop(incident_id, None)
+        self._closed.pop(incident_id, None)
+        (self._open if known.is_open else self._closed).put(incident_id, known)
         return known
 
 
