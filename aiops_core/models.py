@@ -630,6 +630,15 @@ class LlmInsights(Record):
     source: Literal["rules", "cache", "llm"]
     model: str | None = None
     latency_ms: Annotated[float, Field(ge=0)] = 0.0
+    of_revision: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="newest fact of correlation-service in the state it explains"
+    )
+    of_change: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="newest transition in that state"
+    )
+    missing: tuple[str, ...] = Field(
+        default=(), description="what it was made without, such as ``model: its queue is full``"
+    )
 
 
 class SimilarIncident(Record):

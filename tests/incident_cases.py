@@ -138,9 +138,14 @@ def transitioned(change: int, kind: str, incident: str = "i1", **fields) -> Inci
     )
 
 
-def explained(source: str = "rules", n: float = 1, incident: str = "i1") -> EnrichedIncident:
+def explained(
+    source: str = "rules", n: float = 1, incident: str = "i1", **state: int
+) -> EnrichedIncident:
+    """*state*: ``of_revision`` and ``of_change``."""
     base = created(incident).model_dump() | {"stages": stages(0) | {"insight": at(n)}}
-    insights = LlmInsights(root_cause=f"switch, says {source}", source=source)
+    insights = LlmInsights.model_validate(
+        {"root_cause": f"switch, says {source}", "source": source} | state
+    )
     similar = (SimilarIncident(id="old", score=0.9, title="Link down"),)
     return EnrichedIncident.model_validate(
         base | {"llm_insights": insights, "similar_incidents": similar}, extra="forbid"

@@ -85,6 +85,19 @@ LLM_LATENCY = Histogram(
     "aiops_llm_latency_seconds", "Time the model took for one answer, seconds.", buckets=_INSIGHT
 )
 LLM_CACHE_HITS = Counter("aiops_llm_cache_hits_total", "Explanations that came from the cache.")
+LLM_CACHE_MISSES = Counter(
+    "aiops_llm_cache_misses_total",
+    "Look-ups that found no explanation in the cache; hits / (hits + misses) is its hit rate.",
+)
+LLM_LEFT_OUT = Counter(
+    "aiops_llm_left_out_total",
+    "Incidents that the model was not asked about: no place in its queue, left its place to a more "
+    "severe one, or forgotten as too many others were newer.",
+    ["reason"],
+)
+LLM_BREAKER_OPEN = Gauge(
+    "aiops_llm_breaker_open", "1 while the model is asked no more after failures in a row, else 0."
+)
 LLM_FALLBACKS = Counter(
     "aiops_llm_fallbacks_total", "Explanations by rules instead of the model.", ["reason"]
 )

@@ -14,8 +14,8 @@ minutes. Readers know later copies: correlation by ``anomaly_id``, incident-api 
 Rows replace themselves by their key.
 
 ``recover`` brings state back before the first message: detection from its snapshot and the stream
-behind it, enrichment from tables and the newest anomalies, correlation from its own facts,
-incident-api from its tables. ``docs/architecture.md`` has a page about it.
+behind it, enrichment from tables and the newest anomalies, correlation and llm-enricher from
+published facts, incident-api from its tables. ``docs/architecture.md`` has a page about it.
 
 A message that cannot be read becomes a dead letter at once; one whose handler raises is tried again
 after 1, 5, 25 and 120 s first. ``Unavailable`` (the broker or store is away) is waited for. With

@@ -39,7 +39,7 @@ FIELDS = {
 
 
 def later_release(folder: Path) -> Path:
-    """Make it in *folder*: of version 3.3, with a field more in messages, values and bodies, a
+    """Make it in *folder*: of version 3.4, with a field more in messages, values and bodies, a
     column more, and a subject more in the stream of facts, which enrichment publishes on."""
     for name in COPIED:
         source = ROOT / name
@@ -48,7 +48,7 @@ def later_release(folder: Path) -> Path:
     for name, classes in FIELDS.items():
         for kind in classes:
             _edit(folder / name, lambda text, kind=kind: _with_field(text, kind))
-    _replace(folder / "aiops_core/_record.py", r'"3\.2"', '"3.3"')
+    _replace(folder / "aiops_core/_record.py", r'"3\.3"', '"3.4"')
     _replace(folder / "aiops_core/models.py", r"\nMESSAGES: tuple", NOTE)
     _replace(
         folder / "aiops_core/models.py",

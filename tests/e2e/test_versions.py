@@ -103,9 +103,9 @@ async def stored(fleet: RunningFleet) -> dict[str, list[dict]]:
 def assert_written_by(trees: list[Path], later: Path, messages: dict[str, list[dict]]) -> None:
     for subject, found in messages.items():
         versions = {message["schema_version"] for message in found}
-        assert versions == {"3.3" if tree is later else "3.2" for tree in trees}, subject
+        assert versions == {"3.4" if tree is later else "3.3" for tree in trees}, subject
         zoned = ["zone" in message for message in found]
-        assert zoned == [message["schema_version"] == "3.3" for message in found], subject
+        assert zoned == [message["schema_version"] == "3.4" for message in found], subject
 
 
 async def notes(fleet: RunningFleet) -> int:

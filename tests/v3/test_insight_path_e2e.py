@@ -41,3 +41,14 @@ async def test_the_first_answer_comes_within_five_seconds(sink, api, device):
     explained(api, incident["id"])
     trace = api.get(f"/api/v3/trace/{line.tracking_id}").json()
     assert 0 <= trace["insight"]["latency_ms"] < 5000
+
+
+async def test_it_is_explained_anew_when_it_is_another_incident_than_it_was(sink, api, device):
+    line = entry(device, "database connection pool exhausted", service="postgres")
+    await sink.send([line])
+    incident = incident_with(api, line.tracking_id)
+    assert explained(api, incident["id"])["llm_insights"]["of_change"] == 0
+    path = f"/api/v3/incidents/{incident['id']}"
+    assert api.patch(path, json={"severity": "low", "title": "The pool"}).status_code == 200
+    wait_until(lambda: api.get(path).json()["llm_insights"]["of_change"] == 1)
+    assert api.get(path).json()["llm_insights"]["narrative"].startswith("Low ")

@@ -1,29 +1,26 @@
 """Pure: ``evolve`` folds a fact into the incident that the API shows.
 
 Each fact counts once: a fact of correlation-service by its ``revision``, a transition by its
-``change``, an explanation by its rank. After a kill a later revision may arrive before an earlier
-one. The earlier one is then listed in ``missing``: it still adds its members, while of every other
-field the value with the highest revision stands. So the order of arrival does not matter once the
-creation is there. The revisions in a fact's ``joined`` never arrive on their own. ``standing.py``
-decides the status likewise, ``occurrences.py`` when the problem came and went.
+``change``, an explanation by the state that it explains and by its rank. After a kill a later
+revision may arrive before an earlier one. The earlier one is then listed in ``missing``: it still
+adds its members, while of every other field the value with the highest revision stands. So the
+order of arrival does not matter once the creation is there. The revisions in a fact's ``joined``
+never arrive on their own. ``aiops_core.standing`` decides the status likewise, ``occurrences.py``
+when the problem came and went.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from itertools import islice
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import Field
 
 from aiops_core.errors import Premature
+from aiops_core.membership import absorbed, names_a_field, parted, said_of
 from aiops_core.models import (
-    EVIDENCE_KEPT,
-    TRACKING_IDS_KEPT,
     EnrichedIncident,
-    Evidence,
     Incident,
     IncidentCleared,
     IncidentTransitioned,
@@ -31,10 +28,10 @@ from aiops_core.models import (
     LlmInsights,
     Message,
     Record,
-    Role,
     SimilarIncident,
     UtcDatetime,
 )
+from aiops_core.standing import StatusNow, Turn, TurnKind, Turns
 from incident_api.occurrences import (
     Extent,
     FoldedOccurrence,
@@ -42,18 +39,10 @@ from incident_api.occurrences import (
     Occurrences,
     OccurrenceStart,
 )
-from incident_api.standing import StatusNow, Turn, TurnKind, Turns
 from incident_api.timeline import describe, ending_of, newest_entries, note_of, with_entry
 
-T = TypeVar("T")
-
 MISSING_KEPT = 2048  # revisions that may still arrive late: as many as messages may be out
-AFFECTED_KEPT = 1000  # devices, and services; the newest, as senders choose their own names
 BY_OPERATOR = 1 << 60  # a revision above all others: what a person decided stays
-SCALARS = (
-    *("severity", "title", "description", "category", "root_cause", "corr_keys"),
-    "recurrence",
-)
 RANK = {"rules": 0, "cache": 1, "llm": 2}
 
 
@@ -79,9 +68,6 @@ class StoredIncident(Record):
     recorded_at: UtcDatetime
     insight_at: UtcDatetime | None = None
     insight_ms: float | None = Field(None, description="from creation to the first explanation")
-
-
-PLACE = attrgetter("ts", "anomaly_id")
 
 
 def evolve(stored: StoredIncident | None, fact: Message) -> StoredIncident:
@@ -115,7 +101,7 @@ def _update(stored: StoredIncident, fact: IncidentUpdated) -> StoredIncident:
         return stored
     said = {
         name: value
-        for name, value in _said(fact).items()
+        for name, value in said_of(fact).items()
         if stored.decided.get(name, 1) < fact.revision
     }
     decided = dict.fromkeys(said, fact.revision)
@@ -124,28 +110,10 @@ def _update(stored: StoredIncident, fact: IncidentUpdated) -> StoredIncident:
         fold["quiet_since"] = said.pop("quiet_since")
     if fact.reopens:
         fold["turns"] = _turns(stored).having(Turn(revision=fact.revision, kind="return"))
-    changes = said | _absorb(stored.incident, fact.members) | _part(stored.incident, fact)
-    if fact.reason or fact.reopens or fact.quiet_since or _names_scalar(fact):
+    changes = said | absorbed(stored.incident, fact.members) | parted(stored.incident, fact)
+    if fact.reason or fact.reopens or fact.quiet_since or names_a_field(fact):
         changes["timeline"] = with_entry(stored.incident, describe(fact))
     return _advanced(stored, fact, changes, decided, fold)
-
-
-def _names_scalar(fact: IncidentUpdated) -> bool:
-    return any(getattr(fact, name) is not None for name in SCALARS)
-
-
-def _said(fact: IncidentUpdated) -> dict[str, Any]:
-    """The fields of the incident that *fact* sets, with their values.
-
-    Whether a person is to be told is of the newest occurrence or announced change: mere growth
-    leaves it. Members end the quiet.
-    """
-    said = {name: getattr(fact, name) for name in SCALARS if getattr(fact, name) is not None}
-    if fact.announce or fact.reopens or fact.recurrence:
-        said["announce"] = fact.announce
-    if fact.members or fact.quiet_since:
-        said["quiet_since"] = fact.quiet_since
-    return said
 
 
 def _occurred(stored: StoredIncident, fact: IncidentUpdated) -> dict[str, Any]:
@@ -197,40 +165,6 @@ def _extent(incident: Incident) -> Extent:
 def occurrences_of(stored: StoredIncident) -> list[FoldedOccurrence]:
     """The newest occurrences within the incident, oldest first."""
     return list(stored.occurrences.all(_extent(stored.incident)))
-
-
-def _absorb(incident: Incident, members: Sequence[Evidence]) -> dict[str, Any]:
-    """What changes when *members* join: they are facts, so they count whatever the status is."""
-    if not members:
-        return {}
-    return {
-        "evidence": _newest_evidence((*incident.evidence, *members)),
-        "anomaly_count": incident.anomaly_count + len(members),
-        "affected_devices": _united(
-            incident.affected_devices, (m.device for m in members), AFFECTED_KEPT
-        ),
-        "affected_services": _united(
-            incident.affected_services, (m.service for m in members), AFFECTED_KEPT
-        ),
-        "tracking_ids": _united(
-            incident.tracking_ids, (m.tracking_id for m in members), TRACKING_IDS_KEPT
-        ),
-        "first_seen": min(incident.first_seen, *(m.ts for m in members)),
-        "last_seen": max(incident.last_seen, *(m.ts for m in members)),
-    }
-
-
-def _part(incident: Incident, fact: IncidentUpdated) -> dict[str, Any]:
-    """What changes when members leave for another incident."""
-    if not fact.departed:
-        return {}
-    gone = set(fact.departed)
-    return {
-        "evidence": tuple(one for one in incident.evidence if one.anomaly_id not in gone),
-        "anomaly_count": max(incident.anomaly_count - len(gone), 0),
-        "affected_devices": fact.affected_devices or incident.affected_devices,
-        "affected_services": fact.affected_services or incident.affected_services,
-    }
 
 
 def _clear(stored: StoredIncident, fact: IncidentCleared) -> StoredIncident:
@@ -306,7 +240,8 @@ def _shown_standing(incident: Incident) -> StatusNow:
 
 
 def _explain(stored: StoredIncident, fact: EnrichedIncident) -> StoredIncident:
-    """The best explanation stands, in whatever order they come. The first sets the latency."""
+    """Of the newest state that was explained the best explanation stands, in whatever order they
+    come. The first of all sets the latency."""
     at = fact.stages.get("insight", fact.ts)
     asked = stored.incident.stages.get("correlate", stored.incident.created_at)
     took = max((at - asked).total_seconds() * 1000, 0.0)
@@ -327,8 +262,11 @@ def _explain(stored: StoredIncident, fact: EnrichedIncident) -> StoredIncident:
 def _is_better(stored: StoredIncident, fact: EnrichedIncident, at: datetime) -> bool:
     if stored.insights is None or stored.insight_at is None:
         return True
-    before = (RANK[stored.insights.source], stored.insight_at)
-    return (RANK[fact.llm_insights.source], at) > before
+    return _worth(fact.llm_insights, at) > _worth(stored.insights, stored.insight_at)
+
+
+def _worth(insights: LlmInsights, at: datetime) -> tuple[int, int, int, datetime]:
+    return insights.of_revision, insights.of_change, RANK[insights.source], at
 
 
 EVOLVE: dict[type[Message], Callable[[StoredIncident, Any], StoredIncident]] = {
@@ -382,23 +320,3 @@ def _passed_at(fact: Message) -> datetime:
     """When the platform decided the fact; ``store`` is this service's own, later time."""
     passed = [at for stage, at in fact.stages.items() if stage != "store"]
     return max(passed, default=fact.ts)
-
-
-def _newest_evidence(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """The newest, oldest first. Duplicates only fill the room that members leave."""
-    distinct: dict[str, Evidence] = {}
-    for one in evidence:
-        distinct.setdefault(one.anomaly_id, one)
-    everything = sorted(distinct.values(), key=PLACE)  # nearly in order already
-    surplus = max(len(everything) - EVIDENCE_KEPT, 0)
-    repeats = (one.anomaly_id for one in everything if one.role is not Role.MEMBER)
-    gone = set(islice(repeats, surplus))
-    return tuple(one for one in everything if one.anomaly_id not in gone)[-EVIDENCE_KEPT:]
-
-
-def _united(known: tuple[T, ...], more: Iterable[T], most: int) -> tuple[T, ...]:
-    """*known*, which is distinct, then the new ones of *more*; the newest *most* of them."""
-    wanted = dict.fromkeys(more)
-    if wanted.keys().isdisjoint(known):  # nearly always, where many are known
-        return (*known, *wanted)[-most:]
-    return tuple(dict.fromkeys((*known, *wanted)))[-most:]

@@ -1,4 +1,4 @@
-"""incidents.created -> incidents.enriched: the incident with an explanation, always one."""
+"""Facts about incidents -> incidents.enriched: the incident with an explanation, always one."""
 
 NAME = "llm-enricher"
 __version__ = "3.0.0"

@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiops_core.models import Incident
+from aiops_core.policy.retention import load_with_retention
 from aiops_core.runtime.launch import Context, launch
-from aiops_core.runtime.publishing import Publishing
-from aiops_core.runtime.service import Service, Tuning
+from aiops_core.runtime.service import Service
 from llm_enricher import NAME
-from llm_enricher.handler import CONCURRENCY, Insight
+from llm_enricher.handler import Sources, insight_service
 from llm_enricher.policy import LlmPolicy
-from llm_enricher.rules import RuleBook
+from llm_enricher.rules import QuestionRules, RuleBook
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
-    policy = LlmPolicy.load(context.settings.policies)
-    yield Service(
-        NAME,
-        {Incident: Insight([], last=RuleBook(policy))},
-        Publishing(stage="insight"),
-        path="insight",
-        tuning=Tuning(concurrency=CONCURRENCY),
-    )
+    policy = load_with_retention(LlmPolicy, context.settings.policies)
+    yield insight_service(policy.answering, Sources(QuestionRules(RuleBook(policy))))
 
 
 def main() -> None:

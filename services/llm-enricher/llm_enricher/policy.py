@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from string import Formatter
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from aiops_core.models import Domain, Fraction, Text
-from aiops_core.policy.file import Policy, Section
+from aiops_core.policy.file import Policy, Replay, Section
+from llm_enricher.answering.policy import AnsweringPolicy
 
 # Placeholders in texts, and their words for an incident without a value.
 PLACEHOLDERS = {
@@ -92,6 +93,10 @@ class LlmPolicy(Policy):
 
     rules: tuple[ExplanationRule, ...]
     generic: dict[Domain, Explanation]
+    answering: AnsweringPolicy = AnsweringPolicy()
+
+    def replays(self) -> Sequence[Replay]:
+        return [Replay("incidents", self.answering.memory, "answering.memory")]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

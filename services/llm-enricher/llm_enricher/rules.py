@@ -15,6 +15,7 @@ from typing import NamedTuple
 from aiops_core.models import Citation, Evidence, Incident, LlmInsights
 from llm_enricher.narrative import narrative
 from llm_enricher.policy import PLACEHOLDERS, Explanation, ExplanationRule, LlmPolicy
+from llm_enricher.question import Question
 
 CITED_MOST = 5
 READ_MOST = 500  # characters of a text that are searched: this bounds backtracking
@@ -26,6 +27,22 @@ class RuleMatch(NamedTuple):
     explanation: Explanation
     evidence: Evidence | None = None
     groups: Mapping[str, str] = MappingProxyType({})
+
+
+class RuledIncident(NamedTuple):
+    """The answer to a question."""
+
+    insights: LlmInsights
+
+
+class QuestionRules:
+    """A rule book that is asked questions, of which it reads the incident."""
+
+    def __init__(self, book: RuleBook) -> None:
+        self._book = book
+
+    def explain(self, question: Question) -> RuledIncident:
+        return RuledIncident(self._book.explain(question.incident))
 
 
 class RuleBook:

@@ -45,7 +45,7 @@ INCIDENT = {
         }
     ],
     "timeline": [{"ts": "2026-01-01T12:00:01Z", "kind": "created", "text": "first", "actor": "x"}],
-    "llm_insights": {"narrative": "The disk is full."},
+    "llm_insights": {"narrative": "The disk is full.", "missing": ["model: its queue is full"]},
 }
 AGAIN = INCIDENT | {
     "id": "i-2",
@@ -374,7 +374,8 @@ def test_no_incidents_is_said(api: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_incident_by_its_id_shows_members_history_and_insight(api: str) -> None:
     output = run("incidents", "i-1", "--api", api).output
-    for words in ("no space left [on] device", "starts it", "first affected", "The disk is full."):
+    said = ("no space left [on] device", "starts it", "first affected", "The disk is full.")
+    for words in (*said, "model: its queue is full"):
         assert words in output
 
 

@@ -23,6 +23,7 @@ from aiops_core.errors import Misconfigured
 from aiops_core.policy.settings import PORTS
 from aiops_lab.fleet.plan import MAX_PAYLOAD
 from incident_api.guard import parse_tokens
+from llm_enricher.policy import LlmPolicy
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -149,6 +150,11 @@ def test_who_works_for_later_lets_the_fast_path_go_first(compose):
     later = {name for name, service in compose["services"].items() if "cpu_shares" in service}
     assert later == {"clickhouse", "ollama"}
     assert all(compose["services"][name]["cpu_shares"] < 1024 for name in later)
+
+
+def test_ollama_works_at_as_many_answers_as_are_asked_for_at_once(compose):
+    parallel = compose["services"]["ollama"]["environment"]["OLLAMA_NUM_PARALLEL"]
+    assert int(parallel) == LlmPolicy.load(ROOT / "policies").answering.calls_at_once
 
 
 def test_all_memory_limits_together_leave_room_on_a_host_with_16_gb(compose):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiops_core import standing
 from aiops_core.errors import Premature
+from aiops_core.membership import AFFECTED_KEPT
 from aiops_core.models import Message, Recurrence, Role, Severity, Status
-from incident_api import standing
 from incident_api.folding import (
-    AFFECTED_KEPT,
     MISSING_KEPT,
     StoredIncident,
     evolve,
@@ -51,6 +51,8 @@ HISTORY: list[Message] = [
     explained("rules", 1),
     explained("llm", 9),
     explained("cache", 2),
+    explained("rules", 11, of_revision=4),
+    explained("rules", 12, of_revision=4, of_change=1),
 ]
 
 
@@ -194,6 +196,19 @@ def test_the_better_explanation_stands(sources, stands):
     assert stored.insights and stored.insights.source == stands
     assert stored.insight_ms == pytest.approx(997)  # the first answer, a second after ingest
     assert stored.similar[0].id == "old"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (explained("llm", 1), explained("rules", 2, of_revision=5)),
+        (explained("llm", 1, of_revision=5), explained("rules", 2, of_revision=5, of_change=1)),
+        (explained("llm", 9, of_revision=4), explained("cache", 2, of_revision=5)),
+    ],
+)
+def test_an_explanation_of_a_newer_state_stands_whatever_explained_the_older(facts):
+    for order in permutations(facts):
+        assert folded(created(), *order).insights == facts[-1].llm_insights
 
 
 def test_an_explanation_changes_nothing_of_the_incident_itself():

@@ -267,6 +267,8 @@ def detail(incident: Mapping[str, Any]) -> RenderableType:
             facts[key.replace("_", " ")] = escape(str(value))
     if narrative := dig(incident, "llm_insights", "narrative"):
         facts["insight"] = Text(narrative)
+    if missing := dig(incident, "llm_insights", "missing"):
+        facts["made without"] = Text("; ".join(missing))
     head = Table.grid(padding=(0, 2))
     for name, fact in facts.items():
         head.add_row(Text(name, style="dim"), fact)

@@ -1,0 +1,87 @@
+"""Answers of the model, kept for faults that are alike: in memory, then in ClickHouse."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from aiops_core.bounded import BoundedDict
+from aiops_core.models import LlmInsights
+from aiops_core.observability import metrics
+from aiops_core.runtime.service import utc_now
+from llm_enricher.answering.attempt import attempt
+from llm_enricher.answering.breaker import Breaker
+from llm_enricher.answering.likeness import Redact, kept_of, key_of, used_of
+from llm_enricher.answering.policy import CachePolicy
+from llm_enricher.question import Question
+
+STORE_WITHIN = 2.0  # seconds; nobody waits for it
+AWAY_FOR = 30.0  # seconds for which a table that did not answer is not asked
+
+
+class KeptAnswer(NamedTuple):
+    """An answer with placeholders for names, and when it was given."""
+
+    insights: LlmInsights
+    at: datetime
+
+
+class CacheTable(Protocol):
+    async def find(self, key: str) -> KeptAnswer | None: ...
+
+    async def keep(self, key: str, answer: KeptAnswer) -> None: ...
+
+
+class AnswerCache:
+    """*identity* is that of the model and its prompt. *table*: None without ClickHouse."""
+
+    def __init__(
+        self,
+        policy: CachePolicy,
+        identity: str,
+        *,
+        redact: Redact = str,
+        table: CacheTable | None = None,
+    ) -> None:
+        self._ttl, self._identity, self._redact = policy.ttl, identity, redact
+        self._table = table
+        self._known = BoundedDict[str, KeptAnswer](policy.kept)
+        self._breaker = Breaker(1, AWAY_FOR)
+
+    async def find(self, question: Question, within: float) -> LlmInsights | None:
+        """The answer of a like fault, with the names of this one."""
+        key = key_of(question, self._identity, self._redact)
+        found = self._fresh(self._known.get(key)) or self._fresh(await self._stored(key, within))
+        if found:
+            self._known.put(key, found)
+        used = used_of(question, found.insights) if found else None
+        (metrics.LLM_CACHE_HITS if used else metrics.LLM_CACHE_MISSES).inc()
+        return used
+
+    async def keep(self, question: Question, insights: LlmInsights) -> None:
+        """Keep *insights*, unless they say what is of this fault alone."""
+        kept = kept_of(question, insights, self._redact)
+        if kept is None:
+            return
+        key, answer = key_of(question, self._identity, self._redact), KeptAnswer(kept, utc_now())
+        self._known.put(key, answer)
+        if self._table and self._breaker.admits(time.monotonic()):
+            stored = await attempt(self._table.keep(key, answer), STORE_WITHIN, "cache")
+            self._heard(stored.problem)
+
+    async def _stored(self, key: str, within: float) -> KeptAnswer | None:
+        if self._table is None or within <= 0 or not self._breaker.admits(time.monotonic()):
+            return None
+        found = await attempt(self._table.find(key), within, "cache")
+        self._heard(found.problem)
+        return found.value
+
+    def _heard(self, problem: str) -> None:
+        if problem:
+            self._breaker.failed(time.monotonic())
+        else:
+            self._breaker.succeeded()
+
+    def _fresh(self, answer: KeptAnswer | None) -> KeptAnswer | None:
+        return answer if answer and utc_now() - answer.at < self._ttl else None
