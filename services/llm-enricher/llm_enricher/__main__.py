@@ -12,7 +12,7 @@ from aiops_core.runtime.service import Service, Tuning
 from llm_enricher import NAME
 from llm_enricher.handler import CONCURRENCY, Insight
 from llm_enricher.policy import LlmPolicy
-from llm_enricher.rules import RuleBook
+from llm_enricher.rules.book import RuleBook
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = LlmPolicy.load(context.settings.policies)
     yield Service(
         NAME,
-        {Incident: Insight([], last=RuleBook(policy))},
+        {Incident: Insight([], last=RuleBook.of(policy))},
         Publishing(stage="insight"),
         path="insight",
         tuning=Tuning(concurrency=CONCURRENCY),

@@ -13,7 +13,8 @@ from typing import Protocol
 from aiops_core.models import EnrichedIncident, Incident, LlmInsights
 from aiops_core.observability import metrics
 from aiops_core.runtime.received import Received
-from llm_enricher.rules import RuleBook
+from llm_enricher.question import Question
+from llm_enricher.rules.book import RuleBook
 
 CONCURRENCY = 8
 CARRIED = tuple(Incident.model_fields)
@@ -53,4 +54,4 @@ class Insight:
             if insights := await explainer.explain(incident):
                 return insights
         metrics.LLM_FALLBACKS.labels("no_model").inc()
-        return self._last.explain(incident)
+        return self._last.explain(Question(incident=incident)).insights
