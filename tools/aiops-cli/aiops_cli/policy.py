@@ -212,9 +212,10 @@ def examine_insight(folder: Path, readers: Iterable[type[Policy]]) -> list[Findi
         policy = LlmPolicy.load(folder)
     except Misconfigured:
         return []  # named already, as that of the file
-    files = [one.file for one in (*policy.packs.read, *policy.packs.left_out)]
+    known = policy.packs
+    files = [*(one.file for one in known.read), *(one.file for one in known.left_out)]
     problems: dict[str, list[str]] = {file: [] for file in files}
-    for mistake in checks.examine(policy.packs, RuleBook.of(policy)):
+    for mistake in checks.examine(known, RuleBook.of(policy)):
         problems[mistake.file].append(mistake.text)
     model = f"{InsightPack.__module__}.{InsightPack.__qualname__}"
     return [

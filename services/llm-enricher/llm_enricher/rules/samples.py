@@ -44,9 +44,11 @@ class Sample(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_member(cls, stated: Any) -> Any:
-        """A text alone is the only member."""
-        return {"members": (stated,)} if isinstance(stated, str) else stated
+    def _members_alone(cls, stated: Any) -> Any:
+        """A text alone is the only member, a list of texts are the members."""
+        if isinstance(stated, str):
+            return {"members": (stated,)}
+        return {"members": stated} if isinstance(stated, list) else stated
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Sample:
