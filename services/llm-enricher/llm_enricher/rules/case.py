@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from aiops_core.models import Domain, Evidence, Incident, Severity
 from llm_enricher.question import ContextFact, Question
 
 READ_MOST = 500  # characters of a text that are searched: this bounds backtracking
-MEMBERS_READ = 24  # kinds of members; an incident of more has these at its root, or worst
+MEMBERS_READ = 16  # kinds of members; an incident of more has these at its root, or worst
+T = TypeVar("T")
 MEMBER: Literal["member"] = "member"
 
 
@@ -63,6 +64,16 @@ class Case:
     def items(self) -> Iterator[Item]:
         yield from self.members
         yield from self.context
+
+    def once(self, key: int, made: Callable[[], list[T]]) -> list[T]:
+        """What *made* gives for *key*, made once: many members ask the same of the same facts."""
+        if key not in self._made:
+            self._made[key] = made()
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[int, list[Any]]:
+        return {}
 
     @property
     def root_device(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -22,7 +22,7 @@ SLACK = timedelta(seconds=5)  # clocks of two devices differ by so much
 
 def _compiles(pattern: str) -> str:
     try:
-        groups = re.compile(pattern).groupindex
+        groups = _compiled(pattern).groupindex
     except re.error as exc:
         raise ValueError(f"not a regular expression: {exc}") from exc
     if unknown := set(groups) - set(PLACEHOLDERS):
@@ -69,17 +69,18 @@ class Condition(Section):
         fine = self.fine if self.fine is not None else fine
         fitting = [
             (item, groups)
-            for item in self._candidates(case)
-            if (fine is None or item.fine == fine)
-            and self._is_placed(item, subject)
-            and (groups := self.matches(item)) is not None
+            for item, groups in case.once(id(self), lambda: list(self._matching(case)))
+            if (fine is None or item.fine == fine) and self._is_placed(item, subject)
         ]
         if len({item.device for item, _ in fitting}) < self.devices:
             return None
         return Found([item for item, _ in fitting], _united(groups for _, groups in fitting))
 
-    def _candidates(self, case: Case) -> Iterable[Item]:
-        return case.members if self.types or self.kinds == (MEMBER,) else case.items
+    def _matching(self, case: Case) -> Iterator[tuple[Item, Groups]]:
+        """The items that fit it, wherever they are and whatever was checked."""
+        for item in case.members if self.types or self.kinds == (MEMBER,) else case.items:
+            if (groups := self.matches(item)) is not None:
+                yield item, groups
 
     def _is_placed(self, item: Item, subject: Item) -> bool:
         if self.on != "any" and (item.device == subject.device) != (self.on == "same"):
@@ -104,11 +105,15 @@ class Found:
         self.items, self.groups = items, groups
 
 
+@lru_cache(8192)
 def fits(globs: Globs, *names: str) -> bool:
     """Whether one of *names* fits one of *globs*; no glob fits all."""
-    return not globs or any(_matches(glob, name.lower()) for glob in globs for name in names)
+    return not globs or any(
+        fnmatchcase(name.lower(), glob.lower()) for glob in globs for name in names
+    )
 
 
+@lru_cache(16384)
 def groups_of(patterns: tuple[str, ...], text: str) -> Groups | None:
     """The named groups of the first of *patterns* that is in *text*; None if none is."""
     if not patterns:
@@ -117,11 +122,6 @@ def groups_of(patterns: tuple[str, ...], text: str) -> Groups | None:
         if found := _compiled(pattern).search(text):
             return {name: value for name, value in found.groupdict().items() if value}
     return None
-
-
-@lru_cache(8192)
-def _matches(glob: str, name: str) -> bool:
-    return fnmatchcase(name, glob.lower())
 
 
 @lru_cache(4096)
