@@ -15,8 +15,8 @@ from typing import Self
 from aiops_core.models import Citation, LlmInsights, Record
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.question import Question
-from llm_enricher.rules.candidates import Candidate, Considered, RuleTable, chosen, considered
-from llm_enricher.rules.case import Case, Item
+from llm_enricher.rules.candidates import Candidate, CauseTable, Considered, chosen, considered
+from llm_enricher.rules.case import IncidentCase, Item
 from llm_enricher.rules.harm import HarmfulAdvice, harmless
 from llm_enricher.rules.narrative import narrative
 from llm_enricher.rules.packs import NamedRule
@@ -65,7 +65,7 @@ class RuleBook:
         harmful: Mapping[str, Sequence[HarmfulAdvice]],
         policy: RulesPolicy,
     ) -> None:
-        self._table = RuleTable(rules)
+        self._table = CauseTable(rules)
         self._harmful = harmful
         self._policy = policy
 
@@ -75,7 +75,7 @@ class RuleBook:
 
     def explain(self, question: Question) -> RuleAnswer:
         """The explanation, without ``latency_ms``."""
-        case = Case.of(question)
+        case = IncidentCase.of(question)
         found = considered(case, self._table, self._policy.weights)
         said = chosen(case, found, self._policy)
         forbidden = self._forbidden(found)
@@ -96,7 +96,7 @@ class RuleBook:
 
     def _insights(
         self,
-        case: Case,
+        case: IncidentCase,
         said: Sequence[Candidate],
         forbidden: Sequence[HarmfulAdvice],
         facts: Sequence[Item],
@@ -115,7 +115,9 @@ class RuleBook:
             source="rules",
         )
 
-    def _texts(self, case: Case, said: Sequence[Candidate]) -> tuple[str, str, tuple[str, ...]]:
+    def _texts(
+        self, case: IncidentCase, said: Sequence[Candidate]
+    ) -> tuple[str, str, tuple[str, ...]]:
         """Root cause, impact and steps."""
         if not said:
             return self._unknown(case)
@@ -133,7 +135,7 @@ class RuleBook:
         steps = [[_filled(t, case, one) for t in one.rule.recommendations] for one in said]
         return " ".join(causes), " ".join(without_repeats(impacts)), tuple(_by_turns(steps))
 
-    def _unknown(self, case: Case) -> tuple[str, str, tuple[str, ...]]:
+    def _unknown(self, case: IncidentCase) -> tuple[str, str, tuple[str, ...]]:
         general = self._policy.unknown[case.incident.domain]
         words = _words_of(case, case.members[0])
         cause = " ".join((what_is_seen(case), *what_speaks_for_what(case)))
@@ -147,7 +149,7 @@ def _by_turns(steps: Sequence[Sequence[str]]) -> Iterator[str]:
         yield from filter(None, turn)
 
 
-def _said_fault(case: Case, one: Candidate) -> SaidFault:
+def _said_fault(case: IncidentCase, one: Candidate) -> SaidFault:
     return SaidFault(
         rule=one.named.name,
         device=one.about.device,
@@ -157,11 +159,11 @@ def _said_fault(case: Case, one: Candidate) -> SaidFault:
     )
 
 
-def _filled(text: str, case: Case, one: Candidate) -> str:
+def _filled(text: str, case: IncidentCase, one: Candidate) -> str:
     return fill(text, {**_words_of(case, one.about), **one.groups})
 
 
-def _words_of(case: Case, item: Item) -> Words:
+def _words_of(case: IncidentCase, item: Item) -> Words:
     """Values of the member, else of the incident."""
     incident = case.incident
     peer = next((key.split("|", 2)[2] for key in incident.corr_keys if "|peer|" in key), "")
@@ -185,7 +187,7 @@ def _parts(item: Item) -> dict[str, str]:
     return parts
 
 
-def _citations(case: Case, said: Sequence[Candidate]) -> tuple[Citation, ...]:
+def _citations(case: IncidentCase, said: Sequence[Candidate]) -> tuple[Citation, ...]:
     """The members that the causes are about and rest on, then the others by weight."""
     about = chain.from_iterable((one.about, *one.facts) for one in said)
     ids = dict.fromkeys(item.id for item in (*about, *case.members) if item.is_member)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from aiops_core.models import Severity
-from llm_enricher.rules.case import Case, Item
+from llm_enricher.rules.case import IncidentCase, Item
 from llm_enricher.rules.conditions import Groups, fits, groups_of
 from llm_enricher.rules.packs import NamedRule, Rule
 from llm_enricher.rules.policy import RulesPolicy, Weights
@@ -40,7 +40,7 @@ class Considered:
     ruled_out: frozenset[str]
 
 
-class RuleTable:
+class CauseTable:
     """Rules by the types of anomalies that they are about."""
 
     def __init__(self, rules: Sequence[NamedRule]) -> None:
@@ -54,7 +54,7 @@ class RuleTable:
         return [named for named in self._rules if fits(named.rule.types, type_)]
 
 
-def considered(case: Case, table: RuleTable, weights: Weights) -> Considered:
+def considered(case: IncidentCase, table: CauseTable, weights: Weights) -> Considered:
     """All rules that fit, each with the member that speaks most for it, the weightiest first."""
     best: dict[str, Candidate] = {}
     ruled_out: set[str] = set()
@@ -86,12 +86,12 @@ def _groups(rule: Rule, item: Item) -> Groups | None:
     return groups_of(rule.patterns, item.text)
 
 
-def _is_ruled_out(rule: Rule, case: Case, item: Item) -> bool:
+def _is_ruled_out(rule: Rule, case: IncidentCase, item: Item) -> bool:
     return any(condition.found(case, item, fine=None) for condition in rule.unless)
 
 
 def _candidate(
-    named: NamedRule, case: Case, item: Item, groups: Groups, weights: Weights
+    named: NamedRule, case: IncidentCase, item: Item, groups: Groups, weights: Weights
 ) -> Candidate | None:
     facts: list[Item] = []
     for condition in named.rule.requires:
@@ -105,7 +105,7 @@ def _candidate(
     return Candidate(named, item, tuple(facts), groups, explained, weight)
 
 
-def _weight(rule: Rule, case: Case, item: Item, explained: int, weights: Weights) -> float:
+def _weight(rule: Rule, case: IncidentCase, item: Item, explained: int, weights: Weights) -> float:
     weight = rule.confidence + weights.explains * explained / len(case.worst)
     if case.at_root(item):
         return weight + weights.origin
@@ -128,7 +128,7 @@ def _follows(rule: Rule, member: Item) -> bool:
     return bool(rule.explains) and fits(rule.explains, member.type)
 
 
-def chosen(case: Case, found: Considered, policy: RulesPolicy) -> Sequence[Candidate]:
+def chosen(case: IncidentCase, found: Considered, policy: RulesPolicy) -> Sequence[Candidate]:
     """The cause, and a second one if it is a fault of its own: neither explains the other."""
     if not found.candidates:
         return ()
@@ -137,7 +137,7 @@ def chosen(case: Case, found: Considered, policy: RulesPolicy) -> Sequence[Candi
 
 
 def _second(
-    case: Case, first: Candidate, others: Sequence[Candidate], policy: RulesPolicy
+    case: IncidentCase, first: Candidate, others: Sequence[Candidate], policy: RulesPolicy
 ) -> Iterator[Candidate]:
     left = {item.id for item in case.worst} - first.explained
     for one in others:

@@ -45,7 +45,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Case:
+class IncidentCase:
     """All that is known; *members* by weight: those at the root first, then worst and earliest."""
 
     incident: Incident
@@ -54,7 +54,7 @@ class Case:
     missing: Sequence[str] = ()
 
     @classmethod
-    def of(cls, question: Question) -> Case:
+    def of(cls, question: Question) -> IncidentCase:
         members = sorted(_members(question), key=lambda item: _weight(question.incident, item))
         members = members or [_written(question.incident)]
         context = tuple(_fact(fact) for fact in question.context)

@@ -13,20 +13,20 @@ SHOWN = 120  # characters of a sample in a complaint
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class SampleMistake:
     """*text* says what is wrong in *file*, which is named relative to the policies."""
 
     file: str
     text: str
 
 
-def examine(packs: InsightPacks, book: RuleBook) -> Iterator[Mistake]:
+def examine(packs: InsightPacks, book: RuleBook) -> Iterator[SampleMistake]:
     """Packs that are left out; samples that all rules together explain in another way."""
     for left_out in packs.left_out:
-        yield Mistake(left_out.file, left_out.problem)
+        yield SampleMistake(left_out.file, left_out.problem)
     for named in packs.rules:
         for text in _complaints(named, book):
-            yield Mistake(named.file, text)
+            yield SampleMistake(named.file, text)
 
 
 def _complaints(named: NamedRule, book: RuleBook) -> Iterator[str]:

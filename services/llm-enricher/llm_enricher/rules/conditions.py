@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aiops_core.models import Text
 from aiops_core.policy.file import Section
-from llm_enricher.rules.case import MEMBER, Case, Item
+from llm_enricher.rules.case import MEMBER, IncidentCase, Item
 from llm_enricher.rules.words import PLACEHOLDERS, known_placeholders
 
 Groups = Mapping[str, str]
@@ -64,7 +64,7 @@ class Condition(Section):
             raise ValueError("a condition needs kinds, types, senders or patterns")
         return self
 
-    def found(self, case: Case, subject: Item, *, fine: bool | None) -> Found | None:
+    def found(self, case: IncidentCase, subject: Item, *, fine: bool | None) -> FoundFacts | None:
         """The items that fulfil it; None if there are too few. *fine* where it states none."""
         fine = self.fine if self.fine is not None else fine
         fitting = [
@@ -74,9 +74,9 @@ class Condition(Section):
         ]
         if len({item.device for item, _ in fitting}) < self.devices:
             return None
-        return Found([item for item, _ in fitting], _united(groups for _, groups in fitting))
+        return FoundFacts([item for item, _ in fitting], _united(groups for _, groups in fitting))
 
-    def _matching(self, case: Case) -> Iterator[tuple[Item, Groups]]:
+    def _matching(self, case: IncidentCase) -> Iterator[tuple[Item, Groups]]:
         """The items that fit it, wherever they are and whatever was checked."""
         for item in case.members if self.types or self.kinds == (MEMBER,) else case.items:
             if (groups := self.matches(item)) is not None:
@@ -98,7 +98,7 @@ class Condition(Section):
         return groups_of(self.patterns, item.text)
 
 
-class Found:
+class FoundFacts:
     """The facts that fulfil a condition, and the named groups in their texts."""
 
     def __init__(self, items: list[Item], groups: Groups) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from aiops_core.models import Incident
-from llm_enricher.rules.case import Case, Item
+from llm_enricher.rules.case import IncidentCase, Item
 
 NAMED_MOST = 5
 FACTS_SHOWN = 2
 MSG_SHOWN = 160  # characters
 
 
-def narrative(case: Case, facts: Sequence[Item]) -> Iterator[str]:
+def narrative(case: IncidentCase, facts: Sequence[Item]) -> Iterator[str]:
     """Extent and time; the beginning; the origin; *facts* that the cause rests on; what is fine."""
     incident = case.incident
     yield f"{incident.severity.capitalize()} {incident.domain} incident {_extent(incident)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from llm_enricher.rules.case import Case, Item
+from llm_enricher.rules.case import IncidentCase, Item
 from llm_enricher.rules.conditions import fits
 from llm_enricher.rules.narrative import clock, listed, shortened
 
@@ -16,7 +16,7 @@ NETWORK = ("device_unreachable", "link_down", "link_degraded", "sender_lost")
 UNKNOWN = "The cause is not known yet"
 
 
-def what_is_seen(case: Case) -> str:
+def what_is_seen(case: IncidentCase) -> str:
     """``The cause is not known yet: sw-1 (stp) reports “…”, 3 times.``"""
     if not case.members[0].is_member:
         return f"{UNKNOWN}: {case.incident.title.rstrip('.')}."
@@ -24,7 +24,7 @@ def what_is_seen(case: Case) -> str:
     return f"{UNKNOWN}: {'; '.join(seen)}."
 
 
-def _one_of_each_kind(case: Case) -> list[Item]:
+def _one_of_each_kind(case: IncidentCase) -> list[Item]:
     kinds: dict[tuple[str, str], Item] = {}
     for item in case.worst:
         kinds.setdefault((item.device, item.type), item)
@@ -37,7 +37,7 @@ def _reported(item: Item) -> str:
     return f"{item.device}{service} reports “{shortened(item.text)}”{times}"
 
 
-def what_speaks_for_what(case: Case) -> Iterator[str]:
+def what_speaks_for_what(case: IncidentCase) -> Iterator[str]:
     """Sentences, each from what is there; none where nothing points anywhere."""
     yield from _changes(case)
     yield from _together(case)
@@ -47,7 +47,7 @@ def what_speaks_for_what(case: Case) -> Iterator[str]:
         yield f"What else the ship said around it could not be asked ({asked} did not answer)."
 
 
-def _changes(case: Case) -> Iterator[str]:
+def _changes(case: IncidentCase) -> Iterator[str]:
     """Changes and logins shortly before it are the first suspects, the newest first."""
     began = case.incident.first_seen
     before = [
@@ -65,7 +65,7 @@ def _changes(case: Case) -> Iterator[str]:
         )
 
 
-def _together(case: Case) -> Iterator[str]:
+def _together(case: IncidentCase) -> Iterator[str]:
     """Several devices at once: what they share; one after the other: what spreads."""
     devices = tuple(dict.fromkeys(item.device for item in case.worst))
     if len(devices) < 2:
@@ -82,7 +82,7 @@ def _together(case: Case) -> Iterator[str]:
         )
 
 
-def _shared_upstream(case: Case) -> str:
+def _shared_upstream(case: IncidentCase) -> str:
     chains = [(item.device, *item.upstream) for item in case.worst if item.upstream]
     if len({chain[0] for chain in chains}) < 2:
         return ""
@@ -90,7 +90,7 @@ def _shared_upstream(case: Case) -> str:
     return next((device for device in chains[0] if device in common), "")
 
 
-def _alone(case: Case) -> Iterator[str]:
+def _alone(case: IncidentCase) -> Iterator[str]:
     """One service of one device: the device and its network still work, as it reports."""
     devices = {item.device for item in case.worst}
     services = {item.service for item in case.worst if item.service}
