@@ -65,14 +65,14 @@ class IncidentCase:
         yield from self.members
         yield from self.context
 
-    def once(self, key: int, made: Callable[[], list[T]]) -> list[T]:
-        """What *made* gives for *key*, made once: many members ask the same of the same facts."""
-        if key not in self._made:
-            self._made[key] = made()
-        return self._made[key]
+    def once(self, asker: object, made: Callable[[], list[T]]) -> list[T]:
+        """What *made* gives for *asker*, made once: many members ask the same of the same facts."""
+        if id(asker) not in self._made:
+            self._made[id(asker)] = asker, made()  # kept, so that no other gets its id
+        return self._made[id(asker)][1]
 
     @cached_property
-    def _made(self) -> dict[int, list[Any]]:
+    def _made(self) -> dict[int, tuple[object, list[Any]]]:
         return {}
 
     @property

@@ -69,7 +69,7 @@ class Condition(Section):
         fine = self.fine if self.fine is not None else fine
         fitting = [
             (item, groups)
-            for item, groups in case.once(id(self), lambda: list(self._matching(case)))
+            for item, groups in case.once(self, lambda: list(self._matching(case)))
             if (fine is None or item.fine == fine) and self._is_placed(item, subject)
         ]
         if len({item.device for item, _ in fitting}) < self.devices:
