@@ -15,20 +15,20 @@ EACH_KEPT = 40  # newest lines of one service on one device: one that is loud le
 NEEDLES_MOST = 255  # of ClickHouse's multiSearchAny
 NOBODY = "\x00"  # in a list that would be empty; ClickHouse refuses those
 
-# The primary key is (ship_id, ts, tracking_id): only the time around the incident is read. Lines of
-# other devices count when they name an object of the incident, or by a word of a signal.
+# The primary key is (ship_id, ts, tracking_id): only the time around the incident is read, and texts
+# only of its last minutes, or of the devices concerned.
 LINES = """
 SELECT tracking_id, ts, if(device_id != '', device_id, host) AS device, service, level,
        substringUTF8(msg, 1, %(text)s) AS said
 FROM logs.raw
 PREWHERE ship_id = %(ship)s
     AND ts >= fromUnixTimestamp64Micro(%(since)s) AND ts <= fromUnixTimestamp64Micro(%(until)s)
+    AND (ts >= fromUnixTimestamp64Micro(%(near)s)
+        OR device_id IN %(devices)s OR host IN %(devices)s)
 WHERE tracking_id NOT IN %(members)s AND (
     (ts >= fromUnixTimestamp64Micro(%(near)s) AND (device_id IN %(devices)s OR host IN %(devices)s))
-    OR multiSearchAnyCaseInsensitive(msg, %(objects)s)
-    OR multiSearchAnyCaseInsensitive(msg, %(signals)s))
+    OR multiSearchAnyCaseInsensitive(msg, %(needles)s))
 ORDER BY ts DESC
-LIMIT 1 BY tracking_id
 LIMIT %(each)s BY device, service
 LIMIT %(most)s
 """
@@ -56,14 +56,14 @@ class LineQueries:
     ) -> list[StoredLine]:
         """The newest lines from *since* to *until*, other than those of *members* (tracking ids).
 
-        Of *devices* those from *near* on; of all devices those that name one of *objects* or have
-        a word of *signals*. *within*: seconds that ClickHouse may work on it.
+        Of *devices* all from *near* on, and before it those that name one of *objects* or have a
+        word of *signals*; of other devices those too, from *near* on. *within*: seconds that
+        ClickHouse may work on it.
         """
         bound = {
             "ship": ship,
             "devices": tuple(devices) or (NOBODY,),
-            "objects": list(objects[:NEEDLES_MOST]) or [NOBODY],
-            "signals": list(signals[:NEEDLES_MOST]) or [NOBODY],
+            "needles": [*objects, *signals][:NEEDLES_MOST] or [NOBODY],
             "members": tuple(members) or (NOBODY,),
             "since": _micros(since),
             "near": _micros(near),
@@ -73,7 +73,8 @@ class LineQueries:
             "most": most,
         }
         rows = await self._store.query(LINES, bound, within=within)
-        return read_all(rows, "llm.lines", _line, name=itemgetter(0))
+        lines = read_all(rows, "llm.lines", _line, name=itemgetter(0))
+        return list({line.tracking_id: line for line in lines}.values())  # some are stored twice
 
 
 def _line(row: Row) -> StoredLine:
