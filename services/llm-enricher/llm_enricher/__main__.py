@@ -11,13 +11,13 @@ from aiops_core.runtime.service import Service
 from llm_enricher import NAME
 from llm_enricher.handler import Sources, insight_service
 from llm_enricher.policy import LlmPolicy
-from llm_enricher.rules import QuestionRules, RuleBook
+from llm_enricher.rules.book import RuleBook
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = load_with_retention(LlmPolicy, context.settings.policies)
-    yield insight_service(policy.answering, Sources(QuestionRules(RuleBook(policy))))
+    yield insight_service(policy.answering, Sources(RuleBook.of(policy)))
 
 
 def main() -> None:

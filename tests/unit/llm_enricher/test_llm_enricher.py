@@ -19,13 +19,14 @@ from aiops_core.runtime.publishing import Publishing
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.handler import Insight, Sources
 from llm_enricher.policy import LlmPolicy
-from llm_enricher.rules import CITED_MOST, QuestionRules, RuleBook
+from llm_enricher.question import Question
+from llm_enricher.rules.book import CITED_MOST, UNKNOWN_CONFIDENCE, RuleBook
 from tests.failing import BrokenError, failing
 from tests.runtime_cases import received
 
 POLICIES = Path(__file__).parents[3] / "policies"
 POLICY = LlmPolicy.load(POLICIES)
-BOOK = RuleBook(POLICY)
+BOOK = RuleBook.of(POLICY)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -68,7 +69,11 @@ def incident(*members: Evidence, **fields) -> Incident:
 
 
 def by_rules() -> Insight:
-    return Insight(AnsweringPolicy(), Sources(QuestionRules(BOOK)), Publishing())
+    return Insight(AnsweringPolicy(), Sources(BOOK), Publishing())
+
+
+def explain(asked: Incident) -> LlmInsights:
+    return BOOK.explain(Question(incident=asked)).insights
 
 
 def texts(insights: LlmInsights) -> list[str]:
@@ -98,13 +103,13 @@ KNOWN = [
         "comms",
         "signal_loss",
         "Rain fade, Es/N0 4.1 dB",
-        "Rain or wet snow weakens the carrier at box-1",
+        "Rain weakens the carrier at box-1",
     ),
     (
         "comms",
         "link_degraded",
         "ACU: heading input lost, searching satellite",
-        "antenna control of box-1",
+        "antenna control box-1 gets no valid heading",
     ),
     ("comms", "device_reboot", "restarting", "box-1 restarted"),
     ("comms", "link_degraded", "packet_loss_percent 12", "link over box-1 is impaired"),
@@ -121,7 +126,7 @@ KNOWN = [
         "address pool of daemon on box-1 is used up",
     ),
     ("net", "dns_failure", "SERVFAIL resolving example", "Names are not resolved at box-1"),
-    ("net", "wifi_failure", "RADIUS server timeout", "clients at box-1 cannot log on"),
+    ("net", "wifi_failure", "RADIUS server timeout", "RADIUS server does not answer box-1"),
     ("net", "device_unreachable", "no answer", "box-1 does not answer"),
     ("system", "disk_full", "filesystem /var/lib 98% full", "/var/lib on box-1 is full"),
     ("system", "disk_full", "No space left on device", "A volume on box-1 is full"),
@@ -129,25 +134,35 @@ KNOWN = [
         "system",
         "storage_error",
         "ata1.00: exception Emask; I/O error",
-        "disk or its controller in box-1 fails",
+        "ata1.00 in box-1 is failing",
     ),
-    ("system", "log_error", "Out of memory: Killed process 4312 (mysqld) total-vm", "ended mysqld"),
+    (
+        "system",
+        "log_error",
+        "Out of memory: Killed process 4312 (mysqld) total-vm",
+        "ran out of memory, and mysqld was ended",
+    ),
     ("system", "kernel_panic", "Kernel panic - not syncing", "kernel of box-1 crashed"),
     (
         "system",
         "time_drift",
         "chronyd: System clock wrong by 3.2 seconds",
-        "clock of box-1 is not synchronised",
+        "clock of box-1 differs from the ship's time",
     ),
     ("system", "position_loss", "fix lost", "box-1 has no valid position"),
-    ("system", "position_loss", "GNSS jamming indicator high", "jammed or spoofed"),
-    ("system", "power_event", "UPS on battery", "UPS box-1 is on battery"),
+    (
+        "system",
+        "position_loss",
+        "GNSS jamming indicator high",
+        "GNSS reception is jammed from outside, as box-1 reports",
+    ),
+    ("system", "power_event", "UPS on battery", "box-1 runs on its battery"),
     ("system", "temperature", "cpu at 96 C", "box-1 gets too warm"),
     (
         "system",
         "temperature",
         "exhaust sensor out of range",
-        "sensor of box-1 reports values out of range",
+        "sensor at box-1 or its wiring has failed",
     ),
     ("app", "database_overload", "FATAL: sorry, too many clients already", "no connection left"),
     ("app", "database_overload", "query queue 300", "more work than it can do"),
@@ -164,9 +179,9 @@ KNOWN = [
 
 @pytest.mark.parametrize(("domain", "kind", "msg", "expected"), KNOWN)
 def test_a_known_problem_is_named(domain, kind, msg, expected):
-    insights = BOOK.explain(incident(evidence(1, domain, kind, msg)))
+    insights = explain(incident(evidence(1, domain, kind, msg)))
     assert expected in insights.root_cause
-    assert insights.confidence >= 0.5
+    assert insights.confidence > UNKNOWN_CONFIDENCE
     assert len(insights.recommendations) >= 2
 
 
@@ -198,41 +213,43 @@ TYPES = [
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_that_detection_knows_has_a_rule_without_any_words(kind):
-    assert BOOK.explain(incident(evidence(1, "system", kind, "?"))).confidence > 0.25
+    assert explain(incident(evidence(1, "system", kind, "?"))).confidence > UNKNOWN_CONFIDENCE
 
 
 @pytest.mark.parametrize("domain", Domain)
 def test_what_no_rule_knows_gets_the_general_answer_of_its_domain(domain):
-    insights = BOOK.explain(incident(evidence(1, domain, "log_error", "foo bar")))
-    assert insights.root_cause.endswith("that no rule knows more closely.")
-    assert insights.confidence <= 0.25
+    insights = explain(incident(evidence(1, domain, "log_error", "foo bar")))
+    assert insights.root_cause.startswith("The cause is not known yet: box-1 (daemon) reports")
+    assert "“foo bar”" in insights.root_cause
+    assert insights.confidence == UNKNOWN_CONFIDENCE
+    assert len(insights.recommendations) >= 2
 
 
 def test_the_evidence_at_the_root_speaks_first():
     symptom = evidence(1, "app", "service_error", "timeout", severity="critical")
     cause = evidence(2, "net", "link_down", "eth1: link down", device_id="sw-9", severity="medium")
     root = RootCause(device="sw-9", anomaly="a2", reason="most upstream", confidence=0.8)
-    insights = BOOK.explain(incident(symptom, cause, root_cause=root))
+    insights = explain(incident(symptom, cause, root_cause=root))
     assert insights.root_cause.startswith("eth1 of sw-9 went down")
     assert insights.citations[0].id == "a2"
     assert "sw-9 is taken for the origin: most upstream." in insights.narrative
 
 
 def test_only_evidence_that_the_incident_carries_is_cited():
-    members = [evidence(n, "net", "link_down", "down") for n in range(20)]
-    cited = [c.id for c in BOOK.explain(incident(*members)).citations]
+    members = [evidence(n, "net", "link_down", f"down {n}") for n in range(20)]
+    cited = [c.id for c in explain(incident(*members)).citations]
     assert len(cited) == len(set(cited)) == CITED_MOST
     assert set(cited) <= {m.anomaly_id for m in members}
 
 
 def test_an_incident_that_a_person_wrote_is_explained_by_its_words():
-    insights = BOOK.explain(incident(title="Guests: no free leases", domain="net"))
+    insights = explain(incident(title="Guests: no free leases", domain="net"))
     assert "address pool" in insights.root_cause
     assert insights.citations == ()
 
 
 def test_the_narrative_tells_when_where_and_how_it_began():
-    told = BOOK.explain(incident(evidence(1, "net", "link_down", "eth0  down"))).narrative
+    told = explain(incident(evidence(1, "net", "link_down", "eth0  down"))).narrative
     assert told.startswith(
         "High net incident with 1 anomaly from 2026-06-01 12:00:00 UTC to 2026-06-01 12:00:09 UTC."
         " It began on box-1 with “eth0 down”."
@@ -245,11 +262,11 @@ words = st.text(alphabet="{}peer device%s: fa/-", max_size=30)
 @given(words, words, st.sampled_from(Domain), st.sampled_from([*TYPES, "log_error"]))
 def test_no_text_ever_shows_an_empty_placeholder(msg, service, domain, kind):
     bare = evidence(1, domain, kind, "x", device_id=None, host="h", service="unknown")
-    for text in texts(BOOK.explain(incident(bare, affected_devices=()))):
+    for text in texts(explain(incident(bare, affected_devices=()))):
         assert "{" not in text and "}" not in text
         assert "unknown" not in text.lower().replace("an unknown", "")
     wild = evidence(1, domain, kind, msg, service=service or "s")
-    assert BOOK.explain(incident(wild)).root_cause  # braces in names and messages do no harm
+    assert explain(incident(wild)).root_cause  # braces in names and messages do no harm
 
 
 async def test_an_incident_becomes_the_same_incident_explained():
@@ -275,16 +292,10 @@ async def test_the_largest_incident_is_explained_in_far_less_than_300_ms():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (
-            lambda p: p["rules"][0].update(root_cause="{devise} broke"),
-            "unknown placeholder {devise}",
-        ),
-        (lambda p: p["rules"][0].update(patterns=["("]), "not a regular expression"),
-        (lambda p: p["rules"][0].update(patterns=["(?P<who>x)"]), "unknown group who"),
-        (lambda p: p["rules"].append(p["rules"][0]), "two rules are called"),
-        (lambda p: p["generic"].pop("net"), "generic lacks the domain net"),
-        (lambda p: p["rules"][0].pop("patterns"), "a rule needs types or patterns"),
-        (lambda p: p.update(model="x"), "model: Extra inputs"),
+        (lambda p: p["rules"]["unknown"].pop("net"), "unknown lacks the domain net"),
+        (lambda p: p["rules"].update(second_fault=2), "rules.second_fault: Input should be"),
+        (lambda p: p["evidence"].update(fine=["("]), "not a regular expression"),
+        (lambda p: p.update(colour="x"), "colour: Extra inputs"),
     ],
 )
 def test_a_mistake_in_the_policy_is_named(tmp_path, change, complaint):

@@ -25,6 +25,10 @@ from aiops_core.policy.settings import Settings
 from anomaly_detection.packs import Pack
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.victoriametrics import QueryRefused, VictoriaMetrics
+from llm_enricher.policy import LlmPolicy
+from llm_enricher.rules import checks
+from llm_enricher.rules.book import RuleBook
+from llm_enricher.rules.packs import InsightPack
 
 MISTAKE = 2  # exit code
 EPOCH = datetime.fromtimestamp(0, UTC)  # without data, so that a query costs nothing
@@ -68,7 +72,11 @@ def check(
     if not folder.is_dir():
         raise Misconfigured(f"{folder}: no such folder")
     readers = announced()
-    findings = [*examine(folder, readers), *examine_packs(folder, readers)]
+    findings = [
+        *examine(folder, readers),
+        *examine_packs(folder, readers),
+        *examine_insight(folder, readers),
+    ]
     if victoriametrics:
         findings = asyncio.run(check_queries(victoriametrics, folder, readers, findings))
     if as_json:
@@ -191,6 +199,25 @@ def examine_packs(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding
     for mistake in packs.examine(folder)[0]:
         problems[mistake.file].append(mistake.text)
     model = f"{Pack.__module__}.{Pack.__qualname__}"
+    return [
+        Finding(file, model, "; ".join(found) or None) for file, found in sorted(problems.items())
+    ]
+
+
+def examine_insight(folder: Path, readers: Iterable[type[Policy]]) -> list[Finding]:
+    """One finding per pack of explanations: mistakes in it, and samples explained otherwise."""
+    if LlmPolicy not in readers or not (folder / LlmPolicy.file).is_file():
+        return []
+    try:
+        policy = LlmPolicy.load(folder)
+    except Misconfigured:
+        return []  # named already, as that of the file
+    known = policy.packs
+    files = [*(one.file for one in known.read), *(one.file for one in known.left_out)]
+    problems: dict[str, list[str]] = {file: [] for file in files}
+    for mistake in checks.examine(known, RuleBook.of(policy)):
+        problems[mistake.file].append(mistake.text)
+    model = f"{InsightPack.__module__}.{InsightPack.__qualname__}"
     return [
         Finding(file, model, "; ".join(found) or None) for file, found in sorted(problems.items())
     ]

@@ -60,7 +60,7 @@ from aiops_lab.simulator.scenario import SCENARIOS, named
 from anomaly_detection.policy import DetectPolicy
 from correlation_service.policy import CorrelatePolicy
 from llm_enricher.policy import LlmPolicy
-from llm_enricher.rules import RuleBook
+from llm_enricher.rules.book import RuleBook
 
 T = TypeVar("T")
 
@@ -234,7 +234,7 @@ def insight(
     places = {str(path): path for path in files or ()} or {p.stem: p for p in (COMMITTED, HELD_OUT)}
     cases = {name: written.load(path) for name, path in places.items()}
     folder = policies or Settings.read().policies
-    chosen, rules = JudgingPolicies.load(folder), RulesAlone(RuleBook(LlmPolicy.load(folder)))
+    chosen, rules = JudgingPolicies.load(folder), RulesAlone(RuleBook.of(LlmPolicy.load(folder)))
     questions, screen = load_questions(), console()
     with create(json_file) if json_file else nullcontext() as file:
         played = {

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aiops_core.models import LlmInsights
 from llm_enricher.question import Question
-from llm_enricher.rules import RuleBook
+from llm_enricher.rules.book import RuleBook
 
 
 class JudgedExplainer(Protocol):
@@ -20,4 +20,4 @@ class RulesAlone:
         self._rules = rules
 
     async def explain(self, question: Question) -> LlmInsights:
-        return self._rules.explain(question.incident)
+        return self._rules.explain(question).insights

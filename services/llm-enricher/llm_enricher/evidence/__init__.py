@@ -1,0 +1,1 @@
+"""What is known around an incident: lines, probes, changes, maintenance, within a time budget."""
