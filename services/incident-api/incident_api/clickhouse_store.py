@@ -16,6 +16,7 @@ from aiops_core.adapters.clickhouse import ClickHouse, Row
 from aiops_core.models import Evidence, ProblemEdited, RootCause
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import read_all
+from aiops_core.standing import MERGED
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
@@ -31,7 +32,6 @@ from incident_api.rows import (
     sql_time,
     stored_incident,
 )
-from incident_api.standing import MERGED
 from incident_api.store import AS_NAMED, IncidentFilter, IncidentSummary, Order
 
 T = TypeVar("T")

@@ -23,11 +23,11 @@ from aiops_core.models import (
     Status,
     UtcDatetime,
 )
+from aiops_core.standing import MERGED
 from incident_api.folding import StoredIncident
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemHomes
 from incident_api.rows import Batch, EventRow, micros
-from incident_api.standing import MERGED
 
 AnyOf = Query(description="Any of these.")
 Word = Annotated[str, Query(max_length=200)]
