@@ -563,7 +563,7 @@ async def problems(clickhouse: ClickHouse) -> int:
     await clickhouse.insert("aiops.incidents", good._fields, bad)
     wanted = ["p00", *(f"p{n:02}" for n in reversed(range(1, GOOD)))]
     for most in (4, GOOD, 100):
-        found = await store.page(ProblemFilter(times=1), None, most, AS_NAMED)
+        found = await store.page(ProblemFilter(times=1), None, most, AS_NAMED, 3)
         assert [one.id for one in found] == wanted[:most]
     return len(bad)
 
@@ -791,6 +791,30 @@ async def test_a_stream_or_bucket_with_entries_that_cannot_be_read(reader):
     assert_told(reader, before, await reader.check(MemoryBus()))
 
 
+async def test_of_a_spread_one_part_that_cannot_be_read_takes_no_other_with_it(engine):
+    async with tables(engine) as clickhouse:
+        store = ClickHouseStore(clickhouse)
+        facts = [
+            created(
+                f"i{n}",
+                n,
+                title=f"Fan failed on sw-{n}",
+                evidence=(evidence(n, device_id=f"sw-{n}"),),
+                recurrence=Recurrence(problem_id=f"p{n}", kind="k", spread="s"),
+            )
+            for n in range(3)
+        ]
+        await receive(Recorder(store), store, *facts)
+        good = incident_row(await store.incident("i1"))
+        spoiled = ({"severity": "awful"}, {"title": b"\xff"}, {"affected_devices": (b"\xff",)})
+        bad = [good._replace(id=f"x{n}", problem_id=f"x{n}", **b) for n, b in enumerate(spoiled)]
+        await clickhouse.insert("aiops.incidents", good._fields, bad)
+        problems = ClickHouseProblems(clickhouse)
+        [found] = await problems.page(ProblemFilter(times=1), None, 9, AS_NAMED, 3)
+        assert found.title.startswith("Fan failed on ") and found.problems == 6
+        assert found.devices == ("sw-0", "sw-1", "sw-2")
+
+
 @pytest.mark.parametrize("reader", TABLES, ids=lambda r: r.check.__name__)
 async def test_a_table_with_rows_that_cannot_be_read(engine, reader):
     before = counted(reader.where)
@@ -883,6 +907,7 @@ NO_READER = {
     "enrichment_service/clickhouse_queries.py:ContextQueries.newest": COLUMNS_ALONE,
     "enrichment_service/warmup.py:Warmup._": "asks the readers of clickhouse_queries.py",
     "incident_api/__main__.py": "a part called history",
+    "incident_api/clickhouse_store.py:ClickHouseStore.spreads": COLUMNS_ALONE,
     "incident_api/clickhouse_store.py:ClickHouseStore.tracking_ids": COLUMNS_ALONE,
     "incident_api/devices/commands.py:DeviceCommands._publish": "only compares two values",
     "incident_api/devices/store.py:ClickHouseDevices.unknown_hosts": COLUMNS_ALONE,

@@ -218,8 +218,12 @@ def _summary(row: Row) -> ProblemSummary:
     columns["quiet_since"] = None if quiet is None else moment(quiet)
     columns |= {"open": bool(columns["open"]), "root_device": columns["root_device"] or None}
     titles, severities = columns.pop("titles"), columns.pop("severities")
-    columns["title"], columns["spread"] = titles[0], columns["spread"] or None
-    columns["severity"] = max(map(Severity, severities))
+    columns["spread"] = columns["spread"] or None
+    if columns["id"] == columns["spread"]:  # what of it cannot be read takes no other with it
+        titles = [one for one in titles if isinstance(one, str)] or [""]
+        severities = [one for one in severities if one in tuple(Severity)]
+        columns["devices"] = [one for one in columns["devices"] if isinstance(one, str)]
+    columns |= {"title": titles[0], "severity": max(map(Severity, severities))}
     item = ProblemSummary.model_validate(columns)
     return item.as_spread(titles) if item.id == item.spread else item
 
