@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aiops_core.models import Domain, Fraction, Text
 from aiops_core.policy.file import Policy, Section
+from llm_enricher.model.policy import ModelPolicy
 
 # Placeholders in texts, and their words for an incident without a value.
 PLACEHOLDERS = {
@@ -86,10 +87,12 @@ class ExplanationRule(Explanation):
 
 
 class LlmPolicy(Policy):
-    """Rules in the order in which they are tried, and per domain what is said when none applies."""
+    """The language model; rules in the order in which they are tried, and per domain what is said
+    when none applies."""
 
     file: ClassVar[str] = "llm.yaml"
 
+    model: ModelPolicy
     rules: tuple[ExplanationRule, ...]
     generic: dict[Domain, Explanation]
 
