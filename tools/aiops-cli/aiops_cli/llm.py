@@ -16,7 +16,7 @@ from aiops_cli.screen import console
 from aiops_core.errors import AiopsError, Misconfigured
 from aiops_core.policy.settings import Settings
 from aiops_core.runtime.service import utc_now
-from llm_enricher.model.acceptance import CaseResult, Examination, Verdict, found, judge
+from llm_enricher.model.acceptance import CaseResult, Examination, ModelVerdict, found, judge
 from llm_enricher.model.asking import Asking
 from llm_enricher.model.client import HttpModelServer
 from llm_enricher.model.examination import examine, this_host
@@ -94,7 +94,7 @@ async def _examined(
             raise AiopsError(f"{url}: {failure.kind}: {failure}") from failure
 
 
-def shown(examined: Examination, verdict: Verdict) -> RenderableType:
+def shown(examined: Examination, verdict: ModelVerdict) -> RenderableType:
     table = Table("case", "answer", "prompt", "first token", "tokens/s", "whole", "says", box=None)
     for case in examined.cases:
         table.add_row(

@@ -61,7 +61,7 @@ class Examination(Record):
         return min((case.tokens_per_second for case in self.cases if case.valid), default=0.0)
 
 
-class Verdict(NamedTuple):
+class ModelVerdict(NamedTuple):
     """*text* says why, for people."""
 
     standing: Standing
@@ -80,22 +80,22 @@ class Verdict(NamedTuple):
         return self.standing != "accepted" and now - examined.at > again
 
 
-def judge(examined: Examination, rules: AcceptanceRules) -> Verdict:
+def judge(examined: Examination, rules: AcceptanceRules) -> ModelVerdict:
     shown = (
         f"{examined.valid:.0%} valid, {examined.verified:.0%} verified, "
         f"{examined.tokens_per_second:.0f} tokens/s, {examined.seconds:.1f} s at most, "
         f"{examined.at:%Y-%m-%d %H:%M} UTC"
     )
     if examined.valid < rules.valid:
-        return Verdict("unfit", f"{examined.model} answers not by the schema: {shown}")
+        return ModelVerdict("unfit", f"{examined.model} answers not by the schema: {shown}")
     if examined.verified < rules.verified:
-        return Verdict("unfit", f"{examined.model} says what facts do not bear out: {shown}")
+        return ModelVerdict("unfit", f"{examined.model} says what facts do not bear out: {shown}")
     if examined.tokens_per_second < rules.tokens_per_second or examined.seconds > rules.seconds:
         asked = ", ".join(rules.slow_severities) or "no"
-        return Verdict(
+        return ModelVerdict(
             "too_slow", f"{examined.model} is slow, used for {asked} incidents only: {shown}"
         )
-    return Verdict("accepted", f"{examined.model} accepted: {shown}")
+    return ModelVerdict("accepted", f"{examined.model} accepted: {shown}")
 
 
 def key_of(card: ModelCard, host: str, policy: ModelPolicy) -> str:

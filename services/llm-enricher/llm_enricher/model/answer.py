@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
-from pydantic_core import from_json
+from pydantic import Field, TypeAdapter
 
 from aiops_core.errors import in_words
 from aiops_core.models import Record
@@ -20,6 +19,7 @@ CAUSE, SENTENCE = 150, 90  # characters: grammars cut a text off at its limit
 LONGEST: Final = 1000  # characters that are read of a server without grammars
 UNKNOWN: Final = "unknown"
 
+_OBJECT: Final = TypeAdapter(dict[str, Any])
 _Sentence = Annotated[str, Field(max_length=LONGEST)]
 _Ids = Annotated[tuple[Annotated[str, Field(max_length=40)], ...], Field(max_length=50)]
 
@@ -60,7 +60,7 @@ def read_answer(text: str, *, cut: bool = False) -> ModelAnswer:
     """Of an answer that was *cut* off what is whole; it must have a cause. Raises ModelFailure for
     what is not by the schema."""
     try:
-        said = from_json(text, allow_partial=cut)
+        said = _OBJECT.validate_json(text, experimental_allow_partial=cut)
         answer = ModelAnswer.model_validate_json(json.dumps(said))
     except ValueError as exc:  # ValidationError is one
         raise ModelFailure("garbage", f"no answer by the schema: {in_words(exc)}") from exc

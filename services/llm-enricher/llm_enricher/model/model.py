@@ -17,7 +17,7 @@ from aiops_core.runtime.bus import Bucket
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import skip
 from aiops_core.utils import core_logger
-from llm_enricher.model.acceptance import Examination, Verdict, found, judge, key_of
+from llm_enricher.model.acceptance import Examination, ModelVerdict, found, judge, key_of
 from llm_enricher.model.asking import Asked, Asking
 from llm_enricher.model.client import DEPENDENCY, HttpModelServer
 from llm_enricher.model.examination import examine, this_host
@@ -52,7 +52,7 @@ class Model:
         self._asking = Asking(server, policy, privacy)
         self._kept, self._readiness, self._host, self._clock = kept, readiness, host, clock
         self._examined: tuple[str, Examination] | None = None  # and its key
-        self._verdict = Verdict("unchecked", f"{policy.name} was not examined yet")
+        self._verdict = ModelVerdict("unchecked", f"{policy.name} was not examined yet")
         readiness.needs(DEPENDENCY, required=False)
         self._rule(self._verdict)
 
@@ -76,7 +76,7 @@ class Model:
             yield cls(server, policy, privacy, kept=kept, readiness=readiness, host=host)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ModelVerdict:
         return self._verdict
 
     async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
@@ -107,7 +107,7 @@ class Model:
             self._readiness.up(DEPENDENCY)
             card = found(cards, self._policy.name)
             if card is None:
-                self._rule(Verdict("missing", self._remedy()))
+                self._rule(ModelVerdict("missing", self._remedy()))
             else:
                 await self._examine(card)
         except ModelFailure as failure:
@@ -123,7 +123,7 @@ class Model:
         rules = self._policy.acceptance
         if known is None or judge(known, rules).stale(known, self._clock(), rules):
             if known is None:
-                self._rule(Verdict("unchecked", f"{card.name} is being examined"))
+                self._rule(ModelVerdict("unchecked", f"{card.name} is being examined"))
             known = await examine(self._asking, self._policy, card, self._host, self._clock())
             await self._keep(key, known)
         self._examined = key, known
@@ -147,7 +147,7 @@ class Model:
         except Unavailable as exc:
             log.warning("examination not kept", reason=str(exc))
 
-    def _rule(self, verdict: Verdict) -> None:
+    def _rule(self, verdict: ModelVerdict) -> None:
         if verdict != self._verdict:
             log.info("model", standing=verdict.standing, reason=verdict.text)
         self._verdict = verdict
