@@ -293,7 +293,7 @@ async def test_the_largest_incident_is_explained_in_far_less_than_300_ms():
         (lambda p: p["rules"].append(p["rules"][0]), "two rules are called"),
         (lambda p: p["generic"].pop("net"), "generic lacks the domain net"),
         (lambda p: p["rules"][0].pop("patterns"), "a rule needs types or patterns"),
-        (lambda p: p.update(model="x"), "model: Extra inputs"),
+        (lambda p: p.update(modle="x"), "modle: Extra inputs"),
     ],
 )
 def test_a_mistake_in_the_policy_is_named(tmp_path, change, complaint):
