@@ -67,6 +67,7 @@ SENTENCES = [
     ("The Cisco firmware has a bug.", "name"),
     ("The VSAT modem lost power.", "name"),
     ("Peer 10.9.9.9 sends too much.", "number"),
+    ("The link has a \u6545\u969c now.", "name"),
     ("All systems are operating normally.", "denial"),
     ("Everything is fine on sw-1.", "denial"),
     ("There is no real problem.", "denial"),

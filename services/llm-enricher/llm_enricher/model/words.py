@@ -54,7 +54,8 @@ def stems(text: str) -> set[str]:
 
 
 def names(sentence: str) -> Iterator[str]:
-    """What in *sentence* names a certain thing: it has a digit, a dot or dash inside, or capitals.
+    """What in *sentence* names a certain thing: it has a digit, a dot or dash inside, capitals,
+    or letters of another script.
 
     A capital at the beginning of a sentence names nothing; numbers are looked at as such.
     """
@@ -63,7 +64,7 @@ def names(sentence: str) -> Iterator[str]:
         mixed = any(c.isalpha() for c in inner) and any(c.isdigit() for c in inner)
         capital = any(c.isupper() for c in inner[1:]) or (place > 0 and inner[:1].isupper())
         worded = any(c.isalpha() for c in inner)
-        if worded and (mixed or capital or _PARTS.search(inner)):
+        if worded and (mixed or capital or _PARTS.search(inner) or not inner.isascii()):
             yield inner
 
 
