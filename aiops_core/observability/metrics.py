@@ -84,6 +84,32 @@ DEPENDENCY_UP = Gauge(
 LLM_LATENCY = Histogram(
     "aiops_llm_latency_seconds", "Time the model took for one answer, seconds.", buckets=_INSIGHT
 )
+LLM_FIRST_TOKEN = Histogram(
+    "aiops_llm_first_token_seconds",
+    "From the request to the first token of the model's answer, seconds.",
+    buckets=_INSIGHT,
+)
+LLM_TOKENS_PER_SECOND = Histogram(
+    "aiops_llm_tokens_per_second",
+    "Tokens of one answer per second, its first token excluded where the server does not say.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+LLM_FAILURES = Counter(
+    "aiops_llm_failures_total",
+    "Questions that the model did not answer, by kind: away, missing, refused, failed, slow, late, "
+    "cut_off, garbage, unchecked, unfit or too_slow.",
+    ["kind"],
+)
+LLM_DROPPED = Counter(
+    "aiops_llm_dropped_total",
+    "Parts of the model's answers that failed a check, by reason: citation, action, number, name, "
+    "denial, advice, forbidden, harmful, ruled_out, ungrounded, repeated; abstained: the whole.",
+    ["reason"],
+)
+LLM_ACCEPTED = Gauge(
+    "aiops_llm_accepted",
+    "1 while the model may be used: it has passed its examination on this host, and is there.",
+)
 LLM_CACHE_HITS = Counter("aiops_llm_cache_hits_total", "Explanations that came from the cache.")
 LLM_CACHE_MISSES = Counter(
     "aiops_llm_cache_misses_total",

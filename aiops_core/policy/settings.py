@@ -4,6 +4,7 @@ policies say *how to judge*."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -39,6 +40,18 @@ class Settings(BaseSettings):
     )
     victoriametrics_url: str = Field(
         "", description="Where anomaly-detection asks its PromQL polls; empty: nowhere."
+    )
+    llm_url: str = Field(
+        "", description="Server of the language model; empty: explanations come from rules alone."
+    )
+    llm_api: Literal["ollama", "openai"] = Field(
+        "ollama", description="What it speaks: Ollama's protocol, or OpenAI's (vLLM, llama.cpp)."
+    )
+    llm_token: str = Field(
+        "",
+        pattern=r"^[\x21-\x7e]*$",  # what a header can carry
+        repr=False,
+        description="Bearer token for it, if it wants one.",
     )
     api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
     api_token: str = Field(

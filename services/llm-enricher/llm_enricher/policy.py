@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 from aiops_core.policy.file import Policy, Replay
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.evidence.policy import EvidencePolicy
+from llm_enricher.model.policy import ModelPolicy
 from llm_enricher.rules.packs import InsightPacks, load_insight_packs
 from llm_enricher.rules.policy import RulesPolicy
 
@@ -20,6 +21,7 @@ class LlmPolicy(Policy):
 
     rules: RulesPolicy
     evidence: EvidencePolicy
+    model: ModelPolicy
     answering: AnsweringPolicy = AnsweringPolicy()
     _packs: InsightPacks = PrivateAttr(InsightPacks())
 

@@ -412,7 +412,7 @@ def test_an_image_gets_all_that_its_service_needs_and_none_of_our_tools(name):
     assert (name == "aiops-cli") == ("typer" in pinned)
 
 
-@pytest.mark.parametrize(("file", "count"), [("Makefile", 3), ("Dockerfile", 5)])
+@pytest.mark.parametrize(("file", "count"), [("Makefile", 4), ("Dockerfile", 5)])
 def test_what_is_installed_comes_from_the_lock_or_asks_no_index_and_is_never_resolved(file, count):
     install = re.search(r"^INSTALL := (.*)\n", read("Makefile"), re.MULTILINE)
     assert install

@@ -34,6 +34,7 @@ COMMANDS = {
     "devices": "List the ship's devices; import them, show what hangs on one.",
     "ship": "Show the ship's mode, maintenance windows and known outages; declare them.",
     "silence": "Hide anomalies for a time; without a command list silences.",
+    "llm": "The language model: whether this host may use it.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
     "packs": "What devices' messages mean: list packs, try a line, check the samples.",
