@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from datetime import timedelta
@@ -10,7 +11,13 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Recurrence, RootCause, SimilarIncident
+from aiops_core.models import (
+    EnrichedIncident,
+    Incident,
+    Recurrence,
+    RootCause,
+    SimilarIncident,
+)
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.runtime import Runtime
@@ -135,18 +142,18 @@ async def test_a_source_that_breaks_is_missing_and_does_no_harm():
 
 @pytest.mark.parametrize("sources", [{}, {"gatherer": PlainGatherer(HANGS)}])
 async def test_p99_is_below_300_ms_at_20_incidents_per_second_while_the_model_hangs(sources):
-    bus, sent, seen = MemoryBus(), {}, {}
+    bus = MemoryBus()
     async with answering(bus, PlainModel(HANGS), **sources):
         began = time.monotonic()
         for n in range(60):
-            sent[f"i{n}"] = time.monotonic()
             await tell(bus, created(f"i{n}", n))
-            while time.monotonic() < began + (n + 1) / 20:
-                seen |= {a.id: time.monotonic() for a in answers(bus) if a.id not in seen}
-                await asyncio.sleep(0.005)
-        await until(lambda: len(answers(bus)) == 60, within=1)
-        seen |= {a.id: time.monotonic() for a in answers(bus) if a.id not in seen}
-    took = sorted(seen[id] - sent[id] for id in sent)
+            await asyncio.sleep(max(began + (n + 1) / 20 - time.monotonic(), 0))
+        await until(lambda: len(bus.acked) == 60, within=1)
+    stored = {(one.subject, json.loads(one.data)["id"]): one.at for one in bus.stored}
+    sent, seen = Incident.subject, EnrichedIncident.subject
+    took = sorted(
+        (stored[seen, f"i{n}"] - stored[sent, f"i{n}"]).total_seconds() for n in range(60)
+    )
     assert took[-2] < 0.3  # one in 60 may fall into a pause of this machine
     assert [one[3] for one in states(bus)] == ["rules"] * 60
 

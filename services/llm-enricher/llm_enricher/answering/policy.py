@@ -35,7 +35,7 @@ class CachePolicy(Section):
 class AnsweringPolicy(Section):
     """Times and limits of both answers."""
 
-    first_within: timedelta = Field(timedelta(milliseconds=220), gt=timedelta(0))
+    first_within: timedelta = Field(timedelta(milliseconds=200), gt=timedelta(0))
     facts_within: timedelta = Field(timedelta(seconds=2), gt=timedelta(0))  # for the model
     answer_within: timedelta = Field(timedelta(seconds=65), gt=timedelta(0))  # facts and model
     calls_at_once: int = Field(1, ge=1, le=3)  # OLLAMA_NUM_PARALLEL of docker-compose.yml
