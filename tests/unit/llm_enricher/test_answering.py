@@ -277,7 +277,7 @@ async def test_a_bug_in_the_model_is_a_failure_of_one_call():
     assert len(model.asked) == 2
 
 
-async def test_a_call_that_fails_is_tried_once_more_and_then_the_first_answer_stands():
+async def test_a_call_that_fails_at_once_is_tried_once_more_and_then_the_first_answer_stands():
     bus, model = MemoryBus(), PlainModel(fails=lambda n: ModelFailure("garbage"))
     before = counted(metrics.LLM_FALLBACKS, "garbage")
     async with answering(bus, model):
@@ -292,7 +292,9 @@ async def test_a_model_that_never_answers_is_given_up_in_time():
     bus, model = MemoryBus(), PlainModel(HANGS)
     async with answering(bus, model, answer_within=timedelta(milliseconds=50)):
         await tell(bus, created())
-        await until(lambda: len(model.asked) == 2 and model.cancelled == 2)
+        await until(lambda: model.cancelled == 1)
+        await asyncio.sleep(0.02)
+    assert len(model.asked) == 1  # once more would cost as much again
     assert states(bus) == [("i1", 1, 0, "rules")]
 
 
