@@ -9,7 +9,6 @@ from aiops_core.errors import AiopsError
 from aiops_core.models import Incident, LlmInsights, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
 
-
 COUNTED = frozenset({"away", "failed", "slow", "late", "cut_off", "garbage"})
 WORTH_RETRY = frozenset({"away", "failed", "cut_off", "garbage"})
 
