@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import time
 from collections import Counter
 from datetime import timedelta
@@ -10,7 +12,13 @@ from datetime import timedelta
 import pytest
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import Recurrence, RootCause, SimilarIncident
+from aiops_core.models import (
+    EnrichedIncident,
+    Incident,
+    Recurrence,
+    RootCause,
+    SimilarIncident,
+)
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.runtime import Runtime
@@ -133,20 +141,31 @@ async def test_a_source_that_breaks_is_missing_and_does_no_harm():
     assert answers(bus)[0].llm_insights.missing == ("context: oops",)
 
 
+@pytest.fixture
+def small_heap():
+    """A collection of all that the test run has imported takes 200 ms; a process freezes its own
+    at its start (`launch.py`)."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("sources", [{}, {"gatherer": PlainGatherer(HANGS)}])
+@pytest.mark.usefixtures("small_heap")
 async def test_p99_is_below_300_ms_at_20_incidents_per_second_while_the_model_hangs(sources):
-    bus, sent, seen = MemoryBus(), {}, {}
+    bus = MemoryBus()
     async with answering(bus, PlainModel(HANGS), **sources):
         began = time.monotonic()
         for n in range(60):
-            sent[f"i{n}"] = time.monotonic()
             await tell(bus, created(f"i{n}", n))
-            while time.monotonic() < began + (n + 1) / 20:
-                seen |= {a.id: time.monotonic() for a in answers(bus) if a.id not in seen}
-                await asyncio.sleep(0.005)
-        await until(lambda: len(answers(bus)) == 60, within=1)
-        seen |= {a.id: time.monotonic() for a in answers(bus) if a.id not in seen}
-    took = sorted(seen[id] - sent[id] for id in sent)
+            await asyncio.sleep(max(began + (n + 1) / 20 - time.monotonic(), 0))
+        await until(lambda: len(bus.acked) == 60, within=1)
+    stored = {(one.subject, json.loads(one.data)["id"]): one.at for one in bus.stored}
+    sent, seen = Incident.subject, EnrichedIncident.subject
+    took = sorted(
+        (stored[seen, f"i{n}"] - stored[sent, f"i{n}"]).total_seconds() for n in range(60)
+    )
     assert took[-2] < 0.3  # one in 60 may fall into a pause of this machine
     assert [one[3] for one in states(bus)] == ["rules"] * 60
 
@@ -258,7 +277,7 @@ async def test_a_bug_in_the_model_is_a_failure_of_one_call():
     assert len(model.asked) == 2
 
 
-async def test_a_call_that_fails_is_tried_once_more_and_then_the_first_answer_stands():
+async def test_a_call_that_fails_at_once_is_tried_once_more_and_then_the_first_answer_stands():
     bus, model = MemoryBus(), PlainModel(fails=lambda n: ModelFailure("garbage"))
     before = counted(metrics.LLM_FALLBACKS, "garbage")
     async with answering(bus, model):
@@ -273,7 +292,9 @@ async def test_a_model_that_never_answers_is_given_up_in_time():
     bus, model = MemoryBus(), PlainModel(HANGS)
     async with answering(bus, model, answer_within=timedelta(milliseconds=50)):
         await tell(bus, created())
-        await until(lambda: len(model.asked) == 2 and model.cancelled == 2)
+        await until(lambda: model.cancelled == 1)
+        await asyncio.sleep(0.02)
+    assert len(model.asked) == 1  # once more would cost as much again
     assert states(bus) == [("i1", 1, 0, "rules")]
 
 

@@ -139,6 +139,16 @@ def test_what_is_personal_leaves_for_no_cache():
     )
 
 
+def test_a_name_that_is_personal_too_comes_back_from_the_incident_and_not_from_the_cache():
+    def redact(text: str) -> str:
+        return text.replace("10.0.0.7", "[address]").replace("10.9.8.7", "[address]")
+
+    one, other = question(), question("sw-2", "10.9.8.7", "Gi1/0/4")
+    assert key(one, redact=redact) == key(other, redact=redact)
+    kept = kept_of(one, insights("10.0.0.7 is gone"), redact)
+    assert used_of(other, kept).root_cause == "10.9.8.7 is gone"
+
+
 names = st.sampled_from(["sw-1", "sw-11", "sw-1-b", "core", "10.0.0.7", "10.0.0.71", "Gi1/0/3"])
 
 

@@ -102,7 +102,7 @@ def key_of(question: Question, identity: str, redact: Redact) -> str:
     names = Names.of(question)
 
     def said(text: str) -> str:
-        return names.hidden(redact(text))
+        return redact(names.hidden(text))
 
     incident = question.incident
     root = incident.root_cause
@@ -163,7 +163,7 @@ def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmIns
     citations = [
         Citation(kind=one.kind, id=cited.get(one.id, one.id)) for one in insights.citations
     ]
-    return _rewritten(insights, lambda text: names.hidden(redact(text)), citations)
+    return _rewritten(insights, lambda text: redact(names.hidden(text)), citations)
 
 
 @dataclass(frozen=True)

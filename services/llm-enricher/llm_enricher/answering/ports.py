@@ -9,6 +9,9 @@ from aiops_core.errors import AiopsError
 from aiops_core.models import Incident, LlmInsights, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
 
+COUNTED = frozenset({"away", "failed", "slow", "late", "cut_off", "garbage"})
+WORTH_RETRY = frozenset({"away", "failed", "cut_off", "garbage"})
+
 
 class GathererPort(Protocol):
     async def context(
@@ -57,12 +60,12 @@ class ModelFailure(AiopsError):
     @property
     def counts(self) -> bool:
         """Whether the circuit breaker counts it: the server or the model does badly."""
-        return self.kind not in ("missing", "refused", "unchecked", "unfit", "too_slow")
+        return self.kind in COUNTED
 
     @property
     def worth_retry(self) -> bool:
-        """Whether the same question may succeed a moment later."""
-        return self.counts
+        """Whether the same question may succeed a moment later, at no great cost."""
+        return self.kind in WORTH_RETRY
 
 
 class ModelPort(Protocol):

@@ -1,17 +1,20 @@
-"""Gathers what an explanation may be made of: context, then documents, in limited time."""
+"""Gathers what an explanation may be made of: context and documents at once, in limited time."""
 
 from __future__ import annotations
 
-import time
+import asyncio
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiops_core.models import SimilarIncident
-from llm_enricher.answering.attempt import attempt
+from llm_enricher.answering.attempt import Attempt, attempt
 from llm_enricher.answering.current import CurrentIncident
-from llm_enricher.answering.ports import GathererPort, RetrieverPort
-from llm_enricher.question import Question
+from llm_enricher.answering.ports import GathererPort, Retrieved, RetrieverPort
+from llm_enricher.question import ContextFact, Question
 
-CONTEXT_SHARE = 0.6  # of the time; documents get what is left
+T = TypeVar("T")
+
+BUDGET = 0.8  # of the time, for questions; the rest is to answer from memory
 
 
 @dataclass(frozen=True)
@@ -30,31 +33,35 @@ class Questions:
 
     async def about(self, current: CurrentIncident, within: float) -> GatheredQuestion:
         """The question, made in *within* seconds of whatever was found by then."""
-        until = time.monotonic() + within
-        question = Question(incident=current.incident, kinds=current.kinds)
-        question = await self._with_context(question, within * CONTEXT_SHARE)
-        return await self._with_documents(question, max(until - time.monotonic(), 0.0))
-
-    async def _with_context(self, question: Question, within: float) -> Question:
-        if self._gatherer is None:
-            return question
-        work = self._gatherer.context(question.incident, question.kinds, within)
-        found = await attempt(work, within, "context")
-        if found.value is None:
-            return question.but(missing=(*question.missing, f"context: {found.problem}"))
-        return question.but(context=found.value)
-
-    async def _with_documents(self, question: Question, within: float) -> GatheredQuestion:
-        if self._retriever is None:
-            return GatheredQuestion(question)
-        found = await attempt(self._retriever.find(question), within, "documents")
-        if found.value is None:
-            missing = (*question.missing, f"documents: {found.problem}")
-            return GatheredQuestion(question.but(missing=missing))
-        missing = question.missing
-        if found.value.lexical:
-            missing = (*missing, "documents: found by their words alone")
-        documents = found.value.documents
-        return GatheredQuestion(
-            question.but(documents=documents, missing=missing), found.value.similar
+        asked = Question(incident=current.incident, kinds=current.kinds)
+        context, documents = await asyncio.gather(
+            self._context(asked, within), self._documents(asked, within)
         )
+        missing = tuple(filter(None, (context.problem, documents.problem)))
+        found = documents.value
+        return GatheredQuestion(
+            asked.but(
+                context=context.value or (),
+                documents=found.documents if found else (),
+                missing=missing,
+            ),
+            found.similar if found else (),
+        )
+
+    async def _context(self, asked: Question, within: float) -> Attempt[tuple[ContextFact, ...]]:
+        if self._gatherer is None:
+            return Attempt()
+        work = self._gatherer.context(asked.incident, asked.kinds, within * BUDGET)
+        return _named(await attempt(work, within, "context"), "context")
+
+    async def _documents(self, asked: Question, within: float) -> Attempt[Retrieved]:
+        if self._retriever is None:
+            return Attempt()
+        found = await attempt(self._retriever.find(asked), within, "documents")
+        if found.value and found.value.lexical:
+            return Attempt(found.value, "documents: found by their words alone")
+        return _named(found, "documents")
+
+
+def _named(found: Attempt[T], source: str) -> Attempt[T]:
+    return Attempt(problem=f"{source}: {found.problem}") if found.problem else found
