@@ -12,19 +12,21 @@ from aiops_core.runtime.service import Service, Tuning
 from llm_enricher import NAME
 from llm_enricher.handler import CONCURRENCY, Insight
 from llm_enricher.policy import LlmPolicy
+from llm_enricher.retrieval.wiring import retrieval
 from llm_enricher.rules import RuleBook
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = LlmPolicy.load(context.settings.policies)
-    yield Service(
-        NAME,
-        {Incident: Insight([], last=RuleBook(policy))},
-        Publishing(stage="insight"),
-        path="insight",
-        tuning=Tuning(concurrency=CONCURRENCY),
-    )
+    async with retrieval(context, policy.retrieval, str):
+        yield Service(
+            NAME,
+            {Incident: Insight([], last=RuleBook(policy))},
+            Publishing(stage="insight"),
+            path="insight",
+            tuning=Tuning(concurrency=CONCURRENCY),
+        )
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aiops_core.models import Domain, Fraction, Text
 from aiops_core.policy.file import Policy, Section
+from llm_enricher.retrieval.policy import RetrievalPolicy
 
 # Placeholders in texts, and their words for an incident without a value.
 PLACEHOLDERS = {
@@ -90,6 +91,7 @@ class LlmPolicy(Policy):
 
     file: ClassVar[str] = "llm.yaml"
 
+    retrieval: RetrievalPolicy
     rules: tuple[ExplanationRule, ...]
     generic: dict[Domain, Explanation]
 

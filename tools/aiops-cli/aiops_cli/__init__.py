@@ -36,6 +36,7 @@ COMMANDS = {
     "silence": "Hide anomalies for a time; without a command list silences.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
+    "runbooks": "Runbooks that explanations cite: list, search, read the folder now.",
     "packs": "What devices' messages mean: list packs, try a line, check the samples.",
 }
 INTERRUPTED = 130  # exit code after Ctrl-C
