@@ -202,6 +202,19 @@ async def test_the_probe_answers_over_http():
         assert (await http.get(f"{base}/else")).status_code == 404
 
 
+async def test_a_service_may_answer_paths_of_its_own_beside_the_probe():
+    async def told(asked):
+        return 201, {"asked": asked}
+
+    routes = {"POST /things": told}
+    async with probe(Readiness("s"), "127.0.0.1", 0, routes) as port, httpx.AsyncClient() as http:
+        base = f"http://127.0.0.1:{port}"
+        answer = await http.post(f"{base}/things", params={"name": "a b", "n": 1})
+        assert (answer.status_code, answer.json()) == (201, {"asked": {"name": "a b", "n": "1"}})
+        assert (await http.get(f"{base}/things")).status_code == 404
+        assert (await http.get(f"{base}/health")).status_code == 200
+
+
 async def test_a_taken_probe_port_is_one_line():
     async with probe(Readiness("s"), "127.0.0.1", 0) as port:
         with pytest.raises(Misconfigured, match=f"127.0.0.1:{port}"):

@@ -37,6 +37,14 @@ def test_a_comment_in_a_block_of_code_is_no_heading():
     assert "show carrier" in checks.text
 
 
+def test_what_stands_below_the_title_is_searched_with_each_part():
+    found = read_runbook("r", "# Link\n\nThe ship is cut off.\n\n## Fix\n\nrestart it\n").passages
+    assert [one.id for one in found] == ["r#link", "r#fix"]
+    assert found[1].text == "restart it"
+    assert found[1].whole == "Link — Fix\nThe ship is cut off.\nrestart it"
+    assert found[0].whole == "Link\nThe ship is cut off."
+
+
 def test_front_matter_says_whom_it_is_for_and_is_no_text():
     passage = example("satellite-link").passages[0]
     assert passage.domain == ("comms",)

@@ -20,7 +20,7 @@ EVIDENCE_READ = 20  # of each incident
 # Mostly nothing has changed, and a body with all its evidence has up to 200 KB: so first who has,
 # then of those only what is searched.
 CHANGED = """
-SELECT id, stored_at, status = 'resolved' AND resolve_reason != 'merged' AS over
+SELECT id, stored_at, status = 'resolved' AND NOT startsWith(resolve_reason, 'merged into ') AS over
 FROM aiops.incidents FINAL
 WHERE (stored_at, id) > (fromUnixTimestamp64Micro(%(since)s), %(after)s)
 ORDER BY stored_at, id LIMIT %(most)s

@@ -31,7 +31,7 @@ log = core_logger("retrieval")
 REREAD = timedelta(hours=1)  # then the whole table: what has expired there is no longer found
 
 
-class Table(Protocol):
+class ResolvedTable(Protocol):
     """Where resolved incidents are kept."""
 
     async def changed(self, since: tuple[datetime, str]) -> ResolvedPage: ...
@@ -50,7 +50,7 @@ class Round(NamedTuple):
 
 
 @dataclass
-class Stored:
+class StoredPoints:
     """The points of one collection: what *made* said when they were read, and which corpus they
     are of. *points*: id of each point and digest of its passage, by the id of the passage."""
 
@@ -66,7 +66,7 @@ class Indexing:
         self,
         corpus: Corpus,
         vectors: Vectors,
-        table: Table,
+        table: ResolvedTable,
         policies: Path,
         policy: RetrievalPolicy,
     ) -> None:
@@ -75,7 +75,7 @@ class Indexing:
         self._turn = asyncio.Lock()
         self._place: tuple[datetime, str] | None = None  # up to which the table was read
         self._reread_at = EARLIEST.replace(tzinfo=UTC)
-        self._stored: dict[Kind, Stored] = {}
+        self._stored: dict[Kind, StoredPoints] = {}
         self.left_out: Mapping[str, str] = {}
 
     async def keep(self) -> None:
@@ -164,7 +164,7 @@ class Indexing:
                 stored.version = self._corpus.version[kind]
         return embedded, dropped
 
-    async def _read_points(self, kind: Kind, made: str) -> Stored:
+    async def _read_points(self, kind: Kind, made: str) -> StoredPoints:
         if kind == "incident" and self._place is None:
             await self._remember()
         points: dict[str, tuple[str, str]] = {}
@@ -175,10 +175,10 @@ class Indexing:
             points.setdefault(id, (point, digest))
         if doubled:
             await self._vectors.ask("drop", kind=kind, points=doubled)
-        stored = self._stored[kind] = Stored(made, points)
+        stored = self._stored[kind] = StoredPoints(made, points)
         return stored
 
-    async def _drop_points(self, kind: Kind, stored: Stored) -> int:
+    async def _drop_points(self, kind: Kind, stored: StoredPoints) -> int:
         passages = self._corpus.passages(kind)
         gone = {id: point for id, (point, _) in stored.points.items() if id not in passages}
         if gone:
@@ -187,7 +187,7 @@ class Indexing:
             del stored.points[id]
         return len(gone)
 
-    async def _put_points(self, kind: Kind, stored: Stored) -> int:
+    async def _put_points(self, kind: Kind, stored: StoredPoints) -> int:
         passages = self._corpus.passages(kind).values()
         new = [p for p in passages if stored.points.get(p.id, ("", ""))[1] != p.digest]
         for batch in _batches(new, self._policy.batch):

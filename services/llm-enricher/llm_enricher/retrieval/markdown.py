@@ -15,6 +15,7 @@ import yaml
 from llm_enricher.retrieval.passage import ANY, Passage
 
 PASSAGE_MOST = 1000  # characters: the model of embeddings reads about as many
+ABOUT_MOST = 200  # characters of what stands below the title
 PASSAGES_MOST = 200  # of one runbook
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*$")
@@ -22,7 +23,7 @@ _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 _FIELDS = {"ship": "ships", "domain": "domains", "category": "categories"}
 
 
-class Section(NamedTuple):
+class MarkdownSection(NamedTuple):
     """What stands below one heading; *path* are the headings above it, its own last."""
 
     path: tuple[str, ...]
@@ -70,7 +71,7 @@ def _names(stated: Mapping[Any, Any], key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _sections(text: str) -> Iterator[Section]:
+def _sections(text: str) -> Iterator[MarkdownSection]:
     """In order; what stands before the first heading has none."""
     path: list[tuple[int, str]] = []
     lines: list[str] = []
@@ -86,8 +87,8 @@ def _sections(text: str) -> Iterator[Section]:
     yield _section(path, lines)
 
 
-def _section(path: list[tuple[int, str]], lines: list[str]) -> Section:
-    return Section(tuple(title for _, title in path), "\n".join(lines).strip())
+def _section(path: list[tuple[int, str]], lines: list[str]) -> MarkdownSection:
+    return MarkdownSection(tuple(title for _, title in path), "\n".join(lines).strip())
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:
@@ -103,16 +104,23 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _passages(
-    name: str, title: str, sections: list[Section], audience: Mapping[str, tuple[str, ...]]
+    name: str, title: str, sections: list[MarkdownSection], audience: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Passage]:
     taken: set[str] = set()
+    about = next((one.text[:ABOUT_MOST] for one in sections if one.path == (title,)), "")
     for section in sections:
         below = [part for part in section.path if part != title]
         for text in _pieces(section.text):
             id = _free(f"{name}#{_anchor(below[-1] if below else title)}", taken)
             taken.add(id)
-            heading = " — ".join((title, *below))
-            yield Passage(kind="runbook", id=id, title=heading, text=text, **audience)
+            yield Passage(
+                kind="runbook",
+                id=id,
+                title=" — ".join((title, *below)),
+                text=text,
+                about=about if below else "",
+                **audience,
+            )
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -35,14 +35,16 @@ ANYWHERE = Scope()
 class Passage(Record):
     """A part of a runbook, or a resolved incident with what ended it.
 
+    *about* says what the whole runbook is about; it is searched with each part, and not shown.
     *ship*, *domain*, *category*: whom it is for; ``*``: all. *order*: of two incidents the newer
     one has the greater.
     """
 
     kind: Kind
     id: Text
-    title: str
+    title: Text
     text: str
+    about: str = ""
     resolution: str = ""
     ship: tuple[Text, ...] = (ANY,)
     domain: tuple[Text, ...] = (ANY,)
@@ -52,7 +54,8 @@ class Passage(Record):
     @property
     def whole(self) -> str:
         """All that is searched."""
-        return "\n".join(part for part in (self.title, self.text, self.resolution) if part)
+        parts = (self.title, self.about, self.text, self.resolution)
+        return "\n".join(part for part in parts if part)
 
     @cached_property
     def digest(self) -> str:

@@ -21,7 +21,7 @@ from llm_enricher.retrieval.worker_process import Vectors
 WAITING_MOST = 8  # questions that wait for a vector; the next ones are answered by words at once
 
 
-class Found(NamedTuple):
+class FoundDocuments(NamedTuple):
     """*documents* of both kinds, best first; *similar*: the incidents among all that fit.
 
     *lexical*: words alone decided, as the model of embeddings or Qdrant was away or late.
@@ -48,7 +48,7 @@ class Retriever:
         self._corpus, self._vectors, self._policy, self._redact = corpus, vectors, policy, redact
         self._waiting = 0
 
-    async def find(self, question: Question) -> Found:
+    async def find(self, question: Question) -> FoundDocuments:
         """What is known of such an incident; itself is left out."""
         text = self._redact(words_of(question))
         own = question.incident.id
@@ -56,14 +56,14 @@ class Retriever:
         documents = _best(ranked, self._policy.documents)
         incidents = [one.document for one in ranked if one.document.kind == "incident"]
         similar = [_similar(document) for document in incidents[: self._policy.documents]]
-        return Found(tuple(documents), tuple(similar), lexical)
+        return FoundDocuments(tuple(documents), tuple(similar), lexical)
 
     async def search(
         self, text: str, kinds: Sequence[Kind] = KINDS, scope: Scope = ANYWHERE, limit: int = 5
-    ) -> Found:
+    ) -> FoundDocuments:
         """What fits to *text*, as a person asks it."""
         ranked, lexical = await self._ranked(self._redact(text), kinds, scope, "")
-        return Found(tuple(_best(ranked, limit)), (), lexical)
+        return FoundDocuments(tuple(_best(ranked, limit)), (), lexical)
 
     async def _ranked(
         self, text: str, kinds: Sequence[Kind], scope: Scope, own: str
