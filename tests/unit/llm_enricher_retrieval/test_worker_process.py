@@ -69,7 +69,7 @@ async def test_it_answers_and_after_a_kill_another_one_has_what_was_stored(tmp_p
         made = (await process.ask("ensure"))["made"]
         await process.ask("put", kind="runbook", passages=[PASSAGE])
         os.kill(pids(process), signal.SIGKILL)
-        await until(lambda: len(states) > 1 and states[-1] is None)
+        await until(lambda: states.count(None) == 2)
         again = await process.ask("ensure")
         assert again["points"] == {"runbook": 1, "incident": 0}
         assert again["made"] != made
@@ -99,6 +99,20 @@ async def test_one_whose_owner_was_killed_ends_by_itself(tmp_path):
     assert b"ready" in await process.stdout.readline()
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+async def test_one_that_still_loads_ends_with_its_owner_too(tmp_path):
+    slow = """
+import time
+from llm_enricher.retrieval.worker import serve
+serve(lambda: time.sleep(60), "nowhere")
+"""
+    process = await asyncio.create_subprocess_exec(
+        *script(tmp_path, slow), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
 async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_one(tmp_path):
@@ -143,12 +157,12 @@ async def test_one_that_can_never_work_is_not_started_again(tmp_path):
     async with kept(*script(tmp_path, text)) as (process, states):
         await until(lambda: states[-1:] == ["the weights have another checksum"])
         await asyncio.sleep(0.3)
-        assert states == ["the weights have another checksum"]
+        assert states == [LOADING, "the weights have another checksum"]
         with pytest.raises(Unavailable, match="another checksum"):
             await process.ask("find", **FIND)
 
 
 async def test_a_program_that_is_not_there_is_named(tmp_path):
     async with kept(str(tmp_path / "none")) as (_, states):
-        await until(lambda: states)
-        assert states[0] == "the process of embeddings does not start: No such file or directory"
+        await until(lambda: len(states) > 1)
+        assert states[1] == "the process of embeddings does not start: No such file or directory"

@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from aiops_core.errors import Misconfigured, Unavailable
@@ -75,7 +77,7 @@ def serve(load: Callable[[], Embedder], place: str) -> None:
     """Answer until standard input ends. The first line says ``ready``, or why it never will be."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; we end with it
     os.nice(NICE)
-    requests, answers = sys.stdin.buffer, _own_output()
+    requests, answers = _requests(), _own_output()
     try:
         embedder = load()
         embedder.embed(["warm up"])
@@ -85,9 +87,22 @@ def serve(load: Callable[[], Embedder], place: str) -> None:
     _write(answers, {"ready": embedder.name})
     store = VectorStore(place, embedder.name, embedder.size)
     worker = RetrievalWorker(embedder, store)
-    for line in requests:
-        _write(answers, worker.answer(json.loads(line)))
-    store.close()
+    while True:
+        _write(answers, worker.answer(json.loads(requests.get())))
+
+
+def _requests() -> SimpleQueue[bytes]:
+    """The lines of standard input. With its end the process ends, whatever it does: its owner is
+    gone, another one may be loading, and what is half stored is made anew."""
+    requests: SimpleQueue[bytes] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            requests.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return requests
 
 
 def _own_output() -> BinaryIO:

@@ -55,6 +55,7 @@ class WorkerProcess:
 
         Returns when a worker says that it cannot work here.
         """
+        self._say(LOADING)
         while await self._run():
             await asyncio.sleep(WAITS[min(self._fruitless, len(WAITS) - 1)])
             self._say(LOADING)
