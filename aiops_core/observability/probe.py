@@ -114,10 +114,7 @@ async def probe(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError), contextlib.closing(writer):
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                words = (await reader.readline()).decode(errors="replace").split()
-                while (await reader.readline()).strip():
-                    pass
-            method, target = words[:2] if len(words) > 1 else ("GET", "")
+                method, target = await _asked(reader)
             writer.write(_http(*await _answer(method, target, readiness, routes)))
             await writer.drain()
 
@@ -129,10 +126,24 @@ async def probe(
         yield server.sockets[0].getsockname()[1]
 
 
+async def _asked(reader: asyncio.StreamReader) -> tuple[str, str]:
+    """Method and target of the request."""
+    try:
+        words = (await reader.readline()).decode(errors="replace").split()
+        while (await reader.readline()).strip():
+            pass
+    except ValueError:  # a line that is longer than the reader takes
+        words = []
+    return (words[0], words[1]) if len(words) > 1 else ("GET", "")
+
+
 async def _answer(
     method: str, target: str, readiness: Readiness, routes: Routes
 ) -> tuple[int, str, bytes]:
-    url = urlsplit(target)
+    try:
+        url = urlsplit(target)
+    except ValueError:  # such as //[
+        return answer("", readiness)
     if (route := routes.get(f"{method} {url.path}")) is None:
         return answer(url.path, readiness)
     status, body = await route(dict(parse_qsl(url.query)))

@@ -1,5 +1,6 @@
 """Policies, settings, utilities, the probe: what a process is started with and says of itself."""
 
+import asyncio
 import json
 from typing import ClassVar
 
@@ -212,6 +213,11 @@ async def test_a_service_may_answer_paths_of_its_own_beside_the_probe():
         answer = await http.post(f"{base}/things", params={"name": "a b", "n": 1})
         assert (answer.status_code, answer.json()) == (201, {"asked": {"name": "a b", "n": "1"}})
         assert (await http.get(f"{base}/things")).status_code == 404
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /" + b"x" * 100_000 + b"\r\n\r\n")
+        assert b"404" in await reader.readline()
+        writer.close()
+        assert (await http.get(f"{base}//[")).status_code == 404
         assert (await http.get(f"{base}/health")).status_code == 200
 
 

@@ -176,7 +176,7 @@ def test_all_of_a_resolved_incident_is_redacted():
     )
     passage = passage_of(ended, lambda text: text.replace("jane", "[user]"))
     assert "jane" not in passage.model_dump_json()
-    assert passage.whole.count("[user]") == 4
+    assert passage.whole.count("[user]") == 3
 
 
 def test_a_scope_restricts_only_by_what_is_known_and_asked_for():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -82,7 +85,10 @@ def test_two_headings_of_one_name_have_two_ids_and_deeper_ones_their_path():
         ("---\ndomains: comms\n---\n# T\n\nx", "domains: a list of names"),
         ("---\nships: []\n---\n# T\n\nx", "ships: a list of names"),
         ("---\nships: [1]\n---\n# T\n\nx", "ships: a list of names"),
-        ("# T\n" + "".join(f"\n## H{n}\n\nx\n" for n in range(PASSAGES_MOST + 1)), "the limit"),
+        ("# T\n" + "".join(f"\n## H{n}\n\nx\n" for n in range(PASSAGES_MOST + 1)), "more than"),
+        ("---\n" + "a: b\n" * 2000 + "---\n# T\n\nx", "front matter has more than"),
+        ("---\na: " + "[" * 3900 + "\n---\n# T\n\nx", "not YAML"),
+        ("---\na: 2026-99-99\n---\n# T\n\nx", "month must be"),
     ],
 )
 def test_a_runbook_with_a_mistake_is_refused_with_what_is_wrong(text, said):
@@ -101,6 +107,16 @@ def test_any_text_is_read_or_refused_and_cut_to_what_the_model_reads(text):
     assert len({one.id for one in found.passages}) == len(found.passages)
 
 
+@pytest.mark.parametrize(
+    "text", ["# " + " #" * 120_000, "# a\n\nx\n" * 30_000, "\n" * 250_000, "# a" + " " * 250_000]
+)
+def test_a_large_file_takes_no_long_time(text):
+    started = time.perf_counter()
+    with contextlib.suppress(ValueError):
+        read_runbook("r", text)
+    assert time.perf_counter() - started < 5
+
+
 def test_files_with_mistakes_are_named_and_the_others_are_read(tmp_path):
     folder = tmp_path / "runbooks"
     (folder / "net").mkdir(parents=True)
@@ -111,10 +127,12 @@ def test_files_with_mistakes_are_named_and_the_others_are_read(tmp_path):
     (folder / "gone.md").symlink_to(folder / "nowhere")
     (folder / "folder.md").mkdir()
     (folder / ".draft.md").write_text("# Draft\n\nx\n")
+    (folder / os.fsdecode(b"caf\xe9.md")).write_text("# Coffee\n\nx\n")
     (folder / "notes.txt").write_text("# Notes\n\nx\n")
     found = read_folder(tmp_path)
     assert list(found.runbooks) == ["net/dns"]
     assert set(found.left_out) == {
+        "runbooks/caf\ufffd.md",
         "runbooks/binary.md",
         "runbooks/empty.md",
         "runbooks/folder.md",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import yaml
@@ -15,10 +16,11 @@ import yaml
 from llm_enricher.retrieval.passage import ANY, Passage
 
 PASSAGE_MOST = 1000  # characters: the model of embeddings reads about as many
+FRONT_MOST = 4000  # characters
 ABOUT_MOST = 200  # characters of what stands below the title
 PASSAGES_MOST = 200  # of one runbook
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^#\s].*)$")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 _FIELDS = {"ship": "ships", "domain": "domains", "category": "categories"}
 
@@ -47,16 +49,18 @@ def read_runbook(name: str, text: str) -> Runbook:
     if not sections:
         raise ValueError("there is no text below any heading")
     title = next((one.path[0] for one in sections if one.path), name)
-    passages = tuple(_passages(name, title, sections, audience))
+    passages = tuple(islice(_passages(name, title, sections, audience), PASSAGES_MOST + 1))
     if len(passages) > PASSAGES_MOST:
-        raise ValueError(f"{len(passages)} passages, the limit is {PASSAGES_MOST}")
+        raise ValueError(f"it has more than {PASSAGES_MOST} passages")
     return Runbook(name, title, passages)
 
 
 def _audience(front: str) -> Mapping[str, tuple[str, ...]]:
+    if len(front) > FRONT_MOST:
+        raise ValueError(f"front matter has more than {FRONT_MOST} characters")
     try:
         stated = yaml.safe_load(front) or {}
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, RecursionError) as exc:
         raise ValueError(f"front matter is not YAML: {getattr(exc, 'problem', exc)}") from exc
     keys = stated if isinstance(stated, dict) else None
     if keys is None:
@@ -82,7 +86,8 @@ def _sections(text: str) -> Iterator[MarkdownSection]:
             continue
         yield _section(path, lines)
         level = len(heading[1])
-        path = [*(one for one in path if one[0] < level), (level, heading[2])]
+        title = heading[2].rstrip("# \t")
+        path = [*(one for one in path if one[0] < level), (level, title)]
         lines = []
     yield _section(path, lines)
 

@@ -38,7 +38,7 @@ def passage_of(ended: Ended, redact: Redact) -> Passage:
         kind="incident",
         id=ended.id,
         title=redact(ended.title),
-        text=redact(described(ended.title, ended.types, ended.messages)),
+        text=redact(described(ended.types, ended.messages)),
         resolution=redact(_resolution(ended.said)),
         ship=(ended.ship,),
         domain=(ended.domain,),
@@ -47,11 +47,11 @@ def passage_of(ended: Ended, redact: Redact) -> Passage:
     )
 
 
-def described(title: str, types: Iterable[str], messages: Iterable[str]) -> str:
-    """An incident in a few words: its title, what kinds of anomalies it has, what devices said."""
+def described(types: Iterable[str], messages: Iterable[str]) -> str:
+    """An incident below its title: what kinds of anomalies it has, what devices said."""
     kinds = [kind.replace("_", " ") for kind in dict.fromkeys(types)][:KINDS_SAID]
     said = [gist(message) or message for message in dict.fromkeys(messages)]
-    lines = [title, ", ".join(kinds), *dict.fromkeys(said[:KINDS_SAID])]
+    lines = [", ".join(kinds), *dict.fromkeys(said[:KINDS_SAID])]
     return "\n".join(line for line in lines if line)
 
 
@@ -62,7 +62,8 @@ def words_of(question: Question) -> str:
     members = [kind.newest for kind in kinds] or list(incident.evidence)
     ordered = sorted(members, key=lambda one: (one.anomaly_id != root, -one.severity.rank, one.ts))
     types = [one.anomaly_type for one in ordered]
-    return described(incident.title, types, [one.msg for one in ordered])
+    said = described(types, [one.msg for one in ordered])
+    return f"{incident.title}\n{said}".strip()
 
 
 def scope_of(incident: Incident) -> Scope:

@@ -18,6 +18,9 @@ from llm_enricher.retrieval.policy import CollectionPolicy, RetrievalPolicy
 from llm_enricher.retrieval.resolved import scope_of, words_of
 from llm_enricher.retrieval.worker_process import Vectors
 
+# Characters of a question that are embedded: each word takes time, and what matters stands first.
+# By words all of it is asked for.
+EMBEDDED_MOST = 160
 WAITING_MOST = 8  # questions that wait for a vector; the next ones are answered by words at once
 
 
@@ -87,7 +90,7 @@ class Retriever:
         try:
             async with asyncio.timeout(self._policy.budget_ms / 1000):
                 asked = {kind: self._asked(kind, scope) for kind in kinds}
-                found = await self._vectors.ask("find", text=text, kinds=asked)
+                found = await self._vectors.ask("find", text=text[:EMBEDDED_MOST], kinds=asked)
         except (Unavailable, TimeoutError):
             return None
         finally:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -27,10 +28,11 @@ def read_folder(policies: Path) -> RunbookFolder:
     runbooks: dict[str, Runbook] = {}
     left_out: dict[str, str] = {}
     for number, (name, path) in enumerate(_files(policies)):
-        shown = str(path.relative_to(policies))
+        shown = os.fsencode(path.relative_to(policies)).decode(errors="replace")
         try:
             if number >= MOST:
                 raise ValueError(f"there are more than {MOST} runbooks")
+            name.encode()  # of a name in another encoding Python makes what cannot be written
             runbooks[name] = read_runbook(name, _text(path))
         except (OSError, ValueError) as exc:
             left_out[shown] = why(exc)
