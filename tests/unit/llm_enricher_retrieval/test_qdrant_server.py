@@ -44,8 +44,11 @@ async def test_all_is_embedded_once_and_found(ship):
     assert (await ship.round())[1] == []
 
 
-async def test_filters_and_thresholds_are_the_servers(ship):
+@pytest.mark.parametrize("place", ["server", "folder"])
+async def test_filters_and_thresholds_are_obeyed(ship, place, tmp_path):
     model = WordEmbedder()
+    if place == "folder":
+        ship.store = VectorStore(str(tmp_path / "vectors"), model.name, model.size)
     ship.store.ensure()
     passages = [
         runbook("all#x", "antenna"),

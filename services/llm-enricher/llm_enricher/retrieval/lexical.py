@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from llm_enricher.retrieval.passage import Passage
@@ -13,7 +15,7 @@ from llm_enricher.retrieval.terms import terms
 # The usual values. A term that is repeated counts more, but ever less so; long texts count less.
 SATURATION, LENGTH = 1.2, 0.75
 TITLE_WEIGHT = 2  # a word of the title counts as this many of the text
-ASKED_MOST = 24  # rarest words of a question; the others hardly change the order
+ASKED_MOST = 16  # rarest words of a question; the others hardly change the order
 
 
 class LexicalHit(NamedTuple):
@@ -59,15 +61,20 @@ class LexicalIndex:
         weights = self._weights(text)
         asked = sum(weights.values())
         scores: defaultdict[str, float] = defaultdict(float)
-        covered: defaultdict[str, float] = defaultdict(float)
+        mean = self._total / max(len(self.passages), 1)
         for term, weight in weights.items():
             for id, count in self._postings.get(term, {}).items():
-                scores[id] += weight * self._saturated(id, count)
-                covered[id] += weight
-        ranked = sorted(scores, key=lambda id: (-scores[id], -self.passages[id].order, id))
-        hits = (LexicalHit(self.passages[id], covered[id] / asked) for id in ranked)
-        accepted = (hit for hit in hits if accept(hit.passage))
-        return [hit for hit, _ in zip(accepted, range(limit), strict=False)]
+                norm = SATURATION * (1 - LENGTH + LENGTH * self._lengths[id] / mean)
+                scores[id] += weight * count * (SATURATION + 1) / (count + norm)
+        ranked = sorted(scores.items(), key=itemgetter(1), reverse=True)
+        accepted = (self.passages[id] for id, _ in ranked if accept(self.passages[id]))
+        return [
+            LexicalHit(one, self._covered(one.id, weights) / asked)
+            for one in islice(accepted, limit)
+        ]
+
+    def _covered(self, id: str, weights: Mapping[str, float]) -> float:
+        return sum(w for term, w in weights.items() if id in self._postings.get(term, ()))
 
     def _weights(self, text: str) -> dict[str, float]:
         """The words of *text* with their weights (inverse document frequency), rarest first."""
@@ -79,8 +86,3 @@ class LexicalIndex:
         }
         rarest = sorted(weighed.items(), key=lambda item: (item[0] not in self._postings, -item[1]))
         return dict(rarest[:ASKED_MOST])
-
-    def _saturated(self, id: str, count: int) -> float:
-        mean = self._total / len(self.passages)
-        norm = SATURATION * (1 - LENGTH + LENGTH * self._lengths[id] / mean)
-        return count * (SATURATION + 1) / (count + norm)
