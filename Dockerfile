@@ -14,6 +14,8 @@ SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 ARG SERVICE
 ARG WITH=""
+# A lock of its own that the service can do without: EXTRA=embedding is services/llm-enricher/embedding.lock.
+ARG EXTRA=""
 COPY pyproject.toml requirements.lock ./
 COPY scripts/subset_lock.py scripts/
 COPY services services
@@ -21,7 +23,8 @@ COPY tools tools
 RUN test -n "$SERVICE" || { echo "build with --build-arg SERVICE=<folder in services/ or tools/>" >&2; exit 2; }; \
     for name in $WITH $SERVICE; do find services tools -maxdepth 1 -name "$name"; done > /folders; \
     python3 scripts/subset_lock.py requirements.lock pip setuptools hatchling > /tools.lock; \
-    sed 's,$,/pyproject.toml,' /folders | xargs python3 scripts/subset_lock.py requirements.lock pyproject.toml > /needed.lock
+    sed 's,$,/pyproject.toml,' /folders | xargs python3 scripts/subset_lock.py requirements.lock pyproject.toml > /needed.lock; \
+    if [ -n "$EXTRA" ]; then cp "services/$SERVICE/$EXTRA.lock" /extra.lock; else touch /extra.lock; fi
 
 FROM ${PYTHON_IMAGE} AS tools
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -37,13 +40,17 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 # Each package is checked by its hash. This layer changes only when they do: services that need the same
 # share it, and a ship that gets a new version of our code need not get it again.
 FROM tools AS dependencies
-COPY --from=locks /needed.lock /needed.lock
+COPY --from=locks /needed.lock /extra.lock /
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv; \
     pip wheel --quiet --no-deps --require-hashes --no-build-isolation --wheel-dir /wheels -r /needed.lock; \
     pip --python /opt/venv/bin/python install --quiet --no-deps --no-index /wheels/*.whl; \
+    if [ -s /extra.lock ]; then \
+      pip wheel --quiet --no-deps --require-hashes --no-build-isolation --wheel-dir /extra -r /extra.lock; \
+      pip --python /opt/venv/bin/python install --quiet --no-deps --no-index /extra/*.whl; \
+    fi; \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 # Our own distributions are made into wheels without the cache: pip takes a folder called a-b for version b
@@ -61,6 +68,7 @@ COPY --from=locks /folders /folders
 RUN sed 's,^,./,' /folders | xargs pip wheel --quiet --no-deps --no-index --no-build-isolation --no-cache-dir --wheel-dir /own .; \
     pip --python /opt/venv/bin/python install --quiet --no-deps --no-index --target /opt/aiops /own/*.whl; \
     PYTHONPATH=/opt/aiops pip --python /opt/venv/bin/python check; \
+    if [ -s /extra.lock ]; then PYTHONPATH=/opt/aiops /opt/venv/bin/python -m llm_enricher.retrieval.embedding; fi; \
     printf '#!/bin/sh\nexec python -m %s "$@"\n' "$(echo "$SERVICE" | tr - _)" > /opt/aiops/bin/serve; \
     chmod 755 /opt/aiops/bin/serve; \
     /opt/venv/bin/python -m compileall -q /opt/aiops

@@ -9,6 +9,9 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(OURS))
 # The lock is installed as it stands, pip itself and what builds packages first: whoever resolves again, or
 # builds in isolation, asks what is new and gets it.
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation
+# What llm-enricher needs for vectors has a lock of its own: 200 MB of wheels for one platform, and an index that
+# has the CPU build of torch (UV_INDEX, UV_FIND_LINKS).
+EMBEDDING_ON := x86_64-manylinux_2_28
 ARGS ?=
 ROUNDS ?= 20
 
@@ -91,6 +94,9 @@ lock:  ## pin what the pyproject.toml files ask for, with hashes; needs uv
 		--no-emit-index-url --no-emit-find-links --all-extras \
 		--override $$override $(addprefix --no-emit-package ,aiops-core $(notdir $(OURS))) \
 		$(PROJECTS) -o requirements.lock
+	@uv pip compile --quiet --python-version 3.11 --python-platform $(EMBEDDING_ON) --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --constraint requirements.lock \
+		services/llm-enricher/embedding.in -o services/llm-enricher/embedding.lock
 
 clean:  ## remove what set-up, tests and checks made; the data in .aiops stays
 	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from aiops_core.runtime.bus import Outgoing
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
+from llm_enricher.evidence.gatherer import Gathered
 from llm_enricher.handler import Sources, insight_service
 from llm_enricher.question import Document, Question
 from tests.runtime_cases import running
@@ -77,14 +78,16 @@ class PlainRetriever:
 
 
 class PlainGatherer:
-    def __init__(self, takes: float = 0.0, problem: Exception | None = None) -> None:
-        self.takes, self.problem = takes, problem
+    def __init__(
+        self, takes: float = 0.0, problem: Exception | None = None, missing: tuple[str, ...] = ()
+    ) -> None:
+        self.takes, self.problem, self.missing = takes, problem, missing
 
-    async def context(self, incident, kinds, budget):
+    async def gathered(self, incident, kinds, budget):
         await asyncio.sleep(self.takes)
         if self.problem:
             raise self.problem
-        return ()
+        return Gathered((), self.missing)
 
 
 @asynccontextmanager

@@ -127,6 +127,19 @@ LLM_BREAKER_OPEN = Gauge(
 LLM_FALLBACKS = Counter(
     "aiops_llm_fallbacks_total", "Explanations by rules instead of the model.", ["reason"]
 )
+RETRIEVALS = Counter(
+    "aiops_retrievals_total",
+    "Searches in runbooks and resolved incidents: by words and vectors (`both`), or `words` alone.",
+    ["by"],
+)
+EMBED_SECONDS = Histogram(
+    "aiops_embed_seconds",
+    "Time the model of embeddings took for one question, seconds.",
+    buckets=_FAST,
+)
+RUNBOOKS_LEFT_OUT = Gauge(
+    "aiops_runbooks_left_out", "Runbooks that are not searched: a mistake in them."
+)
 SUPPRESSED = Counter(
     "aiops_suppressed_total",
     "Anomalies suppressed, by the id of the policy's rule, or by `silence` or `outage`.",

@@ -1,5 +1,7 @@
 """``/health``, ``/ready`` and ``/metrics``, the same for every service.
 
+A service may add answers of its own, for commands: each to one method and path.
+
 ``/health`` is 200 while the event loop answers. ``/ready`` is 200 only while messages are handled
 and no required dependency is down. It names each dependency, and why one is away.
 """
@@ -10,9 +12,11 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
+from urllib.parse import parse_qsl, urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -22,6 +26,11 @@ from aiops_core.runtime.unreadable import SKIPPED
 
 REQUEST_TIMEOUT = 5.0  # seconds a client may take to send its request
 DISCARDED: Counter[tuple[str, str]] = Counter()  # unread messages, by stream and consumer
+
+# From the parameters of a request to status and JSON; by method and path: "GET /runbooks".
+Route = Callable[[Mapping[str, str]], Awaitable[tuple[int, object]]]
+Routes = Mapping[str, Route]
+NO_ROUTES: Routes = MappingProxyType({})
 
 
 @dataclass
@@ -97,17 +106,16 @@ def answer(path: str, readiness: Readiness) -> tuple[int, str, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int]:
+async def probe(
+    readiness: Readiness, host: str, port: int, routes: Routes = NO_ROUTES
+) -> AsyncIterator[int]:
     """Answer on *host*:*port* (0: a free one) while the context lasts; yields the port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError), contextlib.closing(writer):
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                words = (await reader.readline()).split()
-                while (await reader.readline()).strip():
-                    pass
-            path = words[1].split(b"?")[0].decode(errors="replace") if len(words) > 1 else ""
-            writer.write(_http(*answer(path, readiness)))
+                method, target = await _asked(reader)
+            writer.write(_http(*await _answer(method, target, readiness, routes)))
             await writer.drain()
 
     try:
@@ -116,6 +124,30 @@ async def probe(readiness: Readiness, host: str, port: int) -> AsyncIterator[int
         raise Misconfigured(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+async def _asked(reader: asyncio.StreamReader) -> tuple[str, str]:
+    """Method and target of the request."""
+    try:
+        words = (await reader.readline()).decode(errors="replace").split()
+        while (await reader.readline()).strip():
+            pass
+    except ValueError:  # a line that is longer than the reader takes
+        words = []
+    return (words[0], words[1]) if len(words) > 1 else ("GET", "")
+
+
+async def _answer(
+    method: str, target: str, readiness: Readiness, routes: Routes
+) -> tuple[int, str, bytes]:
+    try:
+        url = urlsplit(target)
+    except ValueError:  # such as //[
+        return answer("", readiness)
+    if (route := routes.get(f"{method} {url.path}")) is None:
+        return answer(url.path, readiness)
+    status, body = await route(dict(parse_qsl(url.query)))
+    return status, "application/json", json.dumps(body).encode()
 
 
 def _http(status: int, content_type: str, body: bytes) -> bytes:

@@ -53,6 +53,15 @@ class Settings(BaseSettings):
         repr=False,
         description="Bearer token for it, if it wants one.",
     )
+    qdrant_url: str = Field(
+        "", description="Where llm-enricher keeps vectors: a Qdrant server; empty: in a folder."
+    )
+    vectors: Path = Field(
+        Path(".aiops/vectors"), description="That folder; one process at a time has it."
+    )
+    enricher_url: str = Field(
+        "http://127.0.0.1:8083", description="Where the CLI finds llm-enricher."
+    )
     api_url: str = Field("http://127.0.0.1:8081", description="Where the CLI finds incident-api.")
     api_token: str = Field(
         "",

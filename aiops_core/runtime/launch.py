@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from aiops_core.adapters.nats import NatsBus
 from aiops_core.errors import Misconfigured, first_of
-from aiops_core.observability.probe import Readiness, probe
+from aiops_core.observability.probe import Readiness, Route, Routes, probe
 from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.policy.settings import PORTS, Settings
 from aiops_core.runtime.bus import Bus
@@ -36,7 +36,8 @@ Web = Callable[[str, int], AbstractAsyncContextManager[None]]
 class Context:
     """The parts that a recipe may wire.
 
-    A service that speaks HTTP itself sets *web*, which then answers the probe's paths as well.
+    A service that speaks HTTP itself sets *web*, which then answers the probe's paths as well; for
+    a few commands *routes* beside those of the probe are enough.
     *beside* are further consumers of the same process.
     """
 
@@ -44,6 +45,7 @@ class Context:
     bus: Bus
     readiness: Readiness
     web: Web | None = None
+    routes: dict[str, Route] = field(default_factory=dict)
     beside: list[Service] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
 
@@ -83,7 +85,7 @@ async def serve(name: str, recipe: Recipe, settings: Settings) -> None:
     _stop_by_signal(context.stop)
     async with recipe(context) as service:
         port = PORTS[name] if settings.probe_port is None else settings.probe_port
-        web = context.web or _probe_only(readiness)
+        web = context.web or _probe_only(readiness, context.routes)
         async with web(settings.probe_host, port):
             await _run(_runtimes(service, context), bus, context.stop)
 
@@ -113,10 +115,10 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _probe_only(readiness: Readiness) -> Web:
+def _probe_only(readiness: Readiness, routes: Routes) -> Web:
     @contextlib.asynccontextmanager
     async def web(host: str, port: int) -> AsyncIterator[None]:
-        async with probe(readiness, host, port):
+        async with probe(readiness, host, port, routes):
             yield
 
     return web

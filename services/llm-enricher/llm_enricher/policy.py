@@ -12,6 +12,7 @@ from aiops_core.policy.file import Policy, Replay
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.evidence.policy import EvidencePolicy
 from llm_enricher.model.policy import ModelPolicy
+from llm_enricher.retrieval.policy import RetrievalPolicy
 from llm_enricher.rules.packs import InsightPacks, load_insight_packs
 from llm_enricher.rules.policy import RulesPolicy
 
@@ -22,6 +23,7 @@ class LlmPolicy(Policy):
     rules: RulesPolicy
     evidence: EvidencePolicy
     model: ModelPolicy
+    retrieval: RetrievalPolicy
     answering: AnsweringPolicy = AnsweringPolicy()
     _packs: InsightPacks = PrivateAttr(InsightPacks())
 

@@ -1,5 +1,6 @@
 """Policies, settings, utilities, the probe: what a process is started with and says of itself."""
 
+import asyncio
 import json
 from typing import ClassVar
 
@@ -200,6 +201,24 @@ async def test_the_probe_answers_over_http():
         text = (await http.get(f"{base}/metrics")).text
         assert "aiops_dead_letters" in {f.name for f in text_string_to_metric_families(text)}
         assert (await http.get(f"{base}/else")).status_code == 404
+
+
+async def test_a_service_may_answer_paths_of_its_own_beside_the_probe():
+    async def told(asked):
+        return 201, {"asked": asked}
+
+    routes = {"POST /things": told}
+    async with probe(Readiness("s"), "127.0.0.1", 0, routes) as port, httpx.AsyncClient() as http:
+        base = f"http://127.0.0.1:{port}"
+        answer = await http.post(f"{base}/things", params={"name": "a b", "n": 1})
+        assert (answer.status_code, answer.json()) == (201, {"asked": {"name": "a b", "n": "1"}})
+        assert (await http.get(f"{base}/things")).status_code == 404
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /" + b"x" * 100_000 + b"\r\n\r\n")
+        assert b"404" in await reader.readline()
+        writer.close()
+        assert (await http.get(f"{base}//[")).status_code == 404
+        assert (await http.get(f"{base}/health")).status_code == 200
 
 
 async def test_a_taken_probe_port_is_one_line():

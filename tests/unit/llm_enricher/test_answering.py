@@ -26,9 +26,9 @@ from aiops_core.runtime.service import utc_now
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
-from llm_enricher.answering.ports import ModelFailure
 from llm_enricher.answering.second import NO_PLACE
 from llm_enricher.handler import Sources, insight_service
+from llm_enricher.model.server import ModelFailure
 from llm_enricher.question import Document
 from tests.answering_cases import (
     PlainGatherer,
@@ -121,6 +121,14 @@ async def test_a_first_answer_tells_of_the_past_and_of_what_is_missing():
     assert {one.id for one in told.citations} == {"i0", "switch#1"}
     assert answer.similar_incidents == similar
     assert told.missing == ("context: clickhouse: away", "documents: found by their words alone")
+
+
+async def test_facts_of_memory_count_while_clickhouse_is_away():
+    bus = MemoryBus()
+    async with answering(bus, gatherer=PlainGatherer(missing=("clickhouse",))):
+        await tell(bus, created())
+        await until(lambda: answers(bus))
+    assert answers(bus)[0].llm_insights.missing == ("context: without clickhouse",)
 
 
 async def test_sources_that_hang_delay_no_first_answer():

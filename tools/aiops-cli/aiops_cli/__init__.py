@@ -37,6 +37,7 @@ COMMANDS = {
     "llm": "The language model: whether this host may use it.",
     "dead": "Messages that services could not handle, with the reason.",
     "policy": "Policies of this ship.",
+    "runbooks": "Runbooks that explanations cite: list, search, read the folder now.",
     "packs": "What devices' messages mean: list packs, try a line, check the samples.",
 }
 INTERRUPTED = 130  # exit code after Ctrl-C

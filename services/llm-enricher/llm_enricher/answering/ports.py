@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from aiops_core.errors import AiopsError
 from aiops_core.models import Incident, LlmInsights, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
 
-COUNTED = frozenset({"away", "failed", "slow", "late", "cut_off", "garbage"})
-WORTH_RETRY = frozenset({"away", "failed", "cut_off", "garbage"})
+
+class KnownContext(Protocol):
+    """Facts, and the sources that could not be asked."""
+
+    @property
+    def facts(self) -> tuple[ContextFact, ...]: ...
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...
 
 
 class GathererPort(Protocol):
-    async def context(
+    async def gathered(
         self, incident: Incident, kinds: Sequence[MemberKind], budget: float
-    ) -> tuple[ContextFact, ...]:
+    ) -> KnownContext:
         """What is known around *incident*, found within *budget* seconds."""
 
 
@@ -48,24 +54,6 @@ class RulesPort(Protocol):
     """Always has an answer, at once."""
 
     def explain(self, question: Question) -> Ruled: ...
-
-
-class ModelFailure(AiopsError):
-    """There is no answer; *kind* says why."""
-
-    def __init__(self, kind: str, message: str | None = None) -> None:
-        super().__init__(message or kind)
-        self.kind = kind
-
-    @property
-    def counts(self) -> bool:
-        """Whether the circuit breaker counts it: the server or the model does badly."""
-        return self.kind in COUNTED
-
-    @property
-    def worth_retry(self) -> bool:
-        """Whether the same question may succeed a moment later, at no great cost."""
-        return self.kind in WORTH_RETRY
 
 
 class ModelPort(Protocol):

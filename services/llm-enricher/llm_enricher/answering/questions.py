@@ -51,8 +51,12 @@ class Questions:
     async def _context(self, asked: Question, within: float) -> Attempt[tuple[ContextFact, ...]]:
         if self._gatherer is None:
             return Attempt()
-        work = self._gatherer.context(asked.incident, asked.kinds, within * BUDGET)
-        return _named(await attempt(work, within, "context"), "context")
+        work = self._gatherer.gathered(asked.incident, asked.kinds, within * BUDGET)
+        found = await attempt(work, within, "context")
+        if found.value is None:
+            return Attempt(problem=f"context: {found.problem}")
+        away = ", ".join(found.value.missing)
+        return Attempt(found.value.facts, f"context: without {away}" if away else "")
 
     async def _documents(self, asked: Question, within: float) -> Attempt[Retrieved]:
         if self._retriever is None:

@@ -23,9 +23,10 @@ from llm_enricher.answering.current import CurrentIncident, Incidents, answer_of
 from llm_enricher.answering.due import ExplainedState, due
 from llm_enricher.answering.first import FirstAnswers
 from llm_enricher.answering.policy import AnsweringPolicy
-from llm_enricher.answering.ports import ModelFailure, ModelPort
+from llm_enricher.answering.ports import ModelPort
 from llm_enricher.answering.questions import GatheredQuestion, Questions
 from llm_enricher.answering.queue import CallQueue, QueuedCall
+from llm_enricher.model.server import ModelFailure
 
 Publish = Callable[[EnrichedIncident], Awaitable[None]]
 log = core_logger("second")

@@ -17,6 +17,7 @@ from aiops_lab.fleet.ports import LOOPBACK, free_ports
 NATS = "nats"
 CLICKHOUSE = "clickhouse"
 API = "incident-api"
+ENRICHER = "llm-enricher"
 INFRASTRUCTURE = (NATS, CLICKHOUSE)
 SERVICES = tuple(PORTS)
 
@@ -144,6 +145,8 @@ def service_environment(plan: Plan, port: int) -> dict[str, str]:
         "AIOPS_NATS_URL": plan.nats_url,
         "AIOPS_CLICKHOUSE_URL": plan.clickhouse_url,
         "AIOPS_API_URL": plan.api_url,
+        "AIOPS_ENRICHER_URL": f"http://{LOOPBACK}:{plan.ports.services[ENRICHER]}",
+        "AIOPS_VECTORS": str(plan.data / "vectors"),
         "AIOPS_POLICIES": str(plan.policies),
         "AIOPS_MIGRATIONS": str(plan.migrations),
         "AIOPS_PROBE_HOST": LOOPBACK,
