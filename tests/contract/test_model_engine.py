@@ -141,7 +141,8 @@ async def test_orders_in_a_line_of_a_log_change_nothing_that_counts(engine, orde
         assert set(asked.insights.recommendations) <= set(FIRST.recommendations)
 
 
-async def test_the_examination_runs_and_refuses_a_model_that_speaks_nonsense(engine):
+@pytest.mark.slow  # four answers
+async def test_the_examination_runs_through_with_real_numbers(engine):
     async with HttpModelServer.open(engine, "ollama") as server:
         [card] = await server.models()
         asking = Asking(server, PATIENT, PRIVACY)

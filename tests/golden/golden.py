@@ -54,6 +54,8 @@ from correlation_service.kept import AS_OF, AsOf, KeptIncident
 from correlation_service.kept import BUCKET as OPEN_INCIDENTS
 from incident_api.folding import StoredIncident
 from incident_api.rows import incident_row, stored_incident
+from llm_enricher.model.acceptance import Examination
+from llm_enricher.model.model import BUCKET as MODELS
 
 GOLDEN = Path(__file__).parent
 SUMS = "SHA256SUMS"
@@ -216,6 +218,7 @@ KEPT: Mapping[str, Kept] = {
     ),
     f"buckets/{OPEN_INCIDENTS}.incident": _kept(KeptIncident),
     f"buckets/{OPEN_INCIDENTS}.{AS_OF}": _kept(AsOf),
+    f"buckets/{MODELS}": _kept(Examination),
     f"buckets/{tally.BUCKET}": Kept(_tallies, _tally_again),
     f"buckets/{crashes.BUCKET}": Kept(
         _notes, lambda line: crashes.VALUE.dump_json(crashes.VALUE.validate_json(line))

@@ -72,6 +72,7 @@ SENTENCES = [
     ("Everything is fine on sw-1.", "denial"),
     ("There is no real problem.", "denial"),
     ("This is a false alarm.", "denial"),
+    ("It was fixed by a new cable.", "denial"),
     ("Restart sw-1.", "advice"),
     ("Switch to the other link.", "advice"),
     ("Check whether sw-1 has power.", "advice"),
@@ -85,9 +86,9 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("sentence", "reason"), SENTENCES)
 def test_a_sentence_that_fails_is_dropped_and_the_others_stay(sentence, reason):
-    it = found(narrative=f"sw-1 went down. {sentence} Then ap-2 was lost.")
+    it = found(narrative=f"First sw-1 went down. {sentence} Then ap-2 was lost.")
     assert it.dropped == (reason,) and it.left
-    assert it.left.narrative == "sw-1 went down. Then ap-2 was lost."
+    assert it.left.narrative == "First sw-1 went down. Then ap-2 was lost."
     assert it.left.confidence == POLICY.confidence.reduced
 
 
@@ -108,6 +109,7 @@ def test_a_cause_that_fails_leaves_nothing(sentence, reason):
         ({"root_cause": " Unknown. "}, "abstained"),
         ({"root_cause": ""}, "abstained"),
         ({"root_cause": "The satellite link of sat-gw is interrupted."}, "ruled_out"),
+        ({"root_cause": "Cable and plug of sw-1 failed to be checked."}, "ungrounded"),
         ({"root_cause": "Something went wrong somewhere."}, "ungrounded"),
     ],
 )
@@ -137,6 +139,12 @@ def test_what_the_question_said_already_is_no_news_and_no_fault():
     it = found(impact="2 anomalies on 2 devices")
     assert it.dropped == ("repeated",) and it.left
     assert it.left.impact == "" and it.left.confidence == POLICY.confidence.complete
+
+
+def test_a_sentence_that_repeats_the_cause_is_left_out():
+    it = found(narrative=f"{CAUSE_SAID} Then ap-2 was lost.")
+    assert it.dropped == ("repeated",) and it.left
+    assert it.left.narrative == "Then ap-2 was lost."
 
 
 def test_the_schema_knows_the_ids_of_its_question_and_no_severity():

@@ -65,7 +65,8 @@ def verify(
     cited = check.cited(answer.citations)
     proven = any(fact.proves for fact in cited)
     cause = check.cause(answer.root_cause, cited)
-    impact, narrative = check.believed(answer.impact), check.believed(answer.narrative)
+    impact = check.believed(answer.impact, said=cause)
+    narrative = check.believed(answer.narrative, said=cause)
     chosen = check.chosen(answer.recommendations)
     if not cause or not proven:
         return Verification(None, tuple(check.dropped))
@@ -128,17 +129,17 @@ class _Check:
             return ""
         return cause
 
-    def believed(self, text: str) -> str:
-        """The sentences of *text* that no check refuses."""
+    def believed(self, text: str, said: str = "") -> str:
+        """The sentences of *text* that no check refuses, and that *said* does not have."""
         kept = []
         for sentence in sentences(text):
-            if reason := self._refused(sentence):
+            if reason := self._refused(sentence, f"{self.briefing.head} {said}"):
                 self.dropped.append(reason)
             else:
                 kept.append(sentence)
         return " ".join(kept)
 
-    def _refused(self, sentence: str) -> Dropping | None:
+    def _refused(self, sentence: str, said: str) -> Dropping | None:
         if self.rules.denies(sentence):
             return "denial"
         if self.rules.forbids(sentence):
@@ -147,7 +148,7 @@ class _Check:
             return "harmful"
         if self._advises(sentence):
             return "advice"
-        if sentence.strip(" .").casefold() in self.briefing.head.casefold():
+        if sentence.strip(" .").casefold() in said.casefold():
             return "repeated"
         if any(not self._quotable.knows(name) for name in names(sentence)):
             return "name"
@@ -169,9 +170,12 @@ class _Check:
         return bool(facts) and all(fact.fine for fact in facts)
 
     def _grounded(self, cause: str, cited: Sequence[Fact]) -> bool:
-        """It names a device of the evidence that it cites, or speaks of the same."""
+        """It names a device of the evidence that it cites, or speaks of the same; and it is not
+        made of actions that are offered."""
         words, evidence = Vocabulary([cause]), [fact for fact in cited if fact.proves]
-        if any(fact.device and words.knows(fact.device) for fact in evidence):
-            return True
-        shared = stems(cause) & set[str]().union(*(stems(fact.text) for fact in evidence))
-        return len(shared) >= SHARED
+        said, shown = stems(cause), set[str]().union(*(stems(fact.text) for fact in evidence))
+        borrowed = (said & set[str]().union(*map(stems, self.briefing.offers.values()))) - shown
+        if len(borrowed) > len(said & shown):
+            return False
+        named = any(fact.device and words.knows(fact.device) for fact in evidence)
+        return named or len(said & shown) >= SHARED
