@@ -63,7 +63,7 @@ def considered(case: IncidentCase, table: CauseTable, weights: Weights) -> Consi
             groups = _groups(named.rule, item)
             if groups is None:
                 continue
-            if _is_ruled_out(named.rule, case, item):
+            if _is_ruled_out(named.rule, case, item, groups):
                 ruled_out.add(named.name)
             elif found := _candidate(named, case, item, groups, weights):
                 before = best.get(_key(found))
@@ -86,18 +86,19 @@ def _groups(rule: Rule, item: Item) -> Groups | None:
     return groups_of(rule.patterns, item.text)
 
 
-def _is_ruled_out(rule: Rule, case: IncidentCase, item: Item) -> bool:
-    return any(condition.found(case, item, fine=None) for condition in rule.unless)
+def _is_ruled_out(rule: Rule, case: IncidentCase, item: Item, groups: Groups) -> bool:
+    return any(one.found(case, item, fine=None, known=groups) for one in rule.unless)
 
 
 def _candidate(
     named: NamedRule, case: IncidentCase, item: Item, groups: Groups, weights: Weights
 ) -> Candidate | None:
+    needed = [one.found(case, item, fine=False, known=groups) for one in named.rule.requires]
+    if None in needed:
+        return None
+    told = [one.found(case, item, fine=None, known=groups) for one in named.rule.also]
     facts: list[Item] = []
-    for condition in named.rule.requires:
-        found = condition.found(case, item, fine=False)
-        if found is None:
-            return None
+    for found in filter(None, (*needed, *told)):
         facts += [fact for fact in found.items if fact.id != item.id]
         groups = {**found.groups, **groups}
     explained = frozenset(member.id for member in case.worst if explains(named.rule, item, member))

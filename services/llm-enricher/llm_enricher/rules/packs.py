@@ -31,9 +31,10 @@ class Rule(Section):
     """One cause, or with *symptom* what is only seen of one, and what to do about it.
 
     It is about a member of the incident that fits *domains*, *types*, *senders* (globs; of device
-    or service) and one of *patterns*; all of *requires* must hold, and none of *unless*. *explains*
-    are types of anomalies that follow from it, on its device and on those that depend on it; with
-    *ship_wide* on any device. Named groups of patterns and conditions fill the texts.
+    or service) and one of *patterns*; all of *requires* must hold, and none of *unless*. What
+    *also* finds is told, and fills the texts, where it is there. *explains* are types of anomalies
+    that follow from it, on its device and on those that depend on it; with *ship_wide* on any
+    device. Named groups of patterns and conditions fill the texts.
     """
 
     id: Text
@@ -43,6 +44,7 @@ class Rule(Section):
     patterns: tuple[Regex, ...] = ()
     requires: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
+    also: tuple[Condition, ...] = ()
     symptom: bool = False
     explains: Globs = ()
     ship_wide: bool = False
@@ -80,7 +82,8 @@ AnyRule = Annotated[
 
 
 class InsightPack(Section):
-    """One file. *facts* are conditions by name: ``requires`` and ``unless`` may say the name."""
+    """One file. *facts* are conditions by name: ``requires``, ``unless`` and ``also`` may
+    say the name."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: Text
@@ -128,7 +131,7 @@ def _put_facts(rule: Any, facts: Mapping[str, Any]) -> Any:
         return rule
     put = {
         key: [_fact(one, facts) for one in rule[key]]
-        for key in ("requires", "unless")
+        for key in ("requires", "unless", "also")
         if isinstance(rule.get(key), list)
     }
     return {**rule, **put}
