@@ -45,10 +45,11 @@ class Condition(Section):
 
     *types* and *senders* (device or service) are globs, *patterns* regexes without regard to case,
     of which one must be found. *on* says where, seen from the member that the rule is about.
-    *devices*: on so many different ones. *before*: not later than that member; *minutes*: at most
-    so long before it. *same*: named groups that must be what the rule's own pattern found, such as
-    the disk. *fine*: whether what was checked is as it should be; not stated, `requires` means what
-    is not, `unless` means any.
+    *devices*: on so many different ones; *several*: this named group has two values or more.
+    *before*, *after*: not later, not earlier than that member; *minutes*: at most so long before
+    it. *same*: named groups that must be what the rule's own pattern found, such as the disk.
+    *fine*: whether what was checked is as it should be; not stated, `requires` means what is not,
+    `unless` means any.
     """
 
     kinds: tuple[FactKind, ...] = ()
@@ -57,7 +58,9 @@ class Condition(Section):
     patterns: tuple[Regex, ...] = ()
     on: Literal["same", "other", "any"] = "any"
     devices: Annotated[int, Field(ge=1)] = 1
+    several: str = ""
     before: bool = False
+    after: bool = False
     minutes: Annotated[int, Field(ge=1)] | None = None
     same: tuple[Text, ...] = ()
     fine: bool | None = None
@@ -67,7 +70,7 @@ class Condition(Section):
         if not (self.kinds or self.types or self.senders or self.patterns):
             raise ValueError("a condition needs kinds, types, senders or patterns")
         named = {name for pattern in self.patterns for name in _compiled(pattern).groupindex}
-        if unknown := set(self.same) - named:
+        if unknown := {*self.same, *filter(None, [self.several])} - named:
             raise ValueError(f"no pattern of the condition has the group {unknown.pop()}")
         return self
 
@@ -88,6 +91,8 @@ class Condition(Section):
         ]
         if len({item.device for item, _ in fitting}) < self.devices:
             return None
+        if self.several and len({groups.get(self.several) for _, groups in fitting} - {None}) < 2:
+            return None
         return FoundFacts([item for item, _ in fitting], _united(groups for _, groups in fitting))
 
     def _matching(self, case: IncidentCase) -> Iterator[tuple[Item, Groups]]:
@@ -100,6 +105,8 @@ class Condition(Section):
         if self.on != "any" and (item.device == subject.device) != (self.on == "same"):
             return False
         if self.minutes and item.ts < subject.ts - timedelta(minutes=self.minutes):
+            return False
+        if self.after and item.ts < subject.ts - SLACK:
             return False
         return not self.before or item.ts <= subject.ts + SLACK
 

@@ -34,7 +34,9 @@ class Rule(Section):
     or service) and one of *patterns*; all of *requires* must hold, and none of *unless*. What
     *also* finds is told, and fills the texts, where it is there. *explains* are types of anomalies
     that follow from it, on its device and on those that depend on it; with *ship_wide* on any
-    device. Named groups of patterns and conditions fill the texts.
+    device. With *beside* its patterns say enough by themselves, so it may be about a line that was
+    no anomaly too, if a member follows from it. Named groups of patterns and conditions fill the
+    texts.
     """
 
     id: Text
@@ -45,6 +47,7 @@ class Rule(Section):
     requires: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
     also: tuple[Condition, ...] = ()
+    beside: bool = False
     symptom: bool = False
     explains: Globs = ()
     ship_wide: bool = False
@@ -59,6 +62,8 @@ class Rule(Section):
     def _restricts(self) -> Self:
         if not (self.types or self.patterns):
             raise ValueError("a rule needs types or patterns; what fits all explains nothing")
+        if self.beside and not (self.patterns and self.explains):
+            raise ValueError("a rule that is beside needs patterns, and what it explains")
         if not (self.symptom or self.negative):
             raise ValueError("a cause needs a negative sample: when it must not be said")
         return self
