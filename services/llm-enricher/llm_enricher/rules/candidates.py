@@ -111,6 +111,8 @@ def _candidate(
     for found in filter(None, (*needed, *told)):
         facts += [fact for fact in found.items if fact.id != item.id]
         groups = {**found.groups, **groups}
+    if elsewhere := next((fact.device for fact in facts if fact.device != item.device), ""):
+        groups = {"other": elsewhere, **groups}
     explained = frozenset(member.id for member in case.worst if explains(named.rule, item, member))
     if not explained:
         return None
