@@ -134,7 +134,7 @@ KNOWN = [
         "system",
         "storage_error",
         "ata1.00: exception Emask; I/O error",
-        "ata1.00 in box-1 is failing",
+        "A disk in box-1 is failing",
     ),
     (
         "system",

@@ -79,7 +79,7 @@ class RuleBook:
         found = considered(case, self._table, self._policy.weights)
         said = chosen(case, found, self._policy)
         forbidden = self._forbidden(found)
-        facts = tuple(dict.fromkeys(fact for one in said for fact in one.facts))
+        facts = tuple(dict.fromkeys(chain.from_iterable(_rests_on(one) for one in said)))
         return RuleAnswer(
             insights=self._insights(case, said, forbidden, facts),
             faults=tuple(_said_fault(case, one) for one in said),
@@ -141,6 +141,12 @@ class RuleBook:
         cause = " ".join((what_is_seen(case), *what_speaks_for_what(case)))
         steps = tuple(fill(text, words) for text in general.recommendations)
         return cause, fill(general.impact, words), steps
+
+
+def _rests_on(one: Candidate) -> Iterator[Item]:
+    if not one.about.is_member:
+        yield one.about
+    yield from one.facts
 
 
 def _by_turns(steps: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -46,6 +46,7 @@ class CauseTable:
     def __init__(self, rules: Sequence[NamedRule]) -> None:
         self._rules = tuple(rules)
         self.of_type = lru_cache(1024)(self._of_type)
+        self.beside = [named for named in rules if named.rule.beside]
 
     def _of_type(self, type_: str) -> Sequence[NamedRule]:
         """What is of no type was written by a person: its words alone count."""
@@ -58,20 +59,29 @@ def considered(case: IncidentCase, table: CauseTable, weights: Weights) -> Consi
     """All rules that fit, each with the member that speaks most for it, the weightiest first."""
     best: dict[str, Candidate] = {}
     ruled_out: set[str] = set()
-    for item in case.worst:
-        for named in table.of_type(item.type):
-            groups = _groups(named.rule, item)
-            if groups is None:
-                continue
-            if _is_ruled_out(named.rule, case, item):
-                ruled_out.add(named.name)
-            elif found := _candidate(named, case, item, groups, weights):
-                before = best.get(_key(found))
-                if before is None or found.weight > before.weight:
-                    best[_key(found)] = found
+    for item, named in _pairs(case, table):
+        groups = _groups(named.rule, item)
+        if groups is None:
+            continue
+        if _is_ruled_out(named.rule, case, item, groups):
+            ruled_out.add(named.name)
+        elif found := _candidate(named, case, item, groups, weights):
+            before = best.get(_key(found))
+            if before is None or found.weight > before.weight:
+                best[_key(found)] = found
     ranked = sorted(best.values(), key=lambda one: (-one.weight, one.named.name))
     said = frozenset(candidate.named.name for candidate in ranked)
     return Considered(ranked, frozenset(ruled_out) - said)
+
+
+def _pairs(case: IncidentCase, table: CauseTable) -> Iterator[tuple[Item, NamedRule]]:
+    """What may be the cause, with the rules that may be about it: what has recovered may be too."""
+    for item in case.members:
+        for named in table.of_type(item.type):
+            yield item, named
+    for item in case.suspects:
+        for named in table.beside:
+            yield item, named
 
 
 def _key(candidate: Candidate) -> str:
@@ -79,34 +89,40 @@ def _key(candidate: Candidate) -> str:
 
 
 def _groups(rule: Rule, item: Item) -> Groups | None:
-    if rule.domains and item.domain not in rule.domains:
+    if rule.domains and item.domain and item.domain not in rule.domains:
         return None
     if not fits(rule.senders, item.device, item.service):
         return None
     return groups_of(rule.patterns, item.text)
 
 
-def _is_ruled_out(rule: Rule, case: IncidentCase, item: Item) -> bool:
-    return any(condition.found(case, item, fine=None) for condition in rule.unless)
+def _is_ruled_out(rule: Rule, case: IncidentCase, item: Item, groups: Groups) -> bool:
+    return any(one.found(case, item, fine=None, known=groups) for one in rule.unless)
 
 
 def _candidate(
     named: NamedRule, case: IncidentCase, item: Item, groups: Groups, weights: Weights
 ) -> Candidate | None:
+    needed = [one.found(case, item, fine=False, known=groups) for one in named.rule.requires]
+    if None in needed:
+        return None
+    told = [one.found(case, item, fine=None, known=groups) for one in named.rule.also]
     facts: list[Item] = []
-    for condition in named.rule.requires:
-        found = condition.found(case, item, fine=False)
-        if found is None:
-            return None
+    for found in filter(None, (*needed, *told)):
         facts += [fact for fact in found.items if fact.id != item.id]
         groups = {**found.groups, **groups}
+    if elsewhere := next((fact.device for fact in facts if fact.device != item.device), ""):
+        groups = {"other": elsewhere, **groups}
     explained = frozenset(member.id for member in case.worst if explains(named.rule, item, member))
+    if not explained:
+        return None
     weight = _weight(named.rule, case, item, len(explained), weights)
     return Candidate(named, item, tuple(facts), groups, explained, weight)
 
 
 def _weight(rule: Rule, case: IncidentCase, item: Item, explained: int, weights: Weights) -> float:
     weight = rule.confidence + weights.explains * explained / len(case.worst)
+    weight -= 0 if item.type else weights.beside
     if case.at_root(item):
         return weight + weights.origin
     return weight + weights.origin_device if item.device == case.root_device else weight
@@ -119,8 +135,11 @@ def explains(rule: Rule, about: Item, member: Item) -> bool:
     if member.device == about.device:
         alike = member.type == about.type and member.service == about.service
         return alike or fits(UNNAMED, member.type) or _follows(rule, member)
+    by_chance = (
+        bool(member.upstream) or not about.type
+    )  # nothing else says that they belong together
     return _follows(rule, member) and (
-        rule.ship_wide or not member.upstream or about.device in member.upstream
+        rule.ship_wide or about.device in member.upstream or not by_chance
     )
 
 
@@ -146,6 +165,7 @@ def _second(
             and not one.rule.symptom
             and not first.rule.symptom
             and one.rule.confidence >= policy.second_fault
+            and one.about.is_member
             and one.about.severity >= Severity.MEDIUM
             and first.about.id not in one.explained
             and (one.named.pack != first.named.pack or one.about.device != first.about.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from llm_enricher.question import ContextFact, Question
 READ_MOST = 500  # characters of a text that are searched: this bounds backtracking
 MEMBERS_READ = 16  # kinds of members; an incident of more has these at its root, or worst
 T = TypeVar("T")
+BEGINS = timedelta(seconds=30)  # what is told so soon after the first member may be its cause
 MEMBER: Literal["member"] = "member"
 
 
@@ -89,6 +90,16 @@ class IncidentCase:
     def worst(self) -> Sequence[Item]:
         """Members that have not recovered; all of them if all have."""
         return [item for item in self.members if not item.cleared] or self.members
+
+    @cached_property
+    def suspects(self) -> Sequence[Item]:
+        """Lines around it that are not fine, and not later than its beginning."""
+        until = self.incident.first_seen + BEGINS
+        return [
+            item
+            for item in self.context
+            if item.kind in ("line", "neighbour", "change") and not item.fine and item.ts <= until
+        ]
 
 
 def _weight(incident: Incident, item: Item) -> tuple[bool, bool, bool, int, datetime]:

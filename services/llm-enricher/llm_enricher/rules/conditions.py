@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -17,6 +18,7 @@ from llm_enricher.rules.case import MEMBER, IncidentCase, Item
 from llm_enricher.rules.words import PLACEHOLDERS, known_placeholders
 
 Groups = Mapping[str, str]
+NOTHING: Groups = MappingProxyType({})
 SLACK = timedelta(seconds=5)  # clocks of two devices differ by so much
 
 
@@ -43,9 +45,11 @@ class Condition(Section):
 
     *types* and *senders* (device or service) are globs, *patterns* regexes without regard to case,
     of which one must be found. *on* says where, seen from the member that the rule is about.
-    *devices*: on so many different ones. *before*: not later than that member; *minutes*: at most
-    so long before it. *fine*: whether what was checked is as it should be; not stated, `requires`
-    means what is not, `unless` means any.
+    *devices*: on so many different ones; *several*: this named group has two values or more.
+    *before*, *after*: not later, not earlier than that member; *minutes*: at most so long before
+    it. *same*: named groups that must be what the rule's own pattern found, such as the disk.
+    *fine*: whether what was checked is as it should be; not stated, `requires` means what is not,
+    `unless` means any.
     """
 
     kinds: tuple[FactKind, ...] = ()
@@ -54,25 +58,40 @@ class Condition(Section):
     patterns: tuple[Regex, ...] = ()
     on: Literal["same", "other", "any"] = "any"
     devices: Annotated[int, Field(ge=1)] = 1
+    several: str = ""
     before: bool = False
+    after: bool = False
     minutes: Annotated[int, Field(ge=1)] | None = None
+    same: tuple[Text, ...] = ()
     fine: bool | None = None
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
         if not (self.kinds or self.types or self.senders or self.patterns):
             raise ValueError("a condition needs kinds, types, senders or patterns")
+        named = {name for pattern in self.patterns for name in _compiled(pattern).groupindex}
+        if unknown := {*self.same, *filter(None, [self.several])} - named:
+            raise ValueError(f"no pattern of the condition has the group {unknown.pop()}")
         return self
 
-    def found(self, case: IncidentCase, subject: Item, *, fine: bool | None) -> FoundFacts | None:
-        """The items that fulfil it; None if there are too few. *fine* where it states none."""
+    def found(
+        self, case: IncidentCase, subject: Item, *, fine: bool | None, known: Groups = NOTHING
+    ) -> FoundFacts | None:
+        """The items that fulfil it; None if there are too few.
+
+        *fine* holds where it states none; *known* are the groups that the rule's pattern found.
+        """
         fine = self.fine if self.fine is not None else fine
         fitting = [
             (item, groups)
             for item, groups in case.once(self, lambda: list(self._matching(case)))
-            if (fine is None or item.fine == fine) and self._is_placed(item, subject)
+            if (fine is None or item.fine == fine)
+            and self._is_placed(item, subject)
+            and all(_alike(groups.get(name), known.get(name)) for name in self.same)
         ]
         if len({item.device for item, _ in fitting}) < self.devices:
+            return None
+        if self.several and len({groups.get(self.several) for _, groups in fitting} - {None}) < 2:
             return None
         return FoundFacts([item for item, _ in fitting], _united(groups for _, groups in fitting))
 
@@ -87,6 +106,8 @@ class Condition(Section):
             return False
         if self.minutes and item.ts < subject.ts - timedelta(minutes=self.minutes):
             return False
+        if self.after and item.ts < subject.ts - SLACK:
+            return False
         return not self.before or item.ts <= subject.ts + SLACK
 
     def matches(self, item: Item) -> Groups | None:
@@ -96,6 +117,10 @@ class Condition(Section):
         if not (fits(self.types, item.type) and fits(self.senders, item.device, item.service)):
             return None
         return groups_of(self.patterns, item.text)
+
+
+def _alike(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one.lower() == other.lower()
 
 
 class FoundFacts:

@@ -31,9 +31,12 @@ class Rule(Section):
     """One cause, or with *symptom* what is only seen of one, and what to do about it.
 
     It is about a member of the incident that fits *domains*, *types*, *senders* (globs; of device
-    or service) and one of *patterns*; all of *requires* must hold, and none of *unless*. *explains*
-    are types of anomalies that follow from it, on its device and on those that depend on it; with
-    *ship_wide* on any device. Named groups of patterns and conditions fill the texts.
+    or service) and one of *patterns*; all of *requires* must hold, and none of *unless*. What
+    *also* finds is told, and fills the texts, where it is there. *explains* are types of anomalies
+    that follow from it, on its device and on those that depend on it; with *ship_wide* on any
+    device. With *beside* its patterns say enough by themselves, so it may be about a line that was
+    no anomaly too, if a member follows from it. Named groups of patterns and conditions fill the
+    texts.
     """
 
     id: Text
@@ -43,6 +46,8 @@ class Rule(Section):
     patterns: tuple[Regex, ...] = ()
     requires: tuple[Condition, ...] = ()
     unless: tuple[Condition, ...] = ()
+    also: tuple[Condition, ...] = ()
+    beside: bool = False
     symptom: bool = False
     explains: Globs = ()
     ship_wide: bool = False
@@ -57,6 +62,8 @@ class Rule(Section):
     def _restricts(self) -> Self:
         if not (self.types or self.patterns):
             raise ValueError("a rule needs types or patterns; what fits all explains nothing")
+        if self.beside and not (self.patterns and self.explains):
+            raise ValueError("a rule that is beside needs patterns, and what it explains")
         if not (self.symptom or self.negative):
             raise ValueError("a cause needs a negative sample: when it must not be said")
         return self
@@ -80,7 +87,8 @@ AnyRule = Annotated[
 
 
 class InsightPack(Section):
-    """One file. *facts* are conditions by name: ``requires`` and ``unless`` may say the name."""
+    """One file. *facts* are conditions by name: ``requires``, ``unless`` and ``also`` may
+    say the name."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: Text
@@ -128,7 +136,7 @@ def _put_facts(rule: Any, facts: Mapping[str, Any]) -> Any:
         return rule
     put = {
         key: [_fact(one, facts) for one in rule[key]]
-        for key in ("requires", "unless")
+        for key in ("requires", "unless", "also")
         if isinstance(rule.get(key), list)
     }
     return {**rule, **put}

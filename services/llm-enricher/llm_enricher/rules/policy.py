@@ -22,12 +22,14 @@ class Weights(Section):
     """What is added to the confidence of a rule when rules are compared.
 
     *origin*: at the anomaly that correlation takes for the origin; *origin_device*: on its device.
-    *explains*: times the share of the members that it explains.
+    *explains*: times the share of the members that it explains. *beside* is taken off when it is
+    about a line that was no anomaly.
     """
 
     origin: Fraction
     origin_device: Fraction
     explains: Fraction
+    beside: Fraction
 
 
 class RulesPolicy(Section):

@@ -1,7 +1,8 @@
 """Samples in packs: small incidents that prove what a rule says, and when it is silent. Pure.
 
 A member is written ``device service type: message`` (or ``domain/type``), a fact around it
-``kind device: text`` (``fine kind device: text`` if it was checked and is as it should be).
+``kind device: text``; before it ``fine`` if it was checked and is as it should be, and ``later`` if
+it was told after the members.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _MEMBER = re.compile(
     r"(?P<device>\S+) (?P<service>\S+) (?:(?P<domain>\w+)/)?(?P<type>\w+): (?P<msg>.+)"
 )
 _FACT = re.compile(
-    r"(?P<fine>fine )?(?P<kind>line|reading|probe|maintenance|change|login|neighbour)"
+    r"(?P<later>later )?(?P<fine>fine )?"
+    r"(?P<kind>line|reading|probe|maintenance|change|login|neighbour)"
     r" (?P<device>\S+): (?P<text>.+)"
 )
 _DOMAINS = {
@@ -120,7 +122,7 @@ def _fact(n: int, text: str) -> ContextFact:
         {
             "id": f"fact-{n}",
             "kind": part["kind"],
-            "ts": NOW - timedelta(seconds=60 - n),
+            "ts": NOW + timedelta(seconds=n + (30 if part["later"] else -60)),
             "device": part["device"],
             "text": part["text"],
             "fine": bool(part["fine"]),
