@@ -9,7 +9,7 @@ PROJECTS := pyproject.toml $(addsuffix /pyproject.toml,$(OURS))
 # The lock is installed as it stands, pip itself and what builds packages first: whoever resolves again, or
 # builds in isolation, asks what is new and gets it.
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation
-# What llm-enricher needs for vectors has a lock of its own: 200 MB of wheels for one platform, and an index that
+# What llm-enricher needs for vectors has a lock of its own: 360 MB of wheels for one platform, and an index that
 # has the CPU build of torch (UV_INDEX, UV_FIND_LINKS).
 EMBEDDING_ON := x86_64-manylinux_2_28
 ARGS ?=

@@ -35,7 +35,6 @@ POLICY = RetrievalPolicy.model_validate(
             "similarity": 0.2,
             "words": 0.1,
             "filters": ("ship",),
-            "reuse": 0.7,
             "kept": 50,
         },
     }

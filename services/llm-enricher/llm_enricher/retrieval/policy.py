@@ -24,7 +24,6 @@ class CollectionPolicy(Section):
 class IncidentsPolicy(CollectionPolicy):
     """The collection of resolved incidents."""
 
-    reuse: Fraction  # cosine from which the answer of a former incident may be used again
     kept: Annotated[int, Field(ge=1, le=20_000)]  # newest ones that are searched
 
 
