@@ -15,13 +15,8 @@ EACH_KEPT = 40  # newest lines of one service on one device: one that is loud le
 NEEDLES_MOST = 255  # of ClickHouse's multiSearchAny
 NOBODY = "\x00"  # in a list that would be empty; ClickHouse refuses those
 
-<<<<<<< HEAD
-# The primary key is (ship_id, ts, tracking_id): only the time around the incident is read, texts
-# only of its last minutes, or of the devices concerned.
-=======
 # The primary key is (ship_id, ts, tracking_id): only the time around the incident is read, and
 # texts only of its last minutes, or of the devices concerned.
->>>>>>> i-rules
 LINES = """
 SELECT tracking_id, ts, if(device_id != '', device_id, host) AS device, service, level,
        substringUTF8(msg, 1, %(text)s) AS said
