@@ -11,7 +11,7 @@ from llm_enricher.question import MemberKind
 from llm_enricher.retrieval.corpus import Corpus
 from llm_enricher.retrieval.passage import Passage, Scope
 from llm_enricher.retrieval.resolved import Ended, passage_of, words_of
-from llm_enricher.retrieval.retriever import WAITING_MOST, Retriever
+from llm_enricher.retrieval.retriever import EMBEDDED_MOST, WAITING_MOST, Retriever
 from tests.retrieval_cases import NOON, POLICY, InlineVectors, asking, resolved, runbook
 from tests.unit.llm_enricher.test_llm_enricher import evidence
 
@@ -115,6 +115,13 @@ async def test_nothing_is_embedded_before_it_is_redacted():
     await asked.search("mailbox of jane@ship")
     assert all("jane" not in request["text"] for request in near.asked)
     assert all("[mail]" in request["text"] for request in near.asked)
+
+
+async def test_the_beginning_of_a_question_is_embedded_and_all_of_it_is_asked_for_by_words():
+    near = Near(runbook=[], incident=[])
+    found = await retriever(near).search("zzz " * 100 + "guests get no address", ("runbook",))
+    assert len(near.asked[0]["text"]) == EMBEDDED_MOST
+    assert [one.id for one in found.documents] == ["dhcp#symptoms"]
 
 
 async def test_no_more_documents_than_the_policy_says():

@@ -20,7 +20,7 @@ from llm_enricher.retrieval.worker_process import Vectors
 
 # Characters of a question that are embedded: each word takes time, and what matters stands first.
 # By words all of it is asked for.
-EMBEDDED_MOST = 120
+EMBEDDED_MOST = 100
 WAITING_MOST = 8  # questions that wait for a vector; the next ones are answered by words at once
 
 
