@@ -408,6 +408,11 @@ def test_a_sentence_that_was_said_is_left_out():
     assert without_repeats(("A b. C d.", "C d. E f.", "A b."), keep=0) == ("A b. C d.", "E f.")
 
 
+def test_what_a_device_said_is_not_taken_apart():
+    told = ("It said “Lost it. Try again.” twice.", "Then “Found. Try again.” came. Try again.")
+    assert without_repeats(told) == told
+
+
 def test_no_incident_is_left_without_steps():
     for named in POLICY.packs.rules:
         for sample in named.rule.positive:
