@@ -13,11 +13,13 @@ from llm_enricher import NAME
 from llm_enricher.handler import CONCURRENCY, Insight
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules.book import RuleBook
+from llm_enricher.rules.unused import tell_unused
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     policy = LlmPolicy.load(context.settings.policies)
+    tell_unused(policy.packs.left_out, context.readiness.notes)
     yield Service(
         NAME,
         {Incident: Insight([], last=RuleBook.of(policy))},
