@@ -162,5 +162,5 @@ SNAPSHOT_AT = Gauge(
 STATE_SIZE = Gauge("aiops_state_size", "Things a service keeps in memory.", ["service", "kind"])
 PACKS_LEFT_OUT = Counter(
     "aiops_packs_left_out_total",
-    "Packs of patterns that detection does not use: a mistake in them.",
+    "Packs of patterns or explanations that are not used: a mistake in them.",
 )

@@ -21,12 +21,14 @@ from llm_enricher.model.privacy import PrivacyPolicy
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.retrieval.wiring import retrieval
 from llm_enricher.rules.book import RuleBook
+from llm_enricher.rules.unused import tell_unused
 
 
 @asynccontextmanager
 async def recipe(context: Context) -> AsyncIterator[Service]:
     settings, bus = context.settings, context.bus
     policy = load_with_retention(LlmPolicy, settings.policies)
+    tell_unused(policy.packs.left_out, context.readiness.notes)
     privacy = PrivacyPolicy.load(settings.policies)
     examined, asked = bus.bucket(BUCKET), policy.model
     ship = watched_ship(bus)

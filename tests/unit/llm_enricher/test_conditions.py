@@ -102,3 +102,32 @@ def test_named_groups_are_what_was_found():
 def test_a_condition_that_cannot_be_meant_is_refused(stated, complaint):
     with pytest.raises(ValidationError, match=complaint.replace("(", r"\(")):
         Condition.model_validate(stated)
+
+
+def test_only_a_fact_of_the_same_object_fulfils_what_asks_for_it():
+    disks = case("nas-1 kernel storage_error: error on sdc", context=("line nas-1: sda healthy",))
+    healthy = Condition(patterns=(r"(?P<disk>sd\w) healthy",), same=("disk",))
+    [member] = disks.members
+    assert healthy.found(disks, member, fine=None, known={"disk": "sdc"}) is None
+    assert healthy.found(disks, member, fine=None, known={"disk": "sda"})
+    assert healthy.found(disks, member, fine=None) is None  # the rule did not see which
+
+
+def test_several_asks_for_two_values():
+    disks = case("nas-1 kernel storage_error: sdc lost", context=("line nas-1: sdc lost again",))
+    lost = Condition(patterns=(r"(?P<disk>sd\w) lost",), several="disk")
+    assert lost.found(disks, disks.members[0], fine=None) is None
+    more = case("nas-1 kernel storage_error: sdc lost", context=("line nas-1: sdb lost",))
+    assert lost.found(more, more.members[0], fine=None)
+
+
+def test_what_was_true_before_it_does_not_speak_of_now():
+    told = case(ONE, context=("line gps-2: fix 3D", "later line gps-3: fix 3D"))
+    found = Condition(patterns=("fix 3D",), after=True).found(told, told.members[0], fine=None)
+    assert found and [item.device for item in found.items] == ["gps-3"]
+
+
+@pytest.mark.parametrize("stated", [{"same": ("disk",)}, {"several": "disk"}])
+def test_a_group_that_no_pattern_has_is_refused(stated):
+    with pytest.raises(ValidationError, match="has the group disk"):
+        Condition.model_validate({"patterns": ("x",), **stated})

@@ -11,10 +11,12 @@ import yaml
 from typer.testing import CliRunner
 
 from aiops_cli import app
+from aiops_core.observability import metrics
 from llm_enricher.policy import LlmPolicy
 from llm_enricher.rules.book import RuleBook
 from llm_enricher.rules.checks import examine
 from llm_enricher.rules.packs import InsightPacks, load_insight_packs
+from llm_enricher.rules.unused import tell_unused
 
 POLICIES = Path(__file__).parents[3] / "policies"
 LOST = "box-1 foo app/service_error: gizmo lost"
@@ -119,6 +121,14 @@ def test_a_sample_that_the_rules_judge_otherwise_is_named(tmp_path):
     assert complaints(packs) == [
         f"insight/gizmos.yaml: gizmo: a negative sample is explained by it: {LOST}"
     ]
+
+
+def test_an_unused_pack_is_told_of_while_the_others_go_on(tmp_path):
+    packs = write(tmp_path, pack(rule(types=3)))
+    counted, notes = metrics.PACKS_LEFT_OUT._value.get(), {}
+    tell_unused(packs.left_out, notes)
+    assert "rules.0.types" in notes["pack insight/gizmos.yaml"]
+    assert metrics.PACKS_LEFT_OUT._value.get() == counted + 1
 
 
 def test_named_facts_stand_for_conditions(tmp_path):

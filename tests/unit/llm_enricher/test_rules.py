@@ -106,6 +106,67 @@ def test_the_session_that_holds_the_lock_is_named_from_a_line_that_was_no_anomal
     assert "session 8812" in answer.insights.root_cause
 
 
+def test_a_cause_that_stands_in_a_line_only_is_found_and_told():
+    answer = BOOK.explain(
+        asked(
+            "cam-4 rtsp device_unreachable: no answer for 60 s",
+            context=("line sw-9: ILPOWER: inline power denied, budget exceeded on Gi1/0/4",),
+        )
+    )
+    assert said(answer) == ["hardware/device-silent"]  # nothing says that cam-4 hangs on sw-9
+    question = asked(
+        "cam-4 rtsp device_unreachable: no answer for 60 s",
+        context=("line sw-9: ILPOWER: inline power denied, budget exceeded on Gi1/0/4",),
+    )
+    [member] = question.incident.evidence
+    below = member.model_copy(update={"upstream": ("sw-9",)})
+    incident = question.incident.model_copy(update={"evidence": (below,)})
+    answer = BOOK.explain(question.model_copy(update={"incident": incident}))
+    assert said(answer) == ["power/poe-exhausted"]
+    assert answer.facts == ("fact-0",)
+    assert [one.id for one in answer.insights.citations] == ["member-0"]
+    assert "inline power denied" in answer.insights.narrative
+
+
+def test_what_is_told_long_after_it_began_is_not_taken_for_its_cause():
+    question = asked(
+        "dns-1 named dns_failure: SERVFAIL",
+        context=("line gnss-1: jamming detected",),
+    )
+    late = question.context[0].model_copy(update={"ts": NOW + timedelta(minutes=5)})
+    answer = BOOK.explain(question.model_copy(update={"context": (late,)}))
+    assert said(answer) == ["names-and-addresses/names-fail"]
+
+
+def test_several_disks_at_once_are_left_in_their_bays():
+    answer = BOOK.explain(
+        asked(
+            "nas-1 kernel storage_error: I/O error, dev sdb, sector 8",
+            "nas-1 kernel storage_error: I/O error, dev sdd, sector 8",
+        )
+    )
+    assert said(answer) == ["storage/several-disks-at-once"]
+    assert not any(step.startswith("Replace") for step in answer.insights.recommendations)
+
+
+def test_a_healthy_disk_says_nothing_of_its_neighbour():
+    failing = "nas-1 kernel storage_error: I/O error, dev sdc, sector 8"
+    other = BOOK.explain(asked(failing, context=("line nas-1: /dev/sda SMART test PASSED",)))
+    assert said(other) == ["storage/disk-failing"]
+    own = BOOK.explain(asked(failing, context=("line nas-1: /dev/sdc SMART test PASSED",)))
+    assert own.ruled_out == ("storage/disk-failing",)
+
+
+def test_a_fact_that_only_fills_texts_is_not_needed():
+    broken = "dns-1 named dns_failure: zone ship.example/IN: not loaded due to errors."
+    assert said(BOOK.explain(asked(broken))) == ["names-and-addresses/zone-file-wrong"]
+    edited = "line dns-1: jdoe : TTY=pts/0 ; COMMAND=/usr/bin/vi /etc/bind/db.ship"
+    assert (
+        "jdoe edited it just before"
+        in BOOK.explain(asked(broken, context=(edited,))).insights.root_cause
+    )
+
+
 def test_a_failing_disk_is_named_as_the_evidence_names_it():
     answer = BOOK.explain(
         asked("nas-2 kernel storage_error: blk_update: I/O error, dev sdf, sector 9")
@@ -345,6 +406,11 @@ def test_what_stands_in_brackets_needs_all_its_values():
 
 def test_a_sentence_that_was_said_is_left_out():
     assert without_repeats(("A b. C d.", "C d. E f.", "A b."), keep=0) == ("A b. C d.", "E f.")
+
+
+def test_what_a_device_said_is_not_taken_apart():
+    told = ("It said “Lost it. Try again.” twice.", "Then “Found. Try again.” came. Try again.")
+    assert without_repeats(told) == told
 
 
 def test_no_incident_is_left_without_steps():

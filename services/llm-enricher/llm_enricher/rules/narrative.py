@@ -17,15 +17,15 @@ def narrative(case: IncidentCase, facts: Sequence[Item]) -> Iterator[str]:
     """Extent and time; the beginning; the origin; *facts* that the cause rests on; what is fine."""
     incident = case.incident
     yield f"{incident.severity.capitalize()} {incident.domain} incident {_extent(incident)}."
-    if incident.evidence:
-        first = min(incident.evidence, key=lambda e: e.ts)
+    first = min(incident.evidence, key=lambda e: e.ts, default=None)
+    if first:
         yield f"It began on {first.device} with “{shortened(first.msg)}”."
     if len(incident.affected_devices) > 1:
         yield f"Affected devices: {listed(incident.affected_devices)}."
     root = incident.root_cause
     if root and root.device and root.reason and len(incident.affected_devices) > 1:
         yield f"{root.device} is taken for the origin: {root.reason.rstrip('.')}."
-    for item in facts[:FACTS_SHOWN]:
+    for item in [one for one in facts if not first or one.id != first.anomaly_id][:FACTS_SHOWN]:
         yield f"{_place(item)} at {clock(item.ts)}: “{shortened(item.text)}”."
     if fine := [item for item in case.context if item.fine]:
         checked = (f"{_place(item)}: “{shortened(item.text)}”" for item in fine[:FACTS_SHOWN])

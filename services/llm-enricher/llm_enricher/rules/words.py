@@ -90,9 +90,21 @@ def without_repeats(texts: Sequence[str], *, keep: int = 0) -> tuple[str, ...]:
 
 def _unsaid(text: str, said: set[str]) -> str:
     kept = []
-    for sentence in _SENTENCE.split(text):
+    for sentence in _sentences(text):
         key = sentence.strip(" .").lower()
         if key not in said:
             said.add(key)
             kept.append(sentence)
     return " ".join(kept)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """What a device said, between quotation marks, is not taken apart."""
+    sentence = ""
+    for part in _SENTENCE.split(text):
+        sentence = f"{sentence} {part}".lstrip()
+        if sentence.count("“") <= sentence.count("”"):
+            yield sentence
+            sentence = ""
+    if sentence:
+        yield sentence
