@@ -41,7 +41,7 @@ class AnsweringPolicy(Section):
     calls_at_once: int = Field(1, ge=1, le=3)  # OLLAMA_NUM_PARALLEL of docker-compose.yml
     queue: int = Field(100, ge=1)  # incidents that wait for the model
     retries: int = Field(1, ge=0)
-    memory: timedelta = Field(timedelta(hours=6), gt=timedelta(0))  # of facts read at start
+    memory: timedelta = Field(timedelta(hours=1), gt=timedelta(0))  # of facts read at start
     older: timedelta = Field(timedelta(days=7), ge=timedelta(0))  # of explanations before that
     renewal: RenewalPolicy = RenewalPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
