@@ -14,9 +14,11 @@ import pytest
 
 from aiops_core.errors import Unavailable
 from llm_enricher.retrieval import worker_process
+from llm_enricher.retrieval.vectors import VectorStore
+from llm_enricher.retrieval.worker import RetrievalWorker
 from llm_enricher.retrieval.worker_process import LOADING, WorkerProcess
 from tests.conftest import ROOT
-from tests.retrieval_cases import runbook
+from tests.retrieval_cases import WordEmbedder, runbook
 
 STAND_IN = [sys.executable, "-m", "tests.retrieval_cases"]
 PASSAGE = runbook("dhcp#fix", "widen the address pool").model_dump(mode="json")
@@ -150,6 +152,40 @@ sys.stdin.readline()
         with pytest.raises(Unavailable, match="the process of embeddings"):
             await process.ask("find", **FIND)
         await until(lambda: process._process is not None and pids(process) != first)
+
+
+async def test_one_that_is_ready_and_never_answers_is_started_less_and_less_often(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(worker_process, "WAITS", (0.05, 0.05, 60.0))
+    text = """
+print('{"ready": "x"}', flush=True)
+input()
+"""
+    async with kept(*script(tmp_path, text)) as (process, states):
+        for starts in (1, 2):
+            await until(lambda starts=starts: states.count(None) == starts)
+            with pytest.raises(Unavailable):
+                await process.ask("ensure")
+        await asyncio.sleep(0.5)
+        assert states.count(None) == 2
+
+
+async def test_a_passage_on_which_embedding_raises_costs_its_request_only(tmp_path):
+    class Picky(WordEmbedder):
+        def embed(self, texts):
+            if any("\ud83d" in text for text in texts):
+                raise TypeError("TextEncodeInput must be\na text")
+            return super().embed(texts)
+
+    embedder = Picky()
+    store = VectorStore(str(tmp_path / "vectors"), embedder.name, embedder.size)
+    worker = RetrievalWorker(embedder, store)
+    worker.answer({"id": 1, "do": "ensure"})
+    bad = worker.answer({"id": 2, "do": "find", "text": "\ud83d", "kinds": FIND["kinds"]})
+    assert bad == {"id": 2, "away": "find failed: TypeError: TextEncodeInput must be a text"}
+    assert worker.answer({"id": 3, "do": "find", **FIND})["result"]["hits"] == {"runbook": []}
+    store.close()
 
 
 async def test_one_that_can_never_work_is_not_started_again(tmp_path):

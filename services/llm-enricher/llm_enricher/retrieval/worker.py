@@ -45,6 +45,9 @@ class RetrievalWorker:
             return {"id": request["id"], "result": self._known[request["do"]](request)}
         except Unavailable as exc:
             return {"id": request["id"], "away": str(exc)}
+        except Exception as exc:  # noqa: BLE001 - of a library; only what was asked is not done
+            reason = " ".join(f"{request['do']} failed: {type(exc).__name__}: {exc}".split())
+            return {"id": request["id"], "away": reason[:300]}
 
     def _ensure(self, request: Request) -> dict[str, Any]:
         made = self._store.ensure()

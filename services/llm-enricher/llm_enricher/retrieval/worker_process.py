@@ -76,6 +76,7 @@ class WorkerProcess:
             except (OSError, ValueError, TimeoutError) as exc:
                 self._end(process, f"the process of embeddings has failed: {exc or 'no answer'}")
                 raise Unavailable(self._problem) from exc
+            self._fruitless = 0
         if away := answer.get("away"):
             raise Unavailable(away)
         return answer["result"]
@@ -125,7 +126,7 @@ class WorkerProcess:
             return None
         if refused := greeting.get("problem"):
             return str(refused)
-        self._process, self._fruitless = process, 0
+        self._process = process
         self._say(None)
         return None
 
