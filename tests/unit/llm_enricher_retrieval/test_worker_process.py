@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -117,8 +118,7 @@ serve(lambda: time.sleep(60), "nowhere")
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
-async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_one(tmp_path):
-    slow = """
+SLOW = """
 import json, sys, time
 print(json.dumps({"ready": "slow"}), flush=True)
 for line in sys.stdin:
@@ -126,12 +126,50 @@ for line in sys.stdin:
     time.sleep(asked["seconds"])
     print(json.dumps({"id": asked["id"], "result": asked["seconds"]}), flush=True)
 """
-    async with kept(*script(tmp_path, slow)) as (process, states):
+
+
+async def abandoned(process: WorkerProcess, seconds: float) -> None:
+    """Ask what takes *seconds*, and wait a little only."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await process.ask("find", seconds=seconds)
+
+
+async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_one(tmp_path):
+    async with kept(*script(tmp_path, SLOW)) as (process, states):
         await until(lambda: states[-1:] == [None])
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await process.ask("x", seconds=0.4)
-        assert await process.ask("x", seconds=0.01) == 0.01
+        await abandoned(process, 0.4)
+        assert await process.ask("ensure", seconds=0.01) == 0.01
+
+
+async def test_questions_that_nobody_waits_for_do_not_pile_up(tmp_path):
+    async with kept(*script(tmp_path, SLOW)) as (process, states):
+        await until(lambda: states[-1:] == [None])
+        await abandoned(process, 0.6)
+        started = time.perf_counter()
+        for _ in range(50):
+            with pytest.raises(Unavailable, match="late"):
+                await process.ask("find", seconds=0.6)
+        assert time.perf_counter() - started < 0.3
+        await until(lambda: not process._is_late)
+        assert await process.ask("find", seconds=0.0) == 0.0
+    assert states.count(None) == 1
+
+
+async def test_one_that_hangs_on_what_nobody_waits_for_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_process, "ANSWERS_WITHIN", 0.5)
+    async with kept(*script(tmp_path, SLOW)) as (process, states):
+        await until(lambda: states[-1:] == [None])
+        await abandoned(process, 60)
+        await until(lambda: states.count(None) == 2)
+        assert await process.ask("find", seconds=0.0) == 0.0
+
+
+async def test_it_ends_while_an_answer_is_out(tmp_path):
+    async with kept(*script(tmp_path, SLOW)) as (process, states):
+        await until(lambda: states[-1:] == [None])
+        await abandoned(process, 60)
+    assert not process._is_late
 
 
 @pytest.mark.parametrize(

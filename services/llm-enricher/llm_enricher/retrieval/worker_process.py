@@ -21,6 +21,7 @@ LOADS_WITHIN = 300.0  # seconds that the model may take to load, on a busy host
 ANSWERS_WITHIN = 60.0  # seconds for one request; then the process hangs and is ended
 WAITS = (1.0, 5.0, 30.0, 60.0)  # seconds before each next start
 LOADING = "the model of embeddings is being loaded"
+LATE = "the process of embeddings is late with an answer that nobody waits for any more"
 
 
 class Vectors(Protocol):
@@ -48,6 +49,7 @@ class WorkerProcess:
         self._numbers = itertools.count(1)
         self._turn = asyncio.Lock()
         self._problem: str | None = LOADING
+        self._late: asyncio.Future[dict[str, Any]] | None = None  # what nobody waits for any more
         self._fruitless = 0  # starts in a row after which it did not answer
 
     async def keep(self) -> None:
@@ -63,23 +65,46 @@ class WorkerProcess:
     async def ask(self, do: str, **request: Any) -> Any:
         """Its result. Raises Unavailable without a process, or when Qdrant is away.
 
-        Who is cancelled while waiting for the answer costs the next one the time until it comes.
+        Who is cancelled leaves the answer to come. Until then ``find`` is refused at once, and
+        everything else waits: questions that nobody waits for never pile up in the process.
         """
+        if do == "find" and self._is_late:
+            raise Unavailable(LATE)
         async with self._turn:
+            if self._late:
+                await asyncio.wait({self._late})
             process = self._process
             if process is None or self._problem:
                 raise Unavailable(self._problem or LOADING)
             number = next(self._numbers)
+            answering = asyncio.ensure_future(
+                self._answer(process, {"id": number, "do": do, **request})
+            )
             try:
-                async with asyncio.timeout(ANSWERS_WITHIN):
-                    answer = await self._exchange(process, {"id": number, "do": do, **request})
-            except (OSError, ValueError, TimeoutError) as exc:
-                self._end(process, f"the process of embeddings has failed: {exc or 'no answer'}")
-                raise Unavailable(self._problem) from exc
-            self._fruitless = 0
+                answer = await asyncio.shield(answering)
+            except asyncio.CancelledError:
+                self._late = answering
+                raise
         if away := answer.get("away"):
             raise Unavailable(away)
         return answer["result"]
+
+    @property
+    def _is_late(self) -> bool:
+        return self._late is not None and not self._late.done()
+
+    async def _answer(
+        self, process: asyncio.subprocess.Process, request: dict[str, Any]
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                answer = await self._exchange(process, request)
+        except (OSError, ValueError, TimeoutError) as exc:
+            problem = f"the process of embeddings has failed: {exc or 'no answer'}"
+            self._end(process, problem)
+            return {"away": problem}
+        self._fruitless = 0
+        return answer
 
     async def _exchange(
         self, process: asyncio.subprocess.Process, request: dict[str, Any]
@@ -87,10 +112,10 @@ class WorkerProcess:
         assert process.stdin
         process.stdin.write(json.dumps(request).encode() + b"\n")
         await process.stdin.drain()
-        while True:
-            answer = await _read(process)
-            if answer.get("id") == request["id"]:  # else of one who did not wait for it
-                return answer
+        answer = await _read(process)
+        if answer.get("id") != request["id"]:
+            raise ValueError("it answers what it was not asked")
+        return answer
 
     async def _run(self) -> bool:
         """Start a process and wait until it ends; whether another one may do better."""
@@ -112,6 +137,8 @@ class WorkerProcess:
             return refused is None
         finally:
             self._process = None
+            if self._late:
+                self._late.cancel()
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
