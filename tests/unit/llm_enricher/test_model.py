@@ -272,6 +272,28 @@ async def test_a_watch_goes_on_and_ends_when_it_is_cancelled():
             await watch
 
 
+async def test_a_mistake_in_one_look_does_not_end_the_watch(monkeypatch):
+    monkeypatch.setattr("llm_enricher.model.model.LOOK_EVERY", 0.01)
+
+    class Mistaken(MemoryBucket):
+        mistakes = 1
+
+        async def get(self, key):
+            if self.mistakes:
+                self.mistakes -= 1
+                raise KeyError("a mistake")
+            return await super().get(key)
+
+    async with StandIn().serving() as server, modelled(server, kept=Mistaken()) as (model, _):
+        watch = asyncio.ensure_future(model.watch())
+        async with asyncio.timeout(20):
+            while model.verdict.standing != "accepted":
+                await asyncio.sleep(0.01)
+        watch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watch
+
+
 async def test_personal_data_goes_nowhere_and_comes_back_in_the_answer():
     said = ANSWER | {
         "root_cause": "10.0.0.7 guesses the password of [person#1] on srv-1.",

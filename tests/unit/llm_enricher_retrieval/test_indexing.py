@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import shutil
 import sqlite3
@@ -303,3 +304,25 @@ async def test_a_round_that_breaks_off_is_continued_by_the_next_one(ship):
     _, rest = await ship.round()
     assert first
     assert sorted([*first, *rest]) == EVERYTHING
+
+
+async def test_a_mistake_in_one_round_does_not_end_those_after_it(ship):
+    ship.indexing._policy = POLICY.model_copy(update={"refresh_s": 0.01})
+    rounds = 0
+    changed = ship.table.changed
+
+    async def mistaken(since):
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise KeyError("a mistake")
+        return await changed(since)
+
+    ship.table.changed = mistaken
+    keeping = asyncio.ensure_future(ship.indexing.keep())
+    async with asyncio.timeout(10):
+        while "i1" not in ship.corpus.passages("incident"):
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from pathlib import Path
@@ -89,6 +90,9 @@ def test_two_headings_of_one_name_have_two_ids_and_deeper_ones_their_path():
         ("---\n" + "a: b\n" * 2000 + "---\n# T\n\nx", "front matter has more than"),
         ("---\na: " + "[" * 3900 + "\n---\n# T\n\nx", "not YAML"),
         ("---\na: 2026-99-99\n---\n# T\n\nx", "month must be"),
+        ("---\na: !!bool maybe\n---\n# T\n\nx", "not YAML"),
+        ("---\na: !!int ''\n---\n# T\n\nx", "not YAML"),
+        ("---\na: !!timestamp x\n---\n# T\n\nx", "not YAML"),
     ],
 )
 def test_a_runbook_with_a_mistake_is_refused_with_what_is_wrong(text, said):
@@ -152,3 +156,20 @@ def test_the_ships_own_runbook_replaces_ours_of_the_same_name(tmp_path):
 
 def test_without_a_folder_there_is_no_runbook(tmp_path):
     assert read_folder(tmp_path) == ({}, {})
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_other_one_is_read(tmp_path, monkeypatch):
+    for folder in ("runbooks", "site/runbooks"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "dns.md").write_text(f"# DNS\n\n{folder}\n")
+    rglob = Path.rglob
+
+    def failing(self, pattern):
+        if self == tmp_path / "runbooks":
+            raise OSError(errno.EIO, "Input/output error")
+        return rglob(self, pattern)
+
+    monkeypatch.setattr(Path, "rglob", failing)
+    found = read_folder(tmp_path)
+    assert list(found.runbooks) == ["dns"]
+    assert found.left_out == {"runbooks": "Input/output error"}

@@ -17,6 +17,7 @@ from aiops_core.runtime.bus import Bucket
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import skip
 from aiops_core.utils import core_logger
+from llm_enricher.answering.attempt import attempt
 from llm_enricher.model.acceptance import Examination, ModelVerdict, found, judge, key_of
 from llm_enricher.model.asking import Asked, Asking
 from llm_enricher.model.client import DEPENDENCY, HttpModelServer
@@ -29,6 +30,9 @@ from llm_enricher.question import Question
 BUCKET: Final = "models"  # examinations, by model, host and way of asking
 NOTE: Final = "model"  # in /ready
 LOOK_EVERY: Final = 30.0  # seconds between two looks at what the server has
+LOOK_WITHIN: Final = (
+    3600.0  # seconds of one look with an examination, each call of which has limits
+)
 WHERE: Final = "llm-enricher.examinations"
 log = core_logger("model")
 
@@ -95,9 +99,10 @@ class Model:
         return asked.insights
 
     async def watch(self) -> None:
-        """Look for ever whether the server has the model, and examine one that is new."""
+        """Look for ever whether the server has the model, and examine one that is new; whatever
+        became of the look before."""
         while True:
-            await self.look()
+            await attempt(self.look(), LOOK_WITHIN, "look at the model")
             await asyncio.sleep(LOOK_EVERY)
 
     async def look(self) -> None:

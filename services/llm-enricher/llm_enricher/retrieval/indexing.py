@@ -19,6 +19,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.observability import metrics
 from aiops_core.runtime.unreadable import skip
 from aiops_core.utils import core_logger
+from llm_enricher.answering.attempt import attempt
 from llm_enricher.retrieval.corpus import KINDS, Corpus
 from llm_enricher.retrieval.incident_table import EARLIEST, OVERLAP, ResolvedPage
 from llm_enricher.retrieval.passage import Kind, Passage
@@ -28,6 +29,7 @@ from llm_enricher.retrieval.worker_process import Vectors
 
 log = core_logger("retrieval")
 
+ROUND_WITHIN = 600.0  # seconds; the next round does the rest
 REREAD = timedelta(hours=1)  # then the whole table: what has expired there is no longer found
 
 
@@ -79,9 +81,9 @@ class Indexing:
         self.left_out: Mapping[str, str] = {}
 
     async def keep(self) -> None:
-        """A round every ``refresh_s`` until cancelled."""
+        """A round every ``refresh_s`` until cancelled, whatever became of the one before."""
         while True:
-            await self.round()
+            await attempt(self.round(), ROUND_WITHIN, "indexing")
             await asyncio.sleep(self._policy.refresh_s)
 
     async def round(self) -> Round:

@@ -19,6 +19,8 @@ PASSAGE_MOST = 1000  # characters: the model of embeddings reads about as many
 FRONT_MOST = 4000  # characters
 ABOUT_MOST = 200  # characters of what stands below the title
 PASSAGES_MOST = 200  # of one runbook
+# What PyYAML raises, also for tags whose values it cannot make: ``!!bool maybe``, ``!!int ''``.
+NOT_YAML = (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^#\s].*)$")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
@@ -60,7 +62,7 @@ def _audience(front: str) -> Mapping[str, tuple[str, ...]]:
         raise ValueError(f"front matter has more than {FRONT_MOST} characters")
     try:
         stated = yaml.safe_load(front) or {}
-    except (yaml.YAMLError, RecursionError) as exc:
+    except NOT_YAML as exc:
         raise ValueError(f"front matter is not YAML: {getattr(exc, 'problem', exc)}") from exc
     keys = stated if isinstance(stated, dict) else None
     if keys is None:

@@ -27,7 +27,7 @@ def read_folder(policies: Path) -> RunbookFolder:
     """All runbooks now. A file with a mistake is left out, the others are used."""
     runbooks: dict[str, Runbook] = {}
     left_out: dict[str, str] = {}
-    for number, (name, path) in enumerate(_files(policies)):
+    for number, (name, path) in enumerate(_files(policies, left_out)):
         shown = os.fsencode(path.relative_to(policies)).decode(errors="replace")
         try:
             if number >= MOST:
@@ -39,10 +39,16 @@ def read_folder(policies: Path) -> RunbookFolder:
     return RunbookFolder(runbooks, left_out)
 
 
-def _files(policies: Path) -> Iterator[tuple[str, Path]]:
-    """Name and path of each, the site's last; hidden ones are editors'."""
+def _files(policies: Path, left_out: dict[str, str]) -> Iterator[tuple[str, Path]]:
+    """Name and path of each, the site's last; hidden ones are editors'. A folder that cannot be
+    listed is put into *left_out*."""
     for folder in (policies / OURS, policies / SITES):
-        for path in sorted(folder.rglob("*.md")):
+        try:
+            paths = sorted(folder.rglob("*.md"))
+        except OSError as exc:
+            left_out[str(folder.relative_to(policies))] = why(exc)
+            continue
+        for path in paths:
             if not any(part.startswith(".") for part in path.relative_to(folder).parts):
                 yield str(path.relative_to(folder).with_suffix("")), path
 
