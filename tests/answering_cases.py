@@ -71,8 +71,10 @@ class Retrieval(NamedTuple):
 class PlainRetriever:
     def __init__(self, found: Retrieval | None = None, takes: float = 0.0) -> None:
         self.found, self.takes = found or Retrieval(), takes
+        self.within: list[float] = []
 
-    async def find(self, question: Question) -> Retrieval:
+    async def find(self, question: Question, within: float) -> Retrieval:
+        self.within.append(within)
         await asyncio.sleep(self.takes)
         return self.found
 

@@ -141,6 +141,17 @@ async def test_sources_that_hang_delay_no_first_answer():
     assert [one.split(":")[0] for one in missing] == ["context", "documents"]
 
 
+async def test_each_answer_gives_its_documents_a_part_of_its_own_time():
+    bus = MemoryBus()
+    retriever = PlainRetriever()
+    times = {"first_within": timedelta(seconds=1), "facts_within": timedelta(seconds=10)}
+    async with answering(bus, PlainModel(), retriever=retriever, **times):
+        await tell(bus, created())
+        await until(lambda: answers(bus, "llm"))
+    first, second = retriever.within
+    assert first < 1 < second < 10
+
+
 async def test_a_source_that_breaks_is_missing_and_does_no_harm():
     bus = MemoryBus()
     async with answering(bus, gatherer=PlainGatherer(problem=ZeroDivisionError("oops"))):

@@ -211,6 +211,17 @@ async def test_after_a_failure_it_is_not_asked_for_a_while_and_what_it_said_befo
     assert (await one.gathered(incident())).missing == ()
 
 
+async def test_who_has_more_time_asks_although_it_was_too_slow_for_the_first_answer():
+    lines = Lines(line(1, "Gi1/0/7 negotiated"), delay=0.1)
+    one = gatherer(lines)
+    assert (await one.gathered(incident(), budget=0.02)).missing == ("clickhouse",)
+    assert (await one.gathered(incident(), budget=0.02)).missing == ("clickhouse",)
+    assert len(lines.asked) == 1
+    told = await one.gathered(incident(), budget=1.6)
+    assert [fact.id for fact in told.facts] == ["line:t1"]
+    assert told.missing == ()
+
+
 async def test_after_a_kill_what_is_in_clickhouse_is_found_again():
     lines = Lines(line(1, "Gi1/0/7 negotiated"))
     before = await gatherer(lines).gathered(incident())

@@ -99,6 +99,13 @@ async def test_vectors_that_are_late_are_not_waited_for():
     assert [one.id for one in found.documents] == ["dhcp#symptoms"]
 
 
+async def test_who_has_more_time_waits_longer_for_vectors():
+    near = Near(delay=0.2, runbook=[], incident=[])
+    asked = retriever(near, budget_ms=20)
+    assert (await asked.find(asking("guests get no address"))).lexical
+    assert not (await asked.find(asking("guests get no address"), within=5.0)).lexical
+
+
 async def test_in_a_storm_only_some_questions_wait_for_vectors():
     near = Near(delay=0.2, runbook=[], incident=[])
     asked = retriever(near)

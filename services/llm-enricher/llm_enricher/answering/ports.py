@@ -40,7 +40,8 @@ class Retrieved(Protocol):
 
 
 class RetrieverPort(Protocol):
-    async def find(self, question: Question) -> Retrieved: ...
+    async def find(self, question: Question, within: float) -> Retrieved:
+        """What is known of such an incident, found within *within* seconds."""
 
 
 class Ruled(Protocol):

@@ -61,7 +61,8 @@ class Questions:
     async def _documents(self, asked: Question, within: float) -> Attempt[Retrieved]:
         if self._retriever is None:
             return Attempt()
-        found = await attempt(self._retriever.find(asked), within, "documents")
+        work = self._retriever.find(asked, within * BUDGET)
+        found = await attempt(work, within, "documents")
         if found.value and found.value.lexical:
             return Attempt(found.value, "documents: found by their words alone")
         return _named(found, "documents")

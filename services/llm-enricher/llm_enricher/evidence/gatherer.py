@@ -83,9 +83,10 @@ class ContextGatherer:
         self, incident: Incident, members: Sequence[Evidence], budget: float | None
     ) -> tuple[ContextFact, ...] | None:
         """The facts of lines; None when ClickHouse is away or too slow."""
-        if self._clock() < self._away_until:
+        usual = self._policy.budget.total_seconds()
+        within = usual if budget is None else budget
+        if within <= usual and self._clock() < self._away_until:
             return None
-        within = self._policy.budget.total_seconds() if budget is None else budget
         around = self._around(incident, members)
         try:
             async with asyncio.timeout(within):

@@ -26,9 +26,9 @@ class LineKind(Section):
 class EvidencePolicy(Section):
     """Where context is looked for: *before* the incident began and up to *during* after it.
 
-    *budget* is for all of it. After ClickHouse has not answered it is not asked for *pause*.
-    *rows* are read at most, *facts* kept. A line is as it should be with one of *fine* and none
-    of *not_fine*.
+    *budget* is for all of it, unless who asks has another one. After ClickHouse has not answered,
+    for *pause* only those ask it who have more time than *budget*. *rows* are read at most, *facts*
+    kept. A line is as it should be with one of *fine* and none of *not_fine*.
     """
 
     budget: timedelta

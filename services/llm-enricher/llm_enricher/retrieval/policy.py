@@ -33,7 +33,7 @@ class RetrievalPolicy(Section):
     documents: Annotated[int, Field(ge=1, le=20)]  # of both collections together
     candidates: Annotated[int, Field(ge=1, le=200)]  # of each ranking, before they are fused
     rank_constant: Count  # k of reciprocal rank fusion, 1 / (k + rank)
-    budget_ms: Count  # after it the words alone decide
+    budget_ms: Count  # then the words alone decide, unless who asks waits for another time
     refresh_s: Annotated[float, Field(ge=1)]  # between two looks at folder, table and vectors
     batch: Annotated[int, Field(ge=1, le=64)]  # passages that are embedded together
     runbooks: CollectionPolicy

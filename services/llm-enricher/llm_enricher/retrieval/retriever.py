@@ -43,7 +43,7 @@ class Ranked(NamedTuple):
 
 
 class Retriever:
-    """Never raises and never waits longer than ``budget_ms``."""
+    """Never raises, and never waits longer for vectors than it may."""
 
     def __init__(
         self, corpus: Corpus, vectors: Vectors, policy: RetrievalPolicy, redact: Redact
@@ -51,11 +51,13 @@ class Retriever:
         self._corpus, self._vectors, self._policy, self._redact = corpus, vectors, policy, redact
         self._waiting = 0
 
-    async def find(self, question: Question) -> FoundDocuments:
-        """What is known of such an incident; itself is left out."""
+    async def find(self, question: Question, within: float | None = None) -> FoundDocuments:
+        """What is known of such an incident; itself is left out. Vectors are waited for *within*
+        seconds, unless told otherwise ``budget_ms``."""
         text = self._redact(words_of(question))
         own = question.incident.id
-        ranked, lexical = await self._ranked(text, KINDS, scope_of(question.incident), own)
+        scope = scope_of(question.incident)
+        ranked, lexical = await self._ranked(text, KINDS, scope, own, within)
         documents = _best(ranked, self._policy.documents)
         incidents = [one.document for one in ranked if one.document.kind == "incident"]
         similar = [_similar(document) for document in incidents[: self._policy.documents]]
@@ -65,13 +67,13 @@ class Retriever:
         self, text: str, kinds: Sequence[Kind] = KINDS, scope: Scope = ANYWHERE, limit: int = 5
     ) -> FoundDocuments:
         """What fits to *text*, as a person asks it."""
-        ranked, lexical = await self._ranked(self._redact(text), kinds, scope, "")
+        ranked, lexical = await self._ranked(self._redact(text), kinds, scope, "", None)
         return FoundDocuments(tuple(_best(ranked, limit)), (), lexical)
 
     async def _ranked(
-        self, text: str, kinds: Sequence[Kind], scope: Scope, own: str
+        self, text: str, kinds: Sequence[Kind], scope: Scope, own: str, within: float | None
     ) -> tuple[list[Ranked], bool]:
-        near = await self._nearest(text, kinds, scope)
+        near = await self._nearest(text, kinds, scope, within)
         metrics.RETRIEVALS.labels("words" if near is None else "both").inc()
         ranked = [
             one
@@ -81,14 +83,14 @@ class Retriever:
         return sorted(ranked, key=lambda one: -one.rank), near is None
 
     async def _nearest(
-        self, text: str, kinds: Sequence[Kind], scope: Scope
+        self, text: str, kinds: Sequence[Kind], scope: Scope, within: float | None
     ) -> Mapping[Kind, Sequence[tuple[str, float]]] | None:
         """None when vectors cannot be had in time."""
         if self._waiting >= WAITING_MOST or not text:
             return None
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._policy.budget_ms / 1000):
+            async with asyncio.timeout(self._policy.budget_ms / 1000 if within is None else within):
                 asked = {kind: self._asked(kind, scope) for kind in kinds}
                 found = await self._vectors.ask("find", text=text[:EMBEDDED_MOST], kinds=asked)
         except (Unavailable, TimeoutError):
