@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from aiops_core.suppression.ship import (
     ModeLog,
     Ship,
 )
+from llm_enricher.evidence import gatherer as gathering
 from llm_enricher.evidence.gatherer import ContextGatherer
 from llm_enricher.evidence.lines import ALIKE_KEPT, Around, StoredLine, facts_of
 from llm_enricher.evidence.objects import mentions, objects_of
@@ -220,6 +222,23 @@ async def test_who_has_more_time_asks_although_it_was_too_slow_for_the_first_ans
     told = await one.gathered(incident(), budget=1.6)
     assert [fact.id for fact in told.facts] == ["line:t1"]
     assert told.missing == ()
+
+
+async def test_reading_lines_holds_up_nobody_and_counts_as_time(monkeypatch):
+    def slowly(*what):
+        time.sleep(0.3)
+        return facts_of(*what)
+
+    monkeypatch.setattr(gathering, "facts_of", slowly)
+    lines = Lines(line(1, "Gi1/0/7 negotiated"))
+    one = gatherer(lines)
+    started = time.perf_counter()
+    told = await one.gathered(incident(), budget=0.02)
+    assert time.perf_counter() - started < 0.25
+    assert (told.facts, told.missing) == ((), ("clickhouse",))
+    monkeypatch.setattr(gathering, "facts_of", facts_of)
+    await one.gathered(incident())  # as ClickHouse has answered, there is no pause
+    assert len(lines.asked) == 2
 
 
 async def test_after_a_kill_what_is_in_clickhouse_is_found_again():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -56,6 +57,7 @@ class ContextGatherer:
         self._away_until = float("-inf")
         self._found: BoundedDict[str, tuple[ContextFact, ...]] = BoundedDict(INCIDENTS_KEPT)
         self._neighbours = Neighbours()
+        self._reader = ThreadPoolExecutor(1, "evidence")  # one: more would not read any faster
 
     async def context(
         self, incident: Incident, kinds: Sequence[MemberKind], budget: float
@@ -82,19 +84,25 @@ class ContextGatherer:
     async def _lines(
         self, incident: Incident, members: Sequence[Evidence], budget: float | None
     ) -> tuple[ContextFact, ...] | None:
-        """The facts of lines; None when ClickHouse is away or too slow."""
+        """The facts of lines; None when ClickHouse is away, or *budget* does not suffice."""
         usual = self._policy.budget.total_seconds()
         within = usual if budget is None else budget
         if within <= usual and self._clock() < self._away_until:
             return None
-        around = self._around(incident, members)
+        around, lines = self._around(incident, members), None
         try:
             async with asyncio.timeout(within):
                 lines = await self._asked(incident, members, around, within)
+                return await self._read(lines, around)
         except (Unavailable, QueryFailed, TimeoutError):
-            self._away_until = self._clock() + self._policy.pause.total_seconds()
+            if lines is None:
+                self._away_until = self._clock() + self._policy.pause.total_seconds()
             return None
-        return facts_of(lines, around, self._policy)
+
+    async def _read(self, lines: Sequence[StoredLine], around: Around) -> tuple[ContextFact, ...]:
+        """Hundreds of new lines take up to 100 ms, in which the service does other things too."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, facts_of, lines, around, self._policy)
 
     def _around(self, incident: Incident, members: Sequence[Evidence]) -> Around:
         root = incident.root_cause.device if incident.root_cause else None
