@@ -74,6 +74,18 @@ def test_a_word_in_a_line_that_was_not_hidden_brings_nothing_back():
     assert Redaction(PRIVACY).restore("[mail#1]") == "[mail#1]"
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("user jdoe\npam: user=jdoe", "user [user#1]\npam: user=[user#1]"),
+        ("Jdoe, jdoes; user=jdoe", "[user#1], jdoes; user=[user#1]"),
+        ("user=mail to=<a@b.example>", "user=[user#1] to=<[mail#1]>"),
+    ],
+)
+def test_a_value_that_is_known_is_hidden_everywhere(text, hidden):
+    assert PRIVACY.redacted(text) == hidden
+
+
 @given(st.text(max_size=300))
 def test_hiding_raises_nothing_and_does_nothing_more_the_second_time(text):
     once = PRIVACY.redacted(text)

@@ -12,6 +12,7 @@ from llm_enricher.retrieval.corpus import Corpus
 from llm_enricher.retrieval.passage import Passage, Scope
 from llm_enricher.retrieval.resolved import Ended, passage_of, words_of
 from llm_enricher.retrieval.retriever import EMBEDDED_MOST, WAITING_MOST, Retriever
+from tests.model_cases import PRIVACY
 from tests.retrieval_cases import NOON, POLICY, InlineVectors, asking, resolved, runbook
 from tests.unit.llm_enricher.test_llm_enricher import evidence
 
@@ -147,7 +148,7 @@ def test_the_root_of_an_incident_is_asked_for_first():
         evidence(2, "net", "link_down", "Interface Gi1/0/1, changed state to down"),
     )
     root = {"device": "sw-1", "anomaly": members[1].anomaly_id}
-    text = words_of(asking("Gi1/0/1 down", root_cause=root, evidence=members)).splitlines()
+    text = words_of(asking("Gi1/0/1 down", root_cause=root, evidence=members), str).splitlines()
     assert text[0] == "Gi1/0/1 down"
     assert text[1] == "link down, service error"
     assert "changed state to down" in text[2]
@@ -166,7 +167,7 @@ def test_kinds_of_members_come_before_the_evidence_that_the_incident_still_carri
         newest=evidence(1, "system", "power_failure", "UPS on battery"),
     )
     question = asking("Power").but(kinds=(kind,))
-    assert words_of(question) == "Power\npower failure\nUPS on battery"
+    assert words_of(question, str) == "Power\npower failure\nUPS on battery"
 
 
 @pytest.mark.parametrize(
@@ -186,11 +187,34 @@ def test_what_ended_an_incident_is_what_people_and_recoveries_said(said, resolut
 
 def test_all_of_a_resolved_incident_is_redacted():
     ended = Ended(
-        "i", "s", "net", "c", "jane", ["auth_failure"], ["jane failed"], ["asked jane"], NOON
+        "i", "s", "net", "c", "jane", ["auth_failure"], ["no login for jane"], ["asked jane"], NOON
     )
     passage = passage_of(ended, lambda text: text.replace("jane", "[user]"))
     assert "jane" not in passage.model_dump_json()
     assert passage.whole.count("[user]") == 3
+
+
+SECRETS = [
+    ("dial tcp amqp://shop:pa55@mq-1:5672: refused", "shop:pa55", "shop:pa55@mq-1:5672 refused"),
+    ("pam: user=jdoe rhost=10.0.0.7", "jdoe", "user jdoe"),
+    (
+        "sudo: cadet : 3 incorrect password attempts ; TTY=pts/0",
+        "cadet",
+        "sudo: cadet: 3 incorrect",
+    ),
+    ("GET /x?api_key=ab12cd34&n=1 failed", "ab12cd34", "GET x ab12cd34"),
+]
+
+
+@pytest.mark.parametrize(("message", "secret", "title"), SECRETS)
+def test_what_a_message_shows_to_be_personal_is_hidden_in_gist_and_title_too(
+    message, secret, title
+):
+    said = [f"told {secret} to wait"]
+    ended = Ended("i", "s", "app", "c", title, ["auth_failure"], [message], said, NOON)
+    assert secret not in passage_of(ended, PRIVACY.redacted).model_dump_json()
+    question = asking(title, evidence=(evidence(1, "app", "auth_failure", message),))
+    assert secret not in words_of(question, PRIVACY.redacted)
 
 
 def test_a_scope_restricts_only_by_what_is_known_and_asked_for():

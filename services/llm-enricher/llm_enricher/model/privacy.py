@@ -85,8 +85,13 @@ class PrivacyPolicy(Policy):
                 yield f"{rule.id} makes {hidden!r} of {sample!r}"
 
     def redacted(self, text: str) -> str:
-        """*text* without what is personal: ``[mail#1]`` stands for the first address in it."""
-        return Redaction(self).hide(text)
+        """*text* without what is personal: ``[mail#1]`` stands for the first address in it.
+
+        What one place shows to be personal is hidden in all others: ``jdoe`` where ``user=jdoe``
+        stands in another line.
+        """
+        redaction = Redaction(self)
+        return redaction.hide_known(redaction.hide(text))
 
 
 class Redaction:
@@ -102,6 +107,16 @@ class Redaction:
         for rule in self._rules:
             text = rule.regex.sub(partial(self._instead, rule), text)
         return text
+
+    def hide_known(self, text: str) -> str:
+        """*text* with their words in place of the values that were hidden so far."""
+        values = {value.casefold(): word for (_, value), word in self._words.items()}
+        if not values:
+            return text
+        longest_first = sorted(values, key=len, reverse=True)
+        anywhere = "|".join(map(re.escape, longest_first))
+        whole = re.compile(rf"(?<!\w)(?:{anywhere})(?!\w|#\d+\])", re.IGNORECASE)
+        return whole.sub(lambda found: values.get(found[0].casefold(), found[0]), text)
 
     def restore(self, text: str) -> str:
         """*text*, such as an answer, with the values in place of their words."""

@@ -54,7 +54,7 @@ class Retriever:
     async def find(self, question: Question, within: float | None = None) -> FoundDocuments:
         """What is known of such an incident; itself is left out. Vectors are waited for *within*
         seconds, unless told otherwise ``budget_ms``."""
-        text = self._redact(words_of(question))
+        text = words_of(question, self._redact)
         own = question.incident.id
         scope = scope_of(question.incident)
         ranked, lexical = await self._ranked(text, KINDS, scope, own, within)
