@@ -20,6 +20,7 @@ from llm_enricher.retrieval.passage import Passage
 from llm_enricher.retrieval.policy import RetrievalPolicy
 from llm_enricher.retrieval.terms import terms
 from llm_enricher.retrieval.worker import RetrievalWorker, serve
+from llm_enricher.retrieval.worker_process import result_of
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 POLICY = RetrievalPolicy.model_validate(
@@ -72,9 +73,7 @@ class InlineVectors:
             raise Unavailable("there is none")
         self.asked.append((do, request))
         answer = self.worker.answer({"id": 1, "do": do, **request})
-        if away := answer.get("away"):
-            raise Unavailable(away)
-        return answer["result"]
+        return result_of(answer)
 
     def embedded(self) -> list[str]:
         """Ids of the passages that were embedded, in order."""

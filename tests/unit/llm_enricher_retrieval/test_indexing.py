@@ -326,3 +326,18 @@ async def test_a_mistake_in_one_round_does_not_end_those_after_it(ship):
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await keeping
+
+
+async def test_a_passage_on_which_embedding_raises_is_named_and_the_others_are_embedded(ship):
+    class Picky(WordEmbedder):
+        def embed(self, texts):
+            if any("antenna" in text for text in texts):
+                raise TypeError("no text")
+            return super().embed(texts)
+
+    ship.restart(Picky())
+    done, _ = await ship.round()
+    assert (done.embedded, done.away) == (len(EVERYTHING) - 1, {})
+    assert "link#symptoms: put failed: TypeError: no text" in SKIPPED["retrieval.vectors"].newest
+    assert (await ship.round())[1] == []
+    assert (await ship.ask("battery of the ups"))[0] == ["i2"]

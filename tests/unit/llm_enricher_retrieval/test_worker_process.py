@@ -221,7 +221,7 @@ async def test_a_passage_on_which_embedding_raises_costs_its_request_only(tmp_pa
     worker = RetrievalWorker(embedder, store)
     worker.answer({"id": 1, "do": "ensure"})
     bad = worker.answer({"id": 2, "do": "find", "text": "\ud83d", "kinds": FIND["kinds"]})
-    assert bad == {"id": 2, "away": "find failed: TypeError: TextEncodeInput must be a text"}
+    assert bad == {"id": 2, "refused": "find failed: TypeError: TextEncodeInput must be a text"}
     assert worker.answer({"id": 3, "do": "find", **FIND})["result"]["hits"] == {"runbook": []}
     store.close()
 

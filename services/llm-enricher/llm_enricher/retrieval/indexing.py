@@ -25,7 +25,7 @@ from llm_enricher.retrieval.incident_table import EARLIEST, OVERLAP, ResolvedPag
 from llm_enricher.retrieval.passage import Kind, Passage
 from llm_enricher.retrieval.policy import RetrievalPolicy
 from llm_enricher.retrieval.runbooks import read_folder
-from llm_enricher.retrieval.worker_process import Vectors
+from llm_enricher.retrieval.worker_process import RefusedByWorker, Vectors
 
 log = core_logger("retrieval")
 
@@ -192,11 +192,22 @@ class Indexing:
     async def _put_points(self, kind: Kind, stored: StoredPoints) -> int:
         passages = self._corpus.passages(kind).values()
         new = [p for p in passages if stored.points.get(p.id, ("", ""))[1] != p.digest]
-        for batch in _batches(new, self._policy.batch):
-            json = [one.model_dump(mode="json") for one in batch]
+        return sum(
+            [await self._put(kind, stored, batch) for batch in _batches(new, self._policy.batch)]
+        )
+
+    async def _put(self, kind: Kind, stored: StoredPoints, batch: Sequence[Passage]) -> int:
+        """How many of *batch* have a point now; what cannot be embedded is left out by itself."""
+        json = [one.model_dump(mode="json") for one in batch]
+        try:
             await self._vectors.ask("put", kind=kind, passages=json)
-            stored.points |= {one.id: (one.point, one.digest) for one in batch}
-        return len(new)
+        except RefusedByWorker as exc:
+            if len(batch) > 1:
+                return sum([await self._put(kind, stored, [one]) for one in batch])
+            skip("retrieval.vectors", batch[0].id, exc)
+            return 0
+        stored.points |= {one.id: (one.point, one.digest) for one in batch}
+        return len(batch)
 
     async def _remember(self) -> None:
         """While the table cannot be read, incidents come from what was stored with their points."""

@@ -2,7 +2,8 @@
 input, the answer in a line of standard output. It yields to all others (``nice``), and ends with
 its standard input.
 
-``{"id": 1, "do": "find", …}`` → ``{"id": 1, "result": …}`` or ``{"id": 1, "away": reason}``.
+``{"id": 1, "do": "find", …}`` → ``{"id": 1, "result": …}``, or instead of the result ``away`` or
+``refused`` with the reason: others will be answered later, or already now.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class RetrievalWorker:
             return {"id": request["id"], "away": str(exc)}
         except Exception as exc:  # noqa: BLE001 - of a library; only what was asked is not done
             reason = " ".join(f"{request['do']} failed: {type(exc).__name__}: {exc}".split())
-            return {"id": request["id"], "away": reason[:300]}
+            return {"id": request["id"], "refused": reason[:300]}
 
     def _ensure(self, request: Request) -> dict[str, Any]:
         made = self._store.ensure()

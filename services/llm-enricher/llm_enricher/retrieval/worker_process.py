@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiops_core.errors import Unavailable
@@ -24,8 +24,13 @@ LOADING = "the model of embeddings is being loaded"
 LATE = "the process of embeddings is late with an answer that nobody waits for any more"
 
 
+class RefusedByWorker(Unavailable):
+    """A library raises on what was asked; other requests are answered."""
+
+
 class Vectors(Protocol):
-    """What has the vectors; ``worker.py`` says what it can do. Raises Unavailable."""
+    """What has the vectors; ``worker.py`` says what it can do. Raises Unavailable, of which
+    RefusedByWorker is one."""
 
     async def ask(self, do: str, **request: Any) -> Any: ...
 
@@ -85,9 +90,7 @@ class WorkerProcess:
             except asyncio.CancelledError:
                 self._late = answering
                 raise
-        if away := answer.get("away"):
-            raise Unavailable(away)
-        return answer["result"]
+        return result_of(answer)
 
     @property
     def _is_late(self) -> bool:
@@ -167,6 +170,15 @@ class WorkerProcess:
             log.info("vectors", problem=problem)
         self._problem = problem
         self._on_state(problem)
+
+
+def result_of(answer: Mapping[str, Any]) -> Any:
+    """Raises what *answer* says instead of a result."""
+    if away := answer.get("away"):
+        raise Unavailable(away)
+    if refused := answer.get("refused"):
+        raise RefusedByWorker(refused)
+    return answer["result"]
 
 
 async def _read(process: asyncio.subprocess.Process) -> dict[str, Any]:
