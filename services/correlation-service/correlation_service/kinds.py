@@ -37,7 +37,14 @@ def kind_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> str:
 
 def place_of(ship: str, member: Evidence, policy: CorrelatePolicy) -> SpreadPlace:
     """Where and when an incident that *member* opens is of its kind."""
-    return SpreadPlace(kind_of(ship, member, policy), member.device, member.ts)
+    kind = kind_of(ship, member, policy)
+    return SpreadPlace(kind, member.device, member.ts, attacker_of(member, policy))
+
+
+def attacker_of(member: Evidence, policy: CorrelatePolicy) -> str:
+    """The other side of an attack, empty of anything else."""
+    is_attack = policy.family_of(member.anomaly_type) == ATTACK
+    return (member.peer or "") if is_attack else ""
 
 
 def words_of(member: Evidence) -> Iterator[str]:

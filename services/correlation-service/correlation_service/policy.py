@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from aiops_core.inventory.policy import SuggestedEdges
 from aiops_core.models import Fraction
@@ -70,6 +70,7 @@ class Propagation(Section):
     cause may be noticed *max_cause_delay* after its symptoms. On devices that the inventory lacks,
     troubles of one kind, which spreads or suspects a device upstream, are one when they begin
     within *together* of each other; within *at_once* when both are noticed the moment they happen.
+    No *together*: never.
     """
 
     expected_delay: Positive
@@ -77,7 +78,14 @@ class Propagation(Section):
     same_family_bonus: timedelta = Field(ge=timedelta(0))
     max_cause_delay: Positive
     together: timedelta = Field(ge=timedelta(0))
-    at_once: timedelta = Field(ge=timedelta(0))
+    at_once: timedelta = Field(timedelta(seconds=0.9), ge=timedelta(0))
+
+    @model_validator(mode="after")
+    def _at_once_is_nearer(self) -> Self:
+        stated = "at_once" in self.model_fields_set
+        if stated and self.together and self.at_once > self.together:
+            raise ValueError("at_once is longer than together, so it has no effect")
+        return self
 
 
 class SilentParent(Section):

@@ -69,7 +69,8 @@ class Part(NamedTuple):
     """What the newest occurrence is a part of: one *spread* of a *kind*, with its *device*.
 
     *lasts* says that it began with a state. *told* is on how many devices the spread was when a
-    person was told of this one last, and of what *severity*; 0 when nobody was.
+    person was told of this one last, and of what *severity*; 0 when nobody was. *peer* is who
+    attacks, if it is an attack.
     """
 
     kind: str = ""
@@ -78,6 +79,7 @@ class Part(NamedTuple):
     lasts: bool = False
     told: int = 0
     severity: Severity = Severity.LOW
+    peer: str = ""
 
 
 class Start(NamedTuple):
@@ -93,6 +95,7 @@ class Start(NamedTuple):
     device: str
     announce: bool
     lasts: bool = False
+    peer: str = ""
 
 
 class End(NamedTuple):
@@ -399,7 +402,7 @@ def going_on_of(one: KnownProblem, other: KnownProblem) -> KnownProblem:
 
 def _part(start: Start, before: Part | None = None) -> Part:
     said = start.recurrence
-    part = Part(said.kind, said.spread, start.device, start.lasts)
+    part = Part(said.kind, said.spread, start.device, start.lasts, peer=start.peer)
     if before and before.spread == part.spread:
         return part._replace(told=before.told, severity=before.severity)
     return part

@@ -189,7 +189,8 @@ class Problems:
         """A person was told of what the problem of that incident is like now."""
         if problem := self.table.of_incident(incident_id):
             told = problem.announcing(severity, device)
-            self.table.put(told.telling_of(self.table.spreads.devices(problem), severity))
+            devices = self.table.spreads.devices(problem, self._rules.spread)
+            self.table.put(told.telling_of(devices, severity))
 
     def pause(self, incident: OpenIncident, ending: str) -> None:
         """The newest occurrence is over, as its alerts are; its incident goes on."""

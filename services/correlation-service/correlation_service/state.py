@@ -28,6 +28,7 @@ from aiops_core.models import (
 from correlation_service.alerts import Alert, AlertKey, arrival_of
 from correlation_service.incident import OpenIncident
 from correlation_service.inhibition import Inhibitions
+from correlation_service.kinds import attacker_of
 from correlation_service.open_incidents import OpenIncidents
 from correlation_service.policy import CorrelatePolicy
 from correlation_service.problem import EXPIRED, MERGED, RESOLVED, WAITING, End, Start
@@ -154,6 +155,7 @@ class CorrelationState:
                     device=_root_of(incident) or opener.device,
                     announce=fact.announce,
                     lasts=opener.state,
+                    peer=attacker_of(opener, self._policy),
                 )
             )
 

@@ -7,13 +7,16 @@ from anomaly_detection.messages import message_of
 from anomaly_detection.policy import DetectPolicy
 from anomaly_detection.rules import Pattern, Recovery
 from anomaly_detection.samples import Judge, entry_of
-from correlation_service.recoveries import RecoveryScope
+from correlation_service.recoveries import GUESSED, RecoveryScope
 from correlation_service.series import SeriesKey
 from tests.conftest import ROOT
 
 PORT = "<187>12: *Nov 30 11:58:07: %LINK-3-UPDOWN: Interface "
 POLICY = DetectPolicy.load(ROOT / "policies")
 JUDGE = Judge(POLICY)
+OF_A_PROGRAM = {"service_down", "database_overload"}
+# Of boxes of one purpose: what watches them says that the only thing they do has stopped.
+OF_ONE_PURPOSE = {"ecdis/runs", "engine-monitoring/engine-runs", "plc-modbus/running"}
 
 
 def of(text):
@@ -48,6 +51,10 @@ def found_by(rule):
         (
             f"{PORT}GigabitEthernet1/0/24, changed state to down",
             f"{PORT}GigabitEthernet1/0/3, changed state to up",
+        ),
+        (
+            "<27>Nov 30 11:58:07 srv-1 mysqld[812]: [ERROR] Aborting",
+            "<30>Nov 30 11:58:08 srv-1 ntpd[612]: Listen normally on 3 eth0 10.20.0.77:123",
         ),
     ],
 )
@@ -117,6 +124,21 @@ def test_no_clear_of_a_pack_ends_another_part(pack):
         for one in raised
         if ends(clear, one) and not (rule.whole or clear.peer or clear.component == one.component)
     ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("pack", POLICY.packs.loaded, ids=lambda pack: pack.pack.id)
+def test_no_clear_ends_what_another_program_says_of_itself(pack):
+    """Where neither names a part, and the name of a program is not guessed."""
+    other = SeriesKey("another", "", "", "")
+    wrong = []
+    for rule in (one for one in pack.rules if isinstance(one, Recovery)):
+        if OF_A_PROGRAM.isdisjoint(rule.clears) or rule.id in OF_ONE_PURPOSE:
+            continue
+        for clear in found_by(rule):
+            scope = RecoveryScope.of(message_of(clear, entry_of(PORT)))
+            if scope.covers(other) and scope.sureness(other, clear.confidence) > GUESSED:
+                wrong.append((rule.id, clear.reason))
     assert not wrong
 
 

@@ -177,6 +177,76 @@ def test_a_further_device_long_after_the_others_is_told_although_they_are_open(s
     assert len(set(spreads(facts))) == 1
 
 
+LINK = {"kind": "link_down", "state": True, "component": "interface Gi1/0/24", "service": "app"}
+
+
+def link(n, hours):
+    """The link of a switch is down."""
+    return trouble(f"{n}/{hours}", f"sw-{n}", at=hours * HOUR, **LINK)
+
+
+def repaired(n, hours, minutes=10):
+    return cleared(
+        hours * HOUR + 60 * minutes,
+        f"sw-{n}",
+        "link_down",
+        service="app",
+        component=LINK["component"],
+    )
+
+
+def flapping(n, since, until):
+    """Every three hours the link of a switch is down for ten minutes."""
+    return [m for h in range(since, until, 3) for m in (link(n, h), repaired(n, h))]
+
+
+def test_what_was_repaired_weeks_ago_hushes_no_other_device(ship):
+    """One link that flaps all the time keeps their spread alive."""
+    first = (m for n in (2, 3, 4) for m in (link(n, n / 2), repaired(n, n / 2)))
+    later = [link(5, 9 * 24 + 1), link(6, 17 * 24 + 1), link(7, 27 * 24 + 1)]
+    ends = [repaired(5, 9 * 24 + 2), repaired(6, 17 * 24 + 2)]
+    history = [*first, *flapping(1, 0, 28 * 24), *later, *ends]
+    facts = ship.says(*sorted(history, key=lambda one: one.ts))
+    assert told(facts)[-3:] == ["sw-5", "sw-6", "sw-7"]
+    assert len(set(spreads(facts))) == 1
+
+
+def test_a_device_that_flaps_does_not_make_an_old_spread_fresh(ship):
+    lasting = [link(n, n / 2) for n in (2, 3, 4)]
+    history = [*lasting, *flapping(1, 0, 10 * 24), link(5, 9 * 24 + 1)]
+    facts = ship.says(*sorted(history, key=lambda one: one.ts))
+    assert told(facts)[-1] == "sw-5"
+
+
+def test_when_all_that_was_told_is_mended_another_device_is_told(ship):
+    ship.says(*(m for n in range(1, 5) for m in (link(n, n), repaired(n, n))))
+    assert told(ship.says(link(9, 24))) == ["sw-9"]
+
+
+def test_while_one_that_was_told_is_open_those_that_were_mended_count(ship):
+    ship.says(link(1, 1), *(m for n in range(2, 5) for m in (link(n, n), repaired(n, n))))
+    assert told(ship.says(link(9, 20))) == []
+
+
+def test_a_spread_that_shrank_is_told_when_it_has_doubled_again(ship):
+    ship.says(*(link(n, n / 10) for n in range(1, 9)))
+    ship.says(*(repaired(n, 2) for n in range(2, 9)))
+    facts = ship.says(*(link(n, 20 * 24 + n / 10) for n in range(11, 18)))
+    assert told(facts) == ["sw-11", "sw-13", "sw-17"]
+
+
+def attack(n, device, hours, peer="203.0.113.7"):
+    fields = {"kind": "credential_attack", "domain": "security", "meta": {"peer": peer}}
+    return trouble(n, device, at=hours * HOUR, msg="failed password", **fields)
+
+
+def test_an_attack_by_another_peer_is_always_told(ship):
+    facts = ship.says(*(attack(n, f"pc-{n}", n) for n in range(1, 5)))
+    assert told(facts) == ["pc-1", "pc-2", "pc-4"]
+    assert told(ship.says(attack(5, "pc-5", 5))) == []
+    assert told(ship.says(attack(6, "vsat-modem", 24, peer="198.51.100.9"))) == ["vsat-modem"]
+
+
 # --- kills and former releases
 
 
@@ -203,6 +273,20 @@ def test_problems_that_were_saved_know_their_spread_when_the_stream_is_gone(kill
     assert told(before) + told(after) == told(facts)
 
 
+def test_after_a_kill_it_is_known_who_attacked(ship):
+    facts = ship.says(*(attack(n, f"pc-{n}", n) for n in range(1, 5)))
+    ship.is_killed(ship.problems, since=facts[-1].ts + timedelta(days=1))
+    other = attack(6, "vsat-modem", 6, peer="198.51.100.9")
+    assert told(ship.says(attack(5, "pc-5", 5), other)) == ["vsat-modem"]
+
+
+def test_a_part_that_a_former_release_saved_is_of_no_attacker(ship):
+    ship.says(trouble(1))
+    [problem] = ship.problems
+    saved = problem.model_dump(mode="json")
+    assert KnownProblem.model_validate(saved | {"part": saved["part"][:6]}) == problem
+
+
 def test_what_a_former_release_wrote_is_of_no_spread(ship):
     [old] = ship.says(trouble(1))
     fact = old.but(recurrence=old.recurrence.but(kind="", spread=""))
@@ -220,4 +304,4 @@ def test_merged_into_another_incident_it_is_no_part_of_its_spread(ship):
     first, second, *_ = opened(ship.says(*(trouble(n) for n in range(1, 4))))
     ship.says(order(first.id, second.id))
     spread = ship.correlator.state.problems.table.of_incident(second.id)
-    assert ship.correlator.state.problems.table.spreads.devices(spread) == 2
+    assert ship.correlator.state.problems.table.spreads.devices(spread, RULES) == 2

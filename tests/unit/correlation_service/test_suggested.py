@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,7 @@ from aiops_core.models import Device, EnrichedAnomaly, Evidence, Message
 from aiops_lab.memory_bus import MemoryBus
 from correlation_service.correlator import Correlator
 from correlation_service.handler import Correlation
+from correlation_service.policy import Propagation
 from tests.correlation_cases import POLICY, anomaly
 
 THEN = datetime(2026, 5, 1, tzinfo=UTC)
@@ -172,6 +173,22 @@ def test_what_is_noticed_the_moment_it_happens_must_begin_at_once(
 ) -> None:
     found = together(trouble(1, "a", first), trouble(1 + later, "b", second))
     assert len(found) == incidents
+
+
+def stated(**changed: str) -> Propagation:
+    keys = POLICY.propagation.model_dump(mode="json", exclude={"at_once"}) | changed
+    return Propagation.model_validate(keys)
+
+
+def test_a_former_policy_without_at_once_has_it() -> None:
+    assert stated().at_once == POLICY.propagation.at_once
+    assert stated(together="PT0.5S").together < stated().at_once
+
+
+def test_at_once_is_nearer_than_together() -> None:
+    with pytest.raises(ValueError, match="at_once is longer than together"):
+        stated(together="PT3S", at_once="PT4S")
+    assert stated(together="PT0S", at_once="PT0.9S").together == timedelta(0)  # never
 
 
 def test_what_has_lasted_takes_in_nothing_new() -> None:
