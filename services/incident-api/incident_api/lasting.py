@@ -9,12 +9,12 @@ A row that is stored again has the version that it had, so that any later change
 
 from __future__ import annotations
 
-from aiops_core.adapters.clickhouse import ClickHouse
+from aiops_core.adapters.clickhouse import DEPENDENCY, ClickHouse
 from aiops_core.adapters.clickhouse_errors import QueryFailed
 from aiops_core.errors import Unavailable
 from aiops_core.models import Status
 from incident_api.migrate import STORED
-from incident_api.outage import Outage, keep_doing
+from incident_api.outage import DependencyOutages, keep_doing
 
 LOOK_EVERY = 3600.0  # seconds
 SHARE = 10  # rows are stored again after this part of their days; a ship may be off for the rest
@@ -45,6 +45,8 @@ async def store_again(clickhouse: ClickHouse, days: int) -> None:
         raise Unavailable(str(exc)) from exc
 
 
-async def keep_open_ones(clickhouse: ClickHouse, days: int, outage: Outage) -> None:
-    """The background loop that does so."""
+async def keep_open_ones(clickhouse: ClickHouse, days: int) -> None:
+    """The background loop that does so. While it fails, nothing that a request needs is missing:
+    the outage is in the log, and in no readiness."""
+    outage = DependencyOutages(DEPENDENCY).outage("open incidents are not stored again")
     await keep_doing(lambda: store_again(clickhouse, days), LOOK_EVERY, outage)
