@@ -2,6 +2,7 @@
 
 import pytest
 
+from aiops_core import spreads
 from aiops_core.spreads import LONGEST, title_over, wide_spreads
 
 
@@ -38,6 +39,15 @@ def test_a_spread_is_on_so_many_devices_or_it_is_none():
 )
 def test_the_title_says_what_all_titles_say_and_on_how_many_devices(titles, said):
     assert title_over(titles, ["sw-1", "sw-2"], 51) == said
+
+
+def test_a_title_over_thousands_of_devices_costs_no_pattern_for_each(monkeypatch):
+    devices = [f"node-{n}" for n in range(5000)]
+    titles = [f"Fan failed on {device}" for device in devices[-20:]]
+    patterns = []
+    monkeypatch.setattr(spreads.re, "escape", lambda text: patterns.append(text) or text)
+    assert title_over(titles, devices, 5000) == "Fan failed on 5000 devices"
+    assert len(patterns) < 200
 
 
 def test_a_long_title_is_cut_and_keeps_the_number():
