@@ -174,7 +174,7 @@ class MemoryProblems:
             problem
             for problem, incidents in self._items(homes, None if where.spread else least)
             if where.spread in ("", problem.spread)
-            and problem.times >= where.times
+            and problem.times >= where.least_times
             and where.open in (None, problem.open)
             and where.chronic in (None, bool(problem.cadence))
             and where.ship_id in ("", problem.ship_id)

@@ -362,8 +362,10 @@ async def test_problems_of_one_kind_on_many_devices_are_one_entry(ship, client):
     assert (one["id"], one["title"]) == ("s", "Fan failed on 3 devices")
     assert (one["problems"], one["spread_devices"], one["times"]) == (3, 3, 3)
     assert one["first_seen"] == "2026-06-01T12:00:01Z"
-    unfolded = (await client.get(PROBLEMS, params={"times": 1, "spread": "s"})).json()["items"]
+    unfolded = (await client.get(PROBLEMS, params={"spread": "s"})).json()["items"]
     assert [item["id"] for item in unfolded] == ["p-sw-3", "p-sw-2", "p-sw-1"]
+    often = (await client.get(PROBLEMS, params={"spread": "s", "times": 2})).json()["items"]
+    assert often == []
 
 
 async def test_a_spread_is_shown_with_its_parts_and_each_part_by_its_own_id(ship, client):

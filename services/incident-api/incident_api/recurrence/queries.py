@@ -230,7 +230,7 @@ def _summary(row: Row) -> ProblemSummary:
 
 def _parameters(where: ProblemFilter) -> dict[str, object]:
     """The fields that restrict something, as the driver can bind them."""
-    wanted: dict[str, object] = {"times": where.times}
+    wanted: dict[str, object] = {"times": where.least_times}
     for name in ("device", "q", "ship_id", "spread"):
         if text := getattr(where, name):
             wanted[name] = text

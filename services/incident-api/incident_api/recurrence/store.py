@@ -34,7 +34,10 @@ class ProblemFilter:
     chronic: Annotated[
         bool | None, Query(description="That come so regularly or often that it has a cadence.")
     ] = None
-    times: Annotated[int, Query(ge=1, le=1_000_000, description="That came so often at least.")] = 2
+    times: Annotated[
+        int | None,
+        Query(ge=1, le=1_000_000, description="That came so often at least: 2; with `spread` 1."),
+    ] = None
     q: Annotated[str, Query(max_length=200, description="Text in a title, a device or the id.")] = (
         ""
     )
@@ -42,6 +45,11 @@ class ProblemFilter:
     spread: Annotated[
         str, Query(max_length=200, description="The problems of this spread, each by itself.")
     ] = ""
+
+    @property
+    def least_times(self) -> int:
+        """A list is of what came back, unless it is of a spread: that is shown whole."""
+        return self.times or (1 if self.spread else 2)
 
 
 class ProblemSummary(BaseModel):
