@@ -172,17 +172,20 @@ class MemoryProblems:
         self._store._check()
         found = [
             problem
-            for problem, incidents in self._items(homes, None if where.spread else least)
+            for problem, parts, incidents in self._items(homes, None if where.spread else least)
             if where.spread in ("", problem.spread)
-            and problem.times >= where.least_times
+            and any(part.times >= where.least_times for part in parts)
             and where.open in (None, problem.open)
-            and where.chronic in (None, bool(problem.cadence))
+            and where.chronic in (None, any(bool(part.cadence) for part in parts))
             and where.ship_id in ("", problem.ship_id)
             and any(_affects(one, where.device) for one in incidents)
             and any(
                 where.q.casefold() in text.casefold()
-                for one in incidents
-                for text in (one.title, *one.affected_devices, problem.id)
+                for text in (
+                    problem.id,
+                    *(part.id for part in parts),
+                    *(text for one in incidents for text in (one.title, *one.affected_devices)),
+                )
             )
         ]
         found.sort(key=problem_place, reverse=True)
@@ -194,7 +197,7 @@ class MemoryProblems:
 
     async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
         self._store._check()
-        return next((one for one, _ in self._items(homes, 1) if one.id == spread), None)
+        return next((one for one, *_ in self._items(homes, 1) if one.id == spread), None)
 
     async def occurrences(
         self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
@@ -231,8 +234,9 @@ class MemoryProblems:
 
     def _items(
         self, homes: ProblemHomes, least: int | None
-    ) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
-        """Problems; those of a spread on *least* devices or more are one."""
+    ) -> Iterator[tuple[ProblemSummary, list[ProblemSummary], list[Incident]]]:
+        """Problems; those of a spread on *least* devices or more are one. What each is made of, the
+        newest first, and its incidents."""
         items: dict[str, list[tuple[ProblemSummary, list[Incident]]]] = {}
         for problem, incidents in self._problems(homes):
             is_part = problem.spread and least and problem.spread_devices >= least
@@ -241,7 +245,8 @@ class MemoryProblems:
         for item, parts in items.items():
             problems = sorted((one for one, _ in parts), key=problem_place, reverse=True)
             incidents = [one for _, part in parts for one in part]
-            yield _as_one(problems) if item == problems[0].spread else problems[0], incidents
+            one = _as_one(problems) if item == problems[0].spread else problems[0]
+            yield one, problems, incidents
 
     def _problems(self, homes: ProblemHomes) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
         of: dict[str, list[Incident]] = {}

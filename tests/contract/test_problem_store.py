@@ -316,6 +316,27 @@ async def test_its_id_is_the_same_when_a_device_comes_and_it_is_found_by_each(re
     assert (await item(remembered, q="failed on sw-3")).id == "s"
 
 
+@pytest.mark.parametrize(
+    "where",
+    [{"q": "P-SW-1"}, {"q": "s"}, {"chronic": True}, {"times": 4}, {"device": "sw-1"}],
+)
+async def test_a_spread_is_found_by_what_any_of_its_problems_says(remembered, where):
+    often = opened(
+        "i-often",
+        1,
+        "p-sw-1",
+        4,
+        spread="s",
+        cadence="hourly",
+        evidence=(evidence(1, device_id="sw-1"),),
+    )
+    await remembered.after(often, on("sw-2", 2), on("sw-3", 3))
+    assert await remembered.ids(**where) == ["s"]
+    assert (await item(remembered)).times == 6
+    assert await remembered.ids(times=5) == []  # none of it came so often
+    assert await remembered.ids(chronic=False) == []
+
+
 async def test_a_spread_is_quiet_when_all_that_is_open_is(remembered):
     await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)))
     await remembered.after(

@@ -41,7 +41,8 @@ KNOWN = (
     f"SELECT {HOME_OF_OCCURRENCE} AS problem, count() AS known"
     " FROM aiops.problem_occurrences FINAL GROUP BY problem"
 )
-EDITED = "has(%(edited)s, problem) AND known > 0"  # as times_of has it
+# As times_of has it.
+TIMES = "if(has(%(edited)s, problem) AND known > 0, known, greatest(named, known))"
 # The newest incident tells what the problem is now.
 PROBLEM_ROWS = (
     f"SELECT {HOME_OF_INCIDENT} AS problem, any(ship_id) AS ship, argMax(id, {NEWEST}) AS newest,"
@@ -77,8 +78,9 @@ ITEMS = (
     f" if(any({IS_SPREAD}), arraySort(groupUniqArrayArray(devices)), argMax(devices, {LATEST}))"
     " AS item_devices,"
     f" argMax(root, {LATEST}) AS item_root,"
-    f" sum(if({EDITED}, known, greatest(named, known))) AS item_times,"
-    f" argMax(newest_cadence, {LATEST}) AS item_cadence, max(is_open) AS item_open,"
+    f" sum({TIMES}) AS item_times, max({TIMES}) AS most_times,"
+    f" argMax(newest_cadence, {LATEST}) AS item_cadence, max(newest_cadence != '') AS is_chronic,"
+    " max(is_open) AS item_open, groupArray(problem) AS all_problems,"
     " if(countIf(is_open AND quiet IS NULL) > 0, NULL, max(quiet)) AS item_quiet,"
     f" sum(incidents) AS item_incidents, argMax(newest, {LATEST}) AS item_newest,"
     " min(first) AS item_first, max(last) AS item_last, count() AS item_problems,"
@@ -94,17 +96,18 @@ PROBLEMS = (
     f" item_wide, item_problems FROM ({ITEMS})"
     " WHERE {conditions} ORDER BY item_last DESC, item DESC LIMIT %(most)s"
 )
-CONDITIONS = {
+CONDITIONS = {  # an item is found by what any problem of it says
     "item": "item = %(item)s",
     "spread": "item_spread = %(spread)s",
     "open": "item_open = %(open)s",
-    "chronic": "(item_cadence != '') = %(chronic)s",
+    "chronic": "is_chronic = %(chronic)s",
     "device": "arrayExists(x -> lowerUTF8(x) = lowerUTF8(%(device)s), all_devices)",
     "ship_id": "item_ship = %(ship_id)s",
-    "times": "item_times >= %(times)s",
+    "times": "most_times >= %(times)s",
     "q": (
         "positionCaseInsensitiveUTF8(concat(arrayStringConcat(all_titles, '\\n'), '\\n',"
-        " arrayStringConcat(all_devices, '\\n'), '\\n', item), %(q)s) > 0"
+        " arrayStringConcat(all_devices, '\\n'), '\\n',"
+        " arrayStringConcat(all_problems, '\\n'), '\\n', item), %(q)s) > 0"
     ),
 }
 # By the key of the table first.

@@ -25,7 +25,7 @@ TITLES_READ = 20  # of a spread, the newest: what they share is its title
 
 @dataclass(frozen=True, slots=True)
 class ProblemFilter:
-    """The query parameters of a list of problems."""
+    """The query parameters of a list of problems. Those of one spread are found by any of them."""
 
     open: Annotated[bool | None, Query(description="With an open incident, or without one.")] = None
     device: Annotated[
