@@ -39,9 +39,9 @@ from incident_api.store import (
     AS_NAMED,
     IncidentFilter,
     IncidentSummary,
-    place_of,
     problem_of,
     spread_of,
+    spread_places,
 )
 
 
@@ -111,10 +111,11 @@ class MemoryStore:
         found = replace(where, tracking_id="").page(incidents, after, most, homes=homes)
         return [IncidentSummary.of(one, homes) for one in found]
 
-    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+    async def spreads(
+        self, named: Collection[str], least: int, homes: ProblemHomes = AS_NAMED
+    ) -> Mapping[str, int]:
         self._check()
-        known = [one.incident for one in _stored(self.incidents.values())]
-        places = [(spread_of(one), place_of(one)) for one in known]
+        places = spread_places((one.incident for one in _stored(self.incidents.values())), homes)
         return wide_spreads([one for one in places if one[0] in named], least)
 
     async def edits(self) -> Sequence[ProblemEdited]:
@@ -280,12 +281,13 @@ class MemoryProblems:
             first_seen=min(one.first_seen for one in incidents),
             last_seen=max(one.last_seen for one in incidents),
             spread=spread_of(newest) or None,
-            spread_devices=self._widths(1).get(spread_of(newest), 0),
+            spread_devices=self._widths(1, homes).get(spread_of(newest), 0),
+            open_problems=int(bool(alive)),
         )
 
-    def _widths(self, least: int) -> Mapping[str, int]:
+    def _widths(self, least: int, homes: ProblemHomes) -> Mapping[str, int]:
         known = (one.incident for one in _stored(self._store.incidents.values()))
-        return wide_spreads(((spread_of(one), place_of(one)) for one in known), least)
+        return wide_spreads(spread_places(known, homes), least)
 
 
 def _as_one(problems: Sequence[ProblemSummary]) -> ProblemSummary:
@@ -305,6 +307,7 @@ def _as_one(problems: Sequence[ProblemSummary]) -> ProblemSummary:
                 "incidents": sum(one.incidents for one in problems),
                 "first_seen": min(one.first_seen for one in problems),
                 "problems": len(problems),
+                "open_problems": len(alive),
             }
         )
         .as_spread([one.title for one in problems])

@@ -367,6 +367,20 @@ async def test_what_was_merged_into_another_incident_counts_for_no_spread(rememb
     assert await store.spreads({"s"}, 3) == {} == await store.spreads(set(), 1)
 
 
+async def test_a_problem_counts_in_its_newest_spread_alone(remembered):
+    """It came on sw-4 with the others, and again in another spread."""
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 5)), cleared(2, "i-sw-1"))
+    again = evidence(90, device_id="sw-4")
+    await remembered.after(opened("later", 90, "p-sw-4", 2, spread="t", evidence=(again,)))
+    found = await item(remembered, q="p-sw-2")
+    assert (found.spread_devices, found.problems, found.open_problems) == (3, 3, 2)
+    assert found.title == "Fan failed on 3 devices"
+    store = remembered.made.components.store
+    assert await store.spreads({"s", "t"}, 1) == {"s": 3, "t": 1}
+    await remembered.after(opened("c1", 95, "c", spread="t"), merged("p-sw-3", "c"))
+    assert await store.spreads({"s", "t"}, 1, remembered.homes) == {"s": 2, "t": 2}
+
+
 async def test_incidents_are_found_by_their_spread(remembered):
     await remembered.after(on("sw-1", 1), on("sw-2", 2, "other"))
     found = await remembered.made.components.store.page(IncidentFilter(spread="s"), None, 9)

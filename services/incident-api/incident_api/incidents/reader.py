@@ -24,9 +24,8 @@ from incident_api.store import (
     IncidentStore,
     IncidentSummary,
     lines_of,
-    place_of,
     problem_of,
-    spread_of,
+    spread_places,
 )
 
 T = TypeVar("T")
@@ -54,9 +53,10 @@ class IncidentReader:
     async def _wide(self, named: Collection[str]) -> Mapping[str, int]:
         """On how many devices those spreads are; as far as memory knows while the store is away."""
         known = (stored.incident for stored in self._recorder.registry.all())
-        remembered = wide_spreads(((spread_of(one), place_of(one)) for one in known), self._least)
+        homes = self._recorder.edits.homes
+        remembered = wide_spreads(spread_places(known, homes), self._least)
         try:
-            return {**remembered, **await self._store.spreads(named, self._least)}
+            return {**remembered, **await self._store.spreads(named, self._least, homes)}
         except Unavailable:
             return remembered
 

@@ -16,8 +16,9 @@ from incident_api.clickhouse_store import (
     AFTER,
     HOME,
     HOME_OF_INCIDENT,
-    PLACE,
+    NEWEST,
     SPREAD,
+    WIDTHS,
     filled,
     home_parameters,
 )
@@ -36,7 +37,6 @@ from incident_api.recurrence.store import (
 from incident_api.rows import moment
 
 HOME_OF_OCCURRENCE = HOME.format(incident="incident_id")
-NEWEST = "(last_seen, id)"
 KNOWN = (
     f"SELECT {HOME_OF_OCCURRENCE} AS problem, count() AS known"
     " FROM aiops.problem_occurrences FINAL GROUP BY problem"
@@ -60,11 +60,7 @@ PROBLEM_ROWS = (
     " groupUniqArray(title) AS every_title"
     " FROM aiops.incidents FINAL WHERE problem_id != '' GROUP BY problem"
 )
-# On how many devices each spread is.
-WIDE = (
-    f"SELECT {SPREAD} AS newest_spread, uniqExact({PLACE}) AS wide FROM aiops.incidents FINAL"
-    f" WHERE {SPREAD} != '' GROUP BY newest_spread"
-)
+WIDE = WIDTHS.format(which="1")
 IS_SPREAD = "wide >= %(least)s"
 LATEST = "(last, problem)"
 # Problems of one spread that is wide enough are one item, any other problem is one itself.
@@ -84,6 +80,7 @@ ITEMS = (
     " if(countIf(is_open AND quiet IS NULL) > 0, NULL, max(quiet)) AS item_quiet,"
     f" sum(incidents) AS item_incidents, argMax(newest, {LATEST}) AS item_newest,"
     " min(first) AS item_first, max(last) AS item_last, count() AS item_problems,"
+    " countIf(is_open) AS item_open_problems,"
     " groupUniqArrayArray(every_device) AS all_devices,"
     " groupUniqArrayArray(every_title) AS all_titles FROM ("
     f"SELECT * FROM ({PROBLEM_ROWS}) AS problems LEFT JOIN ({KNOWN}) AS counted USING problem"
@@ -93,7 +90,7 @@ PROBLEMS = (
     "SELECT item, item_ship, item_titles, item_severities, item_devices, item_root, item_times,"
     " item_cadence, item_open, item_quiet, item_incidents, item_newest,"
     " toUnixTimestamp64Micro(item_first), toUnixTimestamp64Micro(item_last), item_spread,"
-    f" item_wide, item_problems FROM ({ITEMS})"
+    f" item_wide, item_problems, item_open_problems FROM ({ITEMS})"
     " WHERE {conditions} ORDER BY item_last DESC, item DESC LIMIT %(most)s"
 )
 CONDITIONS = {  # an item is found by what any problem of it says
@@ -130,7 +127,7 @@ OCCURRENCE = TypeAdapter(StoredOccurrence)
 COLUMNS = (
     *("id", "ship_id", "titles", "severities", "devices", "root_device", "times", "cadence"),
     *("open", "quiet_since", "incidents", "newest_incident", "first_seen", "last_seen"),
-    *("spread", "spread_devices", "problems"),
+    *("spread", "spread_devices", "problems", "open_problems"),
 )
 NEVER = 2**31  # devices: no spread is on so many, each problem is an item
 

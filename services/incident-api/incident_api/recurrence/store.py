@@ -78,6 +78,7 @@ class ProblemSummary(BaseModel):
     )
     spread_devices: int = Field(0, description="On how many devices that is.")
     problems: int = Field(1, description="How many are in this entry.")
+    open_problems: int = Field(0, description="How many of them are open.")
 
     def as_spread(self, titles: Sequence[str]) -> Self:
         """The entry of all of one spread, of which *titles* are known, the newest first."""
