@@ -47,7 +47,7 @@ async def test_one_refusal_does_not_cost_an_hour(monkeypatch):
 
 def test_occurrences_are_stored_before_their_incidents_and_long_before_they_expire():
     """An incident that is stored lacks no occurrence."""
-    occurrences, incidents = statements(365)
+    occurrences, _, incidents = statements(365)
     assert "INTO aiops.problem_occurrences " in occurrences
     assert "INTO aiops.incidents " in incidents
     assert all("INTERVAL 876 HOUR" in one for one in (occurrences, incidents))
