@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed, Row
 from aiops_core.models import Message, ProblemEdited, Recurrence, RootCause
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemEdits, ProblemHomes
 from incident_api.recurrence.models import problem_place
+from incident_api.recurrence.queries import ClickHouseProblems
 from incident_api.recurrence.store import (
     ProblemFilter,
     ProblemStore,
@@ -379,6 +381,41 @@ async def test_a_problem_counts_in_its_newest_spread_alone(remembered):
     assert await store.spreads({"s", "t"}, 1) == {"s": 3, "t": 1}
     await remembered.after(opened("c1", 95, "c", spread="t"), merged("p-sw-3", "c"))
     assert await store.spreads({"s", "t"}, 1, remembered.homes) == {"s": 2, "t": 2}
+
+
+async def test_a_problem_alone_is_what_a_list_says_of_it(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 5)), opened("a1", 9, "a"))
+    await remembered.after(opened("a2", 20, "a", 2), opened("b1", 30, "b", spread="s"))
+    await remembered.after(merged("p-sw-2", "p-sw-1"), merged("a", "b", 2), split("a", "a2", "x"))
+    store, homes = remembered.problems, remembered.homes
+    listed = await store.page(ALL, None, 99, homes, 10)
+    assert [one.id for one in listed] == ["b", "x", "p-sw-4", "p-sw-3", "p-sw-1"]
+    assert [await store.problem(one.id, homes) for one in listed] == list(listed)
+    assert listed[0].spread_devices == 4
+
+
+class Grouping:
+    """``SqlQueries`` that refuse a query which groups more than *most* problems."""
+
+    def __init__(self, clickhouse: ClickHouse, most: int) -> None:
+        self._clickhouse, self._most = clickhouse, most
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        limit = f" SETTINGS max_rows_to_group_by = {self._most}, group_by_overflow_mode = 'throw'"
+        return await self._clickhouse.query(sql + limit, parameters)
+
+
+async def test_one_problem_costs_no_look_at_all_others(clickhouse_url):
+    async with empty_tables(clickhouse_url) as clickhouse:
+        made = Remembered(await recovered(platform_on(clickhouse)))
+        many = [opened(f"i{n}", n, f"p{n}") for n in range(30)]
+        await made.after(*many, *(on(f"sw-{n}", n) for n in range(1, 5)))
+        store = ClickHouseProblems(Grouping(clickhouse, 5))
+        for problem in ("p7", "p-sw-2"):
+            found = await store.problem(problem, made.homes)
+            assert found and found.id == problem
+        with pytest.raises(QueryFailed):
+            await store.page(ALL, None, 9, made.homes, 3)
 
 
 async def test_incidents_are_found_by_their_spread(remembered):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
@@ -16,6 +16,7 @@ from incident_api.clickhouse_store import (
     AFTER,
     HOME,
     HOME_OF_INCIDENT,
+    IN_SPREADS,
     NEWEST,
     SPREAD,
     WIDTHS,
@@ -39,7 +40,7 @@ from incident_api.rows import moment
 HOME_OF_OCCURRENCE = HOME.format(incident="incident_id")
 KNOWN = (
     f"SELECT {HOME_OF_OCCURRENCE} AS problem, count() AS known"
-    " FROM aiops.problem_occurrences FINAL GROUP BY problem"
+    " FROM aiops.problem_occurrences FINAL WHERE {occurrences} GROUP BY problem"
 )
 # As times_of has it.
 TIMES = "if(has(%(edited)s, problem) AND known > 0, known, greatest(named, known))"
@@ -58,9 +59,8 @@ PROBLEM_ROWS = (
     " count() AS incidents, min(first_seen) AS first, max(last_seen) AS last,"
     " groupUniqArrayArray(affected_devices) AS every_device,"
     " groupUniqArray(title) AS every_title"
-    " FROM aiops.incidents FINAL WHERE problem_id != '' GROUP BY problem"
+    " FROM aiops.incidents FINAL WHERE problem_id != '' AND {incidents} GROUP BY problem"
 )
-WIDE = WIDTHS.format(which="1")
 IS_SPREAD = "wide >= %(least)s"
 LATEST = "(last, problem)"
 # Problems of one spread that is wide enough are one item, any other problem is one itself.
@@ -84,7 +84,7 @@ ITEMS = (
     " groupUniqArrayArray(every_device) AS all_devices,"
     " groupUniqArrayArray(every_title) AS all_titles FROM ("
     f"SELECT * FROM ({PROBLEM_ROWS}) AS problems LEFT JOIN ({KNOWN}) AS counted USING problem"
-    f") AS known_problems LEFT JOIN ({WIDE}) AS spreads USING newest_spread GROUP BY item"
+    f") AS known_problems LEFT JOIN ({WIDTHS}) AS spreads USING newest_spread GROUP BY item"
 )
 PROBLEMS = (
     "SELECT item, item_ship, item_titles, item_severities, item_devices, item_root, item_times,"
@@ -94,7 +94,7 @@ PROBLEMS = (
     " WHERE {conditions} ORDER BY item_last DESC, item DESC LIMIT %(most)s"
 )
 CONDITIONS = {  # an item is found by what any problem of it says
-    "item": "item = %(item)s",
+    "problem": "item = %(problem)s",
     "spread": "item_spread = %(spread)s",
     "open": "item_open = %(open)s",
     "chronic": "is_chronic = %(chronic)s",
@@ -109,6 +109,19 @@ CONDITIONS = {  # an item is found by what any problem of it says
 }
 # By the key of the table first.
 OF_PROBLEM = f"problem_id IN %(named)s AND {HOME_OF_OCCURRENCE} = %(problem)s"
+# Which rows are read: all, or those of one problem and, for its width, of its spread.
+EVERY = {"incidents": "1", "occurrences": "1", "which": "1"}
+ONE = {
+    "incidents": (
+        "(ship_id, id) IN (SELECT ship_id, id FROM aiops.incidents WHERE problem_id IN %(named)s)"
+        f" AND {HOME_OF_INCIDENT} = %(problem)s"
+    ),
+    "occurrences": OF_PROBLEM,
+    "which": IN_SPREADS.format(
+        spreads="(SELECT spread FROM aiops.incidents"
+        " WHERE problem_id IN %(named)s AND spread != '')"
+    ),
+}
 KEY = "concat(incident_id, ' ', problem_id, ' ', leftPad(toString(occurrence), 10, '0'))"
 OCCURRENCES = (
     "SELECT place, problem_id, incident_id, occurrence, toUnixTimestamp64Micro(began),"
@@ -147,23 +160,26 @@ class ClickHouseProblems:
         least: int,
     ) -> Sequence[ProblemSummary]:
         least = NEVER if where.spread else least
-        fetch = partial(self._rows, _parameters(where), least, homes)
+        fetch = partial(self._rows, EVERY, _parameters(where), least, homes)
         by = itemgetter(COLUMNS.index("last_seen"), 0)
         return await filled(fetch, after, most, "problems", _summary, by)
 
     async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
-        return await self._item(problem_id, NEVER, homes)
+        return await self._item(ONE, problem_id, NEVER, homes)
 
     async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
-        return await self._item(spread, 1, homes)
+        return await self._item(EVERY, spread, 1, homes)
 
-    async def _item(self, item: str, least: int, homes: ProblemHomes) -> ProblemSummary | None:
-        fetch = partial(self._rows, {"item": item}, least, homes)
+    async def _item(
+        self, rows: Mapping[str, str], item: str, least: int, homes: ProblemHomes
+    ) -> ProblemSummary | None:
+        fetch = partial(self._rows, rows, {"problem": item}, least, homes)
         by = itemgetter(COLUMNS.index("last_seen"), 0)
         return next(iter(await filled(fetch, None, 1, "problems", _summary, by)), None)
 
     async def _rows(
         self,
+        rows: Mapping[str, str],
         wanted: dict[str, object],
         least: int,
         homes: ProblemHomes,
@@ -171,12 +187,13 @@ class ClickHouseProblems:
         most: int,
     ) -> list[Row]:
         conditions = [CONDITIONS[name] for name in wanted]
-        bound = wanted | home_parameters(homes) | {"most": most, "least": least}
+        bound = wanted | _bound(str(wanted.get("problem", "")), homes)
+        bound |= {"most": most, "least": least}
         bound["edited"] = ["", *homes.edited]
         if after:
             conditions.append(f"(item_last, item) < ({AFTER})")
             bound |= after._asdict()
-        sql = PROBLEMS.format(conditions=" AND ".join(conditions))
+        sql = PROBLEMS.format(conditions=" AND ".join(conditions), **rows)
         return await self._reads.query(sql, bound)
 
     async def occurrences(
