@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.models import ProblemEdited, Recurrence
 from aiops_lab.memory_bus import MemoryBus
@@ -418,6 +419,18 @@ async def test_while_the_store_is_away_memory_says_on_how_many_devices_it_is(shi
     assert "clickhouse is away" in answer["partial"]
     assert {one["spread_devices"] for one in answer["items"]} == {3}
     problem(await client.get(f"{PROBLEMS}/s"), 503)
+
+
+async def test_a_width_that_takes_too_long_is_said_to_be_unknown(ship, client, monkeypatch):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+
+    async def slow(*_: object) -> None:
+        raise TookTooLong("reading took longer than 30 s; ask for less")
+
+    monkeypatch.setattr(ship.store, "spreads", slow)
+    answer = (await client.get("/api/v3/incidents")).json()
+    assert len(answer["items"]) == 3
+    assert "on how many devices it is: reading took longer than 30 s" in answer["partial"]
 
 
 async def test_after_a_restart_a_spread_is_what_is_stored(ship):
