@@ -16,7 +16,10 @@ _TAIL = re.compile(
     r"(?:, [^,()]{1,40})? \(\d+(?:st|nd|rd|th) time\)|, \d+ more [a-z]+(?: affected)?"
     r"| and \d+ more| \(flapping\)"
 )
-_PLURAL = {"is": "are", "has": "have", "reports": "report", "writes": "write", "sends": "send"}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"} | {
+    f"{verb}s": verb for verb in ("report", "write", "send")
+}
+_VERB = re.compile(r"^((?:no longer )?)(\w+)")
 
 
 def wide_spreads(places: Iterable[tuple[str, str]], least: int) -> Mapping[str, int]:
@@ -40,11 +43,15 @@ def title_over(titles: Sequence[str], devices: Collection[str], number: int) -> 
     first = said[0] if said else ""
     text = _common(first, said[1:])
     if text.startswith(_HERE):
-        verb, _, rest = text.removeprefix(_HERE).strip().partition(" ")
-        return shortened(f"{many} {_PLURAL.get(verb, verb)} {rest}".strip(), LONGEST)
+        return shortened(f"{many} {_plural(text.removeprefix(_HERE).strip())}".strip(), LONGEST)
     text = text.replace(_HERE, "").strip()
     room = LONGEST - len(many) - len(" on ")
     return f"{shortened(text, room)} on {many}" if text else f"The same on {many}"
+
+
+def _plural(said: str) -> str:
+    """What one device does or is, said of many."""
+    return _VERB.sub(lambda found: found[1] + _PLURAL.get(found[2], found[2]), said, count=1)
 
 
 _HERE = "\x00"  # where a title begins with its device
