@@ -16,7 +16,10 @@ _TAIL = re.compile(
     r"(?:, [^,()]{1,40})? \(\d+(?:st|nd|rd|th) time\)|, \d+ more [a-z]+(?: affected)?"
     r"| and \d+ more| \(flapping\)"
 )
-_PLURAL = {"is": "are", "has": "have", "reports": "report", "writes": "write", "sends": "send"}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"} | {
+    f"{verb}s": verb for verb in ("report", "write", "send")
+}
+_VERB = re.compile(r"^((?:no longer )?)(\w+)")
 
 
 def wide_spreads(places: Iterable[tuple[str, str]], least: int) -> Mapping[str, int]:
@@ -35,24 +38,34 @@ def title_over(titles: Sequence[str], devices: Collection[str], number: int) -> 
     *devices* are the names that may be in them, *number* is how many there are.
     """
     many = f"{number} devices"
-    said = list(dict.fromkeys(_without_device(one, devices) for one in titles if one))
+    names = sorted(devices, key=len, reverse=True)
+    said = list(dict.fromkeys(_without_device(one, names) for one in titles if one))
     first = said[0] if said else ""
     text = _common(first, said[1:])
     if text.startswith(_HERE):
-        verb, _, rest = text.removeprefix(_HERE).strip().partition(" ")
-        return shortened(f"{many} {_PLURAL.get(verb, verb)} {rest}".strip(), LONGEST)
+        return shortened(f"{many} {_plural(text.removeprefix(_HERE).strip())}".strip(), LONGEST)
     text = text.replace(_HERE, "").strip()
     room = LONGEST - len(many) - len(" on ")
     return f"{shortened(text, room)} on {many}" if text else f"The same on {many}"
 
 
+def _plural(said: str) -> str:
+    """What one device does or is, said of many."""
+    return _VERB.sub(lambda found: found[1] + _PLURAL.get(found[2], found[2]), said, count=1)
+
+
 _HERE = "\x00"  # where a title begins with its device
 
 
-def _without_device(title: str, devices: Collection[str]) -> str:
-    """*title* without what is about one device alone: its name, and how often it came there."""
+def _without_device(title: str, devices: Sequence[str]) -> str:
+    """*title* without what is about one device alone: its name, and how often it came there.
+
+    *devices*: the longest first.
+    """
     text = _TAIL.sub("", title)
-    for device in sorted(devices, key=len, reverse=True):
+    for device in devices:
+        if device not in text:
+            continue  # a pattern for each of a thousand devices costs seconds
         name = rf"(?<![\w.-]){re.escape(device)}(?![\w-]|\.\w)"
         if re.match(name, text):
             text = re.sub(name, _HERE, text, count=1)

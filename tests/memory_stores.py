@@ -39,9 +39,9 @@ from incident_api.store import (
     AS_NAMED,
     IncidentFilter,
     IncidentSummary,
-    place_of,
     problem_of,
     spread_of,
+    spread_places,
 )
 
 
@@ -111,10 +111,11 @@ class MemoryStore:
         found = replace(where, tracking_id="").page(incidents, after, most, homes=homes)
         return [IncidentSummary.of(one, homes) for one in found]
 
-    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+    async def spreads(
+        self, named: Collection[str], least: int, homes: ProblemHomes = AS_NAMED
+    ) -> Mapping[str, int]:
         self._check()
-        known = [one.incident for one in _stored(self.incidents.values())]
-        places = [(spread_of(one), place_of(one)) for one in known]
+        places = spread_places((one.incident for one in _stored(self.incidents.values())), homes)
         return wide_spreads([one for one in places if one[0] in named], least)
 
     async def edits(self) -> Sequence[ProblemEdited]:
@@ -172,17 +173,20 @@ class MemoryProblems:
         self._store._check()
         found = [
             problem
-            for problem, incidents in self._items(homes, None if where.spread else least)
+            for problem, parts, incidents in self._items(homes, None if where.spread else least)
             if where.spread in ("", problem.spread)
-            and problem.times >= where.times
+            and any(part.times >= where.least_times for part in parts)
             and where.open in (None, problem.open)
-            and where.chronic in (None, bool(problem.cadence))
+            and where.chronic in (None, any(bool(part.cadence) for part in parts))
             and where.ship_id in ("", problem.ship_id)
             and any(_affects(one, where.device) for one in incidents)
             and any(
                 where.q.casefold() in text.casefold()
-                for one in incidents
-                for text in (one.title, *one.affected_devices, problem.id)
+                for text in (
+                    problem.id,
+                    *(part.id for part in parts),
+                    *(text for one in incidents for text in (one.title, *one.affected_devices)),
+                )
             )
         ]
         found.sort(key=problem_place, reverse=True)
@@ -194,7 +198,7 @@ class MemoryProblems:
 
     async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
         self._store._check()
-        return next((one for one, _ in self._items(homes, 1) if one.id == spread), None)
+        return next((one for one, *_ in self._items(homes, 1) if one.id == spread), None)
 
     async def occurrences(
         self, problem_id: str, after: PagePosition | None, most: int, homes: ProblemHomes
@@ -231,8 +235,9 @@ class MemoryProblems:
 
     def _items(
         self, homes: ProblemHomes, least: int | None
-    ) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
-        """Problems; those of a spread on *least* devices or more are one."""
+    ) -> Iterator[tuple[ProblemSummary, list[ProblemSummary], list[Incident]]]:
+        """Problems; those of a spread on *least* devices or more are one. What each is made of, the
+        newest first, and its incidents."""
         items: dict[str, list[tuple[ProblemSummary, list[Incident]]]] = {}
         for problem, incidents in self._problems(homes):
             is_part = problem.spread and least and problem.spread_devices >= least
@@ -241,7 +246,8 @@ class MemoryProblems:
         for item, parts in items.items():
             problems = sorted((one for one, _ in parts), key=problem_place, reverse=True)
             incidents = [one for _, part in parts for one in part]
-            yield _as_one(problems) if item == problems[0].spread else problems[0], incidents
+            one = _as_one(problems) if item == problems[0].spread else problems[0]
+            yield one, problems, incidents
 
     def _problems(self, homes: ProblemHomes) -> Iterator[tuple[ProblemSummary, list[Incident]]]:
         of: dict[str, list[Incident]] = {}
@@ -275,12 +281,13 @@ class MemoryProblems:
             first_seen=min(one.first_seen for one in incidents),
             last_seen=max(one.last_seen for one in incidents),
             spread=spread_of(newest) or None,
-            spread_devices=self._widths(1).get(spread_of(newest), 0),
+            spread_devices=self._widths(1, homes).get(spread_of(newest), 0),
+            open_problems=int(bool(alive)),
         )
 
-    def _widths(self, least: int) -> Mapping[str, int]:
+    def _widths(self, least: int, homes: ProblemHomes) -> Mapping[str, int]:
         known = (one.incident for one in _stored(self._store.incidents.values()))
-        return wide_spreads(((spread_of(one), place_of(one)) for one in known), least)
+        return wide_spreads(spread_places(known, homes), least)
 
 
 def _as_one(problems: Sequence[ProblemSummary]) -> ProblemSummary:
@@ -300,6 +307,7 @@ def _as_one(problems: Sequence[ProblemSummary]) -> ProblemSummary:
                 "incidents": sum(one.incidents for one in problems),
                 "first_seen": min(one.first_seen for one in problems),
                 "problems": len(problems),
+                "open_problems": len(alive),
             }
         )
         .as_spread([one.title for one in problems])

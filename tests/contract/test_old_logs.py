@@ -13,10 +13,10 @@ pytest.importorskip("chdb")
 
 from aiops_cli.ingest.sink import IngestSink
 from aiops_core.adapters.clickhouse import ClickHouse
-from aiops_core.models import LogEntry
+from aiops_core.models import LogEntry, ProblemEdited, Recurrence
 from aiops_core.policy.retention import RetentionPolicy, Tables
 from aiops_lab.memory_bus import MemoryBus
-from incident_api.lasting import store_again
+from incident_api.lasting import NEWEST_KEPT, store_again
 from incident_api.migrate import migrate, read, retention
 from incident_api.rows import Batch, anomaly_row
 from tests.api_parts import empty_tables, platform_on, recovered
@@ -188,13 +188,17 @@ AGED = datetime.now(UTC) - timedelta(days=300)
 async def aged(clickhouse: ClickHouse, *ids: str) -> None:
     """The incidents *ids* were stored 300 days ago, and nobody has touched them since."""
     named = ", ".join(f"'{one}'" for one in ids)
-    for table, key in (("incidents", "id"), ("problem_occurrences", "incident_id")):
-        await clickhouse.execute(
-            f"INSERT INTO aiops.{table} SELECT * REPLACE"  # noqa: S608
-            f" (toDateTime64('{AGED:%Y-%m-%d %H:%M:%S}', 6, 'UTC') AS stored_at)"
-            f" FROM aiops.{table} FINAL WHERE {key} IN ({named})"
-        )
-        await clickhouse.execute(f"OPTIMIZE TABLE aiops.{table} FINAL")
+    await aged_where(clickhouse, "incidents", f"id IN ({named})")
+    await aged_where(clickhouse, "problem_occurrences", f"incident_id IN ({named})")
+
+
+async def aged_where(clickhouse: ClickHouse, table: str, which: str = "1") -> None:
+    await clickhouse.execute(
+        f"INSERT INTO aiops.{table} SELECT * REPLACE"  # noqa: S608
+        f" (toDateTime64('{AGED:%Y-%m-%d %H:%M:%S}', 6, 'UTC') AS stored_at)"
+        f" FROM aiops.{table} FINAL WHERE {which}"
+    )
+    await clickhouse.execute(f"OPTIMIZE TABLE aiops.{table} FINAL")
 
 
 async def expire_in(clickhouse: ClickHouse, table: str, days: int) -> None:
@@ -214,6 +218,53 @@ async def test_an_open_incident_that_nobody_touches_for_a_year_stays(tables: Cli
     await expire_in(tables, "aiops.incidents", 299)
     rows = await tables.query("SELECT id, status FROM aiops.incidents")
     assert rows == [("lasts", "open")]
+
+
+async def test_of_an_open_incident_the_newest_occurrences_are_stored_again(tables: ClickHouse):
+    """Not every one of years; the one that goes on is among them, whenever it began."""
+    made = platform_on(tables)
+    await receive(made.recorder, made.components.store, created("lasts"))
+    await tables.execute(
+        "INSERT INTO aiops.problem_occurrences"  # noqa: S608
+        " (problem_id, incident_id, occurrence, began, ended)"
+        " SELECT 'p', 'lasts', number, now() - INTERVAL 9000 - number MINUTE,"
+        f" if(number = 1, NULL, now()) FROM numbers(1, {NEWEST_KEPT * 3})"
+    )
+    await aged(tables, "lasts")
+    await store_again(tables, 365)
+    await expire_in(tables, "aiops.problem_occurrences", 299)
+    rows = await tables.query("SELECT occurrence FROM aiops.problem_occurrences ORDER BY began")
+    newest = range(NEWEST_KEPT * 2 + 2, NEWEST_KEPT * 3 + 1)
+    assert [row[0] for row in rows] == [1, *newest]
+
+
+async def test_what_persons_said_stays_as_long_as_it_matters(tables: ClickHouse):
+    made = platform_on(tables)
+    await receive(made.recorder, made.components.store, created("lasts", **said("a")))
+    edits = [edit("a", "b"), edit("b", "c"), edit("gone", "c"), edit("a", "s", "lasts")]
+    await receive(made.recorder, made.components.store, *edits)
+    await aged_where(tables, "problem_edits")
+    await store_again(tables, 365)
+    await expire_in(tables, "aiops.problem_edits", 299)
+    kept = [(one.problem_id, one.into) for one in await made.components.store.edits()]
+    assert kept == [("a", "b"), ("a", "s"), ("b", "c")]
+
+
+def said(problem_id: str) -> dict[str, Recurrence]:
+    return {"recurrence": Recurrence(problem_id=problem_id, occurrence=1, kind="k")}
+
+
+def edit(problem_id: str, into: str, incident_id: str = "") -> ProblemEdited:
+    return ProblemEdited(
+        tracking_id="x",
+        ship_id="ship-1",
+        ts=NOW,
+        problem_id=problem_id,
+        change=2 if incident_id else 1,
+        kind="split" if incident_id else "merge",
+        into=into,
+        incident_id=incident_id or None,
+    )
 
 
 async def test_what_is_stored_again_hides_no_later_change(tables: ClickHouse):

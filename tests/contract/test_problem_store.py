@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from aiops_core.adapters.clickhouse import ClickHouse, QueryFailed, Row
 from aiops_core.models import Message, ProblemEdited, Recurrence, RootCause
 from incident_api.pages import PagePosition
 from incident_api.problem_homes import ProblemEdits, ProblemHomes
 from incident_api.recurrence.models import problem_place
+from incident_api.recurrence.queries import ClickHouseProblems
 from incident_api.recurrence.store import (
     ProblemFilter,
     ProblemStore,
@@ -316,6 +318,27 @@ async def test_its_id_is_the_same_when_a_device_comes_and_it_is_found_by_each(re
     assert (await item(remembered, q="failed on sw-3")).id == "s"
 
 
+@pytest.mark.parametrize(
+    "where",
+    [{"q": "P-SW-1"}, {"q": "s"}, {"chronic": True}, {"times": 4}, {"device": "sw-1"}],
+)
+async def test_a_spread_is_found_by_what_any_of_its_problems_says(remembered, where):
+    often = opened(
+        "i-often",
+        1,
+        "p-sw-1",
+        4,
+        spread="s",
+        cadence="hourly",
+        evidence=(evidence(1, device_id="sw-1"),),
+    )
+    await remembered.after(often, on("sw-2", 2), on("sw-3", 3))
+    assert await remembered.ids(**where) == ["s"]
+    assert (await item(remembered)).times == 6
+    assert await remembered.ids(times=5) == []  # none of it came so often
+    assert await remembered.ids(chronic=False) == []
+
+
 async def test_a_spread_is_quiet_when_all_that_is_open_is(remembered):
     await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 4)))
     await remembered.after(
@@ -344,6 +367,55 @@ async def test_what_was_merged_into_another_incident_counts_for_no_spread(rememb
     store = remembered.made.components.store
     assert await store.spreads({"s"}, 2) == {"s": 2}
     assert await store.spreads({"s"}, 3) == {} == await store.spreads(set(), 1)
+
+
+async def test_a_problem_counts_in_its_newest_spread_alone(remembered):
+    """It came on sw-4 with the others, and again in another spread."""
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 5)), cleared(2, "i-sw-1"))
+    again = evidence(90, device_id="sw-4")
+    await remembered.after(opened("later", 90, "p-sw-4", 2, spread="t", evidence=(again,)))
+    found = await item(remembered, q="p-sw-2")
+    assert (found.spread_devices, found.problems, found.open_problems) == (3, 3, 2)
+    assert found.title == "Fan failed on 3 devices"
+    store = remembered.made.components.store
+    assert await store.spreads({"s", "t"}, 1) == {"s": 3, "t": 1}
+    await remembered.after(opened("c1", 95, "c", spread="t"), merged("p-sw-3", "c"))
+    assert await store.spreads({"s", "t"}, 1, remembered.homes) == {"s": 2, "t": 2}
+
+
+async def test_a_problem_alone_is_what_a_list_says_of_it(remembered):
+    await remembered.after(*(on(f"sw-{n}", n) for n in range(1, 5)), opened("a1", 9, "a"))
+    await remembered.after(opened("a2", 20, "a", 2), opened("b1", 30, "b", spread="s"))
+    await remembered.after(merged("p-sw-2", "p-sw-1"), merged("a", "b", 2), split("a", "a2", "x"))
+    store, homes = remembered.problems, remembered.homes
+    listed = await store.page(ALL, None, 99, homes, 10)
+    assert [one.id for one in listed] == ["b", "x", "p-sw-4", "p-sw-3", "p-sw-1"]
+    assert [await store.problem(one.id, homes) for one in listed] == list(listed)
+    assert listed[0].spread_devices == 4
+
+
+class Grouping:
+    """``SqlQueries`` that refuse a query which groups more than *most* problems."""
+
+    def __init__(self, clickhouse: ClickHouse, most: int) -> None:
+        self._clickhouse, self._most = clickhouse, most
+
+    async def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        limit = f" SETTINGS max_rows_to_group_by = {self._most}, group_by_overflow_mode = 'throw'"
+        return await self._clickhouse.query(sql + limit, parameters)
+
+
+async def test_one_problem_costs_no_look_at_all_others(clickhouse_url):
+    async with empty_tables(clickhouse_url) as clickhouse:
+        made = Remembered(await recovered(platform_on(clickhouse)))
+        many = [opened(f"i{n}", n, f"p{n}") for n in range(30)]
+        await made.after(*many, *(on(f"sw-{n}", n) for n in range(1, 5)))
+        store = ClickHouseProblems(Grouping(clickhouse, 5))
+        for problem in ("p7", "p-sw-2"):
+            found = await store.problem(problem, made.homes)
+            assert found and found.id == problem
+        with pytest.raises(QueryFailed):
+            await store.page(ALL, None, 9, made.homes, 3)
 
 
 async def test_incidents_are_found_by_their_spread(remembered):

@@ -46,9 +46,22 @@ MERGED_AWAY = f"startsWith(resolve_reason, '{MERGED}')"
 SPREAD = f"if({MERGED_AWAY}, '', spread)"
 ROOT = "JSONExtractString(root_cause, 'device')"
 PLACE = f"if({ROOT} != '', {ROOT}, affected_devices[1])"  # '' without any
+NEWEST = "(last_seen, id)"
+# On how many devices each spread is: a problem counts in that of its newest incident.
+WIDTHS = (
+    "SELECT newest_spread, uniqExact(newest_place) AS wide FROM ("
+    f"SELECT {HOME_OF_INCIDENT} AS problem, argMax({SPREAD}, {NEWEST}) AS newest_spread,"
+    f" argMax({PLACE}, {NEWEST}) AS newest_place FROM aiops.incidents FINAL"
+    " WHERE problem_id != '' AND {which} GROUP BY problem"
+    ") WHERE newest_spread != '' GROUP BY newest_spread"
+)
+IN_SPREADS = (  # of problems that have been in these
+    f"{HOME_OF_INCIDENT} IN (SELECT {HOME_OF_INCIDENT} FROM aiops.incidents"
+    " WHERE spread IN {spreads})"
+)
 SPREADS = (
-    f"SELECT spread, uniqExact({PLACE}) AS wide FROM aiops.incidents FINAL"
-    f" WHERE spread IN %(named)s AND NOT {MERGED_AWAY} GROUP BY spread HAVING wide >= %(least)s"
+    WIDTHS.format(which=IN_SPREADS.format(spreads="%(named)s"))
+    + " HAVING newest_spread IN %(named)s AND wide >= %(least)s"
 )
 QUIET = "quiet_since IS NOT NULL AND status IN ('open', 'ack')"
 CONDITIONS = {
@@ -199,10 +212,12 @@ class ClickHouseStore:
         reader = self._whole if where.tracking_id else self._reads
         return await reader.query(sql, wanted | home_parameters(homes) | {"most": most})
 
-    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+    async def spreads(
+        self, named: Collection[str], least: int, homes: ProblemHomes = AS_NAMED
+    ) -> Mapping[str, int]:
         if not named:
             return {}
-        bound = {"named": tuple(named), "least": least}
+        bound = {"named": tuple(named), "least": least} | home_parameters(homes)
         return {str(name): int(wide) for name, wide in await self._reads.query(SPREADS, bound)}
 
     async def edits(self) -> Sequence[ProblemEdited]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import LOG_EVERY, Backoff
 from aiops_core.runtime.bus import Bus
@@ -136,10 +137,15 @@ async def persistently(work: Callable[[], Awaitable[T]], outage: Outage) -> T:
 
 
 async def keep_doing(work: Callable[[], Awaitable[object]], pause: float, outage: Outage) -> None:
-    """Do *work* for ever, *pause* seconds after each time, and longer while a dependency is away.
-    Whatever else it raises ends the process."""
+    """Do *work* for ever, *pause* seconds after each time that it succeeded, and after a failure
+    that passes as soon as *outage* says. Whatever else it raises ends the process."""
     while True:
-        with contextlib.suppress(Unavailable), outage.noticed():
-            await work()
-        await asyncio.sleep(pause)
-        await outage.wait()
+        try:
+            with outage.noticed():
+                await work()
+        except TookTooLong:
+            await asyncio.sleep(pause)  # not every few seconds: it is a burden
+        except Unavailable:
+            await outage.wait()
+        else:
+            await asyncio.sleep(pause)

@@ -151,6 +151,17 @@ def place_of(incident: Incident) -> str:
     return root or next(iter(incident.affected_devices), "")
 
 
+def spread_places(
+    incidents: Iterable[Incident], homes: ProblemHomes = AS_NAMED
+) -> list[tuple[str, str]]:
+    """The spread and the device of each problem, which are those of its newest incident."""
+    newest: dict[str, Incident] = {}
+    for one in sorted(incidents, key=lambda one: (one.last_seen, one.id)):
+        if home := problem_of(one, homes):
+            newest[home] = one
+    return [(spread_of(one), place_of(one)) for one in newest.values()]
+
+
 class IncidentSummary(BaseModel):
     """An incident in a list; evidence, timeline and tracking ids are at its own address."""
 
@@ -222,7 +233,9 @@ class IncidentStore(Protocol):
         """Incidents in the order of *where*, by time and id, from *after* on. Their problems are
         those of *homes*."""
 
-    async def spreads(self, named: Collection[str], least: int) -> Mapping[str, int]:
+    async def spreads(
+        self, named: Collection[str], least: int, homes: ProblemHomes = AS_NAMED
+    ) -> Mapping[str, int]:
         """On how many devices those are that are on *least* or more."""
 
     async def edits(self) -> Sequence[ProblemEdited]:

@@ -67,7 +67,6 @@ class Wiring:
         self._looks = Reads(clickhouse)
         self._start = troubles.outage("start")
         self._sight = troubles.outage("reads")
-        self._again = troubles.outage("open incidents are not stored again")
         store = ClickHouseStore(clickhouse, self._looks)
         self.recorder = Recorder(store, outage=troubles.outage("rows of incidents wait"))
         self.history = History(store, self.recorder, troubles.outage("rows of anomalies wait"))
@@ -145,7 +144,7 @@ class Wiring:
 
     async def keep_open_ones(self) -> None:
         """The background loop by which open incidents outlive the retention of their table."""
-        await keep_open_ones(self._clickhouse, self._days.incidents, self._again)
+        await keep_open_ones(self._clickhouse, self._days.incidents)
 
 
 def _report(readiness: Readiness, problem: str | None) -> None:

@@ -459,6 +459,14 @@ def test_incidents_of_one_spread_are_one_row(api: str, monkeypatch: pytest.Monke
     assert [one["id"] for one in machine["items"]] == ["i-1", "i-2", "i-3", "i-1"]
 
 
+def test_a_list_of_what_is_open_says_how_many_of_the_devices_are_in_it(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(monkeypatch, None, on_device(1), on_device(2))
+    output = run("incidents", "--status", "open", "--api", api).output
+    assert "Fan failed on 51 devices" in output and "2 open" in output
+
+
 def test_of_a_spread_one_alone_is_shown_as_it_is(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     listed(monkeypatch, None, on_device(1), on_device(2, spread_devices=0, spread="s-2"))
     output = run("incidents", "--api", api).output
@@ -494,6 +502,7 @@ def test_a_spread_is_a_row_among_problems_and_is_shown_with_its_parts(
         "spread": "s-1",
         "spread_devices": 51,
         "problems": 50,
+        "open_problems": 2,
         "cadence": "",
     }
     part = PROBLEM | {"title": "Fan failed on sw-7", "spread": "s-1", "spread_devices": 51}
@@ -503,6 +512,7 @@ def test_a_spread_is_a_row_among_problems_and_is_shown_with_its_parts(
     monkeypatch.setitem(FakeApi.answers, "/api/v3/problems/s-1", wide | empty | {"parts": [part]})
     output = run("problems", "--api", api).output
     assert "Fan failed on 51 devices" in output and output.count("51 devices") == 2
+    assert "2 open" in output
     shown = run("problems", "s-1", "--api", api).output
     assert "newest 1 of 50 problems" in shown and "Fan failed on sw-7" in shown
     run("problems", "--spread", "s-1", "--api", api)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aiops_core import spreads
 from aiops_core.spreads import LONGEST, title_over, wide_spreads
 
 
@@ -20,6 +21,9 @@ def test_a_spread_is_on_so_many_devices_or_it_is_none():
         (["Link down: Gi1 on sw-1", "Link down: Gi2 on sw-2"], "Link down on 51 devices"),
         (["sw-1 is unreachable", "sw-2 is unreachable"], "51 devices are unreachable"),
         (["sw-1 restarted"], "51 devices restarted"),
+        (["sw-1 does not respond"], "51 devices do not respond"),
+        (["sw-1 was restarted"], "51 devices were restarted"),
+        (["sw-1 no longer writes: sshd"], "51 devices no longer write: sshd"),
         (["sw-1 has lost its peer"], "51 devices have lost its peer"),
         (["core is unreachable from sw-1"], "core is unreachable on 51 devices"),
         (["Carrier lost on eth0 of sw-1"], "Carrier lost on eth0 on 51 devices"),
@@ -38,6 +42,15 @@ def test_a_spread_is_on_so_many_devices_or_it_is_none():
 )
 def test_the_title_says_what_all_titles_say_and_on_how_many_devices(titles, said):
     assert title_over(titles, ["sw-1", "sw-2"], 51) == said
+
+
+def test_a_title_over_thousands_of_devices_costs_no_pattern_for_each(monkeypatch):
+    devices = [f"node-{n}" for n in range(5000)]
+    titles = [f"Fan failed on {device}" for device in devices[-20:]]
+    patterns = []
+    monkeypatch.setattr(spreads.re, "escape", lambda text: patterns.append(text) or text)
+    assert title_over(titles, devices, 5000) == "Fan failed on 5000 devices"
+    assert len(patterns) < 200
 
 
 def test_a_long_title_is_cut_and_keeps_the_number():

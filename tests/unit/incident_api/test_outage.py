@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.runtime.backoff import Backoff
 from incident_api import outage as module
@@ -116,6 +117,39 @@ async def test_a_loop_goes_on_after_what_passes_and_ends_with_what_does_not(monk
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(keep_doing(work, 0, Outage()), 5)
     assert len(done) == 4
+
+
+async def test_after_a_failure_a_loop_rests_no_longer_than_the_outage(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.001))
+    outage, tries, done = Outage(), 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable("away")
+        done.set()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        loop = tasks.create_task(keep_doing(work, 3600, outage))
+        await done.wait()
+        await asyncio.sleep(0.02)
+        loop.cancel()
+    assert (outage.problem, tries) == (None, 3)
+
+
+async def test_what_takes_too_long_is_not_tried_again_at_once(monkeypatch):
+    monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.001))
+    tries = 0
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        raise TookTooLong("ask for less")
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(keep_doing(work, 3600, Outage()), 0.05)
+    assert tries == 1
 
 
 async def test_a_result_that_is_insisted_on_comes_when_the_outage_is_over(monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from aiops_core.adapters.clickhouse_errors import TookTooLong
 from aiops_core.errors import Unavailable
 from aiops_core.models import ProblemEdited, Recurrence
 from aiops_lab.memory_bus import MemoryBus
@@ -358,12 +359,14 @@ async def test_problems_of_one_kind_on_many_devices_are_one_entry(ship, client):
     two = (await client.get(PROBLEMS, params=every)).json()["items"]
     assert [(one["id"], one["spread"]) for one in two] == [("p-sw-2", "s"), ("p-sw-1", "s")]
     await spread(ship, "sw-1", "sw-2", "sw-3")
-    [one] = (await client.get(PROBLEMS)).json()["items"]
+    [one] = (await client.get(PROBLEMS, params=every)).json()["items"]
     assert (one["id"], one["title"]) == ("s", "Fan failed on 3 devices")
     assert (one["problems"], one["spread_devices"], one["times"]) == (3, 3, 3)
     assert one["first_seen"] == "2026-06-01T12:00:01Z"
-    unfolded = (await client.get(PROBLEMS, params={"times": 1, "spread": "s"})).json()["items"]
+    unfolded = (await client.get(PROBLEMS, params={"spread": "s"})).json()["items"]
     assert [item["id"] for item in unfolded] == ["p-sw-3", "p-sw-2", "p-sw-1"]
+    often = (await client.get(PROBLEMS, params={"spread": "s", "times": 2})).json()["items"]
+    assert often == []
 
 
 async def test_a_spread_is_shown_with_its_parts_and_each_part_by_its_own_id(ship, client):
@@ -418,12 +421,24 @@ async def test_while_the_store_is_away_memory_says_on_how_many_devices_it_is(shi
     problem(await client.get(f"{PROBLEMS}/s"), 503)
 
 
+async def test_a_width_that_takes_too_long_is_said_to_be_unknown(ship, client, monkeypatch):
+    await spread(ship, "sw-1", "sw-2", "sw-3")
+
+    async def slow(*_: object) -> None:
+        raise TookTooLong("reading took longer than 30 s; ask for less")
+
+    monkeypatch.setattr(ship.store, "spreads", slow)
+    answer = (await client.get("/api/v3/incidents")).json()
+    assert len(answer["items"]) == 3
+    assert "on how many devices it is: reading took longer than 30 s" in answer["partial"]
+
+
 async def test_after_a_restart_a_spread_is_what_is_stored(ship):
     await spread(ship, "sw-1", "sw-2", "sw-3")
     again = await recovered(platform(ship.store))
     async with again.client() as client:
-        [one] = (await client.get(PROBLEMS)).json()["items"]
+        [one] = (await client.get(PROBLEMS, params={"times": 1})).json()["items"]
         assert (one["id"], one["spread_devices"]) == ("s", 3)
         await spread(again, "sw-1", "sw-2", "sw-3", "sw-4")
-        [one] = (await client.get(PROBLEMS)).json()["items"]
+        [one] = (await client.get(PROBLEMS, params={"times": 1})).json()["items"]
     assert (one["id"], one["title"]) == ("s", "Fan failed on 4 devices")

@@ -53,9 +53,11 @@ def _device(problem: Mapping[str, Any]) -> str:
 def state(problem: Mapping[str, Any]) -> Text:
     if not problem["open"]:
         return Text("over", style=STATUS_STYLE["resolved"])
+    is_wide = problem.get("problems", 1) > 1
+    alive = f"{problem['open_problems']} open" if is_wide else "open"
     if quiet := problem["quiet_since"]:
-        return Text(f"open, quiet since {minute(quiet)}", style=STATUS_STYLE["open"])
-    return Text("open", style=STATUS_STYLE["open"])
+        return Text(f"{alive}, quiet since {minute(quiet)}", style=STATUS_STYLE["open"])
+    return Text(alive, style=STATUS_STYLE["open"])
 
 
 def detail(problem: Mapping[str, Any]) -> RenderableType:

@@ -54,8 +54,5 @@ def _as_one(spread: str, parts: Sequence[Row]) -> Row:
 
 
 def _counted(statuses: Iterable[str]) -> str:
-    """``open``, or ``3 open, 48 resolved``."""
-    times = Counter(statuses)
-    if len(times) == 1:
-        return next(iter(times))
-    return ", ".join(f"{n} {status}" for status, n in times.most_common())
+    """``3 open, 48 resolved``: how many of the devices in the title are in this list, and how."""
+    return ", ".join(f"{n} {status}" for status, n in Counter(statuses).most_common())

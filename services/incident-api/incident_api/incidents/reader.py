@@ -24,9 +24,8 @@ from incident_api.store import (
     IncidentStore,
     IncidentSummary,
     lines_of,
-    place_of,
     problem_of,
-    spread_of,
+    spread_places,
 )
 
 T = TypeVar("T")
@@ -46,19 +45,21 @@ class IncidentReader:
     ) -> tuple[Sequence[IncidentSummary], Partial]:
         ensure_recovered(self._recorder)
         found, partial = await self._page(where, after, most)
-        wide = await self._wide({one.spread for one in found if one.spread})
+        wide, unknown = await self._wide({one.spread for one in found if one.spread})
         widths = [{"spread_devices": wide.get(one.spread or "", 0)} for one in found]
         shown = [one.model_copy(update=n) for one, n in zip(found, widths, strict=True)]
-        return shown, partial
+        return shown, partial or unknown
 
-    async def _wide(self, named: Collection[str]) -> Mapping[str, int]:
-        """On how many devices those spreads are; as far as memory knows while the store is away."""
+    async def _wide(self, named: Collection[str]) -> tuple[Mapping[str, int], Partial]:
+        """On how many devices those spreads are; as far as memory knows while the store is away, or
+        while it takes too long."""
         known = (stored.incident for stored in self._recorder.registry.all())
-        remembered = wide_spreads(((spread_of(one), place_of(one)) for one in known), self._least)
+        homes = self._recorder.edits.homes
+        remembered = wide_spreads(spread_places(known, homes), self._least)
         try:
-            return {**remembered, **await self._store.spreads(named, self._least)}
-        except Unavailable:
-            return remembered
+            return {**remembered, **await self._store.spreads(named, self._least, homes)}, None
+        except Unavailable as exc:
+            return remembered, f"on how many devices it is: {_why(exc)}"
 
     async def _page(
         self, where: IncidentFilter, after: PagePosition | None, most: int

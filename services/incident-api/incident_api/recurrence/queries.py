@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
@@ -16,8 +16,10 @@ from incident_api.clickhouse_store import (
     AFTER,
     HOME,
     HOME_OF_INCIDENT,
-    PLACE,
+    IN_SPREADS,
+    NEWEST,
     SPREAD,
+    WIDTHS,
     filled,
     home_parameters,
 )
@@ -36,12 +38,12 @@ from incident_api.recurrence.store import (
 from incident_api.rows import moment
 
 HOME_OF_OCCURRENCE = HOME.format(incident="incident_id")
-NEWEST = "(last_seen, id)"
 KNOWN = (
     f"SELECT {HOME_OF_OCCURRENCE} AS problem, count() AS known"
-    " FROM aiops.problem_occurrences FINAL GROUP BY problem"
+    " FROM aiops.problem_occurrences FINAL WHERE {occurrences} GROUP BY problem"
 )
-EDITED = "has(%(edited)s, problem) AND known > 0"  # as times_of has it
+# As times_of has it.
+TIMES = "if(has(%(edited)s, problem) AND known > 0, known, greatest(named, known))"
 # The newest incident tells what the problem is now.
 PROBLEM_ROWS = (
     f"SELECT {HOME_OF_INCIDENT} AS problem, any(ship_id) AS ship, argMax(id, {NEWEST}) AS newest,"
@@ -57,12 +59,7 @@ PROBLEM_ROWS = (
     " count() AS incidents, min(first_seen) AS first, max(last_seen) AS last,"
     " groupUniqArrayArray(affected_devices) AS every_device,"
     " groupUniqArray(title) AS every_title"
-    " FROM aiops.incidents FINAL WHERE problem_id != '' GROUP BY problem"
-)
-# On how many devices each spread is.
-WIDE = (
-    f"SELECT {SPREAD} AS newest_spread, uniqExact({PLACE}) AS wide FROM aiops.incidents FINAL"
-    f" WHERE {SPREAD} != '' GROUP BY newest_spread"
+    " FROM aiops.incidents FINAL WHERE problem_id != '' AND {incidents} GROUP BY problem"
 )
 IS_SPREAD = "wide >= %(least)s"
 LATEST = "(last, problem)"
@@ -77,38 +74,54 @@ ITEMS = (
     f" if(any({IS_SPREAD}), arraySort(groupUniqArrayArray(devices)), argMax(devices, {LATEST}))"
     " AS item_devices,"
     f" argMax(root, {LATEST}) AS item_root,"
-    f" sum(if({EDITED}, known, greatest(named, known))) AS item_times,"
-    f" argMax(newest_cadence, {LATEST}) AS item_cadence, max(is_open) AS item_open,"
+    f" sum({TIMES}) AS item_times, max({TIMES}) AS most_times,"
+    f" argMax(newest_cadence, {LATEST}) AS item_cadence, max(newest_cadence != '') AS is_chronic,"
+    " max(is_open) AS item_open, groupArray(problem) AS all_problems,"
     " if(countIf(is_open AND quiet IS NULL) > 0, NULL, max(quiet)) AS item_quiet,"
     f" sum(incidents) AS item_incidents, argMax(newest, {LATEST}) AS item_newest,"
     " min(first) AS item_first, max(last) AS item_last, count() AS item_problems,"
+    " countIf(is_open) AS item_open_problems,"
     " groupUniqArrayArray(every_device) AS all_devices,"
     " groupUniqArrayArray(every_title) AS all_titles FROM ("
     f"SELECT * FROM ({PROBLEM_ROWS}) AS problems LEFT JOIN ({KNOWN}) AS counted USING problem"
-    f") AS known_problems LEFT JOIN ({WIDE}) AS spreads USING newest_spread GROUP BY item"
+    f") AS known_problems LEFT JOIN ({WIDTHS}) AS spreads USING newest_spread GROUP BY item"
 )
 PROBLEMS = (
     "SELECT item, item_ship, item_titles, item_severities, item_devices, item_root, item_times,"
     " item_cadence, item_open, item_quiet, item_incidents, item_newest,"
     " toUnixTimestamp64Micro(item_first), toUnixTimestamp64Micro(item_last), item_spread,"
-    f" item_wide, item_problems FROM ({ITEMS})"
+    f" item_wide, item_problems, item_open_problems FROM ({ITEMS})"
     " WHERE {conditions} ORDER BY item_last DESC, item DESC LIMIT %(most)s"
 )
-CONDITIONS = {
-    "item": "item = %(item)s",
+CONDITIONS = {  # an item is found by what any problem of it says
+    "problem": "item = %(problem)s",
     "spread": "item_spread = %(spread)s",
     "open": "item_open = %(open)s",
-    "chronic": "(item_cadence != '') = %(chronic)s",
+    "chronic": "is_chronic = %(chronic)s",
     "device": "arrayExists(x -> lowerUTF8(x) = lowerUTF8(%(device)s), all_devices)",
     "ship_id": "item_ship = %(ship_id)s",
-    "times": "item_times >= %(times)s",
+    "times": "most_times >= %(times)s",
     "q": (
         "positionCaseInsensitiveUTF8(concat(arrayStringConcat(all_titles, '\\n'), '\\n',"
-        " arrayStringConcat(all_devices, '\\n'), '\\n', item), %(q)s) > 0"
+        " arrayStringConcat(all_devices, '\\n'), '\\n',"
+        " arrayStringConcat(all_problems, '\\n'), '\\n', item), %(q)s) > 0"
     ),
 }
 # By the key of the table first.
 OF_PROBLEM = f"problem_id IN %(named)s AND {HOME_OF_OCCURRENCE} = %(problem)s"
+# Which rows are read: all, or those of one problem and, for its width, of its spread.
+EVERY = {"incidents": "1", "occurrences": "1", "which": "1"}
+ONE = {
+    "incidents": (
+        "(ship_id, id) IN (SELECT ship_id, id FROM aiops.incidents WHERE problem_id IN %(named)s)"
+        f" AND {HOME_OF_INCIDENT} = %(problem)s"
+    ),
+    "occurrences": OF_PROBLEM,
+    "which": IN_SPREADS.format(
+        spreads="(SELECT spread FROM aiops.incidents"
+        " WHERE problem_id IN %(named)s AND spread != '')"
+    ),
+}
 KEY = "concat(incident_id, ' ', problem_id, ' ', leftPad(toString(occurrence), 10, '0'))"
 OCCURRENCES = (
     "SELECT place, problem_id, incident_id, occurrence, toUnixTimestamp64Micro(began),"
@@ -127,7 +140,7 @@ OCCURRENCE = TypeAdapter(StoredOccurrence)
 COLUMNS = (
     *("id", "ship_id", "titles", "severities", "devices", "root_device", "times", "cadence"),
     *("open", "quiet_since", "incidents", "newest_incident", "first_seen", "last_seen"),
-    *("spread", "spread_devices", "problems"),
+    *("spread", "spread_devices", "problems", "open_problems"),
 )
 NEVER = 2**31  # devices: no spread is on so many, each problem is an item
 
@@ -147,23 +160,26 @@ class ClickHouseProblems:
         least: int,
     ) -> Sequence[ProblemSummary]:
         least = NEVER if where.spread else least
-        fetch = partial(self._rows, _parameters(where), least, homes)
+        fetch = partial(self._rows, EVERY, _parameters(where), least, homes)
         by = itemgetter(COLUMNS.index("last_seen"), 0)
         return await filled(fetch, after, most, "problems", _summary, by)
 
     async def problem(self, problem_id: str, homes: ProblemHomes) -> ProblemSummary | None:
-        return await self._item(problem_id, NEVER, homes)
+        return await self._item(ONE, problem_id, NEVER, homes)
 
     async def spread(self, spread: str, homes: ProblemHomes) -> ProblemSummary | None:
-        return await self._item(spread, 1, homes)
+        return await self._item(EVERY, spread, 1, homes)
 
-    async def _item(self, item: str, least: int, homes: ProblemHomes) -> ProblemSummary | None:
-        fetch = partial(self._rows, {"item": item}, least, homes)
+    async def _item(
+        self, rows: Mapping[str, str], item: str, least: int, homes: ProblemHomes
+    ) -> ProblemSummary | None:
+        fetch = partial(self._rows, rows, {"problem": item}, least, homes)
         by = itemgetter(COLUMNS.index("last_seen"), 0)
         return next(iter(await filled(fetch, None, 1, "problems", _summary, by)), None)
 
     async def _rows(
         self,
+        rows: Mapping[str, str],
         wanted: dict[str, object],
         least: int,
         homes: ProblemHomes,
@@ -171,12 +187,13 @@ class ClickHouseProblems:
         most: int,
     ) -> list[Row]:
         conditions = [CONDITIONS[name] for name in wanted]
-        bound = wanted | home_parameters(homes) | {"most": most, "least": least}
+        bound = wanted | _bound(str(wanted.get("problem", "")), homes)
+        bound |= {"most": most, "least": least}
         bound["edited"] = ["", *homes.edited]
         if after:
             conditions.append(f"(item_last, item) < ({AFTER})")
             bound |= after._asdict()
-        sql = PROBLEMS.format(conditions=" AND ".join(conditions))
+        sql = PROBLEMS.format(conditions=" AND ".join(conditions), **rows)
         return await self._reads.query(sql, bound)
 
     async def occurrences(
@@ -230,7 +247,7 @@ def _summary(row: Row) -> ProblemSummary:
 
 def _parameters(where: ProblemFilter) -> dict[str, object]:
     """The fields that restrict something, as the driver can bind them."""
-    wanted: dict[str, object] = {"times": where.times}
+    wanted: dict[str, object] = {"times": where.least_times}
     for name in ("device", "q", "ship_id", "spread"):
         if text := getattr(where, name):
             wanted[name] = text

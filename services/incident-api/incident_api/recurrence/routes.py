@@ -96,7 +96,7 @@ async def _view(problem_id: str, api: Api) -> ProblemView:
 
 async def _spread_view(spread: ProblemSummary, api: Api) -> ProblemView:
     homes, least = api.recorder.edits.homes, api.spread.devices
-    where = ProblemFilter(times=1, spread=spread.id)
+    where = ProblemFilter(spread=spread.id)
     parts = await api.problem_store.page(where, None, SHOWN, homes, least)
     incidents, _ = await api.reader.page(IncidentFilter(spread=spread.id), None, SHOWN)
     return ProblemView(

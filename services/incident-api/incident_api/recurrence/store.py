@@ -25,7 +25,7 @@ TITLES_READ = 20  # of a spread, the newest: what they share is its title
 
 @dataclass(frozen=True, slots=True)
 class ProblemFilter:
-    """The query parameters of a list of problems."""
+    """The query parameters of a list of problems. Those of one spread are found by any of them."""
 
     open: Annotated[bool | None, Query(description="With an open incident, or without one.")] = None
     device: Annotated[
@@ -34,7 +34,10 @@ class ProblemFilter:
     chronic: Annotated[
         bool | None, Query(description="That come so regularly or often that it has a cadence.")
     ] = None
-    times: Annotated[int, Query(ge=1, le=1_000_000, description="That came so often at least.")] = 2
+    times: Annotated[
+        int | None,
+        Query(ge=1, le=1_000_000, description="That came so often at least: 2; with `spread` 1."),
+    ] = None
     q: Annotated[str, Query(max_length=200, description="Text in a title, a device or the id.")] = (
         ""
     )
@@ -42,6 +45,11 @@ class ProblemFilter:
     spread: Annotated[
         str, Query(max_length=200, description="The problems of this spread, each by itself.")
     ] = ""
+
+    @property
+    def least_times(self) -> int:
+        """A list is of what came back, unless it is of a spread: that is shown whole."""
+        return self.times or (1 if self.spread else 2)
 
 
 class ProblemSummary(BaseModel):
@@ -70,6 +78,7 @@ class ProblemSummary(BaseModel):
     )
     spread_devices: int = Field(0, description="On how many devices that is.")
     problems: int = Field(1, description="How many are in this entry.")
+    open_problems: int = Field(0, description="How many of them are open.")
 
     def as_spread(self, titles: Sequence[str]) -> Self:
         """The entry of all of one spread, of which *titles* are known, the newest first."""
