@@ -16,6 +16,7 @@ from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.evidence.gatherer import Gathered
 from llm_enricher.handler import Sources, insight_service
 from llm_enricher.question import Document, Question
+from llm_enricher.rules.harm import HarmfulAdvice
 from tests.runtime_cases import running
 
 IDS = count()
@@ -23,6 +24,7 @@ IDS = count()
 
 class Said(NamedTuple):
     insights: LlmInsights
+    forbidden: tuple[HarmfulAdvice, ...] = ()
 
 
 class PlainRules:

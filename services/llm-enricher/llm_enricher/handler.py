@@ -80,9 +80,8 @@ class Insight:
     def __init__(self, policy: AnsweringPolicy, sources: Sources, sink: Publishing) -> None:
         self._policy, self._sink = policy, sink
         questions = Questions(sources.gatherer, sources.retriever)
-        within = policy.first_within.total_seconds()
         cache = sources.cache if sources.model else None
-        self._first = FirstAnswers(questions, sources.rules, cache, within)
+        self._first = FirstAnswers(questions, sources.rules, cache, policy)
         self.incidents = Incidents()
         self._in_hand: dict[str, ExplainedState] = {}  # states that are being explained
         self.second: SecondAnswers | None = None

@@ -10,6 +10,7 @@ from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident
 from llm_enricher.answering.history import with_history
+from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.ports import RulesPort
 from llm_enricher.answering.questions import Questions
 from llm_enricher.question import Question
@@ -28,10 +29,14 @@ class FirstAnswers:
     """*cache*: None without a model, whose answers it keeps."""
 
     def __init__(
-        self, questions: Questions, rules: RulesPort, cache: AnswerCache | None, within: float
+        self,
+        questions: Questions,
+        rules: RulesPort,
+        cache: AnswerCache | None,
+        policy: AnsweringPolicy,
     ) -> None:
         self._questions, self._rules, self._cache = questions, rules, cache
-        self._within = within
+        self._within, self._runbook = policy.first_within.total_seconds(), policy.runbook
 
     async def answer(self, current: CurrentIncident) -> FirstAnswer:
         """An answer that was kept for a like fault, otherwise by rules."""
@@ -55,4 +60,5 @@ class FirstAnswers:
         return kept.model_copy(update={"narrative": self.by_rules(question).narrative})
 
     def by_rules(self, question: Question) -> LlmInsights:
-        return with_history(self._rules.explain(question).insights, question)
+        ruled = self._rules.explain(question)
+        return with_history(ruled.insights, question, self._runbook, ruled.forbidden)

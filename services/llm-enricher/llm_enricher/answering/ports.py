@@ -7,6 +7,7 @@ from typing import Protocol
 
 from aiops_core.models import Incident, LlmInsights, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 
 class KnownContext(Protocol):
@@ -48,6 +49,10 @@ class Ruled(Protocol):
 
     @property
     def insights(self) -> LlmInsights: ...
+
+    @property
+    def forbidden(self) -> tuple[HarmfulAdvice, ...]:
+        """Advice that the topics concerned list as harmful."""
 
 
 class RulesPort(Protocol):
