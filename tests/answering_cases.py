@@ -30,11 +30,14 @@ class Said(NamedTuple):
 class PlainRules:
     """Says which root, how severe and how many, so that a test sees which state was explained."""
 
+    forbidden: tuple[HarmfulAdvice, ...] = ()
+
     def explain(self, question: Question) -> Said:
         incident = question.incident
         root = incident.root_cause.device if incident.root_cause else None
         text = f"{incident.severity} {root} {incident.anomaly_count}"
-        return Said(LlmInsights(root_cause=text, source="rules", narrative="By rules."))
+        insights = LlmInsights(root_cause=text, source="rules", narrative="By rules.")
+        return Said(insights, self.forbidden)
 
 
 class PlainModel:
@@ -47,7 +50,10 @@ class PlainModel:
         self.asked: list[Question] = []
         self.running = self.most = self.cancelled = 0
 
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: tuple[HarmfulAdvice, ...] = ()
+    ) -> LlmInsights | None:
+        self.forbidden = forbidden
         self.asked.append(question)
         n = len(self.asked)
         self.running += 1
@@ -96,9 +102,10 @@ class PlainGatherer:
 async def answering(bus: MemoryBus, model: PlainModel | None = None, **how: Any):
     """The service on *bus*; *how*: keys of the policy, and other sources."""
     given = {name: how.pop(name) for name in ("gatherer", "retriever", "cache") if name in how}
+    rules = how.pop("rules", PlainRules())
     policy = AnsweringPolicy.model_validate(how)
     given.setdefault("cache", AnswerCache(policy.cache, "m/1") if model else None)
-    service = insight_service(policy, Sources(PlainRules(), model=model, **given))
+    service = insight_service(policy, Sources(rules, model=model, **given))
     async with running(bus, service) as engine:
         yield engine
 

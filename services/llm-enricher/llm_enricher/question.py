@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,6 +17,8 @@ from aiops_core.models import (
     Text,
     UtcDatetime,
 )
+
+WARNING = re.compile(r"\b(?:not to do|do not|don.t|never|avoid|harmful)\b", re.IGNORECASE)
 
 
 class MemberKind(Record):

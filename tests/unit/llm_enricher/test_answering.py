@@ -30,6 +30,7 @@ from llm_enricher.answering.second import NO_PLACE
 from llm_enricher.handler import Sources, insight_service
 from llm_enricher.model.server import ModelFailure
 from llm_enricher.question import Document
+from llm_enricher.rules.harm import HarmfulAdvice
 from tests.answering_cases import (
     PlainGatherer,
     PlainModel,
@@ -192,6 +193,15 @@ async def test_the_answer_of_a_model_that_takes_two_seconds_is_there_in_two_and_
     assert answers(bus, "llm")[0].llm_insights.latency_ms >= 2000
 
 
+async def test_the_model_is_told_what_the_rules_forbid():
+    bus, model, rules = MemoryBus(), PlainModel(), PlainRules()
+    rules.forbidden = (HarmfulAdvice(never="restart", because="it ends all sessions"),)
+    async with answering(bus, model, rules=rules):
+        await tell(bus, created())
+        await until(lambda: answers(bus, "llm"))
+    assert model.forbidden == rules.forbidden
+
+
 async def test_the_worst_are_asked_about_first_and_no_more_at_once_than_the_policy_says():
     bus, model = MemoryBus(), PlainModel(0.05)
     severities = ["low", "medium", "high", "critical"] * 3
@@ -308,7 +318,7 @@ async def test_a_model_that_never_answers_is_given_up_in_time():
 
 async def test_an_answer_of_which_nothing_was_right_leaves_the_first():
     class Empty(PlainModel):
-        async def explain(self, question, first):
+        async def explain(self, question, first, forbidden=()):
             await super().explain(question, first)
 
     bus, model = MemoryBus(), Empty()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiops_core.models import LlmInsights, SimilarIncident
 from llm_enricher.answering.attempt import attempt
@@ -14,9 +15,17 @@ from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.ports import RulesPort
 from llm_enricher.answering.questions import Questions
 from llm_enricher.question import Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 FACTS_SHARE = 0.8  # of the time; the table of the cache gets what is left
 ASKED_WITHIN = 1.0  # seconds; it keeps to what is left by itself
+
+
+class RuledAnswer(NamedTuple):
+    """An answer by rules with what is known from the past, and what nobody may advise."""
+
+    insights: LlmInsights
+    forbidden: tuple[HarmfulAdvice, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class FirstAnswers:
         asked = await self._questions.about(current, self._within * FACTS_SHARE)
         left = self._within - (time.perf_counter() - started)
         kept = await self.kept(asked.question, left)
-        insights = kept or self.by_rules(asked.question)
+        insights = kept or self.by_rules(asked.question).insights
         taken = (time.perf_counter() - started) * 1000
         missing = (*insights.missing, *asked.question.missing)
         insights = insights.model_copy(update={"latency_ms": taken, "missing": missing})
@@ -57,8 +66,9 @@ class FirstAnswers:
         kept = (await attempt(self._cache.find(question, within), ASKED_WITHIN, "cache")).value
         if kept is None or kept.narrative:
             return kept
-        return kept.model_copy(update={"narrative": self.by_rules(question).narrative})
+        return kept.model_copy(update={"narrative": self.by_rules(question).insights.narrative})
 
-    def by_rules(self, question: Question) -> LlmInsights:
+    def by_rules(self, question: Question) -> RuledAnswer:
         ruled = self._rules.explain(question)
-        return with_history(ruled.insights, question, self._runbook, ruled.forbidden)
+        told = with_history(ruled.insights, question, self._runbook, ruled.forbidden)
+        return RuledAnswer(told, ruled.forbidden)

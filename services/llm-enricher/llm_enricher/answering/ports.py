@@ -62,8 +62,11 @@ class RulesPort(Protocol):
 
 
 class ModelPort(Protocol):
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
-        """The answer to what *first* explains by rules; None when too little of it was right.
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
+    ) -> LlmInsights | None:
+        """The answer to what *first* explains by rules, without advice that is *forbidden*; None
+        when too little of it was right.
 
         Raises ModelFailure. A call that is cancelled ends the work of the server as well.
         """

@@ -181,7 +181,7 @@ class SecondAnswers:
         if kept := await self._first.kept(asked.question, STORED_WITHIN):
             return asked, kept  # of a like one that was asked about meanwhile
         first = self._first.by_rules(asked.question)
-        insights = await self._model.explain(asked.question, first)
+        insights = await self._model.explain(asked.question, first.insights, first.forbidden)
         return asked, insights and insights.model_copy(update={"source": "llm"})
 
     async def _succeeded(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +25,7 @@ from llm_enricher.model.policy import ModelPolicy
 from llm_enricher.model.privacy import PrivacyPolicy
 from llm_enricher.model.server import ModelCard, ModelFailure, ModelServer
 from llm_enricher.question import Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 BUCKET: Final = "models"  # examinations, by model, host and way of asking
 NOTE: Final = "model"  # in /ready
@@ -79,15 +80,17 @@ class Model:
     def verdict(self) -> ModelVerdict:
         return self._verdict
 
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
+    ) -> LlmInsights | None:
         """An explanation of which every part was checked; None when too little is left of it.
 
-        *first* is the explanation that stands now. Raises ModelFailure. A cancelled call ends the
-        work of the server as well.
+        *first* is the explanation that stands now, *forbidden* what must not be advised. Raises
+        ModelFailure. A cancelled call ends the work of the server as well.
         """
         try:
             self._verdict.admit(question.incident.severity, self._policy.acceptance)
-            asked = await self._asking.ask(question, first)
+            asked = await self._asking.ask(question, first, forbidden)
         except ModelFailure as failure:
             metrics.LLM_FAILURES.labels(failure.kind).inc()
             raise
