@@ -72,7 +72,7 @@ class Document(Record):
 class Question(Record):
     """An incident with what an explanation may be made of, and cite.
 
-    *missing* names what could not be asked, such as ``clickhouse``.
+    *missing* says what could not be asked, and why, such as ``context: without clickhouse``.
     """
 
     incident: Incident
