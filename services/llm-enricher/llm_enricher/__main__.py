@@ -48,9 +48,9 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
                 redact=privacy.redacted,
                 table=ClickHouseCache(store),
             ),
+            ship,
         )
-        watching = [ship.keep, *([model.watch] if model else [])]
-        yield insight_service(policy.answering, sources, watching)
+        yield insight_service(policy.answering, sources, [model.watch] if model else [])
 
 
 def main() -> None:

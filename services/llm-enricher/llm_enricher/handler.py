@@ -26,6 +26,8 @@ from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Background, Handler, Service, Tuning
 from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.watched import Watched
+from aiops_core.suppression.ship import Ship
 from llm_enricher import NAME
 from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
@@ -44,6 +46,7 @@ from llm_enricher.answering.second import NO_PLACE, SecondAnswers
 
 CONCURRENCY = 32  # facts at once; each waits for what its first answer is made of
 CAUGHT_UP_WITHIN = 5.0  # seconds, of one incident
+LOAD_WITHIN = 5.0  # seconds, for what people declared
 FACTS: tuple[type[Message], ...] = (
     Incident,
     IncidentUpdated,
@@ -65,20 +68,21 @@ def message_id(answer: EnrichedIncident) -> str:
 @dataclass(frozen=True)
 class Sources:
     """What answers are made of. None: this ship does not have it. *cache* keeps the answers of
-    *model*."""
+    *model*; *ship* is what people declared, which *gatherer* reads."""
 
     rules: RulesPort
     gatherer: GathererPort | None = None
     retriever: RetrieverPort | None = None
     model: ModelPort | None = None
     cache: AnswerCache | None = None
+    ship: Watched[Ship] | None = None
 
 
 class Insight:
     """The incidents that are known, and what makes answers to them. *sink* publishes."""
 
     def __init__(self, policy: AnsweringPolicy, sources: Sources, sink: Publishing) -> None:
-        self._policy, self._sink = policy, sink
+        self._policy, self._sink, self._ship = policy, sink, sources.ship
         questions = Questions(sources.gatherer, sources.retriever)
         cache = sources.cache if sources.model else None
         self._first = FirstAnswers(questions, sources.rules, cache, policy)
@@ -153,14 +157,18 @@ class Insight:
 
     @property
     def background(self) -> Sequence[Background]:
-        return [self._catch_up, *(self.second.background if self.second else ())]
+        watching = [self._ship.keep] if self._ship else []
+        return [self._catch_up, *watching, *(self.second.background if self.second else ())]
 
     async def recover(self, bus: Bus) -> None:
-        """Fold what is published. It can be interrupted and repeated.
+        """Read what people declared, then fold what is published. It can be interrupted and
+        repeated.
 
         Of what is older than ``memory`` no updates are read, which are most of all facts: the last
         explanation contains the incident as it was, and none of those after it made one due.
         """
+        if self._ship:
+            await self._ship.load(LOAD_WITHIN)
         incidents = Incidents()
         newest = [stored for subject in HISTORY if (stored := await bus.newest(subject))]
         if newest:

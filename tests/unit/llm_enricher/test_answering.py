@@ -23,6 +23,8 @@ from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.watched import watched_ship
+from aiops_core.suppression.ship import MODE_KEY, ModeChange, ModeLog
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
@@ -42,7 +44,7 @@ from tests.answering_cases import (
     states,
     tell,
 )
-from tests.incident_cases import cleared, created, evidence, transitioned, updated
+from tests.incident_cases import at, cleared, created, evidence, transitioned, updated
 from tests.runtime_cases import until
 
 HANGS = 3600.0
@@ -404,6 +406,20 @@ async def test_a_cache_that_breaks_costs_no_answer():
         await tell(bus, created("i1"), created("i2", 1))
         await until(lambda: len(answers(bus)) == 4)
     assert len(answers(bus, "llm")) == 2
+
+
+# -- starting --------------------------------------------------------------------------------------
+
+
+async def test_what_people_declared_is_known_before_the_first_fact():
+    bus = MemoryBus()
+    log = ModeLog(changes=(ModeChange(mode="dry_dock", since=at(0)),))
+    await bus.bucket("ship").put(MODE_KEY, log.model_dump_json().encode())
+    ship = watched_ship(bus)
+    service = insight_service(AnsweringPolicy(), Sources(PlainRules(), ship=ship))
+    await service.recover(bus)
+    assert ship.value.mode == log
+    assert ship.keep in service.background
 
 
 # -- kill -9 ---------------------------------------------------------------------------------------
