@@ -25,7 +25,7 @@ from aiops_core.runtime.bus import Bus, Outgoing, Stored
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Background, Handler, Service, Tuning
-from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.unreadable import read_stored, skip
 from aiops_core.runtime.watched import Watched
 from aiops_core.suppression.ship import Ship
 from llm_enricher import NAME
@@ -46,6 +46,7 @@ from llm_enricher.answering.second import NO_PLACE, SecondAnswers
 
 CONCURRENCY = 32  # facts at once; each waits for what its first answer is made of
 CAUGHT_UP_WITHIN = 5.0  # seconds, of one incident
+WHERE = "llm-enricher.facts"  # what is skipped at the start
 LOAD_WITHIN = 5.0  # seconds, for what people declared
 FACTS: tuple[type[Message], ...] = (
     Incident,
@@ -206,9 +207,13 @@ async def _fold(
     async for stored in history:
         if until and stored.at >= until:
             break
-        fact = read_stored(stored, "llm-enricher.facts")
-        if isinstance(fact, IncidentFact):
+        fact = read_stored(stored, WHERE)
+        if not isinstance(fact, IncidentFact):
+            continue
+        try:
             incidents.fold(fact)
+        except Exception as exc:  # noqa: BLE001 - a bug; live, the runtime buries such a fact
+            skip(WHERE, f"{stored.subject} {stored.sequence}", exc)
 
 
 def insight_service(

@@ -26,7 +26,9 @@ from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.watched import watched_ship
 from aiops_core.suppression.ship import MODE_KEY, ModeChange, ModeLog
 from aiops_lab.memory_bus import MemoryBus
+from llm_enricher.answering import current
 from llm_enricher.answering.cache import AnswerCache
+from llm_enricher.answering.current import evolve
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.second import NO_PLACE
 from llm_enricher.handler import Sources, insight_service
@@ -518,6 +520,21 @@ async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanati
     assert sorted(asked) == expected
     assert {kind.device for kind in model.asked[-1].kinds} == {"sw-1", "sw-8"}
     assert Counter(states(bus)).most_common(1)[0][1] == 1
+
+
+async def test_a_fact_that_breaks_the_folding_hinders_no_start(monkeypatch):
+    def broken(known, fact):
+        assert "bad" not in fact.model_dump_json()
+        return evolve(known, fact)
+
+    monkeypatch.setattr(current, "evolve", broken)
+    bus = MemoryBus()
+    await tell(bus, created(title="bad"), created("i2", 1))
+    service = insight_service(AnsweringPolicy(), Sources(PlainRules()))
+    await service.recover(bus)
+    async with answering(bus):
+        await until(lambda: answers(bus))
+    assert [id for id, *_ in states(bus)] == ["i2"]
 
 
 async def test_facts_that_cannot_be_read_back_hinder_no_start():
