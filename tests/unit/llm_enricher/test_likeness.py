@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -221,6 +222,24 @@ async def test_a_table_that_is_away_is_left_alone_and_memory_serves():
     for n in range(9):
         assert await cache.find(question(n=n, template_id="other"), 1.0) is None
     assert table.asked == 0
+
+
+async def test_a_try_that_is_cancelled_shuts_the_table_out_for_no_longer(monkeypatch):
+    table = PlainTable(Unavailable("away"))
+    cache = kept_in(table)
+    assert await cache.find(question(), 1.0) is None
+    now = cache_module.time.monotonic() + cache_module.AWAY_FOR
+    monkeypatch.setattr(cache_module.time, "monotonic", lambda: now)
+    with monkeypatch.context() as hung:
+        hung.setattr(table, "find", lambda key: asyncio.sleep(3600))
+        trying = asyncio.ensure_future(cache.find(question(), 60.0))
+        await asyncio.sleep(0)
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trying
+    asked = table.asked
+    await cache.find(question(), 1.0)
+    assert table.asked == asked + 1
 
 
 async def test_memory_is_bounded():

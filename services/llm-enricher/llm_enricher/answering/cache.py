@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiops_core.bounded import BoundedDict
 from aiops_core.models import LlmInsights
@@ -15,6 +17,8 @@ from llm_enricher.answering.breaker import Breaker
 from llm_enricher.answering.likeness import Redact, kept_of, key_of, used_of
 from llm_enricher.answering.policy import CachePolicy
 from llm_enricher.question import Question
+
+T = TypeVar("T")
 
 STORE_WITHIN = 2.0  # seconds; nobody waits for it
 AWAY_FOR = 30.0  # seconds for which a table that did not answer is not asked
@@ -67,21 +71,25 @@ class AnswerCache:
         key, answer = key_of(question, self._identity, self._redact), KeptAnswer(kept, utc_now())
         self._known.put(key, answer)
         if self._table and self._breaker.admits(time.monotonic()):
-            stored = await attempt(self._table.keep(key, answer), STORE_WITHIN, "cache")
-            self._heard(stored.problem)
+            await self._tried(self._table.keep(key, answer), STORE_WITHIN)
 
     async def _stored(self, key: str, within: float) -> KeptAnswer | None:
         if self._table is None or within <= 0 or not self._breaker.admits(time.monotonic()):
             return None
-        found = await attempt(self._table.find(key), within, "cache")
-        self._heard(found.problem)
-        return found.value
+        return await self._tried(self._table.find(key), within)
 
-    def _heard(self, problem: str) -> None:
-        if problem:
+    async def _tried(self, work: Coroutine[Any, Any, T], within: float) -> T | None:
+        """What *work* of the table gives, which the breaker has admitted."""
+        try:
+            tried = await attempt(work, within, "cache")
+        except asyncio.CancelledError:
+            self._breaker.gave_up()
+            raise
+        if tried.problem:
             self._breaker.failed(time.monotonic())
         else:
             self._breaker.succeeded()
+        return tried.value
 
     def _fresh(self, answer: KeptAnswer | None) -> KeptAnswer | None:
         return answer if answer and utc_now() - answer.at < self._ttl else None
