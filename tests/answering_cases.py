@@ -104,7 +104,7 @@ async def answering(bus: MemoryBus, model: PlainModel | None = None, **how: Any)
     given = {name: how.pop(name) for name in ("gatherer", "retriever", "cache") if name in how}
     rules = how.pop("rules", PlainRules())
     policy = AnsweringPolicy.model_validate(how)
-    given.setdefault("cache", AnswerCache(policy.cache, "m/1") if model else None)
+    given.setdefault("cache", AnswerCache(policy.cache, lambda: "m/1") if model else None)
     service = insight_service(policy, Sources(rules, model=model, **given))
     async with running(bus, service) as engine:
         yield engine

@@ -44,7 +44,7 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             model,
             AnswerCache(
                 policy.answering.cache,
-                f"{asked.name}/{asked.prompt}",
+                lambda: model.identity if model else "",
                 redact=privacy.redacted,
                 table=ClickHouseCache(store),
             ),

@@ -109,6 +109,32 @@ def test_long_numbers_of_a_line_do_not_matter_unless_the_answer_quotes_one():
     assert kept_of(question(), insights("It needs version 17.9.4."), str)
 
 
+def test_long_numbers_of_a_line_around_it_do_not_matter_either():
+    one, other = (question(context=(LINE.but(text=f"sshd {pid} died"),)) for pid in (4711, 9288))
+    assert key(one) == key(other)
+    assert kept_of(one, insights("Process 4711 died."), str) is None
+
+
+def test_readings_around_it_and_what_a_document_shows_matter():
+    low, high = (LINE.but(kind="reading", text=f"rpm is {rpm}") for rpm in (1200, 1800))
+    assert key(question(context=(low,))) != key(question(context=(high,)))
+    assert kept_of(question(context=(low,)), insights("It turns at 1200."), str)
+    others = (PAGE.but(title="Router"), PAGE.but(resolution="restarted"))
+    assert len({key(question(documents=(page,))) for page in (PAGE, *others)}) == 3
+
+
+async def test_while_the_model_is_not_known_nothing_is_found_or_kept():
+    known = [""]
+    cache = AnswerCache(CachePolicy(), lambda: known[0])
+    await cache.keep(question(), insights("down"))
+    known[0] = "m/1"
+    assert await cache.find(question(), 1.0) is None
+    await cache.keep(question(), insights("down"))
+    assert await cache.find(question(), 1.0)
+    known[0] = "m/2"  # another digest or other options
+    assert await cache.find(question(), 1.0) is None
+
+
 @pytest.mark.parametrize("text", ["down since 04:02", "down since 2026-11-30", "5 are down"])
 def test_an_answer_that_says_when_or_how_many_is_of_this_fault_alone(text):
     five = question()
@@ -192,7 +218,7 @@ class PlainTable:
 
 
 def kept_in(table=None, **policy) -> AnswerCache:
-    return AnswerCache(CachePolicy(**policy), "m/1", table=table)
+    return AnswerCache(CachePolicy(**policy), lambda: "m/1", table=table)
 
 
 async def test_what_one_process_kept_the_next_one_finds():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -38,12 +38,13 @@ class CacheTable(Protocol):
 
 
 class AnswerCache:
-    """*identity* is that of the model and its prompt. *table*: None without ClickHouse."""
+    """*identity* gives that of the model and how it is asked, "" while that is not known; then
+    nothing is found or kept. *table*: None without ClickHouse."""
 
     def __init__(
         self,
         policy: CachePolicy,
-        identity: str,
+        identity: Callable[[], str],
         *,
         redact: Redact = str,
         table: CacheTable | None = None,
@@ -55,7 +56,9 @@ class AnswerCache:
 
     async def find(self, question: Question, within: float) -> LlmInsights | None:
         """The answer of a like fault, with the names of this one."""
-        key = key_of(question, self._identity, self._redact)
+        if not (identity := self._identity()):
+            return None
+        key = key_of(question, identity, self._redact)
         found = self._fresh(self._known.get(key)) or self._fresh(await self._stored(key, within))
         if found:
             self._known.put(key, found)
@@ -65,10 +68,10 @@ class AnswerCache:
 
     async def keep(self, question: Question, insights: LlmInsights) -> None:
         """Keep *insights*, unless they say what is of this fault alone."""
-        kept = kept_of(question, insights, self._redact)
-        if kept is None:
+        kept, identity = kept_of(question, insights, self._redact), self._identity()
+        if kept is None or not identity:
             return
-        key, answer = key_of(question, self._identity, self._redact), KeptAnswer(kept, utc_now())
+        key, answer = key_of(question, identity, self._redact), KeptAnswer(kept, utc_now())
         self._known.put(key, answer)
         if self._table and self._breaker.admits(time.monotonic()):
             await self._tried(self._table.keep(key, answer), STORE_WITHIN)

@@ -80,6 +80,11 @@ class Model:
     def verdict(self) -> ModelVerdict:
         return self._verdict
 
+    @property
+    def identity(self) -> str:
+        """Of the model, this host and how it is asked: "" until it was examined."""
+        return self._examined[0] if self._examined else ""
+
     async def explain(
         self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
     ) -> LlmInsights | None:
