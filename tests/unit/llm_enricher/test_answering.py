@@ -373,7 +373,7 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
         root = RootCause(device=f"sw-{n}", anomaly=named.anomaly_id, confidence=0.8)
         return created(f"i{n}", n, evidence=(named,), root_cause=root)
 
-    async with answering(bus, model):
+    async with answering(bus, model, gatherer=PlainGatherer(missing=("clickhouse",))):
         await tell(bus, fault(1))
         await until(lambda: answers(bus, "llm"))
         await tell(bus, fault(2))
@@ -383,6 +383,8 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
     assert (kept.id, kept.llm_insights.root_cause) == ("i2", "model: high sw-2 1")
     assert len(model.asked) == 1
     assert states(bus)[-1] == ("i2", 1, 0, "cache")
+    missing = {one.llm_insights.missing for one in answers(bus)}
+    assert missing == {("context: without clickhouse",)}
 
 
 async def test_the_model_is_asked_once_about_many_faults_that_are_alike():

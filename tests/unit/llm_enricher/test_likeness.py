@@ -157,13 +157,19 @@ def test_an_answer_that_cites_what_is_nowhere_else_is_not_kept():
 
 def test_what_is_personal_leaves_for_no_cache():
     def redact(text: str) -> str:
-        return text.replace("maria", "[user]")
+        return text.replace("maria", "[user#1]")
 
-    told = kept_of(question(), insights("maria locked the account"), redact)
-    assert told and "maria" not in told.model_dump_json()
+    assert kept_of(question(), insights("maria locked the account"), redact) is None
+    told = kept_of(question(), insights("Locked.", narrative="maria locked it."), redact)
+    assert told and told.narrative == ""
     assert key(question(msg="no login for maria"), redact=redact) == key(
-        question(msg="no login for [user]"), redact=redact
+        question(msg="no login for [user#1]"), redact=redact
     )
+
+
+def test_what_one_answer_lacked_is_not_said_of_the_next():
+    away = insights("down", missing=("context: away",))
+    assert kept_of(question(), away, str).missing == ()
 
 
 def test_a_name_that_is_personal_too_comes_back_from_the_incident_and_not_from_the_cache():

@@ -55,7 +55,7 @@ class FirstAnswers:
         kept = await self.kept(asked.question, left)
         insights = kept or self.by_rules(asked.question).insights
         taken = (time.perf_counter() - started) * 1000
-        missing = (*insights.missing, *asked.question.missing)
+        missing = tuple(dict.fromkeys((*insights.missing, *asked.question.missing)))
         insights = insights.model_copy(update={"latency_ms": taken, "missing": missing})
         return FirstAnswer(insights, asked.similar)
 

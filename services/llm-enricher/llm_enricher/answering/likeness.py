@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aiops_core.models import Citation, Evidence, LlmInsights
+from llm_enricher.model.privacy import HIDDEN
 from llm_enricher.question import ContextFact, MemberKind, Question
 
 Redact = Callable[[str], str]
@@ -157,10 +158,10 @@ def _context_text(fact: ContextFact, said: Redact) -> str:
 
 
 def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmInsights | None:
-    """*insights* with placeholders; None when they quote what another fault need not have. A
-    narrative that does so is left out."""
+    """*insights* with placeholders; None when they quote what another fault need not have, or
+    what is personal. A narrative that does so is left out. What was missing is not kept."""
     passing = _passing(question)
-    if passing.in_any((insights.root_cause, insights.impact, *insights.recommendations)):
+    if passing.in_any(_advised(insights)):
         return None
     if passing.in_any((insights.narrative,)):
         insights = insights.model_copy(update={"narrative": ""})
@@ -171,7 +172,15 @@ def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmIns
     citations = [
         Citation(kind=one.kind, id=cited.get(one.id, one.id)) for one in insights.citations
     ]
-    return _rewritten(insights, lambda text: redact(names.hidden(text)), citations)
+    kept = _rewritten(insights, lambda text: redact(names.hidden(text)), citations)
+    if any(HIDDEN.search(text) for text in _advised(kept)):
+        return None
+    narrative = "" if HIDDEN.search(kept.narrative) else kept.narrative
+    return kept.model_copy(update={"narrative": narrative, "missing": ()})
+
+
+def _advised(insights: LlmInsights) -> tuple[str, ...]:
+    return insights.root_cause, insights.impact, *insights.recommendations
 
 
 @dataclass(frozen=True)

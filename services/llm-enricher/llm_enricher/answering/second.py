@@ -200,7 +200,7 @@ class SecondAnswers:
         if insights is None:
             metrics.LLM_FALLBACKS.labels("unusable").inc()
             return
-        missing = (*insights.missing, *asked.question.missing)
+        missing = tuple(dict.fromkeys((*insights.missing, *asked.question.missing)))
         told = {"latency_ms": took * 1000, "missing": missing}
         insights = insights.model_copy(update=told)
         answer = answer_of(current, insights, asked.similar, {})
