@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
-from aiops_core.models import EnrichedIncident, LlmInsights, SimilarIncident
+from aiops_core.models import EnrichedIncident, LlmInsights, Severity, SimilarIncident
 from aiops_core.runtime.bus import Outgoing
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.evidence.gatherer import Gathered
 from llm_enricher.handler import Sources, insight_service
+from llm_enricher.model.server import ModelFailure
 from llm_enricher.question import Document, Question
 from llm_enricher.rules.harm import HarmfulAdvice
 from tests.runtime_cases import running
@@ -48,7 +49,12 @@ class PlainModel:
     ) -> None:
         self.takes, self.fails = takes, fails
         self.asked: list[Question] = []
+        self.refuses: ModelFailure | None = None
         self.running = self.most = self.cancelled = 0
+
+    def admit(self, severity: Severity) -> None:
+        if self.refuses:
+            raise self.refuses
 
     async def explain(
         self, question: Question, first: LlmInsights, forbidden: tuple[HarmfulAdvice, ...] = ()
@@ -90,8 +96,10 @@ class PlainGatherer:
         self, takes: float = 0.0, problem: Exception | None = None, missing: tuple[str, ...] = ()
     ) -> None:
         self.takes, self.problem, self.missing = takes, problem, missing
+        self.asked = 0
 
     async def gathered(self, incident, kinds, budget):
+        self.asked += 1
         await asyncio.sleep(self.takes)
         if self.problem:
             raise self.problem

@@ -362,6 +362,17 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(monkeypatch):
     assert len(model.asked) == 4
 
 
+@pytest.mark.parametrize("kind", ["unfit", "unchecked"])
+async def test_for_a_model_that_may_not_be_asked_nothing_is_gathered(kind):
+    bus, gatherer, model = MemoryBus(), PlainGatherer(), PlainModel()
+    model.refuses = ModelFailure(kind)
+    async with answering(bus, model, gatherer=gatherer):
+        await tell(bus, created())
+        await until(lambda: answers(bus))
+        await asyncio.sleep(0.02)
+    assert (gatherer.asked, model.asked) == (1, [])  # for the first answer
+
+
 # -- kept answers ----------------------------------------------------------------------------------
 
 

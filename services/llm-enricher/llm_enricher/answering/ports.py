@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from aiops_core.models import Incident, LlmInsights, SimilarIncident
+from aiops_core.models import Incident, LlmInsights, Severity, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
 from llm_enricher.rules.harm import HarmfulAdvice
 
@@ -62,6 +62,9 @@ class RulesPort(Protocol):
 
 
 class ModelPort(Protocol):
+    def admit(self, severity: Severity) -> None:
+        """Raises ModelFailure when it is not asked about an incident of *severity*."""
+
     async def explain(
         self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
     ) -> LlmInsights | None:

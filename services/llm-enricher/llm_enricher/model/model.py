@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import LlmInsights
+from aiops_core.models import LlmInsights, Severity
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.settings import Settings
@@ -93,14 +93,22 @@ class Model:
         *first* is the explanation that stands now, *forbidden* what must not be advised. Raises
         ModelFailure. A cancelled call ends the work of the server as well.
         """
+        self.admit(question.incident.severity)
         try:
-            self._verdict.admit(question.incident.severity, self._policy.acceptance)
             asked = await self._asking.ask(question, first, forbidden)
         except ModelFailure as failure:
             metrics.LLM_FAILURES.labels(failure.kind).inc()
             raise
         _count(asked)
         return asked.insights
+
+    def admit(self, severity: Severity) -> None:
+        """Raises ModelFailure when the model is not asked about an incident of *severity*."""
+        try:
+            self._verdict.admit(severity, self._policy.acceptance)
+        except ModelFailure as failure:
+            metrics.LLM_FAILURES.labels(failure.kind).inc()
+            raise
 
     async def watch(self) -> None:
         """Look for ever whether the server has the model, and examine one that is new."""
