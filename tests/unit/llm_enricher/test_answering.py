@@ -384,6 +384,8 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
         root = RootCause(device=f"sw-{n}", anomaly=named.anomaly_id, confidence=0.8)
         return created(f"i{n}", n, evidence=(named,), root_cause=root)
 
+    before = counted(metrics.LLM_CACHE_HITS), counted(metrics.LLM_CACHE_MISSES)
+    told = metrics.LLM_LATENCY._sum.get()
     async with answering(bus, model, gatherer=PlainGatherer(missing=("clickhouse",))):
         await tell(bus, fault(1))
         await until(lambda: answers(bus, "llm"))
@@ -394,6 +396,9 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
     assert (kept.id, kept.llm_insights.root_cause) == ("i2", "model: high sw-2 1")
     assert len(model.asked) == 1
     assert states(bus)[-1] == ("i2", 1, 0, "cache")
+    looks = counted(metrics.LLM_CACHE_HITS), counted(metrics.LLM_CACHE_MISSES)
+    assert [now - then for now, then in zip(looks, before, strict=True)] == [1, 1]
+    assert metrics.LLM_LATENCY._sum.get() == told  # the client of a server tells it
     missing = {one.llm_insights.missing for one in answers(bus)}
     assert missing == {("context: without clickhouse",)}
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiops_core.bounded import BoundedDict
 from aiops_core.models import LlmInsights
-from aiops_core.observability import metrics
 from aiops_core.runtime.service import utc_now
 from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.breaker import Breaker
@@ -62,9 +61,7 @@ class AnswerCache:
         found = self._fresh(self._known.get(key)) or self._fresh(await self._stored(key, within))
         if found:
             self._known.put(key, found)
-        used = used_of(question, found.insights) if found else None
-        (metrics.LLM_CACHE_HITS if used else metrics.LLM_CACHE_MISSES).inc()
-        return used
+        return used_of(question, found.insights) if found else None
 
     async def keep(self, question: Question, insights: LlmInsights) -> None:
         """Keep *insights*, unless they say what is of this fault alone."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiops_core.models import LlmInsights, SimilarIncident
+from aiops_core.observability import metrics
 from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident
@@ -53,6 +54,8 @@ class FirstAnswers:
         asked = await self._questions.about(current, self._within * FACTS_SHARE)
         left = self._within - (time.perf_counter() - started)
         kept = await self.kept(asked.question, left)
+        if self._cache:
+            (metrics.LLM_CACHE_HITS if kept else metrics.LLM_CACHE_MISSES).inc()
         insights = kept or self.by_rules(asked.question).insights
         taken = (time.perf_counter() - started) * 1000
         missing = tuple(dict.fromkeys((*insights.missing, *asked.question.missing)))

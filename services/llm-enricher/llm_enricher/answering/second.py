@@ -196,7 +196,6 @@ class SecondAnswers:
         is_new = insights is None or insights.source == "llm"
         if is_new:
             self.breaker.succeeded()
-            metrics.LLM_LATENCY.observe(took)
         else:
             self.breaker.gave_up()
         if insights is None:
