@@ -514,7 +514,7 @@ async def test_what_is_explained_by_a_fact_while_the_start_catches_up_is_not_exp
 
 
 async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanation():
-    now = [utc_now() - timedelta(days=3)]
+    now = [utc_now() - timedelta(days=1.5)]
     bus = MemoryBus(clock=lambda: now[0])
     again = Recurrence(problem_id="p", occurrence=2)
     async with answering(bus):

@@ -50,7 +50,7 @@ class AnsweringPolicy(Section):
     queue: int = Field(100, ge=1)  # incidents that wait for the model
     retries: int = Field(1, ge=0)
     memory: timedelta = Field(timedelta(hours=1), gt=timedelta(0))  # of facts read at start
-    older: timedelta = Field(timedelta(days=7), ge=timedelta(0))  # of explanations before that
+    older: timedelta = Field(timedelta(days=2), ge=timedelta(0))  # of explanations before that
     renewal: RenewalPolicy = RenewalPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
     cache: CachePolicy = CachePolicy()
