@@ -112,13 +112,17 @@ class Insight:
             return ()
         if self.second:
             self.second.follow(current)
-        answer = await self.renewed(current.incident.id, fact.stages)
+        returned = isinstance(fact, IncidentUpdated) and fact.reopens
+        answer = await self.renewed(current.incident.id, fact.stages, returned=returned)
         return [answer] if answer else ()
 
-    async def renewed(self, incident_id: str, stages: Stages) -> EnrichedIncident | None:
-        """The first answer to the state that the incident has now, if one is due."""
+    async def renewed(
+        self, incident_id: str, stages: Stages, *, returned: bool = False
+    ) -> EnrichedIncident | None:
+        """The first answer to the state that the incident has now, if one is due. *returned*: a
+        fact says that it is open again."""
         current = self.incidents.get(incident_id)
-        if current is None or not self._due(current):
+        if current is None or not self._due(current, returned):
             return None
         state = self._in_hand[incident_id] = current.state
         try:
@@ -134,10 +138,15 @@ class Insight:
         self.incidents.fold(answer)
         return answer
 
-    def _due(self, current: CurrentIncident) -> Reason | None:
-        """Why an answer is due. What is over is explained only if nothing has explained it yet."""
+    def _due(self, current: CurrentIncident, returned: bool) -> Reason | None:
+        """Why an answer is due. What is over is explained only if nothing has explained it yet.
+
+        What has *returned* is always explained: a later process may not read that fact.
+        """
         before = self._in_hand.get(current.incident.id) or current.answered
         reason = due(before, current.state, self._policy.renewal)
+        if reason is None and returned and before and before.place < current.state.place:
+            reason = "occurrence"
         return reason if current.is_open or reason == "first" else None
 
     def _asked_for(self, incident_id: str) -> tuple[str, ...]:

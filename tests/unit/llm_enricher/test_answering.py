@@ -540,6 +540,22 @@ async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanati
     assert Counter(states(bus)).most_common(1)[0][1] == 1
 
 
+async def test_what_has_returned_days_ago_is_open_for_a_later_process():
+    now = [utc_now() - timedelta(days=1)]
+    bus = MemoryBus(clock=lambda: now[0])
+    async with answering(bus):
+        await tell(bus, created())
+        await tell(bus, cleared(2))
+        await until(lambda: len(bus.acked) == 2)
+        await tell(bus, updated(3, reopens=True))
+        await until(lambda: len(bus.acked) == 3)
+    now[0] = utc_now()
+    async with answering(bus):
+        await tell(bus, updated(4, severity="critical"))
+        await until(lambda: ("i1", 4, 0, "rules") in states(bus))
+    assert Counter(states(bus)).most_common(1)[0][1] == 1
+
+
 async def test_a_fact_that_breaks_the_folding_hinders_no_start(monkeypatch):
     def broken(known, fact):
         assert "bad" not in fact.model_dump_json()
