@@ -18,6 +18,7 @@ from aiops_core.models import (
     UtcDatetime,
 )
 
+PARTS = " — "  # between the titles of a runbook and of its parts
 WARNING = re.compile(r"\b(?:not to do|do not|don.t|never|avoid|harmful)\b", re.IGNORECASE)
 
 
@@ -67,6 +68,16 @@ class Document(Record):
     score: Fraction
     resolution: str = ""
     lexical: bool = False
+
+    @property
+    def whole_title(self) -> str:
+        """Of the runbook that this is a part of."""
+        return self.title.partition(PARTS)[0]
+
+    @property
+    def part(self) -> str:
+        """The headings of this part of a runbook; of one without parts its title."""
+        return self.title.partition(PARTS)[2] or self.title
 
 
 class Question(Record):

@@ -145,7 +145,7 @@ def test_actions_are_those_of_rules_and_runbooks_without_what_harms():
 
 def test_actions_are_whole_and_of_parts_that_say_what_to_do():
     papers = (
-        runbook("CCTV — Symptoms", "- The recorder reports a full disk"),
+        runbook("Health checks — Symptoms", "- The recorder reports a full disk"),
         runbook("CCTV — Call", "- Electrician: no power on a whole run"),
         runbook(
             "CCTV — Checks", "1. Compare the list with\n   the switch ports.\n\nText.\n2. Ping it"

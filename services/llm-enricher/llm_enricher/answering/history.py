@@ -13,7 +13,6 @@ from llm_enricher.question import Document, Question
 from llm_enricher.rules.harm import HarmfulAdvice, harmless
 
 INCIDENTS_NAMED = 2
-PARTS = " — "  # between the titles of a runbook and of its parts
 
 
 def with_history(
@@ -29,11 +28,7 @@ def with_history(
     known = {(one.kind, one.id) for one in insights.citations}
     new = [one for one in named(question, policy) if (one.kind, one.id) not in known]
     told = [*_past(question.incident.recurrence), *(_ended(one) for one in new if one.resolution)]
-    advice = [
-        f"Follow the runbook “{one.title.partition(PARTS)[0]}”."
-        for one in new
-        if one.kind == "runbook"
-    ]
+    advice = [f"Follow the runbook “{one.whole_title}”." for one in new if one.kind == "runbook"]
     said = insights.recommendations
     return insights.model_copy(
         update={

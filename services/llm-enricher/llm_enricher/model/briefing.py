@@ -241,7 +241,7 @@ def _invisible(character: str) -> bool:
 def _advice(documents: Sequence[Document]) -> Iterator[str]:
     """Items of runbooks, of a part that says what to do: others have symptoms, or whom to call."""
     for it in documents:
-        if it.kind == "runbook" and _ADVISES.search(it.title) and not WARNING.search(it.title):
+        if it.kind == "runbook" and _ADVISES.search(it.part) and not WARNING.search(it.title):
             yield from (item for item in _ITEM.findall(it.text[:READ_MOST]))
 
 
