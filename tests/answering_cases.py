@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
-from aiops_core.models import EnrichedIncident, LlmInsights, SimilarIncident
+from aiops_core.models import EnrichedIncident, LlmInsights, Severity, SimilarIncident
 from aiops_core.runtime.bus import Outgoing
 from aiops_lab.memory_bus import MemoryBus
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.evidence.gatherer import Gathered
 from llm_enricher.handler import Sources, insight_service
+from llm_enricher.model.server import ModelFailure
 from llm_enricher.question import Document, Question
+from llm_enricher.rules.harm import HarmfulAdvice
 from tests.runtime_cases import running
 
 IDS = count()
@@ -23,16 +25,20 @@ IDS = count()
 
 class Said(NamedTuple):
     insights: LlmInsights
+    forbidden: tuple[HarmfulAdvice, ...] = ()
 
 
 class PlainRules:
     """Says which root, how severe and how many, so that a test sees which state was explained."""
 
+    forbidden: tuple[HarmfulAdvice, ...] = ()
+
     def explain(self, question: Question) -> Said:
         incident = question.incident
         root = incident.root_cause.device if incident.root_cause else None
         text = f"{incident.severity} {root} {incident.anomaly_count}"
-        return Said(LlmInsights(root_cause=text, source="rules", narrative="By rules."))
+        insights = LlmInsights(root_cause=text, source="rules", narrative="By rules.")
+        return Said(insights, self.forbidden)
 
 
 class PlainModel:
@@ -43,9 +49,17 @@ class PlainModel:
     ) -> None:
         self.takes, self.fails = takes, fails
         self.asked: list[Question] = []
+        self.refuses: ModelFailure | None = None
         self.running = self.most = self.cancelled = 0
 
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
+    def admit(self, severity: Severity) -> None:
+        if self.refuses:
+            raise self.refuses
+
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: tuple[HarmfulAdvice, ...] = ()
+    ) -> LlmInsights | None:
+        self.forbidden = forbidden
         self.asked.append(question)
         n = len(self.asked)
         self.running += 1
@@ -84,8 +98,10 @@ class PlainGatherer:
         self, takes: float = 0.0, problem: Exception | None = None, missing: tuple[str, ...] = ()
     ) -> None:
         self.takes, self.problem, self.missing = takes, problem, missing
+        self.asked = 0
 
     async def gathered(self, incident, kinds, budget):
+        self.asked += 1
         await asyncio.sleep(self.takes)
         if self.problem:
             raise self.problem
@@ -96,9 +112,10 @@ class PlainGatherer:
 async def answering(bus: MemoryBus, model: PlainModel | None = None, **how: Any):
     """The service on *bus*; *how*: keys of the policy, and other sources."""
     given = {name: how.pop(name) for name in ("gatherer", "retriever", "cache") if name in how}
+    rules = how.pop("rules", PlainRules())
     policy = AnsweringPolicy.model_validate(how)
-    given.setdefault("cache", AnswerCache(policy.cache, "m/1") if model else None)
-    service = insight_service(policy, Sources(PlainRules(), model=model, **given))
+    given.setdefault("cache", AnswerCache(policy.cache, lambda: "m/1") if model else None)
+    service = insight_service(policy, Sources(rules, model=model, **given))
     async with running(bus, service) as engine:
         yield engine
 

@@ -15,7 +15,7 @@ from tests.answering_cases import PlainModel, PlainRules
 @asynccontextmanager
 async def recipe(context):
     policy = LlmPolicy.load(context.settings.policies).answering
-    cache = AnswerCache(policy.cache, "m/1")
+    cache = AnswerCache(policy.cache, lambda: "m/1")
     yield insight_service(policy, Sources(PlainRules(), model=PlainModel(0.1), cache=cache))
 
 

@@ -44,13 +44,13 @@ async def recipe(context: Context) -> AsyncIterator[Service]:
             model,
             AnswerCache(
                 policy.answering.cache,
-                f"{asked.name}/{asked.prompt}",
+                lambda: model.identity if model else "",
                 redact=privacy.redacted,
                 table=ClickHouseCache(store),
             ),
+            ship,
         )
-        watching = [ship.keep, *([model.watch] if model else [])]
-        yield insight_service(policy.answering, sources, watching)
+        yield insight_service(policy.answering, sources, [model.watch] if model else [])
 
 
 def main() -> None:

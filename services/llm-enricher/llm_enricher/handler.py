@@ -25,7 +25,9 @@ from aiops_core.runtime.bus import Bus, Outgoing, Stored
 from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.received import Handled, HandledBatch, Received
 from aiops_core.runtime.service import Background, Handler, Service, Tuning
-from aiops_core.runtime.unreadable import read_stored
+from aiops_core.runtime.unreadable import read_stored, skip
+from aiops_core.runtime.watched import Watched
+from aiops_core.suppression.ship import Ship
 from llm_enricher import NAME
 from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
@@ -44,6 +46,8 @@ from llm_enricher.answering.second import NO_PLACE, SecondAnswers
 
 CONCURRENCY = 32  # facts at once; each waits for what its first answer is made of
 CAUGHT_UP_WITHIN = 5.0  # seconds, of one incident
+WHERE = "llm-enricher.facts"  # what is skipped at the start
+LOAD_WITHIN = 5.0  # seconds, for what people declared
 FACTS: tuple[type[Message], ...] = (
     Incident,
     IncidentUpdated,
@@ -65,24 +69,24 @@ def message_id(answer: EnrichedIncident) -> str:
 @dataclass(frozen=True)
 class Sources:
     """What answers are made of. None: this ship does not have it. *cache* keeps the answers of
-    *model*."""
+    *model*; *ship* is what people declared, which *gatherer* reads."""
 
     rules: RulesPort
     gatherer: GathererPort | None = None
     retriever: RetrieverPort | None = None
     model: ModelPort | None = None
     cache: AnswerCache | None = None
+    ship: Watched[Ship] | None = None
 
 
 class Insight:
     """The incidents that are known, and what makes answers to them. *sink* publishes."""
 
     def __init__(self, policy: AnsweringPolicy, sources: Sources, sink: Publishing) -> None:
-        self._policy, self._sink = policy, sink
+        self._policy, self._sink, self._ship = policy, sink, sources.ship
         questions = Questions(sources.gatherer, sources.retriever)
-        within = policy.first_within.total_seconds()
         cache = sources.cache if sources.model else None
-        self._first = FirstAnswers(questions, sources.rules, cache, within)
+        self._first = FirstAnswers(questions, sources.rules, cache, policy)
         self.incidents = Incidents()
         self._in_hand: dict[str, ExplainedState] = {}  # states that are being explained
         self.second: SecondAnswers | None = None
@@ -108,13 +112,17 @@ class Insight:
             return ()
         if self.second:
             self.second.follow(current)
-        answer = await self.renewed(current.incident.id, fact.stages)
+        returned = isinstance(fact, IncidentUpdated) and fact.reopens
+        answer = await self.renewed(current.incident.id, fact.stages, returned=returned)
         return [answer] if answer else ()
 
-    async def renewed(self, incident_id: str, stages: Stages) -> EnrichedIncident | None:
-        """The first answer to the state that the incident has now, if one is due."""
+    async def renewed(
+        self, incident_id: str, stages: Stages, *, returned: bool = False
+    ) -> EnrichedIncident | None:
+        """The first answer to the state that the incident has now, if one is due. *returned*: a
+        fact says that it is open again."""
         current = self.incidents.get(incident_id)
-        if current is None or not self._due(current):
+        if current is None or not self._due(current, returned):
             return None
         state = self._in_hand[incident_id] = current.state
         try:
@@ -130,10 +138,15 @@ class Insight:
         self.incidents.fold(answer)
         return answer
 
-    def _due(self, current: CurrentIncident) -> Reason | None:
-        """Why an answer is due. What is over is explained only if nothing has explained it yet."""
+    def _due(self, current: CurrentIncident, returned: bool) -> Reason | None:
+        """Why an answer is due. What is over is explained only if nothing has explained it yet.
+
+        What has *returned* is always explained: a later process may not read that fact.
+        """
         before = self._in_hand.get(current.incident.id) or current.answered
         reason = due(before, current.state, self._policy.renewal)
+        if reason is None and returned and before and before.place < current.state.place:
+            reason = "occurrence"
         return reason if current.is_open or reason == "first" else None
 
     def _asked_for(self, incident_id: str) -> tuple[str, ...]:
@@ -154,14 +167,18 @@ class Insight:
 
     @property
     def background(self) -> Sequence[Background]:
-        return [self._catch_up, *(self.second.background if self.second else ())]
+        watching = [self._ship.keep] if self._ship else []
+        return [self._catch_up, *watching, *(self.second.background if self.second else ())]
 
     async def recover(self, bus: Bus) -> None:
-        """Fold what is published. It can be interrupted and repeated.
+        """Read what people declared, then fold what is published. It can be interrupted and
+        repeated.
 
         Of what is older than ``memory`` no updates are read, which are most of all facts: the last
         explanation contains the incident as it was, and none of those after it made one due.
         """
+        if self._ship:
+            await self._ship.load(LOAD_WITHIN)
         incidents = Incidents()
         newest = [stored for subject in HISTORY if (stored := await bus.newest(subject))]
         if newest:
@@ -199,9 +216,13 @@ async def _fold(
     async for stored in history:
         if until and stored.at >= until:
             break
-        fact = read_stored(stored, "llm-enricher.facts")
-        if isinstance(fact, IncidentFact):
+        fact = read_stored(stored, WHERE)
+        if not isinstance(fact, IncidentFact):
+            continue
+        try:
             incidents.fold(fact)
+        except Exception as exc:  # noqa: BLE001 - a bug; live, the runtime buries such a fact
+            skip(WHERE, f"{stored.subject} {stored.sequence}", exc)
 
 
 def insight_service(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,6 +17,9 @@ from aiops_core.models import (
     Text,
     UtcDatetime,
 )
+
+PARTS = " — "  # between the titles of a runbook and of its parts
+WARNING = re.compile(r"\b(?:not to do|do not|don.t|never|avoid|harmful)\b", re.IGNORECASE)
 
 
 class MemberKind(Record):
@@ -65,11 +69,21 @@ class Document(Record):
     resolution: str = ""
     lexical: bool = False
 
+    @property
+    def whole_title(self) -> str:
+        """Of the runbook that this is a part of."""
+        return self.title.partition(PARTS)[0]
+
+    @property
+    def part(self) -> str:
+        """The headings of this part of a runbook; of one without parts its title."""
+        return self.title.partition(PARTS)[2] or self.title
+
 
 class Question(Record):
     """An incident with what an explanation may be made of, and cite.
 
-    *missing* names what could not be asked, such as ``clickhouse``.
+    *missing* says what could not be asked, and why, such as ``context: without clickhouse``.
     """
 
     incident: Incident

@@ -23,13 +23,18 @@ from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.runtime.runtime import Runtime
 from aiops_core.runtime.service import utc_now
+from aiops_core.runtime.watched import watched_ship
+from aiops_core.suppression.ship import MODE_KEY, ModeChange, ModeLog
 from aiops_lab.memory_bus import MemoryBus
+from llm_enricher.answering import current
 from llm_enricher.answering.cache import AnswerCache
+from llm_enricher.answering.current import evolve
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.second import NO_PLACE
 from llm_enricher.handler import Sources, insight_service
 from llm_enricher.model.server import ModelFailure
 from llm_enricher.question import Document
+from llm_enricher.rules.harm import HarmfulAdvice
 from tests.answering_cases import (
     PlainGatherer,
     PlainModel,
@@ -41,7 +46,7 @@ from tests.answering_cases import (
     states,
     tell,
 )
-from tests.incident_cases import cleared, created, evidence, transitioned, updated
+from tests.incident_cases import at, cleared, created, evidence, transitioned, updated
 from tests.runtime_cases import until
 
 HANGS = 3600.0
@@ -203,6 +208,15 @@ async def test_the_answer_of_a_model_that_takes_two_seconds_is_there_in_two_and_
     assert answers(bus, "llm")[0].llm_insights.latency_ms >= 2000
 
 
+async def test_the_model_is_told_what_the_rules_forbid():
+    bus, model, rules = MemoryBus(), PlainModel(), PlainRules()
+    rules.forbidden = (HarmfulAdvice(never="restart", because="it ends all sessions"),)
+    async with answering(bus, model, rules=rules):
+        await tell(bus, created())
+        await until(lambda: answers(bus, "llm"))
+    assert model.forbidden == rules.forbidden
+
+
 async def test_the_worst_are_asked_about_first_and_no_more_at_once_than_the_policy_says():
     bus, model = MemoryBus(), PlainModel(0.05)
     severities = ["low", "medium", "high", "critical"] * 3
@@ -319,7 +333,7 @@ async def test_a_model_that_never_answers_is_given_up_in_time():
 
 async def test_an_answer_of_which_nothing_was_right_leaves_the_first():
     class Empty(PlainModel):
-        async def explain(self, question, first):
+        async def explain(self, question, first, forbidden=()):
             await super().explain(question, first)
 
     bus, model = MemoryBus(), Empty()
@@ -359,6 +373,17 @@ async def test_a_model_that_is_not_there_yet_is_waited_for(monkeypatch):
     assert len(model.asked) == 4
 
 
+@pytest.mark.parametrize("kind", ["unfit", "unchecked"])
+async def test_for_a_model_that_may_not_be_asked_nothing_is_gathered(kind):
+    bus, gatherer, model = MemoryBus(), PlainGatherer(), PlainModel()
+    model.refuses = ModelFailure(kind)
+    async with answering(bus, model, gatherer=gatherer):
+        await tell(bus, created())
+        await until(lambda: answers(bus))
+        await asyncio.sleep(0.02)
+    assert (gatherer.asked, model.asked) == (1, [])  # for the first answer
+
+
 # -- kept answers ----------------------------------------------------------------------------------
 
 
@@ -370,7 +395,9 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
         root = RootCause(device=f"sw-{n}", anomaly=named.anomaly_id, confidence=0.8)
         return created(f"i{n}", n, evidence=(named,), root_cause=root)
 
-    async with answering(bus, model):
+    before = counted(metrics.LLM_CACHE_HITS), counted(metrics.LLM_CACHE_MISSES)
+    told = metrics.LLM_LATENCY._sum.get()
+    async with answering(bus, model, gatherer=PlainGatherer(missing=("clickhouse",))):
         await tell(bus, fault(1))
         await until(lambda: answers(bus, "llm"))
         await tell(bus, fault(2))
@@ -380,6 +407,11 @@ async def test_a_fault_like_another_gets_its_answer_with_its_own_names():
     assert (kept.id, kept.llm_insights.root_cause) == ("i2", "model: high sw-2 1")
     assert len(model.asked) == 1
     assert states(bus)[-1] == ("i2", 1, 0, "cache")
+    looks = counted(metrics.LLM_CACHE_HITS), counted(metrics.LLM_CACHE_MISSES)
+    assert [now - then for now, then in zip(looks, before, strict=True)] == [1, 1]
+    assert metrics.LLM_LATENCY._sum.get() == told  # the client of a server tells it
+    missing = {one.llm_insights.missing for one in answers(bus)}
+    assert missing == {("context: without clickhouse",)}
 
 
 async def test_the_model_is_asked_once_about_many_faults_that_are_alike():
@@ -405,6 +437,20 @@ async def test_a_cache_that_breaks_costs_no_answer():
         await tell(bus, created("i1"), created("i2", 1))
         await until(lambda: len(answers(bus)) == 4)
     assert len(answers(bus, "llm")) == 2
+
+
+# -- starting --------------------------------------------------------------------------------------
+
+
+async def test_what_people_declared_is_known_before_the_first_fact():
+    bus = MemoryBus()
+    log = ModeLog(changes=(ModeChange(mode="dry_dock", since=at(0)),))
+    await bus.bucket("ship").put(MODE_KEY, log.model_dump_json().encode())
+    ship = watched_ship(bus)
+    service = insight_service(AnsweringPolicy(), Sources(PlainRules(), ship=ship))
+    await service.recover(bus)
+    assert ship.value.mode == log
+    assert ship.keep in service.background
 
 
 # -- kill -9 ---------------------------------------------------------------------------------------
@@ -479,7 +525,7 @@ async def test_what_is_explained_by_a_fact_while_the_start_catches_up_is_not_exp
 
 
 async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanation():
-    now = [utc_now() - timedelta(days=3)]
+    now = [utc_now() - timedelta(days=1.5)]
     bus = MemoryBus(clock=lambda: now[0])
     again = Recurrence(problem_id="p", occurrence=2)
     async with answering(bus):
@@ -503,6 +549,37 @@ async def test_an_incident_that_is_open_for_days_goes_on_from_its_last_explanati
     assert sorted(asked) == expected
     assert {kind.device for kind in model.asked[-1].kinds} == {"sw-1", "sw-8"}
     assert Counter(states(bus)).most_common(1)[0][1] == 1
+
+
+async def test_what_has_returned_days_ago_is_open_for_a_later_process():
+    now = [utc_now() - timedelta(days=1)]
+    bus = MemoryBus(clock=lambda: now[0])
+    async with answering(bus):
+        await tell(bus, created())
+        await tell(bus, cleared(2))
+        await until(lambda: len(bus.acked) == 2)
+        await tell(bus, updated(3, reopens=True))
+        await until(lambda: len(bus.acked) == 3)
+    now[0] = utc_now()
+    async with answering(bus):
+        await tell(bus, updated(4, severity="critical"))
+        await until(lambda: ("i1", 4, 0, "rules") in states(bus))
+    assert Counter(states(bus)).most_common(1)[0][1] == 1
+
+
+async def test_a_fact_that_breaks_the_folding_hinders_no_start(monkeypatch):
+    def broken(known, fact):
+        assert "bad" not in fact.model_dump_json()
+        return evolve(known, fact)
+
+    monkeypatch.setattr(current, "evolve", broken)
+    bus = MemoryBus()
+    await tell(bus, created(title="bad"), created("i2", 1))
+    service = insight_service(AnsweringPolicy(), Sources(PlainRules()))
+    await service.recover(bus)
+    async with answering(bus):
+        await until(lambda: answers(bus))
+    assert [id for id, *_ in states(bus)] == ["i2"]
 
 
 async def test_facts_that_cannot_be_read_back_hinder_no_start():

@@ -76,6 +76,16 @@ def test_one_that_waits_already_keeps_its_place_and_takes_the_new_severity():
     assert not queue.discard("a")
 
 
+def test_one_that_comes_back_has_the_place_that_it_had():
+    queue = CallQueue(2)
+    queue.offer("a", HIGH)
+    taken = queue.take()._replace(failures=1)
+    for name in ("b", "c"):
+        queue.offer(name, HIGH)
+    assert queue.offer("a", HIGH, taken) == (True, "c")
+    assert queue.take() == taken
+
+
 @given(st.lists(st.tuples(st.sampled_from(Severity), st.booleans()), max_size=60))
 def test_nobody_disappears_unnamed(steps):
     """Everybody who was offered is served, refused, pushed out by name, or still there."""

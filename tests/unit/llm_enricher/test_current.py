@@ -19,7 +19,7 @@ from aiops_core.models import (
 from incident_api.folding import StoredIncident
 from incident_api.folding import evolve as shown_after
 from llm_enricher.answering.current import CurrentIncident, Incidents, answer_of, created, evolve
-from llm_enricher.answering.members import CITED_KEPT, KINDS_KEPT
+from llm_enricher.answering.members import ALERTS_KEPT, CITED_KEPT, KINDS_KEPT
 from tests.incident_cases import at, cleared, evidence, transitioned, updated
 from tests.incident_cases import created as creation
 
@@ -196,6 +196,17 @@ def test_kinds_are_bounded_to_the_newest_whatever_senders_are_called():
     kinds = now([updated(2, members=many)]).kinds
     assert len(kinds) == KINDS_KEPT
     assert f"x-{KINDS_KEPT + 19}" in {one.device for one in kinds}
+
+
+def test_alerts_of_a_kind_are_bounded_and_the_newest_can_still_end_it():
+    many = tuple(
+        member(12 * n, device_id="sw-0", alerts=(f"al-{n}",)) for n in range(1, 3 * ALERTS_KEPT)
+    )
+    current = now([updated(n, members=(one,)) for n, one in enumerate(many, start=2)])
+    [kind] = current.members.kinds.values()
+    assert len(kind.alerts) == ALERTS_KEPT
+    ends = updated(3, cleared=AlertsCleared(alerts=many[-1].alerts), ts=at(99_999))
+    assert now([updated(2, members=many), ends]).kinds[0].cleared
 
 
 # -- what has explained it -------------------------------------------------------------------------

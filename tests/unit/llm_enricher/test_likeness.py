@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -108,6 +109,32 @@ def test_long_numbers_of_a_line_do_not_matter_unless_the_answer_quotes_one():
     assert kept_of(question(), insights("It needs version 17.9.4."), str)
 
 
+def test_long_numbers_of_a_line_around_it_do_not_matter_either():
+    one, other = (question(context=(LINE.but(text=f"sshd {pid} died"),)) for pid in (4711, 9288))
+    assert key(one) == key(other)
+    assert kept_of(one, insights("Process 4711 died."), str) is None
+
+
+def test_readings_around_it_and_what_a_document_shows_matter():
+    low, high = (LINE.but(kind="reading", text=f"rpm is {rpm}") for rpm in (1200, 1800))
+    assert key(question(context=(low,))) != key(question(context=(high,)))
+    assert kept_of(question(context=(low,)), insights("It turns at 1200."), str)
+    others = (PAGE.but(title="Router"), PAGE.but(resolution="restarted"))
+    assert len({key(question(documents=(page,))) for page in (PAGE, *others)}) == 3
+
+
+async def test_while_the_model_is_not_known_nothing_is_found_or_kept():
+    known = [""]
+    cache = AnswerCache(CachePolicy(), lambda: known[0])
+    await cache.keep(question(), insights("down"))
+    known[0] = "m/1"
+    assert await cache.find(question(), 1.0) is None
+    await cache.keep(question(), insights("down"))
+    assert await cache.find(question(), 1.0)
+    known[0] = "m/2"  # another digest or other options
+    assert await cache.find(question(), 1.0) is None
+
+
 @pytest.mark.parametrize("text", ["down since 04:02", "down since 2026-11-30", "5 are down"])
 def test_an_answer_that_says_when_or_how_many_is_of_this_fault_alone(text):
     five = question()
@@ -130,13 +157,19 @@ def test_an_answer_that_cites_what_is_nowhere_else_is_not_kept():
 
 def test_what_is_personal_leaves_for_no_cache():
     def redact(text: str) -> str:
-        return text.replace("maria", "[user]")
+        return text.replace("maria", "[user#1]")
 
-    told = kept_of(question(), insights("maria locked the account"), redact)
-    assert told and "maria" not in told.model_dump_json()
+    assert kept_of(question(), insights("maria locked the account"), redact) is None
+    told = kept_of(question(), insights("Locked.", narrative="maria locked it."), redact)
+    assert told and told.narrative == ""
     assert key(question(msg="no login for maria"), redact=redact) == key(
-        question(msg="no login for [user]"), redact=redact
+        question(msg="no login for [user#1]"), redact=redact
     )
+
+
+def test_what_one_answer_lacked_is_not_said_of_the_next():
+    away = insights("down", missing=("context: away",))
+    assert kept_of(question(), away, str).missing == ()
 
 
 def test_a_name_that_is_personal_too_comes_back_from_the_incident_and_not_from_the_cache():
@@ -191,7 +224,7 @@ class PlainTable:
 
 
 def kept_in(table=None, **policy) -> AnswerCache:
-    return AnswerCache(CachePolicy(**policy), "m/1", table=table)
+    return AnswerCache(CachePolicy(**policy), lambda: "m/1", table=table)
 
 
 async def test_what_one_process_kept_the_next_one_finds():
@@ -221,6 +254,24 @@ async def test_a_table_that_is_away_is_left_alone_and_memory_serves():
     for n in range(9):
         assert await cache.find(question(n=n, template_id="other"), 1.0) is None
     assert table.asked == 0
+
+
+async def test_a_try_that_is_cancelled_shuts_the_table_out_for_no_longer(monkeypatch):
+    table = PlainTable(Unavailable("away"))
+    cache = kept_in(table)
+    assert await cache.find(question(), 1.0) is None
+    now = cache_module.time.monotonic() + cache_module.AWAY_FOR
+    monkeypatch.setattr(cache_module.time, "monotonic", lambda: now)
+    with monkeypatch.context() as hung:
+        hung.setattr(table, "find", lambda key: asyncio.sleep(3600))
+        trying = asyncio.ensure_future(cache.find(question(), 60.0))
+        await asyncio.sleep(0)
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trying
+    asked = table.asked
+    await cache.find(question(), 1.0)
+    assert table.asked == asked + 1
 
 
 async def test_memory_is_bounded():

@@ -73,8 +73,10 @@ def failures(kind: str) -> float:
 
 async def test_a_model_that_passed_explains_with_its_name_and_time():
     async with StandIn().serving() as server, modelled(server) as (model, readiness):
+        nobody = model.identity
         await model.look()
         assert model.verdict.standing == "accepted"
+        assert not nobody and model.identity
         found = await model.explain(question(), FIRST)
     assert found and found.source == "llm" and found.model == MODEL
     assert found.root_cause == ANSWER["root_cause"]

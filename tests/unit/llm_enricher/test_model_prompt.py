@@ -12,6 +12,7 @@ from llm_enricher.model.examination import CASES
 from llm_enricher.model.privacy import Redaction
 from llm_enricher.model.prompt import Prompt, prompt_file
 from llm_enricher.question import Question
+from llm_enricher.rules.harm import HarmfulAdvice
 from tests.model_cases import FIRST, POLICY, PRIVACY, context, evidence, kind, question, runbook
 
 MOST = POLICY.limits.prompt_tokens
@@ -140,6 +141,27 @@ def test_actions_are_those_of_rules_and_runbooks_without_what_harms():
         "Restart the controller while it rebuilds",
         "Never pull two drives",
     }
+
+
+def test_actions_are_whole_and_of_parts_that_say_what_to_do():
+    papers = (
+        runbook("Health checks — Symptoms", "- The recorder reports a full disk"),
+        runbook("CCTV — Call", "- Electrician: no power on a whole run"),
+        runbook(
+            "CCTV — Checks", "1. Compare the list with\n   the switch ports.\n\nText.\n2. Ping it"
+        ),
+    )
+    said = prompt(question(documents=papers), FIRST.but(recommendations=())).briefing
+    assert list(said.offers.values()) == ["Compare the list with the switch ports.", "Ping it"]
+
+
+def test_what_the_topic_forbids_is_not_offered():
+    harm = HarmfulAdvice(never="restart the controller", because="it ends the rebuild")
+    papers = (runbook("RAID — Fix", "- Restart the controller\n- Put a spare drive in"),)
+    briefing = brief(
+        question(documents=papers), FIRST, Redaction(PRIVACY), POLICY.verification, (harm,)
+    )
+    assert list(briefing.offers.values()) == [*FIRST.recommendations, "Put a spare drive in"]
 
 
 def test_an_incident_whose_kinds_nobody_gathered_has_its_evidence_by_kind():

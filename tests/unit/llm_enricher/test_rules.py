@@ -314,8 +314,15 @@ def test_devices_that_begin_together_speak_for_what_they_share():
 
 
 def test_what_could_not_be_asked_is_said():
-    question = asked(STRANGE).model_copy(update={"missing": ("clickhouse",)})
-    assert "(clickhouse did not answer)" in BOOK.explain(question).insights.root_cause
+    question = asked(STRANGE).model_copy(update={"missing": ("context: without clickhouse",)})
+    said_of_it = "What else the ship said around it could not be read, or not all of it."
+    assert said_of_it in BOOK.explain(question).insights.root_cause
+
+
+def test_documents_that_were_found_by_words_alone_are_no_gap_in_what_the_ship_said():
+    lexical = ("documents: found by their words alone",)
+    question = asked(STRANGE).model_copy(update={"missing": lexical})
+    assert BOOK.explain(question) == BOOK.explain(asked(STRANGE))
 
 
 def test_a_symptom_alone_says_that_its_reason_is_not_known():

@@ -64,6 +64,18 @@ async def test_a_runbook_is_told_once_by_its_best_passage():
     ]
 
 
+async def test_what_a_runbook_says_not_to_do_is_told_with_whatever_part_is_found():
+    warns = [
+        runbook("dhcp#do-not", "- Do not restart it", title="DHCP — Do not"),
+        runbook("raid#do-not", "- Do not pull a drive", title="RAID — Do not"),
+    ]
+    found = await retriever(None, [*PASSAGES, *warns]).find(asking("guests get no address"))
+    assert [(one.id, one.score > 0) for one in found.documents] == [
+        ("dhcp#symptoms", True),
+        ("dhcp#do-not", False),
+    ]
+
+
 async def test_documents_are_for_this_ship_and_domain_and_similar_incidents_have_their_end():
     found = await retriever().find(asking("core switch power supply; the antenna searches"))
     assert [one.id for one in found.documents] == ["i1"]

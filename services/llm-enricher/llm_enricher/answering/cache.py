@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiops_core.bounded import BoundedDict
 from aiops_core.models import LlmInsights
-from aiops_core.observability import metrics
 from aiops_core.runtime.service import utc_now
 from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.breaker import Breaker
 from llm_enricher.answering.likeness import Redact, kept_of, key_of, used_of
 from llm_enricher.answering.policy import CachePolicy
 from llm_enricher.question import Question
+
+T = TypeVar("T")
 
 STORE_WITHIN = 2.0  # seconds; nobody waits for it
 AWAY_FOR = 30.0  # seconds for which a table that did not answer is not asked
@@ -34,12 +37,13 @@ class CacheTable(Protocol):
 
 
 class AnswerCache:
-    """*identity* is that of the model and its prompt. *table*: None without ClickHouse."""
+    """*identity* gives that of the model and how it is asked, "" while that is not known; then
+    nothing is found or kept. *table*: None without ClickHouse."""
 
     def __init__(
         self,
         policy: CachePolicy,
-        identity: str,
+        identity: Callable[[], str],
         *,
         redact: Redact = str,
         table: CacheTable | None = None,
@@ -51,37 +55,41 @@ class AnswerCache:
 
     async def find(self, question: Question, within: float) -> LlmInsights | None:
         """The answer of a like fault, with the names of this one."""
-        key = key_of(question, self._identity, self._redact)
+        if not (identity := self._identity()):
+            return None
+        key = key_of(question, identity, self._redact)
         found = self._fresh(self._known.get(key)) or self._fresh(await self._stored(key, within))
         if found:
             self._known.put(key, found)
-        used = used_of(question, found.insights) if found else None
-        (metrics.LLM_CACHE_HITS if used else metrics.LLM_CACHE_MISSES).inc()
-        return used
+        return used_of(question, found.insights) if found else None
 
     async def keep(self, question: Question, insights: LlmInsights) -> None:
         """Keep *insights*, unless they say what is of this fault alone."""
-        kept = kept_of(question, insights, self._redact)
-        if kept is None:
+        kept, identity = kept_of(question, insights, self._redact), self._identity()
+        if kept is None or not identity:
             return
-        key, answer = key_of(question, self._identity, self._redact), KeptAnswer(kept, utc_now())
+        key, answer = key_of(question, identity, self._redact), KeptAnswer(kept, utc_now())
         self._known.put(key, answer)
         if self._table and self._breaker.admits(time.monotonic()):
-            stored = await attempt(self._table.keep(key, answer), STORE_WITHIN, "cache")
-            self._heard(stored.problem)
+            await self._tried(self._table.keep(key, answer), STORE_WITHIN)
 
     async def _stored(self, key: str, within: float) -> KeptAnswer | None:
         if self._table is None or within <= 0 or not self._breaker.admits(time.monotonic()):
             return None
-        found = await attempt(self._table.find(key), within, "cache")
-        self._heard(found.problem)
-        return found.value
+        return await self._tried(self._table.find(key), within)
 
-    def _heard(self, problem: str) -> None:
-        if problem:
+    async def _tried(self, work: Coroutine[Any, Any, T], within: float) -> T | None:
+        """What *work* of the table gives, which the breaker has admitted."""
+        try:
+            tried = await attempt(work, within, "cache")
+        except asyncio.CancelledError:
+            self._breaker.gave_up()
+            raise
+        if tried.problem:
             self._breaker.failed(time.monotonic())
         else:
             self._breaker.succeeded()
+        return tried.value
 
     def _fresh(self, answer: KeptAnswer | None) -> KeptAnswer | None:
         return answer if answer and utc_now() - answer.at < self._ttl else None

@@ -4,28 +4,36 @@ and which runbook there is. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from aiops_core.models import Citation, LlmInsights, Recurrence
+from llm_enricher.answering.policy import RunbookPolicy
 from llm_enricher.question import Document, Question
+from llm_enricher.rules.harm import HarmfulAdvice, harmless
 
-DOCUMENTS_NAMED = 2  # of each kind
+INCIDENTS_NAMED = 2
 
 
-def with_history(insights: LlmInsights, question: Question) -> LlmInsights:
+def with_history(
+    insights: LlmInsights,
+    question: Question,
+    policy: RunbookPolicy,
+    forbidden: Sequence[HarmfulAdvice] = (),
+) -> LlmInsights:
     """*insights* with it; what they say or cite already is not said again.
 
     What ended another incident is told, not recommended: here it may be wrong.
     """
     known = {(one.kind, one.id) for one in insights.citations}
-    new = [one for one in named(question) if (one.kind, one.id) not in known]
+    new = [one for one in named(question, policy) if (one.kind, one.id) not in known]
     told = [*_past(question.incident.recurrence), *(_ended(one) for one in new if one.resolution)]
-    advice = [f"Follow the runbook “{one.title}”." for one in new if one.kind == "runbook"]
+    advice = [f"Follow the runbook “{one.whole_title}”." for one in new if one.kind == "runbook"]
     said = insights.recommendations
     return insights.model_copy(
         update={
             "narrative": " ".join(filter(None, (insights.narrative, *dict.fromkeys(told)))),
-            "recommendations": tuple(dict.fromkeys((*said, *advice))),
+            "recommendations": tuple(dict.fromkeys((*said, *harmless(advice, forbidden)))),
             "citations": (
                 *insights.citations,
                 *(Citation(kind=one.kind, id=one.id) for one in new),
@@ -34,12 +42,14 @@ def with_history(insights: LlmInsights, question: Question) -> LlmInsights:
     )
 
 
-def named(question: Question) -> Iterator[Document]:
-    """The best documents: resolved incidents of which is known what ended them, and runbooks."""
-    solved = [one for one in question.documents if one.kind == "incident" and one.resolution]
-    runbooks = [one for one in question.documents if one.kind == "runbook"]
-    for found in (solved, runbooks):
-        yield from sorted(found, key=lambda one: -one.score)[:DOCUMENTS_NAMED]
+def named(question: Question, policy: RunbookPolicy) -> Iterator[Document]:
+    """The first resolved incidents of which is known what ended them, and the first runbook if it
+    is surely about this. Documents come best first; their scores are not of one kind."""
+    solved = (one for one in question.documents if one.kind == "incident" and one.resolution)
+    yield from islice(solved, INCIDENTS_NAMED)
+    runbook = next((one for one in question.documents if one.kind == "runbook"), None)
+    if runbook and runbook.score >= (policy.words if runbook.lexical else policy.similarity):
+        yield runbook
 
 
 def _ended(document: Document) -> str:

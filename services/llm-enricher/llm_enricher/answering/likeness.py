@@ -3,8 +3,8 @@
 They are alike when everything that the model reads is, but for the names of devices, of their parts
 and of the other side. Such names stand as ``{{device 1}}`` in the key and in what is kept, and are
 filled in from the incident that uses it; the kind of object behind a name (``sw-core-`` of
-``sw-core-2``) is in the key. Long numbers of a line that has a template (ports, processes) are not
-in the key, so an answer that quotes one is not kept.
+``sw-core-2``) is in the key. Long numbers (ports, processes) of a line that has a template, or is
+context, are not in the key, so an answer that quotes one is not kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aiops_core.models import Citation, Evidence, LlmInsights
-from llm_enricher.question import MemberKind, Question
+from llm_enricher.model.privacy import HIDDEN
+from llm_enricher.question import ContextFact, MemberKind, Question
 
 Redact = Callable[[str], str]
 
@@ -26,6 +27,7 @@ NUMBERS = re.compile(r"(?<![\w.])\d+(?![\w.]*\d)")
 TIMES = re.compile(r"\b\d{1,2}:\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
 DIGITS = re.compile(r"\d+")
 PLACEHOLDER = re.compile(r"\{\{[a-z]+ \d+\}\}")
+MEASURED = ("reading", "probe")  # kinds of context whose numbers are what they say
 TEXTS = ("root_cause", "impact", "narrative")
 
 
@@ -114,10 +116,12 @@ def key_of(question: Question, identity: str, redact: Redact) -> str:
         "often": incident.recurrence.occurrence > 1 if incident.recurrence else False,
         "members": [_member(one, said) for one in _ordered(question)],
         "context": [
-            (one.kind, said(one.device), one.service, one.fine, said(one.text))
+            (one.kind, said(one.device), one.service, one.fine, _context_text(one, said))
             for one in question.context
         ],
-        "documents": sorted((one.kind, one.id, one.text) for one in question.documents),
+        "documents": sorted(
+            (one.kind, one.id, one.title, one.text, one.resolution) for one in question.documents
+        ),
         "missing": question.missing,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -148,11 +152,16 @@ def _without_passing(member: Evidence, text: str) -> str:
     return PASSING.sub("#", text) if member.template_id and not member.metric else text
 
 
+def _context_text(fact: ContextFact, said: Redact) -> str:
+    text = said(fact.text)
+    return text if fact.kind in MEASURED else PASSING.sub("#", text)
+
+
 def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmInsights | None:
-    """*insights* with placeholders; None when they quote what another fault need not have. A
-    narrative that does so is left out."""
+    """*insights* with placeholders; None when they quote what another fault need not have, or
+    what is personal. A narrative that does so is left out. What was missing is not kept."""
     passing = _passing(question)
-    if passing.in_any((insights.root_cause, insights.impact, *insights.recommendations)):
+    if passing.in_any(_advised(insights)):
         return None
     if passing.in_any((insights.narrative,)):
         insights = insights.model_copy(update={"narrative": ""})
@@ -163,7 +172,15 @@ def kept_of(question: Question, insights: LlmInsights, redact: Redact) -> LlmIns
     citations = [
         Citation(kind=one.kind, id=cited.get(one.id, one.id)) for one in insights.citations
     ]
-    return _rewritten(insights, lambda text: redact(names.hidden(text)), citations)
+    kept = _rewritten(insights, lambda text: redact(names.hidden(text)), citations)
+    if any(HIDDEN.search(text) for text in _advised(kept)):
+        return None
+    narrative = "" if HIDDEN.search(kept.narrative) else kept.narrative
+    return kept.model_copy(update={"narrative": narrative, "missing": ()})
+
+
+def _advised(insights: LlmInsights) -> tuple[str, ...]:
+    return insights.root_cause, insights.impact, *insights.recommendations
 
 
 @dataclass(frozen=True)
@@ -182,7 +199,9 @@ class Passing:
 def _passing(question: Question) -> Passing:
     """Long numbers of its lines, and how many there are of what."""
     incident = question.incident
-    said = {found for kind in question.kinds for found in PASSING.findall(kind.newest.msg)}
+    lines = [kind.newest.msg for kind in question.kinds]
+    lines += [fact.text for fact in question.context if fact.kind not in MEASURED]
+    said = {found for text in lines for found in PASSING.findall(text)}
     counts = {incident.anomaly_count, len(incident.affected_devices)}
     counts |= {kind.count for kind in question.kinds}
     if incident.recurrence:

@@ -21,6 +21,7 @@ V = TypeVar("V")
 KINDS_KEPT = 200  # of one incident; senders choose names. Of more the newest
 PLACES_KEPT = 2000  # members whose kind is remembered in case they leave
 SERIES_KEPT = 256  # of one kind, whose ends are told apart
+ALERTS_KEPT = 256  # of one kind, the newest: a recovery names those that it ends
 ENDS_KEPT = 64  # recoveries that members may still come behind
 CITED_KEPT = 3  # newest members of a kind: some may leave
 
@@ -65,7 +66,7 @@ class SeriesEnded(NamedTuple):
 
     def concerns(self, key: KindKey, kind: KindState) -> bool:
         named = self.scope.service in ("", "unknown", key.service)
-        return named and not kind.alerts.isdisjoint(self.scope.alerts)
+        return named and not set(kind.alerts).isdisjoint(self.scope.alerts)
 
     def covers(self, series: SeriesName) -> bool:
         """A part that recovers may be the one that nobody named."""
@@ -83,7 +84,7 @@ class KindState:
     last: datetime
     severity: Severity
     newest: tuple[Evidence, ...]  # the newest first
-    alerts: frozenset[str]
+    alerts: tuple[str, ...]  # the newest first
     series: Mapping[SeriesName, SeriesTimes]
     revision: int  # newest that brought one of them
 
@@ -96,7 +97,7 @@ class KindState:
             last=one.ts,
             severity=one.severity,
             newest=(one,),
-            alerts=frozenset(one.alerts),
+            alerts=one.alerts[:ALERTS_KEPT],
             series={name: SeriesTimes(one.ts, one.cleared_at)},
             revision=revision,
         )
@@ -118,7 +119,7 @@ class KindState:
             last=max(self.last, other.last),
             severity=max(self.severity, other.severity, key=lambda one: one.rank),
             newest=tuple(newest[:CITED_KEPT]),
-            alerts=self.alerts | other.alerts,
+            alerts=tuple(dict.fromkeys((*other.alerts, *self.alerts)))[:ALERTS_KEPT],
             series=series,
             revision=max(self.revision, other.revision),
         )

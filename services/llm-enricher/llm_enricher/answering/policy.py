@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from aiops_core.models import Fraction
 from aiops_core.policy.file import Section
 
 CACHED_MOST = timedelta(minutes=45)  # then ClickHouse drops the row
@@ -32,6 +33,13 @@ class CachePolicy(Section):
     ttl: timedelta = Field(CACHED_MOST, gt=timedelta(0), le=CACHED_MOST)
 
 
+class RunbookPolicy(Section):
+    """When the best runbook is recommended to people, and not only shown to the model."""
+
+    similarity: Fraction = 0.45  # cosine of the part that fits best, at least
+    words: Fraction = 0.5  # found by words alone: part of the question's words, at least
+
+
 class AnsweringPolicy(Section):
     """Times and limits of both answers."""
 
@@ -42,7 +50,8 @@ class AnsweringPolicy(Section):
     queue: int = Field(100, ge=1)  # incidents that wait for the model
     retries: int = Field(1, ge=0)
     memory: timedelta = Field(timedelta(hours=1), gt=timedelta(0))  # of facts read at start
-    older: timedelta = Field(timedelta(days=7), ge=timedelta(0))  # of explanations before that
+    older: timedelta = Field(timedelta(days=2), ge=timedelta(0))  # of explanations before that
     renewal: RenewalPolicy = RenewalPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
     cache: CachePolicy = CachePolicy()
+    runbook: RunbookPolicy = RunbookPolicy()

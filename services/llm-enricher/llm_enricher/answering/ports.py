@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from aiops_core.models import Incident, LlmInsights, SimilarIncident
+from aiops_core.models import Incident, LlmInsights, Severity, SimilarIncident
 from llm_enricher.question import ContextFact, Document, MemberKind, Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 
 class KnownContext(Protocol):
@@ -50,6 +51,10 @@ class Ruled(Protocol):
     @property
     def insights(self) -> LlmInsights: ...
 
+    @property
+    def forbidden(self) -> tuple[HarmfulAdvice, ...]:
+        """Advice that the topics concerned list as harmful."""
+
 
 class RulesPort(Protocol):
     """Always has an answer, at once."""
@@ -58,8 +63,14 @@ class RulesPort(Protocol):
 
 
 class ModelPort(Protocol):
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
-        """The answer to what *first* explains by rules; None when too little of it was right.
+    def admit(self, severity: Severity) -> None:
+        """Raises ModelFailure when it is not asked about an incident of *severity*."""
+
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
+    ) -> LlmInsights | None:
+        """The answer to what *first* explains by rules, without advice that is *forbidden*; None
+        when too little of it was right.
 
         Raises ModelFailure. A call that is cancelled ends the work of the server as well.
         """

@@ -12,7 +12,7 @@ from aiops_core.models import Severity
 
 
 class QueuedCall(NamedTuple):
-    """*order* grows with each offer; *failures* are the calls that failed so far."""
+    """*order* grows with each new one; *failures* are the calls that failed so far."""
 
     incident_id: str
     severity: Severity
@@ -44,16 +44,19 @@ class CallQueue:
     def __contains__(self, incident_id: object) -> bool:
         return incident_id in self._calls
 
-    def offer(self, incident_id: str, severity: Severity, failures: int = 0) -> Offer:
-        """Whoever waits already keeps its place in the order, and its failures."""
-        known = self._calls.get(incident_id)
-        order = known.order if known else next(self._order)
-        failures = max(failures, known.failures) if known else failures
+    def offer(
+        self, incident_id: str, severity: Severity, before: QueuedCall | None = None
+    ) -> Offer:
+        """Whoever waits already, or was taken as *before*, keeps its place in the order, and its
+        failures."""
+        waiting = self._calls.get(incident_id)
+        known = waiting or before
+        order, failures = (known.order, known.failures) if known else (next(self._order), 0)
         call = QueuedCall(incident_id, severity, order, failures)
         left = None
-        if known is None and len(self._calls) >= self._most:
+        if waiting is None and len(self._calls) >= self._most:
             last = max(self._calls.values(), key=lambda one: one.urgency)
-            if last.severity.rank >= severity.rank:
+            if last.urgency < call.urgency:
                 return Offer(placed=False)
             left = self._calls.pop(last.incident_id).incident_id
         self._calls[incident_id] = call

@@ -88,10 +88,11 @@ class SecondAnswers:
             if self._needed(current):
                 self.offer(current)
 
-    def offer(self, current: CurrentIncident, failures: int = 0) -> bool:
-        """Whether *current* has a place now. What has none, or loses it, is counted and named."""
+    def offer(self, current: CurrentIncident, before: QueuedCall | None = None) -> bool:
+        """Whether *current* has a place now: that of *before*, if it is asked about once more. What
+        has none, or loses it, is counted and named."""
         incident = current.incident
-        offer = self._queue.offer(incident.id, incident.severity, failures)
+        offer = self._queue.offer(incident.id, incident.severity, before)
         if offer.left:
             self._left_out(offer.left, "left its place")
         if not offer.placed:
@@ -165,7 +166,7 @@ class SecondAnswers:
             self._failed(queued, current, ModelFailure("late"))
         elif task.cancelled():  # by follow
             self.breaker.gave_up()
-            self._retry(self._latest(current), queued.failures)
+            self._retry(self._latest(current), queued)
         elif isinstance(failure := task.exception(), ModelFailure):
             self._failed(queued, current, failure)
         elif failure:
@@ -176,12 +177,13 @@ class SecondAnswers:
         self._tell()
 
     async def _ask(self, current: CurrentIncident) -> tuple[GatheredQuestion, LlmInsights | None]:
+        self._model.admit(current.incident.severity)
         within = self._policy.facts_within.total_seconds()
         asked = await self._questions.about(current, within)
         if kept := await self._first.kept(asked.question, STORED_WITHIN):
             return asked, kept  # of a like one that was asked about meanwhile
         first = self._first.by_rules(asked.question)
-        insights = await self._model.explain(asked.question, first)
+        insights = await self._model.explain(asked.question, first.insights, first.forbidden)
         return asked, insights and insights.model_copy(update={"source": "llm"})
 
     async def _succeeded(
@@ -194,13 +196,12 @@ class SecondAnswers:
         is_new = insights is None or insights.source == "llm"
         if is_new:
             self.breaker.succeeded()
-            metrics.LLM_LATENCY.observe(took)
         else:
             self.breaker.gave_up()
         if insights is None:
             metrics.LLM_FALLBACKS.labels("unusable").inc()
             return
-        missing = (*insights.missing, *asked.question.missing)
+        missing = tuple(dict.fromkeys((*insights.missing, *asked.question.missing)))
         told = {"latency_ms": took * 1000, "missing": missing}
         insights = insights.model_copy(update=told)
         answer = answer_of(current, insights, asked.similar, {})
@@ -220,11 +221,11 @@ class SecondAnswers:
         again = failure.worth_retry and queued.failures < self._policy.retries
         if failure.kind in NOT_YET:
             self._not_before = now + NOT_YET_FOR
-            self._retry(latest, queued.failures)
+            self._retry(latest, queued)
         elif failure.counts and self.breaker.state(now) != "closed":
-            self._retry(latest, queued.failures)  # it is the model, whatever the question
+            self._retry(latest, queued)  # it is the model, whatever the question
         elif again:
-            self._retry(latest, queued.failures + 1)
+            self._retry(latest, queued._replace(failures=queued.failures + 1))
         else:
             metrics.LLM_FALLBACKS.labels(failure.kind).inc()
             log.warning("no answer of the model", incident=id, kind=failure.kind)
@@ -232,9 +233,9 @@ class SecondAnswers:
     def _latest(self, current: CurrentIncident) -> CurrentIncident:
         return self._incidents().get(current.incident.id) or current
 
-    def _retry(self, current: CurrentIncident, failures: int) -> None:
+    def _retry(self, current: CurrentIncident, queued: QueuedCall) -> None:
         if self._needed(current) and current.incident.id not in self._queue:
-            self.offer(current, failures)
+            self.offer(current, queued)
 
     def _tell(self) -> None:
         is_open = self.breaker.state(self._clock()) != "closed"

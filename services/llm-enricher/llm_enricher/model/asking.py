@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiops_core.models import LlmInsights
@@ -14,6 +14,7 @@ from llm_enricher.model.prompt import Prompt, PromptFile, prompt_file
 from llm_enricher.model.server import ChatRequest, ModelServer, Reply
 from llm_enricher.model.verification import Verification, Verified, verify
 from llm_enricher.question import Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,31 @@ class Asking:
         self._prompts: PromptFile = prompt_file(policy.prompt)
 
     async def ask(
-        self, question: Question, first: LlmInsights, *, first_token: float | None = None
+        self,
+        question: Question,
+        first: LlmInsights,
+        forbidden: Sequence[HarmfulAdvice] = (),
+        *,
+        first_token: float | None = None,
     ) -> Asked:
-        """*first* is the explanation that stands now. *first_token*: other seconds than those of
-        the policy. Raises ModelFailure."""
+        """*first* is the explanation that stands now, *forbidden* what must not be advised.
+        *first_token*: other seconds than those of the policy. Raises ModelFailure."""
         redaction = Redaction(self._privacy)
-        prompt = self.prompt(question, first, redaction)
+        prompt = self.prompt(question, first, redaction, forbidden)
         reply = await self._server.ask(self._request(prompt, first_token))
         answer = read_answer(reply.text, cut=reply.cut)
         found = verify(answer, prompt.briefing, self._policy.verification, self._policy.confidence)
         insights = self._insights(found.left, prompt.briefing, reply, redaction)
         return Asked(prompt, reply, answer, found, insights)
 
-    def prompt(self, question: Question, first: LlmInsights, redaction: Redaction) -> Prompt:
-        briefing = brief(question, first, redaction, self._policy.verification)
+    def prompt(
+        self,
+        question: Question,
+        first: LlmInsights,
+        redaction: Redaction,
+        forbidden: Sequence[HarmfulAdvice] = (),
+    ) -> Prompt:
+        briefing = brief(question, first, redaction, self._policy.verification, forbidden)
         return self._prompts.fill(briefing, self._policy.limits.prompt_tokens)
 
     def _request(self, prompt: Prompt, first_token: float | None) -> ChatRequest:

@@ -17,7 +17,8 @@ from aiops_core.models import Citation, Incident, LlmInsights, RootCause
 from llm_enricher.model.policy import VerificationRules
 from llm_enricher.model.privacy import Redaction
 from llm_enricher.model.words import stems
-from llm_enricher.question import ContextFact, Document, MemberKind, Question
+from llm_enricher.question import WARNING, ContextFact, Document, MemberKind, Question
+from llm_enricher.rules.harm import HarmfulAdvice, harmless
 
 STEERED: Final = "(text that gives instructions, left out)"
 LINE, PASSAGE, OFFER = 110, 140, 80  # characters that the prompt shows
@@ -27,8 +28,12 @@ READ_MOST: Final = 2000  # characters of one text that are looked at
 HARM_SHARED: Final = 0.75  # of the words of a warning, for advice to be what it warns of
 _MARKUP = re.compile(r"<\|[^|>]{0,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>")
 _QUOTES = str.maketrans({'"': "'", "“": "'", "”": "'", "`": "'", "\\": "/"})
-_ITEM = re.compile(r"^\s{0,8}(?:[-*•]|\d{1,2}[.)])\s+(.+)$", re.MULTILINE)
-_WARNS = re.compile(r"\b(?:not to do|do not|don.t|never|avoid|harmful)\b", re.IGNORECASE)
+_MARK = r"[ \t]{0,8}(?:[-*•]|\d{1,2}[.)])[ \t]+"
+_ITEM = re.compile(rf"^{_MARK}(.+(?:\n(?!{_MARK})[ \t]*\S.*)*)$", re.MULTILINE)
+_ADVISES = re.compile(
+    r"\b(?:fix(?:es)?|checks?|steps?|actions?|remed(?:y|ies)|repairs?|procedures?|what to do)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,14 @@ class Briefing:
 
 
 def brief(
-    question: Question, first: LlmInsights, redaction: Redaction, rules: VerificationRules
+    question: Question,
+    first: LlmInsights,
+    redaction: Redaction,
+    rules: VerificationRules,
+    forbidden: Sequence[HarmfulAdvice] = (),
 ) -> Briefing:
-    """*first* is the explanation that stands now; its recommendations are offered."""
+    """*first* is the explanation that stands now; its recommendations are offered, but nothing
+    that is *forbidden*."""
     reader = _Reader(redaction, rules)
     incident = question.incident
     members = _members(question)
@@ -78,6 +88,7 @@ def brief(
     harms = tuple(reader.harms(question.documents))
     texts = [reader.read(text) for text in first.recommendations]
     texts += [reader.read(text) for text in _advice(question.documents)]
+    texts = list(harmless(texts, forbidden))
     root = incident.root_cause or RootCause()
     known = (incident.title, root.device or "", root.service or "", *incident.affected_devices)
     said = (first.root_cause, first.impact, *first.recommendations)
@@ -92,11 +103,11 @@ def brief(
 
 def harmful(text: str, harms: Sequence[str]) -> bool:
     """*text* tells to do what one of *harms* warns of."""
-    if _WARNS.search(text):
+    if WARNING.search(text):
         return False
     words = stems(text)
     for harm in harms:
-        warned = stems(_WARNS.sub(" ", harm))
+        warned = stems(WARNING.sub(" ", harm))
         if len(warned) > 1 and len(warned & words) >= HARM_SHARED * len(warned):
             return True
     return False
@@ -216,9 +227,9 @@ class _Reader:
         """What *documents* warn of: items of a part that says what not to do, and single ones."""
         for it in documents:
             if it.kind == "runbook":
-                warns = _WARNS.search(it.title) is not None
+                warns = WARNING.search(it.title) is not None
                 for item in _ITEM.findall(it.text[:READ_MOST]):
-                    if warns or _WARNS.match(item):
+                    if warns or WARNING.match(item):
                         yield self.read(item)
 
 
@@ -228,9 +239,9 @@ def _invisible(character: str) -> bool:
 
 
 def _advice(documents: Sequence[Document]) -> Iterator[str]:
-    """Items of runbooks, but those of a part that warns."""
+    """Items of runbooks, of a part that says what to do: others have symptoms, or whom to call."""
     for it in documents:
-        if it.kind == "runbook" and not _WARNS.search(it.title):
+        if it.kind == "runbook" and _ADVISES.search(it.part) and not WARNING.search(it.title):
             yield from (item for item in _ITEM.findall(it.text[:READ_MOST]))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from aiops_core.errors import Unavailable
-from aiops_core.models import LlmInsights
+from aiops_core.models import LlmInsights, Severity
 from aiops_core.observability import metrics
 from aiops_core.observability.probe import Readiness
 from aiops_core.policy.settings import Settings
@@ -26,6 +26,7 @@ from llm_enricher.model.policy import ModelPolicy
 from llm_enricher.model.privacy import PrivacyPolicy
 from llm_enricher.model.server import ModelCard, ModelFailure, ModelServer
 from llm_enricher.question import Question
+from llm_enricher.rules.harm import HarmfulAdvice
 
 BUCKET: Final = "models"  # examinations, by model, host and way of asking
 NOTE: Final = "model"  # in /ready
@@ -83,20 +84,35 @@ class Model:
     def verdict(self) -> ModelVerdict:
         return self._verdict
 
-    async def explain(self, question: Question, first: LlmInsights) -> LlmInsights | None:
+    @property
+    def identity(self) -> str:
+        """Of the model, this host and how it is asked: "" until it was examined."""
+        return self._examined[0] if self._examined else ""
+
+    async def explain(
+        self, question: Question, first: LlmInsights, forbidden: Sequence[HarmfulAdvice] = ()
+    ) -> LlmInsights | None:
         """An explanation of which every part was checked; None when too little is left of it.
 
-        *first* is the explanation that stands now. Raises ModelFailure. A cancelled call ends the
-        work of the server as well.
+        *first* is the explanation that stands now, *forbidden* what must not be advised. Raises
+        ModelFailure. A cancelled call ends the work of the server as well.
         """
+        self.admit(question.incident.severity)
         try:
-            self._verdict.admit(question.incident.severity, self._policy.acceptance)
-            asked = await self._asking.ask(question, first)
+            asked = await self._asking.ask(question, first, forbidden)
         except ModelFailure as failure:
             metrics.LLM_FAILURES.labels(failure.kind).inc()
             raise
         _count(asked)
         return asked.insights
+
+    def admit(self, severity: Severity) -> None:
+        """Raises ModelFailure when the model is not asked about an incident of *severity*."""
+        try:
+            self._verdict.admit(severity, self._policy.acceptance)
+        except ModelFailure as failure:
+            metrics.LLM_FAILURES.labels(failure.kind).inc()
+            raise
 
     async def watch(self) -> None:
         """Look for ever whether the server has the model, and examine one that is new; whatever

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiops_core.errors import Unavailable
 from aiops_core.models import SimilarIncident
 from aiops_core.observability import metrics
-from llm_enricher.question import Document, Question
+from llm_enricher.question import WARNING, Document, Question
 from llm_enricher.retrieval.corpus import KINDS, Corpus
 from llm_enricher.retrieval.fusion import fused
 from llm_enricher.retrieval.lexical import LexicalHit
@@ -58,10 +58,21 @@ class Retriever:
         own = question.incident.id
         scope = scope_of(question.incident)
         ranked, lexical = await self._ranked(text, KINDS, scope, own, within)
-        documents = _best(ranked, self._policy.documents)
+        documents = self._with_warnings(_best(ranked, self._policy.documents))
         incidents = [one.document for one in ranked if one.document.kind == "incident"]
         similar = [_similar(document) for document in incidents[: self._policy.documents]]
         return FoundDocuments(tuple(documents), tuple(similar), lexical)
+
+    def _with_warnings(self, documents: Sequence[Document]) -> list[Document]:
+        """And, after them, what each runbook among them says not to do, whatever part was found."""
+        shown = {one.id for one in documents}
+        runbooks = {one.id.partition("#")[0] for one in documents if one.kind == "runbook"}
+        warnings = (
+            _document(passage, None, None)
+            for id, passage in self._corpus.passages("runbook").items()
+            if passage.source in runbooks and id not in shown and WARNING.search(passage.title)
+        )
+        return [*documents, *warnings]
 
     async def search(
         self, text: str, kinds: Sequence[Kind] = KINDS, scope: Scope = ANYWHERE, limit: int = 5

@@ -13,6 +13,7 @@ AT_ONCE = timedelta(seconds=5)  # what begins within this time on several device
 CHANGES_BEFORE = timedelta(hours=1)
 SHOWN = 3  # kinds of members
 NETWORK = ("device_unreachable", "link_down", "link_degraded", "sender_lost")
+CONTEXT = "context:"  # begins what is missing of the lines around an incident
 UNKNOWN = "The cause is not known yet"
 
 
@@ -42,9 +43,8 @@ def what_speaks_for_what(case: IncidentCase) -> Iterator[str]:
     yield from _changes(case)
     yield from _together(case)
     yield from _alone(case)
-    if case.missing:
-        asked = listed(tuple(case.missing))
-        yield f"What else the ship said around it could not be asked ({asked} did not answer)."
+    if any(one.startswith(CONTEXT) for one in case.missing):
+        yield "What else the ship said around it could not be read, or not all of it."
 
 
 def _changes(case: IncidentCase) -> Iterator[str]:
