@@ -29,7 +29,6 @@ from aiops_core.runtime.unreadable import read_stored, skip
 from aiops_core.runtime.watched import Watched
 from aiops_core.suppression.ship import Ship
 from llm_enricher import NAME
-from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import (
     CurrentIncident,
@@ -43,6 +42,7 @@ from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.ports import GathererPort, ModelPort, RetrieverPort, RulesPort
 from llm_enricher.answering.questions import Questions
 from llm_enricher.answering.second import NO_PLACE, SecondAnswers
+from llm_enricher.attempt import attempt
 
 CONCURRENCY = 32  # facts at once; each waits for what its first answer is made of
 CAUGHT_UP_WITHIN = 5.0  # seconds, of one incident

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from aiops_core.bounded import BoundedDict
 from aiops_core.models import LlmInsights
 from aiops_core.runtime.service import utc_now
-from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.breaker import Breaker
 from llm_enricher.answering.likeness import Redact, kept_of, key_of, used_of
 from llm_enricher.answering.policy import CachePolicy
+from llm_enricher.attempt import attempt
 from llm_enricher.question import Question
 
 T = TypeVar("T")

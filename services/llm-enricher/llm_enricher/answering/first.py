@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from aiops_core.models import LlmInsights, SimilarIncident
 from aiops_core.observability import metrics
-from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident
 from llm_enricher.answering.history import with_history
 from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.ports import RulesPort
 from llm_enricher.answering.questions import Questions
+from llm_enricher.attempt import attempt
 from llm_enricher.question import Question
 from llm_enricher.rules.harm import HarmfulAdvice
 

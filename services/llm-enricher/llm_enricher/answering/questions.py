@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiops_core.models import SimilarIncident
-from llm_enricher.answering.attempt import Attempt, attempt
 from llm_enricher.answering.current import CurrentIncident
 from llm_enricher.answering.ports import GathererPort, Retrieved, RetrieverPort
+from llm_enricher.attempt import Attempt, attempt
 from llm_enricher.question import ContextFact, Question
 
 T = TypeVar("T")

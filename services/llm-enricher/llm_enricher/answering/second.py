@@ -16,7 +16,6 @@ from typing import Any
 from aiops_core.models import EnrichedIncident, LlmInsights
 from aiops_core.observability import metrics
 from aiops_core.utils import core_logger
-from llm_enricher.answering.attempt import attempt
 from llm_enricher.answering.breaker import Breaker
 from llm_enricher.answering.cache import AnswerCache
 from llm_enricher.answering.current import CurrentIncident, Incidents, answer_of
@@ -26,6 +25,7 @@ from llm_enricher.answering.policy import AnsweringPolicy
 from llm_enricher.answering.ports import ModelPort
 from llm_enricher.answering.questions import GatheredQuestion, Questions
 from llm_enricher.answering.queue import CallQueue, QueuedCall
+from llm_enricher.attempt import attempt
 from llm_enricher.model.server import ModelFailure
 
 Publish = Callable[[EnrichedIncident], Awaitable[None]]

@@ -17,7 +17,7 @@ from aiops_core.runtime.bus import Bucket
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.unreadable import skip
 from aiops_core.utils import core_logger
-from llm_enricher.answering.attempt import attempt
+from llm_enricher.attempt import attempt
 from llm_enricher.model.acceptance import Examination, ModelVerdict, found, judge, key_of
 from llm_enricher.model.asking import Asked, Asking
 from llm_enricher.model.client import DEPENDENCY, HttpModelServer

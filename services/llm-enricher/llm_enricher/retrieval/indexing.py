@@ -19,7 +19,7 @@ from aiops_core.errors import Unavailable
 from aiops_core.observability import metrics
 from aiops_core.runtime.unreadable import skip
 from aiops_core.utils import core_logger
-from llm_enricher.answering.attempt import attempt
+from llm_enricher.attempt import attempt
 from llm_enricher.retrieval.corpus import KINDS, Corpus
 from llm_enricher.retrieval.incident_table import EARLIEST, OVERLAP, ResolvedPage
 from llm_enricher.retrieval.passage import Kind, Passage
