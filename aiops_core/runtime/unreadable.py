@@ -66,6 +66,16 @@ def read_all(
     return found
 
 
+def only_text(row: Iterable[object]) -> None:
+    """Raises ValueError if a column of *row*, or a part of one, is bytes: no UTF-8, as the driver
+    gives it."""
+    for column in row:
+        if isinstance(column, bytes):
+            raise ValueError(f"{column[:40]!r} is no UTF-8")
+        if isinstance(column, list | tuple):
+            only_text(column)
+
+
 def read_stored(
     stored: Stored, where: str, kinds: Mapping[str, type[Message]] = BY_SUBJECT
 ) -> Message | None:

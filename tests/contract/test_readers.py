@@ -32,6 +32,7 @@ from aiops_core.models import (
     AnomalyContext,
     AnomalyDetected,
     Device,
+    LlmInsights,
     Message,
     ProblemEdited,
     Recurrence,
@@ -43,6 +44,7 @@ from aiops_core.policy.retention import RetentionPolicy
 from aiops_core.runtime import crashes, unreadable
 from aiops_core.runtime.bus import LARGEST, REASON, SOURCE, SUBJECT
 from aiops_core.runtime.crashes import Crashes
+from aiops_core.runtime.publishing import Publishing
 from aiops_core.runtime.service import utc_now
 from aiops_core.runtime.watched import (
     watched_inventory,
@@ -78,6 +80,17 @@ from incident_api.silences.repository import SilenceRepository
 from incident_api.stats.queries import StatsQueries
 from incident_api.store import AS_NAMED, IncidentFilter
 from incident_api.trace.queries import TraceQueries
+from llm_enricher.answering.cache import KeptAnswer
+from llm_enricher.answering.cache_table import ClickHouseCache
+from llm_enricher.evidence.queries import LineQueries
+from llm_enricher.handler import Insight, Sources
+from llm_enricher.model import model
+from llm_enricher.model.acceptance import Examination
+from llm_enricher.model.client import HttpModelServer
+from llm_enricher.model.privacy import PrivacyPolicy
+from llm_enricher.policy import LlmPolicy
+from llm_enricher.retrieval.incident_table import ResolvedIncidents
+from llm_enricher.rules.book import RuleBook
 from tests import clickhouse_server as embedded
 from tests.api_parts import TABLES as EMPTIED
 from tests.conftest import ROOT
@@ -264,6 +277,16 @@ async def anomalies_published(bus: MemoryBus) -> int:
     return bad
 
 
+async def explained_incidents(bus: MemoryBus) -> int:
+    facts = [created(f"i{n}", n) for n in range(GOOD)]
+    bad = publish(bus, facts)
+    policy = LlmPolicy.load(ROOT / "policies")
+    insight = Insight(policy.answering, Sources(RuleBook.of(policy)), Publishing())
+    await insight.recover(bus)
+    assert all(insight.incidents.get(fact.id) for fact in facts)
+    return bad
+
+
 # Of buckets.
 
 
@@ -408,6 +431,19 @@ def _refusal(data: bytes) -> str:
 def suggestion(n: int) -> Suggestion:
     finding = EdgeFinding(kind="time", confidence=0.7, first_seen=NOON, last_seen=NOON)
     return Suggestion(device=f"d{n}", upstream="sw-1", findings=(finding,))
+
+
+async def examinations(bus: MemoryBus) -> int:
+    """Each is of one model on one host: that one is examined anew, as if it never was."""
+    good = Examination(model="m", digest="d", host="h", at=NOON, cases=())
+    bucket = bus.bucket(model.BUCKET)
+    bad = await put_all(bus, model.BUCKET, "m", [good] * GOOD)
+    asked, privacy = LlmPolicy.load(ROOT / "policies").model, PrivacyPolicy.load(ROOT / "policies")
+    async with HttpModelServer.open("http://127.0.0.1:9", "ollama", "") as server:
+        one = model.Model(server, asked, privacy, kept=bucket, readiness=Readiness("x"), host="h")
+        found = [await one._known(f"m{n:03}") for n in range(GOOD + bad)]
+    assert [examined for examined in found if examined] == [good] * GOOD
+    return bad
 
 
 async def anomalies_counted(bus: MemoryBus) -> int:
@@ -730,7 +766,50 @@ async def devices(clickhouse: ClickHouse) -> int:
     return bad
 
 
+async def kept_answers(clickhouse: ClickHouse) -> int:
+    """A fault whose answer cannot be read has none; another one follows."""
+    cache = ClickHouseCache(clickhouse)
+    answer = KeptAnswer(LlmInsights(root_cause="a cable", source="llm"), utc_now())
+    for n in range(GOOD):
+        await cache.keep(f"k{n}", answer)
+    wrong = [*bodies(answer.insights.model_dump_json()), '{"root_cause": "x", "source": "rumour"}']
+    bad = await copies(clickhouse, "aiops.llm_cache", "key", {"body": wrong})
+    keys = [f"k{n}" for n in range(GOOD)] + [f"xbody-{n}" for n in range(bad)]
+    found = [await cache.find(key) for key in keys]
+    assert [bool(one) for one in found] == [True] * GOOD + [False] * bad
+    return bad
+
+
+async def lines_around(clickhouse: ClickHouse) -> int:
+    columns = ("tracking_id", "ship_id", "ts", "ingestion_timestamp", "device_id", "msg")
+    now, each = utc_now(), [b"\xff", b"\xfe\xfd"]
+    good = [(f"t{n}", "s1", now, now, f"d{n}", "fine") for n in range(GOOD)]
+    bad = [(f"x{n}", "s1", now, now, f"d{n}", msg) for n, msg in enumerate(each)]
+    await clickhouse.insert("logs.raw", columns, [*good, *bad])
+    found = await LineQueries(clickhouse).around(
+        ship="s1", devices=[f"d{n}" for n in range(GOOD)], objects=[], signals=[], members=[],
+        since=now - WINDOW, near=now - WINDOW, until=now + WINDOW, most=99, within=9,
+    )  # fmt: skip
+    assert sorted(line.tracking_id for line in found) == sorted(f"t{n}" for n in range(GOOD))
+    return len(bad)
+
+
+async def resolved_incidents(clickhouse: ClickHouse) -> int:
+    await store_of_incidents(clickhouse)
+    await clickhouse.execute(
+        "ALTER TABLE aiops.incidents UPDATE status = 'resolved' WHERE 1 SETTINGS mutations_sync = 1"
+    )
+    wrong: dict[str, list[bytes | str]] = {"title": [b"\xff"], "category": [b"\xfe"]}
+    bad = await copies(clickhouse, "aiops.incidents", "id", wrong)
+    page = await ResolvedIncidents(clickhouse, str).changed()
+    ids = sorted(one.document.id for one in page.passages)
+    assert ids == sorted(f"i{n:02}" for n in range(GOOD))
+    return bad
+
+
 STREAMS_AND_BUCKETS = (
+    Reader("llm-enricher.facts", explained_incidents),
+    Reader("llm-enricher.examinations", examinations),
     Reader("correlation.facts", correlation),
     Reader("correlation.kept", kept_incidents),
     Reader("enrichment.anomalies", enrichment),
@@ -766,6 +845,9 @@ TABLES = (
     Reader("enrichment.similar", similar),
     Reader("enrichment.incidents", last_incidents),
     Reader("what-if.anomalies", what_if_anomalies),
+    Reader("llm-enricher.cache", kept_answers),
+    Reader("llm.lines", lines_around),
+    Reader("retrieval.incidents", resolved_incidents),
 )
 
 
@@ -830,6 +912,11 @@ READS = {
 BUCKET_READS = {"all", "get", "watch"}
 
 BELONGS_TO = {
+    "llm_enricher/answering/cache_table.py": "llm-enricher.cache",
+    "llm_enricher/evidence/queries.py": "llm.lines",
+    "llm_enricher/handler.py:Insight.recover": "llm-enricher.facts",
+    "llm_enricher/model/model.py:Model._known": "llm-enricher.examinations",
+    "llm_enricher/retrieval/incident_table.py": "retrieval.incidents",
     "aiops_core/runtime/crashes.py:": "runtime.crashes",
     "aiops_core/inventory/inventory.py:Inventory.from_json": "inventory",
     "aiops_core/suppression/ship.py:Ship.of.read": "ship",
@@ -879,6 +966,16 @@ BELONGS_TO = {
 }
 COLUMNS_ALONE = "takes columns as they are and decodes nothing"
 NO_READER = {
+    "aiops_core/observability/probe.py:_answer": "a request's line",
+    "llm_enricher/answering/likeness.py": "fields called newest, of a question in memory",
+    "llm_enricher/answering/members.py": "fields called newest, of a state in memory",
+    "llm_enricher/evidence/gatherer.py:_members": "a field called newest, of a question in memory",
+    "llm_enricher/model/answer.py:read_answer": "what a model says: each part is checked",
+    "llm_enricher/model/briefing.py": "a field called newest, of a question in memory",
+    "llm_enricher/model/wires.py": "answers of servers, not what is stored there",
+    "llm_enricher/retrieval/resolved.py": "a field called newest, of a question in memory",
+    "llm_enricher/retrieval/worker": "what parent and child say to each other",
+    "llm_enricher/rules/case.py": "a field called newest, of a question in memory",
     "aiops_core/adapters/": "answers of servers, not what is stored there",
     "aiops_cli/ingest/": "files of people, refused line by line",
     "aiops_cli/topology/": "files of people, refused as a whole",

@@ -107,8 +107,9 @@ async def test_a_table_that_is_missing_is_waited_for(clickhouse, table):
         again = created("i2", 5, recurrence=Recurrence(problem_id="p"))
         await service.publish(again, updated(2, 1), suppressed(9), enriched(5))
         await until(lambda: service.problem and table in service.problem)
-        known = service.recorder.registry.known("i2")
-        assert known and known.incident.anomaly_count == 1
+        known = service.recorder.registry.known
+        await until(lambda: known("i2"))
+        assert known("i2").incident.anomaly_count == 1
         await clickhouse.execute(f"RENAME TABLE aiops.elsewhere TO aiops.{table}")
         await service.settled()
         await until(lambda: service.problem is None)

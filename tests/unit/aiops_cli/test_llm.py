@@ -48,6 +48,7 @@ def check(server: StandIn, *words: str):
     return CliRunner().invoke(
         app,
         ["llm", "check", "--url", server.url, "--policies", str(POLICIES), *words],
+        env={"COLUMNS": "160"},
     )
 
 

@@ -390,6 +390,7 @@ def test_no_pattern_backtracks_for_long(text):
         assert min(taken(pattern, text) for _ in range(3)) < 0.02, pattern
 
 
+@pytest.mark.slow  # with the tracer of coverage it takes twice as long
 def test_an_ordinary_incident_is_explained_within_5_ms():
     question = asked(
         *(f"ap-{n} capwap wifi_failure: lost connection to controller {n}" for n in range(12)),

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
-from aiops_core.runtime.unreadable import read_all
+from aiops_core.runtime.unreadable import only_text, read_all
 from llm_enricher.evidence.lines import TEXT_KEPT, StoredLine
 
 EACH_KEPT = 40  # newest lines of one service on one device: one that is loud leaves room for others
@@ -78,6 +78,7 @@ class LineQueries:
 
 
 def _line(row: Row) -> StoredLine:
+    only_text(row)
     tracking_id, ts, device, service, level, said = row
     return StoredLine(tracking_id, _utc(ts), device, service, level, said)
 

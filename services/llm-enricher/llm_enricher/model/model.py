@@ -155,7 +155,7 @@ class Model:
             return self._examined[1]
         try:
             stored = await self._kept.get(key)
-            return Examination.model_validate_json(stored) if stored else None
+            return None if stored is None else Examination.model_validate_json(stored)
         except Unavailable:
             return None
         except ValueError as exc:  # ValidationError is one

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from aiops_core.adapters.clickhouse import ClickHouse, Row
-from aiops_core.runtime.unreadable import read_all
+from aiops_core.runtime.unreadable import only_text, read_all
 from llm_enricher.retrieval.passage import Passage, Redact
 from llm_enricher.retrieval.resolved import ENDINGS, Ended, passage_of
 
@@ -78,6 +78,7 @@ class ResolvedIncidents:
         return read_all(rows, "retrieval.incidents", self._passage, name=itemgetter(0))
 
     def _passage(self, row: Row) -> Passage:
+        only_text(row)
         id, ship, domain, category, title, types, messages, said, updated = row
         ended = Ended(id, ship, domain, category, title, types, messages, said, _utc(updated))
         return passage_of(ended, self._redact)
