@@ -67,11 +67,12 @@ def read_all(
 
 
 def only_text(row: Iterable[object]) -> None:
-    """Raises ValueError if a column of *row*, or a part of one, is bytes: no UTF-8, as the driver
+    """Raises UnicodeError if a column of *row*, or a part of one, is bytes: no UTF-8, as the driver
     gives it."""
-    for column in row:
-        if isinstance(column, bytes):
-            raise ValueError(f"{column[:40]!r} is no UTF-8")
+    columns = list(row)
+    if broken := [column for column in columns if isinstance(column, bytes)]:
+        raise UnicodeError(f"{broken[0][:40]!r} is no UTF-8")
+    for column in columns:
         if isinstance(column, list | tuple):
             only_text(column)
 

@@ -802,7 +802,7 @@ async def resolved_incidents(clickhouse: ClickHouse) -> int:
     wrong: dict[str, list[bytes | str]] = {"title": [b"\xff"], "category": [b"\xfe"]}
     bad = await copies(clickhouse, "aiops.incidents", "id", wrong)
     page = await ResolvedIncidents(clickhouse, str).changed()
-    ids = sorted(one.document.id for one in page.passages)
+    ids = sorted(one.id for one in page.passages)
     assert ids == sorted(f"i{n:02}" for n in range(GOOD))
     return bad
 
