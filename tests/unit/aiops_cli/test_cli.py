@@ -45,7 +45,13 @@ INCIDENT = {
         }
     ],
     "timeline": [{"ts": "2026-01-01T12:00:01Z", "kind": "created", "text": "first", "actor": "x"}],
-    "llm_insights": {"narrative": "The disk is full.", "missing": ["model: its queue is full"]},
+    "llm_insights": {
+        "root_cause": "A log of debug lines grew.",
+        "impact": "Nobody can write.",
+        "recommendations": ["Find the largest file.", "Rotate it."],
+        "narrative": "The disk is full.",
+        "missing": ["model: its queue is full"],
+    },
 }
 AGAIN = INCIDENT | {
     "id": "i-2",
@@ -374,7 +380,11 @@ def test_no_incidents_is_said(api: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_incident_by_its_id_shows_members_history_and_insight(api: str) -> None:
     output = run("incidents", "i-1", "--api", api).output
-    said = ("no space left [on] device", "starts it", "first affected", "The disk is full.")
+    said = (
+        *("no space left [on] device", "starts it", "first affected", "The disk is full."),
+        *("A log of debug lines grew.", "Nobody can write."),
+        *("1. Find the largest file.", "2. Rotate it."),
+    )
     for words in (*said, "model: its queue is full"):
         assert words in output
 

@@ -265,10 +265,7 @@ def detail(incident: Mapping[str, Any]) -> RenderableType:
     for key in ("description", "resolve_reason", "assignee"):
         if value := incident.get(key):
             facts[key.replace("_", " ")] = escape(str(value))
-    if narrative := dig(incident, "llm_insights", "narrative"):
-        facts["insight"] = Text(narrative)
-    if missing := dig(incident, "llm_insights", "missing"):
-        facts["made without"] = Text("; ".join(missing))
+    facts |= {name: Text(text) for name, text in _explanation(incident).items()}
     head = Table.grid(padding=(0, 2))
     for name, fact in facts.items():
         head.add_row(Text(name, style="dim"), fact)
@@ -278,6 +275,20 @@ def detail(incident: Mapping[str, Any]) -> RenderableType:
     if timeline := incident.get("timeline"):
         parts.append(_history(timeline))
     return Group(*parts)
+
+
+def _explanation(incident: Mapping[str, Any]) -> dict[str, str]:
+    """What is thought of it, what to do, and what that was made without."""
+    insights = dig(incident, "llm_insights") or {}
+    steps = insights.get("recommendations") or ()
+    told = {
+        "cause": insights.get("root_cause"),
+        "impact": insights.get("impact"),
+        "to do": "\n".join(f"{n}. {step}" for n, step in enumerate(steps, start=1)),
+        "insight": insights.get("narrative"),
+        "made without": "; ".join(insights.get("missing") or ()),
+    }
+    return {name: text for name, text in told.items() if text}
 
 
 def _recurrence(incident: Mapping[str, Any]) -> dict[str, str]:
