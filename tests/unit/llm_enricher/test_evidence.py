@@ -262,7 +262,7 @@ async def test_the_mode_of_the_ship_and_declared_outages_are_facts():
             ),
         ),
     )
-    facts = await gatherer(Lines(), ship).context(incident(), (), 0.1)
+    facts = (await gatherer(Lines(), ship).gathered(incident(), (), 0.1)).facts
     assert [fact.kind for fact in facts] == ["maintenance", "maintenance"]
     assert "mode port" in facts[0].text and facts[0].fine
     assert "as NOC says: teleport maintenance" in facts[1].text
@@ -282,7 +282,7 @@ async def test_maintenance_of_others_or_of_another_day_is_no_fact():
             window("old", ("sw-1",), timedelta(days=1)),
         )
     )
-    assert await gatherer(Lines(), ship).context(incident(), (), 0.1) == ()
+    assert (await gatherer(Lines(), ship).gathered(incident(), (), 0.1)).facts == ()
 
 
 async def test_members_of_another_incident_on_the_same_device_are_neighbours():

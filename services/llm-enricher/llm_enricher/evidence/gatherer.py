@@ -59,12 +59,6 @@ class ContextGatherer:
         self._neighbours = Neighbours()
         self._reader = ThreadPoolExecutor(1, "evidence")  # one: more would not read any faster
 
-    async def context(
-        self, incident: Incident, kinds: Sequence[MemberKind], budget: float
-    ) -> tuple[ContextFact, ...]:
-        """The facts alone; *budget* in seconds."""
-        return (await self.gathered(incident, kinds, budget)).facts
-
     async def gathered(
         self, incident: Incident, kinds: Sequence[MemberKind] = (), budget: float | None = None
     ) -> Gathered:
